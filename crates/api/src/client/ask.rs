@@ -1,0 +1,151 @@
+//! Queries: signed, sent, and the signed answer checked.
+
+use keyroll_core::command::Nothing;
+use keyroll_core::cose::Unchecked;
+use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
+use keyroll_merkle::{Hash, verify_consistency};
+
+use super::{Client, ClientError, now};
+use crate::query::{Ask, QUERY_V, Query};
+use crate::reply::{Answer, Body, CheckpointNote, Reply};
+use crate::seen::Seen;
+use crate::subjects;
+
+/// An answer, and what it was made on.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// The size of the workspace it was made on.
+    pub size: TreeSize,
+    /// The root over that.
+    pub root: Hash,
+}
+
+impl Client {
+    /// Asks about a workspace, or about the ledger when there is none.
+    ///
+    /// # Errors
+    /// The ledger's refusal; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the
+    /// answer does not stand to what was seen before; [`Code::Unreachable`].
+    pub async fn ask(&self, workspace: Option<&WorkspaceName>, ask: Ask) -> Result<Answered, ClientError> {
+        let seen = workspace.map(|workspace| self.0.seen.get(workspace)).transpose()?.flatten();
+        let query = Query {
+            v: QUERY_V,
+            at: now(),
+            ask,
+            seen: seen.as_ref().map_or(TreeSize(0), |seen| seen.size),
+            ledger: self.0.ledger,
+            workspace: workspace.cloned(),
+            delegation: None,
+        };
+        let bytes = cose::sign(&query, &self.0.identity);
+        let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
+        let request = Digest::of(&bytes);
+        let answer = self.0.nats.request(subject, bytes.into()).await.map_err(|error| {
+            ClientError::failed(Code::Unreachable, format!("the ledger does not answer: {error}"))
+        })?;
+        let reply = self.open_reply(&answer.payload, &request)?.payload;
+        if let Some(workspace) = workspace {
+            self.check_position(workspace, seen.as_ref(), &reply)?;
+        }
+        match reply.body {
+            Body::Answer(answer) => Ok(Answered { answer: *answer, size: reply.size, root: Hash(reply.root.0) }),
+            Body::Error(rejection) => Err(rejection.into()),
+        }
+    }
+
+    /// Opens a signed reply and checks who signed it and what it answers.
+    pub(super) fn open_reply(&self, bytes: &[u8], request: &Digest) -> Result<Unchecked<Reply>, ClientError> {
+        let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
+        let opened = cose::open::<Reply>(bytes)?;
+        opened.verify()?;
+        if opened.signer != self.0.key.key {
+            return Err(corrupt("the reply is not signed by the ledger's key"));
+        }
+        if opened.payload.request != *request {
+            return Err(corrupt("the reply answers another request"));
+        }
+        Ok(opened)
+    }
+
+    /// Holds a reply's size and root against the highest seen before it was asked for.
+    pub(super) fn check_position(
+        &self,
+        workspace: &WorkspaceName,
+        seen: Option<&Seen>,
+        reply: &Reply,
+    ) -> Result<(), ClientError> {
+        if let Body::Error(rejection) = &reply.body
+            && reply.consistency.is_empty()
+        {
+            // An error may be made without a look at the tree; when it is about the tree, it says so.
+            let position = reply.size != TreeSize(0);
+            if !position || matches!(rejection.code, Code::Rollback | Code::Corrupt | Code::Fork) {
+                return Ok(());
+            }
+        }
+        let root = Hash(reply.root.0);
+        self.believe(workspace, seen, (reply.size, root), &reply.consistency, None)
+    }
+
+    /// Believes a size and root if they extend what was seen, and remembers them.
+    pub(super) fn believe(
+        &self,
+        workspace: &WorkspaceName,
+        seen: Option<&Seen>,
+        (size, root): (TreeSize, Hash),
+        consistency: &[Digest],
+        note: Option<&str>,
+    ) -> Result<(), ClientError> {
+        if let Some(seen) = seen {
+            if size < seen.size {
+                let message = format!(
+                    "the ledger shows {size} entries of {workspace}, {} were seen before: the log was rolled back",
+                    seen.size
+                );
+                return Err(ClientError::failed(Code::Rollback, message));
+            }
+            let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
+            verify_consistency(seen.size.0, &seen.root, size.0, &root, &proof).map_err(|error| {
+                let message = format!(
+                    "the ledger's {size} entries of {workspace} do not extend the {} seen before ({error}): the log was forked",
+                    seen.size
+                );
+                ClientError::failed(Code::Fork, message)
+            })?;
+        }
+        let fresh = Seen { size, root, note: note.map(str::to_owned) };
+        self.0.seen.raise(workspace, fresh)?;
+        Ok(())
+    }
+
+    /// The ledger's checkpoint of a workspace, verified: the note and what it says.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn checkpoint(
+        &self,
+        workspace: &WorkspaceName,
+    ) -> Result<(String, keyroll_merkle::Checkpoint), ClientError> {
+        let answered = self.ask(Some(workspace), Ask::AuditCheckpoint(Nothing {})).await?;
+        let Answer::AuditCheckpoint(CheckpointNote { checkpoint: note }) = answered.answer else {
+            return Err(unexpected());
+        };
+        let checkpoint = self.open_checkpoint(workspace, &note)?;
+        if checkpoint.size != answered.size.0 || checkpoint.root != answered.root {
+            return Err(ClientError::failed(Code::Corrupt, "the checkpoint differs from the reply around it"));
+        }
+        Ok((note, checkpoint))
+    }
+
+    /// Who signed the replies this client believes.
+    pub fn ledger_signer(&self) -> Identity {
+        self.0.key.key
+    }
+}
+
+/// An answer to another question than the one asked.
+pub fn unexpected() -> ClientError {
+    ClientError::failed(Code::Corrupt, "the ledger answered another question than the one asked")
+}

@@ -1,0 +1,46 @@
+//! What a call can come back with instead of a result.
+
+use keyroll_core::{Code, Rejection};
+
+/// Refused by the ledger, or failed on the way or in a check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The ledger works and says no.
+    #[error("{}", .0.message)]
+    Refused(Rejection),
+    /// Something is broken, out of reach or does not verify.
+    #[error("{message}")]
+    Failed {
+        /// What sort of failure.
+        code: Code,
+        /// The words.
+        message: String,
+    },
+}
+
+impl ClientError {
+    /// A failure.
+    pub fn failed(code: Code, message: impl Into<String>) -> Self {
+        Self::Failed { code, message: message.into() }
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Refused(rejection) => rejection.code,
+            Self::Failed { code, .. } => *code,
+        }
+    }
+}
+
+impl From<Rejection> for ClientError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+impl From<std::io::Error> for ClientError {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(Code::Internal, format!("the record of checkpoints: {error}"))
+    }
+}

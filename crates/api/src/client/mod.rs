@@ -1,0 +1,263 @@
+//! The client: signs, seals, sends, and believes nothing that it has not checked.
+
+mod act;
+mod ask;
+mod error;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use keyroll_core::crypto::{ClientSession, SessionContext};
+use keyroll_core::statement::{LedgerKey, SealingKey};
+use keyroll_core::{Code, CommandId, Identity, LedgerId, Millis, SecretId, WorkspaceName, cbor, cose};
+use keyroll_merkle::{Checkpoint, VerifierKey};
+use rand::TryRng as _;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+
+use crate::reply::Info;
+use crate::seen::SeenStore;
+use crate::subjects;
+
+pub use act::Acted;
+pub use ask::{Answered, unexpected};
+pub use error::ClientError;
+pub use values::{NewSecretSpec, Opened, Reveal, Wanted};
+
+/// Until when one call tries, all its repetitions included.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long one request waits for its reply.
+const REQUEST: Duration = Duration::from_secs(4);
+
+/// How to reach a ledger, and as whom.
+pub struct Settings {
+    /// `nats://user:password@host:port`.
+    pub nats_url: String,
+    /// The identity that signs.
+    pub identity: SigningKey,
+    /// The ledger's id, when it is known: anything else is refused. Otherwise the ledger's own
+    /// word is taken, and the caller keeps [`Client::ledger`] for the next time.
+    pub ledger: Option<LedgerId>,
+    /// Where the highest checkpoints are kept; in memory when absent.
+    pub home: Option<PathBuf>,
+}
+
+/// A connection to a ledger as one identity. Cheap to clone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    nats: async_nats::Client,
+    identity: SigningKey,
+    ledger: LedgerId,
+    key: LedgerKey,
+    seen: SeenStore,
+    sealing: Mutex<SealingKey>,
+    sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
+    /// The checkpoint verified last, by its text: replies of one commit carry the same one.
+    verified: Mutex<Option<(String, Checkpoint)>>,
+}
+
+/// The wall clock.
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Fills an array from the operating system's random source.
+///
+/// # Errors
+/// When the operating system has none.
+pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+    let mut bytes = [0_u8; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| ClientError::failed(Code::Internal, format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// A fresh command id (UUIDv7: near-sequential, as the read model's keys like it).
+pub fn new_command_id() -> CommandId {
+    CommandId(uuid::Uuid::now_v7().into_bytes())
+}
+
+/// A fresh secret id.
+///
+/// # Errors
+/// As [`random`].
+pub fn new_secret_id() -> Result<SecretId, ClientError> {
+    random().map(SecretId)
+}
+
+/// Connects to NATS with the inbox prefix that the server's permissions give the URL's user.
+///
+/// # Errors
+/// [`Code::Unreachable`].
+pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> {
+    let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
+    let server: async_nats::ServerAddr =
+        url.parse().map_err(|error| unreachable(format!("not a NATS URL: {error}")))?;
+    let mut options = async_nats::ConnectOptions::new()
+        .name("keyroll client")
+        .connection_timeout(Duration::from_secs(3))
+        .request_timeout(Some(REQUEST));
+    if let Some(user) = server.username() {
+        options = options.custom_inbox_prefix(format!("_INBOX_client.{user}"));
+    }
+    let host = format!("{}:{}", server.host(), server.port());
+    // A frozen server accepts the connection and says nothing.
+    let connect = tokio::time::timeout(Duration::from_secs(4), options.connect(server));
+    match connect.await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(unreachable(format!("cannot connect to nats-server at {host}: {error}"))),
+        Err(_) => Err(unreachable(format!("nats-server at {host} does not answer"))),
+    }
+}
+
+impl Client {
+    /// Connects, and learns and checks the ledger's keys.
+    ///
+    /// # Errors
+    /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger answers than the one
+    /// pinned.
+    pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
+        let nats = connect_nats(&settings.nats_url).await?;
+        let info = fetch_info(&nats).await?;
+        let ledger = match settings.ledger {
+            Some(pinned) => pinned,
+            None => cose::open::<LedgerKey>(&info.ledger_key.0)?.payload.ledger,
+        };
+        let key = LedgerKey::open(&info.ledger_key.0, &ledger)?;
+        if now() > key.not_after {
+            return Err(ClientError::failed(Code::WrongLedger, "the ledger's online key has run out"));
+        }
+        let sealing = SealingKey::open(&info.sealing_key.0, &ledger, &key.key)?;
+        let seen = match &settings.home {
+            Some(home) => SeenStore::in_home(home, &ledger),
+            None => SeenStore::memory(),
+        };
+        Ok(Self(Arc::new(Inner {
+            nats,
+            identity: settings.identity,
+            ledger,
+            key,
+            seen,
+            sealing: Mutex::new(sealing),
+            sessions: Mutex::new(BTreeMap::new()),
+            verified: Mutex::new(None),
+        })))
+    }
+
+    /// The ledger's id.
+    pub fn ledger(&self) -> LedgerId {
+        self.0.ledger
+    }
+
+    /// Who this client is.
+    pub fn identity(&self) -> Identity {
+        Identity(self.0.identity.verifying_key().to_bytes())
+    }
+
+    /// The ledger's online key.
+    pub fn ledger_key(&self) -> &LedgerKey {
+        &self.0.key
+    }
+
+    /// The highest checkpoints.
+    pub fn seen(&self) -> &SeenStore {
+        &self.0.seen
+    }
+
+    /// The connection underneath.
+    pub fn nats(&self) -> &async_nats::Client {
+        &self.0.nats
+    }
+
+    /// The key that checks a workspace's checkpoints.
+    ///
+    /// # Errors
+    /// [`Code::WrongLedger`] when the ledger's key is none.
+    pub fn verifier(&self, workspace: &WorkspaceName) -> Result<VerifierKey, ClientError> {
+        verifier(&self.0.ledger, workspace, &self.0.key.key)
+    }
+
+    /// The session with the ledger for a workspace, begun when there is none.
+    ///
+    /// # Errors
+    /// When the ledger's sealing key is none.
+    pub fn session(&self, workspace: &WorkspaceName) -> Result<ClientSession, ClientError> {
+        let mut sessions = lock(&self.0.sessions);
+        if let Some(session) = sessions.get(workspace) {
+            return Ok(session.clone());
+        }
+        let sealing = lock(&self.0.sealing).clone();
+        let context = SessionContext { ledger: &self.0.ledger, workspace, actor: self.identity() };
+        let session = ClientSession::begin(&sealing.key, sealing.period, &context, &mut UnwrapErr(SysRng))
+            .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))?;
+        sessions.insert(workspace.clone(), session.clone());
+        Ok(session)
+    }
+
+    /// Forgets all sessions and learns the present sealing key.
+    pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
+        let info = fetch_info(&self.0.nats).await?;
+        let sealing = SealingKey::open(&info.sealing_key.0, &self.0.ledger, &self.0.key.key)?;
+        *lock(&self.0.sealing) = sealing;
+        lock(&self.0.sessions).clear();
+        Ok(())
+    }
+
+    pub(crate) fn open_checkpoint(&self, workspace: &WorkspaceName, text: &str) -> Result<Checkpoint, ClientError> {
+        if let Some((known, checkpoint)) = lock(&self.0.verified).as_ref()
+            && known == text
+        {
+            return Ok(checkpoint.clone());
+        }
+        let key = self.verifier(workspace)?;
+        let corrupt = |why: String| ClientError::failed(Code::Corrupt, why);
+        let checkpoint = keyroll_merkle::SignedCheckpoint::open(text, &key)
+            .map_err(|error| corrupt(format!("the checkpoint does not verify: {error}")))?;
+        if checkpoint.origin != key.name() {
+            return Err(corrupt(format!("the checkpoint is of {}", checkpoint.origin)));
+        }
+        *lock(&self.0.verified) = Some((text.to_owned(), checkpoint.clone()));
+        Ok(checkpoint)
+    }
+}
+
+/// The key that checks the checkpoints that `key` signs for a workspace. Its name is the origin.
+///
+/// # Errors
+/// [`Code::WrongLedger`] when `key` is no Ed25519 key.
+pub fn verifier(ledger: &LedgerId, workspace: &WorkspaceName, key: &Identity) -> Result<VerifierKey, ClientError> {
+    let wrong = |why: String| ClientError::failed(Code::WrongLedger, why);
+    let key = VerifyingKey::from_bytes(&key.0).map_err(|error| wrong(error.to_string()))?;
+    VerifierKey::new(origin(ledger, workspace), key).map_err(|error| wrong(error.to_string()))
+}
+
+/// The origin line of a workspace's checkpoints.
+pub fn origin(ledger: &LedgerId, workspace: &WorkspaceName) -> String {
+    format!("keyroll/{ledger}/{workspace}")
+}
+
+async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
+    let reply = nats.request(subjects::INFO, Vec::new().into()).await.map_err(|error| {
+        use async_nats::RequestErrorKind as Kind;
+        let why = match error.kind() {
+            Kind::NoResponders => "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?",
+            Kind::TimedOut => "the keyroll service does not answer",
+            Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
+                "the keyroll service cannot be asked: does this NATS user have the permission?"
+            }
+        };
+        ClientError::failed(Code::Unreachable, why)
+    })?;
+    Ok(cbor::decode(&reply.payload)?)
+}
+
+/// A poisoned lock still guards whole values here: each is replaced in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,259 @@
+//! Values: sealed before they leave the client, opened only after the receipt is checked.
+
+use keyroll_core::command::{
+    NewSecret, Purpose, RevealItem, SecretCreate, SecretEdit, SecretImport, SecretReveal, SecretRollback,
+    SessionRef,
+};
+use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, open_value, seal_value};
+use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::{
+    Action, Code, CommandId, Digest, Event, Index, SecretId, SecretName, Version, WorkspaceName,
+};
+use zeroize::Zeroizing;
+
+use super::act::Acted;
+use super::{Client, ClientError, new_command_id, new_secret_id, random};
+use crate::reply::{Receipt, Released, SealedValue};
+
+/// A secret to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSecretSpec {
+    /// Its name.
+    pub name: SecretName,
+    /// Words for people.
+    pub description: Text,
+    /// Hosts it may be sent to; none means any.
+    pub hosts: Vec<HostPattern>,
+    /// Whether only runners may have it.
+    pub restricted: bool,
+    /// How often a new value is due, in seconds.
+    pub rotate_every: Option<u64>,
+}
+
+/// A value to reveal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The secret's name.
+    pub name: SecretName,
+    /// The version; the current one when absent.
+    pub version: Option<Version>,
+}
+
+/// A released value, checked and opened.
+pub struct Opened {
+    /// The secret.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// The version.
+    pub version: Version,
+    /// Hosts it may be sent to.
+    pub hosts: Vec<HostPattern>,
+    /// The value, wiped when dropped.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+/// What came of a reveal.
+pub struct Reveal {
+    /// The entry's index.
+    pub index: Index,
+    /// The proof.
+    pub receipt: Receipt,
+    /// The values, in the order asked for.
+    pub values: Vec<Opened>,
+}
+
+struct Sealed {
+    value: SealedValue,
+    digest: Digest,
+    size: u32,
+}
+
+impl Client {
+    fn seal(
+        &self,
+        workspace: &WorkspaceName,
+        (secret, version): (SecretId, Version),
+        value: &[u8],
+        journey: (&ClientSession, &CommandId, u32),
+    ) -> Result<Sealed, ClientError> {
+        let data_key = Key::new(random()?);
+        let context = SealContext { ledger: &self.0.ledger, workspace, secret, version };
+        let sealed = seal_value(value, &data_key, random()?, &context)?;
+        let (session, command, item) = journey;
+        let key = session.keys.seal(Direction::ToLedger, command, item, &data_key, random()?);
+        let size = u32::try_from(sealed.len())
+            .map_err(|_| ClientError::failed(Code::InvalidValue, "the value is too long"))?;
+        let digest = Digest::of(&sealed);
+        Ok(Sealed { value: SealedValue { key: key.into(), sealed: sealed.into() }, digest, size })
+    }
+
+    /// Runs `make` with the present session, and once more with a new one when that is gone.
+    async fn with_session(
+        &self,
+        workspace: &WorkspaceName,
+        make: impl Fn(&ClientSession, CommandId) -> Result<(Action, Vec<SealedValue>), ClientError>,
+    ) -> Result<(Acted, ClientSession, CommandId), ClientError> {
+        let mut fresh = false;
+        loop {
+            let (session, id) = (self.session(workspace)?, new_command_id());
+            let (action, values) = make(&session, id)?;
+            match self.act_with(workspace, id, action, values).await {
+                Err(error) if error.code() == Code::SessionExpired && !fresh => {
+                    fresh = true;
+                    self.renew_sessions().await?;
+                }
+                result => return result.map(|acted| (acted, session, id)),
+            }
+        }
+    }
+
+    /// Creates secrets with their values: one command and one entry, all or none.
+    ///
+    /// # Errors
+    /// As [`Client::act`]; [`Code::InvalidValue`] for an empty or too long value.
+    pub async fn create(
+        &self,
+        workspace: &WorkspaceName,
+        secrets: &[(NewSecretSpec, &[u8])],
+    ) -> Result<Acted, ClientError> {
+        let make = |session: &ClientSession, id: CommandId| {
+            let (mut new, mut values) = (Vec::new(), Vec::new());
+            for (item, (spec, value)) in (0_u32..).zip(secrets) {
+                let secret = new_secret_id()?;
+                let sealed = self.seal(workspace, (secret, Version::FIRST), value, (session, &id, item))?;
+                new.push(new_secret(spec, secret, &sealed));
+                values.push(sealed.value);
+            }
+            Ok((create_action(new, session.reference), values))
+        };
+        self.with_session(workspace, make).await.map(|(acted, _, _)| acted)
+    }
+
+    /// Gives a secret a new value. `version` is the one this makes; `from` makes it a rollback.
+    ///
+    /// # Errors
+    /// As [`Client::create`].
+    pub async fn edit(
+        &self,
+        workspace: &WorkspaceName,
+        (secret, name): (SecretId, &SecretName),
+        version: Version,
+        value: &[u8],
+        (reason, from): (Option<Text>, Option<Version>),
+    ) -> Result<Acted, ClientError> {
+        let make = |session: &ClientSession, id: CommandId| {
+            let sealed = self.seal(workspace, (secret, version), value, (session, &id, 0))?;
+            let edit = SecretEdit {
+                id: secret,
+                name: name.clone(),
+                size: sealed.size,
+                digest: sealed.digest,
+                reason: reason.clone(),
+                session: session.reference,
+                version,
+            };
+            let action = match from {
+                Some(from) => Action::SecretRollback(SecretRollback { edit, from }),
+                None => Action::SecretEdit(edit),
+            };
+            Ok((action, vec![sealed.value]))
+        };
+        self.with_session(workspace, make).await.map(|(acted, _, _)| acted)
+    }
+
+    /// Reveals values. Each is on record before its key leaves the ledger.
+    ///
+    /// # Errors
+    /// As [`Client::act`]; [`Code::Corrupt`] when what came is not what the entry names.
+    pub async fn reveal(
+        &self,
+        workspace: &WorkspaceName,
+        wanted: &[Wanted],
+        purpose: &Purpose,
+        reason: Option<&Text>,
+    ) -> Result<Reveal, ClientError> {
+        let make = |session: &ClientSession, _: CommandId| {
+            let item = |one: &Wanted| RevealItem { id: None, name: one.name.clone(), version: one.version };
+            let reveal = SecretReveal {
+                names: wanted.iter().map(item).collect(),
+                reason: reason.cloned(),
+                purpose: purpose.clone(),
+                session: session.reference,
+            };
+            Ok((Action::SecretReveal(reveal), Vec::new()))
+        };
+        let (mut acted, mut session, mut id) = self.with_session(workspace, make).await?;
+        if acted.released.is_empty() {
+            // The first answer was lost and the repetition brought the receipt alone.
+            (acted, session, id) = self.with_session(workspace, make).await?;
+        }
+        let values = self.open_released(workspace, &acted, wanted, (&session, &id))?;
+        Ok(Reveal { index: acted.index, receipt: acted.receipt, values })
+    }
+
+    fn open_released(
+        &self,
+        workspace: &WorkspaceName,
+        acted: &Acted,
+        wanted: &[Wanted],
+        (session, id): (&ClientSession, &CommandId),
+    ) -> Result<Vec<Opened>, ClientError> {
+        let corrupt = |why: String| ClientError::failed(Code::Corrupt, why);
+        let Some(Event::SecretRevealed(revealed)) = acted.entry.events.first() else {
+            return Err(corrupt("the entry of the reveal is none".to_owned()));
+        };
+        if revealed.secrets.len() != wanted.len() || acted.released.len() != wanted.len() {
+            return Err(corrupt("the ledger released another number of values than were asked for".to_owned()));
+        }
+        let mut values = Vec::with_capacity(wanted.len());
+        for (item, ((said, got), want)) in (0_u32..).zip(revealed.secrets.iter().zip(&acted.released).zip(wanted)) {
+            let fits = said.name == want.name && want.version.is_none_or(|version| version == said.version);
+            if !fits {
+                return Err(corrupt(format!("the entry names {} where {} was asked for", said.name, want.name)));
+            }
+            let value = self.open_one(workspace, said, got, (session, id, item)).map_err(|error| {
+                corrupt(format!("{}: {error}", said.name))
+            })?;
+            let (id, name) = (said.id, said.name.clone());
+            values.push(Opened { id, name, version: said.version, hosts: said.hosts.clone(), value });
+        }
+        Ok(values)
+    }
+
+    fn open_one(
+        &self,
+        workspace: &WorkspaceName,
+        said: &keyroll_core::event::Revealed,
+        got: &Released,
+        (session, id, item): (&ClientSession, &CommandId, u32),
+    ) -> Result<Zeroizing<Vec<u8>>, keyroll_core::crypto::OpenError> {
+        let data_key = session.keys.open(Direction::ToClient, id, item, &got.key.0)?;
+        let context =
+            SealContext { ledger: &self.0.ledger, workspace, secret: said.id, version: said.version };
+        open_value(&got.sealed.0, &said.digest, &data_key, &context)
+    }
+}
+
+fn new_secret(spec: &NewSecretSpec, id: SecretId, sealed: &Sealed) -> NewSecret {
+    NewSecret {
+        id,
+        name: spec.name.clone(),
+        size: sealed.size,
+        hosts: spec.hosts.clone(),
+        digest: sealed.digest,
+        restricted: spec.restricted,
+        description: spec.description.clone(),
+        rotate_every: spec.rotate_every,
+    }
+}
+
+fn create_action(mut new: Vec<NewSecret>, session: SessionRef) -> Action {
+    match (new.len(), new.pop()) {
+        (1, Some(secret)) => Action::SecretCreate(SecretCreate { secret, session }),
+        (_, last) => {
+            new.extend(last);
+            Action::SecretImport(SecretImport { secrets: new, session })
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Both ends of the wire: subjects, requests, replies, and the client that checks all it is told.
+
+pub mod client;
+pub mod query;
+pub mod reply;
+pub mod seen;
+pub mod subjects;
+
+pub use client::{Client, ClientError, Settings};
+pub use query::{Ask, Query};
+pub use reply::{CommandReply, CommandRequest, Receipt, Reply};

@@ -1,0 +1,178 @@
+//! Queries: signed questions to the read model. They make no entry and release no value.
+
+use keyroll_core::command::Nothing;
+use keyroll_core::cose::Form;
+use keyroll_core::{Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, WorkspaceName};
+use serde::{Deserialize, Serialize};
+
+/// The version of the query form that this program writes.
+pub const QUERY_V: u32 = 1;
+/// Most rows of one answer.
+pub const PAGE_ROWS: u32 = 1_000;
+/// Bytes of commits in one answer, unless a single commit has more.
+pub const PAGE_BYTES: usize = 512 * 1024;
+
+/// "Tell me this."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// When the asker signed.
+    pub at: Millis,
+    /// What is asked.
+    pub ask: Ask,
+    /// The largest size of the workspace that the asker has seen: the answer is not older.
+    pub seen: TreeSize,
+    /// The ledger it is meant for.
+    pub ledger: LedgerId,
+    /// The workspace, unless the ledger as a whole is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceName>,
+    /// A signed delegation, when the signing key is not the identity itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Blob>,
+}
+
+impl Form for Query {
+    const NAME: &'static str = "keyroll/query/v1";
+    const TYP: &'static str = "application/vnd.keyroll.query";
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Ask {
+    /// Secrets the asker may list, by name.
+    #[serde(rename = "secret.list")]
+    SecretList(SecretList),
+    /// One secret.
+    #[serde(rename = "secret.show")]
+    SecretShow(Named),
+    /// One secret's versions, newest first.
+    #[serde(rename = "secret.history")]
+    SecretHistory(Named),
+    /// Members, former ones too.
+    #[serde(rename = "member.list")]
+    MemberList(Nothing),
+    /// Rows of the audit log, newest last.
+    #[serde(rename = "audit.log")]
+    AuditLog(AuditLog),
+    /// Commits, verbatim and in order.
+    #[serde(rename = "audit.commits")]
+    AuditCommits(AuditCommits),
+    /// One entry with its inclusion proof.
+    #[serde(rename = "audit.prove")]
+    AuditProve(AuditProve),
+    /// The checkpoint of what the read model has reached.
+    #[serde(rename = "audit.checkpoint")]
+    AuditCheckpoint(Nothing),
+    /// The receipt of a command of the asker's own.
+    #[serde(rename = "receipt")]
+    Receipt(ReceiptOf),
+    /// Workspaces the asker is a member of; of the ledger.
+    #[serde(rename = "workspace.list")]
+    WorkspaceList(Nothing),
+    /// How the service is; of the ledger, by operators and members.
+    #[serde(rename = "status")]
+    Status(Nothing),
+    /// How far the read model is; of the ledger, by operators.
+    #[serde(rename = "projection.status")]
+    ProjectionStatus(Nothing),
+    /// Digest over the canonical dump of the read model; of the ledger, by operators.
+    #[serde(rename = "projection.digest")]
+    ProjectionDigest(Nothing),
+    /// Drop the read model and build it again from the log; of the ledger, by operators.
+    #[serde(rename = "projection.rebuild")]
+    ProjectionRebuild(Nothing),
+}
+
+/// Fields of `secret.list`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretList {
+    /// Only after this name (case folded); for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
+    /// Deleted and destroyed secrets instead of active ones.
+    pub deleted: bool,
+}
+
+/// A secret by name: the active one, or else the one that was deleted or destroyed last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// The name.
+    pub name: SecretName,
+}
+
+/// Fields of `audit.log`: all filters must fit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditLog {
+    /// Entries of this run of a block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Entries of this actor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Identity>,
+    /// Only entries from this index on, for following.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Index>,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
+    /// Only entries at this time or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Millis>,
+    /// Only entries before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Millis>,
+    /// Events of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Only entries before this index, for the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Index>,
+    /// Entries that speak of a secret with this name, now or formerly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// Entries with this outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// Whether the actor got what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Yes.
+    Granted,
+    /// No.
+    Denied,
+}
+
+/// Fields of `audit.commits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditCommits {
+    /// The commit that holds this index, and those after it.
+    pub first: Index,
+}
+
+/// Fields of `audit.prove`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditProve {
+    /// The entry.
+    pub index: Index,
+}
+
+/// Fields of `receipt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptOf {
+    /// The command.
+    pub command: CommandId,
+}

@@ -1,0 +1,446 @@
+//! Requests around commands, and what comes back.
+
+use keyroll_core::authorize::Role;
+use keyroll_core::cose::Form;
+use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::state::{Lifecycle, ValueState};
+use keyroll_core::{
+    Blob, Digest, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId, SecretName, Sequence,
+    TreeSize, Version, WorkspaceName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::query::Outcome;
+
+/// A signed command on its way, with the values that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandRequest {
+    /// The largest size of the workspace that the caller has seen.
+    #[serde(default)]
+    pub seen: TreeSize,
+    /// The values, in the order of the command's items.
+    #[serde(default)]
+    pub values: Vec<SealedValue>,
+    /// The signed command.
+    pub command: Blob,
+}
+
+/// A sealed value and its data key, sealed for its journey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedValue {
+    /// The data key under the session's secret.
+    pub key: Blob,
+    /// The sealed value.
+    pub sealed: Blob,
+}
+
+/// What comes back for a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum CommandReply {
+    /// It is an entry. Also a recorded refusal is one: look at the entry's events.
+    #[serde(rename = "done")]
+    Done(Done),
+    /// It is no entry: a signed [`Reply`] with the error.
+    #[serde(rename = "refused")]
+    Refused(Blob),
+}
+
+/// A command that became an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Done {
+    /// The proof.
+    pub receipt: Receipt,
+    /// Released values, in the order asked for; empty when the command was seen before.
+    pub released: Vec<Released>,
+    /// Proof that the receipt's checkpoint extends the size the caller had seen (RFC 6962 §2.1.2).
+    pub consistency: Vec<Digest>,
+}
+
+/// Proof that an entry is in the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Inclusion path from the leaf to the root (RFC 6962 §2.1.1).
+    pub path: Vec<Digest>,
+    /// The entry's bytes.
+    pub entry: Blob,
+    /// Its index.
+    pub index: Index,
+    /// A C2SP checkpoint that holds it.
+    pub checkpoint: String,
+}
+
+/// One released value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// The data key under the session's secret.
+    pub key: Blob,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The sealed value.
+    pub sealed: Blob,
+    /// The version.
+    pub version: Version,
+}
+
+/// A signed answer of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// What it says.
+    pub body: Body,
+    /// Root of the workspace's tree at `size`; of the empty tree when no workspace is meant.
+    pub root: Digest,
+    /// The size of the workspace that the answer was made on.
+    pub size: TreeSize,
+    /// SHA-256 of the signed query or command it answers.
+    pub request: Digest,
+    /// Proof that `root` extends the size the asker had seen.
+    pub consistency: Vec<Digest>,
+}
+
+impl Form for Reply {
+    const NAME: &'static str = "keyroll/reply/v1";
+    const TYP: &'static str = "application/vnd.keyroll.reply";
+}
+
+/// An answer or a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Body {
+    /// The answer.
+    #[serde(rename = "answer")]
+    Answer(Box<Answer>),
+    /// The refusal.
+    #[serde(rename = "error")]
+    Error(Rejection),
+}
+
+/// Answers, each under the name of its question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each variant answers the question of the same name")]
+pub enum Answer {
+    #[serde(rename = "secret.list")]
+    SecretList(SecretRows),
+    #[serde(rename = "secret.show")]
+    SecretShow(Box<SecretRow>),
+    #[serde(rename = "secret.history")]
+    SecretHistory(VersionRows),
+    #[serde(rename = "member.list")]
+    MemberList(MemberRows),
+    #[serde(rename = "audit.log")]
+    AuditLog(AuditRows),
+    #[serde(rename = "audit.commits")]
+    AuditCommits(Commits),
+    #[serde(rename = "audit.prove")]
+    AuditProve(Receipt),
+    #[serde(rename = "audit.checkpoint")]
+    AuditCheckpoint(CheckpointNote),
+    #[serde(rename = "receipt")]
+    Receipt(Receipt),
+    #[serde(rename = "workspace.list")]
+    WorkspaceList(WorkspaceRows),
+    #[serde(rename = "status")]
+    Status(Box<Status>),
+    #[serde(rename = "projection.status")]
+    ProjectionStatus(ProjectionStatus),
+    #[serde(rename = "projection.digest")]
+    ProjectionDigest(ProjectionDigest),
+    #[serde(rename = "projection.rebuild")]
+    ProjectionRebuild(ProjectionRebuild),
+}
+
+/// A page of secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRows {
+    /// What to ask for after this page, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The rows.
+    pub rows: Vec<SecretRow>,
+}
+
+/// A secret as listed. Never its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRow {
+    /// Its id.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// Hosts it may be sent to.
+    pub hosts: Vec<HostPattern>,
+    /// Whether a new value is due.
+    pub stale: bool,
+    /// Where it is in its life.
+    pub state: Lifecycle,
+    /// Whether no value was released for 90 days.
+    pub unused: bool,
+    /// The current version.
+    pub version: Version,
+    /// When it was created.
+    pub created_at: Millis,
+    /// Whether only runners may have it.
+    pub restricted: bool,
+    /// When it was changed last.
+    pub updated_at: Millis,
+    /// Who changed it last: key.
+    pub updated_by: Identity,
+    /// Words for people.
+    pub description: Text,
+    /// How often a new value is due, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<u64>,
+    /// Who changed it last: name.
+    pub updated_by_name: String,
+    /// When a value was last released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_revealed_at: Option<Millis>,
+}
+
+/// A secret's versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionRows {
+    /// Newest first.
+    pub rows: Vec<VersionRow>,
+}
+
+/// One version. Never its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionRow {
+    /// When it was made.
+    pub at: Millis,
+    /// `created`, `edited`, or `rolled back from N`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Who made it: key.
+    pub actor: Identity,
+    /// What is left of its value.
+    pub state: ValueState,
+    /// Why, if its maker said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// Its number.
+    pub version: Version,
+    /// Who made it: name.
+    pub actor_name: String,
+}
+
+/// Members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRows {
+    /// In order of joining.
+    pub rows: Vec<MemberRow>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRow {
+    /// Display name.
+    pub name: MemberName,
+    /// What the member may do.
+    pub role: Role,
+    /// The member's public key.
+    pub member: Identity,
+    /// When the membership ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// Whether the member is out.
+    pub removed: bool,
+    /// Names of the secrets the member may touch.
+    pub secrets: Vec<Glob>,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRows {
+    /// Newest last.
+    pub rows: Vec<AuditRow>,
+    /// Index before which to ask for the page before, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Index>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRow {
+    /// When.
+    pub at: Millis,
+    /// Which run of which block it was for, as the actor claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunRow>,
+    /// The event's name.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Who: key.
+    pub actor: Identity,
+    /// The entry.
+    pub index: Index,
+    /// SHA-256 Merkle leaf of the entry.
+    pub digest: Digest,
+    /// Why, when the actor said; for a refusal, why it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether the actor got what was asked for.
+    pub outcome: Outcome,
+    /// The secrets it speaks of.
+    pub secrets: Vec<SecretVersion>,
+    /// The action that was refused, for a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted: Option<String>,
+    /// Who: name.
+    pub actor_name: String,
+    /// The delegated key it was signed with, when it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_key: Option<Identity>,
+}
+
+/// A run of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct RunRow {
+    pub run: String,
+    pub block: String,
+    pub workflow: String,
+}
+
+/// A secret, and the version if one is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct SecretVersion {
+    pub name: SecretName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// A page of commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commits {
+    /// The index to ask for next, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Index>,
+    /// Verbatim, in order.
+    pub commits: Vec<Blob>,
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointNote {
+    /// The C2SP signed note.
+    pub checkpoint: String,
+}
+
+/// Workspaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "a list of rows")]
+pub struct WorkspaceRows {
+    pub rows: Vec<WorkspaceRow>,
+}
+
+/// A workspace the asker is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceRow {
+    /// The asker's role.
+    pub role: Role,
+    /// Number of entries.
+    pub size: TreeSize,
+    /// Its name.
+    pub workspace: WorkspaceName,
+}
+
+/// How the service is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Entries that the read model holds.
+    pub entries: u64,
+    /// Version of the program.
+    pub version: String,
+    /// What is wrong, in words; nothing when all is well.
+    pub problems: Vec<String>,
+    /// The last message of the log that the read model holds.
+    pub projected: Sequence,
+    /// Name and version of the nats-server.
+    pub nats_server: String,
+    /// The last message of the log.
+    pub log_sequence: Sequence,
+    /// Whether the nats-server was seen to write every message to disk before it acknowledges.
+    pub sync_verified: bool,
+    /// Milliseconds that the service's clock is ahead of the nats-server's.
+    pub clock_ahead_ms: i64,
+}
+
+/// How far the read model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectionStatus {
+    /// Entries it holds.
+    pub entries: u64,
+    /// The last message of the log that it holds.
+    pub projected: Sequence,
+    /// Workspaces it holds.
+    pub workspaces: u64,
+    /// The last message of the log.
+    pub log_sequence: Sequence,
+}
+
+/// Digest of the read model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectionDigest {
+    /// SHA-256 over its canonical dump.
+    pub digest: Digest,
+    /// Entries it holds.
+    pub entries: u64,
+    /// The last message of the log that it holds.
+    pub projected: Sequence,
+}
+
+/// What a rebuild found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectionRebuild {
+    /// SHA-256 over all workspaces' roots, in order of name.
+    pub root: Digest,
+    /// Digest of the new read model.
+    pub digest: Digest,
+    /// Milliseconds it took.
+    pub millis: u64,
+    /// Entries it holds.
+    pub entries: u64,
+    /// Whether the new read model equals the old one at the same place of the log.
+    pub identical: bool,
+}
+
+/// What a client needs before it can say anything. Not signed as a whole: each part is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Info {
+    /// The service's clock.
+    pub now: Millis,
+    /// Signed statement of the ledger's online key.
+    pub ledger_key: Blob,
+    /// Signed statement of the sealing key of the present period.
+    pub sealing_key: Blob,
+}

@@ -1,0 +1,28 @@
+//! NATS subjects.
+
+use keyroll_core::WorkspaceName;
+
+/// Commands of any workspace, as the service subscribes to them.
+pub const COMMANDS: &str = "keyroll.v1.*.command";
+/// Queries of any workspace, and of the ledger itself under `_ledger`.
+pub const QUERIES: &str = "keyroll.v1.*.query";
+/// What a client needs before it can say anything: the ledger's keys. No workspace is called
+/// `_ledger`: their names start with a letter or digit.
+pub const INFO: &str = "keyroll.v1._ledger.info";
+/// Queries about the ledger as a whole.
+pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";
+
+/// Commands of one workspace.
+pub fn command(workspace: &WorkspaceName) -> String {
+    format!("keyroll.v1.{workspace}.command")
+}
+
+/// Queries of one workspace.
+pub fn query(workspace: &WorkspaceName) -> String {
+    format!("keyroll.v1.{workspace}.query")
+}
+
+/// Notices of one workspace; `kind` is an event's name and `*`-free.
+pub fn notice(workspace: &WorkspaceName, kind: &str) -> String {
+    format!("keyroll.events.{workspace}.{kind}")
+}

@@ -1,0 +1,75 @@
+//! Rules of membership.
+
+use crate::command::{MemberRecord, MemberRemove, Nothing};
+use crate::event::Event;
+use crate::ids::{Identity, Millis};
+use crate::limits;
+use crate::names::Glob;
+use crate::rejection::{Code, Rejection};
+use crate::state::State;
+
+pub(super) fn add(state: &State, record: &MemberRecord, now: Millis) -> Result<Vec<Event>, Rejection> {
+    if let Some(known) = state.member(&record.member) {
+        let message = format!("{} is a member already, called {}", record.member, known.name);
+        return Err(Rejection::new(Code::Conflict, message));
+    }
+    if state.members().count() >= limits::MEMBERS {
+        let message = format!("a workspace has at most {} members", limits::MEMBERS);
+        return Err(Rejection::new(Code::TooLarge, message));
+    }
+    check_record(state, record, now)?;
+    Ok(vec![Event::MemberAdded(Nothing {})])
+}
+
+pub(super) fn change(state: &State, record: &MemberRecord, now: Millis) -> Result<Vec<Event>, Rejection> {
+    present(state, &record.member)?;
+    check_record(state, record, now)?;
+    let lasting = record.role == crate::authorize::Role::Owner
+        && record.expires.is_none()
+        && record.secrets.contains(&Glob::any());
+    if !lasting {
+        another_owner(state, &record.member)?;
+    }
+    Ok(vec![Event::MemberChanged(Nothing {})])
+}
+
+pub(super) fn remove(state: &State, remove: &MemberRemove) -> Result<Vec<Event>, Rejection> {
+    present(state, &remove.member)?;
+    another_owner(state, &remove.member)?;
+    Ok(vec![Event::MemberRemoved(Nothing {})])
+}
+
+fn present(state: &State, member: &Identity) -> Result<(), Rejection> {
+    if state.member(member).is_some() {
+        return Ok(());
+    }
+    Err(Rejection::new(Code::NotFound, format!("{member} is not a member")))
+}
+
+fn another_owner(state: &State, member: &Identity) -> Result<(), Rejection> {
+    if state.lasting_owners().any(|owner| owner != member) {
+        return Ok(());
+    }
+    let message = "the last owner stays: make another member an owner of * without end first";
+    Err(Rejection::new(Code::Conflict, message))
+}
+
+fn check_record(state: &State, record: &MemberRecord, now: Millis) -> Result<(), Rejection> {
+    let invalid = |message: String| Err(Rejection::new(Code::InvalidField, message));
+    if record.secrets.is_empty() || record.secrets.len() > limits::GLOBS {
+        return invalid(format!("a member has 1 to {} name patterns; * allows every name", limits::GLOBS));
+    }
+    if record.expires.is_some_and(|end| end <= now) {
+        return invalid("the membership would have ended already".to_owned());
+    }
+    let other = |(identity, member): (&Identity, &crate::state::Member)| {
+        *identity != record.member
+            && !member.removed
+            && member.name.as_str().eq_ignore_ascii_case(record.name.as_str())
+    };
+    if state.members().any(other) {
+        let message = format!("another member is called {} already", record.name);
+        return Err(Rejection::new(Code::Conflict, message));
+    }
+    Ok(())
+}

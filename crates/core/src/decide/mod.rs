@@ -1,0 +1,176 @@
+//! `decide`: a command on a state, to events or a refusal. Pure: the same state, command and time
+//! give the same answer to anybody.
+
+mod members;
+mod secrets;
+#[cfg(test)]
+mod tests;
+
+use crate::authorize::{Refusal, authorize};
+use crate::command::{Action, Nothing, Verified};
+use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
+use crate::ids::Millis;
+use crate::limits;
+use crate::rejection::{Code, Rejection};
+use crate::state::State;
+
+/// Largest refused command that is kept in an entry: a refusal must not cost more log than this.
+const DENIED_BYTES: usize = 4 * 1024;
+
+/// What a state cannot know about the world around it.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Whether the ledger's configuration names the actor as an operator.
+    pub operator: bool,
+    /// The ledger's online key, for a workspace's first entry.
+    pub key: WorkspaceCreated,
+}
+
+/// Decides a command.
+///
+/// Checked in this order: meant for this ledger and workspace, fresh, permission (on the names
+/// asked for), and only then what exists.
+///
+/// # Errors
+/// The refusal. A member's refusal for lack of permission is no error but the event
+/// `access.denied`, as long as the member's share of such entries lasts.
+pub fn decide(
+    state: &State,
+    command: &Verified,
+    now: Millis,
+    authority: &Authority,
+) -> Result<Vec<Event>, Rejection> {
+    addressed(state, command)?;
+    fresh(command, now)?;
+    if let Action::WorkspaceCreate(_) = command.command().action {
+        return create_workspace(state, authority);
+    }
+    if state.created().is_none() {
+        let message = format!("there is no workspace {}", state.workspace());
+        return Err(Rejection::new(Code::NotFound, message));
+    }
+    match authorize(state, command, now) {
+        Ok(()) => {}
+        Err(Refusal::Stranger) => return Err(not_a_member(state)),
+        Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
+    }
+    match act(state, command, now) {
+        Err(Stop::Denied(reason)) => deny(state, command, now, reason),
+        Err(Stop::Rejected(rejection)) => Err(rejection),
+        Ok(events) => Ok(events),
+    }
+}
+
+/// Why an act of somebody with the permission for it still does not happen.
+enum Stop {
+    /// The secret itself is closed to the actor.
+    Denied(DenialReason),
+    /// Anything else.
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Stop> {
+    let one = |event: Event| Ok(vec![event]);
+    match &command.command().action {
+        Action::MemberAdd(record) => Ok(members::add(state, record, now)?),
+        Action::MemberChange(record) => Ok(members::change(state, record, now)?),
+        Action::MemberRemove(remove) => Ok(members::remove(state, remove)?),
+        Action::SecretCreate(create) => {
+            Ok(secrets::create(state, command, std::slice::from_ref(&create.secret))?)
+        }
+        Action::SecretImport(import) => Ok(secrets::create(state, command, &import.secrets)?),
+        Action::SecretEdit(edit) => Ok(secrets::edit(state, command, edit)?),
+        Action::SecretRollback(rollback) => Ok(secrets::rollback(state, command, rollback)?),
+        Action::SecretDescribe(describe) => Ok(secrets::describe(state, describe)?),
+        Action::SecretRename(rename) => Ok(secrets::rename(state, rename)?),
+        Action::SecretReveal(reveal) => secrets::reveal(state, command, reveal),
+        Action::SecretDelete(secret) => Ok(secrets::delete(state, secret)?),
+        Action::SecretRestore(secret) => Ok(secrets::restore(state, secret)?),
+        Action::DelegationRevoke(_) => one(Event::DelegationRevoked(Nothing {})),
+        Action::FenceSet(_) => one(Event::FenceSet(Nothing {})),
+        Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
+        action @ (Action::WorkspaceCreate(_)
+        | Action::SecretDestroy(_)
+        | Action::WorkflowSave(_)
+        | Action::WorkflowRemove(_)
+        | Action::KeyRotate(_)
+        | Action::ValueErase(_)
+        | Action::ValuesSweep(_)
+        | Action::ValuesLose(_)
+        | Action::KeyErase(_)
+        | Action::LogTruncate(_)) => {
+            let message = format!("this ledger does not carry out {} yet", action.name());
+            Err(Rejection::new(Code::UpgradeNeeded, message).into())
+        }
+    }
+}
+
+fn addressed(state: &State, command: &Verified) -> Result<(), Rejection> {
+    let said = command.command();
+    if said.ledger != *state.ledger() {
+        let message = format!("the command is for ledger {}, this is {}", said.ledger, state.ledger());
+        return Err(Rejection::new(Code::WrongLedger, message));
+    }
+    if said.workspace != *state.workspace() {
+        let message = format!("the command is for workspace {}", said.workspace);
+        return Err(Rejection::new(Code::WrongWorkspace, message));
+    }
+    Ok(())
+}
+
+fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
+    let apart = command.command().at.0.abs_diff(now.0);
+    if apart <= limits::FRESH_MS {
+        return Ok(());
+    }
+    let side = if command.command().at < now { "old" } else { "from the future" };
+    let message = format!(
+        "the command is {} s {side}, at most {} s are allowed: check the clocks, sign it again",
+        apart / 1_000,
+        limits::FRESH_MS / 1_000
+    );
+    Err(Rejection::new(Code::Stale, message))
+}
+
+fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, Rejection> {
+    if !authority.operator {
+        let message = "only operators named in the ledger's configuration make workspaces";
+        return Err(Rejection::new(Code::Denied, message));
+    }
+    if state.created().is_some() {
+        let message = format!("workspace {} exists already", state.workspace());
+        return Err(Rejection::new(Code::Conflict, message));
+    }
+    Ok(vec![Event::WorkspaceCreated(authority.key.clone())])
+}
+
+fn not_a_member(state: &State) -> Rejection {
+    let message = format!("you are not a member of workspace {}", state.workspace());
+    Rejection::new(Code::Denied, message)
+}
+
+/// What a refused member is told: the same whether or not anything exists under the names.
+pub fn denial_message(action: &str, reason: DenialReason) -> String {
+    let why = match reason {
+        DenialReason::Expired => "your membership has ended",
+        DenialReason::Role => "your role does not allow it",
+        DenialReason::Scope => "a name is outside the patterns you were given",
+        DenialReason::Restricted => "a secret is restricted: blocks use it, nobody is shown it",
+        DenialReason::Delegation => "the delegated key may not do this, or no longer",
+    };
+    format!("{action}: {why}")
+}
+
+fn deny(state: &State, command: &Verified, now: Millis, reason: DenialReason) -> Result<Vec<Event>, Rejection> {
+    if command.bytes().len() <= DENIED_BYTES && state.records_denial(&command.actor(), now) {
+        return Ok(vec![Event::AccessDenied(AccessDenied { reason })]);
+    }
+    let message = denial_message(command.command().action.name(), reason);
+    Err(Rejection::new(Code::Denied, message))
+}

@@ -1,0 +1,34 @@
+//! The heart of keyroll: what a command and an event are, their canonical bytes, the fold that
+//! turns events into state, the rules that turn commands into events, and the cryptography.
+//!
+//! Nothing here reads a clock, draws randomness or does I/O: all three are passed in. That is
+//! what lets anybody decide a whole log again and compare.
+
+pub mod authorize;
+pub mod cbor;
+pub mod command;
+pub mod commit;
+pub mod cose;
+pub mod crypto;
+pub mod decide;
+pub mod entry;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod names;
+pub mod rejection;
+pub mod state;
+pub mod statement;
+
+pub use command::{Action, Command, SignedCommand, Verified};
+pub use commit::Commit;
+pub use decide::{Authority, decide};
+pub use entry::{Entry, Recorded};
+pub use event::Event;
+pub use ids::{
+    Blob, CommandId, Digest, Epoch, Identity, Index, LedgerId, Millis, Place, SecretId, Sequence,
+    TreeSize, Version,
+};
+pub use names::{Glob, MemberName, SecretName, WorkspaceName};
+pub use rejection::{Code, Rejection};
+pub use state::{Changes, State};

@@ -1,0 +1,56 @@
+//! Every bound of the wire forms in one place, with its reason.
+
+/// Largest signed command the ledger reads: an import of full size still leaves room for the
+/// values beside it in one 900 KiB request.
+pub const COMMAND_BYTES: usize = 480 * 1024;
+/// Largest request body: JetStream and the clients' account take 1 MiB messages, the rest is
+/// subject, headers and envelope.
+pub const REQUEST_BYTES: usize = 900 * 1024;
+/// Largest entry. With the 512 KiB of a commit this leaves room for the commit's own fields.
+pub const ENTRY_BYTES: usize = 500 * 1024;
+/// Largest commit, well under the stream's 1 MiB message limit.
+pub const COMMIT_BYTES: usize = 512 * 1024;
+/// Most entries in one commit: bounds the time one commit takes to apply.
+pub const COMMIT_ENTRIES: usize = 1_000;
+/// Nesting of any CBOR we accept. Our own forms need eight levels.
+pub const CBOR_DEPTH: usize = 16;
+/// Elements of one CBOR array or map.
+pub const CBOR_ITEMS: u64 = 10_000;
+
+/// Smallest and largest value, in bytes.
+pub const VALUE_BYTES: std::ops::RangeInclusive<usize> = 1..=65_535;
+/// Longest secret name.
+pub const NAME_BYTES: usize = 128;
+/// Longest workspace name (a NATS token and a DNS label).
+pub const WORKSPACE_BYTES: usize = 63;
+/// Longest free text kept in the log: description, reason.
+pub const TEXT_BYTES: usize = 1_024;
+/// Longest member display name, and workflow, block and run labels.
+pub const LABEL_BYTES: usize = 128;
+/// Hosts a secret can be bound to.
+pub const HOSTS: usize = 16;
+/// Longest host pattern: a DNS name of 253 bytes with scheme and port.
+pub const HOST_BYTES: usize = 270;
+/// Globs of one member.
+pub const GLOBS: usize = 64;
+/// Secrets in one reveal: their sealed values must fit one reply.
+pub const REVEAL_SECRETS: usize = 256;
+/// Sealed bytes in one reveal's reply.
+pub const REVEAL_BYTES: u64 = 900 * 1024;
+/// Members of one workspace.
+pub const MEMBERS: usize = 10_000;
+/// Secrets of one workspace, deleted and destroyed ones included.
+pub const SECRETS: usize = 1_000_000;
+/// Secrets created by one import command.
+pub const IMPORT_SECRETS: usize = 1_000;
+
+/// How far a command's own time may be from the ledger's, in milliseconds.
+pub const FRESH_MS: u64 = 60_000;
+/// Refusals of one member that become entries of their own, per minute.
+pub const DENIALS_PER_MINUTE: u32 = 10;
+/// Longest life of a delegated key, in milliseconds.
+pub const DELEGATION_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Life of one sealing key, in milliseconds.
+pub const SEALING_PERIOD_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A clock that goes back less than this is held at the last entry's time.
+pub const HOLD_MS: u64 = 10_000;

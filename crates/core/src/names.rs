@@ -1,0 +1,275 @@
+//! Names that people choose. Each type can hold only what is allowed, so no other code checks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::limits;
+
+/// A name that breaks its rule. The message says which rule; it starts with the stable code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid_name: {0}")]
+pub struct InvalidName(pub String);
+
+/// Keywords of Python 3: `secrets.NAME` could not be written for them.
+const PYTHON_KEYWORDS: [&str; 35] = [
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
+    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
+    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
+    "with", "yield",
+];
+
+/// Names of Python's own `secrets` module, which blocks see under the same name.
+const PYTHON_SECRETS: [&str; 11] = [
+    "choice", "randbelow", "randbits", "SystemRandom", "token_bytes", "token_hex", "token_urlsafe",
+    "compare_digest", "DEFAULT_ENTROPY", "base64", "binascii",
+];
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                $check(text).map_err(InvalidName)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+text_type!(
+    /// A secret's name: `[A-Za-z][A-Za-z0-9_]{0,127}`, no Python keyword and no name of Python's
+    /// own `secrets` module. Case is kept, and ignored when names are compared.
+    SecretName, check_secret_name
+);
+text_type!(
+    /// A workspace's name: `[a-z0-9][a-z0-9-]{0,62}`.
+    WorkspaceName, check_workspace_name
+);
+text_type!(
+    /// A pattern over secret names, without regard to case: `*` any run, `?` any one character.
+    Glob, check_glob
+);
+text_type!(
+    /// A member's display name: 1 to 128 bytes of printable text without leading or trailing space.
+    MemberName, check_member_name
+);
+
+impl SecretName {
+    /// The form in which names are compared.
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl Glob {
+    /// The pattern that allows every name.
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// Whether the whole `name` matches, case ignored.
+    pub fn matches(&self, name: &SecretName) -> bool {
+        glob_matches(self.0.as_bytes(), name.as_str().as_bytes())
+    }
+}
+
+/// Remembers the last `*` only: each byte of the name is looked at once per star at most.
+fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&name[n]) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    n = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+fn check_secret_name(text: &str) -> Result<(), String> {
+    let mut bytes = text.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    let rest = bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !first || !rest || text.len() > limits::NAME_BYTES {
+        return Err(format!(
+            "a secret's name is a letter, then letters, digits or underscores, {} at most",
+            limits::NAME_BYTES
+        ));
+    }
+    if PYTHON_KEYWORDS.contains(&text) {
+        return Err(format!("{text} is a Python keyword: blocks could not write secrets.{text}"));
+    }
+    if PYTHON_SECRETS.contains(&text) {
+        return Err(format!("{text} belongs to Python's own secrets module"));
+    }
+    Ok(())
+}
+
+fn check_workspace_name(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut bytes = text.bytes();
+    let ok = bytes.next().is_some_and(plain) && bytes.all(|byte| plain(byte) || byte == b'-');
+    if ok && text.len() <= limits::WORKSPACE_BYTES {
+        return Ok(());
+    }
+    Err(format!(
+        "a workspace's name is lower-case letters, digits and hyphens, {} at most, not starting with a hyphen",
+        limits::WORKSPACE_BYTES
+    ))
+}
+
+fn check_glob(text: &str) -> Result<(), String> {
+    let ok = |byte: u8| byte.is_ascii_alphanumeric() || b"_*?".contains(&byte);
+    if !text.is_empty() && text.len() <= limits::NAME_BYTES && text.bytes().all(ok) {
+        return Ok(());
+    }
+    Err(format!(
+        "a name pattern is letters, digits, underscores, * and ?, 1 to {} of them",
+        limits::NAME_BYTES
+    ))
+}
+
+fn check_member_name(text: &str) -> Result<(), String> {
+    check_label(text, "a member's name")
+}
+
+/// The rule for short labels that people read: member, workflow, block and run.
+pub(crate) fn check_label(text: &str, what: &str) -> Result<(), String> {
+    let ok = !text.is_empty()
+        && text.len() <= limits::LABEL_BYTES
+        && text.trim() == text
+        && !text.chars().any(char::is_control);
+    if ok {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} is 1 to {} bytes of printable text without space at its ends",
+        limits::LABEL_BYTES
+    ))
+}
+
+text_type!(
+    /// A workflow's, block's or run's label: 1 to 128 bytes of printable text.
+    Label, check_any_label
+);
+
+fn check_any_label(text: &str) -> Result<(), String> {
+    check_label(text, "a label")
+}
+
+text_type!(
+    /// Free text kept in the log, at most 1 KiB: a description or a reason.
+    Text, check_text
+);
+
+fn check_text(text: &str) -> Result<(), String> {
+    let ok = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    if text.len() <= limits::TEXT_BYTES && text.chars().all(ok) {
+        return Ok(());
+    }
+    Err(format!("text is at most {} bytes, without control characters", limits::TEXT_BYTES))
+}
+
+text_type!(
+    /// A host that a secret may be sent to: `api.example.com`, `*.example.com`, with an optional
+    /// scheme and port. Matching is the resolver's; here only the alphabet is held.
+    HostPattern, check_host
+);
+
+fn check_host(text: &str) -> Result<(), String> {
+    let ok = |byte: u8| byte.is_ascii_alphanumeric() || b".-*:/[]".contains(&byte);
+    if !text.is_empty() && text.len() <= limits::HOST_BYTES && text.bytes().all(ok) {
+        return Ok(());
+    }
+    Err("a host is a DNS name such as api.example.com or *.example.com, with an optional scheme and port"
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secret_names_follow_the_rule() {
+        let long = "a".repeat(128);
+        for good in ["API_Key", "a", "Z9_", long.as_str(), "none", "Class"] {
+            assert!(good.parse::<SecretName>().is_ok(), "{good}");
+        }
+        let longer = "a".repeat(129);
+        for bad in [
+            "", "a b", "1x", "_x", "é", "../x", "a\n", "a-b", longer.as_str(), "class", "None",
+            "token_hex", "base64",
+        ] {
+            assert!(bad.parse::<SecretName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_names_without_case() {
+        let case = |pattern: &str, name: &str| {
+            let glob: Glob = pattern.parse().expect("pattern");
+            glob.matches(&name.parse().expect("name"))
+        };
+        assert!(case("*", "Anything"));
+        assert!(case("stripe_*", "STRIPE_live"));
+        assert!(case("*_key", "API_Key"));
+        assert!(case("a*b*c", "aXbYbZc"));
+        assert!(case("k?y", "Key"));
+        assert!(!case("stripe_*", "xstripe_live"));
+        assert!(!case("k?y", "Keey"));
+        assert!(!case("a*b", "abc"));
+        assert!("".parse::<Glob>().is_err());
+        assert!("a b".parse::<Glob>().is_err());
+    }
+
+    #[test]
+    fn workspace_names_are_nats_tokens() {
+        for good in ["demo", "0", "team-a"] {
+            assert!(good.parse::<WorkspaceName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "A", "a.b", "a*", "_ledger", &"a".repeat(64)] {
+            assert!(bad.parse::<WorkspaceName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Refusals. A [`Rejection`] is an answer (the ledger works and says no); what is broken is an
+//! error of its own type elsewhere.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+        /// Stable names of everything that can be answered instead of a result.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Bytes that are not the canonical form of what they should be.
+    Malformed = "malformed",
+    /// Larger than its limit.
+    TooLarge = "too_large",
+    /// A name, pattern, label or text that breaks its rule.
+    InvalidName = "invalid_name",
+    /// A field that is well formed and makes no sense.
+    InvalidField = "invalid_field",
+    /// A value that is empty, too long or ends in a newline nobody asked to keep.
+    InvalidValue = "invalid_value",
+    /// A signature that does not verify.
+    BadSignature = "bad_signature",
+    /// Signed for another ledger.
+    WrongLedger = "wrong_ledger",
+    /// Signed for another workspace than the one it was sent to.
+    WrongWorkspace = "wrong_workspace",
+    /// The command's time is more than 60 s from the ledger's.
+    Stale = "stale",
+    /// A version of the form that this program does not know.
+    UpgradeNeeded = "upgrade_needed",
+    /// The sealing key of this session is gone: start a new one.
+    SessionExpired = "session_expired",
+    /// Not allowed, or not a member.
+    Denied = "denied",
+    /// No such secret, member, workspace or version.
+    NotFound = "not_found",
+    /// The secret is deleted.
+    Deleted = "deleted",
+    /// The value is destroyed.
+    Destroyed = "destroyed",
+    /// Something changed meanwhile, or the name or id is taken.
+    Conflict = "conflict",
+    /// Too much at once: try again shortly.
+    Busy = "busy",
+    /// The log cannot be written: nothing happened and nothing was released.
+    AuditUnavailable = "audit_unavailable",
+    /// Whether the entry was written is not known yet; nothing was released.
+    AuditUnknown = "audit_unknown",
+    /// The log holds less than it did.
+    Rollback = "rollback",
+    /// The log holds something else than it did.
+    Fork = "fork",
+    /// The log does not verify.
+    Corrupt = "corrupt",
+    /// The sealed value is missing or damaged in the vault.
+    ValueLost = "value_lost",
+    /// The ledger or the log cannot be reached.
+    Unreachable = "unreachable",
+    /// A fault of the ledger itself.
+    Internal = "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A refusal: a stable code, and words that say what, where and what to do. Never a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+#[serde(deny_unknown_fields)]
+pub struct Rejection {
+    /// The stable code.
+    pub code: Code,
+    /// The words.
+    pub message: String,
+}
+
+impl Rejection {
+    /// A refusal with `code` that says `message`.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}

@@ -1,0 +1,302 @@
+//! `apply`: an entry's events, folded into the state. It cannot fail: an event that does not fit
+//! its command changes nothing, and full verification, which decides again, reports it.
+
+use std::collections::BTreeSet;
+
+use super::{Denials, Lifecycle, Member, Secret, State, ValueState, VersionInfo, VersionKind};
+use crate::authorize::Role;
+use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit};
+use crate::entry::Recorded;
+use crate::event::{Event, Stored};
+use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
+use crate::names::{Glob, MemberName};
+
+/// What an entry changed: the rows a read model writes again, and what its audit indexes say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Secrets whose row changed.
+    pub secrets: BTreeSet<SecretId>,
+    /// Versions whose row changed.
+    pub versions: BTreeSet<(SecretId, Version)>,
+    /// Members whose row changed.
+    pub members: BTreeSet<Identity>,
+    /// Members whose count of refusals changed.
+    pub denials: BTreeSet<Identity>,
+    /// Delegated keys that were revoked.
+    pub revoked: BTreeSet<Identity>,
+    /// Secrets that the entry speaks of, changed or not.
+    pub touched: BTreeSet<SecretId>,
+    /// Numbers of the kinds of its events.
+    pub kinds: BTreeSet<u8>,
+}
+
+impl State {
+    /// Folds one entry in. Its index is the size before it; the caller has checked that.
+    pub fn apply(&mut self, recorded: &Recorded) -> Changes {
+        let mut changes = Changes::default();
+        for event in &recorded.events {
+            changes.kinds.insert(event.kind().0);
+            self.apply_event(recorded, event, &mut changes);
+        }
+        changes.touched.extend(changes.secrets.iter());
+        self.row.at = recorded.at;
+        self.tree.push(recorded.leaf);
+        changes
+    }
+
+    fn apply_event(&mut self, recorded: &Recorded, event: &Event, changes: &mut Changes) {
+        let (at, actor) = (recorded.at, recorded.command.actor());
+        let action = &recorded.command.command().action;
+        match (event, action) {
+            (Event::WorkspaceCreated(created), _) => {
+                self.row.created = Some(created.clone());
+                self.row.epoch = Epoch(1);
+                if let Ok(name) = "owner".parse() {
+                    self.put_member(actor, &owner(actor, name), changes);
+                }
+            }
+            (Event::MemberAdded(_), Action::MemberAdd(record))
+            | (Event::MemberChanged(_), Action::MemberChange(record)) => {
+                self.put_member(record.member, record, changes);
+            }
+            (Event::MemberRemoved(_), Action::MemberRemove(remove)) => {
+                if let Some(member) = self.members.get_mut(&remove.member) {
+                    member.removed = true;
+                    changes.members.insert(remove.member);
+                }
+            }
+            (Event::SecretCreated(stored), Action::SecretCreate(create)) => {
+                self.create(&create.secret, stored, at, actor, changes);
+            }
+            (Event::SecretCreated(stored), Action::SecretImport(import)) => {
+                let item = usize::try_from(stored.item).ok().and_then(|item| import.secrets.get(item));
+                if let Some(new) = item {
+                    self.create(new, stored, at, actor, changes);
+                }
+            }
+            (Event::SecretEdited(stored), Action::SecretEdit(edit)) => {
+                self.edit(edit, VersionKind::Edited, stored, (at, actor), changes);
+            }
+            (Event::SecretEdited(stored), Action::SecretRollback(rollback)) => {
+                let kind = VersionKind::Rolledback(rollback.from);
+                self.edit(&rollback.edit, kind, stored, (at, actor), changes);
+            }
+            (Event::SecretDescribed(_), Action::SecretDescribe(describe)) => {
+                self.change_secret(describe.id, at, actor, changes, |secret| redescribe(secret, describe));
+            }
+            (Event::SecretRenamed(_), Action::SecretRename(rename)) => {
+                self.names.remove(&rename.name.folded());
+                self.names.insert(rename.to.folded(), rename.id);
+                self.change_secret(rename.id, at, actor, changes, |secret| secret.name = rename.to.clone());
+            }
+            (Event::SecretRevealed(revealed), _) => {
+                for one in &revealed.secrets {
+                    if let Some(secret) = self.secrets.get_mut(&one.id) {
+                        secret.last_revealed_at = Some(at);
+                        changes.secrets.insert(one.id);
+                    }
+                }
+            }
+            (Event::SecretDeleted(_), Action::SecretDelete(delete)) => {
+                self.names.remove(&delete.name.folded());
+                self.change_secret(delete.id, at, actor, changes, |secret| {
+                    secret.lifecycle = Lifecycle::Deleted;
+                });
+            }
+            (Event::SecretRestored(_), Action::SecretRestore(restore)) => {
+                self.names.insert(restore.name.folded(), restore.id);
+                self.change_secret(restore.id, at, actor, changes, |secret| {
+                    secret.lifecycle = Lifecycle::Active;
+                });
+            }
+            (Event::SecretDestroyed(destroyed), Action::SecretDestroy(destroy)) => {
+                self.end_values(destroy.id, &destroyed.versions, ValueState::Destroyed, changes);
+                self.close_if_empty(destroy.id, at, actor, changes);
+            }
+            (Event::ValueErased(_), Action::ValueErase(erase)) => {
+                self.end_values(erase.id, &erase.versions, ValueState::Erased, changes);
+            }
+            (Event::ValuesLost(_), Action::ValuesLose(lose)) => {
+                for lost in &lose.values {
+                    self.end_values(lost.id, &[lost.version], ValueState::Lost, changes);
+                }
+            }
+            (Event::KeyRotated(rotated), _) => self.row.epoch = rotated.epoch,
+            (Event::DelegationRevoked(_), Action::DelegationRevoke(revoke)) => {
+                self.revoked.insert(revoke.key);
+                changes.revoked.insert(revoke.key);
+            }
+            (Event::AccessDenied(_), action) => self.count_denial(action, at, actor, changes),
+            (
+                Event::MemberAdded(_)
+                | Event::MemberChanged(_)
+                | Event::MemberRemoved(_)
+                | Event::SecretCreated(_)
+                | Event::SecretEdited(_)
+                | Event::SecretDescribed(_)
+                | Event::SecretRenamed(_)
+                | Event::SecretDeleted(_)
+                | Event::SecretRestored(_)
+                | Event::SecretDestroyed(_)
+                | Event::WorkflowSaved(_)
+                | Event::WorkflowRemoved(_)
+                | Event::DelegationRevoked(_)
+                | Event::ValueErased(_)
+                | Event::ValuesSwept(_)
+                | Event::ValuesLost(_)
+                | Event::KeyErased(_)
+                | Event::FenceSet(_)
+                | Event::LogTruncated(_)
+                | Event::DenialsSummarized(_),
+                _,
+            ) => {}
+        }
+    }
+
+    fn put_member(&mut self, identity: Identity, record: &MemberRecord, changes: &mut Changes) {
+        let ordinal = if let Some(known) = self.members.get(&identity) {
+            known.ordinal
+        } else {
+            self.row.last_member = self.row.last_member.saturating_add(1);
+            self.row.last_member
+        };
+        let member = Member {
+            name: record.name.clone(),
+            role: record.role,
+            expires: record.expires,
+            removed: false,
+            secrets: record.secrets.clone(),
+            ordinal,
+        };
+        self.members.insert(identity, member);
+        changes.members.insert(identity);
+    }
+
+    fn create(&mut self, new: &NewSecret, stored: &Stored, at: Millis, actor: Identity, changes: &mut Changes) {
+        self.row.last_secret = self.row.last_secret.saturating_add(1);
+        let version = VersionInfo {
+            at,
+            kind: VersionKind::Created,
+            size: new.size,
+            actor,
+            epoch: stored.epoch,
+            place: stored.place,
+            state: ValueState::Live,
+            digest: new.digest,
+            reason: None,
+        };
+        let secret = Secret {
+            name: new.name.clone(),
+            hosts: new.hosts.clone(),
+            ordinal: self.row.last_secret,
+            lifecycle: Lifecycle::Active,
+            restricted: new.restricted,
+            description: new.description.clone(),
+            rotate_every: new.rotate_every.filter(|period| *period > 0),
+            updated_at: at,
+            updated_by: actor,
+            last_revealed_at: None,
+            versions: vec![version],
+        };
+        self.names.insert(new.name.folded(), new.id);
+        self.secrets.insert(new.id, secret);
+        changes.secrets.insert(new.id);
+        changes.versions.insert((new.id, Version::FIRST));
+    }
+
+    fn edit(
+        &mut self,
+        edit: &SecretEdit,
+        kind: VersionKind,
+        stored: &Stored,
+        (at, actor): (Millis, Identity),
+        changes: &mut Changes,
+    ) {
+        self.change_secret(edit.id, at, actor, changes, |secret| {
+            secret.versions.push(VersionInfo {
+                at,
+                kind,
+                size: edit.size,
+                actor,
+                epoch: stored.epoch,
+                place: stored.place,
+                state: ValueState::Live,
+                digest: edit.digest,
+                reason: edit.reason.clone(),
+            });
+        });
+        changes.versions.insert((edit.id, edit.version));
+    }
+
+    fn change_secret(
+        &mut self,
+        id: SecretId,
+        at: Millis,
+        actor: Identity,
+        changes: &mut Changes,
+        change: impl FnOnce(&mut Secret),
+    ) {
+        if let Some(secret) = self.secrets.get_mut(&id) {
+            change(secret);
+            secret.updated_at = at;
+            secret.updated_by = actor;
+            changes.secrets.insert(id);
+        }
+    }
+
+    fn end_values(&mut self, id: SecretId, versions: &[Version], state: ValueState, changes: &mut Changes) {
+        let Some(secret) = self.secrets.get_mut(&id) else { return };
+        for version in versions {
+            let place = version.0.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+            if let Some(info) = place.and_then(|at| secret.versions.get_mut(at)) {
+                info.state = state;
+                changes.versions.insert((id, *version));
+            }
+        }
+        changes.touched.insert(id);
+    }
+
+    /// A secret whose values are all ended is itself at its end.
+    fn close_if_empty(&mut self, id: SecretId, at: Millis, actor: Identity, changes: &mut Changes) {
+        let Some(secret) = self.secrets.get(&id) else { return };
+        let live = secret.versions.iter().any(|version| version.state == ValueState::Live);
+        let (name, active) = (secret.name.folded(), secret.lifecycle == Lifecycle::Active);
+        if active && !live {
+            self.names.remove(&name);
+        }
+        self.change_secret(id, at, actor, changes, |secret| {
+            if !live {
+                secret.lifecycle = Lifecycle::Destroyed;
+            }
+        });
+    }
+
+    fn count_denial(&mut self, action: &Action, at: Millis, actor: Identity, changes: &mut Changes) {
+        let minute = at.0 / 60_000;
+        let known = self.denials.get(&actor).filter(|denials| denials.minute == minute);
+        let count = known.map_or(0, |denials| denials.count).saturating_add(1);
+        self.denials.insert(actor, Denials { count, minute });
+        changes.denials.insert(actor);
+        let named = action.names().into_iter().filter_map(|name| self.names.get(&name.folded()));
+        changes.touched.extend(named);
+    }
+}
+
+fn owner(member: Identity, name: MemberName) -> MemberRecord {
+    MemberRecord { name, role: Role::Owner, member, expires: None, secrets: vec![Glob::any()] }
+}
+
+fn redescribe(secret: &mut Secret, describe: &SecretDescribe) {
+    if let Some(hosts) = &describe.hosts {
+        secret.hosts.clone_from(hosts);
+    }
+    if let Some(restricted) = describe.restricted {
+        secret.restricted = restricted;
+    }
+    if let Some(description) = &describe.description {
+        secret.description.clone_from(description);
+    }
+    if let Some(period) = describe.rotate_every {
+        secret.rotate_every = (period > 0).then_some(period);
+    }
+}

@@ -1,0 +1,235 @@
+//! The fold: what a workspace is after some entries. `apply` is the only place where an event
+//! changes anything; live projection, rebuild, time travel and tests all call it.
+
+mod apply;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyroll_merkle::{Hash, Window};
+
+use crate::event::WorkspaceCreated;
+use crate::ids::{Epoch, Identity, LedgerId, Millis, SecretId, TreeSize, Version};
+use crate::limits;
+use crate::names::{SecretName, WorkspaceName};
+
+pub use apply::Changes;
+pub use rows::{Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, WorkspaceRow};
+
+/// Nodes kept in memory at each level of the tree: more than the entries of one commit, so that
+/// receipts of fresh entries need no disk read.
+const WINDOW: usize = 1_024;
+
+/// A workspace's metadata after some number of entries.
+#[derive(Debug, Clone)]
+pub struct State {
+    ledger: LedgerId,
+    workspace: WorkspaceName,
+    tree: Window,
+    row: WorkspaceRow,
+    members: BTreeMap<Identity, Member>,
+    secrets: BTreeMap<SecretId, Secret>,
+    /// Folded name of each active secret.
+    names: BTreeMap<String, SecretId>,
+    revoked: BTreeSet<Identity>,
+    denials: BTreeMap<Identity, Denials>,
+}
+
+/// Everything a state is made of, as a read model keeps it.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The workspace's own row.
+    pub row: WorkspaceRow,
+    /// Compact range of the tree, largest subtree first.
+    pub tree: Vec<Hash>,
+    /// Number of entries.
+    pub size: TreeSize,
+    /// Members, former ones too.
+    pub members: Vec<(Identity, Member)>,
+    /// Secrets with their versions.
+    pub secrets: Vec<(SecretId, Secret)>,
+    /// Delegated keys that were revoked.
+    pub revoked: Vec<Identity>,
+    /// Refusals per member.
+    pub denials: Vec<(Identity, Denials)>,
+}
+
+impl State {
+    /// The state before the first entry.
+    pub fn new(ledger: LedgerId, workspace: WorkspaceName) -> Self {
+        Self {
+            ledger,
+            workspace,
+            tree: Window::new(WINDOW),
+            row: WorkspaceRow::default(),
+            members: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            names: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+            denials: BTreeMap::new(),
+        }
+    }
+
+    /// The state that a read model kept; `None` when its tree does not fit its size.
+    pub fn restore(ledger: LedgerId, workspace: WorkspaceName, parts: Parts) -> Option<Self> {
+        let tree = Window::from_compact_range(parts.size.0, &parts.tree, WINDOW).ok()?;
+        let active = parts.secrets.iter().filter(|(_, secret)| secret.lifecycle == Lifecycle::Active);
+        let names = active.map(|(id, secret)| (secret.name.folded(), *id)).collect();
+        Some(Self {
+            ledger,
+            workspace,
+            tree,
+            row: parts.row,
+            members: parts.members.into_iter().collect(),
+            secrets: parts.secrets.into_iter().collect(),
+            names,
+            revoked: parts.revoked.into_iter().collect(),
+            denials: parts.denials.into_iter().collect(),
+        })
+    }
+
+    /// The ledger.
+    pub const fn ledger(&self) -> &LedgerId {
+        &self.ledger
+    }
+
+    /// The workspace.
+    pub const fn workspace(&self) -> &WorkspaceName {
+        &self.workspace
+    }
+
+    /// Number of entries.
+    pub fn size(&self) -> TreeSize {
+        TreeSize(self.tree.size())
+    }
+
+    /// Merkle root over all entries.
+    pub fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
+    /// The recent part of the tree: proves fresh entries.
+    pub const fn tree(&self) -> &Window {
+        &self.tree
+    }
+
+    /// The workspace's own row.
+    pub const fn row(&self) -> &WorkspaceRow {
+        &self.row
+    }
+
+    /// Time of the last entry.
+    pub const fn at(&self) -> Millis {
+        self.row.at
+    }
+
+    /// Generation whose key wraps new values.
+    pub const fn epoch(&self) -> Epoch {
+        self.row.epoch
+    }
+
+    /// The key that signs this workspace's commits, once it exists.
+    pub fn signing_key(&self) -> Option<Identity> {
+        self.row.created.as_ref().map(|created| created.key)
+    }
+
+    /// What the first entry said of the ledger's key.
+    pub const fn created(&self) -> Option<&WorkspaceCreated> {
+        self.row.created.as_ref()
+    }
+
+    /// A present member.
+    pub fn member(&self, identity: &Identity) -> Option<&Member> {
+        self.members.get(identity).filter(|member| !member.removed)
+    }
+
+    /// Members, former ones too.
+    pub fn members(&self) -> impl Iterator<Item = (&Identity, &Member)> {
+        self.members.iter()
+    }
+
+    /// A member, even a former one.
+    pub fn any_member(&self, identity: &Identity) -> Option<&Member> {
+        self.members.get(identity)
+    }
+
+    /// A secret by id, in whatever state.
+    pub fn secret(&self, id: &SecretId) -> Option<&Secret> {
+        self.secrets.get(id)
+    }
+
+    /// Secrets in whatever state, by id.
+    pub fn secrets(&self) -> impl Iterator<Item = (&SecretId, &Secret)> {
+        self.secrets.iter()
+    }
+
+    /// The active secret under a name, case ignored.
+    pub fn named(&self, name: &SecretName) -> Option<(SecretId, &Secret)> {
+        let id = self.names.get(&name.folded())?;
+        self.secrets.get(id).map(|secret| (*id, secret))
+    }
+
+    /// The secret under a name that was deleted or destroyed last, case ignored.
+    pub fn formerly_named(&self, name: &SecretName) -> Option<(SecretId, &Secret)> {
+        let folded = name.folded();
+        let gone = self.secrets.iter().filter(|(_, secret)| {
+            secret.lifecycle != Lifecycle::Active && secret.name.folded() == folded
+        });
+        gone.max_by_key(|(_, secret)| secret.updated_at).map(|(id, secret)| (*id, secret))
+    }
+
+    /// One version of a secret.
+    pub fn version(&self, id: &SecretId, version: Version) -> Option<&VersionInfo> {
+        self.secrets.get(id)?.version(version)
+    }
+
+    /// Whether a delegated key was revoked.
+    pub fn is_revoked(&self, key: &Identity) -> bool {
+        self.revoked.contains(key)
+    }
+
+    /// Delegated keys that were revoked.
+    pub fn revoked(&self) -> impl Iterator<Item = &Identity> {
+        self.revoked.iter()
+    }
+
+    /// Refusals per member.
+    pub fn denials(&self) -> impl Iterator<Item = (&Identity, &Denials)> {
+        self.denials.iter()
+    }
+
+    /// Whether another refusal of this member gets an entry of its own at `now`.
+    pub fn records_denial(&self, actor: &Identity, now: Millis) -> bool {
+        self.denials.get(actor).is_none_or(|denials| {
+            denials.minute != now.0 / 60_000 || denials.count < limits::DENIALS_PER_MINUTE
+        })
+    }
+
+    /// Owners whose membership does not end: one must stay.
+    pub fn lasting_owners(&self) -> impl Iterator<Item = &Identity> {
+        self.members.iter().filter_map(|(identity, member)| member.is_lasting_owner().then_some(identity))
+    }
+
+    /// The time to record at clock time `clock`: a small step back is held at the last entry's
+    /// time, a larger one is kept as it is, so that one wrong clock cannot stop a workspace.
+    pub fn recorded_time(&self, clock: Millis) -> Millis {
+        let back = self.row.at.0.saturating_sub(clock.0);
+        if back > 0 && back < limits::HOLD_MS { self.row.at } else { clock }
+    }
+}
+
+/// Two states are equal when nothing tells them apart but how much of the tree is in memory.
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.ledger == other.ledger
+            && self.workspace == other.workspace
+            && self.tree.size() == other.tree.size()
+            && self.tree.compact_range() == other.tree.compact_range()
+            && self.row == other.row
+            && self.members == other.members
+            && self.secrets == other.secrets
+            && self.names == other.names
+            && self.revoked == other.revoked
+            && self.denials == other.denials
+    }
+}

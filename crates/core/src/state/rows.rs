@@ -1,0 +1,183 @@
+//! What the state holds of each thing. These are also the rows of the read model, so each has the
+//! one CBOR form that the projection stores.
+
+use serde::{Deserialize, Serialize};
+
+use crate::authorize::Role;
+use crate::event::WorkspaceCreated;
+use crate::ids::{Digest, Epoch, Identity, Millis, Place, Version};
+use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
+
+/// The workspace itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WorkspaceRow {
+    /// Time of the last entry.
+    pub at: Millis,
+    /// Generation whose key wraps new values; 0 before the workspace exists.
+    pub epoch: Epoch,
+    /// What the first entry said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<WorkspaceCreated>,
+    /// Members so far: the last ordinal given. 0 is the ledger's own key.
+    pub last_member: u32,
+    /// Secrets so far: the last ordinal given.
+    pub last_secret: u32,
+}
+
+/// A member of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Display name.
+    pub name: MemberName,
+    /// What the member may do.
+    pub role: Role,
+    /// When the membership ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// Whether the member is out.
+    pub removed: bool,
+    /// Names of the secrets the member may touch.
+    pub secrets: Vec<Glob>,
+    /// Order of first joining, from 1: a short key for indexes.
+    pub ordinal: u32,
+}
+
+impl Member {
+    /// Whether a name is within the member's patterns.
+    pub fn covers(&self, name: &SecretName) -> bool {
+        self.secrets.iter().any(|glob| glob.matches(name))
+    }
+
+    /// Whether this is a present owner without end, who may touch every secret.
+    pub fn is_lasting_owner(&self) -> bool {
+        self.role == Role::Owner
+            && !self.removed
+            && self.expires.is_none()
+            && self.secrets.contains(&Glob::any())
+    }
+}
+
+/// Where a secret is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lifecycle {
+    /// Usable.
+    Active,
+    /// Hidden, can be restored.
+    Deleted,
+    /// All values ended.
+    Destroyed,
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Its name.
+    pub name: SecretName,
+    /// Hosts it may be sent to; none means any.
+    pub hosts: Vec<HostPattern>,
+    /// Order of creation, from 1: a short key for indexes.
+    pub ordinal: u32,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// Whether only runners may have it, for blocks.
+    pub restricted: bool,
+    /// Words for people.
+    pub description: Text,
+    /// How often a new value is due, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<u64>,
+    /// When it was changed last (reveals do not count).
+    pub updated_at: Millis,
+    /// Who changed it last.
+    pub updated_by: Identity,
+    /// When a value was last released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_revealed_at: Option<Millis>,
+    /// Its versions, the first first. Rows of their own in the read model.
+    #[serde(skip)]
+    pub versions: Vec<VersionInfo>,
+}
+
+impl Secret {
+    /// The current version.
+    pub fn current(&self) -> Version {
+        Version(u32::try_from(self.versions.len()).unwrap_or(u32::MAX))
+    }
+
+    /// One version.
+    pub fn version(&self, version: Version) -> Option<&VersionInfo> {
+        self.versions.get(usize::try_from(version.0.checked_sub(1)?).ok()?)
+    }
+}
+
+/// What is left of a version's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueState {
+    /// It can be revealed.
+    Live,
+    /// It is ended.
+    Destroyed,
+    /// It is ended, and erased in the vault.
+    Erased,
+    /// It could not be kept.
+    Lost,
+}
+
+impl ValueState {
+    /// The state's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Destroyed => "destroyed",
+            Self::Erased => "erased",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// How a version came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionKind {
+    /// With the secret.
+    Created,
+    /// By an edit.
+    Edited,
+    /// By rolling back to the version named.
+    Rolledback(Version),
+}
+
+/// One version of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionInfo {
+    /// When it was made.
+    pub at: Millis,
+    /// How it was made.
+    pub kind: VersionKind,
+    /// Bytes of the sealed value.
+    pub size: u32,
+    /// Who made it.
+    pub actor: Identity,
+    /// The epoch that its entry says wraps it.
+    pub epoch: Epoch,
+    /// Its place in the vault.
+    pub place: Place,
+    /// What is left of it.
+    pub state: ValueState,
+    /// SHA-256 of the sealed value.
+    pub digest: Digest,
+    /// Why, if its maker said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+}
+
+/// Refusals of one member in one minute of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Denials {
+    /// How many have an entry.
+    pub count: u32,
+    /// Minutes since 1970-01-01T00:00Z.
+    pub minute: u64,
+}

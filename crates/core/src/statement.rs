@@ -1,0 +1,110 @@
+//! Signed statements about keys: the ledger's online key, its sealing keys, and delegations.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cose::{self, Form};
+use crate::ids::{Digest, Identity, LedgerId, Millis};
+use crate::names::{Label, WorkspaceName};
+use crate::rejection::{Code, Rejection};
+
+/// "This key speaks for me in this workspace for a while": signed by an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delegation {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// The key that may sign.
+    pub key: Identity,
+    /// Where it is used, such as a console's address: a label.
+    #[serde(rename = "where")]
+    pub place: Label,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Who delegates.
+    pub identity: Identity,
+    /// When it ends, 12 h after `not_before` at most.
+    pub not_after: Millis,
+    /// The workspace.
+    pub workspace: WorkspaceName,
+    /// When it begins.
+    pub not_before: Millis,
+}
+
+impl Form for Delegation {
+    const NAME: &'static str = "keyroll/delegation/v1";
+    const TYP: &'static str = "application/vnd.keyroll.delegation";
+}
+
+/// "This key signs commits and checkpoints": signed by the ledger's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerKey {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// The online key.
+    pub key: Identity,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Higher than that of every earlier online key.
+    pub serial: u32,
+    /// When it ends.
+    pub not_after: Millis,
+    /// When it begins.
+    pub not_before: Millis,
+}
+
+impl Form for LedgerKey {
+    const NAME: &'static str = "keyroll/ledger-key/v1";
+    const TYP: &'static str = "application/vnd.keyroll.ledger-key";
+}
+
+impl LedgerKey {
+    /// Opens a statement and checks that `ledger` signed it.
+    ///
+    /// # Errors
+    /// As [`cose::open`]; [`Code::BadSignature`] and [`Code::WrongLedger`].
+    pub fn open(bytes: &[u8], ledger: &LedgerId) -> Result<Self, Rejection> {
+        let opened = cose::open::<Self>(bytes)?;
+        opened.verify()?;
+        if opened.signer.0 != ledger.0 || opened.payload.ledger != *ledger {
+            let message = format!("the ledger's key is not vouched for by {ledger}");
+            return Err(Rejection::new(Code::WrongLedger, message));
+        }
+        Ok(opened.payload)
+    }
+}
+
+/// "Seal data keys of this period to this X25519 key": signed by the ledger's online key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealingKey {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// The X25519 public key.
+    pub key: Digest,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Days since 1970-01-01.
+    pub period: u32,
+}
+
+impl Form for SealingKey {
+    const NAME: &'static str = "keyroll/sealing-key/v1";
+    const TYP: &'static str = "application/vnd.keyroll.sealing-key";
+}
+
+impl SealingKey {
+    /// Opens a statement and checks that the online key `signer` of `ledger` signed it.
+    ///
+    /// # Errors
+    /// As [`cose::open`]; [`Code::BadSignature`] and [`Code::WrongLedger`].
+    pub fn open(bytes: &[u8], ledger: &LedgerId, signer: &Identity) -> Result<Self, Rejection> {
+        let opened = cose::open::<Self>(bytes)?;
+        opened.verify()?;
+        if opened.signer != *signer || opened.payload.ledger != *ledger {
+            let message = "the sealing key is not vouched for by this ledger's key";
+            return Err(Rejection::new(Code::WrongLedger, message));
+        }
+        Ok(opened.payload)
+    }
+}

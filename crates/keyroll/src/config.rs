@@ -1,0 +1,100 @@
+//! `config.toml` in the home.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use keyroll_core::LedgerId;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+use crate::private_file;
+
+/// What the file can say. It may hold a NATS password, so it is written with mode 0600.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The ledger that is meant; any other is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ledger: Option<LedgerId>,
+    /// How to reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nats_url: Option<String>,
+    /// The workspace, when the command line names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workspace: Option<String>,
+    /// The identity file; a relative path starts in the home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<PathBuf>,
+}
+
+/// Where the file lies.
+pub(crate) fn path(home: &Path) -> PathBuf {
+    home.join("config.toml")
+}
+
+impl Config {
+    /// Reads the file of a home; one that is not there says nothing.
+    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
+        let path = path(home);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Failure::file(&path, &error)),
+        };
+        // The parser's message quotes the line, which may hold a password.
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let path = path.display();
+            Failure::usage(format!("{path}, line {line}: {}", error.message()))
+        })
+    }
+
+    /// Writes the file of a home, in place of an old one.
+    pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
+        let text = toml::to_string(self)
+            .map_err(|error| Failure::local(format!("config.toml cannot be written: {error}")))?;
+        private_file::replace(&path(home), text.as_bytes())
+    }
+}
+
+/// Adds the ledger's id to the file, and leaves the rest of it as its owner wrote it.
+pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
+    let path = path(home);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::file(&path, &error)),
+    };
+    private_file::replace(&path, format!("ledger = \"{ledger}\"\n{text}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_ledger_joins_what_is_there() {
+        let home = tempfile::tempdir().expect("a directory");
+        assert_eq!(Config::load(home.path()).ok(), Some(Config::default()));
+        fs::write(path(home.path()), "# mine\nworkspace = \"demo\"\n").expect("written");
+        let ledger = LedgerId([7; 32]);
+        pin(home.path(), &ledger).expect("pinned");
+        let config = Config::load(home.path()).expect("read");
+        assert_eq!((config.ledger, config.workspace.as_deref()), (Some(ledger), Some("demo")));
+        assert!(fs::read_to_string(path(home.path())).expect("read").contains("# mine"));
+        config.store(home.path()).expect("written");
+        assert_eq!(Config::load(home.path()).ok(), Some(config));
+    }
+
+    #[test]
+    fn errors_name_the_line_and_quote_nothing() {
+        let home = tempfile::tempdir().expect("a directory");
+        for text in ["\nnats_url = hunter2", "\nhome = \"hunter2\"", "\nledger = \"hunter2\""] {
+            fs::write(path(home.path()), text).expect("written");
+            let error = Config::load(home.path()).expect_err("refused");
+            assert!(error.message().contains("line 2"), "{}", error.message());
+            assert!(!error.message().contains("hunter2"), "{}", error.message());
+        }
+    }
+}

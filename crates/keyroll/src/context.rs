@@ -1,0 +1,220 @@
+//! What a command runs with: settings and where each came from, and the output.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use keyroll_core::{LedgerId, WorkspaceName};
+
+use crate::cli::Global;
+use crate::config::Config;
+use crate::error::Failure;
+use crate::render::Output;
+
+/// Where nats-server listens when nothing is said.
+const NATS_URL: &str = "nats://127.0.0.1:4222";
+
+/// The command line's global part and the output. Settings are resolved when a command asks for
+/// them: some commands need none, not even a home.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) out: Output,
+}
+
+/// A value and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Who gave a setting, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Environment(&'static str),
+    ConfigFile,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Environment(name) => f.write_str(name),
+            Self::ConfigFile => f.write_str("config.toml"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// All settings, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) home: Setting<PathBuf>,
+    pub(crate) nats_url: Setting<String>,
+    pub(crate) workspace: Option<Setting<String>>,
+    pub(crate) identity: Setting<PathBuf>,
+    pub(crate) ledger: Option<Setting<LedgerId>>,
+}
+
+impl Context {
+    /// The settings: flag, environment, `config.toml`, default.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let environment = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let home = home(&self.global, &environment)?;
+        let config = Config::load(&home.value)?;
+        resolve(&self.global, home, &environment, config)
+    }
+
+    /// Whether a question could be put to somebody.
+    pub(crate) fn may_ask(&self) -> bool {
+        use std::io::IsTerminal as _;
+        !self.global.no_input && std::io::stdin().is_terminal()
+    }
+}
+
+impl Settings {
+    /// The workspace, which most commands need.
+    pub(crate) fn workspace(&self) -> Result<WorkspaceName, Failure> {
+        let Some(setting) = &self.workspace else {
+            return Err(Failure::usage(
+                "which workspace? Say -w NAME, set KEYROLL_WORKSPACE, or put `workspace = \"NAME\"` \
+                 into config.toml",
+            ));
+        };
+        setting.value.parse().map_err(|error| Failure::from(error).within(&setting.origin.to_string()))
+    }
+}
+
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+fn home(global: &Global, environment: Environment<'_>) -> Result<Setting<PathBuf>, Failure> {
+    if let Some(home) = &global.home {
+        return Ok(Setting { value: home.clone(), origin: Origin::Flag("--home") });
+    }
+    if let Some(home) = environment("KEYROLL_HOME") {
+        let origin = Origin::Environment("KEYROLL_HOME");
+        return Ok(Setting { value: home.into(), origin });
+    }
+    // The XDG specification ignores relative paths.
+    let data = environment("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = data.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
+    match data {
+        Some(data) => Ok(Setting { value: data.join("keyroll"), origin: Origin::Default }),
+        None => Err(Failure::usage("where is keyroll's home? Say --home DIR or set KEYROLL_HOME")),
+    }
+}
+
+/// The first of flag, environment and file that says something.
+fn pick<T>(
+    flag: (Option<T>, &'static str),
+    environment: (Option<T>, &'static str),
+    file: Option<T>,
+) -> Option<Setting<T>> {
+    let from = |value: Option<T>, origin| value.map(|value| Setting { value, origin });
+    from(flag.0, Origin::Flag(flag.1))
+        .or_else(|| from(environment.0, Origin::Environment(environment.1)))
+        .or_else(|| from(file, Origin::ConfigFile))
+}
+
+fn resolve(
+    global: &Global,
+    home: Setting<PathBuf>,
+    environment: Environment<'_>,
+    config: Config,
+) -> Result<Settings, Failure> {
+    let text = |name: &'static str| {
+        let not_text = |_| Failure::usage(format!("{name} is not UTF-8"));
+        environment(name).map(|value| value.into_string().map_err(not_text)).transpose()
+    };
+    let nats_url = pick(
+        (global.nats.clone(), "--nats"),
+        (text("KEYROLL_NATS_URL")?, "KEYROLL_NATS_URL"),
+        config.nats_url,
+    );
+    let workspace = pick(
+        (global.workspace.clone(), "--workspace"),
+        (text("KEYROLL_WORKSPACE")?, "KEYROLL_WORKSPACE"),
+        config.workspace,
+    );
+    let identity = pick(
+        (global.identity.clone(), "--identity"),
+        (environment("KEYROLL_IDENTITY").map(PathBuf::from), "KEYROLL_IDENTITY"),
+        config.identity.map(|path| home.value.join(path)),
+    );
+    Ok(Settings {
+        nats_url: nats_url
+            .unwrap_or_else(|| Setting { value: NATS_URL.to_owned(), origin: Origin::Default }),
+        workspace,
+        identity: identity.unwrap_or_else(|| Setting {
+            value: home.value.join("identity.pem"),
+            origin: Origin::Default,
+        }),
+        ledger: config.ledger.map(|value| Setting { value, origin: Origin::ConfigFile }),
+        home,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(global: &Global, variables: &[(&str, &str)], config: Config) -> Settings {
+        let environment = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        let home = home(global, &environment).expect("a home");
+        resolve(global, home, &environment, config).expect("resolved")
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file() {
+        let config = Config {
+            nats_url: Some("nats://file".to_owned()),
+            workspace: Some("file".to_owned()),
+            identity: Some("file.pem".into()),
+            ledger: None,
+        };
+        let global = Global { nats: Some("nats://flag".to_owned()), ..Global::default() };
+        let variables = [
+            ("KEYROLL_HOME", "/home"),
+            ("KEYROLL_NATS_URL", "nats://environment"),
+            ("KEYROLL_WORKSPACE", "environment"),
+        ];
+        let settings = resolved(&global, &variables, config);
+        let flag = Setting { value: "nats://flag".to_owned(), origin: Origin::Flag("--nats") };
+        assert_eq!(settings.nats_url, flag);
+        let origin = Origin::Environment("KEYROLL_WORKSPACE");
+        let environment = Setting { value: "environment".to_owned(), origin };
+        assert_eq!(settings.workspace, Some(environment));
+        let file = Setting { value: "/home/file.pem".into(), origin: Origin::ConfigFile };
+        assert_eq!(settings.identity, file);
+    }
+
+    #[test]
+    fn the_home_is_where_the_xdg_specification_says() {
+        let at = |variables: &[(&str, &str)]| {
+            resolved(&Global::default(), variables, Config::default()).identity.value
+        };
+        assert_eq!(at(&[("HOME", "/u")]), Path::new("/u/.local/share/keyroll/identity.pem"));
+        assert_eq!(
+            at(&[("HOME", "/u"), ("XDG_DATA_HOME", "/d")]),
+            Path::new("/d/keyroll/identity.pem")
+        );
+        assert_eq!(
+            at(&[("HOME", "/u"), ("XDG_DATA_HOME", "d")]),
+            Path::new("/u/.local/share/keyroll/identity.pem")
+        );
+        assert!(home(&Global::default(), &|_| None).is_err());
+    }
+
+    #[test]
+    fn a_bad_workspace_is_named_with_its_origin() {
+        let variables = [("HOME", "/u"), ("KEYROLL_WORKSPACE", "No Name")];
+        let settings = resolved(&Global::default(), &variables, Config::default());
+        let error = settings.workspace().expect_err("refused");
+        assert_eq!(error.code(), "invalid_name");
+        assert!(error.message().starts_with("KEYROLL_WORKSPACE: "), "{}", error.message());
+    }
+}

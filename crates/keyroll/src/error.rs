@@ -1,0 +1,112 @@
+//! What ends a command early.
+
+use std::io;
+use std::path::Path;
+
+use keyroll_api::ClientError;
+use keyroll_core::names::InvalidName;
+use keyroll_core::{Code, Rejection};
+use keyroll_resolver::ResolveError;
+
+use crate::exit_code::Exit;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Said on stderr, with a stable code.
+    Said { code: &'static str, exit: Exit, message: String },
+    /// Whoever read our output stopped reading. That is no error of anybody's.
+    Pipe,
+}
+
+impl Failure {
+    /// The command line, or what it was given, is not usable.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Said { code: "usage", exit: Exit::Usage, message: message.into() }
+    }
+
+    /// Anything else on this machine.
+    pub(crate) fn local(message: impl Into<String>) -> Self {
+        Self::Said { code: "failed", exit: Exit::Other, message: message.into() }
+    }
+
+    /// A failure under one of the ledger's codes.
+    pub(crate) fn coded(code: Code, message: impl Into<String>) -> Self {
+        Self::Said { code: code.as_str(), exit: Exit::of(code), message: message.into() }
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        Self::local(format!("{}: {error}", path.display()))
+    }
+
+    /// Whether the ledger does not stand to what was seen or signed before.
+    pub(crate) const fn is_unverified(&self) -> bool {
+        matches!(self, Self::Said { exit: Exit::Unverified, .. })
+    }
+
+    /// The stable code.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::Said { code, .. } => code,
+            Self::Pipe => "pipe",
+        }
+    }
+
+    /// The words.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Said { message, .. } => message,
+            Self::Pipe => "the reader of the output is gone",
+        }
+    }
+
+    /// The same failure, with words that say where it arose.
+    #[must_use]
+    pub(crate) fn within(self, place: &str) -> Self {
+        match self {
+            Self::Said { code, exit, message } => {
+                Self::Said { code, exit, message: format!("{place}: {message}") }
+            }
+            Self::Pipe => Self::Pipe,
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::coded(error.code(), error.to_string())
+    }
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self::coded(rejection.code, rejection.message)
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        Self::Said {
+            code: error.code(),
+            exit: Exit::of_block(error.kind()),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<InvalidName> for Failure {
+    fn from(InvalidName(rule): InvalidName) -> Self {
+        Self::coded(Code::InvalidName, rule)
+    }
+}
+
+/// Standard output failed.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::Pipe;
+        }
+        Self::local(format!("cannot write the output: {error}"))
+    }
+}

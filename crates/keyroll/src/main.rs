@@ -1,0 +1,22 @@
+//! The command line of keyroll.
+
+mod cli;
+mod commands;
+mod config;
+mod context;
+mod error;
+mod exit_code;
+mod identity_file;
+mod input;
+mod private_file;
+mod render;
+mod run;
+mod session;
+mod time;
+mod usage;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    run::run()
+}

@@ -1,0 +1,195 @@
+//! Output: data on stdout, messages on stderr; tables for people, JSON for programs.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::error::Failure;
+
+/// Where a command's output goes, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// JSON instead of text.
+    pub(crate) json: bool,
+    /// Headings in bold.
+    styled: bool,
+}
+
+impl Output {
+    /// For this process. `NO_COLOR` (no-color.org) and a terminal that knows no styles are heeded.
+    pub(crate) fn new(json: bool) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Self { json, styled: io::stdout().is_terminal() && !set("NO_COLOR") && !dumb }
+    }
+
+    /// Bytes to stdout, nothing added.
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        Ok(stdout.flush()?)
+    }
+
+    /// A line of text to stdout.
+    pub(crate) fn line(self, text: &str) -> Result<(), Failure> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// A JSON document as one line to stdout. It may hold a value, so it is wiped afterwards.
+    pub(crate) fn document(self, document: &impl Serialize) -> Result<(), Failure> {
+        let mut line = Zeroizing::new(Vec::with_capacity(1024));
+        serde_json::to_writer(&mut *line, document)
+            .map_err(|error| Failure::local(format!("the output is no JSON: {error}")))?;
+        line.push(b'\n');
+        self.bytes(&line)
+    }
+
+    /// Items: one JSON line each, or a table.
+    pub(crate) fn items<T, J: Serialize>(
+        self,
+        items: &[T],
+        json: impl Fn(&T) -> J,
+        table: &Table<T>,
+    ) -> Result<(), Failure> {
+        if !self.json {
+            return self.bytes(table.render(items, self.styled).as_bytes());
+        }
+        items.iter().try_for_each(|item| self.document(&json(item)))
+    }
+
+    /// Facts: one JSON document, or a line per fact.
+    pub(crate) fn facts(self, json: &impl Serialize, facts: &[(&str, String)]) -> Result<(), Failure> {
+        if self.json {
+            return self.document(json);
+        }
+        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let text = facts.iter().fold(String::new(), |mut text, (name, fact)| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:width$}  {}", plain(fact));
+            text
+        });
+        self.bytes(text.as_bytes())
+    }
+
+    /// What a command did: a document for programs, words for people on stderr.
+    pub(crate) fn done(self, json: &impl Serialize, words: &str) -> Result<(), Failure> {
+        if self.json {
+            return self.document(json);
+        }
+        self.note(words);
+        Ok(())
+    }
+
+    /// A message on stderr. Nothing depends on its being read.
+    pub(crate) fn note(self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
+    }
+
+    /// A failure on stderr.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if let Failure::Pipe = failure {
+            return;
+        }
+        if self.json {
+            let said = serde_json::json!({
+                "error": {"code": failure.code(), "message": failure.message()}
+            });
+            let _ = writeln!(io::stderr().lock(), "{said}");
+            return;
+        }
+        self.note(&format!("error: {} ({})", failure.message(), failure.code()));
+    }
+}
+
+/// A column: its heading and its cell for an item.
+type Column<T> = (&'static str, fn(&T) -> String);
+
+/// A table: columns as wide as their widest cell.
+pub(crate) struct Table<T>(pub(crate) Vec<Column<T>>);
+
+impl<T> Table<T> {
+    /// The text, a heading first; nothing for no items.
+    pub(crate) fn render(&self, items: &[T], styled: bool) -> String {
+        if items.is_empty() {
+            return String::new();
+        }
+        let mut rows = vec![self.0.iter().map(|(heading, _)| (*heading).to_owned()).collect()];
+        rows.extend(items.iter().map(|item| self.0.iter().map(|(_, cell)| plain(&cell(item))).collect()));
+        let widths = widths(&rows);
+        let mut text = String::new();
+        for (number, row) in rows.iter().enumerate() {
+            let line = line(row, &widths);
+            let _ = match (styled, number) {
+                (true, 0) => writeln!(text, "\u{1b}[1m{line}\u{1b}[0m"),
+                _ => writeln!(text, "{line}"),
+            };
+        }
+        text
+    }
+
+    /// The rows alone, for output that goes on.
+    pub(crate) fn rows(&self, items: &[T]) -> String {
+        let text = self.render(items, false);
+        text.split_once('\n').map_or_else(String::new, |(_, rows)| rows.to_owned())
+    }
+}
+
+fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+    let mut widths = Vec::new();
+    for row in rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    widths
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let cells: Vec<String> =
+        row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    cells.join("  ").trim_end().to_owned()
+}
+
+/// Text from elsewhere on one line, without anything that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// As [`plain`], but lines stay lines.
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// Control characters, and those that turn the direction of text around.
+fn obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table<(&'static str, u32)> {
+        Table(vec![("NAME", |item| item.0.to_owned()), ("VERSION", |item| item.1.to_string())])
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let items = [("API_Key", 3), ("é", 12)];
+        assert_eq!(table().render(&items, false), "NAME     VERSION\nAPI_Key  3\né        12\n");
+        assert_eq!(table().rows(&items), "API_Key  3\né        12\n");
+        assert!(table().render(&items, true).starts_with("\u{1b}[1mNAME     VERSION\u{1b}[0m\n"));
+        assert_eq!(table().render(&[], true), "");
+    }
+
+    #[test]
+    fn nothing_in_a_cell_reaches_the_terminal_as_an_order() {
+        let text = table().render(&[("a\u{1b}[2J\nb\u{202e}c", 1)], false);
+        assert_eq!(text.lines().count(), 2);
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        assert_eq!(plain_lines("a\n\u{7}b"), "a\n\\u{7}b");
+    }
+}

@@ -1,0 +1,65 @@
+//! From arguments to exit status.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use keyroll_server::dev::{CHILD_COMMAND, exec_child};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::{Exit, Status};
+use crate::render::Output;
+use crate::{commands, usage};
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // Before anything else: it becomes nats-server and is no command for people.
+    if arguments.get(1).is_some_and(|argument| argument == CHILD_COMMAND) {
+        let Err(error) = exec_child(arguments.into_iter().skip(2));
+        Output::new(false).failure(&Failure::local(error.to_string()));
+        return Status::from(Exit::Other).into();
+    }
+    forbid_core_dumps();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => execute(cli).into(),
+        Err(error) => {
+            let text = |argument: &OsString| argument.to_string_lossy().into_owned();
+            usage::report(error, &arguments.iter().map(text).collect::<Vec<_>>()).into()
+        }
+    }
+}
+
+/// A core dump would hold values and keys. Where it cannot be forbidden the limits stay.
+fn forbid_core_dumps() {
+    let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
+}
+
+fn execute(cli: Cli) -> Status {
+    let out = Output::new(cli.global.json);
+    let context = Context { global: cli.global, out };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(commands::dispatch(&context, cli.command));
+            // A read from a terminal that nobody answers must not hold up the end.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Failure::local(format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(status) => status,
+        Err(failure) => {
+            out.failure(&failure);
+            match failure {
+                Failure::Said { exit, .. } => exit.into(),
+                Failure::Pipe => Exit::Ok.into(),
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A connection to the ledger, as one identity and mostly in one workspace.
+
+use keyroll_api::client::{Acted, Answered};
+use keyroll_api::query::Named;
+use keyroll_api::reply::{Answer, MemberRow, SecretRow};
+use keyroll_api::{Ask, Client, Settings as ClientSettings};
+use keyroll_core::command::Nothing;
+use keyroll_core::{Action, Code, Identity, SecretName, WorkspaceName};
+
+use crate::config;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::identity_file;
+
+/// A connection and the workspace that is meant.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) workspace: WorkspaceName,
+}
+
+/// The one answer that fits a question.
+macro_rules! answer {
+    ($answered:expr, $variant:path) => {
+        match $answered.answer {
+            $variant(answer) => Ok(answer),
+            _ => Err($crate::error::Failure::from(keyroll_api::client::unexpected())),
+        }
+    };
+}
+pub(crate) use answer;
+
+impl Context {
+    /// Connects, and keeps the ledger's id at first use: from then on no other ledger is believed.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        let settings = self.settings()?;
+        let home = settings.home.value;
+        let client = Client::connect(ClientSettings {
+            nats_url: settings.nats_url.value,
+            identity: identity_file::load(&settings.identity.value)?,
+            ledger: settings.ledger.as_ref().map(|ledger| ledger.value),
+            home: Some(home.clone()),
+        })
+        .await?;
+        if settings.ledger.is_none() {
+            config::pin(&home, &client.ledger())?;
+            self.out.note(&format!(
+                "first use of ledger {}: its id is kept in {}, and no other ledger is believed from now on",
+                client.ledger(),
+                config::path(&home).display()
+            ));
+        }
+        Ok(client)
+    }
+
+    /// Connects for work in the workspace of the settings.
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let workspace = self.settings()?.workspace()?;
+        let client = self.client().await?;
+        Ok(Session { client, workspace })
+    }
+}
+
+impl Session {
+    /// Asks about the workspace.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Failure> {
+        Ok(self.client.ask(Some(&self.workspace), ask).await?)
+    }
+
+    /// Signs an action and has it carried out in the workspace.
+    pub(crate) async fn act(&self, action: Action) -> Result<Acted, Failure> {
+        Ok(self.client.act(&self.workspace, action).await?)
+    }
+
+    /// The secret of a name: the active one, or the one deleted or destroyed last.
+    pub(crate) async fn secret(&self, name: &SecretName) -> Result<SecretRow, Failure> {
+        let ask = Ask::SecretShow(Named { name: name.clone() });
+        answer!(self.ask(ask).await?, Answer::SecretShow).map(|row| *row)
+    }
+
+    /// Members, former ones too.
+    pub(crate) async fn members(&self) -> Result<Vec<MemberRow>, Failure> {
+        let answered = self.ask(Ask::MemberList(Nothing {})).await?;
+        answer!(answered, Answer::MemberList).map(|members| members.rows)
+    }
+
+    /// A member by public key or by name. A present member goes before a former one.
+    pub(crate) async fn member(&self, name_or_key: &str) -> Result<MemberRow, Failure> {
+        let mut rows = self.members().await?;
+        rows.sort_by_key(|row| row.removed);
+        let key = name_or_key.parse::<Identity>().ok();
+        let named = |row: &MemberRow| row.name.as_str().eq_ignore_ascii_case(name_or_key);
+        let meant = |row: &MemberRow| key.map_or_else(|| named(row), |key| key == row.member);
+        rows.into_iter().find(meant).ok_or_else(|| {
+            let message = format!("there is no member {name_or_key:?} in {}", self.workspace);
+            Failure::coded(Code::NotFound, message)
+        })
+    }
+}
+
+/// Asks about the ledger as a whole.
+pub(crate) async fn ask_ledger(client: &Client, ask: Ask) -> Result<Answered, Failure> {
+    Ok(client.ask(None, ask).await?)
+}

@@ -1,0 +1,113 @@
+//! Moments and durations as people write them.
+
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo, Timestamp};
+use keyroll_core::Millis;
+
+use crate::error::Failure;
+
+/// A duration: `90d`, `2h`, `1h 30m`. Days have 24 hours; months and years have no one length.
+pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
+    let parsed = text.parse::<Span>().ok().and_then(|span| {
+        let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+        Duration::try_from(exact).ok()
+    });
+    parsed.ok_or_else(|| {
+        Failure::usage(format!(
+            "{:?} is no duration: write for instance 30s, 15m, 2h or 90d",
+            text.escape_debug().to_string()
+        ))
+    })
+}
+
+/// A moment that lies back: RFC 3339, or how long ago.
+pub(crate) fn past(text: &str, now: Millis) -> Result<Millis, Failure> {
+    moment(text, |ago| now.0.saturating_sub(ago))
+}
+
+/// A moment to come: RFC 3339, or how long from now.
+pub(crate) fn future(text: &str, now: Millis) -> Result<Millis, Failure> {
+    moment(text, |ahead| now.0.saturating_add(ahead))
+}
+
+fn moment(text: &str, relative: impl FnOnce(u64) -> u64) -> Result<Millis, Failure> {
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        let before_1970 = |_| Failure::usage(format!("{text:?} lies before 1970"));
+        return u64::try_from(timestamp.as_millisecond()).map(Millis).map_err(before_1970);
+    }
+    let span = duration(text).map_err(|_| {
+        Failure::usage(format!(
+            "{text:?} is no moment: write RFC 3339 (2030-01-31T12:00:00Z) or a duration (2h)"
+        ))
+    })?;
+    Ok(Millis(relative(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))))
+}
+
+/// RFC 3339 in UTC with milliseconds, for programs.
+pub(crate) fn rfc3339(at: Millis) -> String {
+    format(at, "%Y-%m-%dT%H:%M:%S.%3fZ")
+}
+
+/// To the second, for people.
+pub(crate) fn short(at: Millis) -> String {
+    format(at, "%Y-%m-%d %H:%M:%SZ")
+}
+
+/// Times that no calendar holds are shown as they are.
+fn format(at: Millis, pattern: &str) -> String {
+    let timestamp = i64::try_from(at.0).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    timestamp.map_or_else(|| at.to_string(), |timestamp| timestamp.strftime(pattern).to_string())
+}
+
+/// Seconds as the largest unit that divides them.
+pub(crate) fn seconds(seconds: u64) -> String {
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
+    let unit = units.into_iter().find(|(size, _)| seconds >= *size && seconds % size == 0);
+    let (size, letter) = unit.unwrap_or((1, 's'));
+    format!("{}{letter}", seconds / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_700_000_000_000);
+
+    #[test]
+    fn durations_have_fixed_units() {
+        for (text, seconds) in
+            [("30s", 30), ("15m", 900), ("2h", 7_200), ("90d", 7_776_000), ("1h 30m", 5_400), ("2w", 1_209_600)]
+        {
+            assert_eq!(duration(text).map_err(|_| ()), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "2", "h", "-2h", "2h ago", "1mo", "1y", "two hours", "2h\n\u{1b}[31m"] {
+            let refused = duration(text).expect_err(text);
+            assert!(!refused.message().contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn moments_are_absolute_or_relative() {
+        let ago = |text| past(text, NOW).map_err(|_| ());
+        assert_eq!(ago("2h"), Ok(Millis(NOW.0 - 7_200_000)));
+        assert_eq!(ago("2023-11-14T22:13:20Z"), Ok(NOW));
+        assert_eq!(ago("2023-11-14T23:13:20.5+01:00"), Ok(Millis(NOW.0 + 500)));
+        assert_eq!(ago("1969-12-31T00:00:00Z"), Err(()));
+        assert_eq!(ago("yesterday"), Err(()));
+        assert_eq!(ago("1000000d"), Ok(Millis(0)));
+        assert_eq!(future("90d", NOW).map_err(|_| ()), Ok(Millis(NOW.0 + 7_776_000_000)));
+    }
+
+    #[test]
+    fn times_are_shown_in_utc() {
+        assert_eq!(rfc3339(Millis(NOW.0 + 7)), "2023-11-14T22:13:20.007Z");
+        assert_eq!(short(NOW), "2023-11-14 22:13:20Z");
+        assert_eq!(rfc3339(Millis(u64::MAX)), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn seconds_are_shown_in_their_largest_unit() {
+        assert_eq!([0, 59, 60, 5_400, 7_200, 7_776_000].map(seconds), ["0s", "59s", "1m", "90m", "2h", "90d"]);
+    }
+}

@@ -1,0 +1,273 @@
+//! Keys at rest and in use: workspace keys and sealing keys under the root key, and sessions.
+//!
+//! ```text
+//! keyroll.keys.<workspace>.<epoch>      { wrapped }          a workspace's wrapping key
+//! keyroll.keys._sealing.<period>        { public, wrapped }  the ledger's sealing key of one day
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keyroll_core::command::SessionRef;
+use keyroll_core::crypto::{
+    Key, LedgerSession, RootContext, SealingSecret, SessionContext, SessionKeys, unwrap_root, wrap_root,
+};
+use keyroll_core::{Blob, Code, Digest, Epoch, Identity, LedgerId, Millis, Rejection, WorkspaceName, cbor, limits};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use serde::{Deserialize, Serialize};
+
+use crate::objects::{Objects, PutError};
+
+/// Sessions kept: beyond this the oldest half is derived anew when used, which costs one
+/// X25519 operation each.
+const SESSIONS: usize = 65_536;
+/// How long after midnight the last period's sessions still hold, for requests under way.
+const GRACE_MS: u64 = 60_000;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    wrapped: Blob,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSealing {
+    public: Digest,
+    wrapped: Blob,
+}
+
+type SessionName = (WorkspaceName, Identity, SessionRef);
+
+/// The ledger's secrets in use.
+pub struct Keyring {
+    root: Key,
+    ledger: LedgerId,
+    objects: Arc<dyn Objects>,
+    workspaces: Mutex<BTreeMap<(WorkspaceName, Epoch), Key>>,
+    sealing: Mutex<BTreeMap<u32, Arc<SealingSecret>>>,
+    sessions: Mutex<BTreeMap<SessionName, SessionKeys>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn internal(what: impl std::fmt::Display) -> Rejection {
+    Rejection::new(Code::Internal, what.to_string())
+}
+
+fn unavailable(what: impl std::fmt::Display) -> Rejection {
+    Rejection::new(Code::AuditUnavailable, format!("the keys cannot be reached: {what}"))
+}
+
+/// Random bytes from the operating system.
+///
+/// # Errors
+/// [`Code::Internal`] when it has none.
+pub fn random<const N: usize>() -> Result<[u8; N], Rejection> {
+    let mut bytes = [0_u8; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| internal(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// The sealing period of a time: days since 1970-01-01.
+pub fn period_of(now: Millis) -> u32 {
+    u32::try_from(now.0 / limits::SEALING_PERIOD_MS).unwrap_or(u32::MAX)
+}
+
+impl Keyring {
+    /// Keys under `root`, stored in `objects`.
+    pub fn new(root: Key, ledger: LedgerId, objects: Arc<dyn Objects>) -> Self {
+        Self {
+            root,
+            ledger,
+            objects,
+            workspaces: Mutex::default(),
+            sealing: Mutex::default(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    /// The wrapping key of a workspace's epoch. It must be there: making a new one where one is
+    /// missing would hide a loss.
+    ///
+    /// # Errors
+    /// [`Code::ValueLost`] when the key is gone, [`Code::AuditUnavailable`] when it cannot be read.
+    pub async fn workspace_key(&self, workspace: &WorkspaceName, epoch: Epoch) -> Result<Key, Rejection> {
+        let name = (workspace.clone(), epoch);
+        if let Some(key) = lock(&self.workspaces).get(&name) {
+            return Ok(key.clone());
+        }
+        let stored = self.objects.get(&key_subject(workspace, epoch)).await.map_err(unavailable)?;
+        let Some(stored) = stored else {
+            let message = format!("the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS");
+            return Err(Rejection::new(Code::ValueLost, message));
+        };
+        let stored: StoredKey = cbor::decode(&stored)?;
+        let context = RootContext::Workspace(&self.ledger, workspace, epoch);
+        let key = unwrap_root(&self.root, &stored.wrapped.0, &context)
+            .map_err(|error| Rejection::new(Code::ValueLost, format!("{workspace}, epoch {epoch}: {error}")))?;
+        lock(&self.workspaces).insert(name, key.clone());
+        Ok(key)
+    }
+
+    /// Makes the wrapping key of a workspace's epoch, or finds the one somebody made first.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] when it cannot be stored.
+    pub async fn make_workspace_key(&self, workspace: &WorkspaceName, epoch: Epoch) -> Result<(), Rejection> {
+        let key = Key::new(random()?);
+        let context = RootContext::Workspace(&self.ledger, workspace, epoch);
+        let wrapped = wrap_root(&self.root, &key, random()?, &context).into();
+        let bytes = cbor::encode(&StoredKey { wrapped }).into();
+        match self.objects.put(&key_subject(workspace, epoch), bytes).await {
+            Ok(()) | Err(PutError::Exists) => self.workspace_key(workspace, epoch).await.map(drop),
+            Err(PutError::Unavailable(why)) => Err(unavailable(why)),
+        }
+    }
+
+    /// The public sealing key of a period, made when there is none yet.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] when it cannot be read or stored.
+    pub async fn sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
+        if let Some(secret) = self.sealing_secret(period).await? {
+            return Ok(secret.public());
+        }
+        let key = Key::new(random()?);
+        let public = SealingSecret::new(&key).map_err(internal)?.public();
+        let context = RootContext::Sealing(&self.ledger, period);
+        let wrapped = wrap_root(&self.root, &key, random()?, &context).into();
+        let bytes = cbor::encode(&StoredSealing { public, wrapped }).into();
+        match self.objects.put(&sealing_subject(period), bytes).await {
+            Ok(()) | Err(PutError::Exists) => {}
+            Err(PutError::Unavailable(why)) => return Err(unavailable(why)),
+        }
+        let stored = self.sealing_secret(period).await?;
+        stored.map(|secret| secret.public()).ok_or_else(|| unavailable("the sealing key was erased meanwhile"))
+    }
+
+    async fn sealing_secret(&self, period: u32) -> Result<Option<Arc<SealingSecret>>, Rejection> {
+        if let Some(secret) = lock(&self.sealing).get(&period) {
+            return Ok(Some(Arc::clone(secret)));
+        }
+        let stored = self.objects.get(&sealing_subject(period)).await.map_err(unavailable)?;
+        let Some(stored) = stored else { return Ok(None) };
+        let stored: StoredSealing = cbor::decode(&stored)?;
+        let context = RootContext::Sealing(&self.ledger, period);
+        let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(internal)?;
+        let secret = Arc::new(SealingSecret::new(&key).map_err(internal)?);
+        lock(&self.sealing).insert(period, Arc::clone(&secret));
+        Ok(Some(secret))
+    }
+
+    /// The secrets of a session at `now`.
+    ///
+    /// # Errors
+    /// [`Code::SessionExpired`] when its period is over or not begun.
+    pub async fn session(
+        &self,
+        workspace: &WorkspaceName,
+        actor: Identity,
+        session: &SessionRef,
+        now: Millis,
+    ) -> Result<SessionKeys, Rejection> {
+        let expired = || Rejection::new(Code::SessionExpired, "the session has ended: begin a new one");
+        let in_time = session.period == period_of(now)
+            || session.period == period_of(Millis(now.0.saturating_sub(GRACE_MS)));
+        if !in_time {
+            return Err(expired());
+        }
+        let name = (workspace.clone(), actor, *session);
+        if let Some(keys) = lock(&self.sessions).get(&name) {
+            return Ok(keys.clone());
+        }
+        let secret = self.sealing_secret(session.period).await?.ok_or_else(expired)?;
+        let context = SessionContext { ledger: &self.ledger, workspace, actor };
+        let keys = LedgerSession::accept(&secret, &session.enc, &context)
+            .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
+        let mut sessions = lock(&self.sessions);
+        if sessions.len() >= SESSIONS {
+            sessions.clear();
+        }
+        sessions.insert(name, keys.clone());
+        Ok(keys)
+    }
+
+    /// Erases sealing keys whose period is over, and forgets what was made from them.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] when they cannot be listed or erased.
+    pub async fn erase_past_sealing_keys(&self, now: Millis) -> Result<usize, Rejection> {
+        let oldest = period_of(Millis(now.0.saturating_sub(GRACE_MS)));
+        lock(&self.sealing).retain(|period, _| *period >= oldest);
+        lock(&self.sessions).retain(|(_, _, session), _| session.period >= oldest);
+        let mut erased = 0;
+        for subject in self.objects.list("keyroll.keys._sealing.>").await.map_err(unavailable)? {
+            let period = subject.rsplit('.').next().and_then(|token| token.parse::<u32>().ok());
+            if period.is_some_and(|period| period < oldest) && self.objects.erase(&subject).await.map_err(unavailable)? {
+                erased += 1;
+            }
+        }
+        Ok(erased)
+    }
+}
+
+fn key_subject(workspace: &WorkspaceName, epoch: Epoch) -> String {
+    format!("keyroll.keys.{workspace}.{epoch}")
+}
+
+fn sealing_subject(period: u32) -> String {
+    format!("keyroll.keys._sealing.{period}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::MemoryObjects;
+
+    const DAY: u64 = limits::SEALING_PERIOD_MS;
+
+    fn keyring(objects: &MemoryObjects) -> Keyring {
+        Keyring::new(Key::new([1; 32]), LedgerId([2; 32]), Arc::new(objects.clone()))
+    }
+
+    #[tokio::test]
+    async fn two_replicas_agree_on_keys() {
+        let objects = MemoryObjects::default();
+        let (one, two) = (keyring(&objects), keyring(&objects));
+        let workspace: WorkspaceName = "demo".parse().expect("name");
+        one.make_workspace_key(&workspace, Epoch(1)).await.expect("made");
+        two.make_workspace_key(&workspace, Epoch(1)).await.expect("found");
+        let (a, b) = (one.workspace_key(&workspace, Epoch(1)).await, two.workspace_key(&workspace, Epoch(1)).await);
+        assert!(a.expect("key").bytes() == b.expect("key").bytes());
+        assert_eq!(one.sealing_key(7).await, two.sealing_key(7).await);
+        assert_eq!(objects.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_lost_key_is_not_made_anew() {
+        let objects = MemoryObjects::default();
+        let workspace: WorkspaceName = "demo".parse().expect("name");
+        keyring(&objects).make_workspace_key(&workspace, Epoch(1)).await.expect("made");
+        objects.lose_all();
+        let lost = keyring(&objects).workspace_key(&workspace, Epoch(1)).await;
+        assert_eq!(lost.err().map(|rejection| rejection.code), Some(Code::ValueLost));
+        assert_eq!(objects.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn sealing_keys_end_with_their_day() {
+        let objects = MemoryObjects::default();
+        let keyring = keyring(&objects);
+        keyring.sealing_key(7).await.expect("made");
+        assert_eq!(keyring.erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS - 1)).await, Ok(0));
+        assert_eq!(keyring.erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS)).await, Ok(1));
+        let session = SessionRef { enc: keyroll_core::ids::Encapsulated([9; 32]), period: 7 };
+        let workspace: WorkspaceName = "demo".parse().expect("name");
+        let late = keyring.session(&workspace, Identity([3; 32]), &session, Millis(8 * DAY + GRACE_MS)).await;
+        assert_eq!(late.err().map(|rejection| rejection.code), Some(Code::SessionExpired));
+    }
+}

@@ -1,0 +1,227 @@
+//! The log on JetStream: stream `KEYROLL_LOG`, subjects `keyroll.log.<workspace>`.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull};
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+use async_nats::jetstream::{self, ErrorCode};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use keyroll_core::{Sequence, WorkspaceName};
+
+use super::{AppendError, FollowError, Log, Message, Unavailable};
+
+/// The stream's name.
+pub const STREAM: &str = "KEYROLL_LOG";
+const SUBJECT: &str = "keyroll.log.";
+/// How long an append may take until its fate counts as unknown.
+const ACK: Duration = Duration::from_secs(2);
+/// Wrong last sequence, as three replicas put it (10071 on one).
+const WRONG_LAST_SEQUENCE_REPLICATED: u64 = 10_164;
+/// Messages asked for at once while following.
+const BATCH: usize = 5_000;
+
+/// [`Log`] on JetStream.
+#[derive(Clone)]
+pub struct JetStreamLog {
+    client: async_nats::Client,
+    context: jetstream::Context,
+    stream: Stream<()>,
+}
+
+impl JetStreamLog {
+    /// Uses the stream `KEYROLL_LOG` over a connection.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the stream is not there or cannot be asked.
+    pub async fn open(client: async_nats::Client) -> Result<Self, Unavailable> {
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ACK);
+        let stream = context.get_stream_no_info(STREAM).await.map_err(unavailable)?;
+        Ok(Self { client, context, stream })
+    }
+
+    fn connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable(error.to_string())
+}
+
+fn parse_subject(subject: &str) -> Option<WorkspaceName> {
+    subject.strip_prefix(SUBJECT)?.parse().ok()
+}
+
+/// Bounds a read, since a frozen server answers nothing.
+async fn bounded<T>(read: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
+    let timeout = tokio::time::timeout(ACK, read).await;
+    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
+}
+
+fn append_error(error: &async_nats::jetstream::context::PublishError) -> AppendError {
+    let api = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    match error.kind() {
+        PublishErrorKind::WrongLastSequence => AppendError::Conflict,
+        PublishErrorKind::Other
+            if api.is_some_and(|api| api.error_code() == ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED)) =>
+        {
+            AppendError::Conflict
+        }
+        PublishErrorKind::StreamNotFound
+        | PublishErrorKind::MaxPayloadExceeded
+        | PublishErrorKind::WrongLastMessageId => AppendError::NotAppended(error.to_string()),
+        PublishErrorKind::Other if api.is_some() => AppendError::NotAppended(error.to_string()),
+        PublishErrorKind::Other
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending => AppendError::Unknown(error.to_string()),
+    }
+}
+
+impl Log for JetStreamLog {
+    fn append<'a>(
+        &'a self,
+        workspace: &'a WorkspaceName,
+        commit: Bytes,
+        expected: Sequence,
+    ) -> BoxFuture<'a, Result<Sequence, AppendError>> {
+        async move {
+            // Unconnected, the client would keep the message and send it whenever it can.
+            if !self.connected() {
+                return Err(AppendError::NotAppended("not connected to the nats-server".to_owned()));
+            }
+            let message = PublishMessage::build().payload(commit).expected_last_subject_sequence(expected.0);
+            let publish = async {
+                let ack = self.context.send_publish(format!("{SUBJECT}{workspace}"), message).await;
+                match ack {
+                    Ok(ack) => ack.await.map_err(|error| append_error(&error)),
+                    Err(error) => Err(append_error(&error)),
+                }
+            };
+            match tokio::time::timeout(ACK, publish).await {
+                Ok(Ok(ack)) => Ok(Sequence(ack.sequence)),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(AppendError::Unknown("no acknowledgement in time".to_owned())),
+            }
+        }
+        .boxed()
+    }
+
+    fn head<'a>(&'a self, workspace: &'a WorkspaceName) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
+        bounded(async move {
+            match self.stream.get_last_raw_message_by_subject(&format!("{SUBJECT}{workspace}")).await {
+                Ok(message) => Ok(Sequence(message.sequence)),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(Sequence(0)),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .boxed()
+    }
+
+    fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {
+        bounded(async move {
+            let info = self.stream.get_info().await.map_err(unavailable)?;
+            Ok(Sequence(info.state.last_sequence))
+        })
+        .boxed()
+    }
+
+    fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>> {
+        bounded(async move {
+            match self.stream.get_raw_message(sequence.0).await {
+                Ok(message) => Ok(Some(Message {
+                    sequence,
+                    workspace: parse_subject(&message.subject),
+                    bytes: message.payload,
+                })),
+                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .boxed()
+    }
+
+    fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>> {
+        let (out, incoming) = tokio::sync::mpsc::channel(BATCH);
+        tokio::spawn(follow(self.clone(), after, out));
+        futures::stream::unfold(incoming, |mut incoming| async move {
+            incoming.recv().await.map(|message| (message, incoming))
+        })
+        .boxed()
+    }
+}
+
+type Out = tokio::sync::mpsc::Sender<Result<Message, FollowError>>;
+
+/// Follows with one ephemeral consumer after the other, until the reader or the log ends.
+async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
+    let mut pause = Duration::from_millis(50);
+    while !out.is_closed() {
+        let from = after;
+        match consume(&log, &mut after, &out).await {
+            Ok(()) => return,
+            Err(Broken::Log(error)) => {
+                // The reader may be gone: then nobody needs to know.
+                let _ = out.send(Err(error)).await;
+                return;
+            }
+            Err(Broken::Connection(why)) => tracing::debug!(%why, at = %after, "following the log again"),
+        }
+        pause = if after > from { Duration::from_millis(50) } else { (pause * 2).min(Duration::from_secs(2)) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+enum Broken {
+    Connection(String),
+    Log(FollowError),
+}
+
+async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<(), Broken> {
+    let broken = |error: &dyn std::fmt::Display| Broken::Connection(error.to_string());
+    let last = log.last().await.map_err(|error| broken(&error))?;
+    if last < *after {
+        return Err(Broken::Log(FollowError::Behind { last, after: *after }));
+    }
+    let config = pull::Config {
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 },
+        ack_policy: AckPolicy::None,
+        replay_policy: ReplayPolicy::Instant,
+        inactive_threshold: Duration::from_secs(60),
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    };
+    let consumer = log.stream.create_consumer(config).await.map_err(|error| broken(&error))?;
+    let batches = consumer.stream().max_messages_per_batch(BATCH).heartbeat(Duration::from_secs(5)).expires(Duration::from_secs(30));
+    let mut messages = batches.messages().await.map_err(|error| broken(&error))?;
+    loop {
+        let next = tokio::select! {
+            next = messages.next() => next,
+            () = out.closed() => return Ok(()),
+        };
+        let Some(next) = next else { return Err(Broken::Connection("the consumer ended".to_owned())) };
+        let message = next.map_err(|error| broken(&error))?;
+        let sequence = message.info().map_err(|error| broken(&error))?.stream_sequence;
+        if sequence <= after.0 {
+            continue;
+        }
+        // Nothing is ever deleted from this stream: what is skipped is lost.
+        if sequence != after.0 + 1 {
+            let (from, to) = (Sequence(after.0 + 1), Sequence(sequence - 1));
+            return Err(Broken::Log(FollowError::Gap { from, to }));
+        }
+        let workspace = parse_subject(&message.subject);
+        let bytes = message.message.payload;
+        if out.send(Ok(Message { sequence: Sequence(sequence), workspace, bytes })).await.is_err() {
+            return Ok(());
+        }
+        *after = Sequence(sequence);
+    }
+}

@@ -1,0 +1,162 @@
+//! The log in memory, whose appends can be made to fail in every way an append can.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use keyroll_core::{Sequence, WorkspaceName};
+use tokio::sync::watch;
+
+use super::{AppendError, FollowError, Log, Message, Unavailable};
+
+/// What becomes of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It lands and is acknowledged.
+    Acknowledged,
+    /// It lands, and the acknowledgement is lost.
+    AckLost,
+    /// It does not land now and may be made to later, with [`MemoryLog::land`]; not acknowledged.
+    Delayed,
+    /// The server refuses it.
+    Refused,
+}
+
+#[derive(Default)]
+struct Inner {
+    messages: Vec<(WorkspaceName, Bytes)>,
+    fates: VecDeque<Fate>,
+    delayed: Vec<(WorkspaceName, Bytes, Sequence)>,
+    appends: u64,
+}
+
+/// [`Log`] in memory.
+#[derive(Clone)]
+pub struct MemoryLog {
+    inner: Arc<Mutex<Inner>>,
+    length: Arc<watch::Sender<usize>>,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self { inner: Arc::default(), length: Arc::new(watch::channel(0).0) }
+    }
+}
+
+impl MemoryLog {
+    fn with<T>(&self, run: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = run(&mut inner);
+        self.length.send_replace(inner.messages.len());
+        result
+    }
+
+    /// What becomes of the next appends, one fate each; after that all are acknowledged.
+    pub fn fates(&self, fates: impl IntoIterator<Item = Fate>) {
+        self.with(|inner| inner.fates.extend(fates));
+    }
+
+    /// Lets delayed appends try to land now, each against the fence it was sent with. How many did.
+    pub fn land(&self) -> usize {
+        self.with(|inner| {
+            let delayed = std::mem::take(&mut inner.delayed);
+            let landed = delayed.into_iter().filter_map(|(workspace, bytes, expected)| {
+                put(inner, &workspace, bytes, expected).ok()
+            });
+            landed.count()
+        })
+    }
+
+    /// Puts any bytes on a workspace's subject, as somebody with the permission could.
+    pub fn inject(&self, workspace: &WorkspaceName, bytes: impl Into<Bytes>) -> Sequence {
+        self.with(|inner| {
+            inner.messages.push((workspace.clone(), bytes.into()));
+            Sequence(inner.messages.len() as u64)
+        })
+    }
+
+    /// The messages' bytes, in order.
+    pub fn bytes(&self) -> Vec<Bytes> {
+        self.with(|inner| inner.messages.iter().map(|(_, bytes)| bytes.clone()).collect())
+    }
+
+    /// How many appends were tried.
+    pub fn appends(&self) -> u64 {
+        self.with(|inner| inner.appends)
+    }
+}
+
+fn head(inner: &Inner, workspace: &WorkspaceName) -> Sequence {
+    let last = inner.messages.iter().rposition(|(on, _)| on == workspace);
+    Sequence(last.map_or(0, |at| at as u64 + 1))
+}
+
+fn put(inner: &mut Inner, workspace: &WorkspaceName, bytes: Bytes, expected: Sequence) -> Result<Sequence, AppendError> {
+    if head(inner, workspace) != expected {
+        return Err(AppendError::Conflict);
+    }
+    inner.messages.push((workspace.clone(), bytes));
+    Ok(Sequence(inner.messages.len() as u64))
+}
+
+impl Log for MemoryLog {
+    fn append<'a>(
+        &'a self,
+        workspace: &'a WorkspaceName,
+        commit: Bytes,
+        expected: Sequence,
+    ) -> BoxFuture<'a, Result<Sequence, AppendError>> {
+        let unknown = || Err(AppendError::Unknown("no acknowledgement in time".to_owned()));
+        let result = self.with(|inner| {
+            inner.appends += 1;
+            match inner.fates.pop_front().unwrap_or(Fate::Acknowledged) {
+                Fate::Acknowledged => put(inner, workspace, commit, expected),
+                Fate::AckLost => put(inner, workspace, commit, expected).and_then(|_| unknown()),
+                Fate::Delayed => {
+                    inner.delayed.push((workspace.clone(), commit, expected));
+                    unknown()
+                }
+                Fate::Refused => Err(AppendError::NotAppended("out of space".to_owned())),
+            }
+        });
+        async move { result }.boxed()
+    }
+
+    fn head<'a>(&'a self, workspace: &'a WorkspaceName) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
+        let result = self.with(|inner| head(inner, workspace));
+        async move { Ok(result) }.boxed()
+    }
+
+    fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {
+        let result = self.with(|inner| Sequence(inner.messages.len() as u64));
+        async move { Ok(result) }.boxed()
+    }
+
+    fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>> {
+        let result = self.with(|inner| message_at(inner, sequence));
+        async move { Ok(result) }.boxed()
+    }
+
+    fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>> {
+        let state = (self.clone(), self.length.subscribe(), after);
+        futures::stream::unfold(state, |(log, mut length, after)| async move {
+            loop {
+                let next = Sequence(after.0 + 1);
+                if let Some(message) = log.inner.lock().ok().and_then(|inner| message_at(&inner, next)) {
+                    return Some((Ok(message), (log, length, next)));
+                }
+                length.changed().await.ok()?;
+            }
+        })
+        .boxed()
+    }
+}
+
+fn message_at(inner: &Inner, sequence: Sequence) -> Option<Message> {
+    let at = usize::try_from(sequence.0.checked_sub(1)?).ok()?;
+    let (workspace, bytes) = inner.messages.get(at)?;
+    Some(Message { sequence, workspace: Some(workspace.clone()), bytes: bytes.clone() })
+}

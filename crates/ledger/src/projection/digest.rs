@@ -1,0 +1,53 @@
+//! The digest of the read model: SHA-256 over a canonical dump of all tables, in a fixed order,
+//! each as its name, then each row as length, key, length, value.
+
+use keyroll_core::Digest;
+use redb::{Key, ReadableTable as _, TableDefinition, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::schema::*;
+use super::{ProjectionError, View};
+
+/// The digest of what `view` shows.
+///
+/// # Errors
+/// [`ProjectionError`].
+pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
+    let mut hash = Sha256::new();
+    table(view, META, &mut hash)?;
+    table(view, WORKSPACES, &mut hash)?;
+    table(view, WORKSPACE_NUMBERS, &mut hash)?;
+    table(view, COMMITS, &mut hash)?;
+    table(view, NODES, &mut hash)?;
+    table(view, SECRETS, &mut hash)?;
+    table(view, SECRET_NAMES, &mut hash)?;
+    table(view, VERSIONS, &mut hash)?;
+    table(view, MEMBERS, &mut hash)?;
+    table(view, DENIALS, &mut hash)?;
+    table(view, REVOKED, &mut hash)?;
+    table(view, RECEIPTS, &mut hash)?;
+    table(view, BY_SECRET, &mut hash)?;
+    table(view, BY_ACTOR, &mut hash)?;
+    table(view, BY_KIND, &mut hash)?;
+    table(view, TIMES, &mut hash)?;
+    table(view, PROBLEMS, &mut hash)?;
+    Ok(Digest(hash.finalize().into()))
+}
+
+fn table<K: Key + 'static, V: Value + 'static>(
+    view: &View,
+    definition: TableDefinition<'static, K, V>,
+    hash: &mut Sha256,
+) -> Result<(), ProjectionError> {
+    let name = redb::TableHandle::name(&definition).to_owned();
+    hash.update((name.len() as u64).to_be_bytes());
+    hash.update(name.as_bytes());
+    for row in view.tx().open_table(definition)?.iter()? {
+        let (key, value) = row?;
+        for part in [K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Tables and rows. Keys begin with the workspace's number (order of first appearance in the log)
+//! and go on with something that grows, so that writes stay near the end of each tree.
+
+use keyroll_core::state::{Member, Secret, WorkspaceRow};
+use keyroll_core::{Digest, Identity, SecretId, Sequence, TreeSize, WorkspaceName};
+use redb::TableDefinition;
+use serde::{Deserialize, Serialize};
+
+/// Version of the tables and rows; any other is rebuilt.
+pub const SCHEMA: u32 = 1;
+
+/// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Workspace number → [`WorkspaceHead`].
+pub(super) const WORKSPACES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("workspaces");
+/// Workspace name → number.
+pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> = TableDefinition::new("workspace_numbers");
+/// (workspace, first index) → commit, verbatim.
+pub(super) const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
+/// (workspace, level, index) → hash of a complete subtree; levels 0, 8, 16, 24 only.
+pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8; 32]> = TableDefinition::new("nodes");
+/// (workspace, ordinal) → [`SecretRecord`].
+pub(super) const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
+/// (workspace, folded name, ordinal): every secret under its present name.
+pub(super) const SECRET_NAMES: TableDefinition<'_, (u32, &str, u32), ()> = TableDefinition::new("secret_names");
+/// (workspace, ordinal, version) → version.
+pub(super) const VERSIONS: TableDefinition<'_, (u32, u32, u32), &[u8]> = TableDefinition::new("versions");
+/// (workspace, public key) → member.
+pub(super) const MEMBERS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> = TableDefinition::new("members");
+/// (workspace, public key) → refusals.
+pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> = TableDefinition::new("denials");
+/// (workspace, delegated key) that was revoked.
+pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32]), ()> = TableDefinition::new("revoked");
+/// (workspace, member's ordinal, command id) → index.
+pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> = TableDefinition::new("receipts");
+/// (workspace, secret's ordinal, index).
+pub(super) const BY_SECRET: TableDefinition<'_, (u32, u32, u64), ()> = TableDefinition::new("by_secret");
+/// (workspace, member's ordinal, index).
+pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> = TableDefinition::new("by_actor");
+/// (workspace, kind of event, index).
+pub(super) const BY_KIND: TableDefinition<'_, (u32, u8, u64), ()> = TableDefinition::new("by_kind");
+/// (workspace, time) → first index whose time is later than that of every entry before it.
+pub(super) const TIMES: TableDefinition<'_, (u32, u64), u64> = TableDefinition::new("times");
+/// Stream sequence → what was wrong with the message, in words.
+pub(super) const PROBLEMS: TableDefinition<'_, u64, &str> = TableDefinition::new("problems");
+
+/// The ordinal that stands for the ledger's own key, and for whoever made the workspace.
+pub const LEDGER_ORDINAL: u32 = 0;
+
+/// Where a workspace is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceHead {
+    /// Its name.
+    pub name: WorkspaceName,
+    /// Its own row of the state.
+    pub row: WorkspaceRow,
+    /// Number of entries.
+    pub size: TreeSize,
+    /// Compact range of its tree.
+    pub tree: Vec<Digest>,
+    /// The last message on its subject, commit or not.
+    pub sequence: Sequence,
+    /// Latest time of any entry.
+    pub latest: u64,
+}
+
+/// A secret as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SecretRecord {
+    pub(super) id: SecretId,
+    pub(super) secret: Secret,
+}
+
+/// A member as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MemberRecord {
+    pub(super) identity: Identity,
+    pub(super) member: Member,
+}

@@ -1,0 +1,417 @@
+//! Reading: a consistent view of one moment.
+
+use std::ops::Bound;
+
+use keyroll_core::state::{Parts, Secret, VersionInfo, WorkspaceRow};
+use keyroll_core::state::{Denials, Member};
+use keyroll_core::{
+    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State, TreeSize, Version,
+    WorkspaceName,
+};
+use keyroll_merkle::{Hash, Nodes, node_hash};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+
+use super::ProjectionError;
+use super::schema::*;
+use super::write::decode;
+
+/// The read model at one moment.
+pub struct View {
+    tx: ReadTransaction,
+}
+
+/// One workspace at that moment.
+pub struct WorkspaceView<'a> {
+    view: &'a View,
+    number: u32,
+    head: WorkspaceHead,
+}
+
+/// An entry found in its commit.
+pub struct EntryAt {
+    /// The entry's bytes.
+    pub bytes: Blob,
+    /// The entry, decoded.
+    pub recorded: Recorded,
+}
+
+/// Which index to scan for audit rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditScan {
+    /// All entries.
+    All,
+    /// Those that speak of the secret with this ordinal.
+    Secret(u32),
+    /// Those of the actor with this ordinal.
+    Actor(u32),
+    /// Those with an event of this kind.
+    Kind(u8),
+}
+
+fn damaged(what: impl Into<String>) -> ProjectionError {
+    ProjectionError::Damaged(what.into())
+}
+
+impl View {
+    pub(super) fn begin(db: &Database) -> Result<Self, ProjectionError> {
+        Ok(Self { tx: db.begin_read()? })
+    }
+
+    pub(super) const fn tx(&self) -> &ReadTransaction {
+        &self.tx
+    }
+
+    /// The last message of the stream, with SHA-256 of its bytes; `None` before the first.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn head(&self) -> Result<Option<(Sequence, Digest)>, ProjectionError> {
+        let meta = self.tx.open_table(META)?;
+        let (Some(sequence), Some(digest)) = (meta.get("sequence")?, meta.get("digest")?) else { return Ok(None) };
+        let sequence = sequence.value().try_into().map_err(|_| damaged("the head's sequence"))?;
+        let digest = digest.value().try_into().map_err(|_| damaged("the head's digest"))?;
+        Ok(Some((Sequence(u64::from_be_bytes(sequence)), Digest(digest))))
+    }
+
+    /// Every workspace, by number.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn workspaces(&self) -> Result<Vec<(u32, WorkspaceHead)>, ProjectionError> {
+        let mut found = Vec::new();
+        for row in self.tx.open_table(WORKSPACES)?.iter()? {
+            let (number, head) = row?;
+            found.push((number.value(), decode(head.value())?));
+        }
+        Ok(found)
+    }
+
+    /// Entries of all workspaces.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn entries(&self) -> Result<u64, ProjectionError> {
+        Ok(self.workspaces()?.iter().map(|(_, head)| head.size.0).sum())
+    }
+
+    /// Messages that were not what they should be.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn problems(&self) -> Result<Vec<(Sequence, String)>, ProjectionError> {
+        let mut found = Vec::new();
+        for row in self.tx.open_table(PROBLEMS)?.iter()? {
+            let (sequence, words) = row?;
+            found.push((Sequence(sequence.value()), words.value().to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// One workspace; `None` when the log has not named it.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn workspace(&self, name: &WorkspaceName) -> Result<Option<WorkspaceView<'_>>, ProjectionError> {
+        let Some(number) = self.tx.open_table(WORKSPACE_NUMBERS)?.get(name.as_str())?.map(|row| row.value()) else {
+            return Ok(None);
+        };
+        let rows = self.tx.open_table(WORKSPACES)?;
+        let head = rows.get(number)?.ok_or_else(|| damaged("a workspace's row is missing"))?;
+        let head = decode(head.value())?;
+        Ok(Some(WorkspaceView { view: self, number, head }))
+    }
+}
+
+impl WorkspaceView<'_> {
+    /// Its number.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Where it is.
+    pub const fn head(&self) -> &WorkspaceHead {
+        &self.head
+    }
+
+    /// Number of entries.
+    pub const fn size(&self) -> TreeSize {
+        self.head.size
+    }
+
+    /// Root over them.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn root(&self) -> Result<Hash, ProjectionError> {
+        keyroll_merkle::root(self, self.head.size.0)
+    }
+
+    /// Its own row.
+    pub const fn row(&self) -> &WorkspaceRow {
+        &self.head.row
+    }
+
+    /// The whole state: what a replay of the log up to here gives.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn state(&self, ledger: LedgerId) -> Result<State, ProjectionError> {
+        let parts = Parts {
+            row: self.head.row.clone(),
+            tree: self.head.tree.iter().map(|digest| Hash(digest.0)).collect(),
+            size: self.head.size,
+            members: self.members()?,
+            secrets: self.all_secrets()?,
+            revoked: self.revoked()?,
+            denials: self.denials()?,
+        };
+        State::restore(ledger, self.head.name.clone(), parts).ok_or_else(|| damaged("a workspace's tree"))
+    }
+
+    fn all_secrets(&self) -> Result<Vec<(SecretId, Secret)>, ProjectionError> {
+        let mut found: Vec<(SecretId, Secret)> = Vec::new();
+        for row in self.view.tx.open_table(SECRETS)?.range((self.number, 0)..=(self.number, u32::MAX))? {
+            let record: SecretRecord = decode(row?.1.value())?;
+            found.push((record.id, record.secret));
+        }
+        // Ordinals begin at 1 and have no gap, and both tables are in their order.
+        for row in self.view.tx.open_table(VERSIONS)?.range((self.number, 0, 0)..=(self.number, u32::MAX, u32::MAX))? {
+            let (key, value) = row?;
+            let (_, ordinal, version) = key.value();
+            let at = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
+            let secret = at.and_then(|at| found.get_mut(at)).filter(|(_, secret)| secret.ordinal == ordinal);
+            let (_, secret) = secret.ok_or_else(|| damaged("a version without its secret"))?;
+            secret.versions.push(decode(value.value())?);
+            if secret.current() != Version(version) {
+                return Err(damaged("a secret's versions have a gap"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// One secret by ordinal, without its versions.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn secret(&self, ordinal: u32) -> Result<Option<(SecretId, Secret)>, ProjectionError> {
+        let row = self.view.tx.open_table(SECRETS)?;
+        let Some(row) = row.get((self.number, ordinal))? else { return Ok(None) };
+        let record: SecretRecord = decode(row.value())?;
+        Ok(Some((record.id, record.secret)))
+    }
+
+    /// Versions of a secret, the first first.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn versions(&self, ordinal: u32) -> Result<Vec<VersionInfo>, ProjectionError> {
+        let mut found = Vec::new();
+        let range = (self.number, ordinal, 0)..=(self.number, ordinal, u32::MAX);
+        for row in self.view.tx.open_table(VERSIONS)?.range(range)? {
+            found.push(decode(row?.1.value())?);
+        }
+        Ok(found)
+    }
+
+    /// Ordinals of secrets by name, those after the folded name `after`, until `more` says stop.
+    ///
+    /// # Errors
+    /// [`ProjectionError`], or what `more` fails with.
+    pub fn scan_names(
+        &self,
+        after: Option<&str>,
+        mut more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        let names = self.view.tx.open_table(SECRET_NAMES)?;
+        let start = match after {
+            Some(name) => Bound::Excluded((self.number, name, u32::MAX)),
+            None => Bound::Included((self.number, "", 0)),
+        };
+        // Names are ASCII: nothing sorts behind this.
+        let end = Bound::Excluded((self.number, "\u{7f}", 0));
+        for row in names.range::<(u32, &str, u32)>((start, end))? {
+            let (key, _) = row?;
+            let (_, name, ordinal) = key.value();
+            if !more(name, ordinal)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ordinals of all secrets under a folded name, in whatever state.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn ordinals_named(&self, folded: &str) -> Result<Vec<u32>, ProjectionError> {
+        let range = (self.number, folded, 0)..=(self.number, folded, u32::MAX);
+        let mut found = Vec::new();
+        for row in self.view.tx.open_table(SECRET_NAMES)?.range::<(u32, &str, u32)>(range)? {
+            found.push(row?.0.value().2);
+        }
+        Ok(found)
+    }
+
+    /// A member, even a former one.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn member(&self, identity: &Identity) -> Result<Option<Member>, ProjectionError> {
+        let members = self.view.tx.open_table(MEMBERS)?;
+        let Some(row) = members.get((self.number, &identity.0))? else { return Ok(None) };
+        Ok(Some(decode::<MemberRecord>(row.value())?.member))
+    }
+
+    /// Members, former ones too, in order of joining.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn members(&self) -> Result<Vec<(Identity, Member)>, ProjectionError> {
+        let mut found = Vec::new();
+        for row in self.view.tx.open_table(MEMBERS)?.range(self.keys())? {
+            let record: MemberRecord = decode(row?.1.value())?;
+            found.push((record.identity, record.member));
+        }
+        found.sort_unstable_by_key(|(_, member)| member.ordinal);
+        Ok(found)
+    }
+
+    const fn keys(&self) -> std::ops::RangeInclusive<(u32, &'static [u8; 32])> {
+        (self.number, &[0; 32])..=(self.number, &[0xff; 32])
+    }
+
+    fn revoked(&self) -> Result<Vec<Identity>, ProjectionError> {
+        let mut found = Vec::new();
+        for row in self.view.tx.open_table(REVOKED)?.range(self.keys())? {
+            found.push(Identity(*row?.0.value().1));
+        }
+        Ok(found)
+    }
+
+    /// Whether a delegated key was revoked.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn is_revoked(&self, key: &Identity) -> Result<bool, ProjectionError> {
+        Ok(self.view.tx.open_table(REVOKED)?.get((self.number, &key.0))?.is_some())
+    }
+
+    fn denials(&self) -> Result<Vec<(Identity, Denials)>, ProjectionError> {
+        let mut found = Vec::new();
+        for row in self.view.tx.open_table(DENIALS)?.range(self.keys())? {
+            let (key, value) = row?;
+            found.push((Identity(*key.value().1), decode(value.value())?));
+        }
+        Ok(found)
+    }
+
+    /// The index that a command became, by its actor's ordinal and its id.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn receipt(&self, actor: u32, command: &keyroll_core::CommandId) -> Result<Option<Index>, ProjectionError> {
+        let receipts = self.view.tx.open_table(RECEIPTS)?;
+        Ok(receipts.get((self.number, actor, &command.0))?.map(|row| Index(row.value())))
+    }
+
+    /// The commit that holds an index: its first index and its bytes.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn commit_of(&self, index: Index) -> Result<Option<(u64, Vec<u8>)>, ProjectionError> {
+        let commits = self.view.tx.open_table(COMMITS)?;
+        let mut before = commits.range((self.number, 0)..=(self.number, index.0))?;
+        let Some(row) = before.next_back() else { return Ok(None) };
+        let (key, value) = row?;
+        Ok((index.0 < self.head.size.0).then(|| (key.value().1, value.value().to_vec())))
+    }
+
+    /// The entry at an index.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn entry(&self, index: Index) -> Result<Option<EntryAt>, ProjectionError> {
+        let Some((first, bytes)) = self.commit_of(index)? else { return Ok(None) };
+        let commit = Commit::decode(&bytes).map_err(|rejection| damaged(rejection.message))?.payload;
+        let entry = usize::try_from(index.0 - first).ok().and_then(|at| commit.entries.get(at).cloned());
+        let bytes = entry.ok_or_else(|| damaged(format!("entry {index} is missing from its commit")))?;
+        let recorded = Recorded::decode(index, &bytes.0).map_err(|rejection| damaged(rejection.message))?;
+        Ok(Some(EntryAt { bytes, recorded }))
+    }
+
+    /// Indexes of audit rows, newest first, in `[from, until)`, until `more` says stop.
+    ///
+    /// # Errors
+    /// [`ProjectionError`], or what `more` fails with.
+    pub fn scan_audit(
+        &self,
+        scan: AuditScan,
+        (from, until): (u64, u64),
+        mut more: impl FnMut(Index) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        let until = until.min(self.head.size.0);
+        if from >= until {
+            return Ok(());
+        }
+        let (n, last) = (self.number, until - 1);
+        macro_rules! walk {
+            ($table:expr, $key:expr) => {
+                for row in self.view.tx.open_table($table)?.range((n, $key, from)..=(n, $key, last))?.rev() {
+                    if !more(Index(row?.0.value().2))? {
+                        break;
+                    }
+                }
+            };
+        }
+        match scan {
+            AuditScan::All => {
+                for index in (from..until).rev() {
+                    if !more(Index(index))? {
+                        break;
+                    }
+                }
+            }
+            AuditScan::Secret(ordinal) => walk!(BY_SECRET, ordinal),
+            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, ordinal),
+            AuditScan::Kind(kind) => walk!(BY_KIND, kind),
+        }
+        Ok(())
+    }
+
+    /// The first index whose entry is later than `time`; the size when there is none.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn first_after(&self, time: Millis) -> Result<Index, ProjectionError> {
+        let times = self.view.tx.open_table(TIMES)?;
+        let Some(next) = time.0.checked_add(1) else { return Ok(Index(self.head.size.0)) };
+        let mut later = times.range((self.number, next)..=(self.number, u64::MAX))?;
+        match later.next() {
+            Some(row) => Ok(Index(row?.1.value())),
+            None => Ok(Index(self.head.size.0)),
+        }
+    }
+}
+
+/// Levels 0, 8, 16 and 24 are stored; what lies between is computed from at most 128 of them.
+impl Nodes for WorkspaceView<'_> {
+    type Error = ProjectionError;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, ProjectionError> {
+        let stored = level / 8 * 8;
+        let count = 1_u64 << (level - stored);
+        let first = index.checked_mul(count).ok_or_else(|| damaged("a tree node out of range"))?;
+        let nodes = self.view.tx.open_table(NODES)?;
+        let mut hashes = Vec::with_capacity(usize::from(level - stored) + 1);
+        for row in nodes.range((self.number, stored, first)..(self.number, stored, first + count))? {
+            hashes.push(Hash(*row?.1.value()));
+        }
+        if hashes.len() as u64 != count {
+            return Err(damaged(format!("tree nodes under level {level}, index {index} are missing")));
+        }
+        while hashes.len() > 1 {
+            hashes = hashes.chunks(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        }
+        hashes.pop().ok_or_else(|| damaged("an empty tree node"))
+    }
+}

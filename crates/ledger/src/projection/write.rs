@@ -1,0 +1,253 @@
+//! Writing: one transaction per drained batch, keys sorted within each table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo};
+use keyroll_core::{CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version, cbor};
+use keyroll_merkle::Hash;
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction};
+use serde::Serialize;
+
+use super::schema::*;
+use super::{Projection, ProjectionError};
+
+/// What the indexes say of one entry.
+#[derive(Debug, Clone)]
+pub struct EntryFacts {
+    /// Its index.
+    pub index: Index,
+    /// Its time.
+    pub at: Millis,
+    /// Its actor's ordinal.
+    pub actor: u32,
+    /// Its command's id.
+    pub command: CommandId,
+    /// Ordinals of the secrets it speaks of.
+    pub secrets: Vec<u32>,
+    /// Kinds of its events.
+    pub kinds: BTreeSet<u8>,
+    /// Complete subtrees that it completed, of the levels that are kept.
+    pub nodes: Vec<(u8, u64, Hash)>,
+}
+
+/// What changed in one workspace.
+#[derive(Debug, Default)]
+pub struct WorkspaceBatch {
+    /// The workspace's row, as it is after the batch.
+    pub head: Option<WorkspaceHead>,
+    /// Commits with the index of their first entry.
+    pub commits: Vec<(u64, Bytes)>,
+    /// Their entries.
+    pub entries: Vec<EntryFacts>,
+    /// Union of what the fold says it changed.
+    pub changes: Changes,
+    /// The changed rows themselves, as they are after the batch.
+    pub secrets: Vec<(SecretId, Secret)>,
+    /// Changed versions: secret's ordinal, version, row.
+    pub versions: Vec<(u32, Version, VersionInfo)>,
+    /// Changed members.
+    pub members: Vec<(Identity, Member)>,
+    /// Changed counts of refusals.
+    pub denials: Vec<(Identity, Denials)>,
+    /// Times at which the latest time grew, with the first entry of that time.
+    pub times: Vec<(Millis, Index)>,
+}
+
+/// Everything one transaction writes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The last message of the stream that is in it, with SHA-256 of its bytes.
+    pub head: Option<(Sequence, Digest)>,
+    /// By workspace number.
+    pub workspaces: BTreeMap<u32, WorkspaceBatch>,
+    /// Messages that are not what they should be.
+    pub problems: Vec<(Sequence, String)>,
+}
+
+/// Makes all tables, or checks that they are this program's and this ledger's.
+pub(super) fn prepare(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionError> {
+    if projection.db.begin_read()?.list_tables()?.next().is_some() {
+        return check(projection, ledger);
+    }
+    let tx = projection.db.begin_write()?;
+    {
+        let mut meta = tx.open_table(META)?;
+        meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
+        meta.insert("ledger", ledger.0.as_slice())?;
+    }
+    open_all(&tx)?;
+    tx.commit()?;
+    Ok(())
+}
+
+fn check(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionError> {
+    let tx = projection.db.begin_read()?;
+    let meta = tx.open_table(META)?;
+    let schema = meta.get("schema")?.and_then(|value| value.value().try_into().ok()).map(u32::from_be_bytes);
+    match schema {
+        Some(SCHEMA) => {}
+        found => return Err(ProjectionError::OtherSchema { found: found.unwrap_or(0) }),
+    }
+    let found = meta.get("ledger")?.map(|value| value.value().to_vec()).unwrap_or_default();
+    if found == ledger.0 {
+        return Ok(());
+    }
+    let found = <[u8; 32]>::try_from(found.as_slice()).map_or_else(|_| "?".to_owned(), |id| LedgerId(id).to_string());
+    Err(ProjectionError::OtherLedger { file: projection.path.clone(), found, expected: *ledger })
+}
+
+fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
+    tx.open_table(WORKSPACES)?;
+    tx.open_table(WORKSPACE_NUMBERS)?;
+    tx.open_table(COMMITS)?;
+    tx.open_table(NODES)?;
+    tx.open_table(SECRETS)?;
+    tx.open_table(SECRET_NAMES)?;
+    tx.open_table(VERSIONS)?;
+    tx.open_table(MEMBERS)?;
+    tx.open_table(DENIALS)?;
+    tx.open_table(REVOKED)?;
+    tx.open_table(RECEIPTS)?;
+    tx.open_table(BY_SECRET)?;
+    tx.open_table(BY_ACTOR)?;
+    tx.open_table(BY_KIND)?;
+    tx.open_table(TIMES)?;
+    tx.open_table(PROBLEMS)?;
+    Ok(())
+}
+
+pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
+    let mut tx = db.begin_write()?;
+    tx.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
+    if let Some((sequence, digest)) = &batch.head {
+        let mut meta = tx.open_table(META)?;
+        meta.insert("sequence", sequence.0.to_be_bytes().as_slice())?;
+        meta.insert("digest", digest.0.as_slice())?;
+    }
+    if !batch.problems.is_empty() {
+        let mut problems = tx.open_table(PROBLEMS)?;
+        for (sequence, words) in &batch.problems {
+            problems.insert(sequence.0, words.as_str())?;
+        }
+    }
+    for (number, workspace) in &batch.workspaces {
+        write_head(&tx, *number, workspace)?;
+        write_log(&tx, *number, workspace)?;
+        write_rows(&tx, *number, workspace)?;
+        write_indexes(&tx, *number, workspace)?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+fn write_head(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+    if let Some(head) = &batch.head {
+        put(&mut tx.open_table(WORKSPACES)?, number, head)?;
+        tx.open_table(WORKSPACE_NUMBERS)?.insert(head.name.as_str(), number)?;
+    }
+    Ok(())
+}
+
+fn put<'k, K: redb::Key + 'static, T: Serialize>(
+    table: &mut Table<'_, K, &'static [u8]>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    row: &T,
+) -> Result<(), ProjectionError> {
+    table.insert(key, cbor::encode(row).as_slice())?;
+    Ok(())
+}
+
+fn write_log(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+    if batch.commits.is_empty() {
+        return Ok(());
+    }
+    let mut commits = tx.open_table(COMMITS)?;
+    for (first, bytes) in &batch.commits {
+        commits.insert((number, *first), bytes.as_ref())?;
+    }
+    let mut nodes = tx.open_table(NODES)?;
+    let mut sorted: Vec<_> = batch.entries.iter().flat_map(|entry| &entry.nodes).collect();
+    sorted.sort_unstable();
+    for (level, index, hash) in sorted {
+        nodes.insert((number, *level, *index), &hash.0)?;
+    }
+    let mut times = tx.open_table(TIMES)?;
+    for (at, index) in &batch.times {
+        times.insert((number, at.0), index.0)?;
+    }
+    Ok(())
+}
+
+fn write_rows(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+    if !batch.secrets.is_empty() {
+        let (mut secrets, mut names) = (tx.open_table(SECRETS)?, tx.open_table(SECRET_NAMES)?);
+        let mut sorted: Vec<_> = batch.secrets.iter().collect();
+        sorted.sort_unstable_by_key(|(_, secret)| secret.ordinal);
+        for (id, secret) in sorted {
+            let key = (number, secret.ordinal);
+            let before = secrets.get(key)?.map(|row| decode::<SecretRecord>(row.value())).transpose()?;
+            let folded = secret.name.folded();
+            match before.map(|record| record.secret.name.folded()) {
+                Some(old) if old == folded => {}
+                old => {
+                    if let Some(old) = old {
+                        names.remove((number, old.as_str(), secret.ordinal))?;
+                    }
+                    names.insert((number, folded.as_str(), secret.ordinal), ())?;
+                }
+            }
+            put(&mut secrets, key, &SecretRecord { id: *id, secret: secret.clone() })?;
+        }
+    }
+    if !batch.versions.is_empty() {
+        let mut versions = tx.open_table(VERSIONS)?;
+        let mut sorted: Vec<_> = batch.versions.iter().collect();
+        sorted.sort_unstable_by_key(|(ordinal, version, _)| (*ordinal, *version));
+        for (ordinal, version, info) in sorted {
+            put(&mut versions, (number, *ordinal, version.0), info)?;
+        }
+    }
+    for (identity, member) in &batch.members {
+        let record = MemberRecord { identity: *identity, member: member.clone() };
+        put(&mut tx.open_table(MEMBERS)?, (number, &identity.0), &record)?;
+    }
+    for (identity, denials) in &batch.denials {
+        put(&mut tx.open_table(DENIALS)?, (number, &identity.0), denials)?;
+    }
+    for key in &batch.changes.revoked {
+        tx.open_table(REVOKED)?.insert((number, &key.0), ())?;
+    }
+    Ok(())
+}
+
+fn write_indexes(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+    let (mut receipts, mut actors) = (tx.open_table(RECEIPTS)?, tx.open_table(BY_ACTOR)?);
+    let (mut secrets, mut kinds) = (tx.open_table(BY_SECRET)?, tx.open_table(BY_KIND)?);
+    let mut by_actor: Vec<_> = batch.entries.iter().map(|e| (e.actor, e.command, e.index.0)).collect();
+    by_actor.sort_unstable();
+    for (actor, command, index) in by_actor {
+        receipts.insert((number, actor, &command.0), index)?;
+        actors.insert((number, actor, index), ())?;
+    }
+    let pairs = |e: &EntryFacts| {
+        let index = e.index.0;
+        e.secrets.clone().into_iter().map(move |ordinal| (ordinal, index))
+    };
+    let mut by_secret: Vec<_> = batch.entries.iter().flat_map(pairs).collect();
+    by_secret.sort_unstable();
+    for (ordinal, index) in by_secret {
+        secrets.insert((number, ordinal, index), ())?;
+    }
+    let mut by_kind: Vec<_> =
+        batch.entries.iter().flat_map(|e| e.kinds.iter().map(|kind| (*kind, e.index.0))).collect();
+    by_kind.sort_unstable();
+    for (kind, index) in by_kind {
+        kinds.insert((number, kind, index), ())?;
+    }
+    Ok(())
+}
+
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionError> {
+    cbor::decode_trusted(bytes).map_err(|rejection| ProjectionError::Damaged(rejection.message))
+}

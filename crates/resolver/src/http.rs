@@ -1,0 +1,169 @@
+//! One request, to addresses that were checked.
+
+use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
+
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method};
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use crate::address::{Cidr, check_addresses};
+use crate::error::{Code, ResolveError};
+use crate::prepare::Prepared;
+
+/// The largest response body, in bytes after decompression: it is held whole, and a gzip stream
+/// can be a thousand times smaller than what it unpacks to.
+const MAX_RESPONSE: usize = 10 * 1024 * 1024;
+
+/// A complete response.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// The body, decompressed. The service may have echoed a value, so it is wiped too.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// Sends a request and reads the whole response. Looks the host up itself, checks every address
+/// and connects to exactly those; no proxy, no redirect, no second attempt.
+///
+/// # Errors
+///
+/// `address_blocked`, `output_limit` and `http_failed`.
+pub(crate) async fn send(request: Prepared, allowed: &[Cidr]) -> Result<Response, ResolveError> {
+    let host = request.url.host_str().unwrap_or_default().to_owned();
+    exchange(request, allowed)
+        .await
+        .map_err(|error| error.at_host(&host))
+}
+
+async fn exchange(request: Prepared, allowed: &[Cidr]) -> Result<Response, ResolveError> {
+    let addresses = resolve(&request.url, allowed).await?;
+    let client = client(&request.url, &addresses)?;
+    let method = Method::from_bytes(request.method.as_bytes())
+        .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a method"))?;
+    let mut builder = client
+        .request(method, request.url.clone())
+        .headers(headers(&request)?);
+    if let Some(body) = &request.body {
+        builder = builder.body(body.to_vec());
+    }
+    let response = builder.send().await.map_err(failed)?;
+    read(response).await
+}
+
+/// The checked addresses of a URL's host, with its port.
+async fn resolve(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, ResolveError> {
+    let failed = |detail: &str| ResolveError::new(Code::HttpFailed, detail);
+    let port = url
+        .port_or_known_default()
+        .ok_or_else(|| failed("the URL has no port"))?;
+    let addresses: Vec<SocketAddr> = match url.host() {
+        None => return Err(failed("the URL has no host")),
+        Some(Host::Ipv4(address)) => vec![(address, port).into()],
+        Some(Host::Ipv6(address)) => vec![(address, port).into()],
+        Some(Host::Domain(name)) => tokio::net::lookup_host((name, port))
+            .await
+            .map_err(|error| failed(&format!("the host's name cannot be looked up: {error}")))?
+            .collect(),
+    };
+    if addresses.is_empty() {
+        return Err(failed("the host has no address"));
+    }
+    check_addresses(
+        url.host_str().unwrap_or_default(),
+        addresses.iter().map(SocketAddr::ip),
+        allowed,
+    )?;
+    Ok(addresses)
+}
+
+/// Checks a host that is written as an address; a name is looked up when the request is sent.
+pub(crate) fn check_literal(url: &Url, allowed: &[Cidr]) -> Result<(), ResolveError> {
+    let address: IpAddr = match url.host() {
+        None | Some(Host::Domain(_)) => return Ok(()),
+        Some(Host::Ipv4(address)) => address.into(),
+        Some(Host::Ipv6(address)) => address.into(),
+    };
+    check_addresses(url.host_str().unwrap_or_default(), [address], allowed)
+}
+
+fn client(url: &Url, addresses: &[SocketAddr]) -> Result<Client, ResolveError> {
+    // Fails only where the process has a provider already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = Client::builder()
+        .no_proxy()
+        .referer(false)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0);
+    if let Some(Host::Domain(name)) = url.host() {
+        builder = builder.resolve_to_addrs(name, addresses);
+    }
+    builder = if url.scheme() == "https" {
+        builder.https_only(true)
+    } else {
+        // Without this a machine that has no root certificates could not even use http.
+        builder.tls_certs_only([])
+    };
+    builder.build().map_err(failed)
+}
+
+fn headers(request: &Prepared) -> Result<HeaderMap, ResolveError> {
+    let invalid = |_| ResolveError::new(Code::BlockInvalid, "not a header");
+    let mut headers = HeaderMap::with_capacity(request.headers.len());
+    for header in &request.headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes())
+            .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a header's name"))?;
+        let mut value = HeaderValue::from_bytes(&header.value).map_err(invalid)?;
+        value.set_sensitive(header.sensitive);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Response, ResolveError> {
+    let status = response.status().as_u16();
+    // What was decoded has lost this header. A body that stays encoded cannot be masked.
+    if response
+        .headers()
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| coding != "identity")
+    {
+        return Err(ResolveError::new(
+            Code::HttpFailed,
+            "the response has an encoding that was not asked for",
+        ));
+    }
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > MAX_RESPONSE {
+            return Err(ResolveError::new(
+                Code::OutputLimit,
+                "the response is larger than 10 MiB after decompression",
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Response { status, body })
+}
+
+/// Words a library's error: its innermost cause, which names neither URL nor request.
+fn failed(error: reqwest::Error) -> ResolveError {
+    let error = error.without_url();
+    let what = if error.is_builder() {
+        "the HTTP client cannot be set up"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else if error.is_decode() || error.is_body() {
+        "the response cannot be read"
+    } else {
+        "the request failed"
+    };
+    let mut innermost = error.source();
+    while let Some(deeper) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(deeper);
+    }
+    let detail = innermost.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"));
+    ResolveError::new(Code::HttpFailed, detail)
+}

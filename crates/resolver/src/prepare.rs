@@ -1,0 +1,355 @@
+//! A request with values in it.
+//!
+//! Each context has its own rule for how a value is written, so that a value is data wherever it
+//! stands and never changes the request around it.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{HeaderName, HeaderValue};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::block::{Auth, Body, ExternalApi};
+use crate::encode;
+use crate::error::{Code, ResolveError};
+use crate::json;
+use crate::references::api_references;
+use crate::secret::{SecretValue, SecretValues};
+use crate::template::{Segment, Template};
+use crate::xml;
+
+/// Methods that a block may use: `CONNECT` opens a tunnel and `TRACE` echoes credentials.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// Headers that belong to the connection or decide how the response is read. `Host` in a block
+/// would send a secret to another site behind the checked address.
+const RESERVED_HEADERS: [&str; 11] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A request that is ready to be sent. It holds values, so it has no `Debug`.
+pub struct Prepared {
+    /// The method, in capitals.
+    pub method: &'static str,
+    /// The URL without a fragment.
+    pub url: Url,
+    /// The headers, names in lower case and each name once.
+    pub headers: Vec<PreparedHeader>,
+    /// The body, if the block has one.
+    pub body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// A header of a [`Prepared`] request.
+pub struct PreparedHeader {
+    /// The name in lower case.
+    pub name: String,
+    /// The value: tab or 0x20 to 0x7E.
+    pub value: Zeroizing<Vec<u8>>,
+    /// Whether a secret is in it, or it is a credential.
+    pub sensitive: bool,
+}
+
+/// The method and the URL of a block, every reference left out and without query and fragment.
+/// References stand in the query only, so scheme, host, port and path are those of the request.
+///
+/// # Errors
+///
+/// `block_invalid` when they make no request.
+pub(crate) fn target(api: &ExternalApi) -> Result<(&'static str, Url), ResolveError> {
+    let template = Template::parse(&api.url).map_err(|error| error.in_place("url"))?;
+    let literal: String = template
+        .segments()
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Literal(text) => Some(text.as_str()),
+            Segment::Reference { .. } => None,
+        })
+        .collect();
+    let mut url = parse_url(&literal)?;
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok((method(&api.method)?, url))
+}
+
+/// Puts the values into a block's request.
+///
+/// # Errors
+///
+/// `secret_not_found`, `context_forbidden`, `value_illegal_for_context` and `block_invalid`, with
+/// block and place.
+pub fn prepare(api: &ExternalApi, secrets: &SecretValues) -> Result<Prepared, ResolveError> {
+    build(api, secrets).map_err(|error| error.in_block(&api.name))
+}
+
+fn build(api: &ExternalApi, secrets: &SecretValues) -> Result<Prepared, ResolveError> {
+    // A block that did not come from a file has not been checked yet.
+    api_references(api)?;
+    let url = url(&api.url, secrets).map_err(|error| error.in_place("url"))?;
+    let mut headers = Headers::default();
+    if let Some(auth) = &api.auth {
+        headers.push(auth_header(auth, secrets)?, "auth")?;
+    }
+    for (name, value) in &api.headers.0 {
+        let place = format!("headers.{}", name.escape_debug());
+        let (value, secret) =
+            header_value(value, secrets).map_err(|error| error.in_place(&place))?;
+        headers.push((name, value, secret), &place)?;
+    }
+    let body = match &api.body {
+        None => None,
+        Some(body) => {
+            let (bytes, content_type) = body_bytes(body, secrets)?;
+            if !headers.has("content-type") {
+                let value = Zeroizing::new(content_type.as_bytes().to_vec());
+                headers.push(("content-type", value, false), "body")?;
+            }
+            Some(bytes)
+        }
+    };
+    Ok(Prepared {
+        method: method(&api.method)?,
+        url,
+        headers: headers.0,
+        body,
+    })
+}
+
+fn invalid(detail: &str) -> ResolveError {
+    ResolveError::new(Code::BlockInvalid, detail)
+}
+
+fn method(method: &str) -> Result<&'static str, ResolveError> {
+    METHODS
+        .into_iter()
+        .find(|known| *known == method)
+        .ok_or_else(|| {
+            invalid("the method is one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+                .in_place("method")
+        })
+}
+
+fn parse_url(text: &str) -> Result<Url, ResolveError> {
+    let url = Url::parse(text).map_err(|error| invalid(&format!("not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid(
+            "the URL's scheme is https, or http where an operator allows it",
+        ));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("credentials belong into `auth`, not into the URL"));
+    }
+    // The parser accepts braces in a host; here they are an engine's placeholder left unfilled.
+    if url.host_str().is_none_or(|host| host.contains(['{', '}'])) {
+        return Err(invalid("the URL's host is not filled in"));
+    }
+    Ok(url)
+}
+
+fn url(text: &str, secrets: &SecretValues) -> Result<Url, ResolveError> {
+    let template = Template::parse(text)?;
+    let filled = fill(&template, secrets, |name, value, out| {
+        if !value.allow_query {
+            return Err(ResolveError::new(
+                Code::ContextForbidden,
+                "this secret may not stand in a URL's query",
+            )
+            .about(name));
+        }
+        encode::percent(&value.bytes, out);
+        Ok(())
+    })?;
+    let text = std::str::from_utf8(&filled).map_err(|_| invalid("not a URL"))?;
+    let mut url = parse_url(text)?;
+    url.set_fragment(None);
+    Ok(url)
+}
+
+#[derive(Default)]
+struct Headers(Vec<PreparedHeader>);
+
+impl Headers {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|header| header.name == name)
+    }
+
+    fn push(
+        &mut self,
+        (name, value, sensitive): (&str, Zeroizing<Vec<u8>>, bool),
+        place: &str,
+    ) -> Result<(), ResolveError> {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid("not a header's name").in_place(place))?;
+        let name = name.as_str();
+        if RESERVED_HEADERS.contains(&name) {
+            return Err(invalid("this header is set by the resolver").in_place(place));
+        }
+        if self.has(name) {
+            return Err(invalid("a header is given twice").in_place(place));
+        }
+        if HeaderValue::from_bytes(&value).is_err() {
+            return Err(invalid("not a header's value").in_place(place));
+        }
+        self.0.push(PreparedHeader {
+            name: name.to_owned(),
+            value,
+            sensitive,
+        });
+        Ok(())
+    }
+}
+
+type Header<'a> = (&'a str, Zeroizing<Vec<u8>>, bool);
+
+fn auth_header<'a>(auth: &'a Auth, secrets: &SecretValues) -> Result<Header<'a>, ResolveError> {
+    match auth {
+        Auth::Bearer { token } => {
+            let (token, _) =
+                header_value(token, secrets).map_err(|error| error.in_place("auth.token"))?;
+            let mut value = Zeroizing::new(Vec::with_capacity(7 + token.len()));
+            value.extend_from_slice(b"Bearer ");
+            value.extend_from_slice(&token);
+            Ok(("authorization", value, true))
+        }
+        Auth::Basic { username, password } => {
+            let user = credential(username, secrets, "auth.username")?;
+            let password = credential(password, secrets, "auth.password")?;
+            // RFC 7617, section 2: the first colon ends the user.
+            if user.contains(&b':') {
+                let error =
+                    ResolveError::new(Code::ValueIllegalForContext, "a user has no colon in it");
+                return Err(error.in_place("auth.username"));
+            }
+            let mut pair = Zeroizing::new(Vec::with_capacity(user.len() + 1 + password.len()));
+            pair.extend_from_slice(&user);
+            pair.push(b':');
+            pair.extend_from_slice(&password);
+            let encoded = Zeroizing::new(STANDARD.encode(&pair));
+            let value = Zeroizing::new([b"Basic ", encoded.as_bytes()].concat());
+            Ok(("authorization", value, true))
+        }
+        Auth::Header { name, value } => {
+            let (value, _) =
+                header_value(value, secrets).map_err(|error| error.in_place("auth.value"))?;
+            Ok((name, value, true))
+        }
+    }
+}
+
+/// A part of basic credentials: any bytes but control characters (RFC 7617, section 2).
+fn credential(
+    text: &str,
+    secrets: &SecretValues,
+    place: &str,
+) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
+    let filled = raw(text, secrets).map_err(|error| error.in_place(place))?;
+    if filled.iter().any(u8::is_ascii_control) {
+        let error = ResolveError::new(
+            Code::ValueIllegalForContext,
+            "basic credentials have no control characters",
+        );
+        return Err(error.in_place(place));
+    }
+    Ok(filled)
+}
+
+/// A header's value and whether a secret is in it.
+fn header_value(
+    text: &str,
+    secrets: &SecretValues,
+) -> Result<(Zeroizing<Vec<u8>>, bool), ResolveError> {
+    let legal = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    let illegal = || {
+        ResolveError::new(
+            Code::ValueIllegalForContext,
+            "a header's value has only tab and the characters from space to tilde",
+        )
+    };
+    let template = Template::parse(text)?;
+    let filled = fill(&template, secrets, |name, value, out| {
+        if !legal(&value.bytes) {
+            return Err(illegal().about(name));
+        }
+        out.extend_from_slice(&value.bytes);
+        Ok(())
+    })?;
+    if !legal(&filled) {
+        return Err(illegal());
+    }
+    Ok((filled, template.references().next().is_some()))
+}
+
+fn body_bytes(
+    body: &Body,
+    secrets: &SecretValues,
+) -> Result<(Zeroizing<Vec<u8>>, &'static str), ResolveError> {
+    let mut out = Zeroizing::new(Vec::new());
+    match body {
+        Body::Json(value) => {
+            json::write(value, secrets, &mut out).map_err(|error| error.in_place("body.json"))?;
+            Ok((out, "application/json"))
+        }
+        Body::Form(fields) => {
+            for (name, value) in &fields.0 {
+                let place = format!("body.form.{}", name.escape_debug());
+                if !out.is_empty() {
+                    out.push(b'&');
+                }
+                encode::form(&raw(name, secrets)?, &mut out);
+                out.push(b'=');
+                let value = raw(value, secrets).map_err(|error| error.in_place(&place))?;
+                encode::form(&value, &mut out);
+            }
+            Ok((out, "application/x-www-form-urlencoded"))
+        }
+        Body::Text(text) => {
+            let filled = raw(text, secrets).map_err(|error| error.in_place("body.text"))?;
+            Ok((filled, "text/plain; charset=utf-8"))
+        }
+        Body::Xml(text) => {
+            let template = Template::parse(text).map_err(|error| error.in_place("body.xml"))?;
+            let filled = fill(&template, secrets, |name, value, out| {
+                value
+                    .text()
+                    .and_then(|text| xml::escape(text, out))
+                    .map_err(|error| error.about(name))
+            });
+            Ok((
+                filled.map_err(|error| error.in_place("body.xml"))?,
+                "application/xml",
+            ))
+        }
+    }
+}
+
+/// A template with values as they are.
+fn raw(text: &str, secrets: &SecretValues) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
+    fill(&Template::parse(text)?, secrets, |_, value, out| {
+        out.extend_from_slice(&value.bytes);
+        Ok(())
+    })
+}
+
+fn fill(
+    template: &Template,
+    secrets: &SecretValues,
+    mut put: impl FnMut(&str, &SecretValue, &mut Vec<u8>) -> Result<(), ResolveError>,
+) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
+    let mut out = Zeroizing::new(Vec::new());
+    for segment in template.segments() {
+        match segment {
+            Segment::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Segment::Reference { name, .. } => put(name, secrets.get(name)?, &mut out)?,
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,340 @@
+//! Masking of values in whatever a block returns: the one choke point for output and errors.
+//!
+//! One automaton knows every form of every value. A stream is read byte by byte; what lies
+//! before the longest possible beginning of a match is final and leaves at once. Masking is a net
+//! against accidents, not a wall against a service or a block that wants to leak.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::nfa::noncontiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
+use zeroize::Zeroizing;
+
+use crate::error::{Code, ResolveError};
+use crate::forms::{Form, MIN_MASKED, forms};
+use crate::secret::SecretValues;
+
+/// The most states of an automaton, at about 50 bytes each. The largest value there is, 64 KiB of
+/// random bytes, needs a third of it.
+const MAX_STATES: usize = 4_000_000;
+
+/// Masks values. Cheap to clone. It holds every form of every value, so it has no `Debug`.
+#[derive(Clone)]
+pub struct Redactor(Arc<Automat>);
+
+struct Automat {
+    nfa: NFA,
+    start: StateID,
+    /// By state.
+    nodes: Vec<Node>,
+    /// What stands in for a value, by secret.
+    labels: Vec<Vec<u8>>,
+    unmasked: Vec<String>,
+}
+
+/// What is known about a state of the automaton.
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// How many of the last bytes may be the beginning of a match.
+    depth: usize,
+    hit: Option<Hit>,
+}
+
+/// The longest form that ends in a state.
+#[derive(Clone, Copy)]
+struct Hit {
+    len: usize,
+    label: usize,
+    widen_left: bool,
+    widen_right: bool,
+}
+
+impl Redactor {
+    /// A redactor for named values. Values under 8 bytes are not masked, see
+    /// [`Redactor::unmasked`].
+    ///
+    /// # Errors
+    ///
+    /// `output_limit` when the values together are too large to be looked for.
+    pub fn new(values: &[(&str, &[u8])]) -> Result<Self, ResolveError> {
+        let mut known: BTreeMap<Vec<u8>, (Form, usize)> = BTreeMap::new();
+        let mut unmasked = Vec::new();
+        let mut labels = Vec::new();
+        for (label, (name, value)) in values.iter().enumerate() {
+            labels.push(format!("[REDACTED:{name}]").into_bytes());
+            if value.len() < MIN_MASKED {
+                unmasked.push((*name).to_owned());
+            }
+            for mut form in forms(value) {
+                let bytes = std::mem::take(&mut form.bytes);
+                let (same, _) = known.entry(bytes).or_insert((Form::default(), label));
+                same.widen_left |= form.widen_left;
+                same.widen_right |= form.widen_right;
+            }
+            if states(known.keys()) > MAX_STATES {
+                return Err(too_large());
+            }
+        }
+        let nfa = NFA::builder()
+            .match_kind(MatchKind::Standard)
+            .prefilter(false)
+            .build(known.keys())
+            .map_err(|_| too_large())?;
+        let start = nfa.start_state(Anchored::No).map_err(|_| too_large())?;
+        let nodes = nodes(&nfa, start, &known);
+        Ok(Self(Arc::new(Automat {
+            nfa,
+            start,
+            nodes,
+            labels,
+            unmasked,
+        })))
+    }
+
+    /// A redactor for the values of a run.
+    pub(crate) fn of(secrets: &SecretValues) -> Result<Self, ResolveError> {
+        let values: Vec<(&str, &[u8])> = secrets
+            .iter()
+            .map(|(name, value)| (name, value.bytes.as_slice()))
+            .collect();
+        Self::new(&values)
+    }
+
+    /// Names of values that are too short to be masked.
+    pub fn unmasked(&self) -> &[String] {
+        &self.0.unmasked
+    }
+
+    /// Masks a whole text.
+    pub fn redact(&self, text: &[u8]) -> Vec<u8> {
+        let mut stream = self.stream();
+        let mut out = stream.push(text);
+        out.extend(stream.finish());
+        out
+    }
+
+    /// Masks a text that comes in parts.
+    pub fn stream(&self) -> RedactStream {
+        RedactStream {
+            automat: Arc::clone(&self.0),
+            state: self.0.start,
+            pending: Zeroizing::default(),
+            marks: Vec::new(),
+        }
+    }
+}
+
+fn too_large() -> ResolveError {
+    ResolveError::new(
+        Code::OutputLimit,
+        "the values are together too large to be masked",
+    )
+}
+
+/// The size of the trie of sorted patterns.
+fn states<'a>(patterns: impl Iterator<Item = &'a Vec<u8>>) -> usize {
+    let mut last: &[u8] = &[];
+    let mut states = 0;
+    for pattern in patterns {
+        let shared = pattern.iter().zip(last).take_while(|(a, b)| a == b).count();
+        states += pattern.len() - shared;
+        last = pattern;
+    }
+    states
+}
+
+/// Walks every pattern through the automaton: with [`MatchKind::Standard`], the state after its
+/// first `n` bytes is the trie's node at depth `n`, so every state but the start is met.
+fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) -> Vec<Node> {
+    let patterns: Vec<Hit> = known
+        .iter()
+        .map(|(bytes, (form, label))| Hit {
+            len: bytes.len(),
+            label: *label,
+            widen_left: form.widen_left,
+            widen_right: form.widen_right,
+        })
+        .collect();
+    let mut nodes: Vec<Node> = Vec::new();
+    for bytes in known.keys() {
+        let mut state = start;
+        for (index, byte) in bytes.iter().enumerate() {
+            state = nfa.next_state(Anchored::No, state, *byte);
+            if nodes.len() <= state.as_usize() {
+                nodes.resize(state.as_usize() + 1, Node::default());
+            }
+            let node = &mut nodes[state.as_usize()];
+            if node.depth == 0 {
+                *node = Node {
+                    depth: index + 1,
+                    hit: longest(nfa, state, &patterns),
+                };
+            }
+        }
+    }
+    nodes
+}
+
+/// The longest form that ends in a state. It covers the shorter ones, except that one of those
+/// may reach further to the right.
+fn longest(nfa: &NFA, state: StateID, patterns: &[Hit]) -> Option<Hit> {
+    if !nfa.is_match(state) {
+        return None;
+    }
+    let ending = (0..nfa.match_len(state))
+        .filter_map(|index| patterns.get(nfa.match_pattern(state, index).as_usize()));
+    let widen_right = ending.clone().any(|hit| hit.widen_right);
+    ending.max_by_key(|hit| hit.len).map(|hit| Hit {
+        widen_right,
+        ..*hit
+    })
+}
+
+/// A text being masked in parts. Holds back at most the longest form of a value.
+pub struct RedactStream {
+    automat: Arc<Automat>,
+    state: StateID,
+    /// Bytes that have been read and are not final.
+    pending: Zeroizing<Vec<u8>>,
+    /// Stretches of `pending` to be masked, in order and apart.
+    marks: Vec<Mark>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    start: usize,
+    end: usize,
+    label: usize,
+    /// What the mark may still swallow at its end.
+    tail: Tail,
+}
+
+/// What follows a Base64 core that ends inside a character.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tail {
+    Nothing,
+    Padding(u8),
+    Character,
+}
+
+impl RedactStream {
+    /// Reads a part and returns what has become final.
+    pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
+        let read = self.pending.len();
+        self.pending.extend_from_slice(part);
+        for (offset, byte) in part.iter().enumerate() {
+            self.step(read + offset, *byte);
+        }
+        let mut out = Vec::with_capacity(part.len());
+        self.emit(self.final_end(), &mut out);
+        out
+    }
+
+    /// Returns the rest: nothing follows that could complete a match.
+    pub fn finish(mut self) -> Vec<u8> {
+        if let Some(last) = self.marks.last_mut() {
+            last.tail = Tail::Nothing;
+        }
+        let mut out = Vec::with_capacity(self.pending.len());
+        self.emit(self.pending.len(), &mut out);
+        out
+    }
+
+    fn node(&self) -> Node {
+        // The start state is no pattern's node, and without patterns there are none at all.
+        self.automat
+            .nodes
+            .get(self.state.as_usize())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn step(&mut self, at: usize, byte: u8) {
+        if let Some(last) = self.marks.last_mut()
+            && last.end == at
+        {
+            last.tail = match last.tail {
+                Tail::Character if is_base64(byte) => Tail::Padding(2),
+                Tail::Padding(left @ 1..) if byte == b'=' => Tail::Padding(left - 1),
+                _ => Tail::Nothing,
+            };
+            last.end += usize::from(last.tail != Tail::Nothing);
+        }
+        self.state = self.automat.nfa.next_state(Anchored::No, self.state, byte);
+        if let Some(hit) = self.node().hit {
+            self.mark(at + 1, hit);
+        }
+    }
+
+    fn mark(&mut self, end: usize, hit: Hit) {
+        let mut start = end.saturating_sub(hit.len);
+        if hit.widen_left && start > 0 && is_base64(self.pending[start - 1]) {
+            start -= 1;
+        }
+        let tail = if hit.widen_right {
+            Tail::Character
+        } else {
+            Tail::Nothing
+        };
+        let mut mark = Mark {
+            start,
+            end,
+            label: hit.label,
+            tail,
+        };
+        while let Some(last) = self.marks.pop_if(|last| mark.start < last.end) {
+            if last.start <= mark.start {
+                mark.label = last.label;
+            }
+            if last.end == mark.end {
+                mark.tail = mark.tail.max(last.tail);
+            }
+            mark.start = mark.start.min(last.start);
+        }
+        self.marks.push(mark);
+    }
+
+    /// The end of what no later match can reach: a match begins within the automaton's depth, and
+    /// may be widened by one Base64 character before that.
+    fn final_end(&self) -> usize {
+        let end = self.pending.len().saturating_sub(self.node().depth);
+        let widened = end
+            .checked_sub(1)
+            .filter(|before| is_base64(self.pending[*before]));
+        match widened {
+            Some(before) if !self.automat.nodes.is_empty() => before,
+            _ => end,
+        }
+    }
+
+    /// Writes what lies before `end`. A mark that goes on after it keeps only that part, so that
+    /// a run of overlapping matches does not pile up.
+    fn emit(&mut self, end: usize, out: &mut Vec<u8>) {
+        let mut written = 0;
+        let mut open = Vec::new();
+        for mut mark in std::mem::take(&mut self.marks) {
+            out.extend_from_slice(&self.pending[written..mark.start.min(end).max(written)]);
+            if mark.end <= end && mark.tail == Tail::Nothing {
+                out.extend_from_slice(&self.automat.labels[mark.label]);
+                written = mark.end;
+            } else {
+                mark.start = mark.start.max(end) - end;
+                mark.end = mark.end.saturating_sub(end);
+                open.push(mark);
+                written = end;
+            }
+        }
+        out.extend_from_slice(&self.pending[written.min(end)..end]);
+        self.pending.drain(..end);
+        self.marks = open;
+    }
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+#![expect(
+    clippy::format_collect,
+    reason = "an oracle is easier to trust when it is short"
+)]
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use proptest::prelude::*;
+use url::form_urlencoded;
+
+use super::*;
+
+const LABEL: &str = "[REDACTED:KEY]";
+
+fn redactor(value: &[u8]) -> Redactor {
+    Redactor::new(&[("KEY", value)]).unwrap()
+}
+
+fn in_two(redactor: &Redactor, text: &[u8], split: usize) -> Vec<u8> {
+    let mut stream = redactor.stream();
+    let mut out = stream.push(&text[..split]);
+    out.extend(stream.push(&text[split..]));
+    out.extend(stream.finish());
+    out
+}
+
+/// Masks at every split and in single bytes, which must all agree.
+fn everywhere(redactor: &Redactor, text: &[u8]) -> Vec<u8> {
+    let whole = redactor.redact(text);
+    for split in 0..=text.len() {
+        assert_eq!(in_two(redactor, text, split), whole, "split at {split}");
+    }
+    let mut stream = redactor.stream();
+    let mut out: Vec<u8> = text.iter().flat_map(|byte| stream.push(&[*byte])).collect();
+    out.extend(stream.finish());
+    assert_eq!(out, whole, "in single bytes");
+    whole
+}
+
+fn assert_masked(redactor: &Redactor, form: &str) {
+    let text = format!("<{form}> and <{form}>");
+    let expected = format!("<{LABEL}> and <{LABEL}>");
+    let masked = String::from_utf8(everywhere(redactor, text.as_bytes())).unwrap();
+    assert_eq!(masked, expected, "form {form}");
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Written apart from the code under test: by other libraries, or one character at a time.
+fn spellings(value: &str) -> Vec<String> {
+    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let json = serde_json::to_string(value).unwrap();
+    let json = json[1..json.len() - 1].to_owned();
+    let unicode = |format: fn(u16) -> String| value.encode_utf16().map(format).collect::<String>();
+    let ascii: String = json
+        .chars()
+        .map(|char| match char {
+            ' '..='~' => char.to_string(),
+            char => char
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|u| format!("\\u{u:04x}"))
+                .collect(),
+        })
+        .collect();
+    let percent = form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>();
+    let xml = value
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let attribute = xml.replace('"', "&quot;");
+    vec![
+        value.to_owned(),
+        hex.to_uppercase(),
+        hex,
+        json.replace('/', "\\/"),
+        json,
+        ascii,
+        unicode(|unit| format!("\\u{unit:04x}")),
+        unicode(|unit| format!("\\u{unit:04X}")),
+        percent.replace('+', "%20"),
+        percent,
+        value.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+        attribute.replace('\'', "&apos;"),
+        attribute.replace('\'', "&#39;"),
+        attribute,
+        xml,
+    ]
+}
+
+/// Values that need escaping often. No `#` around: the frame is `<…>`, which no value touches.
+fn values() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9]{8,40}",
+        "[ -~]{8,40}",
+        "[a-z+/ '\"\\\\<>&%\t]{8,24}",
+        "[a-c/é€𝄞\u{7f} ]{8,16}",
+    ]
+    // A value with blanks at its ends is masked without them in places where they were cut off.
+    .prop_map(|value| value.trim().to_owned())
+    .prop_filter("long enough", |value| value.len() >= MIN_MASKED)
+    // A value that overlaps itself or the frame has no single right result.
+    .prop_filter("no overlap with the frame", |value| {
+        !value.starts_with('>') && !value.ends_with('<')
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_spelling_is_masked_at_every_split(value in values()) {
+        let redactor = redactor(value.as_bytes());
+        for form in spellings(&value) {
+            assert_masked(&redactor, &form);
+        }
+    }
+
+    #[test]
+    fn base64_is_masked_at_every_alignment(
+        value in prop::collection::vec(any::<u8>(), 8..40),
+        before in prop::collection::vec(any::<u8>(), 0..7),
+        after in prop::collection::vec(any::<u8>(), 0..4),
+    ) {
+        let redactor = redactor(&value);
+        let whole = [before.as_slice(), &value, &after].concat();
+        for encoded in [
+            STANDARD.encode(&whole),
+            STANDARD_NO_PAD.encode(&whole),
+            URL_SAFE.encode(&whole),
+            URL_SAFE_NO_PAD.encode(&whole),
+        ] {
+            let text = format!("<{encoded}>");
+            let masked = String::from_utf8(everywhere(&redactor, text.as_bytes())).unwrap();
+            let start = masked.find(LABEL).expect("masked");
+            prop_assert_eq!(masked.matches(LABEL).count(), 1);
+            // No character is left that holds a bit of the value.
+            prop_assert!(start - 1 <= before.len() * 8 / 6);
+            let rest = masked.len() - start - LABEL.len() - 1;
+            prop_assert!(rest <= after.len() * 8 / 6 + 3, "{} {}", encoded, masked);
+            if after.is_empty() {
+                prop_assert_eq!(rest, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_masked_raw_and_as_python_and_hex(
+        value in prop::collection::vec(any::<u8>(), 8..40),
+    ) {
+        let redactor = redactor(&value);
+        let text = [b"<", value.as_slice(), b">"].concat();
+        prop_assert!(!contains(&everywhere(&redactor, &text), value.trim_ascii())
+            || value.trim_ascii().len() < MIN_MASKED);
+        let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let masked = everywhere(&redactor, hex.as_bytes());
+        prop_assert!(!contains(&masked, hex.as_bytes()));
+    }
+
+    #[test]
+    fn every_form_is_masked_whatever_surrounds_it(
+        value in prop::collection::vec(any::<u8>(), 8..20),
+        before in "[a-zA-Z0-9%&\\\\=]{0,6}",
+        after in "[a-zA-Z0-9%;=]{0,6}",
+    ) {
+        let redactor = redactor(&value);
+        for form in forms(&value) {
+            let text = [before.as_bytes(), &form.bytes, after.as_bytes()].concat();
+            prop_assert!(!contains(&everywhere(&redactor, &text), &form.bytes));
+        }
+    }
+
+    #[test]
+    fn text_without_a_form_is_never_changed(
+        value in "[ab%/=\\\\]{8,12}",
+        text in "[ab%/=\\\\ 0-9A-F\n]{0,200}",
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let redactor = redactor(value.as_bytes());
+        for text in [text.as_bytes(), &noise] {
+            let holds = forms(value.as_bytes()).iter().any(|form| contains(text, &form.bytes));
+            let masked = everywhere(&redactor, text);
+            prop_assert_eq!(masked == text, !holds);
+        }
+    }
+
+    #[test]
+    fn several_values_that_share_letters(
+        values in prop::collection::vec("[ab]{8,12}", 1..4),
+        text in "[ab]{0,120}",
+        cuts in prop::collection::vec(0usize..120, 0..6),
+    ) {
+        let pairs: Vec<(&str, &[u8])> = values.iter().map(|v| ("KEY", v.as_bytes())).collect();
+        let redactor = Redactor::new(&pairs).unwrap();
+        let masked = everywhere(&redactor, text.as_bytes());
+        let expected = mask_naively(&text, &values);
+        prop_assert_eq!(String::from_utf8(masked.clone()).unwrap(), expected);
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        let mut stream = redactor.stream();
+        let mut out: Vec<u8> =
+            cuts.windows(2).flat_map(|cut| stream.push(&text.as_bytes()[cut[0]..cut[1]])).collect();
+        out.extend(stream.finish());
+        prop_assert_eq!(out, masked);
+    }
+}
+
+/// Overlapping occurrences become one label, by comparing at every position.
+fn mask_naively(text: &str, values: &[String]) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for start in 0..text.len() {
+        for value in values
+            .iter()
+            .filter(|value| text[start..].starts_with(value.as_str()))
+        {
+            ranges.push((start, start + value.len()));
+        }
+    }
+    ranges.sort_unstable();
+    let mut merged: Vec<(usize, usize)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if start < last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    let (mut out, mut at) = (String::new(), 0);
+    for (start, end) in merged {
+        out.push_str(&text[at..start]);
+        out.push_str(LABEL);
+        at = end;
+    }
+    out + &text[at..]
+}
+
+#[test]
+fn lines_of_a_long_value_are_masked_one_by_one() {
+    let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\nend\n";
+    let redactor = redactor(key.as_bytes());
+    for line in [
+        "-----BEGIN KEY-----",
+        "MIIEvQIBADANBgkq",
+        "hkiG9w0BAQEFAASC",
+    ] {
+        assert_masked(&redactor, line);
+    }
+    assert_masked(&redactor, key.trim());
+    assert_masked(&redactor, key);
+    assert_eq!(redactor.redact(b"the end"), b"the end");
+}
+
+#[test]
+fn python_spells_quotes_and_controls_its_own_way() {
+    let redactor = redactor("it's\u{1} \"ü\"\u{a0}\\".as_bytes());
+    assert_masked(&redactor, r#"it\'s\x01 "ü"\xa0\\"#);
+    assert_masked(&redactor, r#"it\'s\x01 "\xfc"\xa0\\"#);
+    assert_masked(&redactor, r#"it\'s\x01 "\xc3\xbc"\xc2\xa0\\"#);
+    assert_masked(&redactor, r#"it's\x01 "ü"\xa0\\"#);
+}
+
+#[test]
+fn short_values_are_named_and_left() {
+    let redactor = Redactor::new(&[("PIN", b"1234567"), ("KEY", b"12345678")]).unwrap();
+    assert_eq!(redactor.unmasked(), ["PIN"]);
+    assert_eq!(
+        redactor.redact(b"1234567 12345678"),
+        b"1234567 [REDACTED:KEY]"
+    );
+}
+
+#[test]
+fn without_values_everything_passes_at_once() {
+    let redactor = Redactor::new(&[]).unwrap();
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"as it is"), b"as it is");
+    assert_eq!(stream.finish(), b"");
+}
+
+#[test]
+fn only_what_may_be_a_match_is_held_back() {
+    let redactor = redactor(b"correct horse");
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"a whole line\n"), b"a whole line\n");
+    assert_eq!(stream.push(b"; correct h"), b"; ");
+    assert_eq!(stream.push(b"! "), b"correct h! ");
+    assert_eq!(stream.push(b"correct horse!"), b"[REDACTED:KEY]!");
+}
+
+#[test]
+fn a_long_run_of_overlaps_is_one_label_and_is_not_kept() {
+    let redactor = redactor(b"aaaaaaaa");
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    for _ in 0..1000 {
+        out.extend(stream.push(&[b'a'; 100]));
+        assert!(stream.pending.len() < 200);
+    }
+    out.extend(stream.finish());
+    assert_eq!(out, LABEL.as_bytes());
+}
+
+#[test]
+fn the_largest_value_fits_and_more_are_refused() {
+    let random: Vec<u8> = (0u32..65_536)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
+        .collect();
+    assert!(Redactor::new(&[("A", &random)]).is_ok());
+    let others: Vec<Vec<u8>> = (0u8..8)
+        .map(|salt| {
+            random
+                .iter()
+                .map(|byte| byte.rotate_left(3) ^ salt)
+                .collect()
+        })
+        .collect();
+    let values: Vec<(&str, &[u8])> = others.iter().map(|other| ("B", other.as_slice())).collect();
+    let error = Redactor::new(&values).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "output_limit");
+}

@@ -1,0 +1,204 @@
+//! The steps of running a block.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::address::Cidr;
+use crate::block::{Block, BlockFile, ExternalApi};
+use crate::error::{Code, ResolveError};
+use crate::hosts::{HostPattern, authority, check_host, check_hosts};
+use crate::http;
+use crate::prepare::{prepare, target};
+use crate::redact::Redactor;
+use crate::references::{Context, Place, api_references};
+use crate::secret::SecretValues;
+
+/// How long a block may take, name lookup included, when nothing else is said.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What an operator allows.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Networks that may be connected to although they are not public.
+    pub allow_address: Vec<Cidr>,
+    /// Hosts that may be spoken to without TLS.
+    pub allow_http: Vec<HostPattern>,
+    /// The limit for the whole request: lookup, connection and response.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            allow_address: Vec::new(),
+            allow_http: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+}
+
+/// A block that has been checked as far as that is possible without values.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    workflow: String,
+    block: ExternalApi,
+    target: Url,
+    references: BTreeMap<String, Vec<Place>>,
+}
+
+/// What a block did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The response's status.
+    pub http_status: u16,
+    /// The response's body, masked.
+    pub output: Vec<u8>,
+    /// Whether the status is anything but 2xx. A redirect is not followed, so it counts.
+    pub failed: bool,
+    /// Secrets of the run whose values are too short to be masked.
+    pub unmasked: Vec<String>,
+}
+
+/// Checks a block of a file. Without a name the file's only block is meant.
+///
+/// # Errors
+///
+/// `block_invalid`, `template_syntax`, `context_forbidden`; `sandbox_unavailable` for a Python
+/// block.
+pub fn plan(file: &BlockFile, block: Option<&str>) -> Result<Plan, ResolveError> {
+    match file.block(block)? {
+        Block::Python(python) => Err(ResolveError::new(
+            Code::SandboxUnavailable,
+            "this version does not run python blocks",
+        )
+        .in_block(&python.name)),
+        Block::External(api) => {
+            let (_, target) = target(api).map_err(|error| error.in_block(&api.name))?;
+            Ok(Plan {
+                workflow: file.workflow.clone(),
+                references: api_references(api)?,
+                block: api.clone(),
+                target,
+            })
+        }
+    }
+}
+
+impl Plan {
+    /// The workflow's name.
+    pub fn workflow(&self) -> &str {
+        &self.workflow
+    }
+
+    /// The block's name.
+    pub fn block(&self) -> &str {
+        &self.block.name
+    }
+
+    /// Every secret that the block references, with its places.
+    pub fn references(&self) -> &BTreeMap<String, Vec<Place>> {
+        &self.references
+    }
+
+    /// The names to have revealed, in order, each once.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.references.keys().map(String::as_str)
+    }
+
+    /// The names that stand in the URL's query, where a secret must be allowed explicitly.
+    pub fn names_in_query(&self) -> impl Iterator<Item = &str> {
+        self.references
+            .iter()
+            .filter(|(_, places)| places.iter().any(|place| place.context == Context::Query))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Where the request goes: the URL without query and fragment.
+    pub fn target(&self) -> &Url {
+        &self.target
+    }
+
+    /// Checks the target against the host patterns of the block's secrets, before the reveal.
+    ///
+    /// # Errors
+    ///
+    /// `host_not_allowed`.
+    pub fn check_hosts(
+        &self,
+        bindings: &BTreeMap<String, Vec<String>>,
+    ) -> Result<(), ResolveError> {
+        check_hosts(&self.target, bindings).map_err(|error| error.in_block(self.block()))
+    }
+
+    /// Checks scheme and, where the host is written as one, address. [`execute`] does so again;
+    /// asked before the reveal, a request that cannot be sent releases nothing.
+    ///
+    /// # Errors
+    ///
+    /// `host_not_allowed`, `address_blocked`.
+    pub fn check_target(&self, options: &Options) -> Result<(), ResolveError> {
+        let http_allowed = || {
+            options
+                .allow_http
+                .iter()
+                .any(|host| host.matches(&self.target))
+        };
+        if self.target.scheme() != "https" && !http_allowed() {
+            return Err(ResolveError::new(
+                Code::HostNotAllowed,
+                "https is required: no operator allows http for this host",
+            )
+            .at_host(&authority(&self.target))
+            .in_block(self.block()));
+        }
+        http::check_literal(&self.target, &options.allow_address)
+            .map_err(|error| error.in_block(self.block()))
+    }
+}
+
+/// Runs a block with revealed values. Hosts are checked again, against the bindings that came
+/// with the values.
+///
+/// # Errors
+///
+/// Those of [`Plan::check_target`] and [`crate::prepare()`], `host_not_allowed`, `timeout`,
+/// `output_limit` and `http_failed`; every one is masked like the output. After `timeout` and
+/// `http_failed` the service may have acted on the request.
+pub async fn execute(
+    plan: &Plan,
+    secrets: &SecretValues,
+    options: &Options,
+) -> Result<Outcome, ResolveError> {
+    plan.check_target(options)?;
+    let redactor = Redactor::of(secrets).map_err(|error| error.in_block(plan.block()))?;
+    run(plan, secrets, options, &redactor)
+        .await
+        .map_err(|error| error.in_block(plan.block()).masked(&redactor))
+}
+
+async fn run(
+    plan: &Plan,
+    secrets: &SecretValues,
+    options: &Options,
+    redactor: &Redactor,
+) -> Result<Outcome, ResolveError> {
+    for name in plan.names() {
+        check_host(&plan.target, name, &secrets.get(name)?.allowed_hosts)?;
+    }
+    let request = prepare(&plan.block, secrets)?;
+    let response =
+        tokio::time::timeout(options.timeout, http::send(request, &options.allow_address))
+            .await
+            .map_err(|_| {
+                ResolveError::new(Code::Timeout, "the block took too long")
+                    .at_host(&authority(&plan.target))
+            })??;
+    Ok(Outcome {
+        http_status: response.status,
+        output: redactor.redact(&response.body),
+        failed: !(200..300).contains(&response.status),
+        unmasked: redactor.unmasked().to_vec(),
+    })
+}

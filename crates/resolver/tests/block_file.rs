@@ -1,0 +1,154 @@
+//! The shape of block files.
+
+use keyroll_resolver::{Block, BlockFile, plan};
+use proptest::prelude::*;
+
+const REQUEST: &str =
+    r#"{"name": "b", "type": "external_api", "method": "GET", "url": "https://a.example/"}"#;
+
+fn parse(blocks: &str) -> Result<BlockFile, keyroll_resolver::ResolveError> {
+    BlockFile::parse(format!("{{\"workflow\": \"w\",\n\"blocks\": [\n{blocks}]}}").as_bytes())
+}
+
+#[test]
+fn a_file_has_external_and_python_blocks() {
+    let python = r#"{"name": "p", "type": "python", "code": "result = secrets.A"}"#;
+    let file = parse(&format!("{REQUEST},\n{python}")).unwrap();
+    assert!(matches!(file.blocks[0], Block::External(_)));
+    assert!(matches!(file.blocks[1], Block::Python(_)));
+    assert_eq!(
+        plan(&file, Some("b")).unwrap().target().as_str(),
+        "https://a.example/"
+    );
+    let error = plan(&file, Some("p")).unwrap_err();
+    assert_eq!(
+        (error.code(), error.block()),
+        ("sandbox_unavailable", Some("p"))
+    );
+    assert!(error.to_string().contains("does not run python blocks"));
+    assert_eq!(plan(&file, None).unwrap_err().code(), "block_invalid");
+    assert_eq!(plan(&file, Some("c")).unwrap_err().code(), "block_invalid");
+    assert!(plan(&parse(REQUEST).unwrap(), None).is_ok());
+    assert_eq!(
+        plan(&parse("").unwrap(), None).unwrap_err().code(),
+        "block_invalid"
+    );
+}
+
+#[test]
+fn mistakes_have_a_line() {
+    for (blocks, line, says) in [
+        (r#"{"name": "b", "type": "shell"}"#, 3, "unknown variant"),
+        (
+            r#"{"name": "b", "type": "external_api", "methd": "GET"}"#,
+            3,
+            "unknown field `methd`",
+        ),
+        (
+            r#"{"name": "b", "type": "external_api", "method": "GET"}"#,
+            3,
+            "needs a `url`",
+        ),
+        (r#"{"name": "b", "type": "python"}"#, 3, "needs `code`"),
+        (
+            r#"{"name": "b", "type": "python", "code": "", "url": "x"}"#,
+            3,
+            "has only",
+        ),
+        (
+            "{\"name\": \"b\",\n\"body\": {\"json\": 1, \"text\": \"\"}}",
+            4,
+            "",
+        ),
+        (
+            "{\"name\": \"b\",\n\"headers\": {\"a\": \"1\", \"a\": \"2\"}}",
+            4,
+            "given twice",
+        ),
+        (
+            "{\"name\": \"b\",\n\"headers\": {\"a\": 1}}",
+            4,
+            "expected a string",
+        ),
+        (
+            "{\"name\": \"b\",\n\"auth\": {\"type\": \"bearer\"}}",
+            4,
+            "token",
+        ),
+        ("{\"name\": \"b\",,", 3, ""),
+    ] {
+        let error = parse(blocks).unwrap_err();
+        assert_eq!(error.code(), "block_invalid", "{blocks}");
+        assert_eq!(error.line_column().unwrap().0, line, "{blocks}: {error}");
+        assert!(error.detail().contains(says), "{error}");
+    }
+    assert_eq!(
+        parse(&format!("{REQUEST},{REQUEST}")).unwrap_err().code(),
+        "block_invalid"
+    );
+    let nameless = REQUEST.replace("\"b\"", "\"\"");
+    assert_eq!(parse(&nameless).unwrap_err().code(), "block_invalid");
+}
+
+#[test]
+fn errors_do_not_repeat_strings_of_the_file() {
+    let error = parse("{\"name\": \"b\", \"headers\": \"sk_live_1234\"}").unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("sk_live"), "{error}");
+    assert!(error.detail().contains("expected an object"), "{error}");
+}
+
+#[test]
+fn templates_are_checked_when_a_file_is_read() {
+    let block = REQUEST.replace(
+        "\"GET\"",
+        "\"GET\", \"body\": {\"json\": {\"a\": [\"x\\n {{ secrets\"]}}",
+    );
+    let error = parse(&block).unwrap_err();
+    assert_eq!(
+        (error.code(), error.block()),
+        ("template_syntax", Some("b"))
+    );
+    assert_eq!(
+        (error.place(), error.offset()),
+        (Some("body.json.a[0]"), Some(3))
+    );
+    assert_eq!(error.line_column(), Some((2, 2)));
+}
+
+#[test]
+fn sizes_have_limits() {
+    let large = format!("{}{}", " ".repeat(1 << 20), REQUEST);
+    assert_eq!(
+        BlockFile::parse(large.as_bytes()).unwrap_err().code(),
+        "block_invalid"
+    );
+    let body = |count| {
+        format!(
+            "\"GET\", \"body\": {{\"text\": \"{}\"}}",
+            "{{secrets.A}}".repeat(count)
+        )
+    };
+    assert!(parse(&REQUEST.replace("\"GET\"", &body(1000))).is_ok());
+    let error = parse(&REQUEST.replace("\"GET\"", &body(1001))).unwrap_err();
+    assert_eq!(error.code(), "block_invalid");
+    let deep = format!(
+        "\"GET\", \"body\": {{\"json\": {}{}}}",
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    assert_eq!(
+        parse(&REQUEST.replace("\"GET\"", &deep))
+            .unwrap_err()
+            .code(),
+        "block_invalid"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..300) {
+        let _ = BlockFile::parse(&bytes);
+        let text = format!("{{\"workflow\": \"w\", \"blocks\": [{REQUEST}]}}");
+        let _ = BlockFile::parse(&text.as_bytes()[..cut.min(text.len())]);
+    }
+}

@@ -1,0 +1,4 @@
+//! The service side of keyroll on NATS, and a private nats-server for development.
+
+pub mod dev;
+pub mod nats;

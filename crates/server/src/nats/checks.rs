@@ -1,0 +1,234 @@
+//! What must be known about a server before anything is entrusted to it.
+
+use std::time::Duration;
+
+use async_nats::ServerInfo;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Oldest nats-server that keyroll has been tried on.
+pub const VERSION_FLOOR: (u64, u64) = (2, 12);
+
+/// A monitoring page takes milliseconds; this is for a machine that is starved.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// `/varz` is some 4 KiB.
+const ANSWER_MAX: u64 = 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error(
+        "{0:?} is no monitoring address: write http://HOST:PORT, as in nats-server's `http` setting"
+    )]
+    Address(String),
+    #[error(
+        "nats-server's monitoring address {url} cannot be read: {reason}; set `http` in its \
+         configuration and let this machine reach it"
+    )]
+    Unreachable { url: String, reason: String },
+    #[error("{url} does not answer like nats-server's monitoring: {reason}")]
+    Answer { url: String, reason: String },
+    #[error(
+        "nats-server {server} does not write messages to disk before it acknowledges them: set \
+         `sync_interval: always` in its `jetstream` block and restart it"
+    )]
+    NotSynced { server: String },
+    #[error("nats-server {server} has no JetStream: add a `jetstream` block to its configuration")]
+    NoJetStream { server: String },
+    #[error(
+        "nats-server {server} is version {version}; keyroll needs at least {}.{}",
+        VERSION_FLOOR.0,
+        VERSION_FLOOR.1
+    )]
+    TooOld { server: String, version: String },
+}
+
+/// What a server's monitoring page says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitoredServer {
+    /// To be compared with the name that a connection reports: the page may be another server's.
+    pub server_name: String,
+    pub version: String,
+}
+
+/// Refuses servers older than [`VERSION_FLOOR`], from what a connection reports.
+///
+/// # Errors
+///
+/// [`CheckError::TooOld`], also for a version that cannot be read.
+pub fn check_version(info: &ServerInfo) -> Result<(), CheckError> {
+    require_version(&info.server_name, &info.version)
+}
+
+/// Reads a server's monitoring page and refuses it unless `sync_interval` is `always`.
+///
+/// # Errors
+///
+/// When the page cannot be read within 5 s, the server is too old or it acknowledges before it syncs.
+pub async fn verify_sync_always(monitoring_url: &str) -> Result<MonitoredServer, CheckError> {
+    let host = authority(monitoring_url)?;
+    let unreachable = |reason: String| CheckError::Unreachable {
+        url: monitoring_url.to_owned(),
+        reason,
+    };
+    let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch(host, "/varz"))
+        .await
+        .map_err(|_elapsed| unreachable(format!("no answer in {} s", FETCH_TIMEOUT.as_secs())))?
+        .map_err(|error| unreachable(error.to_string()))?;
+    let page = body(&answer).map_err(|reason| CheckError::Answer {
+        url: monitoring_url.to_owned(),
+        reason,
+    })?;
+    judge(monitoring_url, &page)
+}
+
+/// Whether a version such as `2.15.1` or `2.12.0-RC.1` is at least the floor.
+pub(crate) fn is_recent(version: &str) -> bool {
+    let mut parts = version.split('.').map(str::parse::<u64>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= VERSION_FLOOR,
+        _ => false,
+    }
+}
+
+fn require_version(server: &str, version: &str) -> Result<(), CheckError> {
+    if is_recent(version) {
+        return Ok(());
+    }
+    Err(CheckError::TooOld {
+        server: server.to_owned(),
+        version: version.to_owned(),
+    })
+}
+
+/// `HOST:PORT` of `http://HOST:PORT`, with or without a slash at the end.
+fn authority(url: &str) -> Result<&str, CheckError> {
+    url.strip_prefix("http://")
+        .map(|rest| rest.strip_suffix('/').unwrap_or(rest))
+        .filter(|host| host.contains(':') && !host.contains(['/', '@', '?', '#']))
+        .filter(|host| host.bytes().all(|b| b.is_ascii_graphic()))
+        .ok_or_else(|| CheckError::Address(url.to_owned()))
+}
+
+/// HTTP/1.0 keeps the answer in one piece: no chunks, and its end is the end of the connection.
+async fn fetch(host: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(host).await?;
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+fn body(answer: &[u8]) -> Result<Value, String> {
+    let end_of_head = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .ok_or("it is no HTTP")?;
+    let (head, rest) = answer.split_at(end_of_head);
+    let status = head.split(|&b| b == b' ').nth(1).unwrap_or_default();
+    if status != b"200" {
+        return Err(format!("HTTP status {}", String::from_utf8_lossy(status)));
+    }
+    serde_json::from_slice(&rest[4..]).map_err(|error| error.to_string())
+}
+
+fn judge(url: &str, page: &Value) -> Result<MonitoredServer, CheckError> {
+    let text = |field: &str| {
+        page[field]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| CheckError::Answer {
+                url: url.to_owned(),
+                reason: format!("no {field} in it"),
+            })
+    };
+    let (server_name, version) = (text("server_name")?, text("version")?);
+    require_version(&server_name, &version)?;
+    let jetstream = &page["jetstream"]["config"];
+    if !jetstream.is_object() {
+        return Err(CheckError::NoJetStream {
+            server: server_name,
+        });
+    }
+    if jetstream["sync_always"] != Value::Bool(true) {
+        return Err(CheckError::NotSynced {
+            server: server_name,
+        });
+    }
+    Ok(MonitoredServer {
+        server_name,
+        version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn versions_below_the_floor_or_unreadable_are_refused() {
+        for version in ["2.12.0", "2.12.0-RC.1", "2.15.1", "3.0.0"] {
+            assert!(is_recent(version), "{version}");
+        }
+        for version in ["2.11.9", "1.99.0", "2", "", "v2.15.1", "two.twelve"] {
+            assert!(!is_recent(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_plain_http_with_a_port() {
+        assert_eq!(
+            authority("http://127.0.0.1:8222/").unwrap(),
+            "127.0.0.1:8222"
+        );
+        for url in [
+            "https://a:1",
+            "http://a",
+            "http://a:1/x",
+            "http://u@a:1",
+            "http://a:1\r\nX:",
+            "a:1",
+        ] {
+            assert!(authority(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_a_server_that_syncs_always_passes() {
+        let page = |version: &str, config: Value| json!({"server_name": "s", "version": version, "jetstream": {"config": config}});
+        let judge = |page| judge("http://a:1", &page);
+        assert!(judge(page("2.15.1", json!({"sync_always": true}))).is_ok());
+        assert!(matches!(
+            judge(page("2.15.1", json!({"sync_always": false}))),
+            Err(CheckError::NotSynced { .. })
+        ));
+        assert!(matches!(
+            judge(page("2.15.1", json!({"sync_interval": 120}))),
+            Err(CheckError::NotSynced { .. })
+        ));
+        assert!(matches!(
+            judge(page("2.15.1", Value::Null)),
+            Err(CheckError::NoJetStream { .. })
+        ));
+        assert!(matches!(
+            judge(page("2.11.0", json!({"sync_always": true}))),
+            Err(CheckError::TooOld { .. })
+        ));
+        assert!(matches!(judge(json!({})), Err(CheckError::Answer { .. })));
+    }
+
+    #[test]
+    fn other_answers_are_named() {
+        assert!(body(b"garbage").is_err());
+        assert!(
+            body(b"HTTP/1.0 404 Not Found\r\n\r\n")
+                .unwrap_err()
+                .contains("404")
+        );
+        assert!(body(b"HTTP/1.0 200 OK\r\n\r\n{").is_err());
+        assert_eq!(body(b"HTTP/1.0 200 OK\r\n\r\n{}").unwrap(), json!({}));
+    }
+}

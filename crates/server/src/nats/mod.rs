@@ -1,0 +1,12 @@
+//! What keyroll asks of a nats-server: accounts and permissions, streams, and checks before it starts.
+
+pub mod checks;
+pub mod config;
+pub mod credential;
+pub mod permissions;
+pub mod streams;
+
+pub use checks::{MonitoredServer, check_version, verify_sync_always};
+pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
+pub use credential::Credential;
+pub use streams::{LedgerStream, check_streams, create_streams};

@@ -1,0 +1,378 @@
+//! What each user may do, on a real nats-server. A refusal is seen as the server's own words, so that
+//! nothing is concluded from silence.
+
+use async_nats::jetstream::consumer::{AckPolicy, pull, push};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::Config;
+use futures::TryStreamExt as _;
+use keyroll_server::nats::permissions::{SERVICE_INBOX, is_client_inbox};
+use keyroll_server::nats::{LedgerStream, check_streams};
+
+use crate::support::{Connection, Harness, SOON, next};
+
+pub(super) const DELETE_VAULT: &str = "$JS.API.STREAM.DELETE.KEYROLL_VAULT";
+pub(super) const VAULT_PLACE: &str = "keyroll.vault.demo.aa.0";
+
+pub(super) async fn publish(
+    from: &Connection,
+    subject: &str,
+    payload: Vec<u8>,
+    fence: u64,
+) -> Result<u64, u64> {
+    let message = PublishMessage::build()
+        .payload(payload.into())
+        .expected_last_subject_sequence(fence)
+        .outbound_message(subject.to_owned());
+    let response = from.client.request_with_headers(
+        subject.to_owned(),
+        message.headers.unwrap_or_default(),
+        message.payload,
+    );
+    let answer: serde_json::Value =
+        serde_json::from_slice(&response.await.unwrap().payload).unwrap();
+    match answer["error"]["err_code"].as_u64() {
+        Some(code) => Err(code),
+        None => Ok(answer["seq"].as_u64().unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn the_service_appends_under_a_fence_and_reads_back() {
+    let nats = Harness::new().await;
+    let service = nats.service().await;
+    assert_eq!(
+        publish(&service, "keyroll.log.demo", b"one".to_vec(), 0).await,
+        Ok(1)
+    );
+    assert_eq!(
+        publish(&service, "keyroll.log.other", b"two".to_vec(), 0).await,
+        Ok(2)
+    );
+    assert_eq!(
+        publish(&service, "keyroll.log.demo", b"three".to_vec(), 1).await,
+        Ok(3)
+    );
+    assert_eq!(
+        publish(&service, "keyroll.log.demo", b"late".to_vec(), 1).await,
+        Err(10071)
+    );
+
+    let log = service
+        .jetstream()
+        .get_stream_no_info("KEYROLL_LOG")
+        .await
+        .unwrap();
+    assert_eq!(log.get_raw_message(3).await.unwrap().payload, "three");
+    let last = log
+        .get_last_raw_message_by_subject("keyroll.log.demo")
+        .await
+        .unwrap();
+    assert_eq!(last.sequence, 3);
+
+    publish(&service, VAULT_PLACE, b"sealed".to_vec(), 0)
+        .await
+        .unwrap();
+    let vault = service
+        .jetstream()
+        .get_stream_no_info("KEYROLL_VAULT")
+        .await
+        .unwrap();
+    assert_eq!(
+        vault
+            .direct_get_last_for_subject(VAULT_PLACE)
+            .await
+            .unwrap()
+            .payload,
+        "sealed"
+    );
+    assert_eq!(vault.direct_get(1).await.unwrap().payload, "sealed");
+    assert_eq!(
+        check_streams(&service.client).await.unwrap()[0].last_sequence,
+        3
+    );
+}
+
+#[tokio::test]
+async fn the_service_replays_and_follows_the_log() {
+    // Past the flow-control window of an ordered push consumer, which would stall if it could not answer.
+    const MESSAGES: usize = 600;
+    let nats = Harness::new().await;
+    let service = nats.service().await;
+    for fence in 0..MESSAGES {
+        let fence = u64::try_from(fence).unwrap();
+        publish(&service, "keyroll.log.demo", vec![0; 64 * 1024], fence)
+            .await
+            .unwrap();
+    }
+    let mut log = service.jetstream().get_stream("KEYROLL_LOG").await.unwrap();
+    let replay = log
+        .create_consumer(pull::Config {
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            ..pull::Config::default()
+        })
+        .await
+        .unwrap();
+    let batch = replay.fetch().max_messages(5_000).messages().await.unwrap();
+    let replayed: Vec<_> = batch.try_collect().await.unwrap();
+    assert_eq!(replayed.len(), MESSAGES);
+    log.delete_consumer(&replay.cached_info().name)
+        .await
+        .unwrap();
+
+    let pushed = log
+        .create_consumer(push::OrderedConfig {
+            deliver_subject: service.client.new_inbox(),
+            filter_subject: "keyroll.log.demo".to_owned(),
+            ..push::OrderedConfig::default()
+        })
+        .await
+        .unwrap();
+    let pulled = log
+        .create_consumer(pull::OrderedConfig::default())
+        .await
+        .unwrap();
+    let mut pushed = pushed.messages().await.unwrap();
+    let mut pulled = pulled.messages().await.unwrap();
+    for sequence in 1..=MESSAGES {
+        let sequence = u64::try_from(sequence).unwrap();
+        let message = tokio::time::timeout(SOON, pushed.try_next()).await;
+        let message = message
+            .expect("the push consumer stalled")
+            .unwrap()
+            .unwrap();
+        assert_eq!(message.info().unwrap().stream_sequence, sequence);
+        let message = tokio::time::timeout(SOON, pulled.try_next()).await;
+        let message = message
+            .expect("the pull consumer stalled")
+            .unwrap()
+            .unwrap();
+        assert_eq!(message.info().unwrap().stream_sequence, sequence);
+    }
+    assert_eq!(log.info().await.unwrap().state.messages, MESSAGES as u64);
+}
+
+#[tokio::test]
+async fn the_service_cannot_change_empty_or_delete_a_stream() {
+    let nats = Harness::new().await;
+    let mut service = nats.service().await;
+    publish(&service, "keyroll.log.demo", b"one".to_vec(), 0)
+        .await
+        .unwrap();
+    publish(&service, VAULT_PLACE, b"sealed".to_vec(), 0)
+        .await
+        .unwrap();
+
+    for stream in LedgerStream::ALL {
+        let mut update = stream.config(1);
+        update.max_age = std::time::Duration::from_secs(1);
+        let update = serde_json::to_string(&update).unwrap();
+        for (call, payload) in [
+            ("UPDATE", update.as_str()),
+            ("PURGE", ""),
+            ("DELETE", ""),
+            ("SNAPSHOT", "{}"),
+            ("RESTORE", "{}"),
+            ("CREATE", update.as_str()),
+        ] {
+            service
+                .cannot_publish(&format!("$JS.API.STREAM.{call}.{stream}"), payload)
+                .await;
+        }
+        service
+            .cannot_publish(&format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.x"), "{}")
+            .await;
+    }
+    service
+        .cannot_publish("$JS.API.STREAM.MSG.DELETE.KEYROLL_LOG", "{\"seq\":1}")
+        .await;
+    let other = Config {
+        name: "OTHER".to_owned(),
+        subjects: vec!["other".to_owned()],
+        ..Config::default()
+    };
+    let other = serde_json::to_string(&other).unwrap();
+    service
+        .cannot_publish("$JS.API.STREAM.CREATE.OTHER", &other)
+        .await;
+    service.cannot_publish("keyroll.v1.demo.command", "").await;
+
+    for subject in ["keyroll.>", ">", "$JS.>", "_INBOX.>", "_INBOX_operator.>"] {
+        service.cannot_subscribe(subject).await;
+    }
+    let found = check_streams(&service.client).await.unwrap();
+    let messages: Vec<u64> = found.iter().map(|found| found.messages).collect();
+    assert_eq!(messages, [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn the_log_refuses_deletion_and_purge_even_to_an_operator() {
+    let nats = Harness::new().await;
+    let (operator, service) = (nats.operator().await, nats.service().await);
+    publish(&service, "keyroll.log.demo", b"one".to_vec(), 0)
+        .await
+        .unwrap();
+    let log = operator
+        .jetstream()
+        .get_stream("KEYROLL_LOG")
+        .await
+        .unwrap();
+    log.delete_message(1).await.unwrap_err();
+    log.purge().await.unwrap_err();
+    assert_eq!(log.get_info().await.unwrap().state.messages, 1);
+}
+
+#[tokio::test]
+async fn the_service_erases_from_vault_and_keys_and_replaces_nothing() {
+    let nats = Harness::new().await;
+    let service = nats.service().await;
+    for (stream, subject) in [
+        ("KEYROLL_VAULT", VAULT_PLACE),
+        ("KEYROLL_KEYS", "keyroll.keys.demo.0"),
+        ("KEYROLL_KEYS", "keyroll.keys._sealing.20000"),
+    ] {
+        let sequence = publish(&service, subject, b"first".to_vec(), 0)
+            .await
+            .unwrap();
+        assert_eq!(
+            publish(&service, subject, b"second".to_vec(), 0).await,
+            Err(10071)
+        );
+        // Without a fence, or past the right one, the stream itself keeps the first.
+        let unfenced = service
+            .client
+            .request(subject, "second".into())
+            .await
+            .unwrap();
+        let unfenced: serde_json::Value = serde_json::from_slice(&unfenced.payload).unwrap();
+        assert_eq!(unfenced["error"]["err_code"], 10077, "{unfenced}");
+        assert_eq!(
+            publish(&service, subject, b"second".to_vec(), sequence).await,
+            Err(10077)
+        );
+
+        let stream = service
+            .jetstream()
+            .get_stream_no_info(stream)
+            .await
+            .unwrap();
+        let kept = stream.direct_get_last_for_subject(subject).await.unwrap();
+        assert_eq!(kept.payload, "first");
+        assert!(stream.delete_message(sequence).await.unwrap());
+        stream
+            .direct_get_last_for_subject(subject)
+            .await
+            .unwrap_err();
+        publish(&service, subject, b"again".to_vec(), 0)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_reaches_its_workspace_and_nothing_else() {
+    let nats = Harness::new().await;
+    let mut alice = nats.client("alice").await;
+    for subject in [
+        ">",
+        "keyroll.>",
+        "keyroll.log.>",
+        "keyroll.vault.>",
+        "keyroll.keys.>",
+        // Would take requests meant for the service.
+        "keyroll.v1.>",
+        "keyroll.v1.demo.command",
+        "keyroll.events.>",
+        "keyroll.events.other.>",
+        "_INBOX.>",
+        "_INBOX_client.>",
+        "_INBOX_client.*.>",
+        "_INBOX_client.bob.>",
+        "_INBOX_service.>",
+        "$SRV.>",
+        "$JS.>",
+        "$SYS.>",
+    ] {
+        alice.cannot_subscribe(subject).await;
+    }
+    let stolen = alice
+        .client
+        .queue_subscribe("keyroll.v1.>", "service".to_owned())
+        .await;
+    alice.refused("subscription", "keyroll.v1.>").await;
+    drop(stolen);
+    for subject in [
+        "keyroll.log.demo",
+        "keyroll.vault.demo.aa.0",
+        "keyroll.keys.demo.0",
+        "keyroll.v1.other.command",
+        "keyroll.events.demo.changed",
+        "_INBOX_client.bob.x",
+        "_INBOX_service.x",
+        "$JS.API.INFO",
+        "$JS.API.STREAM.INFO.KEYROLL_LOG",
+        "$SYS.REQ.SERVER.PING",
+        DELETE_VAULT,
+    ] {
+        alice.cannot_publish(subject, "").await;
+    }
+    assert_eq!(
+        check_streams(&nats.service().await.client)
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_client_is_answered_and_notified() {
+    let nats = Harness::new().await;
+    let (mut alice, mut responder) = (nats.client("alice").await, nats.responder().await);
+    let mut notices = alice.subscribed("keyroll.events.demo.>").await;
+    let mut requests = responder.subscribed("keyroll.v1.>").await;
+    let mut pings = responder.subscribed("$SRV.PING").await;
+    for subject in [
+        "keyroll.v1.demo.command",
+        "keyroll.v1._ledger.info",
+        "$SRV.PING",
+    ] {
+        let incoming = if subject == "$SRV.PING" {
+            &mut pings
+        } else {
+            &mut requests
+        };
+        let answer = async {
+            let request = next(incoming).await;
+            let reply = request.reply.unwrap();
+            assert!(is_client_inbox(&reply), "{reply}");
+            responder.client.publish(reply, "yes".into()).await.unwrap();
+        };
+        let (reply, ()) = tokio::join!(alice.client.request(subject, "".into()), answer);
+        assert_eq!(reply.unwrap().payload, "yes");
+    }
+    responder
+        .client
+        .publish("keyroll.events.demo.changed", "7".into())
+        .await
+        .unwrap();
+    assert_eq!(next(&mut notices).await.payload, "7");
+}
+
+#[tokio::test]
+async fn the_responder_has_no_way_into_the_streams() {
+    let nats = Harness::new().await;
+    let mut responder = nats.responder().await;
+    for subject in [
+        "keyroll.log.demo",
+        "$JS.API.INFO",
+        DELETE_VAULT,
+        "_INBOX_service.x",
+        "keyroll.v1.demo.command",
+    ] {
+        responder.cannot_publish(subject, "").await;
+    }
+    for subject in [">", "keyroll.log.>", "_INBOX_client.>", SERVICE_INBOX] {
+        responder.cannot_subscribe(subject).await;
+    }
+}

@@ -1,0 +1,54 @@
+# Needs Rust and Python 3; nats-server is found or fetched by the recipes that run it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+keyroll := target / "debug" / "keyroll"
+find_nats := "python3 " + quote(justfile_directory() / "tests/tools/nats-server.py")
+
+# list the recipes
+default:
+    @just --list
+
+# find or fetch a nats-server and print its path
+nats:
+    @{{ find_nats }}
+
+# build everything
+build:
+    cargo build --workspace --locked
+
+# build the program that end-to-end tests, demo and dev run
+[private]
+binary:
+    cargo build --locked -p keyroll
+
+# the tour: a private ledger, a secret, its audit trail
+demo: binary
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} tests/demo.sh
+
+# a private ledger in ./data, until Ctrl-C; further arguments go to `keyroll dev`
+dev *args: binary
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" {{ quote(keyroll) }} dev --data-dir data {{ args }}
+
+# every test; further arguments go to `cargo test`
+test *args: binary
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
+        cargo test --workspace --locked {{ args }}
+
+# the table of benchmarks; also writes target/bench.json
+bench *args:
+    cargo build --release --locked -p keyroll -p keyroll-tests
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(target / "release" / "keyroll") }} \
+        cargo run --release --locked -p keyroll-tests --bin bench -- {{ args }}
+
+# format, lints, documentation, and dependencies where cargo-deny is installed
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+    if command -v cargo-deny > /dev/null; then cargo deny --locked check; \
+        else echo "cargo-deny is not installed: dependencies were not checked" >&2; fi
+
+# what must pass before a merge
+ci: lint test demo
