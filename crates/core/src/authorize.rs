@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Action, Purpose, SignedCommand};
 use crate::event::DenialReason;
 use crate::ids::{Identity, Millis};
-use crate::limits;
 use crate::names::SecretName;
 use crate::state::{Member, State};
 
@@ -168,12 +167,7 @@ pub fn may(
 fn delegation_holds(state: &State, signed: &SignedCommand, permission: Permission, now: Millis) -> bool {
     let Some(said) = signed.delegation() else { return true };
     let revokes = matches!(signed.command().action, Action::DelegationRevoke(_));
-    said.v == 1
-        && said.ledger == *state.ledger()
-        && said.workspace == *state.workspace()
-        && said.not_before <= now
-        && now <= said.not_after
-        && said.not_after.0.saturating_sub(said.not_before.0) <= limits::DELEGATION_MS
+    said.covers(state.ledger(), state.workspace(), now)
         && !state.is_revoked(&said.key)
         && permission != Permission::Manage
         && !revokes

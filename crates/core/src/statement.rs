@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cose::{self, Form};
+use crate::cose::{self, Form, Unchecked};
 use crate::ids::{Digest, Identity, LedgerId, Millis};
+use crate::limits;
 use crate::names::{Label, WorkspaceName};
 use crate::rejection::{Code, Rejection};
 
@@ -33,6 +34,33 @@ pub struct Delegation {
 impl Form for Delegation {
     const NAME: &'static str = "keyroll/delegation/v1";
     const TYP: &'static str = "application/vnd.keyroll.delegation";
+}
+
+impl Unchecked<Delegation> {
+    /// Verifies that the identity itself delegated to `signer`.
+    ///
+    /// # Errors
+    /// [`Code::BadSignature`].
+    pub fn verify_for(&self, signer: &Identity) -> Result<(), Rejection> {
+        self.verify()?;
+        if self.signer != self.payload.identity || self.payload.key != *signer {
+            let message = "the delegation is for another key or not signed by its identity";
+            return Err(Rejection::new(Code::BadSignature, message));
+        }
+        Ok(())
+    }
+}
+
+impl Delegation {
+    /// Whether it covers `workspace` of `ledger` at `now`. Whether it was revoked is not here.
+    pub fn covers(&self, ledger: &LedgerId, workspace: &WorkspaceName, now: Millis) -> bool {
+        self.v == 1
+            && self.ledger == *ledger
+            && self.workspace == *workspace
+            && self.not_before <= now
+            && now <= self.not_after
+            && self.not_after.0.saturating_sub(self.not_before.0) <= limits::DELEGATION_MS
+    }
 }
 
 /// "This key signs commits and checkpoints": signed by the ledger's id.

@@ -44,7 +44,9 @@ impl Config {
         };
         // The parser's message quotes the line, which may hold a password.
         toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
             let path = path.display();
             Failure::usage(format!("{path}, line {line}: {}", error.message()))
         })
@@ -81,8 +83,15 @@ mod tests {
         let ledger = LedgerId([7; 32]);
         pin(home.path(), &ledger).expect("pinned");
         let config = Config::load(home.path()).expect("read");
-        assert_eq!((config.ledger, config.workspace.as_deref()), (Some(ledger), Some("demo")));
-        assert!(fs::read_to_string(path(home.path())).expect("read").contains("# mine"));
+        assert_eq!(
+            (config.ledger, config.workspace.as_deref()),
+            (Some(ledger), Some("demo"))
+        );
+        assert!(
+            fs::read_to_string(path(home.path()))
+                .expect("read")
+                .contains("# mine")
+        );
         config.store(home.path()).expect("written");
         assert_eq!(Config::load(home.path()).ok(), Some(config));
     }
@@ -90,7 +99,11 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_quote_nothing() {
         let home = tempfile::tempdir().expect("a directory");
-        for text in ["\nnats_url = hunter2", "\nhome = \"hunter2\"", "\nledger = \"hunter2\""] {
+        for text in [
+            "\nnats_url = hunter2",
+            "\nhome = \"hunter2\"",
+            "\nledger = \"hunter2\"",
+        ] {
             fs::write(path(home.path()), text).expect("written");
             let error = Config::load(home.path()).expect_err("refused");
             assert!(error.message().contains("line 2"), "{}", error.message());

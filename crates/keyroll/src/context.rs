@@ -82,7 +82,10 @@ impl Settings {
                  into config.toml",
             ));
         };
-        setting.value.parse().map_err(|error| Failure::from(error).within(&setting.origin.to_string()))
+        setting
+            .value
+            .parse()
+            .map_err(|error| Failure::from(error).within(&setting.origin.to_string()))
     }
 }
 
@@ -90,18 +93,32 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 fn home(global: &Global, environment: Environment<'_>) -> Result<Setting<PathBuf>, Failure> {
     if let Some(home) = &global.home {
-        return Ok(Setting { value: home.clone(), origin: Origin::Flag("--home") });
+        return Ok(Setting {
+            value: home.clone(),
+            origin: Origin::Flag("--home"),
+        });
     }
     if let Some(home) = environment("KEYROLL_HOME") {
         let origin = Origin::Environment("KEYROLL_HOME");
-        return Ok(Setting { value: home.into(), origin });
+        return Ok(Setting {
+            value: home.into(),
+            origin,
+        });
     }
     // The XDG specification ignores relative paths.
-    let data = environment("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = data.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let data = environment("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let data =
+        data.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".local/share")));
     match data {
-        Some(data) => Ok(Setting { value: data.join("keyroll"), origin: Origin::Default }),
-        None => Err(Failure::usage("where is keyroll's home? Say --home DIR or set KEYROLL_HOME")),
+        Some(data) => Ok(Setting {
+            value: data.join("keyroll"),
+            origin: Origin::Default,
+        }),
+        None => Err(Failure::usage(
+            "where is keyroll's home? Say --home DIR or set KEYROLL_HOME",
+        )),
     }
 }
 
@@ -125,7 +142,9 @@ fn resolve(
 ) -> Result<Settings, Failure> {
     let text = |name: &'static str| {
         let not_text = |_| Failure::usage(format!("{name} is not UTF-8"));
-        environment(name).map(|value| value.into_string().map_err(not_text)).transpose()
+        environment(name)
+            .map(|value| value.into_string().map_err(not_text))
+            .transpose()
     };
     let nats_url = pick(
         (global.nats.clone(), "--nats"),
@@ -139,18 +158,26 @@ fn resolve(
     );
     let identity = pick(
         (global.identity.clone(), "--identity"),
-        (environment("KEYROLL_IDENTITY").map(PathBuf::from), "KEYROLL_IDENTITY"),
+        (
+            environment("KEYROLL_IDENTITY").map(PathBuf::from),
+            "KEYROLL_IDENTITY",
+        ),
         config.identity.map(|path| home.value.join(path)),
     );
     Ok(Settings {
-        nats_url: nats_url
-            .unwrap_or_else(|| Setting { value: NATS_URL.to_owned(), origin: Origin::Default }),
+        nats_url: nats_url.unwrap_or_else(|| Setting {
+            value: NATS_URL.to_owned(),
+            origin: Origin::Default,
+        }),
         workspace,
         identity: identity.unwrap_or_else(|| Setting {
             value: home.value.join("identity.pem"),
             origin: Origin::Default,
         }),
-        ledger: config.ledger.map(|value| Setting { value, origin: Origin::ConfigFile }),
+        ledger: config.ledger.map(|value| Setting {
+            value,
+            origin: Origin::ConfigFile,
+        }),
         home,
     })
 }
@@ -176,28 +203,45 @@ mod tests {
             identity: Some("file.pem".into()),
             ledger: None,
         };
-        let global = Global { nats: Some("nats://flag".to_owned()), ..Global::default() };
+        let global = Global {
+            nats: Some("nats://flag".to_owned()),
+            ..Global::default()
+        };
         let variables = [
             ("KEYROLL_HOME", "/home"),
             ("KEYROLL_NATS_URL", "nats://environment"),
             ("KEYROLL_WORKSPACE", "environment"),
         ];
         let settings = resolved(&global, &variables, config);
-        let flag = Setting { value: "nats://flag".to_owned(), origin: Origin::Flag("--nats") };
+        let flag = Setting {
+            value: "nats://flag".to_owned(),
+            origin: Origin::Flag("--nats"),
+        };
         assert_eq!(settings.nats_url, flag);
         let origin = Origin::Environment("KEYROLL_WORKSPACE");
-        let environment = Setting { value: "environment".to_owned(), origin };
+        let environment = Setting {
+            value: "environment".to_owned(),
+            origin,
+        };
         assert_eq!(settings.workspace, Some(environment));
-        let file = Setting { value: "/home/file.pem".into(), origin: Origin::ConfigFile };
+        let file = Setting {
+            value: "/home/file.pem".into(),
+            origin: Origin::ConfigFile,
+        };
         assert_eq!(settings.identity, file);
     }
 
     #[test]
     fn the_home_is_where_the_xdg_specification_says() {
         let at = |variables: &[(&str, &str)]| {
-            resolved(&Global::default(), variables, Config::default()).identity.value
+            resolved(&Global::default(), variables, Config::default())
+                .identity
+                .value
         };
-        assert_eq!(at(&[("HOME", "/u")]), Path::new("/u/.local/share/keyroll/identity.pem"));
+        assert_eq!(
+            at(&[("HOME", "/u")]),
+            Path::new("/u/.local/share/keyroll/identity.pem")
+        );
         assert_eq!(
             at(&[("HOME", "/u"), ("XDG_DATA_HOME", "/d")]),
             Path::new("/d/keyroll/identity.pem")
@@ -215,6 +259,10 @@ mod tests {
         let settings = resolved(&Global::default(), &variables, Config::default());
         let error = settings.workspace().expect_err("refused");
         assert_eq!(error.code(), "invalid_name");
-        assert!(error.message().starts_with("KEYROLL_WORKSPACE: "), "{}", error.message());
+        assert!(
+            error.message().starts_with("KEYROLL_WORKSPACE: "),
+            "{}",
+            error.message()
+        );
     }
 }

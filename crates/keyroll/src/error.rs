@@ -14,7 +14,11 @@ use crate::exit_code::Exit;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Said on stderr, with a stable code.
-    Said { code: &'static str, exit: Exit, message: String },
+    Said {
+        code: &'static str,
+        exit: Exit,
+        message: String,
+    },
     /// Whoever read our output stopped reading. That is no error of anybody's.
     Pipe,
 }
@@ -22,17 +26,29 @@ pub(crate) enum Failure {
 impl Failure {
     /// The command line, or what it was given, is not usable.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Said { code: "usage", exit: Exit::Usage, message: message.into() }
+        Self::Said {
+            code: "usage",
+            exit: Exit::Usage,
+            message: message.into(),
+        }
     }
 
     /// Anything else on this machine.
     pub(crate) fn local(message: impl Into<String>) -> Self {
-        Self::Said { code: "failed", exit: Exit::Other, message: message.into() }
+        Self::Said {
+            code: "failed",
+            exit: Exit::Other,
+            message: message.into(),
+        }
     }
 
     /// A failure under one of the ledger's codes.
     pub(crate) fn coded(code: Code, message: impl Into<String>) -> Self {
-        Self::Said { code: code.as_str(), exit: Exit::of(code), message: message.into() }
+        Self::Said {
+            code: code.as_str(),
+            exit: Exit::of(code),
+            message: message.into(),
+        }
     }
 
     /// A file that cannot be read or written.
@@ -42,7 +58,13 @@ impl Failure {
 
     /// Whether the ledger does not stand to what was seen or signed before.
     pub(crate) const fn is_unverified(&self) -> bool {
-        matches!(self, Self::Said { exit: Exit::Unverified, .. })
+        matches!(
+            self,
+            Self::Said {
+                exit: Exit::Unverified,
+                ..
+            }
+        )
     }
 
     /// The stable code.
@@ -65,9 +87,15 @@ impl Failure {
     #[must_use]
     pub(crate) fn within(self, place: &str) -> Self {
         match self {
-            Self::Said { code, exit, message } => {
-                Self::Said { code, exit, message: format!("{place}: {message}") }
-            }
+            Self::Said {
+                code,
+                exit,
+                message,
+            } => Self::Said {
+                code,
+                exit,
+                message: format!("{place}: {message}"),
+            },
             Self::Pipe => Self::Pipe,
         }
     }

@@ -111,12 +111,18 @@ mod tests {
     #[test]
     fn every_code_has_its_documented_status() {
         let documented = [
-            (1, "malformed too_large wrong_workspace stale upgrade_needed session_expired internal"),
+            (
+                1,
+                "malformed too_large wrong_workspace stale upgrade_needed session_expired internal",
+            ),
             (2, "invalid_name invalid_field invalid_value"),
             (3, "not_found deleted destroyed"),
             (4, "denied"),
             (5, "conflict"),
-            (6, "bad_signature wrong_ledger rollback fork corrupt value_lost"),
+            (
+                6,
+                "bad_signature wrong_ledger rollback fork corrupt value_lost",
+            ),
             (7, "busy unreachable"),
             (8, "audit_unavailable audit_unknown"),
         ];
@@ -143,7 +149,11 @@ mod tests {
             (BlockCode::AuditUnavailable, 8),
             (BlockCode::Timeout, 1),
         ] {
-            assert_eq!(Status::from(Exit::of_block(code)), Status(status), "{code:?}");
+            assert_eq!(
+                Status::from(Exit::of_block(code)),
+                Status(status),
+                "{code:?}"
+            );
         }
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn load(path: &Path) -> Result<SigningKey, Failure> {
     let failed = |error: io::Error| Failure::file(path, &error);
     private_file::check_mode(path, &file.metadata().map_err(failed)?)?;
     let mut text = Zeroizing::new(String::with_capacity(1024));
-    file.by_ref().take(FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+    file.by_ref()
+        .take(FILE_BYTES)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     // openssl writes nothing around the key, people sometimes do.
     let start = text.find("-----BEGIN PRIVATE KEY-----").unwrap_or(0);
     SigningKey::from_pkcs8_pem(text[start..].trim_end()).map_err(|_| {
@@ -47,9 +50,12 @@ pub(crate) fn load(path: &Path) -> Result<SigningKey, Failure> {
 
 /// Makes a key and writes its file, never over one that is there.
 pub(crate) fn create(path: &Path) -> Result<SigningKey, Failure> {
-    let key = SigningKey::from_bytes(&*Zeroizing::new(keyroll_api::client::random()?));
+    let key = SigningKey::from_bytes(&Zeroizing::new(keyroll_api::client::random()?));
     // Without the public key, which older readers of PKCS#8 do not know.
-    let pair = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    let pair = KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    };
     let pem = pair
         .to_pkcs8_pem(LineEnding::LF)
         .map_err(|error| Failure::local(format!("the key cannot be written as PKCS#8: {error}")))?;
@@ -59,7 +65,11 @@ pub(crate) fn create(path: &Path) -> Result<SigningKey, Failure> {
 
 /// The key of a file, made when there is no such file.
 pub(crate) fn load_or_create(path: &Path) -> Result<SigningKey, Failure> {
-    if path.exists() { load(path) } else { create(path) }
+    if path.exists() {
+        load(path)
+    } else {
+        create(path)
+    }
 }
 
 #[cfg(test)]
@@ -112,10 +122,16 @@ mod tests {
 
     #[test]
     fn other_files_are_named_and_not_quoted() {
-        for text in ["", "hunter2", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        for text in [
+            "",
+            "hunter2",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
             let (_home, path) = written(text, 0o600);
             let error = load(&path).expect_err("refused");
-            assert!(error.message().contains("identity.pem") && !error.message().contains("hunter2"));
+            assert!(
+                error.message().contains("identity.pem") && !error.message().contains("hunter2")
+            );
         }
     }
 }

@@ -9,7 +9,10 @@ use crate::error::Failure;
 
 /// Makes a directory and its parents for its owner alone. One that is there stays as it is.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
     made.map_err(|error| Failure::file(path, &error))
 }
 
@@ -19,9 +22,10 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         make_directory(parent)?;
     }
     write_new(path, bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::local(format!("{} is there already and is not overwritten", path.display()))
-        }
+        io::ErrorKind::AlreadyExists => Failure::local(format!(
+            "{} is there already and is not overwritten",
+            path.display()
+        )),
         _ => Failure::file(path, &error),
     })
 }
@@ -39,13 +43,16 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    write_new(&fresh, bytes).and_then(|()| fs::rename(&fresh, path)).map_err(failed)
+    write_new(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, path))
+        .map_err(failed)
 }
 
 /// Refuses a file that others than its owner may read.
 pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Failure> {
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
+    let others = mode & 0o077;
+    if others == 0 {
         return Ok(());
     }
     let path = path.display();
@@ -56,11 +63,16 @@ pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Fai
 }
 
 fn parent(path: &Path) -> Option<&Path> {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty())
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -81,8 +93,16 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
         assert!(check_mode(&path, &fs::metadata(&path).expect("there")).is_err());
         replace(&path, b"two").expect("replaced");
-        assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"two".to_vec(), 0o600));
+        assert_eq!(
+            (fs::read(&path).expect("read"), mode(&path)),
+            (b"two".to_vec(), 0o600)
+        );
         check_mode(&path, &fs::metadata(&path).expect("there")).expect("private again");
-        assert_eq!(fs::read_dir(home.path().join("a/b")).expect("listed").count(), 1);
+        assert_eq!(
+            fs::read_dir(home.path().join("a/b"))
+                .expect("listed")
+                .count(),
+            1
+        );
     }
 }

@@ -22,10 +22,14 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { json, styled: io::stdout().is_terminal() && !set("NO_COLOR") && !dumb }
+        Self {
+            json,
+            styled: io::stdout().is_terminal() && !set("NO_COLOR") && !dumb,
+        }
     }
 
     /// Bytes to stdout, nothing added.
+    #[expect(clippy::unused_self, reason = "all output goes through an Output")]
     pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
@@ -60,11 +64,19 @@ impl Output {
     }
 
     /// Facts: one JSON document, or a line per fact.
-    pub(crate) fn facts(self, json: &impl Serialize, facts: &[(&str, String)]) -> Result<(), Failure> {
+    pub(crate) fn facts(
+        self,
+        json: &impl Serialize,
+        facts: &[(&str, String)],
+    ) -> Result<(), Failure> {
         if self.json {
             return self.document(json);
         }
-        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let width = facts
+            .iter()
+            .map(|(name, _)| name.len())
+            .max()
+            .unwrap_or_default();
         let text = facts.iter().fold(String::new(), |mut text, (name, fact)| {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name:width$}  {}", plain(fact));
@@ -84,6 +96,11 @@ impl Output {
 
     /// A message on stderr. Nothing depends on its being read.
     pub(crate) fn note(self, text: &str) {
+        if self.json {
+            let said = serde_json::json!({"note": text});
+            let _ = writeln!(io::stderr().lock(), "{said}");
+            return;
+        }
         let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
     }
 
@@ -99,12 +116,16 @@ impl Output {
             let _ = writeln!(io::stderr().lock(), "{said}");
             return;
         }
-        self.note(&format!("error: {} ({})", failure.message(), failure.code()));
+        self.note(&format!(
+            "error: {} ({})",
+            failure.message(),
+            failure.code()
+        ));
     }
 }
 
 /// A column: its heading and its cell for an item.
-type Column<T> = (&'static str, fn(&T) -> String);
+pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
 
 /// A table: columns as wide as their widest cell.
 pub(crate) struct Table<T>(pub(crate) Vec<Column<T>>);
@@ -115,8 +136,17 @@ impl<T> Table<T> {
         if items.is_empty() {
             return String::new();
         }
-        let mut rows = vec![self.0.iter().map(|(heading, _)| (*heading).to_owned()).collect()];
-        rows.extend(items.iter().map(|item| self.0.iter().map(|(_, cell)| plain(&cell(item))).collect()));
+        let mut rows = vec![
+            self.0
+                .iter()
+                .map(|(heading, _)| (*heading).to_owned())
+                .collect(),
+        ];
+        rows.extend(
+            items
+                .iter()
+                .map(|item| self.0.iter().map(|(_, cell)| plain(&cell(item))).collect()),
+        );
         let widths = widths(&rows);
         let mut text = String::new();
         for (number, row) in rows.iter().enumerate() {
@@ -132,7 +162,8 @@ impl<T> Table<T> {
     /// The rows alone, for output that goes on.
     pub(crate) fn rows(&self, items: &[T]) -> String {
         let text = self.render(items, false);
-        text.split_once('\n').map_or_else(String::new, |(_, rows)| rows.to_owned())
+        text.split_once('\n')
+            .map_or_else(String::new, |(_, rows)| rows.to_owned())
     }
 }
 
@@ -148,14 +179,25 @@ fn widths(rows: &[Vec<String>]) -> Vec<usize> {
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
-    let cells: Vec<String> =
-        row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let cells: Vec<String> = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:width$}"))
+        .collect();
     cells.join("  ").trim_end().to_owned()
 }
 
 /// Text from elsewhere on one line, without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().flat_map(|c| if obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if obeyed(c) {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 /// As [`plain`], but lines stay lines.
@@ -165,7 +207,8 @@ fn plain_lines(text: &str) -> String {
 
 /// Control characters, and those that turn the direction of text around.
 fn obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -173,15 +216,25 @@ mod tests {
     use super::*;
 
     fn table() -> Table<(&'static str, u32)> {
-        Table(vec![("NAME", |item| item.0.to_owned()), ("VERSION", |item| item.1.to_string())])
+        Table(vec![
+            ("NAME", |item| item.0.to_owned()),
+            ("VERSION", |item| item.1.to_string()),
+        ])
     }
 
     #[test]
     fn columns_are_as_wide_as_they_must_be() {
         let items = [("API_Key", 3), ("é", 12)];
-        assert_eq!(table().render(&items, false), "NAME     VERSION\nAPI_Key  3\né        12\n");
+        assert_eq!(
+            table().render(&items, false),
+            "NAME     VERSION\nAPI_Key  3\né        12\n"
+        );
         assert_eq!(table().rows(&items), "API_Key  3\né        12\n");
-        assert!(table().render(&items, true).starts_with("\u{1b}[1mNAME     VERSION\u{1b}[0m\n"));
+        assert!(
+            table()
+                .render(&items, true)
+                .starts_with("\u{1b}[1mNAME     VERSION\u{1b}[0m\n")
+        );
         assert_eq!(table().render(&[], true), "");
     }
 

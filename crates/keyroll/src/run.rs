@@ -18,7 +18,10 @@ use crate::{commands, usage};
 pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // Before anything else: it becomes nats-server and is no command for people.
-    if arguments.get(1).is_some_and(|argument| argument == CHILD_COMMAND) {
+    if arguments
+        .get(1)
+        .is_some_and(|argument| argument == CHILD_COMMAND)
+    {
         let Err(error) = exec_child(arguments.into_iter().skip(2));
         Output::new(false).failure(&Failure::local(error.to_string()));
         return Status::from(Exit::Other).into();
@@ -41,8 +44,13 @@ fn forbid_core_dumps() {
 
 fn execute(cli: Cli) -> Status {
     let out = Output::new(cli.global.json);
-    let context = Context { global: cli.global, out };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let context = Context {
+        global: cli.global,
+        out,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(commands::dispatch(&context, cli.command));

@@ -23,7 +23,9 @@ macro_rules! answer {
     ($answered:expr, $variant:path) => {
         match $answered.answer {
             $variant(answer) => Ok(answer),
-            _ => Err($crate::error::Failure::from(keyroll_api::client::unexpected())),
+            _ => Err($crate::error::Failure::from(
+                keyroll_api::client::unexpected(),
+            )),
         }
     };
 }

@@ -34,14 +34,18 @@ pub(crate) fn future(text: &str, now: Millis) -> Result<Millis, Failure> {
 fn moment(text: &str, relative: impl FnOnce(u64) -> u64) -> Result<Millis, Failure> {
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         let before_1970 = |_| Failure::usage(format!("{text:?} lies before 1970"));
-        return u64::try_from(timestamp.as_millisecond()).map(Millis).map_err(before_1970);
+        return u64::try_from(timestamp.as_millisecond())
+            .map(Millis)
+            .map_err(before_1970);
     }
     let span = duration(text).map_err(|_| {
         Failure::usage(format!(
             "{text:?} is no moment: write RFC 3339 (2030-01-31T12:00:00Z) or a duration (2h)"
         ))
     })?;
-    Ok(Millis(relative(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))))
+    Ok(Millis(relative(
+        u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
+    )))
 }
 
 /// RFC 3339 in UTC with milliseconds, for programs.
@@ -56,14 +60,21 @@ pub(crate) fn short(at: Millis) -> String {
 
 /// Times that no calendar holds are shown as they are.
 fn format(at: Millis, pattern: &str) -> String {
-    let timestamp = i64::try_from(at.0).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    timestamp.map_or_else(|| at.to_string(), |timestamp| timestamp.strftime(pattern).to_string())
+    let timestamp = i64::try_from(at.0)
+        .ok()
+        .and_then(|at| Timestamp::from_millisecond(at).ok());
+    timestamp.map_or_else(
+        || at.to_string(),
+        |timestamp| timestamp.strftime(pattern).to_string(),
+    )
 }
 
 /// Seconds as the largest unit that divides them.
 pub(crate) fn seconds(seconds: u64) -> String {
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
-    let unit = units.into_iter().find(|(size, _)| seconds >= *size && seconds % size == 0);
+    let unit = units
+        .into_iter()
+        .find(|(size, _)| seconds >= *size && seconds.is_multiple_of(*size));
     let (size, letter) = unit.unwrap_or((1, 's'));
     format!("{}{letter}", seconds / size)
 }
@@ -76,12 +87,31 @@ mod tests {
 
     #[test]
     fn durations_have_fixed_units() {
-        for (text, seconds) in
-            [("30s", 30), ("15m", 900), ("2h", 7_200), ("90d", 7_776_000), ("1h 30m", 5_400), ("2w", 1_209_600)]
-        {
-            assert_eq!(duration(text).map_err(|_| ()), Ok(Duration::from_secs(seconds)), "{text}");
+        for (text, seconds) in [
+            ("30s", 30),
+            ("15m", 900),
+            ("2h", 7_200),
+            ("90d", 7_776_000),
+            ("1h 30m", 5_400),
+            ("2w", 1_209_600),
+        ] {
+            assert_eq!(
+                duration(text).map_err(|_| ()),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
-        for text in ["", "2", "h", "-2h", "2h ago", "1mo", "1y", "two hours", "2h\n\u{1b}[31m"] {
+        for text in [
+            "",
+            "2",
+            "h",
+            "-2h",
+            "2h ago",
+            "1mo",
+            "1y",
+            "two hours",
+            "2h\n\u{1b}[31m",
+        ] {
             let refused = duration(text).expect_err(text);
             assert!(!refused.message().contains('\u{1b}'));
         }
@@ -96,7 +126,10 @@ mod tests {
         assert_eq!(ago("1969-12-31T00:00:00Z"), Err(()));
         assert_eq!(ago("yesterday"), Err(()));
         assert_eq!(ago("1000000d"), Ok(Millis(0)));
-        assert_eq!(future("90d", NOW).map_err(|_| ()), Ok(Millis(NOW.0 + 7_776_000_000)));
+        assert_eq!(
+            future("90d", NOW).map_err(|_| ()),
+            Ok(Millis(NOW.0 + 7_776_000_000))
+        );
     }
 
     #[test]
@@ -108,6 +141,9 @@ mod tests {
 
     #[test]
     fn seconds_are_shown_in_their_largest_unit() {
-        assert_eq!([0, 59, 60, 5_400, 7_200, 7_776_000].map(seconds), ["0s", "59s", "1m", "90m", "2h", "90d"]);
+        assert_eq!(
+            [0, 59, 60, 5_400, 7_200, 7_776_000].map(seconds),
+            ["0s", "59s", "1m", "90m", "2h", "90d"]
+        );
     }
 }

@@ -6,7 +6,10 @@ use crate::exit_code::{Exit, Status};
 
 /// Says what is wrong with the command line, or prints the help that was asked for.
 pub(crate) fn report(mut error: clap::Error, arguments: &[String]) -> Status {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         // A reader that has gone needs no help.
         let _ = error.print();
         return Exit::Ok.into();
@@ -29,7 +32,10 @@ fn eprintln_quietly(text: &str) {
 }
 
 fn own(arguments: &[String]) -> impl Iterator<Item = &str> {
-    arguments.iter().map(String::as_str).take_while(|argument| *argument != "--")
+    arguments
+        .iter()
+        .map(String::as_str)
+        .take_while(|argument| *argument != "--")
 }
 
 fn wants_json(arguments: &[String]) -> bool {
@@ -73,8 +79,13 @@ mod tests {
     use crate::cli::Cli;
 
     fn said(arguments: &[&str]) -> String {
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut error = Cli::command().try_get_matches_from(&arguments).expect_err("refused");
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect();
+        let mut error = Cli::command()
+            .try_get_matches_from(&arguments)
+            .expect_err("refused");
         if takes_a_value(&arguments) {
             mask(&mut error);
         }
@@ -87,7 +98,13 @@ mod tests {
             ["keyroll", "secret", "create", "NAME", "--stdin=hunter2"],
             ["keyroll", "secret", "create", "NAME", "--hunter2"],
             ["keyroll", "secret", "edit", "NAME", "--value=hunter2"],
-            ["keyroll", "secret", "edit", "NAME", "--keep-newline=hunter2"],
+            [
+                "keyroll",
+                "secret",
+                "edit",
+                "NAME",
+                "--keep-newline=hunter2",
+            ],
             ["keyroll", "--json", "secret", "edit", "--hunter2"],
         ] {
             let said = said(&arguments);

@@ -1,8 +1,16 @@
 //! The ledger: the log, the vault, the read model, the one writer per workspace, and the checks
 //! that anybody can make of a log.
 
+pub mod bundle;
+pub mod follower;
+pub mod health;
 pub mod keyring;
+pub mod ledger;
 pub mod log;
 pub mod objects;
 pub mod projection;
 pub mod vault;
+pub mod verify;
+pub mod writer;
+
+pub use ledger::{Ledger, OpenError, Options, Response, Surroundings};

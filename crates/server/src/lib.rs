@@ -2,3 +2,5 @@
 
 pub mod dev;
 pub mod nats;
+pub mod keys;
+pub mod service;

@@ -29,6 +29,19 @@ impl Client {
     /// The ledger's refusal; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the
     /// answer does not stand to what was seen before; [`Code::Unreachable`].
     pub async fn ask(&self, workspace: Option<&WorkspaceName>, ask: Ask) -> Result<Answered, ClientError> {
+        self.ask_within(workspace, ask, super::REQUEST).await
+    }
+
+    /// As [`Client::ask`], for what takes its time.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn ask_within(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        ask: Ask,
+        patience: std::time::Duration,
+    ) -> Result<Answered, ClientError> {
         let seen = workspace.map(|workspace| self.0.seen.get(workspace)).transpose()?.flatten();
         let query = Query {
             v: QUERY_V,
@@ -42,7 +55,8 @@ impl Client {
         let bytes = cose::sign(&query, &self.0.identity);
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
-        let answer = self.0.nats.request(subject, bytes.into()).await.map_err(|error| {
+        let asked = async_nats::Request::new().payload(bytes.into()).timeout(Some(patience));
+        let answer = self.0.nats.send_request(subject, asked).await.map_err(|error| {
             ClientError::failed(Code::Unreachable, format!("the ledger does not answer: {error}"))
         })?;
         let reply = self.open_reply(&answer.payload, &request)?.payload;

@@ -55,6 +55,8 @@ struct Inner {
     identity: SigningKey,
     ledger: LedgerId,
     key: LedgerKey,
+    /// The signed statement of `key`, as it came.
+    statement: Vec<u8>,
     seen: SeenStore,
     sealing: Mutex<SealingKey>,
     sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
@@ -143,6 +145,7 @@ impl Client {
             identity: settings.identity,
             ledger,
             key,
+            statement: info.ledger_key.0,
             seen,
             sealing: Mutex::new(sealing),
             sessions: Mutex::new(BTreeMap::new()),
@@ -163,6 +166,11 @@ impl Client {
     /// The ledger's online key.
     pub fn ledger_key(&self) -> &LedgerKey {
         &self.0.key
+    }
+
+    /// The statement of the ledger's online key, signed by the ledger's id, as it came.
+    pub fn ledger_statement(&self) -> &[u8] {
+        &self.0.statement
     }
 
     /// The highest checkpoints.

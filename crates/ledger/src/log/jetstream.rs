@@ -16,7 +16,7 @@ use keyroll_core::{Sequence, WorkspaceName};
 use super::{AppendError, FollowError, Log, Message, Unavailable};
 
 /// The stream's name.
-pub const STREAM: &str = "KEYROLL_LOG";
+const STREAM: &str = "KEYROLL_LOG";
 const SUBJECT: &str = "keyroll.log.";
 /// How long an append may take until its fate counts as unknown.
 const ACK: Duration = Duration::from_secs(2);

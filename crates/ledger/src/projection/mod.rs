@@ -14,7 +14,7 @@ use keyroll_core::LedgerId;
 use redb::Database;
 
 pub use digest::digest;
-pub use schema::{SCHEMA, WorkspaceHead};
+pub use schema::{LEDGER_ORDINAL, SCHEMA, WorkspaceHead};
 pub use view::{AuditScan, EntryAt, View, WorkspaceView};
 pub use write::{Batch, EntryFacts, WorkspaceBatch};
 

@@ -2,7 +2,7 @@
 //! and go on with something that grows, so that writes stay near the end of each tree.
 
 use keyroll_core::state::{Member, Secret, WorkspaceRow};
-use keyroll_core::{Digest, Identity, SecretId, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::{Digest, Identity, Rejection, SecretId, Sequence, TreeSize, WorkspaceName};
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ pub struct WorkspaceHead {
     pub sequence: Sequence,
     /// Latest time of any entry.
     pub latest: u64,
+    /// Why nothing more of it is folded in, when something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<Rejection>,
 }
 
 /// A secret as stored.

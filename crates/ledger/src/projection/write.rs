@@ -154,7 +154,7 @@ fn put<'k, K: redb::Key + 'static, T: Serialize>(
     key: impl std::borrow::Borrow<K::SelfType<'k>>,
     row: &T,
 ) -> Result<(), ProjectionError> {
-    table.insert(key, cbor::encode(row).as_slice())?;
+    table.insert(key, cbor::encode_row(row).as_slice())?;
     Ok(())
 }
 

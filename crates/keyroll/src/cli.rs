@@ -1,0 +1,125 @@
+//! The shape of the command line. Each subcommand's own arguments stand with the subcommand.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    audit, block, command, completions, config, dev, identity, init, member, projection, secret,
+    serve, workspace,
+};
+use crate::exit_code::HELP;
+
+/// An audit-first secret ledger: every create, edit, reveal and delete of a secret is a signed
+/// entry in an append-only log, and nobody is given a value before that entry is durable.
+#[derive(Debug, Parser)]
+#[command(name = "keyroll", version, after_help = HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command. The environment is read elsewhere, so that help never shows it:
+/// a NATS URL holds a password.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where configuration, identity and the highest checkpoints seen are kept [KEYROLL_HOME;
+    /// else $XDG_DATA_HOME/keyroll]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// How to reach the ledger: nats://USER:PASSWORD@HOST:PORT [KEYROLL_NATS_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// The workspace [KEYROLL_WORKSPACE]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) workspace: Option<String>,
+    /// The identity that signs: Ed25519, PKCS#8 PEM [KEYROLL_IDENTITY; else identity.pem in the
+    /// home]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// JSON on stdout, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Answer yes to every question
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Ask nothing: what would be asked for is an error
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a private ledger on this machine: nats-server, keys, a workspace `demo`, the service
+    Dev(dev::DevArgs),
+    /// Set up a ledger on your own nats-server: keys and streams (operators)
+    Init(init::InitArgs),
+    /// Run the service (operators)
+    Serve(serve::ServeArgs),
+    /// Your key pair
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
+    /// Signed commands for any NATS client to send
+    #[command(subcommand)]
+    #[command(name = "command")]
+    Signed(command::SignedCommand),
+    /// Workspaces
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
+    /// Who may do what in a workspace
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Secrets
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// Blocks of workflows, which use secrets by name
+    #[command(subcommand)]
+    Block(block::BlockCommand),
+    /// The audit log and its proofs
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// The read model (operators)
+    #[command(subcommand)]
+    Projection(projection::ProjectionCommand),
+    /// How the service is
+    Status,
+    /// Settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print a shell's completions
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page (roff)
+    Man(completions::ManArgs),
+}
+
+/// For commands that change something.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct DryRun {
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        let cli = Cli::try_parse_from(["keyroll", "secret", "list", "--json", "-w", "demo"]);
+        let global = cli.expect("parsed").global;
+        assert!(global.json);
+        assert_eq!(global.workspace.as_deref(), Some("demo"));
+    }
+}

@@ -1,0 +1,173 @@
+//! `keyroll audit verify`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use keyroll_core::TreeSize;
+use keyroll_ledger::bundle;
+use keyroll_ledger::verify::{Depth, Problem, Report, Verifier};
+use keyroll_merkle::{Checkpoint, VerifierKey};
+use serde_json::{Value, json};
+
+use super::commits;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::{Exit, Status};
+use crate::render::Table;
+use crate::session::Session;
+
+/// A bundle is held in memory; a million entries have some 700 MB.
+const BUNDLE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Also check every command's signature and decide every command again
+    #[arg(long)]
+    full: bool,
+    /// Verify a file that `audit export` wrote; needs no ledger and no home
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// The key that must have signed the bundle's checkpoint, as `audit key` prints it
+    #[arg(long, value_name = "VKEY", requires = "bundle")]
+    key: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, Failure> {
+    let report = match &args.bundle {
+        Some(path) => verify_bundle(path, args.key.as_deref())?,
+        None => verify_ledger(context, if args.full { Depth::Full } else { Depth::Quick }).await?,
+    };
+    let status = if report.ok() {
+        Exit::Ok
+    } else {
+        Exit::Unverified
+    };
+    match show(context, &report) {
+        // Whoever reads no further still learns the result.
+        Ok(()) | Err(Failure::Pipe) => Ok(status.into()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Follows the chain from the first entry to the newest checkpoint. The client holds that
+/// checkpoint against the highest one that it saw before.
+async fn verify_ledger(context: &Context, depth: Depth) -> Result<Report, Failure> {
+    let session = context.session().await?;
+    let mut verifier = Verifier::new(session.client.ledger(), session.workspace.clone(), depth);
+    let (checkpoint, failure) = match feed(&session, &mut verifier).await {
+        (checkpoint, Ok(())) => (checkpoint, None),
+        (checkpoint, Err(failure)) if failure.is_unverified() => (checkpoint, Some(failure)),
+        (_, Err(failure)) => return Err(failure),
+    };
+    let mut report = verifier.finish(checkpoint.as_ref());
+    if let Some(failure) = failure {
+        report.end_proven = false;
+        report.problems.push(Problem {
+            index: None,
+            kind: failure.code().to_owned(),
+            detail: failure.message().to_owned(),
+        });
+    }
+    Ok(report)
+}
+
+async fn feed(
+    session: &Session,
+    verifier: &mut Verifier,
+) -> (Option<Checkpoint>, Result<(), Failure>) {
+    let checkpoint = match session.client.checkpoint(&session.workspace).await {
+        Ok((_, checkpoint)) => checkpoint,
+        Err(error) => return (None, Err(error.into())),
+    };
+    let size = TreeSize(checkpoint.size);
+    let fed = commits::each(session, size, |commit| {
+        verifier.commit(commit);
+        Ok(())
+    });
+    let fed = fed.await;
+    (Some(checkpoint), fed)
+}
+
+fn verify_bundle(path: &Path, key: Option<&str>) -> Result<Report, Failure> {
+    let failed = |error: std::io::Error| Failure::file(path, &error);
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > BUNDLE_BYTES {
+        return Err(Failure::local(format!(
+            "{} is too large for a bundle",
+            path.display()
+        )));
+    }
+    let key = key.map(parse_key).transpose()?;
+    let bytes = std::fs::read(path).map_err(failed)?;
+    bundle::verify(&bytes, key.as_ref()).map_err(|rejection| Failure::Said {
+        code: rejection.code.as_str(),
+        exit: Exit::Unverified,
+        message: format!("{}: {}", path.display(), rejection.message),
+    })
+}
+
+fn parse_key(text: &str) -> Result<VerifierKey, Failure> {
+    VerifierKey::parse(text.trim()).map_err(|error| Failure::usage(format!("--key: {error}")))
+}
+
+fn show(context: &Context, report: &Report) -> Result<(), Failure> {
+    if context.out.json {
+        return context.out.document(&report_json(report));
+    }
+    context.out.facts(
+        &(),
+        &[
+            ("workspace", report.workspace.to_string()),
+            ("ledger", report.ledger.to_string()),
+            ("entries", report.entries.to_string()),
+            ("root", report.root.to_string()),
+            (
+                "end",
+                if report.end_proven {
+                    "proven"
+                } else {
+                    "not proven"
+                }
+                .to_owned(),
+            ),
+            (
+                "result",
+                if report.ok() {
+                    "verified"
+                } else {
+                    "NOT VERIFIED"
+                }
+                .to_owned(),
+            ),
+        ],
+    )?;
+    for warning in &report.warnings {
+        context
+            .out
+            .line(&format!("warning: {}", crate::render::plain(warning)))?;
+    }
+    let table = Table::<Problem>(vec![
+        ("ENTRY", |problem| {
+            problem
+                .index
+                .map(|index| index.to_string())
+                .unwrap_or_default()
+        }),
+        ("PROBLEM", |problem| problem.kind.clone()),
+        ("DETAIL", |problem| problem.detail.clone()),
+    ]);
+    context.out.items(&report.problems, |_| (), &table)
+}
+
+fn report_json(report: &Report) -> Value {
+    let problem = |problem: &Problem| json!({"index": problem.index, "kind": problem.kind, "detail": problem.detail});
+    json!({
+        "workspace": report.workspace,
+        "entries": report.entries,
+        "root": report.root.to_string(),
+        "ok": report.ok(),
+        "end_proven": report.end_proven,
+        "warnings": report.warnings,
+        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,44 @@
+//! `keyroll completions` and `keyroll man`: made from the command line's own definition.
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::error::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// A subcommand, such as `secret create`; without one the page of keyroll itself
+    command: Vec<String>,
+}
+
+pub(crate) fn completions(context: &Context, args: &CompletionsArgs) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "keyroll", &mut script);
+    context.out.bytes(&script)
+}
+
+pub(crate) fn man(context: &Context, args: &ManArgs) -> Result<(), Failure> {
+    let mut whole = Cli::command();
+    // Fills in what subcommands inherit.
+    whole.build();
+    let mut command = whole;
+    let mut name = "keyroll".to_owned();
+    for word in &args.command {
+        let found = command.find_subcommand(word).cloned();
+        command = found.ok_or_else(|| Failure::usage(format!("{name} has no command {word:?}")))?;
+        name = format!("{name}-{word}");
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command)
+        .title(name)
+        .render(&mut page)?;
+    context.out.bytes(&page)
+}

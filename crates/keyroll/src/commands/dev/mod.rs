@@ -1,0 +1,144 @@
+//! `keyroll dev`: a whole ledger on this machine, private and for one person.
+
+mod child;
+mod home;
+mod stack;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::stack::Stack;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::{Exit, Status};
+
+/// The data directory when none is named.
+const DATA_DIR: &str = ".keyroll-dev";
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Where everything lies; it is also the home of clients [default: --home, else .keyroll-dev]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Use a directory that is deleted at the end
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
+    /// The nats-server to run [KEYROLL_NATS_BIN; else the one on PATH]
+    #[arg(long, value_name = "FILE")]
+    nats_bin: Option<PathBuf>,
+    /// Do not open a browser
+    #[arg(long)]
+    no_open: bool,
+    /// Do not serve the console
+    #[arg(long)]
+    no_console: bool,
+    /// A command to run against the ledger; when it ends, everything ends
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Failure> {
+    let temporary = if args.ephemeral {
+        Some(temporary()?)
+    } else {
+        None
+    };
+    let home = match (&temporary, &args.data_dir, &context.global.home) {
+        (Some(temporary), _, _) => temporary.path().to_owned(),
+        (None, Some(named), _) | (None, None, Some(named)) => named.clone(),
+        (None, None, None) => PathBuf::from(DATA_DIR),
+    };
+    let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
+    for warning in stack.warnings() {
+        context.out.note(&format!("warning: {warning}"));
+    }
+    let status = match ready(context, &stack, args.command.is_empty()) {
+        Ok(()) if args.command.is_empty() => until_stopped(&stack).await,
+        Ok(()) => child::run(&stack, &args.command).await,
+        Err(failure) => Err(failure),
+    };
+    stack.stop().await;
+    if let Some(temporary) = temporary {
+        temporary
+            .close()
+            .map_err(|error| Failure::file(&home, &error))?;
+    }
+    status
+}
+
+fn temporary() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new()
+        .prefix("keyroll-dev-")
+        .tempdir()
+        .map_err(|error| Failure::file(&std::env::temp_dir(), &error))
+}
+
+/// Says that everything is there; with a command only where a program asked for it.
+fn ready(context: &Context, stack: &Stack, alone: bool) -> Result<(), Failure> {
+    if context.out.json {
+        return context.out.document(&json!({
+            "ready": true,
+            "nats_url": stack.client_url(),
+            "home": stack.home().display().to_string(),
+            "workspace": home::WORKSPACE,
+        }));
+    }
+    if alone {
+        context.out.note(&words(stack.home()));
+    }
+    Ok(())
+}
+
+fn words(home: &Path) -> String {
+    format!(
+        "A private ledger is running. In another terminal:\n\n    \
+         export KEYROLL_HOME={home}\n    \
+         keyroll secret create API_Key\n    \
+         keyroll secret reveal API_Key\n    \
+         keyroll audit log\n\n\
+         Ctrl-C stops it; what was written stays in {home}.",
+        home = shell_quoted(home)
+    )
+}
+
+/// A path as one word of a POSIX shell.
+fn shell_quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if text.bytes().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, or for a part that dies.
+async fn until_stopped(stack: &Stack) -> Result<Status, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::local(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(Exit::Ok.into()),
+        _ = interrupt.recv() => Ok(Exit::Ok.into()),
+        failure = stack.died() => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_one_word_of_a_shell() {
+        assert_eq!(shell_quoted(Path::new("/tmp/a-b_c.d")), "/tmp/a-b_c.d");
+        assert_eq!(
+            shell_quoted(Path::new("/tmp/it's $HOME")),
+            "'/tmp/it'\\''s $HOME'"
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! `keyroll init`: what an operator does once, before `keyroll serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use keyroll_api::client::now;
+use keyroll_core::Identity;
+use keyroll_server::keys::create_keys;
+use keyroll_server::nats::{
+    ClientUser, Credential, Endpoint, ServerConfig, TlsFiles, Users, Workspaces, create_streams,
+};
+use serde_json::json;
+
+use super::serve::{self, ServeFile};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::identity_file;
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// As a NATS user that may make streams, in the account of the streams
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "print_nats_config"
+    )]
+    operator_nats: Option<String>,
+    /// As the NATS user `service`, for `keyroll serve`
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "print_nats_config"
+    )]
+    ledger_nats: Option<String>,
+    /// As the NATS user `responder`, for `keyroll serve`
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "print_nats_config"
+    )]
+    responder_nats: Option<String>,
+    /// The monitoring address of every nats-server, http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    monitoring: Vec<String>,
+    /// Who may make workspaces: public keys [default: the identity of the settings]
+    #[arg(long, value_name = "KEY")]
+    operator: Vec<String>,
+    /// Copies of each stream: 1, 3 or 5
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// Only print a nats-server configuration, with new passwords
+    #[arg(long)]
+    print_nats_config: bool,
+    #[command(flatten)]
+    nats: NatsArgs,
+}
+
+/// For `--print-nats-config`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --print-nats-config")]
+struct NatsArgs {
+    /// Name of the server
+    #[arg(
+        long,
+        default_value = "keyroll-1",
+        requires = "print_nats_config",
+        value_name = "NAME"
+    )]
+    server_name: String,
+    /// Where its streams lie
+    #[arg(
+        long,
+        default_value = "/var/lib/nats",
+        requires = "print_nats_config",
+        value_name = "DIR"
+    )]
+    store_dir: PathBuf,
+    /// Where it listens; anything but loopback needs TLS
+    #[arg(
+        long,
+        default_value = "127.0.0.1:4222",
+        requires = "print_nats_config",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+    /// Where its monitoring listens
+    #[arg(
+        long,
+        default_value = "127.0.0.1:8222",
+        requires = "print_nats_config",
+        value_name = "ADDRESS"
+    )]
+    monitoring_listen: SocketAddr,
+    /// Its certificate
+    #[arg(long, requires_all = ["print_nats_config", "tls_key"], value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// A client user: NAME for all workspaces, NAME=WORKSPACE,WORKSPACE for some
+    #[arg(long, requires = "print_nats_config", value_name = "CLIENT")]
+    client: Vec<String>,
+}
+
+pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure> {
+    if args.print_nats_config {
+        let config = nats_config(args.nats)?;
+        context
+            .out
+            .bytes(config.render().map_err(unusable)?.as_bytes())?;
+        context.out.note(
+            "The configuration holds passwords: let only nats-server read it. Put each user's into the \
+             URLs for `keyroll init`, and into those of your clients.",
+        );
+        return Ok(());
+    }
+    let (Some(operator), Some(ledger_url), Some(client_account_url)) =
+        (args.operator_nats, args.ledger_nats, args.responder_nats)
+    else {
+        return Err(Failure::usage(
+            "init needs --operator-nats, --ledger-nats and --responder-nats",
+        ));
+    };
+    let home = context.settings()?.home.value;
+    let operators = operators(context, &args.operator)?;
+    make_streams(&operator, args.replicas).await?;
+    // After the streams: a step that was cut short leaves no keys, and can be done again.
+    let ledger = create_keys(&serve::keys(&home), now()).map_err(local)?;
+    let file = ServeFile {
+        ledger_url,
+        client_account_url,
+        monitoring: args.monitoring,
+        operators,
+    };
+    file.store(&home)?;
+    let json = json!({
+        "ledger": ledger,
+        "home": home.display().to_string(),
+        "operators": file.operators,
+    });
+    let words = format!(
+        "made the ledger {ledger} in {}. Run `keyroll serve` there; keep ledger-id.pem offline and \
+         root.key in a backup of its own",
+        home.display()
+    );
+    context.out.done(&json, &words)
+}
+
+fn local(error: impl std::fmt::Display) -> Failure {
+    Failure::local(error.to_string())
+}
+
+fn unusable(error: impl std::fmt::Display) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn operators(context: &Context, named: &[String]) -> Result<Vec<Identity>, Failure> {
+    if !named.is_empty() {
+        return named
+            .iter()
+            .map(|key| key.parse().map_err(unusable))
+            .collect();
+    }
+    let path = context.settings()?.identity.value;
+    Ok(vec![identity_file::identity(
+        &identity_file::load_or_create(&path)?,
+    )])
+}
+
+async fn make_streams(url: &str, replicas: usize) -> Result<(), Failure> {
+    let operator = keyroll_api::client::connect_nats(url)
+        .await
+        .map_err(|error| Failure::from(error).within("--operator-nats"))?;
+    create_streams(&operator, replicas).await.map_err(local)?;
+    Ok(())
+}
+
+fn nats_config(args: NatsArgs) -> Result<ServerConfig, Failure> {
+    let user = |name: &str| Credential::generate(name).map_err(unusable);
+    let client = |text: &String| {
+        let (name, workspaces) = match text.split_once('=') {
+            None => (text.as_str(), Workspaces::All),
+            Some((name, list)) => (
+                name,
+                Workspaces::Named(list.split(',').map(str::to_owned).collect()),
+            ),
+        };
+        Ok(ClientUser {
+            credential: user(name)?,
+            workspaces,
+        })
+    };
+    let tls = args
+        .tls_cert
+        .zip(args.tls_key)
+        .map(|(certificate, key)| TlsFiles { certificate, key });
+    Ok(ServerConfig {
+        server_name: args.server_name,
+        data_dir: args.store_dir,
+        endpoint: Endpoint::Fixed {
+            listen: args.listen,
+            monitoring: args.monitoring_listen,
+            tls,
+        },
+        users: Users {
+            service: user("service")?,
+            operator: user("operator")?,
+            responder: user("responder")?,
+            clients: args
+                .client
+                .iter()
+                .map(client)
+                .collect::<Result<_, Failure>>()?,
+        },
+    })
+}

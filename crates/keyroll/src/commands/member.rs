@@ -1,0 +1,286 @@
+//! `keyroll member`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use keyroll_api::client::now;
+use keyroll_api::reply::MemberRow;
+use keyroll_core::authorize::Role;
+use keyroll_core::command::{MemberRecord, MemberRemove};
+use keyroll_core::{Action, Glob, Identity, Millis};
+use serde_json::{Value, json};
+
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::render::Table;
+use crate::session::Session;
+use crate::time;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MemberCommand {
+    /// Let somebody in
+    Add(AddArgs),
+    /// Change what a member is called and may do; what is not named stays
+    Change(ChangeArgs),
+    /// Let a member no longer in
+    Remove {
+        /// Name or public key
+        #[arg(value_name = "NAME|KEY")]
+        member: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Members
+    List {
+        /// Former members too
+        #[arg(long)]
+        removed: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Display name, unique in the workspace
+    name: String,
+    /// Public key, as `keyroll identity show` prints it
+    key: String,
+    /// What the member may do
+    #[arg(long)]
+    role: RoleArg,
+    /// Names of the secrets the member may touch: a pattern with * and ? [default: *]
+    #[arg(long, value_name = "GLOB")]
+    secrets: Vec<String>,
+    /// When the membership ends: RFC 3339, or a duration from now
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeArgs {
+    /// Name or public key
+    #[arg(value_name = "NAME|KEY")]
+    member: String,
+    /// Another display name
+    #[arg(long)]
+    name: Option<String>,
+    /// Another role
+    #[arg(long)]
+    role: Option<RoleArg>,
+    /// Other patterns; they replace the present ones
+    #[arg(long, value_name = "GLOB")]
+    secrets: Vec<String>,
+    /// When the membership ends: RFC 3339, a duration from now, or `never`
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleArg {
+    /// Everything
+    Owner,
+    /// Secrets, their values included
+    Editor,
+    /// Names and history, never values
+    Viewer,
+    /// Names and history, and the whole audit log
+    Auditor,
+    /// Values for blocks, within its own patterns
+    Runner,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Owner => Self::Owner,
+            RoleArg::Editor => Self::Editor,
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Auditor => Self::Auditor,
+            RoleArg::Runner => Self::Runner,
+        }
+    }
+}
+
+pub(crate) async fn run(context: &Context, command: MemberCommand) -> Result<(), Failure> {
+    match command {
+        MemberCommand::Add(args) => add(context, args).await,
+        MemberCommand::Change(args) => change(context, args).await,
+        MemberCommand::Remove { member, dry } => remove(context, &member, dry).await,
+        MemberCommand::List { removed } => list(context, removed).await,
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<Vec<Glob>, Failure> {
+    patterns
+        .iter()
+        .map(|pattern| pattern.parse().map_err(Failure::from))
+        .collect()
+}
+
+async fn add(context: &Context, args: AddArgs) -> Result<(), Failure> {
+    let key: Identity = args
+        .key
+        .parse()
+        .map_err(|error| Failure::usage(format!("{error}")))?;
+    let patterns = globs(&args.secrets)?;
+    let record = MemberRecord {
+        name: args.name.parse()?,
+        role: args.role.into(),
+        member: key,
+        expires: args
+            .expires
+            .map(|when| time::future(&when, now()))
+            .transpose()?,
+        secrets: if patterns.is_empty() {
+            vec![Glob::any()]
+        } else {
+            patterns
+        },
+    };
+    let words = words(&record);
+    let json = json!({"name": record.name, "member": record.member, "role": record.role});
+    let session = context.session().await?;
+    apply(
+        context,
+        &session,
+        Action::MemberAdd(record),
+        args.dry,
+        ("added", &words, json),
+    )
+    .await
+}
+
+async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
+    let unchanged = args.name.is_none()
+        && args.role.is_none()
+        && args.secrets.is_empty()
+        && args.expires.is_none();
+    if unchanged {
+        return Err(Failure::usage(
+            "what is to change? Say --name, --role, --secrets or --expires",
+        ));
+    }
+    let patterns = globs(&args.secrets)?;
+    let session = context.session().await?;
+    let row = session.member(&args.member).await?;
+    let record = MemberRecord {
+        name: args.name.map_or(Ok(row.name), |name| name.parse())?,
+        role: args.role.map_or(row.role, Role::from),
+        member: row.member,
+        expires: match args.expires.as_deref() {
+            None => row.expires,
+            Some("never") => None,
+            Some(when) => Some(time::future(when, now())?),
+        },
+        secrets: if patterns.is_empty() {
+            row.secrets
+        } else {
+            patterns
+        },
+    };
+    let words = words(&record);
+    let json = json!({"name": record.name, "member": record.member, "role": record.role});
+    apply(
+        context,
+        &session,
+        Action::MemberChange(record),
+        args.dry,
+        ("changed", &words, json),
+    )
+    .await
+}
+
+async fn remove(context: &Context, member: &str, dry: DryRun) -> Result<(), Failure> {
+    let session = context.session().await?;
+    let row = session.member(member).await?;
+    let json = json!({"name": row.name, "member": row.member});
+    let action = Action::MemberRemove(MemberRemove { member: row.member });
+    apply(
+        context,
+        &session,
+        action,
+        dry,
+        ("removed", row.name.as_str(), json),
+    )
+    .await
+}
+
+async fn apply(
+    context: &Context,
+    session: &Session,
+    action: Action,
+    dry: DryRun,
+    (verb, words, mut json): (&str, &str, Value),
+) -> Result<(), Failure> {
+    if dry.dry_run {
+        json["dry_run"] = true.into();
+        return context
+            .out
+            .done(&json, &format!("would have {verb} {words}"));
+    }
+    let acted = session.act(action).await?;
+    json["index"] = json!(acted.index);
+    json["receipt"] = json!(acted.receipt);
+    context
+        .out
+        .done(&json, &format!("{verb} {words} (entry {})", acted.index))
+}
+
+async fn list(context: &Context, removed: bool) -> Result<(), Failure> {
+    let session = context.session().await?;
+    let mut rows = session.members().await?;
+    rows.retain(|row| removed || !row.removed);
+    context.out.items(&rows, json, &table())
+}
+
+/// A member for programs.
+pub(crate) fn json(row: &MemberRow) -> Value {
+    json!({
+        "name": row.name,
+        "member": row.member,
+        "role": row.role,
+        "secrets": row.secrets,
+        "expires": row.expires.map(time::rfc3339),
+        "removed": row.removed,
+    })
+}
+
+/// Members for people.
+pub(crate) fn table() -> Table<MemberRow> {
+    Table(vec![
+        ("MEMBER", |row| row.name.to_string()),
+        ("ROLE", |row| {
+            if row.removed {
+                "removed".to_owned()
+            } else {
+                row.role.as_str().to_owned()
+            }
+        }),
+        ("SECRETS", |row| join(&row.secrets)),
+        ("EXPIRES", |row| {
+            row.expires.map_or_else(|| "never".to_owned(), expiry)
+        }),
+        ("KEY", |row| row.member.to_string()),
+    ])
+}
+
+fn expiry(at: Millis) -> String {
+    let note = if at <= now() { " (over)" } else { "" };
+    format!("{}{note}", time::short(at))
+}
+
+fn join(globs: &[Glob]) -> String {
+    globs.iter().map(Glob::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// A record in words.
+fn words(record: &MemberRecord) -> String {
+    format!(
+        "{} ({}) of {}",
+        record.name,
+        record.role.as_str(),
+        join(&record.secrets)
+    )
+}

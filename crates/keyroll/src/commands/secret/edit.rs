@@ -1,0 +1,225 @@
+//! `keyroll secret edit`, `describe` and `rollback`.
+
+use clap::Args;
+use keyroll_api::client::Wanted;
+use keyroll_api::reply::SecretRow;
+use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
+use keyroll_core::names::Text;
+use keyroll_core::state::Lifecycle;
+use keyroll_core::{Action, Code, SecretName, Version};
+use serde_json::json;
+
+use super::{add_receipt, apply, hosts, period, text, would};
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::input::{ValueArgs, secret_name};
+use crate::session::Session;
+
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// The secret
+    name: String,
+    #[command(flatten)]
+    value: ValueArgs,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// The secret
+    name: String,
+    /// Other words for people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Hosts that blocks may send it to; they replace the present ones
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
+    /// Let blocks send it to any host
+    #[arg(long, conflicts_with = "allow_host")]
+    any_host: bool,
+    /// Whether it is revealed to runners' blocks only
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
+    restricted: Option<bool>,
+    /// How often a new value is due, such as 90d, or `never`
+    #[arg(long, value_name = "PERIOD")]
+    rotate_every: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The secret
+    name: String,
+    /// The version whose value becomes current again
+    #[arg(long, value_name = "VERSION")]
+    to: u32,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+pub(crate) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failure> {
+    args.value.check("edit")?;
+    let name = secret_name(&args.name, "edit")?;
+    let reason = text(args.reason)?;
+    let value = args.value.read(context, &name)?;
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    let done = Edit {
+        verb: "edited",
+        row: &row,
+        reason,
+        from: None,
+        dry: args.dry,
+    };
+    new_version(context, &session, done, &value).await
+}
+
+pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "rollback")?;
+    let reason = text(args.reason)?;
+    let from = Version(args.to);
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    if from >= row.version || from < Version::FIRST {
+        let message = format!(
+            "{name} is at version {}: roll back to an earlier one",
+            row.version
+        );
+        return Err(Failure::coded(Code::InvalidField, message));
+    }
+    let done = Edit {
+        verb: "rolled back",
+        row: &row,
+        reason,
+        from: Some(from),
+        dry: args.dry,
+    };
+    if args.dry.dry_run {
+        return new_version(context, &session, done, &[]).await;
+    }
+    // The ledger never sees a value, so the old one comes here and is sealed anew.
+    let wanted = [Wanted {
+        name,
+        version: Some(from),
+    }];
+    let purpose = Purpose::Copy(Nothing {});
+    let words = format!("rollback to version {from}").parse::<Text>()?;
+    let why = done.reason.clone().unwrap_or(words);
+    let reveal = session
+        .client
+        .reveal(&session.workspace, &wanted, &purpose, Some(&why))
+        .await?;
+    let Some(opened) = reveal.values.first() else {
+        return Err(Failure::coded(
+            Code::Corrupt,
+            "the ledger released no value",
+        ));
+    };
+    new_version(context, &session, done, &opened.value).await
+}
+
+struct Edit<'a> {
+    verb: &'static str,
+    row: &'a SecretRow,
+    reason: Option<Text>,
+    from: Option<Version>,
+    dry: DryRun,
+}
+
+async fn new_version(
+    context: &Context,
+    session: &Session,
+    edit: Edit<'_>,
+    value: &[u8],
+) -> Result<(), Failure> {
+    let (name, next) = (&edit.row.name, edit.row.version.next());
+    let from = edit
+        .from
+        .map(|from| format!(" to the value of version {from}"))
+        .unwrap_or_default();
+    let words = format!("{name}{from}: version {next} is current");
+    let mut json = json!({"name": name, "version": next});
+    if edit.dry.dry_run {
+        return would(context, (edit.verb, &words, json));
+    }
+    let place = (edit.row.id, name);
+    let note = (edit.reason, edit.from);
+    let acted = session
+        .client
+        .edit(&session.workspace, place, next, value, note)
+        .await?;
+    add_receipt(&mut json, &acted);
+    context.out.done(
+        &json,
+        &format!("{} {words} (entry {})", edit.verb, acted.index),
+    )
+}
+
+pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "describe")?;
+    let rotate_every = match args.rotate_every.as_deref() {
+        None => None,
+        Some("never") => Some(0),
+        Some(every) => Some(period(every)?),
+    };
+    let hosts = match (args.any_host, args.allow_host.is_empty()) {
+        (true, _) => Some(Vec::new()),
+        (false, true) => None,
+        (false, false) => Some(hosts(&args.allow_host)?),
+    };
+    let description = text(args.description)?;
+    let nothing = [
+        hosts.is_none(),
+        args.restricted.is_none(),
+        description.is_none(),
+        rotate_every.is_none(),
+    ];
+    if nothing == [true; 4] {
+        return Err(Failure::usage(
+            "what is to change? Say --description, --allow-host, --any-host, --restricted or --rotate-every",
+        ));
+    }
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    let (words, json) = (
+        name.to_string(),
+        json!({"name": name, "version": row.version}),
+    );
+    let action = Action::SecretDescribe(SecretDescribe {
+        id: row.id,
+        name,
+        hosts,
+        restricted: args.restricted,
+        description,
+        rotate_every,
+    });
+    apply(
+        context,
+        &session,
+        action,
+        args.dry,
+        ("described", &words, json),
+    )
+    .await
+}
+
+/// The secret of a name, refused where a change would be.
+pub(super) async fn active(session: &Session, name: &SecretName) -> Result<SecretRow, Failure> {
+    let row = session.secret(name).await?;
+    let (code, what) = match row.state {
+        Lifecycle::Active => return Ok(row),
+        Lifecycle::Deleted => (Code::Deleted, "deleted: restore it first"),
+        Lifecycle::Destroyed => (Code::Destroyed, "destroyed"),
+    };
+    Err(Failure::coded(code, format!("{name} is {what}")))
+}

@@ -1,0 +1,94 @@
+//! `keyroll secret rename`, `delete` and `restore`.
+
+use clap::Args;
+use keyroll_core::command::{SecretRef, SecretRename};
+use keyroll_core::{Action, SecretName};
+use serde_json::json;
+
+use super::apply;
+use super::edit::active;
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::input::{confirm, secret_name};
+
+#[derive(Debug, Args)]
+pub(crate) struct NamedArgs {
+    /// The secret
+    name: String,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenameArgs {
+    /// The present name
+    name: String,
+    /// The new name
+    to: String,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "rename")?;
+    let to: SecretName = args.to.parse()?;
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    let words = format!("{name} to {to}");
+    let json = json!({"name": to, "version": row.version, "was": name});
+    let action = Action::SecretRename(SecretRename {
+        id: row.id,
+        to,
+        name,
+    });
+    apply(
+        context,
+        &session,
+        action,
+        args.dry,
+        ("renamed", &words, json),
+    )
+    .await
+}
+
+pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "delete")?;
+    let workspace = context.settings()?.workspace()?;
+    if !args.dry.dry_run {
+        confirm(
+            context,
+            &format!("Delete {name} in {workspace}? What uses it will fail."),
+        )?;
+    }
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    let json = json!({"name": name, "version": row.version, "state": "deleted"});
+    let words = name.to_string();
+    let action = Action::SecretDelete(SecretRef { id: row.id, name });
+    apply(
+        context,
+        &session,
+        action,
+        args.dry,
+        ("deleted", &words, json),
+    )
+    .await
+}
+
+pub(crate) async fn restore(context: &Context, args: NamedArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "restore")?;
+    let session = context.session().await?;
+    let row = session.secret(&name).await?;
+    let json = json!({"name": name, "version": row.version, "state": "active"});
+    let words = name.to_string();
+    let action = Action::SecretRestore(SecretRef { id: row.id, name });
+    apply(
+        context,
+        &session,
+        action,
+        args.dry,
+        ("restored", &words, json),
+    )
+    .await
+}

@@ -1,0 +1,123 @@
+//! `keyroll secret`.
+
+mod create;
+mod edit;
+mod lifecycle;
+mod read;
+mod reveal;
+pub(crate) mod rows;
+
+use clap::Subcommand;
+use keyroll_api::client::Acted;
+use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::{Action, Code};
+use serde_json::{Value, json};
+
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::session::Session;
+use crate::time;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Make a secret; its value comes from a prompt, --stdin, --file or --generate
+    Create(create::CreateArgs),
+    /// Give a secret a new value, which is current at once
+    Edit(edit::EditArgs),
+    /// Change what is said of a secret; what is not named stays
+    Describe(edit::DescribeArgs),
+    /// Print a value, byte for byte; the entry that says so is durable before
+    Reveal(reveal::RevealArgs),
+    /// Secrets; never their values
+    List(read::ListArgs),
+    /// One secret; never its value
+    Show(read::ShowArgs),
+    /// A secret's versions, newest first
+    History {
+        /// The secret
+        name: String,
+    },
+    /// Give a secret another name
+    Rename(lifecycle::RenameArgs),
+    /// Give a secret the value of an earlier version, as a new version
+    Rollback(edit::RollbackArgs),
+    /// Hide a secret: it cannot be revealed until it is restored
+    Delete(lifecycle::NamedArgs),
+    /// Bring a deleted secret back
+    Restore(lifecycle::NamedArgs),
+}
+
+pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(), Failure> {
+    match command {
+        SecretCommand::Create(args) => create::run(context, args).await,
+        SecretCommand::Edit(args) => edit::edit(context, args).await,
+        SecretCommand::Describe(args) => edit::describe(context, args).await,
+        SecretCommand::Reveal(args) => reveal::run(context, args).await,
+        SecretCommand::List(args) => read::list(context, args).await,
+        SecretCommand::Show(args) => read::show(context, args).await,
+        SecretCommand::History { name } => read::history(context, &name).await,
+        SecretCommand::Rename(args) => lifecycle::rename(context, args).await,
+        SecretCommand::Rollback(args) => edit::rollback(context, args).await,
+        SecretCommand::Delete(args) => lifecycle::delete(context, args).await,
+        SecretCommand::Restore(args) => lifecycle::restore(context, args).await,
+    }
+}
+
+/// Has an action carried out, or says what it would be. `verb` is a past participle.
+async fn apply(
+    context: &Context,
+    session: &Session,
+    action: Action,
+    dry: DryRun,
+    (verb, words, mut json): (&str, &str, Value),
+) -> Result<(), Failure> {
+    if dry.dry_run {
+        return would(context, (verb, words, json));
+    }
+    let acted = session.act(action).await?;
+    add_receipt(&mut json, &acted);
+    context
+        .out
+        .done(&json, &format!("{verb} {words} (entry {})", acted.index))
+}
+
+fn would(context: &Context, (verb, words, mut json): (&str, &str, Value)) -> Result<(), Failure> {
+    json["dry_run"] = true.into();
+    context
+        .out
+        .done(&json, &format!("would have {verb} {words}"))
+}
+
+fn add_receipt(json: &mut Value, acted: &Acted) {
+    json["index"] = json!(acted.index);
+    json["receipt"] = json!(acted.receipt);
+}
+
+fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, Failure> {
+    patterns.iter().map(|pattern| host(pattern)).collect()
+}
+
+/// A host pattern that the resolver can read too: else it would match nothing, forever.
+fn host(pattern: &str) -> Result<HostPattern, Failure> {
+    if pattern.parse::<keyroll_resolver::HostPattern>().is_err() {
+        let message = format!(
+            "{pattern:?} is no host: write api.example.com or *.example.com, with scheme and port if wanted"
+        );
+        return Err(Failure::coded(Code::InvalidName, message));
+    }
+    Ok(pattern.parse()?)
+}
+
+fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
+    text.map(|text| text.parse().map_err(Failure::from))
+        .transpose()
+}
+
+/// A period after which a new value is due, in seconds.
+fn period(text: &str) -> Result<u64, Failure> {
+    match time::duration(text)?.as_secs() {
+        0 => Err(Failure::usage("a rotation period has at least a second")),
+        seconds => Ok(seconds),
+    }
+}

@@ -1,0 +1,95 @@
+//! `keyroll secret reveal`.
+
+use std::io::IsTerminal as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use keyroll_api::Receipt;
+use keyroll_api::client::{Opened, Wanted};
+use keyroll_core::command::{Nothing, Purpose};
+use keyroll_core::{Code, Index, SecretName, Version};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::text;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::input::secret_name;
+
+#[derive(Debug, Args)]
+pub(crate) struct RevealArgs {
+    /// The secret
+    name: String,
+    /// A version, instead of the current one
+    #[arg(long, value_name = "VERSION")]
+    version: Option<u32>,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// A revealed value for programs; borrowed, so that no copy outlives it.
+#[derive(Serialize)]
+struct Revealed<'a> {
+    name: &'a SecretName,
+    version: Version,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_base64: Option<&'a str>,
+    index: Index,
+    receipt: &'a Receipt,
+}
+
+pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failure> {
+    let name = secret_name(&args.name, "reveal")?;
+    let reason = text(args.reason)?;
+    let session = context.session().await?;
+    let wanted = [Wanted {
+        name,
+        version: args.version.map(Version),
+    }];
+    let purpose = Purpose::View(Nothing {});
+    let reveal = session
+        .client
+        .reveal(&session.workspace, &wanted, &purpose, reason.as_ref())
+        .await?;
+    let Some(opened) = reveal.values.first() else {
+        return Err(Failure::coded(
+            Code::Corrupt,
+            "the ledger released no value",
+        ));
+    };
+    if context.out.json {
+        return document(context, opened, reveal.index, &reveal.receipt);
+    }
+    context.out.bytes(&opened.value)?;
+    // A prompt right behind a value would look like a part of it.
+    if std::io::stdout().is_terminal() {
+        context.out.bytes(b"\n")
+    } else {
+        Ok(())
+    }
+}
+
+fn document(
+    context: &Context,
+    opened: &Opened,
+    index: Index,
+    receipt: &Receipt,
+) -> Result<(), Failure> {
+    let text = std::str::from_utf8(&opened.value).ok();
+    let encoded = Zeroizing::new(match text {
+        Some(_) => String::new(),
+        None => STANDARD.encode(&*opened.value),
+    });
+    context.out.document(&Revealed {
+        name: &opened.name,
+        version: opened.version,
+        value: text,
+        value_base64: text.is_none().then_some(encoded.as_str()),
+        index,
+        receipt,
+    })
+}

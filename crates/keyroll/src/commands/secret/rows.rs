@@ -1,0 +1,170 @@
+//! Secrets as rows: fetched, for programs and for people.
+
+use keyroll_api::Ask;
+use keyroll_api::query::{PAGE_ROWS, SecretList};
+use keyroll_api::reply::{Answer, SecretRow};
+use keyroll_core::TreeSize;
+use keyroll_core::state::Lifecycle;
+use serde_json::{Value, json};
+
+use crate::error::Failure;
+use crate::render::Table;
+use crate::session::{Session, answer};
+use crate::time;
+
+/// Secrets, and the size of the workspace that the last of them was read at.
+pub(crate) struct Page {
+    pub(crate) secrets: Vec<SecretRow>,
+    pub(crate) size: TreeSize,
+}
+
+/// All secrets that may be listed: active ones, or else deleted and destroyed ones.
+pub(crate) async fn all(session: &Session, deleted: bool) -> Result<Page, Failure> {
+    let (mut secrets, mut after) = (Vec::new(), None);
+    loop {
+        let list = SecretList {
+            after: after.clone(),
+            limit: PAGE_ROWS,
+            deleted,
+        };
+        let answered = session.ask(Ask::SecretList(list)).await?;
+        let size = answered.size;
+        let page = answer!(answered, Answer::SecretList)?;
+        secrets.extend(page.rows);
+        // A page that does not lead on is the last, whatever it says.
+        if page.next.is_none() || page.next == after {
+            return Ok(Page { secrets, size });
+        }
+        after = page.next;
+    }
+}
+
+pub(crate) const fn state(state: Lifecycle) -> &'static str {
+    match state {
+        Lifecycle::Active => "active",
+        Lifecycle::Deleted => "deleted",
+        Lifecycle::Destroyed => "destroyed",
+    }
+}
+
+/// A secret for programs.
+pub(crate) fn json(row: &SecretRow) -> Value {
+    json!({
+        "name": row.name,
+        "version": row.version,
+        "state": state(row.state),
+        "description": row.description,
+        "updated_at": time::rfc3339(row.updated_at),
+        "updated_by": row.updated_by,
+        "updated_by_name": row.updated_by_name,
+        "last_revealed_at": row.last_revealed_at.map(time::rfc3339),
+        // Workflows are not saved yet, so none can use a secret.
+        "used_by": [],
+        "stale": row.stale,
+        "unused": row.unused,
+        "restricted": row.restricted,
+        "allowed_hosts": row.hosts,
+    })
+}
+
+/// Secrets for people.
+pub(crate) fn table() -> Table<SecretRow> {
+    Table(vec![
+        ("NAME", |row| row.name.to_string()),
+        ("VERSION", |row| row.version.to_string()),
+        ("UPDATED", |row| time::short(row.updated_at)),
+        ("BY", |row| row.updated_by_name.clone()),
+        ("LAST REVEALED", |row| {
+            row.last_revealed_at
+                .map_or_else(|| "never".to_owned(), time::short)
+        }),
+        ("FLAGS", flags),
+        ("DESCRIPTION", |row| row.description.to_string()),
+    ])
+}
+
+fn flags(row: &SecretRow) -> String {
+    let flags = [
+        (row.state != Lifecycle::Active, state(row.state)),
+        (row.stale, "stale"),
+        (row.unused, "unused"),
+        (row.restricted, "restricted"),
+    ];
+    flags
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| name)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Hosts in words.
+pub(crate) fn hosts(row: &SecretRow) -> String {
+    if row.hosts.is_empty() {
+        return "any".to_owned();
+    }
+    row.hosts
+        .iter()
+        .map(keyroll_core::names::HostPattern::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_core::{Identity, Millis, SecretId, Version};
+
+    use super::*;
+
+    fn row() -> SecretRow {
+        SecretRow {
+            id: SecretId([1; 16]),
+            name: "API_Key".parse().expect("name"),
+            hosts: vec!["api.example.com".parse().expect("host")],
+            stale: true,
+            state: Lifecycle::Deleted,
+            unused: false,
+            version: Version(3),
+            created_at: Millis(0),
+            restricted: false,
+            updated_at: Millis(1_700_000_000_000),
+            updated_by: Identity([7; 32]),
+            description: "for billing".parse().expect("text"),
+            rotate_every: None,
+            updated_by_name: "alice".to_owned(),
+            last_revealed_at: None,
+        }
+    }
+
+    #[test]
+    fn programs_get_the_documented_fields() {
+        let json = json(&row());
+        for (field, value) in [
+            ("name", json!("API_Key")),
+            ("version", json!(3)),
+            ("state", json!("deleted")),
+            ("description", json!("for billing")),
+            ("updated_at", json!("2023-11-14T22:13:20.000Z")),
+            ("updated_by", json!(Identity([7; 32]).to_string())),
+            ("last_revealed_at", Value::Null),
+            ("used_by", json!([])),
+            ("stale", json!(true)),
+            ("unused", json!(false)),
+            ("restricted", json!(false)),
+            ("allowed_hosts", json!(["api.example.com"])),
+        ] {
+            assert_eq!(json[field], value, "{field}");
+        }
+    }
+
+    #[test]
+    fn people_get_a_line_per_secret() {
+        let text = table().render(&[row()], false);
+        let line = text.lines().nth(1).expect("a row");
+        assert!(
+            line.starts_with("API_Key  3        2023-11-14 22:13:20Z  alice  never"),
+            "{line}"
+        );
+        assert!(line.contains("deleted,stale"), "{line}");
+    }
+}

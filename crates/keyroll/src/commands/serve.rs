@@ -1,0 +1,157 @@
+//! `keyroll serve`: the service on somebody's own nats-server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use keyroll_core::Identity;
+use keyroll_server::keys::KeyFiles;
+use keyroll_server::service::{self, ServeOptions};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::private_file;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// As the NATS user `service`, in the account of the streams
+    #[arg(long, value_name = "URL")]
+    ledger_nats: Option<String>,
+    /// As the NATS user `responder`, in the account of the clients
+    #[arg(long, value_name = "URL")]
+    responder_nats: Option<String>,
+    /// The monitoring address of every nats-server, http://HOST:PORT
+    #[arg(long, value_name = "URL")]
+    monitoring: Vec<String>,
+    /// Start although it was not verified that every message is on disk before it is acknowledged
+    #[arg(long)]
+    allow_unsynced: bool,
+}
+
+/// `serve.toml` in the home, written by `init`. It holds passwords.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServeFile {
+    /// As the NATS user `service`.
+    pub(crate) ledger_url: String,
+    /// As the NATS user `responder`.
+    pub(crate) client_account_url: String,
+    /// Monitoring addresses.
+    pub(crate) monitoring: Vec<String>,
+    /// Who may make workspaces and look after the read model.
+    pub(crate) operators: Vec<Identity>,
+}
+
+impl ServeFile {
+    pub(crate) fn path(home: &Path) -> PathBuf {
+        home.join("serve.toml")
+    }
+
+    pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
+        let text = toml::to_string(self)
+            .map_err(|error| Failure::local(format!("serve.toml cannot be written: {error}")))?;
+        private_file::replace(&Self::path(home), text.as_bytes())
+    }
+
+    fn load(home: &Path) -> Result<Self, Failure> {
+        let path = Self::path(home);
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::usage(format!(
+                "there is no {}: set the ledger up with `keyroll init`",
+                path.display()
+            )),
+            _ => Failure::file(&path, &error),
+        };
+        private_file::check_mode(&path, &fs::metadata(&path).map_err(failed)?)?;
+        let text = fs::read_to_string(&path).map_err(failed)?;
+        // Without the parser's quotation, which may hold a password.
+        toml::from_str(&text)
+            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())))
+    }
+}
+
+/// The keys of the ledger in a home.
+pub(crate) fn keys(home: &Path) -> PathBuf {
+    home.join("keys")
+}
+
+pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
+    let home = context.settings()?.home.value;
+    let file = ServeFile::load(&home)?;
+    log_to_stderr();
+    let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
+    let keys = KeyFiles::load(&keys(&home)).map_err(|error| local(&error))?;
+    let ledger = keys.ledger();
+    let options = ServeOptions {
+        ledger_url: args.ledger_nats.unwrap_or(file.ledger_url),
+        client_account_url: args.responder_nats.unwrap_or(file.client_account_url),
+        monitoring: if args.monitoring.is_empty() {
+            file.monitoring
+        } else {
+            args.monitoring
+        },
+        data_dir: home,
+        keys,
+        operators: file.operators,
+        allow_unsynced: args.allow_unsynced,
+    };
+    // Before the start, so that a signal during it is not lost.
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| local(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| local(&error))?;
+    let service = tokio::select! {
+        started = service::start(options) => started.map_err(|error| local(&error))?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    ready(context, &ledger.to_string())?;
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = service.stopped() => Err(Failure::local("the service has ended by itself")),
+    };
+    service.stop().await;
+    ended
+}
+
+fn ready(context: &Context, ledger: &str) -> Result<(), Failure> {
+    let json = serde_json::json!({"ready": true, "ledger": ledger});
+    context.out.done(&json, &format!("serving ledger {ledger}"))
+}
+
+/// What the service says goes to stderr; `KEYROLL_LOG` chooses how much, as `RUST_LOG` does elsewhere.
+pub(crate) fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("KEYROLL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    // Fails where a log is set up already: then that one is used.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_writes_serve_reads() {
+        let home = tempfile::tempdir().expect("a directory");
+        assert!(
+            ServeFile::load(home.path())
+                .expect_err("missing")
+                .message()
+                .contains("keyroll init")
+        );
+        let file = ServeFile {
+            ledger_url: "nats://service:x@h".to_owned(),
+            client_account_url: "nats://responder:x@h".to_owned(),
+            monitoring: vec!["http://h:8222".to_owned()],
+            operators: vec![Identity([7; 32])],
+        };
+        file.store(home.path()).expect("written");
+        assert_eq!(ServeFile::load(home.path()).ok(), Some(file));
+    }
+}

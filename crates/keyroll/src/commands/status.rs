@@ -1,0 +1,49 @@
+//! `keyroll status`: how the service is.
+
+use keyroll_api::Ask;
+use keyroll_api::reply::Answer;
+use keyroll_core::command::Nothing;
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::session::{answer, ask_ledger};
+
+pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let answered = ask_ledger(&client, Ask::Status(Nothing {})).await?;
+    let status = answer!(answered, Answer::Status)?;
+    let clock = match status.clock_ahead_ms {
+        behind @ ..0 => format!("{} ms behind nats-server's", behind.unsigned_abs()),
+        ahead => format!("{ahead} ms ahead of nats-server's"),
+    };
+    let behind = status.log_sequence.0.saturating_sub(status.projected.0);
+    let problems = if status.problems.is_empty() {
+        "none".to_owned()
+    } else {
+        status.problems.join("; ")
+    };
+    let synced = if status.sync_verified {
+        "verified"
+    } else {
+        "not verified"
+    };
+    context.out.facts(
+        &status,
+        &[
+            ("ledger", client.ledger().to_string()),
+            ("version", status.version.clone()),
+            ("nats-server", status.nats_server.clone()),
+            ("entries", status.entries.to_string()),
+            (
+                "log",
+                format!(
+                    "message {}, read model {behind} behind",
+                    status.log_sequence
+                ),
+            ),
+            ("sync_interval: always", synced.to_owned()),
+            ("clock", clock),
+            ("problems", problems),
+        ],
+    )
+}

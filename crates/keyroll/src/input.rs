@@ -1,0 +1,271 @@
+//! What comes from people: values and consent.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+use keyroll_core::{Code, SecretName, limits};
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::error::Failure;
+
+/// A value of full size with some newlines after it.
+const READ_BYTES: usize = 70_000;
+/// Lengths of generated values: shorter ones can be guessed and are not masked in output.
+const GENERATED_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Where a value comes from. It never comes from the command line: others can see that, and the
+/// shell writes it down.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ValueArgs {
+    /// Read the value from standard input
+    #[arg(long, group = "source")]
+    stdin: bool,
+    /// Read the value from a file
+    #[arg(long, value_name = "FILE", group = "source")]
+    file: Option<PathBuf>,
+    /// Make a random value of LENGTH letters and digits
+    #[arg(long, value_name = "LENGTH", group = "source", num_args = 0..=1, require_equals = true,
+        default_missing_value = "32")]
+    generate: Option<usize>,
+    /// Keep a newline at the end of the value; else it is refused
+    #[arg(long)]
+    keep_newline: bool,
+    /// Cut newlines off the end of the value
+    #[arg(long, conflicts_with = "keep_newline")]
+    trim: bool,
+    /// Catches a value given here, to refuse it without repeating it.
+    #[arg(hide = true)]
+    misplaced: Vec<OsString>,
+}
+
+/// What becomes of newlines at a value's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newline {
+    Refuse,
+    Keep,
+    Trim,
+}
+
+/// A secret's name from the command line, which may be `NAME=value` by mistake.
+pub(crate) fn secret_name(text: &str, command: &str) -> Result<SecretName, Failure> {
+    if text.contains('=') {
+        return Err(misplaced(command));
+    }
+    Ok(text.parse()?)
+}
+
+fn misplaced(command: &str) -> Failure {
+    Failure::usage(format!(
+        "a value is never given on the command line, where others can see it: write `keyroll secret \
+         {command} NAME` and enter it at the prompt, or add --stdin or --file FILE. What was typed is \
+         in your shell's history now: take it out, and do not use it as a value"
+    ))
+}
+
+impl ValueArgs {
+    /// Whether the value needs nobody at the terminal.
+    fn newline(&self) -> Newline {
+        match (self.keep_newline, self.trim) {
+            (true, _) => Newline::Keep,
+            (_, true) => Newline::Trim,
+            _ => Newline::Refuse,
+        }
+    }
+
+    /// Refuses a value on the command line, before anything is done.
+    pub(crate) fn check(&self, command: &str) -> Result<(), Failure> {
+        if self.misplaced.is_empty() {
+            Ok(())
+        } else {
+            Err(misplaced(command))
+        }
+    }
+
+    /// The value.
+    pub(crate) fn read(
+        &self,
+        context: &Context,
+        name: &SecretName,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        if let Some(length) = self.generate {
+            return generate(length);
+        }
+        let value = if let Some(path) = &self.file {
+            let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+            read_all(file).map_err(|error| Failure::file(path, &error))?
+        } else if self.stdin {
+            read_all(io::stdin().lock())
+                .map_err(|error| Failure::local(format!("standard input: {error}")))?
+        } else {
+            prompt(context, name)?
+        };
+        settle(value, self.newline())
+    }
+}
+
+/// Reads without growing the buffer, which would leave copies behind.
+fn read_all(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut value = Zeroizing::new(Vec::with_capacity(READ_BYTES + 1_024));
+    from.take(READ_BYTES as u64).read_to_end(&mut value)?;
+    Ok(value)
+}
+
+fn prompt(context: &Context, name: &SecretName) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if !context.may_ask() {
+        return Err(Failure::usage(
+            "where is the value? Without a terminal it comes from --stdin, --file FILE or --generate",
+        ));
+    }
+    let ask = |words: String| {
+        let read = rpassword::prompt_password(words).map(Zeroizing::new);
+        read.map_err(|error| Failure::local(format!("the terminal cannot be read: {error}")))
+    };
+    let first = ask(format!("Value of {name}: "))?;
+    let second = ask("The same again: ".to_owned())?;
+    if *first != *second {
+        return Err(Failure::usage("the two values differ: nothing was done"));
+    }
+    Ok(Zeroizing::new(first.as_bytes().to_vec()))
+}
+
+/// A value byte for byte, but for its trailing newlines. Most come from editors and `echo`, and
+/// none can be seen, so whoever means one has to say so.
+fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if value.ends_with(b"\n") {
+        match newline {
+            Newline::Keep => {}
+            Newline::Trim => {
+                let end = value.iter().rposition(|byte| !b"\r\n".contains(byte));
+                value.truncate(end.map_or(0, |end| end + 1));
+            }
+            Newline::Refuse => {
+                let message = "the value ends with a newline: say --trim to cut it off or --keep-newline to keep it";
+                return Err(Failure::coded(Code::InvalidValue, message));
+            }
+        }
+    }
+    if limits::VALUE_BYTES.contains(&value.len()) {
+        return Ok(value);
+    }
+    let message = format!("a value has 1 to {} bytes", limits::VALUE_BYTES.end());
+    Err(Failure::coded(Code::InvalidValue, message))
+}
+
+/// Random letters and digits, each of the 62 equally likely.
+fn generate(length: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if !GENERATED_BYTES.contains(&length) {
+        let (least, most) = (GENERATED_BYTES.start(), GENERATED_BYTES.end());
+        return Err(Failure::usage(format!(
+            "a generated value has {least} to {most} characters"
+        )));
+    }
+    let mut value = Zeroizing::new(Vec::with_capacity(length));
+    let mut random = Zeroizing::new([0_u8; 64]);
+    while value.len() < length {
+        SysRng
+            .try_fill_bytes(random.as_mut())
+            .map_err(|error| Failure::local(format!("no randomness: {error}")))?;
+        // Six bits name 64 characters: the two that are too many are drawn again.
+        let letters = random
+            .iter()
+            .filter_map(|byte| ALPHABET.get(usize::from(byte & 0x3f)));
+        let missing = length - value.len();
+        value.extend(letters.take(missing));
+    }
+    Ok(value)
+}
+
+/// Asks for consent to something that is hard to take back.
+pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> {
+    if context.global.yes {
+        return Ok(());
+    }
+    if !context.may_ask() {
+        return Err(Failure::usage(format!(
+            "{question} Without a terminal say --yes"
+        )));
+    }
+    let failed = |error: io::Error| Failure::local(format!("the terminal cannot be read: {error}"));
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")
+        .and_then(|()| stderr.flush())
+        .map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(failed)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::local("nothing was done"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(value: &[u8], newline: Newline) -> Result<Vec<u8>, &'static str> {
+        let settled = settle(Zeroizing::new(value.to_vec()), newline);
+        settled
+            .map(|value| value.to_vec())
+            .map_err(|failure| failure.code())
+    }
+
+    #[test]
+    fn a_newline_at_the_end_is_somebodys_decision() {
+        assert_eq!(settled(b"a\nb", Newline::Refuse), Ok(b"a\nb".to_vec()));
+        assert_eq!(settled(b"a ", Newline::Refuse), Ok(b"a ".to_vec()));
+        assert_eq!(settled(b"a\r", Newline::Refuse), Ok(b"a\r".to_vec()));
+        for value in [&b"a\n"[..], b"a\r\n", b"\n"] {
+            assert_eq!(settled(value, Newline::Refuse), Err("invalid_value"));
+            assert_eq!(settled(value, Newline::Keep), Ok(value.to_vec()));
+        }
+        assert_eq!(settled(b"a\nb\r\n\n", Newline::Trim), Ok(b"a\nb".to_vec()));
+        assert_eq!(settled(b"\r\n", Newline::Trim), Err("invalid_value"));
+    }
+
+    #[test]
+    fn values_have_bounds() {
+        assert_eq!(settled(b"", Newline::Refuse), Err("invalid_value"));
+        assert!(settled(&vec![0; 65_535], Newline::Refuse).is_ok());
+        assert_eq!(
+            settled(&vec![0; 65_536], Newline::Refuse),
+            Err("invalid_value")
+        );
+        let read = read_all(io::repeat(b'a')).expect("read");
+        assert_eq!(read.len(), READ_BYTES);
+        assert!(settle(read, Newline::Trim).is_err());
+    }
+
+    #[test]
+    fn a_value_beside_a_name_is_refused_and_not_repeated() {
+        for text in ["NAME=hunter2", "=hunter2"] {
+            let failure = secret_name(text, "create").expect_err("refused");
+            assert_eq!(failure.code(), "usage");
+            assert!(!failure.message().contains("hunter2"));
+        }
+        assert!(secret_name("NAME", "create").is_ok());
+        let failure = secret_name("hunter-2", "create").expect_err("refused");
+        assert!(!failure.message().contains("hunter"));
+        assert_eq!(failure.code(), "invalid_name");
+    }
+
+    #[test]
+    fn generated_values_have_their_length_and_alphabet() {
+        for length in [8, 32, 1_024] {
+            let value = generate(length).expect("made");
+            assert_eq!(value.len(), length);
+            assert!(value.iter().all(u8::is_ascii_alphanumeric));
+        }
+        assert_ne!(*generate(32).expect("made"), *generate(32).expect("made"));
+        assert!(generate(7).is_err() && generate(1_025).is_err());
+        // All 62 occur: in 1,024 draws each is missing with a chance of 6 in a hundred million.
+        let value = generate(1_024).expect("made");
+        assert!(ALPHABET.iter().all(|letter| value.contains(letter)));
+    }
+}

@@ -1,0 +1,61 @@
+//! What is wrong, as far as it is known. While something is, commands are refused and queries go
+//! on where they can.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use keyroll_core::{Code, Rejection, WorkspaceName};
+
+/// Shared by the follower, which finds out, and the writers and queries, which answer by it.
+#[derive(Debug, Default)]
+pub struct Health(RwLock<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    ledger: Option<Rejection>,
+    workspaces: BTreeMap<WorkspaceName, Rejection>,
+}
+
+impl Health {
+    /// Puts the whole ledger out of service. The first reason stays.
+    pub fn fail(&self, code: Code, why: impl Into<String>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let rejection = Rejection::new(code, why);
+        tracing::error!(code = code.as_str(), "{}", rejection.message);
+        inner.ledger.get_or_insert(rejection);
+    }
+
+    /// Puts one workspace out of service. The first reason stays.
+    pub fn fail_workspace(&self, workspace: &WorkspaceName, rejection: Rejection) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tracing::error!(%workspace, code = rejection.code.as_str(), "{}", rejection.message);
+        inner.workspaces.entry(workspace.clone()).or_insert(rejection);
+    }
+
+    /// Whether the ledger serves at all.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ledger(&self) -> Result<(), Rejection> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.ledger.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether the ledger takes commands of a workspace.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let wrong = inner.ledger.as_ref().or_else(|| inner.workspaces.get(workspace));
+        wrong.cloned().map_or(Ok(()), Err)
+    }
+
+    /// Everything that is wrong, in words.
+    pub fn problems(&self) -> Vec<String> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let ledger = inner.ledger.iter().map(ToString::to_string);
+        let workspaces = inner.workspaces.iter().map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
+        ledger.chain(workspaces).collect()
+    }
+}

@@ -1,0 +1,309 @@
+//! The ledger as a whole: opened on a log, a vault and a key store; takes commands and queries as
+//! bytes and gives signed bytes back.
+
+mod audit;
+mod command;
+mod query;
+mod rebuild;
+mod secrets;
+mod status;
+
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use keyroll_api::reply::{Body, Info, Reply};
+use keyroll_core::crypto::Key;
+use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::statement::{LedgerKey, SealingKey};
+use keyroll_core::{
+    Blob, Code, Digest, Identity, Index, LedgerId, Millis, Rejection, Sequence, TreeSize, WorkspaceName, cbor, cose,
+};
+use keyroll_merkle::empty_root;
+use tokio::sync::{mpsc, watch};
+
+use crate::follower::{Fold, Follower, Notice, Progress, Wish, progress_of};
+use crate::health::Health;
+use crate::keyring::{Keyring, period_of};
+use crate::log::Log;
+use crate::objects::Objects;
+use crate::projection::{Projection, ProjectionError};
+use crate::vault::Vault;
+use crate::writer::{Shared, Writer};
+
+pub use status::Surroundings;
+
+/// Notices that wait to be sent; more are dropped, as they are best effort.
+const NOTICES: usize = 4_096;
+/// How long a query may wait for the read model to reach what its asker has seen.
+const REACH: Duration = Duration::from_secs(2);
+
+/// What a ledger is opened on.
+pub struct Options {
+    /// The online key's statement, signed by the ledger's id.
+    pub statement: Blob,
+    /// The online key.
+    pub key: SigningKey,
+    /// The root key.
+    pub root: Key,
+    /// Who may make workspaces and ask about the read model.
+    pub operators: Vec<Identity>,
+    /// Where `ledger.redb` lies.
+    pub data_dir: PathBuf,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Sealed values.
+    pub vault: Arc<dyn Objects>,
+    /// Keys.
+    pub keys: Arc<dyn Objects>,
+    /// The wall clock.
+    pub clock: fn() -> Millis,
+}
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The online key's statement does not fit the key.
+    #[error("the ledger's keys do not fit each other: {0}")]
+    Keys(String),
+    /// The read model.
+    #[error(transparent)]
+    Projection(#[from] ProjectionError),
+    /// The log.
+    #[error("the log cannot be read: {0}")]
+    Log(String),
+}
+
+/// What goes back to a caller.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The bytes of the reply.
+    pub bytes: Vec<u8>,
+    /// The refusal in it, for headers and counters.
+    pub refusal: Option<Rejection>,
+}
+
+/// A running ledger.
+pub struct Ledger {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) statement: Blob,
+    pub(crate) keyring: Keyring,
+    pub(crate) vault: Vault,
+    writers: Mutex<HashMap<WorkspaceName, Writer>>,
+    wishes: mpsc::Sender<Wish>,
+    surroundings: Mutex<Surroundings>,
+}
+
+fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("ledger.redb")
+}
+
+/// Opens the read model; one that is damaged or of another schema is dropped, as the log has it all.
+fn open_projection(path: &Path, ledger: &LedgerId) -> Result<Projection, ProjectionError> {
+    match Projection::open(path, ledger) {
+        Err(error) if error.wants_rebuild() => {
+            tracing::warn!(%error, "the read model is built anew from the log");
+            let aside = path.with_extension("redb.damaged");
+            std::fs::rename(path, aside).map_err(|error| ProjectionError::Storage(error.to_string()))?;
+            Projection::open(path, ledger)
+        }
+        opened => opened,
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger and starts following its log. Gives the notices of what is folded in.
+    ///
+    /// # Errors
+    /// [`OpenError`]. A log that was set back is no error here: it is answered to commands.
+    pub async fn open(options: Options) -> Result<(Self, mpsc::Receiver<Notice>), OpenError> {
+        let said = cose::open::<LedgerKey>(&options.statement.0).map_err(|why| OpenError::Keys(why.to_string()))?;
+        let said = LedgerKey::open(&options.statement.0, &said.payload.ledger).map_err(|why| OpenError::Keys(why.to_string()))?;
+        let (ledger, public) = (said.ledger, Identity(options.key.verifying_key().to_bytes()));
+        if said.key != public {
+            return Err(OpenError::Keys(format!("the statement is for {}, the online key is {public}", said.key)));
+        }
+        let health = Arc::new(Health::default());
+        let projection = open_projection(&file(&options.data_dir), &ledger)?;
+        check_head(options.log.as_ref(), &projection, &health).await?;
+        let (progress, progressed) = watch::channel(progress_of(&projection)?);
+        let (projected, projection_of) = watch::channel(projection.clone());
+        let (notices, noticed) = mpsc::channel(NOTICES);
+        let (wishes, wished) = mpsc::channel(1);
+        let fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
+        if health.ledger().is_ok() {
+            let follower = Follower {
+                log: Arc::clone(&options.log),
+                fold,
+                progress,
+                projection: projected,
+                notices,
+                wishes: wished,
+                health: Arc::clone(&health),
+            };
+            tokio::spawn(follower.run());
+        }
+        let created = WorkspaceCreated { key: public, serial: said.serial, statement: options.statement.clone() };
+        let shared = Shared {
+            ledger,
+            key: options.key,
+            created,
+            operators: options.operators,
+            log: options.log,
+            health,
+            progress: progressed,
+            projection: projection_of,
+            clock: options.clock,
+        };
+        let ledger = Self {
+            keyring: Keyring::new(options.root, ledger, options.keys),
+            vault: Vault::new(options.vault),
+            shared: Arc::new(shared),
+            statement: options.statement,
+            writers: Mutex::default(),
+            wishes,
+            surroundings: Mutex::default(),
+        };
+        Ok((ledger, noticed))
+    }
+
+    /// Waits until the read model has what the log has now.
+    ///
+    /// # Errors
+    /// What is wrong, or that the log cannot be read.
+    pub async fn caught_up(&self) -> Result<(), Rejection> {
+        let last = self.shared.log.last().await.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        let mut progress = self.shared.progress.clone();
+        loop {
+            self.shared.health.ledger()?;
+            if progress.borrow_and_update().sequence >= last {
+                return Ok(());
+            }
+            // Also looks at the health now and then: a log that fails makes no progress.
+            let _ = tokio::time::timeout(Duration::from_millis(100), progress.changed()).await;
+        }
+    }
+
+    /// The ledger's id.
+    pub fn id(&self) -> LedgerId {
+        self.shared.ledger
+    }
+
+    /// What is wrong.
+    pub fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    /// How far the read model is.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress.borrow().clone()
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        (self.shared.clock)()
+    }
+
+    pub(crate) fn projection(&self) -> Projection {
+        self.shared.projection.borrow().clone()
+    }
+
+    pub(crate) fn writer(&self, workspace: &WorkspaceName) -> Writer {
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = || Writer::start(Arc::clone(&self.shared), workspace.clone());
+        writers.entry(workspace.clone()).or_insert_with(start).clone()
+    }
+
+    /// What a client needs before it can say anything.
+    ///
+    /// # Errors
+    /// When the sealing key of the day cannot be read or made.
+    pub async fn info(&self) -> Result<Vec<u8>, Rejection> {
+        let now = self.now();
+        let period = period_of(now);
+        let key = self.keyring.sealing_key(period).await?;
+        let sealing = SealingKey { v: 1, key, ledger: self.shared.ledger, period };
+        let sealing_key = cose::sign(&sealing, &self.shared.key).into();
+        Ok(cbor::encode(&Info { now, ledger_key: self.statement.clone(), sealing_key }))
+    }
+
+    /// Erases sealing keys of days that are over.
+    ///
+    /// # Errors
+    /// When they cannot be listed or erased.
+    pub async fn housekeeping(&self) -> Result<usize, Rejection> {
+        self.keyring.erase_past_sealing_keys(self.now()).await
+    }
+
+    /// A signed refusal that says nothing of any tree.
+    pub(crate) fn sign_refusal(&self, request: Digest, rejection: Rejection) -> Vec<u8> {
+        let reply = Reply {
+            v: 1,
+            body: Body::Error(rejection),
+            root: Digest(empty_root().0),
+            size: TreeSize(0),
+            request,
+            consistency: Vec::new(),
+        };
+        cose::sign(&reply, &self.shared.key)
+    }
+
+    /// Waits until the read model has reached a size of a workspace. A size that the log does not
+    /// have is an error, never a wait.
+    pub(crate) async fn reach(&self, workspace: &WorkspaceName, size: TreeSize) -> Result<(), Rejection> {
+        let projected = |progress: &Progress| progress.workspaces.get(workspace).copied().unwrap_or_default();
+        let mut progress = self.shared.progress.clone();
+        let (sequence, reached) = projected(&progress.borrow());
+        if reached >= size {
+            return Ok(());
+        }
+        let head = self.shared.log.head(workspace).await.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        if sequence < head {
+            let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
+            let _ = tokio::time::timeout(REACH, caught_up).await;
+        }
+        let (sequence, reached) = projected(&progress.borrow());
+        if reached >= size {
+            return Ok(());
+        }
+        if sequence < head {
+            return Err(Rejection::new(Code::Busy, "the read model is behind the log: try again shortly"));
+        }
+        let message = format!("{size} entries of {workspace} were seen, the log has {reached}: it was rolled back");
+        Err(Rejection::new(Code::Rollback, message))
+    }
+
+    pub(crate) async fn reach_index(&self, workspace: &WorkspaceName, index: Index) -> Result<(), Rejection> {
+        self.reach(workspace, index.tree_size()).await
+    }
+}
+
+/// Compares the last message that the read model holds with the log: a log that is shorter or has
+/// other bytes there was set back.
+async fn check_head(log: &dyn Log, projection: &Projection, health: &Health) -> Result<(), OpenError> {
+    let Some((sequence, digest)) = projection.view()?.head()? else { return Ok(()) };
+    let last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
+    if last < sequence {
+        health.fail(Code::Rollback, format!("the log ends at message {last}, the read model knows message {sequence}"));
+        return Ok(());
+    }
+    let message = log.message(sequence).await.map_err(|error| OpenError::Log(error.0))?;
+    match message {
+        Some(message) if Digest::of(&message.bytes) == digest => Ok(()),
+        Some(_) => {
+            health.fail(Code::Rollback, format!("message {sequence} of the log is not the one the read model knows"));
+            Ok(())
+        }
+        None => {
+            health.fail(Code::Corrupt, format!("message {sequence} of the log is missing"));
+            Ok(())
+        }
+    }
+}
+
+/// The last message of the log, for status.
+pub(crate) async fn last_of(log: &dyn Log) -> Result<Sequence, Rejection> {
+    log.last().await.map_err(|why| Rejection::new(Code::Unreachable, why.0))
+}

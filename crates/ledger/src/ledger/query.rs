@@ -1,0 +1,258 @@
+//! A query's trip: checked, made on a view that is not older than what its asker has seen, and
+//! signed.
+
+use keyroll_api::query::{Ask, PAGE_BYTES, QUERY_V, Query};
+use keyroll_api::reply::{
+    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, Reply, WorkspaceRow, WorkspaceRows,
+};
+use keyroll_core::authorize::{Permission, may};
+use keyroll_core::state::Member;
+use keyroll_core::statement::Delegation;
+use keyroll_core::{Code, Digest, Identity, Index, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose, limits};
+use keyroll_merkle::{consistency_proof, empty_root};
+
+use super::{Ledger, Response};
+use super::command::digests;
+use crate::projection::{ProjectionError, WorkspaceView};
+
+/// Largest query: it has names and filters only.
+const QUERY_BYTES: usize = 16 * 1024;
+
+/// Who asks, and as what.
+pub(super) struct Asker<'a> {
+    pub(super) member: &'a Member,
+    pub(super) now: Millis,
+}
+
+impl Asker<'_> {
+    pub(super) fn may(&self, permission: Permission, names: &[&SecretName]) -> Result<(), Rejection> {
+        may(self.member, permission, names, self.now).map_err(|reason| {
+            let message = format!("you may not ask this: {}", reason.as_str());
+            Rejection::new(Code::Denied, message)
+        })
+    }
+}
+
+pub(super) fn broken(error: &ProjectionError) -> Rejection {
+    Rejection::new(Code::Internal, error.to_string())
+}
+
+/// What an answer was made on.
+struct Position {
+    size: TreeSize,
+    root: Digest,
+    consistency: Vec<Digest>,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { size: TreeSize(0), root: Digest(empty_root().0), consistency: Vec::new() }
+    }
+}
+
+impl Ledger {
+    /// Answers a signed query that came for a workspace, or for the ledger as a whole: the bytes
+    /// of a signed [`Reply`].
+    pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
+        let (position, answer) = match self.answer(workspace, bytes).await {
+            Ok((position, answer)) => (position, answer),
+            Err(rejection) => {
+                let bytes = self.sign_refusal(Digest::of(bytes), rejection.clone());
+                return Response { bytes, refusal: Some(rejection) };
+            }
+        };
+        let Position { size, root, consistency } = position;
+        let body = Body::Answer(Box::new(answer));
+        let reply = Reply { v: 1, body, root, size, request: Digest::of(bytes), consistency };
+        Response { bytes: cose::sign(&reply, &self.shared.key), refusal: None }
+    }
+
+    async fn answer(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Result<(Position, Answer), Rejection> {
+        if bytes.len() > QUERY_BYTES {
+            return Err(Rejection::new(Code::TooLarge, format!("a query has at most {QUERY_BYTES} bytes")));
+        }
+        let opened = cose::open::<Query>(bytes)?;
+        opened.verify()?;
+        let query = &opened.payload;
+        let now = self.now();
+        self.addressed(query, workspace, now)?;
+        let delegation = query.delegation.as_ref().map(|bytes| cose::open::<Delegation>(&bytes.0)).transpose()?;
+        if let Some(delegation) = &delegation {
+            delegation.verify_for(&opened.signer)?;
+        }
+        let said = delegation.as_ref().map(|opened| &opened.payload);
+        let identity = said.map_or(opened.signer, |said| said.identity);
+        let Some(workspace) = workspace else {
+            return self.answer_for_ledger(identity, &query.ask).await.map(|answer| (Position::default(), answer));
+        };
+        if let Some(said) = said
+            && !said.covers(&self.shared.ledger, workspace, now)
+        {
+            return Err(Rejection::new(Code::Denied, "the delegation is over or for another workspace"));
+        }
+        self.reach(workspace, query.seen).await?;
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let stranger = || Rejection::new(Code::Denied, format!("you are not a member of workspace {workspace}"));
+        let found = view.workspace(workspace).map_err(|error| broken(&error))?.ok_or_else(stranger)?;
+        if let Some(said) = said
+            && found.is_revoked(&said.key).map_err(|error| broken(&error))?
+        {
+            return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
+        }
+        let member = found.member(&identity).map_err(|error| broken(&error))?;
+        let member = member.filter(|member| !member.removed).ok_or_else(stranger)?;
+        let asker = Asker { member: &member, now };
+        let answer = self.answer_for_workspace(&found, &asker, &query.ask)?;
+        let consistency = consistency_proof(&found, query.seen.0, found.size().0)
+            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
+        let root = Digest(found.root().map_err(|error| broken(&error))?.0);
+        Ok((Position { size: found.size(), root, consistency: digests(&consistency) }, answer))
+    }
+
+    fn addressed(&self, query: &Query, workspace: Option<&WorkspaceName>, now: Millis) -> Result<(), Rejection> {
+        if query.v != QUERY_V {
+            return Err(Rejection::new(Code::UpgradeNeeded, format!("query form {} is not known here", query.v)));
+        }
+        if query.ledger != self.shared.ledger {
+            let message = format!("the query is for ledger {}, this is {}", query.ledger, self.shared.ledger);
+            return Err(Rejection::new(Code::WrongLedger, message));
+        }
+        if query.workspace.as_ref() != workspace {
+            return Err(Rejection::new(Code::WrongWorkspace, "the query is for another workspace than it was sent to"));
+        }
+        if query.at.0.abs_diff(now.0) > limits::FRESH_MS {
+            let message = "the query's time is more than 60 s from the ledger's: check the clocks";
+            return Err(Rejection::new(Code::Stale, message));
+        }
+        Ok(())
+    }
+
+    fn answer_for_workspace(&self, view: &WorkspaceView<'_>, asker: &Asker<'_>, ask: &Ask) -> Result<Answer, Rejection> {
+        match ask {
+            Ask::SecretList(list) => super::secrets::list(view, asker, list).map(Answer::SecretList),
+            Ask::SecretShow(named) => {
+                super::secrets::show(view, asker, &named.name).map(|row| Answer::SecretShow(Box::new(row)))
+            }
+            Ask::SecretHistory(named) => super::secrets::history(view, asker, &named.name).map(Answer::SecretHistory),
+            Ask::MemberList(_) => members(view, asker).map(Answer::MemberList),
+            Ask::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
+            Ask::AuditCommits(from) => {
+                asker.may(Permission::Audit, &[])?;
+                commits(view, from.first).map(Answer::AuditCommits)
+            }
+            Ask::AuditProve(which) => {
+                asker.may(Permission::Audit, &[])?;
+                self.receipt(view, which.index).map(Answer::AuditProve)
+            }
+            Ask::AuditCheckpoint(_) => {
+                asker.may(Permission::Read, &[])?;
+                self.checkpoint(view).map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
+            }
+            Ask::Receipt(of) => {
+                let index = view.receipt(asker.member.ordinal, &of.command).map_err(|error| broken(&error))?;
+                let index = index.ok_or_else(|| Rejection::new(Code::NotFound, "no such command of yours is in the log"))?;
+                self.receipt(view, index).map(Answer::Receipt)
+            }
+            Ask::WorkspaceList(_)
+            | Ask::Status(_)
+            | Ask::ProjectionStatus(_)
+            | Ask::ProjectionDigest(_)
+            | Ask::ProjectionRebuild(_) => {
+                Err(Rejection::new(Code::InvalidField, "this is asked of the ledger, not of a workspace"))
+            }
+        }
+    }
+
+    async fn answer_for_ledger(&self, identity: Identity, ask: &Ask) -> Result<Answer, Rejection> {
+        match ask {
+            Ask::WorkspaceList(_) => self.workspaces_of(identity).map(Answer::WorkspaceList),
+            Ask::Status(_) => {
+                if !self.shared.operators.contains(&identity) && self.workspaces_of(identity)?.rows.is_empty() {
+                    return Err(Rejection::new(Code::Denied, "only operators and members are told how the service is"));
+                }
+                self.status().await.map(|status| Answer::Status(Box::new(status)))
+            }
+            Ask::ProjectionStatus(_) => {
+                self.operator(identity)?;
+                self.projection_status().await.map(Answer::ProjectionStatus)
+            }
+            Ask::ProjectionDigest(_) => {
+                self.operator(identity)?;
+                self.projection_digest().map(Answer::ProjectionDigest)
+            }
+            Ask::ProjectionRebuild(_) => {
+                self.operator(identity)?;
+                self.rebuild().await.map(Answer::ProjectionRebuild)
+            }
+            Ask::SecretList(_)
+            | Ask::SecretShow(_)
+            | Ask::SecretHistory(_)
+            | Ask::MemberList(_)
+            | Ask::AuditLog(_)
+            | Ask::AuditCommits(_)
+            | Ask::AuditProve(_)
+            | Ask::AuditCheckpoint(_)
+            | Ask::Receipt(_) => {
+                Err(Rejection::new(Code::InvalidField, "this is asked of a workspace, not of the ledger"))
+            }
+        }
+    }
+
+    fn operator(&self, identity: Identity) -> Result<(), Rejection> {
+        if self.shared.operators.contains(&identity) {
+            return Ok(());
+        }
+        Err(Rejection::new(Code::Denied, "only operators named in the ledger's configuration may ask this"))
+    }
+
+    fn workspaces_of(&self, identity: Identity) -> Result<WorkspaceRows, Rejection> {
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let mut rows = Vec::new();
+        for (_, head) in view.workspaces().map_err(|error| broken(&error))? {
+            let found = view.workspace(&head.name).map_err(|error| broken(&error))?;
+            let Some(found) = found else { continue };
+            let member = found.member(&identity).map_err(|error| broken(&error))?;
+            if let Some(member) = member.filter(|member| !member.removed) {
+                rows.push(WorkspaceRow { role: member.role, size: head.size, workspace: head.name });
+            }
+        }
+        rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
+        Ok(WorkspaceRows { rows })
+    }
+}
+
+fn members(view: &WorkspaceView<'_>, asker: &Asker<'_>) -> Result<MemberRows, Rejection> {
+    asker.may(Permission::Read, &[])?;
+    let members = view.members().map_err(|error| broken(&error))?;
+    let row = |(member, known): (Identity, Member)| MemberRow {
+        name: known.name,
+        role: known.role,
+        member,
+        expires: known.expires,
+        removed: known.removed,
+        secrets: known.secrets,
+    };
+    Ok(MemberRows { rows: members.into_iter().map(row).collect() })
+}
+
+fn commits(view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection> {
+    let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
+    while at.0 < view.size().0 {
+        let found = view.commit_of(at).map_err(|error| broken(&error))?;
+        let Some((first, commit)) = found else { break };
+        if bytes + commit.len() > PAGE_BYTES && !commits.is_empty() {
+            return Ok(Commits { next: Some(at), commits });
+        }
+        let entries = keyroll_core::Commit::decode(&commit)?.payload.entries.len() as u64;
+        at = Index(first + entries);
+        bytes += commit.len();
+        commits.push(commit.into());
+    }
+    Ok(Commits { next: None, commits })
+}
+
+/// The name of an actor, for people; the ledger's own key is `ledger`.
+pub(super) fn actor_name(view: &WorkspaceView<'_>, actor: &Identity) -> Result<String, Rejection> {
+    let member = view.member(actor).map_err(|error| broken(&error))?;
+    Ok(member.map_or_else(|| "ledger".to_owned(), |member| member.name.to_string()))
+}

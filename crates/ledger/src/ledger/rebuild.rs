@@ -1,0 +1,95 @@
+//! Rebuilding the read model: the same loop into a new file, compared, and moved into place.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use keyroll_api::reply::{ProjectionDigest, ProjectionRebuild, ProjectionStatus};
+use keyroll_core::{Code, Digest, Identity, Rejection, Sequence};
+use tokio::sync::oneshot;
+
+use super::{Ledger, last_of};
+use crate::follower::{Fold, Wish, catch_up};
+use crate::projection::{Projection, ProjectionError, View, digest};
+
+fn broken(error: &ProjectionError) -> Rejection {
+    Rejection::new(Code::Internal, error.to_string())
+}
+
+impl Ledger {
+    /// How far the read model is.
+    pub(crate) async fn projection_status(&self) -> Result<ProjectionStatus, Rejection> {
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let workspaces = view.workspaces().map_err(|error| broken(&error))?;
+        Ok(ProjectionStatus {
+            entries: workspaces.iter().map(|(_, head)| head.size.0).sum(),
+            projected: head_of(&view)?,
+            workspaces: workspaces.len() as u64,
+            log_sequence: last_of(self.shared.log.as_ref()).await?,
+        })
+    }
+
+    /// The digest of the read model.
+    pub(crate) fn projection_digest(&self) -> Result<ProjectionDigest, Rejection> {
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        Ok(ProjectionDigest {
+            digest: digest(&view).map_err(|error| broken(&error))?,
+            entries: view.entries().map_err(|error| broken(&error))?,
+            projected: head_of(&view)?,
+        })
+    }
+
+    /// Builds the read model anew from the log, compares it with the present one at the same place
+    /// of the log, and puts it in its place. Commands and queries go on meanwhile.
+    pub(crate) async fn rebuild(&self) -> Result<ProjectionRebuild, Rejection> {
+        self.shared.health.ledger()?;
+        let begun = Instant::now();
+        let path = self.projection().path().with_extension("redb.rebuild");
+        let fold = self.fold_anew(&path).await;
+        let (answer, answered) = oneshot::channel();
+        let wish = Wish::Replace(Box::new(fold.map_err(|error| broken(&error))?), answer);
+        let stopped = || Rejection::new(Code::Internal, "the read model is not being followed");
+        self.wishes.send(wish).await.map_err(|_| stopped())?;
+        let replaced = answered.await.map_err(|_| stopped())?.map_err(|error| broken(&error))?;
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        Ok(ProjectionRebuild {
+            root: roots(&view).map_err(|error| broken(&error))?,
+            digest: replaced.after,
+            millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            entries: view.entries().map_err(|error| broken(&error))?,
+            identical: replaced.before == replaced.after,
+        })
+    }
+
+    async fn fold_anew(&self, path: &std::path::Path) -> Result<Fold, ProjectionError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ProjectionError::Storage(error.to_string()));
+            }
+            _ => {}
+        }
+        let projection = Projection::open(path, &self.shared.ledger)?;
+        let key = Identity(self.shared.key.verifying_key().to_bytes());
+        let mut fold = Fold::resume(projection, self.shared.ledger, key, Arc::clone(&self.shared.health))?;
+        let until = self.shared.progress.borrow().sequence;
+        catch_up(self.shared.log.as_ref(), &mut fold, until).await?;
+        Ok(fold)
+    }
+}
+
+fn head_of(view: &View) -> Result<Sequence, Rejection> {
+    let head = view.head().map_err(|error| broken(&error))?;
+    Ok(head.map_or(Sequence(0), |(sequence, _)| sequence))
+}
+
+/// SHA-256 over all workspaces' roots, in order of name.
+fn roots(view: &View) -> Result<Digest, ProjectionError> {
+    let mut heads = view.workspaces()?;
+    heads.sort_unstable_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+    let mut bytes = Vec::new();
+    for (_, head) in heads {
+        if let Some(workspace) = view.workspace(&head.name)? {
+            bytes.extend_from_slice(&workspace.root()?.0);
+        }
+    }
+    Ok(Digest::of(&bytes))
+}

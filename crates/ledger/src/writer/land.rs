@@ -1,0 +1,162 @@
+//! Landing a commit: append, wait for the acknowledgement, answer. Nothing is answered before.
+
+use std::sync::Arc;
+
+use keyroll_api::client::origin;
+use keyroll_core::{Blob, Digest, Epoch, Event, Index, Place, Rejection, TreeSize};
+use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
+use tokio::sync::oneshot;
+
+use super::plan::{Plan, Planned, Verdict};
+use super::{Job, Landed, Outcome, Submission, Task, Unsettled, unavailable, unknown};
+use crate::log::AppendError;
+
+impl Task {
+    /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
+    pub(super) async fn land(&mut self, plan: Plan) -> Result<(), Vec<Job>> {
+        let Plan { planned, commit, at } = plan;
+        let Some(commit) = commit else { return self.confirm(planned).await };
+        let appended = self.shared.log.append(&self.workspace, commit.clone().into(), self.head).await;
+        match appended {
+            Ok(sequence) => {
+                self.head = sequence;
+                for one in &planned {
+                    if let Verdict::Entry { index, .. } = &one.verdict {
+                        let command = &one.submission.command;
+                        let name = (command.actor(), command.command().id);
+                        self.recent.add(name, *index, Digest::of(command.bytes()), at);
+                    }
+                }
+                self.answer(planned);
+                Ok(())
+            }
+            Err(AppendError::Conflict) => {
+                self.state = None;
+                Err(planned.into_iter().map(|one| Job::Submit(one.submission, one.answer)).collect())
+            }
+            Err(AppendError::NotAppended(why)) => {
+                self.state = None;
+                refuse(planned, &unavailable(why));
+                Ok(())
+            }
+            Err(AppendError::Unknown(why)) => {
+                tracing::warn!(workspace = %self.workspace, %why, "the fate of a commit is not known");
+                self.state = None;
+                let entries = planned.iter().filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
+                let commands =
+                    entries.map(|one| (one.submission.command.actor(), one.submission.command.command().id)).collect();
+                self.unsettled = Some(Unsettled { commit, expected: self.head, commands });
+                refuse(planned, &unknown());
+                Ok(())
+            }
+        }
+    }
+
+    /// Refusals and repeated receipts alone: the leader confirms that the state they were decided
+    /// on is the present one.
+    async fn confirm(&mut self, planned: Vec<Planned>) -> Result<(), Vec<Job>> {
+        match self.shared.log.head(&self.workspace).await {
+            Ok(head) if head == self.head => {
+                self.answer(planned);
+                Ok(())
+            }
+            Ok(_) => {
+                self.state = None;
+                Err(planned.into_iter().map(|one| Job::Submit(one.submission, one.answer)).collect())
+            }
+            Err(error) => {
+                refuse(planned, &unavailable(error.0));
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&self, planned: Vec<Planned>) {
+        let proofs = self.state.as_ref().map(|state| Proofs::new(self, state));
+        for Planned { submission, answer, verdict } in planned {
+            let outcome = match verdict {
+                Verdict::Known(index) => Outcome::Known(index),
+                Verdict::Store(epoch) => Outcome::Store(epoch),
+                Verdict::Refused(rejection) => Outcome::Refused(rejection),
+                Verdict::Entry { index, entry, events, places } => match &proofs {
+                    Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
+                    Some(Err(rejection)) => Outcome::Refused(rejection.clone()),
+                    None => Outcome::Refused(unknown()),
+                },
+            };
+            reply(answer, outcome);
+        }
+    }
+
+    /// Settles an append whose fate is not known by sending the very same commit again at the very
+    /// same fence: an acknowledgement says that it is in the log, once (the first copy can land no
+    /// more), a conflict that something is, which the read model then shows.
+    pub(super) async fn settle(&mut self) {
+        let Some(unsettled) = &self.unsettled else { return };
+        let commit = unsettled.commit.clone().into();
+        match self.shared.log.append(&self.workspace, commit, unsettled.expected).await {
+            Ok(_) | Err(AppendError::Conflict) => {
+                self.unsettled = None;
+                self.state = None;
+            }
+            // Refused now says nothing of the first copy.
+            Err(AppendError::NotAppended(why) | AppendError::Unknown(why)) => {
+                tracing::debug!(workspace = %self.workspace, %why, "still not settled");
+            }
+        }
+    }
+}
+
+/// What all receipts of one commit share.
+struct Proofs<'a> {
+    state: &'a keyroll_core::State,
+    checkpoint: Arc<str>,
+}
+
+impl<'a> Proofs<'a> {
+    fn new(task: &Task, state: &'a keyroll_core::State) -> Result<Self, Rejection> {
+        let origin = origin(&task.shared.ledger, &task.workspace);
+        let checkpoint = sign_checkpoint(&task.shared.key, &origin, state.size(), state.root())?;
+        Ok(Self { state, checkpoint })
+    }
+
+    fn landed(
+        &self,
+        submission: &Submission,
+        index: Index,
+        entry: Blob,
+        (events, places): (Vec<Event>, Vec<(Place, Epoch)>),
+    ) -> Outcome {
+        let (tree, size) = (self.state.tree(), self.state.size());
+        // The window holds more than one commit's entries, so this cannot fail.
+        let Ok(path) = inclusion_proof(tree, index.0, size.0) else {
+            return Outcome::Refused(unknown());
+        };
+        let consistency = consistency_proof(tree, submission.seen.0, size.0).ok();
+        let checkpoint = Arc::clone(&self.checkpoint);
+        Outcome::Recorded(Box::new(Landed { index, entry, events, path, checkpoint, consistency, size, places }))
+    }
+}
+
+/// Signs a checkpoint: only ever called for a size that is acknowledged.
+pub(crate) fn sign_checkpoint(
+    key: &ed25519_dalek::SigningKey,
+    origin: &str,
+    size: TreeSize,
+    root: Hash,
+) -> Result<Arc<str>, Rejection> {
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size: size.0, root, extensions: Vec::new() };
+    let signed = checkpoint.sign(key, origin);
+    signed.map(Arc::from).map_err(|error| Rejection::new(keyroll_core::Code::Internal, error.to_string()))
+}
+
+fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
+    for one in planned {
+        reply(one.answer, Outcome::Refused(rejection.clone()));
+    }
+}
+
+/// The caller may have gone; its command is carried out all the same.
+fn reply(answer: oneshot::Sender<Outcome>, outcome: Outcome) {
+    drop(answer.send(outcome));
+}

@@ -1,0 +1,343 @@
+//! The writer: one task per active workspace. It owns the workspace's state, decides what waits,
+//! appends it as one commit, and answers only once the commit is acknowledged.
+
+mod land;
+pub(crate) use land::sign_checkpoint;
+mod plan;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::{
+    Blob, Code, CommandId, Digest, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection, Sequence,
+    State, TreeSize, Verified, WorkspaceName,
+};
+use keyroll_merkle::Hash;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::follower::Progress;
+use crate::health::Health;
+use crate::log::Log;
+use crate::projection::{Projection, View};
+
+/// Commands of one workspace that may wait; more are told to come again.
+pub const QUEUE: usize = 4_096;
+/// How long the read model may take to catch up with the log before a command is told to come again.
+const CATCH_UP: Duration = Duration::from_secs(2);
+/// How often a commit is decided again because another replica wrote first.
+const CONFLICTS: u32 = 8;
+/// How long an unused state stays in memory.
+const IDLE: Duration = Duration::from_secs(300);
+/// How long a command's id stays in memory after it is in the read model.
+const RECENT_MS: u64 = 150_000;
+
+/// What every writer needs.
+pub struct Shared {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its online key.
+    pub key: SigningKey,
+    /// What a workspace's first entry says of that key.
+    pub created: WorkspaceCreated,
+    /// Who may make workspaces.
+    pub operators: Vec<Identity>,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// What is wrong.
+    pub health: Arc<Health>,
+    /// How far the read model is.
+    pub progress: watch::Receiver<Progress>,
+    /// The read model.
+    pub projection: watch::Receiver<Projection>,
+    /// The wall clock.
+    pub clock: fn() -> Millis,
+}
+
+/// A command to carry out.
+pub struct Submission {
+    /// The command.
+    pub command: Arc<Verified>,
+    /// The size its caller has seen.
+    pub seen: TreeSize,
+    /// The epoch its values are stored under, once they are.
+    pub stored: Option<Epoch>,
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is an entry.
+    Recorded(Box<Landed>),
+    /// The same bytes were carried out before, as this entry.
+    Known(Index),
+    /// Its values must be stored under this epoch first.
+    Store(Epoch),
+    /// It is no entry.
+    Refused(Rejection),
+}
+
+/// A command that became an entry, with the proof.
+#[derive(Debug)]
+pub struct Landed {
+    /// The entry's index.
+    pub index: Index,
+    /// The entry's bytes.
+    pub entry: Blob,
+    /// What came of the command.
+    pub events: Vec<Event>,
+    /// Inclusion path.
+    pub path: Vec<Hash>,
+    /// The signed checkpoint.
+    pub checkpoint: Arc<str>,
+    /// Proof from what the caller had seen; `None` when that is older than what is in memory.
+    pub consistency: Option<Vec<Hash>>,
+    /// The checkpoint's size.
+    pub size: TreeSize,
+    /// Where the values lie that a reveal releases, in its order.
+    pub places: Vec<(Place, Epoch)>,
+}
+
+pub(crate) enum Job {
+    /// Would it be accepted now? The epoch to store its values under. Changes nothing.
+    Provisional(Arc<Verified>, oneshot::Sender<Result<Epoch, Rejection>>),
+    Submit(Submission, oneshot::Sender<Outcome>),
+}
+
+/// A handle on a workspace's writer.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+fn busy() -> Rejection {
+    Rejection::new(Code::Busy, "too many commands wait: try again shortly")
+}
+
+fn stopping() -> Rejection {
+    Rejection::new(Code::AuditUnavailable, "the service is stopping")
+}
+
+impl Writer {
+    /// Starts the writer of a workspace.
+    pub fn start(shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let task = Task {
+            shared,
+            workspace,
+            state: None,
+            head: Sequence(0),
+            recent: Recent::default(),
+            unsettled: None,
+            view: None,
+        };
+        tokio::spawn(task.run(waiting));
+        Self { jobs }
+    }
+
+    /// Whether a command would be accepted now, and the epoch to store its values under: so that
+    /// strangers cannot fill the vault.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn provisional(&self, command: Arc<Verified>) -> Result<Epoch, Rejection> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.try_send(Job::Provisional(command, answer)).map_err(|_| busy())?;
+        answered.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Carries a command out.
+    pub async fn submit(&self, submission: Submission) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.try_send(Job::Submit(submission, answer)).is_err() {
+            return Outcome::Refused(busy());
+        }
+        answered.await.unwrap_or_else(|_| Outcome::Refused(stopping()))
+    }
+}
+
+/// Commands that became entries lately: the read model may not have them yet.
+#[derive(Default)]
+struct Recent {
+    by_id: BTreeMap<(Identity, CommandId), (Index, Digest)>,
+    in_order: VecDeque<(Index, Millis, (Identity, CommandId))>,
+}
+
+impl Recent {
+    fn add(&mut self, name: (Identity, CommandId), index: Index, digest: Digest, now: Millis) {
+        self.by_id.insert(name, (index, digest));
+        self.in_order.push_back((index, now, name));
+    }
+
+    /// Forgets what the read model has and is old enough that no reader of an older view asks.
+    fn prune(&mut self, projected: TreeSize, now: Millis) {
+        while let Some((index, at, name)) = self.in_order.front() {
+            if index.0 >= projected.0 || now.0.saturating_sub(at.0) < RECENT_MS {
+                break;
+            }
+            self.by_id.remove(name);
+            self.in_order.pop_front();
+        }
+    }
+}
+
+/// An append whose fate is not known: the commit, and the fence it was sent with.
+struct Unsettled {
+    commit: Vec<u8>,
+    expected: Sequence,
+    commands: Vec<(Identity, CommandId)>,
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    workspace: WorkspaceName,
+    state: Option<State>,
+    /// The last message on the workspace's subject, as `state` knows it.
+    head: Sequence,
+    recent: Recent,
+    unsettled: Option<Unsettled>,
+    /// A view for looking up receipts, of the beginning of this round.
+    view: Option<View>,
+}
+
+impl Task {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut jobs = VecDeque::new();
+        loop {
+            if jobs.is_empty() {
+                let patience = if self.unsettled.is_some() { Duration::from_millis(500) } else { IDLE };
+                match tokio::time::timeout(patience, waiting.recv()).await {
+                    Ok(Some(job)) => jobs.push_back(job),
+                    Ok(None) => return,
+                    Err(_) if self.unsettled.is_some() => self.settle().await,
+                    Err(_) => self.state = None,
+                }
+            }
+            while jobs.len() < keyroll_core::limits::COMMIT_ENTRIES {
+                let Ok(job) = waiting.try_recv() else { break };
+                jobs.push_back(job);
+            }
+            if !jobs.is_empty() {
+                self.round(&mut jobs).await;
+            }
+        }
+    }
+
+    /// Decides what waits, appends it as one commit, and answers.
+    async fn round(&mut self, jobs: &mut VecDeque<Job>) {
+        for _ in 0..CONFLICTS {
+            if let Err(rejection) = self.ready().await {
+                return self.refuse_all(jobs, &rejection);
+            }
+            let Some(plan) = self.plan(jobs) else { return };
+            match self.land(plan).await {
+                Ok(()) => return,
+                // Another replica wrote first: what was planned waits again, in its old order.
+                Err(again) => again.into_iter().rev().for_each(|job| jobs.push_front(job)),
+            }
+        }
+        self.refuse_all(jobs, &Rejection::new(Code::Busy, "other writers keep coming first: try again"));
+    }
+
+    fn refuse_all(&self, jobs: &mut VecDeque<Job>, rejection: &Rejection) {
+        for job in jobs.drain(..) {
+            match job {
+                Job::Provisional(_, answer) => drop(answer.send(Err(rejection.clone()))),
+                Job::Submit(submission, answer) => {
+                    // What may still land is not answered as if it could not.
+                    let refusal = if self.may_still_land(&submission) { unknown() } else { rejection.clone() };
+                    drop(answer.send(Outcome::Refused(refusal)));
+                }
+            }
+        }
+    }
+
+    fn may_still_land(&self, submission: &Submission) -> bool {
+        let name = (submission.command.actor(), submission.command.command().id);
+        self.unsettled.as_ref().is_some_and(|unsettled| unsettled.commands.contains(&name))
+    }
+
+    /// Makes sure that there is a state to decide on, and that nothing is in doubt.
+    async fn ready(&mut self) -> Result<(), Rejection> {
+        self.shared.health.workspace(&self.workspace)?;
+        if self.unsettled.is_some() {
+            self.settle().await;
+        }
+        if self.unsettled.is_some() {
+            return Err(unavailable("an earlier append is not settled yet"));
+        }
+        if self.state.is_none() {
+            self.load().await?;
+        }
+        // In this order: whatever the pruning forgets, the view taken after `projected` holds.
+        let projected = self.shared.progress.borrow().workspaces.get(&self.workspace).map_or(TreeSize(0), |w| w.1);
+        let projection = self.shared.projection.borrow().clone();
+        let view = projection.view().map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
+        self.view = Some(view);
+        self.recent.prune(projected, (self.shared.clock)());
+        Ok(())
+    }
+
+    /// Loads the state from the read model, once that has caught up with the log.
+    async fn load(&mut self) -> Result<(), Rejection> {
+        let head = self.shared.log.head(&self.workspace).await.map_err(|error| unavailable(error.0))?;
+        self.catch_up(head).await?;
+        let internal = |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
+        let projection = self.shared.projection.borrow().clone();
+        let view = projection.view().map_err(|error| internal(&error))?;
+        let found = view.workspace(&self.workspace).map_err(|error| internal(&error))?;
+        let Some(found) = found else {
+            self.state = Some(State::new(self.shared.ledger, self.workspace.clone()));
+            self.head = Sequence(0);
+            return Ok(());
+        };
+        let known = found.head().sequence;
+        if known > head {
+            self.check_not_set_back(known).await?;
+        }
+        self.state = Some(found.state(self.shared.ledger).map_err(|error| internal(&error))?);
+        self.head = known;
+        Ok(())
+    }
+
+    async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
+        let mut progress = self.shared.progress.clone();
+        let reached = progress.wait_for(|progress| {
+            progress.workspaces.get(&self.workspace).map_or(Sequence(0), |(sequence, _)| *sequence) >= head
+        });
+        match tokio::time::timeout(CATCH_UP, reached).await {
+            Ok(Ok(_)) => self.shared.health.workspace(&self.workspace),
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => {
+                self.shared.health.workspace(&self.workspace)?;
+                Err(Rejection::new(Code::Busy, "the read model is behind the log: try again shortly"))
+            }
+        }
+    }
+
+    /// The read model knows a later message than the leader just did: either that came meanwhile,
+    /// or the log was set back.
+    async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
+        let head = self.shared.log.head(&self.workspace).await.map_err(|error| unavailable(error.0))?;
+        if known <= head {
+            return Ok(());
+        }
+        let message = format!("the log of {} ends at message {head}, the read model knows message {known}", self.workspace);
+        let rejection = Rejection::new(Code::Rollback, message);
+        self.shared.health.fail_workspace(&self.workspace, rejection.clone());
+        Err(rejection)
+    }
+}
+
+pub(crate) fn unavailable(why: impl std::fmt::Display) -> Rejection {
+    Rejection::new(Code::AuditUnavailable, format!("the log cannot be written ({why}): nothing happened"))
+}
+
+fn unknown() -> Rejection {
+    Rejection::new(
+        Code::AuditUnknown,
+        "it is not known yet whether the entry was written; nothing was released. Send the same bytes again",
+    )
+}

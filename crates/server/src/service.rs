@@ -1,0 +1,299 @@
+//! The NATS service (ADR-32): requests come in on a connection of the clients' account, which has
+//! no JetStream; the streams are read and written on another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::service::{Request, ServiceExt as _};
+use futures::StreamExt as _;
+use keyroll_api::subjects;
+use keyroll_core::{Code, Identity, Rejection, WorkspaceName};
+use keyroll_ledger::follower::Notice;
+use keyroll_ledger::log::JetStreamLog;
+use keyroll_ledger::objects::JetStreamObjects;
+use keyroll_ledger::{Ledger, OpenError, Options, Response, Surroundings};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::keys::KeyFiles;
+use crate::nats::permissions::{SERVICE_INBOX, is_client_inbox};
+use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always};
+
+/// Requests in work at once; more are told to come again.
+const IN_WORK: usize = 16_384;
+/// Requests that the connection holds for us before it drops them.
+const HELD: usize = 65_536;
+/// How often sealing keys that are over are erased.
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+/// How long a start may wait for the read model, between signs of progress.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How a service is started.
+pub struct ServeOptions {
+    /// URL with the service's own user: the streams.
+    pub ledger_url: String,
+    /// URL with the responder's user: the callers.
+    pub client_account_url: String,
+    /// Monitoring addresses of every nats-server, to see that each syncs always.
+    pub monitoring: Vec<String>,
+    /// Where `ledger.redb` lies.
+    pub data_dir: PathBuf,
+    /// The ledger's keys.
+    pub keys: KeyFiles,
+    /// Who may make workspaces and ask about the read model.
+    pub operators: Vec<Identity>,
+    /// Start although no server was seen to sync always.
+    pub allow_unsynced: bool,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A connection could not be made.
+    #[error("cannot connect to the nats-server as {user}: {why}")]
+    Connect {
+        /// As whom.
+        user: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The server or its streams are not as they must be.
+    #[error("{0}")]
+    Unfit(String),
+    /// Durability could not be verified.
+    #[error(
+        "{0}\nkeyroll promises that an entry is on disk before a value leaves: set `sync_interval: always`, or say --allow-unsynced if you know better"
+    )]
+    Unsynced(String),
+    /// The ledger could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The service could not be announced.
+    #[error("cannot serve requests: {0}")]
+    Announce(String),
+}
+
+/// A running service.
+pub struct Service {
+    ledger: Arc<Ledger>,
+    micro: async_nats::service::Service,
+    responder: async_nats::Client,
+    stopped: watch::Receiver<bool>,
+}
+
+async fn connect(url: &str, user: &'static str, inbox: Option<&str>) -> Result<async_nats::Client, ServeError> {
+    let failed = |why: String| ServeError::Connect { user, why };
+    let mut options = async_nats::ConnectOptions::new()
+        .name(format!("keyroll {user}"))
+        .connection_timeout(CONNECT)
+        .subscription_capacity(HELD)
+        .client_capacity(HELD);
+    if let Some(inbox) = inbox {
+        options = options.custom_inbox_prefix(inbox);
+    }
+    let address: async_nats::ServerAddr = url.parse().map_err(|error| failed(format!("not a NATS URL: {error}")))?;
+    let connected = tokio::time::timeout(CONNECT, options.connect(address)).await;
+    let connected = connected.map_err(|_| failed("it does not answer".to_owned()))?;
+    connected.map_err(|error| failed(error.to_string()))
+}
+
+/// Whether every server syncs always, as its monitoring address says.
+async fn check_sync(client: &async_nats::Client, options: &ServeOptions) -> Result<bool, ServeError> {
+    let mut seen = Vec::new();
+    let mut problem = options.monitoring.is_empty().then(|| "no monitoring address was given".to_owned());
+    for address in &options.monitoring {
+        match verify_sync_always(address).await {
+            Ok(server) => seen.push(server.server_name),
+            Err(error) => problem = Some(error.to_string()),
+        }
+    }
+    let connected = client.server_info().server_name;
+    if problem.is_none() && !seen.contains(&connected) {
+        problem = Some(format!("none of the monitoring addresses is that of {connected}, which serves us"));
+    }
+    match problem {
+        None => Ok(true),
+        Some(why) if options.allow_unsynced => {
+            tracing::warn!(%why, "durability is not verified");
+            Ok(false)
+        }
+        Some(why) => Err(ServeError::Unsynced(why)),
+    }
+}
+
+/// Starts the service; returns when it answers.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
+    let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
+    let responder = connect(&options.client_account_url, "responder", None).await?;
+    check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
+    check_streams(&client).await.map_err(|error| ServeError::Unfit(error.to_string()))?;
+    let sync_verified = check_sync(&client, &options).await?;
+    let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
+    let opened = Ledger::open(Options {
+        statement: options.keys.statement,
+        key: options.keys.online,
+        root: options.keys.root,
+        operators: options.operators,
+        data_dir: options.data_dir,
+        log: Arc::new(JetStreamLog::open(client.clone()).await.map_err(log)?),
+        vault: Arc::new(JetStreamObjects::open(client.clone(), LedgerStream::Vault.name()).await.map_err(log)?),
+        keys: Arc::new(JetStreamObjects::open(client.clone(), LedgerStream::Keys.name()).await.map_err(log)?),
+        clock: keyroll_api::client::now,
+    });
+    let (ledger, notices) = opened.await?;
+    let info = client.server_info();
+    ledger.set_surroundings(Surroundings {
+        nats_server: format!("{} {}", info.server_name, info.version),
+        sync_verified,
+        clock_ahead_ms: 0,
+    });
+    // A log that was set back is answered to every command; the service starts all the same.
+    if let Err(wrong) = ledger.caught_up().await {
+        tracing::error!(%wrong, "the ledger starts out of service");
+    }
+    let ledger = Arc::new(ledger);
+    serve(ledger, responder, notices).await
+}
+
+async fn serve(
+    ledger: Arc<Ledger>,
+    responder: async_nats::Client,
+    notices: mpsc::Receiver<Notice>,
+) -> Result<Service, ServeError> {
+    let announce = |error: async_nats::Error| ServeError::Announce(error.to_string());
+    let micro = responder
+        .service_builder()
+        .description("keyroll secret ledger")
+        .start("keyroll", env!("CARGO_PKG_VERSION"))
+        .await
+        .map_err(announce)?;
+    let (stop, stopped) = watch::channel(false);
+    let work = Arc::new(Semaphore::new(IN_WORK));
+    for (name, subject) in
+        [("command", subjects::COMMANDS), ("query", subjects::QUERIES), ("info", subjects::INFO)]
+    {
+        let endpoint = micro.endpoint_builder().name(name).add(subject).await.map_err(announce)?;
+        tokio::spawn(answer_all(Arc::clone(&ledger), endpoint, Arc::clone(&work), stop.clone()));
+    }
+    tokio::spawn(send_notices(responder.clone(), notices));
+    tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
+    // Requests reach us once the server has the subscriptions.
+    responder.flush().await.map_err(|error| ServeError::Announce(error.to_string()))?;
+    Ok(Service { ledger, micro, responder, stopped })
+}
+
+impl Service {
+    /// The ledger it serves.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Resolves when the service answers no more.
+    pub async fn stopped(&self) {
+        let mut stopped = self.stopped.clone();
+        // A closed channel means that every endpoint is gone, too.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Stops answering.
+    pub async fn stop(self) {
+        if let Err(error) = self.micro.stop().await {
+            tracing::debug!(%error, "the service was gone already");
+        }
+        // Answers under way still leave.
+        let _ = tokio::time::timeout(CONNECT, self.responder.drain()).await;
+    }
+}
+
+async fn answer_all(
+    ledger: Arc<Ledger>,
+    mut endpoint: async_nats::service::endpoint::Endpoint,
+    work: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+) {
+    while let Some(request) = endpoint.next().await {
+        let reply = request.message.reply.as_deref();
+        // The reply subject is the caller's choice: nothing is ever sent but to an inbox. A command
+        // without one is carried out all the same.
+        if reply.is_some_and(|reply| !is_client_inbox(reply)) {
+            tracing::debug!("dropped a request whose reply subject is no inbox");
+            continue;
+        }
+        let ledger = Arc::clone(&ledger);
+        match Arc::clone(&work).try_acquire_owned() {
+            Ok(permit) => {
+                tokio::spawn(async move {
+                    let response = answer(&ledger, &request).await;
+                    respond(&request, response).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => {
+                let busy = Rejection::new(Code::Busy, "too many requests are in work: try again shortly");
+                respond(&request, ledger.refuse(&request.message.payload, busy)).await;
+            }
+        }
+    }
+    stop.send_replace(true);
+}
+
+async fn answer(ledger: &Ledger, request: &Request) -> Response {
+    let payload = &request.message.payload;
+    let mut tokens = request.message.subject.split('.').skip(2);
+    let (workspace, what) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
+    let workspace: Option<WorkspaceName> = workspace.parse().ok();
+    match (what, workspace) {
+        ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
+        ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
+        ("info", None) => match ledger.info().await {
+            Ok(bytes) => Response { bytes, refusal: None },
+            Err(rejection) => Response { bytes: Vec::new(), refusal: Some(rejection) },
+        },
+        _ => {
+            let message = "no workspace can be called that";
+            ledger.refuse(payload, Rejection::new(Code::InvalidName, message))
+        }
+    }
+}
+
+async fn respond(request: &Request, response: Response) {
+    if request.message.reply.is_none() {
+        return;
+    }
+    let mut headers = HeaderMap::new();
+    if let Some(refusal) = &response.refusal {
+        // The framework's own errors have no body; ours is in the body, signed.
+        headers.insert("Nats-Service-Error", refusal.code.as_str());
+        headers.insert("Nats-Service-Error-Code", "400");
+    }
+    if let Err(error) = request.respond_with_headers(Ok(response.bytes.into()), headers).await {
+        tracing::debug!(%error, "an answer was not sent");
+    }
+}
+
+/// Notices are best effort: the log is the truth.
+async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver<Notice>) {
+    while let Some(notice) = notices.recv().await {
+        let body = serde_json::json!({ "index": notice.index, "type": notice.kind });
+        let subject = subjects::notice(&notice.workspace, notice.kind);
+        if let Err(error) = responder.publish(subject, body.to_string().into()).await {
+            tracing::debug!(%error, "a notice was not sent");
+        }
+    }
+}
+
+async fn keep_house(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = ledger.housekeeping().await {
+            tracing::debug!(%error, "past sealing keys are still there");
+        }
+        let waited = tokio::time::timeout(HOUSEKEEPING, stopped.wait_for(|stopped| *stopped)).await;
+        if waited.is_ok() {
+            return;
+        }
+    }
+}
