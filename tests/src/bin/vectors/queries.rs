@@ -1,0 +1,291 @@
+//! Every question and every answer.
+
+use keyroll_api::query::{AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList};
+use keyroll_api::reply::{
+    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, MemberRow, MemberRows, ProjectionDigest,
+    ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows, SecretVersion, Status, VersionRow,
+    VersionRows, WorkspaceRow, WorkspaceRows,
+};
+use keyroll_api::{Ask, Query, Reply};
+use keyroll_core::authorize::Role;
+use keyroll_core::command::Nothing;
+use keyroll_core::state::{Lifecycle, ValueState};
+use keyroll_core::{
+    Action, Code, Digest, Index, Millis, Rejection, Sequence, TreeSize, Version, cose,
+};
+use serde_json::{Value, json};
+
+use crate::log::Log;
+use crate::world::{PERIOD, START, World, fixed, identity};
+use crate::{actions, forms, log, tree};
+
+/// What the asker had seen before.
+const SEEN: u64 = 7;
+
+fn query(world: &World, ask: Ask, workspace: bool) -> Query {
+    Query {
+        v: QUERY_V,
+        at: Millis(START + 840_000),
+        ask,
+        seen: TreeSize(if workspace { SEEN } else { 0 }),
+        ledger: world.ledger,
+        workspace: workspace.then(|| world.workspace.clone()),
+        delegation: None,
+    }
+}
+
+fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
+    let none = Nothing {};
+    let named = Named { name: "STRIPE_LIVE_KEY".parse().expect("a name") };
+    let every_filter = AuditLog {
+        run: Some("run-42".to_owned()),
+        actor: Some(identity(&world.nightly)),
+        after: Some(Index(2)),
+        limit: 100,
+        since: Some(Millis(START)),
+        until: Some(Millis(START + 900_000)),
+        action: Some("secret.revealed".to_owned()),
+        before: Some(Index(12)),
+        secret: Some("STRIPE_KEY".parse().expect("a name")),
+        outcome: Some(Outcome::Granted),
+    };
+    let id = world.command(4, actions::create(world)).id;
+    vec![
+        ("secret.list", Ask::SecretList(SecretList { after: None, limit: 1_000, deleted: false }), true),
+        ("secret.list, next page", Ask::SecretList(SecretList { after: Some("pem".to_owned()), limit: 2, deleted: true }), true),
+        ("secret.show", Ask::SecretShow(named.clone()), true),
+        ("secret.history", Ask::SecretHistory(named), true),
+        ("member.list", Ask::MemberList(none), true),
+        ("audit.log", Ask::AuditLog(AuditLog { limit: 100, ..AuditLog::default() }), true),
+        ("audit.log, every filter", Ask::AuditLog(every_filter), true),
+        ("audit.commits", Ask::AuditCommits(AuditCommits { first: Index(0) }), true),
+        ("audit.prove", Ask::AuditProve(AuditProve { index: Index(9) }), true),
+        ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
+        ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
+        ("workspace.list", Ask::WorkspaceList(none), false),
+        ("status", Ask::Status(none), false),
+        ("projection.status", Ask::ProjectionStatus(none), false),
+        ("projection.digest", Ask::ProjectionDigest(none), false),
+        ("projection.rebuild", Ask::ProjectionRebuild(none), false),
+    ]
+}
+
+pub(crate) fn receipt(world: &World, log: &Log, index: u64) -> Receipt {
+    let size = log.entries.len();
+    Receipt {
+        path: digests(&tree::path(log, index, size)),
+        entry: log.entries[usize::try_from(index).expect("small")].clone().into(),
+        index: Index(index),
+        checkpoint: tree::note(world, log, size),
+    }
+}
+
+pub(crate) fn digests(hashes: &[keyroll_merkle::Hash]) -> Vec<Digest> {
+    hashes.iter().map(|hash| Digest(hash.0)).collect()
+}
+
+fn secret_row(world: &World, full: bool) -> SecretRow {
+    let new = world.new_secret("STRIPE_KEY", actions::VALUE, full);
+    SecretRow {
+        id: new.id,
+        name: new.name,
+        hosts: new.hosts,
+        stale: false,
+        state: Lifecycle::Active,
+        unused: !full,
+        version: Version(3),
+        created_at: Millis(START + 240_005),
+        restricted: full,
+        updated_at: Millis(START + 720_005),
+        updated_by: identity(&world.alice),
+        description: new.description,
+        rotate_every: new.rotate_every,
+        updated_by_name: "owner".to_owned(),
+        last_revealed_at: full.then_some(Millis(START + 600_005)),
+    }
+}
+
+fn version_rows(world: &World) -> VersionRows {
+    let row = |version: u32, kind: &str, reason: Option<&str>, state: ValueState| VersionRow {
+        at: Millis(START + 240_005),
+        kind: kind.to_owned(),
+        actor: identity(&world.alice),
+        state,
+        reason: reason.map(|text| text.parse().expect("text")),
+        version: Version(version),
+        actor_name: "owner".to_owned(),
+    };
+    VersionRows {
+        rows: vec![
+            row(4, "edited", None, ValueState::Lost),
+            row(3, "rolled back from 1", None, ValueState::Live),
+            row(2, "edited", Some("rotated after an incident"), ValueState::Destroyed),
+            row(1, "created", None, ValueState::Erased),
+        ],
+    }
+}
+
+fn member_rows(world: &World) -> MemberRows {
+    let row = |called: &str, role: Role, key, expires, removed| MemberRow {
+        name: called.parse().expect("a member's name"),
+        role,
+        member: identity(key),
+        expires,
+        removed,
+        secrets: vec!["*".parse().expect("a pattern")],
+    };
+    MemberRows {
+        rows: vec![
+            row("owner", Role::Owner, &world.alice, None, false),
+            row("Bob", Role::Auditor, &world.bob, Some(Millis(START + 7_200_000)), true),
+        ],
+    }
+}
+
+fn audit_rows(world: &World, log: &Log) -> AuditRows {
+    let row = |index: usize, kind: &str, actor, called: &str, version: Option<u32>| AuditRow {
+        at: Millis(START + (index as u64 + 1) * 60_000 + 5),
+        run: None,
+        kind: kind.to_owned(),
+        actor,
+        index: Index(index as u64),
+        digest: Digest(log.leaves[index].0),
+        reason: None,
+        outcome: Outcome::Granted,
+        secrets: vec![SecretVersion { name: "STRIPE_KEY".parse().expect("a name"), version: version.map(Version) }],
+        attempted: None,
+        actor_name: called.to_owned(),
+        delegate_key: None,
+    };
+    let denied = AuditRow {
+        reason: Some("role".to_owned()),
+        outcome: Outcome::Denied,
+        attempted: Some("secret.reveal".to_owned()),
+        ..row(5, "access.denied", identity(&world.bob), "Bob", None)
+    };
+    let run = RunRow { run: "run-42".to_owned(), block: "charge".to_owned(), workflow: "billing".to_owned() };
+    let for_block =
+        AuditRow { run: Some(run), ..row(6, "secret.revealed", identity(&world.nightly), "nightly", Some(1)) };
+    let delegated = AuditRow {
+        delegate_key: Some(identity(&world.console)),
+        ..row(7, "secret.edited", identity(&world.alice), "owner", Some(2))
+    };
+    let own = AuditRow { secrets: Vec::new(), ..row(12, "fence.set", log::ledger_actor(world), "ledger", None) };
+    AuditRows { rows: vec![denied, for_block, delegated, own], before: Some(Index(5)) }
+}
+
+fn answers(world: &World, log: &Log) -> Vec<Answer> {
+    let size = log.entries.len();
+    let commits = log.commits.iter().map(|commit| commit.clone().into()).collect();
+    let row = WorkspaceRow { role: Role::Owner, size: TreeSize(size as u64), workspace: world.workspace.clone() };
+    let status = Status {
+        entries: size as u64,
+        version: "0.1.0".to_owned(),
+        problems: vec!["message 9 of the log: foreign".to_owned()],
+        projected: Sequence(4),
+        nats_server: "keyroll-1 2.12.0".to_owned(),
+        log_sequence: Sequence(4),
+        sync_verified: true,
+        clock_ahead_ms: -3,
+    };
+    let at = ProjectionStatus { entries: 13, projected: Sequence(4), workspaces: 1, log_sequence: Sequence(4) };
+    let digest = ProjectionDigest { digest: Digest(fixed("read model")), entries: 13, projected: Sequence(4) };
+    let rebuilt = ProjectionRebuild {
+        root: Digest(fixed("roots")),
+        digest: Digest(fixed("read model")),
+        millis: 7,
+        entries: 13,
+        identical: true,
+    };
+    vec![
+        Answer::SecretList(SecretRows {
+            next: Some("stripe_key".to_owned()),
+            rows: vec![secret_row(world, true), secret_row(world, false)],
+        }),
+        Answer::SecretList(SecretRows { next: None, rows: Vec::new() }),
+        Answer::SecretShow(Box::new(secret_row(world, true))),
+        Answer::SecretHistory(version_rows(world)),
+        Answer::MemberList(member_rows(world)),
+        Answer::AuditLog(audit_rows(world, log)),
+        Answer::AuditCommits(Commits { next: Some(Index(13)), commits }),
+        Answer::AuditProve(receipt(world, log, 9)),
+        Answer::AuditCheckpoint(CheckpointNote { checkpoint: tree::note(world, log, size) }),
+        Answer::Receipt(receipt(world, log, 3)),
+        Answer::WorkspaceList(WorkspaceRows { rows: vec![row] }),
+        Answer::Status(Box::new(status)),
+        Answer::ProjectionStatus(at),
+        Answer::ProjectionDigest(digest),
+        Answer::ProjectionRebuild(rebuilt),
+    ]
+}
+
+/// The name on the wire of what a reply says.
+fn said(reply: &Reply) -> String {
+    let value = json!(reply.body);
+    let inner = value.get("answer").and_then(Value::as_object).and_then(|answer| answer.keys().next());
+    inner.map_or_else(|| "error".to_owned(), Clone::clone)
+}
+
+pub(crate) fn reply_to(log: &Log, request: &[u8], body: Body, size: usize, seen: u64) -> Reply {
+    Reply {
+        v: 1,
+        body,
+        root: Digest(tree::root(log, size).0),
+        size: TreeSize(size as u64),
+        request: Digest::of(request),
+        consistency: digests(&tree::consistency_hashes(log, seen, size)),
+    }
+}
+
+pub(crate) fn document(world: &World, log: &Log) -> Value {
+    let mut list = Vec::new();
+    for (name, ask, workspace) in asks(world) {
+        let signed = cose::sign(&query(world, ask, workspace), &world.alice);
+        list.push(forms::signed::<Query>(name, "signed-query", &signed));
+    }
+    let delegated = Query { delegation: Some(world.delegation().into()), ..query(world, Ask::MemberList(Nothing {}), true) };
+    let delegated = cose::sign(&delegated, &world.console);
+    list.push(forms::signed::<Query>("member.list under a delegation", "signed-query", &delegated));
+    let size = log.entries.len();
+    for answer in answers(world, log) {
+        let of_ledger = matches!(
+            answer,
+            Answer::WorkspaceList(_)
+                | Answer::Status(_)
+                | Answer::ProjectionStatus(_)
+                | Answer::ProjectionDigest(_)
+                | Answer::ProjectionRebuild(_)
+        );
+        let (size, seen) = if of_ledger { (0, 0) } else { (size, SEEN) };
+        let reply = reply_to(log, &delegated, Body::Answer(Box::new(answer)), size, seen);
+        let name = said(&reply);
+        list.push(forms::signed::<Reply>(&name, "signed-reply", &cose::sign(&reply, &world.online)));
+    }
+    for code in Code::ALL {
+        let rejection = Rejection::new(*code, "words for people");
+        let reply = reply_to(log, &delegated, Body::Error(rejection), 0, 0);
+        let name = format!("error {code}");
+        list.push(forms::signed::<Reply>(&name, "signed-reply", &cose::sign(&reply, &world.online)));
+    }
+    json!({
+        "about": "Every question, and every answer. The answers show shapes: what they say is made up, but for \
+                  commits, receipts and checkpoints, which are those of log.json and tree.json. All of them \
+                  answer the last query.",
+        "seen": SEEN,
+        "period": PERIOD,
+        "forms": list,
+    })
+}
+
+/// The refusal of a command, signed.
+pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
+    let message = "the name STRIPE_KEY is taken (by STRIPE_KEY)";
+    let rejection = Rejection::new(Code::Conflict, message);
+    cose::sign(&reply_to(log, command, Body::Error(rejection), 13, SEEN), &world.online)
+}
+
+/// A second command that makes the same secret.
+pub(crate) fn second_create(world: &World) -> Vec<u8> {
+    let action: Action = actions::create(world);
+    cose::sign(&world.command(14, action), &world.alice)
+}

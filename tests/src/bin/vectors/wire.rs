@@ -1,0 +1,134 @@
+//! NATS bodies around commands, what lies in the vault and key streams, and a bundle.
+
+use keyroll_api::reply::{CommandReply, CommandRequest, Done, Info, Released, SealedValue};
+use keyroll_core::crypto::{Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root};
+use keyroll_core::{
+    Blob, Digest, Epoch, Index, LedgerId, Millis, Recorded, TreeSize, WorkspaceName, cbor, cose,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::log::Log;
+use crate::queries::{digests, receipt, refusal, second_create};
+use crate::world::{PERIOD, START, World, fixed};
+use crate::{actions, forms, tree};
+
+#[derive(Serialize)]
+struct VaultMessage {
+    key: Blob,
+    sealed: Blob,
+}
+
+#[derive(Serialize)]
+struct WorkspaceKeyMessage {
+    wrapped: Blob,
+}
+
+#[derive(Serialize)]
+struct SealingKeyMessage {
+    public: Digest,
+    wrapped: Blob,
+}
+
+#[derive(Serialize)]
+struct BundleHeader {
+    ledger: LedgerId,
+    workspace: WorkspaceName,
+    checkpoint: String,
+    ledger_key: Blob,
+}
+
+fn request(world: &World) -> CommandRequest {
+    let command = world.command(4, actions::create(world));
+    let sealed = world.seal("STRIPE_KEY", 1, actions::VALUE);
+    let data_key = Key::new(sealed.data_key);
+    let key = world.session.keys.seal(Direction::ToLedger, &command.id, 0, &data_key, fixed("to ledger nonce"));
+    CommandRequest {
+        seen: TreeSize(3),
+        values: vec![SealedValue { key: key.into(), sealed: sealed.bytes.into() }],
+        command: cose::sign(&command, &world.alice).into(),
+    }
+}
+
+/// The reply to alice's reveal of the third version.
+fn done(world: &World, log: &Log) -> CommandReply {
+    let (index, entry) = log.reveal();
+    let id = Recorded::decode_strict(Index(index), entry).expect("our own entry").command.command().id;
+    let sealed = world.seal("STRIPE_KEY", 3, actions::VALUE);
+    let data_key = Key::new(sealed.data_key);
+    let key = world.session.keys.seal(Direction::ToClient, &id, 0, &data_key, fixed("to client nonce"));
+    let released = Released {
+        key: key.into(),
+        name: "STRIPE_KEY".parse().expect("a name"),
+        sealed: sealed.bytes.into(),
+        version: sealed.version,
+    };
+    CommandReply::Done(Done {
+        receipt: receipt(world, log, index),
+        released: vec![released],
+        consistency: digests(&tree::consistency_hashes(log, 7, log.entries.len())),
+    })
+}
+
+fn vault_message(world: &World, workspace_key: &Key) -> VaultMessage {
+    let sealed = world.seal("STRIPE_KEY", 1, actions::VALUE);
+    let context = WrapContext {
+        ledger: &world.ledger,
+        workspace: &world.workspace,
+        secret: sealed.id,
+        version: sealed.version,
+        epoch: Epoch(1),
+        digest: sealed.digest(),
+    };
+    let key = wrap_key(workspace_key, &Key::new(sealed.data_key), fixed("wrap nonce"), &context);
+    VaultMessage { key: key.into(), sealed: sealed.bytes.into() }
+}
+
+fn bundle(world: &World, log: &Log) -> Vec<u8> {
+    let header = BundleHeader {
+        ledger: world.ledger,
+        workspace: world.workspace.clone(),
+        checkpoint: tree::note(world, log, log.entries.len()),
+        ledger_key: world.ledger_statement().into(),
+    };
+    let header = cbor::encode(&Blob(cbor::encode(&header)));
+    log.commits.iter().fold(header, |mut bundle, commit| {
+        bundle.extend(cbor::encode(&Blob(commit.clone())));
+        bundle
+    })
+}
+
+pub(crate) fn document(world: &World, log: &Log) -> Value {
+    let (root, workspace_key) = (Key::new(fixed("root key")), Key::new(fixed("workspace key")));
+    let context = RootContext::Workspace(&world.ledger, &world.workspace, Epoch(1));
+    let wrapped = wrap_root(&root, &workspace_key, fixed("workspace key nonce"), &context);
+    let of_workspace = WorkspaceKeyMessage { wrapped: wrapped.into() };
+    let (secret, context) = (Key::new(world.sealing), RootContext::Sealing(&world.ledger, PERIOD));
+    let wrapped = wrap_root(&root, &secret, fixed("sealing secret nonce"), &context);
+    let public = SealingSecret::new(&secret).expect("a key").public();
+    let sealing = SealingKeyMessage { public, wrapped: wrapped.into() };
+    let info = Info {
+        now: Millis(START + 60_000),
+        ledger_key: world.ledger_statement().into(),
+        sealing_key: world.sealing_statement().into(),
+    };
+    let refused = CommandReply::Refused(refusal(world, log, &second_create(world)).into());
+    let bare = CommandRequest { seen: TreeSize(0), values: Vec::new(), command: second_create(world).into() };
+    json!({
+        "about": "Bodies on NATS around the signed forms, what the vault and key streams hold, and a bundle.",
+        "seen": 7,
+        "forms": [
+            forms::plain("request: secret.create", "command-request", &request(world)),
+            forms::plain("request without values", "command-request", &bare),
+            forms::plain("reply: done, with a released value", "command-reply", &done(world, log)),
+            forms::plain("reply: refused", "command-reply", &refused),
+            forms::plain("info", "info", &info),
+            forms::plain("vault message", "vault-message", &vault_message(world, &workspace_key)),
+            forms::plain("workspace key message", "workspace-key-message", &of_workspace),
+            forms::plain("sealing key message", "sealing-key-message", &sealing),
+        ],
+        "root_key": hex::encode(root.bytes()),
+        "workspace_key": hex::encode(workspace_key.bytes()),
+        "bundle": hex::encode(bundle(world, log)),
+    })
+}
