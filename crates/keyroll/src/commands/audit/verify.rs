@@ -122,6 +122,10 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
             ("entries", report.entries.to_string()),
             ("root", report.root.to_string()),
             (
+                "asserted",
+                format!("{} entries by the ledger alone", report.asserted),
+            ),
+            (
                 "end",
                 if report.end_proven {
                     "proven"

@@ -147,7 +147,7 @@ async fn new_version(
         .from
         .map(|from| format!(" to the value of version {from}"))
         .unwrap_or_default();
-    let words = format!("{name}{from}: version {next} is current");
+    let words = format!("{name}{from}, as version {next}");
     let mut json = json!({"name": name, "version": next});
     if edit.dry.dry_run {
         return would(context, (edit.verb, &words, json));
