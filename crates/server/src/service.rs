@@ -84,7 +84,8 @@ pub struct Service {
 
 async fn connect(url: &str, user: &'static str, inbox: Option<&str>) -> Result<async_nats::Client, ServeError> {
     let failed = |why: String| ServeError::Connect { user, why };
-    let mut options = async_nats::ConnectOptions::new()
+    let address: async_nats::ServerAddr = url.parse().map_err(|error| failed(format!("not a NATS URL: {error}")))?;
+    let mut options = keyroll_api::client::as_user_of(&address, async_nats::ConnectOptions::new())
         .name(format!("keyroll {user}"))
         .connection_timeout(CONNECT)
         .subscription_capacity(HELD)
@@ -92,7 +93,6 @@ async fn connect(url: &str, user: &'static str, inbox: Option<&str>) -> Result<a
     if let Some(inbox) = inbox {
         options = options.custom_inbox_prefix(inbox);
     }
-    let address: async_nats::ServerAddr = url.parse().map_err(|error| failed(format!("not a NATS URL: {error}")))?;
     let connected = tokio::time::timeout(CONNECT, options.connect(address)).await;
     let connected = connected.map_err(|_| failed("it does not answer".to_owned()))?;
     connected.map_err(|error| failed(error.to_string()))

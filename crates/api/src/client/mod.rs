@@ -101,7 +101,7 @@ pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> 
     let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
     let server: async_nats::ServerAddr =
         url.parse().map_err(|error| unreachable(format!("not a NATS URL: {error}")))?;
-    let mut options = async_nats::ConnectOptions::new()
+    let mut options = as_user_of(&server, async_nats::ConnectOptions::new())
         .name("keyroll client")
         .connection_timeout(Duration::from_secs(3))
         .request_timeout(Some(REQUEST));
@@ -115,6 +115,14 @@ pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> 
         Ok(Ok(client)) => Ok(client),
         Ok(Err(error)) => Err(unreachable(format!("cannot connect to nats-server at {host}: {error}"))),
         Err(_) => Err(unreachable(format!("nats-server at {host} does not answer"))),
+    }
+}
+
+/// Connects as the user that the URL names: the NATS client does not by itself.
+pub fn as_user_of(server: &async_nats::ServerAddr, options: async_nats::ConnectOptions) -> async_nats::ConnectOptions {
+    match (server.username(), server.password()) {
+        (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+        _ => options,
     }
 }
 

@@ -26,12 +26,12 @@ pub(crate) struct Log {
 
 /// The commands, in order.
 fn commands(world: &World) -> Vec<Vec<u8>> {
-    let nightly = member(world, &world.nightly, "nightly", Role::Runner, &["STRIPE_*"]);
+    let nightly = actions::member_add(&world.nightly, "nightly", Role::Runner, &["STRIPE_*"]);
     let by = |key: &SigningKey, minute: u64, action: Action| cose::sign(&world.command(minute, action), key);
     let alice = |minute: u64, action: Action| by(&world.alice, minute, action);
     vec![
         alice(1, Action::WorkspaceCreate(Nothing {})),
-        alice(2, member(world, &world.bob, "Bob", Role::Viewer, &["*"])),
+        alice(2, actions::member_add(&world.bob, "Bob", Role::Viewer, &["*"])),
         alice(3, nightly),
         alice(4, actions::create(world)),
         alice(5, actions::import(world)),
@@ -44,10 +44,6 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
         alice(12, actions::rename(world)),
         by(&world.online, 13, Action::FenceSet(Nothing {})),
     ]
-}
-
-fn member(_: &World, key: &SigningKey, called: &str, role: Role, globs: &[&str]) -> Action {
-    actions::member_add(key, called, role, globs)
 }
 
 impl Log {
@@ -92,11 +88,11 @@ impl Log {
     }
 
     /// The index and bytes of the last reveal that alice made.
-    pub(crate) const fn reveal(&self) -> (u64, &Vec<u8>) {
+    pub(crate) fn reveal(&self) -> (u64, &Vec<u8>) {
         (9, &self.entries[9])
     }
 
-    /// The bytes of the commands in it, with who acted.
+    /// Who acted in an entry.
     fn actor(entry: &[u8]) -> Value {
         let recorded = Recorded::decode_strict(Index(0), entry).expect("our own entry");
         json!(recorded.command.actor())

@@ -55,7 +55,7 @@ fn wrapped(world: &World) -> Value {
     })
 }
 
-fn under_root(world: &World, name: &str, key: [u8; 32], of: &RootContext<'_>) -> Value {
+fn under_root(name: &str, key: [u8; 32], of: &RootContext<'_>) -> Value {
     let (root, nonce) = (Key::new(fixed("root key")), fixed(name));
     let bytes = wrap_root(&root, &Key::new(key), nonce, of);
     assert!(unwrap_root(&root, &bytes, of).is_ok(), "our own wrapping opens");
@@ -168,8 +168,8 @@ pub(crate) fn document(world: &World) -> Value {
         "refused": refused(world),
         "wrapped": [
             wrapped(world),
-            under_root(world, "a workspace key", fixed("workspace key"), &RootContext::Workspace(&world.ledger, &world.workspace, Epoch(1))),
-            under_root(world, "a sealing key", world.sealing, &RootContext::Sealing(&world.ledger, PERIOD)),
+            under_root("a workspace key", fixed("workspace key"), &RootContext::Workspace(&world.ledger, &world.workspace, Epoch(1))),
+            under_root("a sealing key", world.sealing, &RootContext::Sealing(&world.ledger, PERIOD)),
         ],
         "places": places(world),
         "session": session(world),

@@ -8,7 +8,7 @@ use keyroll_api::client::{Opened, Reveal, Wanted};
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::Label;
 use keyroll_core::state::Lifecycle;
-use keyroll_core::{Index, SecretName};
+use keyroll_core::{Code, Index, SecretName};
 use keyroll_resolver::{
     Code as BlockCode, Options, Outcome, Plan, ResolveError, SecretValue, SecretValues, execute,
     plan,
@@ -69,6 +69,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
         "output": String::from_utf8_lossy(&outcome.output),
         "run": run,
         "secrets": used,
+        "unmasked": outcome.unmasked,
         "index": index,
     });
     show(context, &outcome, &report, (index, &run))?;
@@ -116,31 +117,27 @@ async fn bindings(
 ) -> Result<BTreeMap<String, Vec<String>>, Failure> {
     let mut bindings = BTreeMap::new();
     for text in plan.names() {
-        let name: SecretName = text.parse()?;
-        let row = session
-            .secret(&name)
-            .await
-            .map_err(|failure| failure.within(text))?;
         let missing = |code, detail| {
-            Err(ResolveError::new(code, detail)
+            ResolveError::new(code, detail)
                 .about(text)
                 .in_block(plan.block())
-                .into())
+        };
+        let not_there = || missing(BlockCode::SecretNotFound, "there is no such secret");
+        let name: SecretName = text.parse()?;
+        let row = match session.secret(&name).await {
+            Ok(row) => row,
+            Err(failure) if failure.code() == Code::NotFound.as_str() => {
+                return Err(not_there().into());
+            }
+            Err(failure) => return Err(failure.within(text)),
         };
         match row.state {
-            Lifecycle::Active if row.name != name => {
-                return missing(
-                    BlockCode::SecretNotFound,
-                    "there is no secret of this name in this case",
-                );
-            }
-            Lifecycle::Active => {}
+            Lifecycle::Active if row.name == name => {}
             Lifecycle::Deleted => {
-                return missing(BlockCode::SecretDeleted, "the secret is deleted");
+                return Err(missing(BlockCode::SecretDeleted, "the secret is deleted").into());
             }
-            Lifecycle::Destroyed => {
-                return missing(BlockCode::SecretNotFound, "the secret is destroyed");
-            }
+            // References are in the very case of the name.
+            Lifecycle::Active | Lifecycle::Destroyed => return Err(not_there().into()),
         }
         bindings.insert(
             text.to_owned(),
