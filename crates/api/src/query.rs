@@ -2,7 +2,9 @@
 
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
-use keyroll_core::{Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, WorkspaceName};
+use keyroll_core::{
+    Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, WorkspaceName,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of the query form that this program writes.

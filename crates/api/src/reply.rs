@@ -5,8 +5,8 @@ use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
-    Blob, Digest, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId, SecretName, Sequence,
-    TreeSize, Version, WorkspaceName,
+    Blob, Digest, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId, SecretName,
+    Sequence, TreeSize, Version, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,7 +126,10 @@ pub enum Body {
 /// Answers, each under the name of its question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each variant answers the question of the same name")]
+#[expect(
+    missing_docs,
+    reason = "each variant answers the question of the same name"
+)]
 pub enum Answer {
     #[serde(rename = "secret.list")]
     SecretList(SecretRows),

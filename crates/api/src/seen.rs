@@ -30,13 +30,19 @@ pub struct SeenStore {
 impl SeenStore {
     /// In memory only.
     pub fn memory() -> Self {
-        Self { dir: None, known: Mutex::new(BTreeMap::new()) }
+        Self {
+            dir: None,
+            known: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// In `home/seen/<ledger>/<workspace>`: size, root and note, one per line.
     pub fn in_home(home: &Path, ledger: &LedgerId) -> Self {
         let name = ledger.to_string().replace(':', "-");
-        Self { dir: Some(home.join("seen").join(name)), known: Mutex::new(BTreeMap::new()) }
+        Self {
+            dir: Some(home.join("seen").join(name)),
+            known: Mutex::new(BTreeMap::new()),
+        }
     }
 
     /// The highest checkpoint of a workspace.
@@ -49,11 +55,16 @@ impl SeenStore {
         {
             return Ok(Some(seen.clone()));
         }
-        let Some(dir) = &self.dir else { return Ok(None) };
+        let Some(dir) = &self.dir else {
+            return Ok(None);
+        };
         match std::fs::read_to_string(dir.join(workspace.as_str())) {
             Ok(text) => parse(&text).map(Some).ok_or_else(|| {
                 let file = dir.join(workspace.as_str());
-                std::io::Error::other(format!("{} is damaged: move it away to trust anew", file.display()))
+                std::io::Error::other(format!(
+                    "{} is damaged: move it away to trust anew",
+                    file.display()
+                ))
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -79,9 +90,18 @@ impl SeenStore {
     pub fn set(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
         if let Some(dir) = &self.dir {
             std::fs::create_dir_all(dir)?;
-            let (file, fresh) = (dir.join(workspace.as_str()), dir.join(format!(".{workspace}.{}", std::process::id())));
+            let (file, fresh) = (
+                dir.join(workspace.as_str()),
+                dir.join(format!(".{workspace}.{}", std::process::id())),
+            );
             let mut out = std::fs::File::create(&fresh)?;
-            write!(out, "{}\n{}\n{}", seen.size, hex(&seen.root), seen.note.as_deref().unwrap_or_default())?;
+            write!(
+                out,
+                "{}\n{}\n{}",
+                seen.size,
+                hex(&seen.root),
+                seen.note.as_deref().unwrap_or_default()
+            )?;
             out.sync_all()?;
             std::fs::rename(fresh, file)?;
         }
@@ -100,6 +120,13 @@ fn parse(text: &str) -> Option<Seen> {
     let mut lines = text.splitn(3, '\n');
     let size = TreeSize(lines.next()?.parse().ok()?);
     let root: keyroll_core::Digest = lines.next()?.parse().ok()?;
-    let note = lines.next().filter(|note| !note.is_empty()).map(str::to_owned);
-    Some(Seen { size, root: Hash(root.0), note })
+    let note = lines
+        .next()
+        .filter(|note| !note.is_empty())
+        .map(str::to_owned);
+    Some(Seen {
+        size,
+        root: Hash(root.0),
+        note,
+    })
 }

@@ -26,7 +26,13 @@ pub enum Role {
 
 impl Role {
     /// Every role, most powerful first.
-    pub const ALL: [Self; 5] = [Self::Owner, Self::Editor, Self::Viewer, Self::Auditor, Self::Runner];
+    pub const ALL: [Self; 5] = [
+        Self::Owner,
+        Self::Editor,
+        Self::Viewer,
+        Self::Auditor,
+        Self::Runner,
+    ];
 
     /// The role's name.
     pub const fn as_str(self) -> &'static str {
@@ -59,8 +65,14 @@ pub enum Permission {
 
 impl Permission {
     /// Every row, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::Reveal, Self::RevealForBlock, Self::Write, Self::Manage, Self::Audit];
+    pub const ALL: [Self; 6] = [
+        Self::Read,
+        Self::Reveal,
+        Self::RevealForBlock,
+        Self::Write,
+        Self::Manage,
+        Self::Audit,
+    ];
 }
 
 /// The table: may `role` do `permission`?
@@ -88,7 +100,9 @@ fn needed(action: &Action, actor: Identity) -> Option<Permission> {
     match action {
         Action::SecretReveal(reveal) => Some(match reveal.purpose {
             Purpose::Block(_) => Permission::RevealForBlock,
-            Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => Permission::Reveal,
+            Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => {
+                Permission::Reveal
+            }
         }),
         Action::SecretCreate(_)
         | Action::SecretImport(_)
@@ -127,8 +141,13 @@ pub fn authorize(state: &State, signed: &SignedCommand, now: Millis) -> Result<(
     let actor = signed.actor();
     let action = &signed.command().action;
     let Some(permission) = needed(action, actor) else {
-        let own = state.signing_key().is_some_and(|key| key == actor) && signed.delegation().is_none();
-        return if own { Ok(()) } else { Err(refusal(state, actor, DenialReason::Role)) };
+        let own =
+            state.signing_key().is_some_and(|key| key == actor) && signed.delegation().is_none();
+        return if own {
+            Ok(())
+        } else {
+            Err(refusal(state, actor, DenialReason::Role))
+        };
     };
     let member = state.member(&actor).ok_or(Refusal::Stranger)?;
     if !delegation_holds(state, signed, permission, now) {
@@ -138,7 +157,11 @@ pub fn authorize(state: &State, signed: &SignedCommand, now: Millis) -> Result<(
 }
 
 fn refusal(state: &State, actor: Identity, reason: DenialReason) -> Refusal {
-    if state.member(&actor).is_some() { Refusal::Member(reason) } else { Refusal::Stranger }
+    if state.member(&actor).is_some() {
+        Refusal::Member(reason)
+    } else {
+        Refusal::Stranger
+    }
 }
 
 /// Whether `member` may do `permission` on all of `names` at `now`. Queries ask this too.
@@ -164,8 +187,15 @@ pub fn may(
 }
 
 /// Delegated keys may neither manage nor end other delegations, and hold for a while only.
-fn delegation_holds(state: &State, signed: &SignedCommand, permission: Permission, now: Millis) -> bool {
-    let Some(said) = signed.delegation() else { return true };
+fn delegation_holds(
+    state: &State,
+    signed: &SignedCommand,
+    permission: Permission,
+    now: Millis,
+) -> bool {
+    let Some(said) = signed.delegation() else {
+        return true;
+    };
     let revokes = matches!(signed.command().action, Action::DelegationRevoke(_));
     said.covers(state.ledger(), state.workspace(), now)
         && !state.is_revoked(&said.key)
@@ -191,7 +221,11 @@ mod tests {
         assert_eq!(table.map(|(permission, _)| permission), Permission::ALL);
         for (permission, row) in table {
             for (role, cell) in Role::ALL.into_iter().zip(row.chars()) {
-                assert_eq!(allows(role, permission), cell == '+', "{role:?} {permission:?}");
+                assert_eq!(
+                    allows(role, permission),
+                    cell == '+',
+                    "{role:?} {permission:?}"
+                );
             }
         }
     }

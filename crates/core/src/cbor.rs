@@ -13,7 +13,10 @@ use crate::rejection::{Code, Rejection};
 /// `canonical` holds the tests to it.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let bytes = encode_row(value);
-    debug_assert!(check(&bytes).is_ok(), "a form's fields are not in canonical order");
+    debug_assert!(
+        check(&bytes).is_ok(),
+        "a form's fields are not in canonical order"
+    );
     bytes
 }
 
@@ -49,10 +52,12 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Reject
 pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
     ciborium::de::from_reader_with_recursion_limit(bytes, limits::CBOR_DEPTH * 4).map_err(|error| {
         match error {
-            ciborium::de::Error::Semantic(_, message) => match message.strip_prefix("invalid_name: ") {
-                Some(rule) => Rejection::new(Code::InvalidName, rule),
-                None => malformed(&message),
-            },
+            ciborium::de::Error::Semantic(_, message) => {
+                match message.strip_prefix("invalid_name: ") {
+                    Some(rule) => Rejection::new(Code::InvalidName, rule),
+                    None => malformed(&message),
+                }
+            }
             other => malformed(&format!("{other:?}")),
         }
     })
@@ -87,8 +92,13 @@ impl<'a> Scan<'a> {
     }
 
     fn take(&mut self, count: usize) -> Result<&'a [u8], Rejection> {
-        let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
-        let Some(end) = end else { return Err(self.fail("cut short")) };
+        let end = self
+            .at
+            .checked_add(count)
+            .filter(|end| *end <= self.bytes.len());
+        let Some(end) = end else {
+            return Err(self.fail("cut short"));
+        };
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -101,9 +111,24 @@ impl<'a> Scan<'a> {
         let (value, least) = match short {
             0..=23 => (u64::from(short), 0),
             24 => (u64::from(self.take(1)?[0]), 24),
-            25 => (self.take(2)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 1 << 8),
-            26 => (self.take(4)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 1 << 16),
-            27 => (self.take(8)?.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 1 << 32),
+            25 => (
+                self.take(2)?
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+                1 << 8,
+            ),
+            26 => (
+                self.take(4)?
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+                1 << 16,
+            ),
+            27 => (
+                self.take(8)?
+                    .iter()
+                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+                1 << 32,
+            ),
             _ => return Err(self.fail("an indefinite or reserved length")),
         };
         if value < least && major != 7 {
@@ -123,7 +148,9 @@ impl<'a> Scan<'a> {
             2 => self.string(value).map(drop),
             3 => {
                 let text = self.string(value)?;
-                std::str::from_utf8(text).map(drop).map_err(|_| self.fail("text that is not UTF-8"))
+                std::str::from_utf8(text)
+                    .map(drop)
+                    .map_err(|_| self.fail("text that is not UTF-8"))
             }
             4 => (0..self.count(value)?).try_for_each(|_| self.item(depth + 1)),
             5 => self.map(value, depth),
@@ -170,7 +197,9 @@ mod tests {
 
     #[test]
     fn canonical_items_pass() {
-        for good in ["00", "17", "1818", "190100", "20", "40", "6161", "80", "a0", "f4", "f5"] {
+        for good in [
+            "00", "17", "1818", "190100", "20", "40", "6161", "80", "a0", "f4", "f5",
+        ] {
             assert!(check(&hex::decode(good).expect("hex")).is_ok(), "{good}");
         }
         // {"v": 1, "at": 2}: shorter keys first.
@@ -205,7 +234,11 @@ mod tests {
             ("00 00", "two items"),
         ] {
             let bytes = hex::decode(bad.replace(' ', "")).expect("hex");
-            assert_eq!(check(&bytes).map_err(|r| r.code), Err(Code::Malformed), "{why}");
+            assert_eq!(
+                check(&bytes).map_err(|r| r.code),
+                Err(Code::Malformed),
+                "{why}"
+            );
         }
         let deep = [vec![0x81; 64], vec![0]].concat();
         assert!(check(&deep).is_err(), "deep nesting");

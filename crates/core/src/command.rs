@@ -4,13 +4,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::authorize::Role;
 use crate::cose::{self, Form, Unchecked};
-use crate::ids::{Blob, CommandId, Digest, Encapsulated, Identity, LedgerId, Millis, SecretId, Version};
+use crate::ids::{
+    Blob, CommandId, Digest, Encapsulated, Identity, LedgerId, Millis, SecretId, Version,
+};
 use crate::ids::{Epoch, Place, TreeSize};
 use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text, WorkspaceName};
 use crate::rejection::{Code, Rejection};
 use crate::statement::Delegation;
-use crate::authorize::Role;
 
 /// The version of the command form that this program writes.
 pub const COMMAND_V: u32 = 1;
@@ -517,7 +519,11 @@ impl Action {
             Self::SecretRollback(rollback) => vec![&rollback.edit.name],
             Self::SecretDelete(secret) | Self::SecretRestore(secret) => vec![&secret.name],
             Self::SecretDestroy(destroy) => vec![&destroy.name],
-            Self::WorkflowSave(save) => save.blocks.iter().flat_map(|block| &block.secrets).collect(),
+            Self::WorkflowSave(save) => save
+                .blocks
+                .iter()
+                .flat_map(|block| &block.secrets)
+                .collect(),
             Self::WorkspaceCreate(_)
             | Self::MemberAdd(_)
             | Self::MemberChange(_)
@@ -576,7 +582,10 @@ impl SignedCommand {
     pub fn decode(bytes: &[u8]) -> Result<Self, Rejection> {
         if bytes.len() > crate::limits::COMMAND_BYTES {
             let limit = crate::limits::COMMAND_BYTES;
-            return Err(Rejection::new(Code::TooLarge, format!("a command is at most {limit} bytes")));
+            return Err(Rejection::new(
+                Code::TooLarge,
+                format!("a command is at most {limit} bytes"),
+            ));
         }
         Self::finish(cose::open(bytes)?, |bytes| cose::open(bytes))
     }
@@ -586,7 +595,9 @@ impl SignedCommand {
     /// # Errors
     /// As [`SignedCommand::decode`].
     pub fn decode_trusted(bytes: &[u8]) -> Result<Self, Rejection> {
-        Self::finish(cose::open_trusted(bytes)?, |bytes| cose::open_trusted(bytes))
+        Self::finish(cose::open_trusted(bytes)?, |bytes| {
+            cose::open_trusted(bytes)
+        })
     }
 
     fn finish(
@@ -597,7 +608,12 @@ impl SignedCommand {
             let message = format!("command form {} is not known here", inner.payload.v);
             return Err(Rejection::new(Code::UpgradeNeeded, message));
         }
-        let delegation = inner.payload.delegation.as_ref().map(|bytes| open(&bytes.0)).transpose()?;
+        let delegation = inner
+            .payload
+            .delegation
+            .as_ref()
+            .map(|bytes| open(&bytes.0))
+            .transpose()?;
         Ok(Self { inner, delegation })
     }
 
@@ -618,7 +634,9 @@ impl SignedCommand {
 
     /// The identity that acts: the delegating one when the signer is a delegated key.
     pub fn actor(&self) -> Identity {
-        self.delegation.as_ref().map_or(self.inner.signer, |opened| opened.payload.identity)
+        self.delegation
+            .as_ref()
+            .map_or(self.inner.signer, |opened| opened.payload.identity)
     }
 
     /// What the actor signed for the signing key, if it is not the actor.
@@ -641,7 +659,9 @@ impl SignedCommand {
     /// [`Code::BadSignature`].
     pub fn check_signatures(&self) -> Result<(), Rejection> {
         self.inner.verify()?;
-        self.delegation.as_ref().map_or(Ok(()), |delegation| delegation.verify_for(&self.inner.signer))
+        self.delegation.as_ref().map_or(Ok(()), |delegation| {
+            delegation.verify_for(&self.inner.signer)
+        })
     }
 
     /// For full verification, which checks the signatures on other threads and reports each that

@@ -50,12 +50,23 @@ impl<F> Unchecked<F> {
 }
 
 fn verify_strict(signer: &Identity, signed: &[u8], signature: &Signature) -> Result<(), Rejection> {
-    let bad = || Rejection::new(Code::BadSignature, format!("the signature is not {signer}'s"));
+    let bad = || {
+        Rejection::new(
+            Code::BadSignature,
+            format!("the signature is not {signer}'s"),
+        )
+    };
     let key = VerifyingKey::from_bytes(&signer.0).map_err(|_| bad())?;
     key.verify_strict(signed, signature).map_err(|_| bad())
 }
 
-fn build(form: &str, typ: &str, signer: &Identity, payload: Vec<u8>, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+fn build(
+    form: &str,
+    typ: &str,
+    signer: &Identity,
+    payload: Vec<u8>,
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+) -> Vec<u8> {
     let protected = HeaderBuilder::new()
         .algorithm(Algorithm::Ed25519)
         .key_id(signer.0.to_vec())
@@ -130,9 +141,15 @@ fn parse(bytes: &[u8], form: &str, typ: &str) -> Result<Parts, Rejection> {
     let sign1 = CoseSign1::from_tagged_slice(bytes).map_err(|_| malformed("not a COSE_Sign1"))?;
     let header = &sign1.protected.header;
     if header.alg != Some(RegisteredLabelWithPrivate::Assigned(Algorithm::Ed25519)) {
-        return Err(malformed(&format!("the algorithm is not {}", Algorithm::Ed25519.to_i64())));
+        return Err(malformed(&format!(
+            "the algorithm is not {}",
+            Algorithm::Ed25519.to_i64()
+        )));
     }
-    let said = header.rest.iter().find(|(label, _)| *label == Label::Int(TYP));
+    let said = header
+        .rest
+        .iter()
+        .find(|(label, _)| *label == Label::Int(TYP));
     if said.and_then(|(_, value)| value.as_text()) != Some(typ) {
         return Err(malformed(&format!("its type is not {typ}")));
     }
@@ -141,13 +158,22 @@ fn parse(bytes: &[u8], form: &str, typ: &str) -> Result<Parts, Rejection> {
     let signature = Signature::from_slice(&sign1.signature);
     let signature = signature.map_err(|_| malformed("the signature is not 64 bytes"))?;
     let signed = sign1.tbs_data(form.as_bytes());
-    let Some(payload) = sign1.payload.clone() else { return Err(malformed("no payload")) };
+    let Some(payload) = sign1.payload.clone() else {
+        return Err(malformed("no payload"));
+    };
     // One signed form has one encoding: what differs from it in any byte is refused.
-    let canonical = build(form, typ, &signer, payload.clone(), |_| sign1.signature.clone());
+    let canonical = build(form, typ, &signer, payload.clone(), |_| {
+        sign1.signature.clone()
+    });
     if canonical != bytes {
         return Err(malformed("not the one encoding of this form"));
     }
-    Ok(Parts { signer, payload, signature, signed })
+    Ok(Parts {
+        signer,
+        payload,
+        signature,
+        signed,
+    })
 }
 
 /// The form a signed message claims to be, for showing it to a person.

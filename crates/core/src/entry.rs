@@ -45,7 +45,13 @@ impl Recorded {
     pub fn decode(index: Index, bytes: &[u8]) -> Result<Self, Rejection> {
         let entry: Entry = cbor::decode_trusted(bytes)?;
         let command = SignedCommand::decode_trusted(&entry.command.0)?;
-        Ok(Self { index, at: entry.at, events: entry.events, command, leaf: leaf_hash(bytes) })
+        Ok(Self {
+            index,
+            at: entry.at,
+            events: entry.events,
+            command,
+            leaf: leaf_hash(bytes),
+        })
     }
 
     /// As [`Recorded::decode`], and demands that every byte is canonical: for verification.
@@ -55,6 +61,12 @@ impl Recorded {
     pub fn decode_strict(index: Index, bytes: &[u8]) -> Result<Self, Rejection> {
         let entry: Entry = cbor::decode(bytes)?;
         let command = SignedCommand::decode(&entry.command.0)?;
-        Ok(Self { index, at: entry.at, events: entry.events, command, leaf: leaf_hash(bytes) })
+        Ok(Self {
+            index,
+            at: entry.at,
+            events: entry.events,
+            command,
+            leaf: leaf_hash(bytes),
+        })
     }
 }

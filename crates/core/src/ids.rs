@@ -37,7 +37,9 @@ fn key_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn from_key_text<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix("ed25519:")?).ok()?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text.strip_prefix("ed25519:")?)
+        .ok()?;
     bytes.try_into().ok()
 }
 
@@ -51,7 +53,9 @@ impl<const N: usize> de::Visitor<'_> for BytesVisitor<N> {
     }
 
     fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+        bytes
+            .try_into()
+            .map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }
 
@@ -254,7 +258,10 @@ impl<'de> Deserialize<'de> for Blob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
-            STANDARD.decode(text).map(Self).map_err(|_| de::Error::custom("expected base64"))
+            STANDARD
+                .decode(text)
+                .map(Self)
+                .map_err(|_| de::Error::custom("expected base64"))
         } else {
             serde_bytes::ByteBuf::deserialize(deserializer).map(|bytes| Self(bytes.into_vec()))
         }
@@ -279,10 +286,20 @@ mod tests {
     #[test]
     fn a_place_depends_on_all_of_its_parts() {
         let place = |actor, command, item, digest| {
-            Place::of(&Identity([actor; 32]), &CommandId([command; 16]), item, &Digest([digest; 32]))
+            Place::of(
+                &Identity([actor; 32]),
+                &CommandId([command; 16]),
+                item,
+                &Digest([digest; 32]),
+            )
         };
         let one = place(1, 2, 3, 4);
-        for other in [place(9, 2, 3, 4), place(1, 9, 3, 4), place(1, 2, 9, 4), place(1, 2, 3, 9)] {
+        for other in [
+            place(9, 2, 3, 4),
+            place(1, 9, 3, 4),
+            place(1, 2, 9, 4),
+            place(1, 2, 3, 9),
+        ] {
             assert_ne!(one, other);
         }
     }

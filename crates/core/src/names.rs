@@ -22,8 +22,17 @@ const PYTHON_KEYWORDS: [&str; 35] = [
 
 /// Names of Python's own `secrets` module, which blocks see under the same name.
 const PYTHON_SECRETS: [&str; 11] = [
-    "choice", "randbelow", "randbits", "SystemRandom", "token_bytes", "token_hex", "token_urlsafe",
-    "compare_digest", "DEFAULT_ENTROPY", "base64", "binascii",
+    "choice",
+    "randbelow",
+    "randbits",
+    "SystemRandom",
+    "token_bytes",
+    "token_hex",
+    "token_urlsafe",
+    "compare_digest",
+    "DEFAULT_ENTROPY",
+    "base64",
+    "binascii",
 ];
 
 macro_rules! text_type {
@@ -138,7 +147,9 @@ fn check_secret_name(text: &str) -> Result<(), String> {
         ));
     }
     if PYTHON_KEYWORDS.contains(&text) {
-        return Err(format!("{text} is a Python keyword: blocks could not write secrets.{text}"));
+        return Err(format!(
+            "{text} is a Python keyword: blocks could not write secrets.{text}"
+        ));
     }
     if PYTHON_SECRETS.contains(&text) {
         return Err(format!("{text} belongs to Python's own secrets module"));
@@ -208,7 +219,10 @@ fn check_text(text: &str) -> Result<(), String> {
     if text.len() <= limits::TEXT_BYTES && text.chars().all(ok) {
         return Ok(());
     }
-    Err(format!("text is at most {} bytes, without control characters", limits::TEXT_BYTES))
+    Err(format!(
+        "text is at most {} bytes, without control characters",
+        limits::TEXT_BYTES
+    ))
 }
 
 text_type!(
@@ -238,8 +252,19 @@ mod tests {
         }
         let longer = "a".repeat(129);
         for bad in [
-            "", "a b", "1x", "_x", "é", "../x", "a\n", "a-b", longer.as_str(), "class", "None",
-            "token_hex", "base64",
+            "",
+            "a b",
+            "1x",
+            "_x",
+            "é",
+            "../x",
+            "a\n",
+            "a-b",
+            longer.as_str(),
+            "class",
+            "None",
+            "token_hex",
+            "base64",
         ] {
             assert!(bad.parse::<SecretName>().is_err(), "{bad}");
         }

@@ -98,6 +98,9 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal with `code` that says `message`.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 }

@@ -72,9 +72,14 @@ pub fn read(bytes: &[u8]) -> Result<(Header, Vec<Vec<u8>>), Rejection> {
 
 /// The next byte string of a CBOR sequence.
 fn next(rest: &mut &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
-    let Some((first, _)) = rest.split_first() else { return Ok(None) };
+    let Some((first, _)) = rest.split_first() else {
+        return Ok(None);
+    };
     if first >> 5 != 2 {
-        return Err(malformed(format!("{} bytes before its end there is no byte string", rest.len())));
+        return Err(malformed(format!(
+            "{} bytes before its end there is no byte string",
+            rest.len()
+        )));
     }
     let blob: Blob = ciborium::from_reader(&mut *rest).map_err(|_| malformed("it is cut short"))?;
     Ok(Some(blob.0))
@@ -90,10 +95,16 @@ pub fn verify(bytes: &[u8], key: Option<&VerifierKey>) -> Result<Report, Rejecti
     let mut report = verifier.finish(opened.as_ref().ok());
     if let Err((kind, detail)) = opened {
         report.warnings.clear();
-        report.problems.push(Problem { index: None, kind: kind.to_owned(), detail });
+        report.problems.push(Problem {
+            index: None,
+            kind: kind.to_owned(),
+            detail,
+        });
     }
     if key.is_none() {
-        let signer = report.key.map_or_else(|| "nobody known".to_owned(), |key| key.to_string());
+        let signer = report
+            .key
+            .map_or_else(|| "nobody known".to_owned(), |key| key.to_string());
         report.warnings.push(format!(
             "no key was given: the bundle brings its own (ledger {}, online key {signer}), which proves nothing about its origin",
             header.ledger
@@ -102,19 +113,28 @@ pub fn verify(bytes: &[u8], key: Option<&VerifierKey>) -> Result<Report, Rejecti
     Ok(report)
 }
 
-fn checkpoint(header: &Header, key: Option<&VerifierKey>) -> Result<Checkpoint, (&'static str, String)> {
-    let said = LedgerKey::open(&header.ledger_key.0, &header.ledger).map_err(|r| ("ledger_key", r.message))?;
+fn checkpoint(
+    header: &Header,
+    key: Option<&VerifierKey>,
+) -> Result<Checkpoint, (&'static str, String)> {
+    let said = LedgerKey::open(&header.ledger_key.0, &header.ledger)
+        .map_err(|r| ("ledger_key", r.message))?;
     let own = keyroll_api::client::verifier(&header.ledger, &header.workspace, &said.key)
         .map_err(|error| ("ledger_key", error.to_string()))?;
     let trusted = key.unwrap_or(&own);
     let checkpoint = SignedCheckpoint::open(&header.checkpoint, trusted);
     let checkpoint = checkpoint.map_err(|error| ("checkpoint", error.to_string()))?;
     if checkpoint.origin != own.name() {
-        return Err(("checkpoint", format!("the checkpoint is of {}", checkpoint.origin)));
+        return Err((
+            "checkpoint",
+            format!("the checkpoint is of {}", checkpoint.origin),
+        ));
     }
     if *trusted != own {
-        return Err(("ledger_key", "the key given is not the one that the bundle's ledger vouches for".to_owned()));
+        return Err((
+            "ledger_key",
+            "the key given is not the one that the bundle's ledger vouches for".to_owned(),
+        ));
     }
     Ok(checkpoint)
 }
-

@@ -8,14 +8,17 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use keyroll_core::{
-    Code, Commit, Digest, Identity, Index, LedgerId, Recorded, Rejection, Sequence, State, TreeSize, WorkspaceName,
+    Code, Commit, Digest, Identity, Index, LedgerId, Recorded, Rejection, Sequence, State,
+    TreeSize, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::health::Health;
 use crate::log::{FollowError, Log, Message};
-use crate::projection::{Batch, EntryFacts, LEDGER_ORDINAL, Projection, ProjectionError, WorkspaceBatch, WorkspaceHead};
+use crate::projection::{
+    Batch, EntryFacts, LEDGER_ORDINAL, Projection, ProjectionError, WorkspaceBatch, WorkspaceHead,
+};
 
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;
@@ -94,7 +97,15 @@ impl Fold {
         }
         let numbers = u32::try_from(workspaces.len()).unwrap_or(u32::MAX);
         drop(view);
-        Ok(Self { ledger, key, health, projection, slots: HashMap::new(), numbers, sequence })
+        Ok(Self {
+            ledger,
+            key,
+            health,
+            projection,
+            slots: HashMap::new(),
+            numbers,
+            sequence,
+        })
     }
 
     /// The last message folded in.
@@ -112,7 +123,9 @@ impl Fold {
             let slot = self.load(workspace)?;
             self.slots.insert(workspace.clone(), slot);
         }
-        self.slots.get_mut(workspace).ok_or_else(|| ProjectionError::Damaged("a slot vanished".to_owned()))
+        self.slots
+            .get_mut(workspace)
+            .ok_or_else(|| ProjectionError::Damaged("a slot vanished".to_owned()))
     }
 
     fn load(&mut self, workspace: &WorkspaceName) -> Result<Slot, ProjectionError> {
@@ -121,19 +134,35 @@ impl Fold {
             let head = found.head();
             let (sequence, latest, wrong) = (head.sequence, head.latest, head.wrong.clone());
             let state = found.state(self.ledger)?;
-            return Ok(Slot { number: found.number(), state, sequence, latest, wrong });
+            return Ok(Slot {
+                number: found.number(),
+                state,
+                sequence,
+                latest,
+                wrong,
+            });
         }
         let number = self.numbers;
         self.numbers = self.numbers.saturating_add(1);
         let state = State::new(self.ledger, workspace.clone());
-        Ok(Slot { number, state, sequence: Sequence(0), latest: 0, wrong: None })
+        Ok(Slot {
+            number,
+            state,
+            sequence: Sequence(0),
+            latest: 0,
+            wrong: None,
+        })
     }
 
     /// Folds messages in and writes them as one transaction. What happened, for notices.
     ///
     /// # Errors
     /// [`ProjectionError`]: then this fold is of no use any more, as its states are ahead.
-    pub fn fold(&mut self, messages: &[Message], durable: bool) -> Result<Vec<Notice>, ProjectionError> {
+    pub fn fold(
+        &mut self,
+        messages: &[Message],
+        durable: bool,
+    ) -> Result<Vec<Notice>, ProjectionError> {
         let mut batch = Batch::default();
         let mut notices = Vec::new();
         for message in messages {
@@ -146,10 +175,17 @@ impl Fold {
         Ok(notices)
     }
 
-    fn message(&mut self, message: &Message, batch: &mut Batch, notices: &mut Vec<Notice>) -> Result<(), ProjectionError> {
+    fn message(
+        &mut self,
+        message: &Message,
+        batch: &mut Batch,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), ProjectionError> {
         let at = message.sequence;
         let Some(workspace) = &message.workspace else {
-            batch.problems.push((at, "foreign: its subject is no workspace's".to_owned()));
+            batch
+                .problems
+                .push((at, "foreign: its subject is no workspace's".to_owned()));
             return Ok(());
         };
         let (ledger, key, health) = (self.ledger, self.key, Arc::clone(&self.health));
@@ -157,7 +193,9 @@ impl Fold {
         slot.sequence = at;
         if slot.wrong.is_none() {
             let part = batch.workspaces.entry(slot.number).or_default();
-            match check(slot, &ledger, &key, message).map(|commit| apply(slot, message, &commit, part)) {
+            match check(slot, &ledger, &key, message)
+                .map(|commit| apply(slot, message, &commit, part))
+            {
                 Ok(Ok(kinds)) => notices.extend(kinds.into_iter().map(|(index, kind)| Notice {
                     workspace: workspace.clone(),
                     index,
@@ -184,10 +222,18 @@ impl Fold {
     /// Takes the changed rows out of the states, as they are after the batch.
     fn collect_rows(&self, batch: &mut Batch) {
         for slot in self.slots.values() {
-            let Some(part) = batch.workspaces.get_mut(&slot.number) else { continue };
+            let Some(part) = batch.workspaces.get_mut(&slot.number) else {
+                continue;
+            };
             let state = &slot.state;
             let secret = |id: &keyroll_core::SecretId| state.secret(id).map(|secret| (*id, secret));
-            part.secrets = part.changes.secrets.iter().filter_map(secret).map(|(id, s)| (id, s.clone())).collect();
+            part.secrets = part
+                .changes
+                .secrets
+                .iter()
+                .filter_map(secret)
+                .map(|(id, s)| (id, s.clone()))
+                .collect();
             part.versions = part
                 .changes
                 .versions
@@ -199,7 +245,9 @@ impl Fold {
                 .collect();
             let member = |id: &Identity| state.any_member(id).map(|member| (*id, member.clone()));
             part.members = part.changes.members.iter().filter_map(member).collect();
-            let denials = state.denials().filter(|(id, _)| part.changes.denials.contains(id));
+            let denials = state
+                .denials()
+                .filter(|(id, _)| part.changes.denials.contains(id));
             part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
         }
     }
@@ -210,7 +258,13 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
         name: workspace.clone(),
         row: slot.state.row().clone(),
         size: slot.state.size(),
-        tree: slot.state.tree().compact_range().into_iter().map(|hash| Digest(hash.0)).collect(),
+        tree: slot
+            .state
+            .tree()
+            .compact_range()
+            .into_iter()
+            .map(|hash| Digest(hash.0))
+            .collect(),
         sequence: slot.sequence,
         latest: slot.latest,
         wrong: slot.wrong.clone(),
@@ -230,16 +284,30 @@ fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> R
     let commit = opened.payload;
     let state = &slot.state;
     if commit.ledger != *ledger || commit.workspace != *state.workspace() {
-        return corrupt(format!("a commit of workspace {} lies on the subject of {}", commit.workspace, state.workspace()));
+        return corrupt(format!(
+            "a commit of workspace {} lies on the subject of {}",
+            commit.workspace,
+            state.workspace()
+        ));
     }
     if commit.first < state.size() {
-        return Err(Odd::Reported(format!("stale: a commit of entry {} again", commit.first)));
+        return Err(Odd::Reported(format!(
+            "stale: a commit of entry {} again",
+            commit.first
+        )));
     }
     if commit.first > state.size() {
-        return corrupt(format!("entries {} to {} are missing before it", state.size(), commit.first));
+        return corrupt(format!(
+            "entries {} to {} are missing before it",
+            state.size(),
+            commit.first
+        ));
     }
     if commit.root_before() != state.root() {
-        return corrupt(format!("the root over the first {} entries is not the one it names", commit.first));
+        return corrupt(format!(
+            "the root over the first {} entries is not the one it names",
+            commit.first
+        ));
     }
     if commit.entries.is_empty() {
         return corrupt("a commit without entries".to_owned());
@@ -249,7 +317,12 @@ fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> R
 
 type Kinds = Vec<(Index, &'static str)>;
 
-fn apply(slot: &mut Slot, message: &Message, commit: &Commit, part: &mut WorkspaceBatch) -> Result<Kinds, Odd> {
+fn apply(
+    slot: &mut Slot,
+    message: &Message,
+    commit: &Commit,
+    part: &mut WorkspaceBatch,
+) -> Result<Kinds, Odd> {
     let decoded: Result<Vec<Recorded>, _> = (commit.first.0..)
         .zip(&commit.entries)
         .map(|(index, bytes)| Recorded::decode(Index(index), &bytes.0))
@@ -259,7 +332,12 @@ fn apply(slot: &mut Slot, message: &Message, commit: &Commit, part: &mut Workspa
     part.commits.push((commit.first.0, message.bytes.clone()));
     for recorded in &entries {
         let changes = slot.state.apply(recorded);
-        kinds.extend(recorded.events.iter().map(|event| (recorded.index, event.kind().1)));
+        kinds.extend(
+            recorded
+                .events
+                .iter()
+                .map(|event| (recorded.index, event.kind().1)),
+        );
         part.entries.push(facts(slot, recorded, &changes));
         if recorded.at.0 > slot.latest {
             slot.latest = recorded.at.0;
@@ -274,10 +352,17 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
     let state = &slot.state;
     let ordinal = |id: &keyroll_core::SecretId| state.secret(id).map(|secret| secret.ordinal);
     let size = recorded.index.tree_size().0;
-    let nodes = [0_u8, 8, 16, 24].into_iter().filter(|level| size.is_multiple_of(1 << level)).filter_map(|level| {
-        let index = (size >> level) - 1;
-        state.tree().node(level, index).ok().map(|hash| (level, index, hash))
-    });
+    let nodes = [0_u8, 8, 16, 24]
+        .into_iter()
+        .filter(|level| size.is_multiple_of(1 << level))
+        .filter_map(|level| {
+            let index = (size >> level) - 1;
+            state
+                .tree()
+                .node(level, index)
+                .ok()
+                .map(|hash| (level, index, hash))
+        });
     EntryFacts {
         index: recorded.index,
         at: recorded.at,
@@ -291,7 +376,9 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
 
 /// The ordinal that indexes know an actor by.
 pub(crate) fn actor_ordinal(state: &State, actor: &Identity) -> u32 {
-    state.any_member(actor).map_or(LEDGER_ORDINAL, |member| member.ordinal)
+    state
+        .any_member(actor)
+        .map_or(LEDGER_ORDINAL, |member| member.ordinal)
 }
 
 fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
@@ -306,7 +393,10 @@ fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
 pub enum Wish {
     /// Take this fold, which was built anew from the log, in place of the present one: catch up,
     /// compare, move its file into place.
-    Replace(Box<Fold>, oneshot::Sender<Result<Replaced, ProjectionError>>),
+    Replace(
+        Box<Fold>,
+        oneshot::Sender<Result<Replaced, ProjectionError>>,
+    ),
 }
 
 /// What came of a replacement.
@@ -400,7 +490,9 @@ impl Follower {
         self.progress.send_modify(|progress| {
             progress.sequence = fold.sequence;
             for (workspace, slot) in &fold.slots {
-                progress.workspaces.insert(workspace.clone(), (slot.sequence, slot.state.size()));
+                progress
+                    .workspaces
+                    .insert(workspace.clone(), (slot.sequence, slot.state.size()));
             }
         });
     }
@@ -410,7 +502,8 @@ impl Follower {
         let before = crate::projection::digest(&self.fold.projection.view()?)?;
         let after = crate::projection::digest(&fresh.projection.view()?)?;
         let path = self.fold.projection.path().to_owned();
-        std::fs::rename(fresh.projection.path(), &path).map_err(|error| ProjectionError::Storage(error.to_string()))?;
+        std::fs::rename(fresh.projection.path(), &path)
+            .map_err(|error| ProjectionError::Storage(error.to_string()))?;
         fresh.projection = fresh.projection.moved_to(&path);
         self.projection.send_replace(fresh.projection.clone());
         self.fold = fresh;
@@ -423,7 +516,11 @@ impl Follower {
 ///
 /// # Errors
 /// [`ProjectionError`], also when the log ends or has a gap before.
-pub async fn catch_up(log: &dyn Log, fold: &mut Fold, until: Sequence) -> Result<(), ProjectionError> {
+pub async fn catch_up(
+    log: &dyn Log,
+    fold: &mut Fold,
+    until: Sequence,
+) -> Result<(), ProjectionError> {
     let mut stream = log.follow(fold.sequence());
     while fold.sequence() < until {
         let Some(next) = stream.next().await else {
@@ -456,11 +553,19 @@ fn drain(first: Message, stream: &mut BoxStream<'static, Result<Message, FollowE
                 bytes += message.bytes.len();
                 messages.push(message);
             }
-            Some(Some(Err(error))) => return Drained { messages, then: Some(error) },
+            Some(Some(Err(error))) => {
+                return Drained {
+                    messages,
+                    then: Some(error),
+                };
+            }
             Some(None) | None => break,
         }
     }
-    Drained { messages, then: None }
+    Drained {
+        messages,
+        then: None,
+    }
 }
 
 /// How far a projection is, without a fold.
@@ -471,7 +576,11 @@ pub fn progress_of(projection: &Projection) -> Result<Progress, ProjectionError>
     let view = projection.view()?;
     let sequence = view.head()?.map_or(Sequence(0), |(sequence, _)| sequence);
     let workspaces = view.workspaces()?;
-    let by_name = workspaces.into_iter().map(|(_, head)| (head.name, (head.sequence, head.size)));
-    Ok(Progress { sequence, workspaces: by_name.collect() })
+    let by_name = workspaces
+        .into_iter()
+        .map(|(_, head)| (head.name, (head.sequence, head.size)));
+    Ok(Progress {
+        sequence,
+        workspaces: by_name.collect(),
+    })
 }
-

@@ -29,7 +29,10 @@ impl Health {
     pub fn fail_workspace(&self, workspace: &WorkspaceName, rejection: Rejection) {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         tracing::error!(%workspace, code = rejection.code.as_str(), "{}", rejection.message);
-        inner.workspaces.entry(workspace.clone()).or_insert(rejection);
+        inner
+            .workspaces
+            .entry(workspace.clone())
+            .or_insert(rejection);
     }
 
     /// Whether the ledger serves at all.
@@ -47,7 +50,10 @@ impl Health {
     /// Why not.
     pub fn workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or_else(|| inner.workspaces.get(workspace));
+        let wrong = inner
+            .ledger
+            .as_ref()
+            .or_else(|| inner.workspaces.get(workspace));
         wrong.cloned().map_or(Ok(()), Err)
     }
 
@@ -55,7 +61,10 @@ impl Health {
     pub fn problems(&self) -> Vec<String> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let ledger = inner.ledger.iter().map(ToString::to_string);
-        let workspaces = inner.workspaces.iter().map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
+        let workspaces = inner
+            .workspaces
+            .iter()
+            .map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
         ledger.chain(workspaces).collect()
     }
 }

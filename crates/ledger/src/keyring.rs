@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keyroll_core::command::SessionRef;
 use keyroll_core::crypto::{
-    Key, LedgerSession, RootContext, SealingSecret, SessionContext, SessionKeys, unwrap_root, wrap_root,
+    Key, LedgerSession, RootContext, SealingSecret, SessionContext, SessionKeys, unwrap_root,
+    wrap_root,
 };
-use keyroll_core::{Blob, Code, Digest, Epoch, Identity, LedgerId, Millis, Rejection, WorkspaceName, cbor, limits};
+use keyroll_core::{
+    Blob, Code, Digest, Epoch, Identity, LedgerId, Millis, Rejection, WorkspaceName, cbor, limits,
+};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
@@ -59,7 +62,10 @@ fn internal(what: impl std::fmt::Display) -> Rejection {
 }
 
 fn unavailable(what: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Code::AuditUnavailable, format!("the keys cannot be reached: {what}"))
+    Rejection::new(
+        Code::AuditUnavailable,
+        format!("the keys cannot be reached: {what}"),
+    )
 }
 
 /// Random bytes from the operating system.
@@ -68,7 +74,9 @@ fn unavailable(what: impl std::fmt::Display) -> Rejection {
 /// [`Code::Internal`] when it has none.
 pub fn random<const N: usize>() -> Result<[u8; N], Rejection> {
     let mut bytes = [0_u8; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| internal(format!("no randomness: {error}")))?;
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| internal(format!("no randomness: {error}")))?;
     Ok(bytes)
 }
 
@@ -95,20 +103,34 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Code::ValueLost`] when the key is gone, [`Code::AuditUnavailable`] when it cannot be read.
-    pub async fn workspace_key(&self, workspace: &WorkspaceName, epoch: Epoch) -> Result<Key, Rejection> {
+    pub async fn workspace_key(
+        &self,
+        workspace: &WorkspaceName,
+        epoch: Epoch,
+    ) -> Result<Key, Rejection> {
         let name = (workspace.clone(), epoch);
         if let Some(key) = lock(&self.workspaces).get(&name) {
             return Ok(key.clone());
         }
-        let stored = self.objects.get(&key_subject(workspace, epoch)).await.map_err(unavailable)?;
+        let stored = self
+            .objects
+            .get(&key_subject(workspace, epoch))
+            .await
+            .map_err(unavailable)?;
         let Some(stored) = stored else {
-            let message = format!("the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS");
+            let message = format!(
+                "the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS"
+            );
             return Err(Rejection::new(Code::ValueLost, message));
         };
         let stored: StoredKey = cbor::decode(&stored)?;
         let context = RootContext::Workspace(&self.ledger, workspace, epoch);
-        let key = unwrap_root(&self.root, &stored.wrapped.0, &context)
-            .map_err(|error| Rejection::new(Code::ValueLost, format!("{workspace}, epoch {epoch}: {error}")))?;
+        let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(|error| {
+            Rejection::new(
+                Code::ValueLost,
+                format!("{workspace}, epoch {epoch}: {error}"),
+            )
+        })?;
         lock(&self.workspaces).insert(name, key.clone());
         Ok(key)
     }
@@ -117,12 +139,20 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`] when it cannot be stored.
-    pub async fn make_workspace_key(&self, workspace: &WorkspaceName, epoch: Epoch) -> Result<(), Rejection> {
+    pub async fn make_workspace_key(
+        &self,
+        workspace: &WorkspaceName,
+        epoch: Epoch,
+    ) -> Result<(), Rejection> {
         let key = Key::new(random()?);
         let context = RootContext::Workspace(&self.ledger, workspace, epoch);
         let wrapped = wrap_root(&self.root, &key, random()?, &context).into();
         let bytes = cbor::encode(&StoredKey { wrapped }).into();
-        match self.objects.put(&key_subject(workspace, epoch), bytes).await {
+        match self
+            .objects
+            .put(&key_subject(workspace, epoch), bytes)
+            .await
+        {
             Ok(()) | Err(PutError::Exists) => self.workspace_key(workspace, epoch).await.map(drop),
             Err(PutError::Unavailable(why)) => Err(unavailable(why)),
         }
@@ -146,15 +176,23 @@ impl Keyring {
             Err(PutError::Unavailable(why)) => return Err(unavailable(why)),
         }
         let stored = self.sealing_secret(period).await?;
-        stored.map(|secret| secret.public()).ok_or_else(|| unavailable("the sealing key was erased meanwhile"))
+        stored
+            .map(|secret| secret.public())
+            .ok_or_else(|| unavailable("the sealing key was erased meanwhile"))
     }
 
     async fn sealing_secret(&self, period: u32) -> Result<Option<Arc<SealingSecret>>, Rejection> {
         if let Some(secret) = lock(&self.sealing).get(&period) {
             return Ok(Some(Arc::clone(secret)));
         }
-        let stored = self.objects.get(&sealing_subject(period)).await.map_err(unavailable)?;
-        let Some(stored) = stored else { return Ok(None) };
+        let stored = self
+            .objects
+            .get(&sealing_subject(period))
+            .await
+            .map_err(unavailable)?;
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
         let stored: StoredSealing = cbor::decode(&stored)?;
         let context = RootContext::Sealing(&self.ledger, period);
         let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(internal)?;
@@ -174,7 +212,12 @@ impl Keyring {
         session: &SessionRef,
         now: Millis,
     ) -> Result<SessionKeys, Rejection> {
-        let expired = || Rejection::new(Code::SessionExpired, "the session has ended: begin a new one");
+        let expired = || {
+            Rejection::new(
+                Code::SessionExpired,
+                "the session has ended: begin a new one",
+            )
+        };
         let in_time = session.period == period_of(now)
             || session.period == period_of(Millis(now.0.saturating_sub(GRACE_MS)));
         if !in_time {
@@ -184,8 +227,15 @@ impl Keyring {
         if let Some(keys) = lock(&self.sessions).get(&name) {
             return Ok(keys.clone());
         }
-        let secret = self.sealing_secret(session.period).await?.ok_or_else(expired)?;
-        let context = SessionContext { ledger: &self.ledger, workspace, actor };
+        let secret = self
+            .sealing_secret(session.period)
+            .await?
+            .ok_or_else(expired)?;
+        let context = SessionContext {
+            ledger: &self.ledger,
+            workspace,
+            actor,
+        };
         let keys = LedgerSession::accept(&secret, &session.enc, &context)
             .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
         let mut sessions = lock(&self.sessions);
@@ -205,9 +255,19 @@ impl Keyring {
         lock(&self.sealing).retain(|period, _| *period >= oldest);
         lock(&self.sessions).retain(|(_, _, session), _| session.period >= oldest);
         let mut erased = 0;
-        for subject in self.objects.list("keyroll.keys._sealing.>").await.map_err(unavailable)? {
-            let period = subject.rsplit('.').next().and_then(|token| token.parse::<u32>().ok());
-            if period.is_some_and(|period| period < oldest) && self.objects.erase(&subject).await.map_err(unavailable)? {
+        for subject in self
+            .objects
+            .list("keyroll.keys._sealing.>")
+            .await
+            .map_err(unavailable)?
+        {
+            let period = subject
+                .rsplit('.')
+                .next()
+                .and_then(|token| token.parse::<u32>().ok());
+            if period.is_some_and(|period| period < oldest)
+                && self.objects.erase(&subject).await.map_err(unavailable)?
+            {
                 erased += 1;
             }
         }
@@ -231,7 +291,11 @@ mod tests {
     const DAY: u64 = limits::SEALING_PERIOD_MS;
 
     fn keyring(objects: &MemoryObjects) -> Keyring {
-        Keyring::new(Key::new([1; 32]), LedgerId([2; 32]), Arc::new(objects.clone()))
+        Keyring::new(
+            Key::new([1; 32]),
+            LedgerId([2; 32]),
+            Arc::new(objects.clone()),
+        )
     }
 
     #[tokio::test]
@@ -239,9 +303,16 @@ mod tests {
         let objects = MemoryObjects::default();
         let (one, two) = (keyring(&objects), keyring(&objects));
         let workspace: WorkspaceName = "demo".parse().expect("name");
-        one.make_workspace_key(&workspace, Epoch(1)).await.expect("made");
-        two.make_workspace_key(&workspace, Epoch(1)).await.expect("found");
-        let (a, b) = (one.workspace_key(&workspace, Epoch(1)).await, two.workspace_key(&workspace, Epoch(1)).await);
+        one.make_workspace_key(&workspace, Epoch(1))
+            .await
+            .expect("made");
+        two.make_workspace_key(&workspace, Epoch(1))
+            .await
+            .expect("found");
+        let (a, b) = (
+            one.workspace_key(&workspace, Epoch(1)).await,
+            two.workspace_key(&workspace, Epoch(1)).await,
+        );
         assert!(a.expect("key").bytes() == b.expect("key").bytes());
         assert_eq!(one.sealing_key(7).await, two.sealing_key(7).await);
         assert_eq!(objects.count(), 2);
@@ -251,10 +322,16 @@ mod tests {
     async fn a_lost_key_is_not_made_anew() {
         let objects = MemoryObjects::default();
         let workspace: WorkspaceName = "demo".parse().expect("name");
-        keyring(&objects).make_workspace_key(&workspace, Epoch(1)).await.expect("made");
+        keyring(&objects)
+            .make_workspace_key(&workspace, Epoch(1))
+            .await
+            .expect("made");
         objects.lose_all();
         let lost = keyring(&objects).workspace_key(&workspace, Epoch(1)).await;
-        assert_eq!(lost.err().map(|rejection| rejection.code), Some(Code::ValueLost));
+        assert_eq!(
+            lost.err().map(|rejection| rejection.code),
+            Some(Code::ValueLost)
+        );
         assert_eq!(objects.count(), 0);
     }
 
@@ -263,11 +340,34 @@ mod tests {
         let objects = MemoryObjects::default();
         let keyring = keyring(&objects);
         keyring.sealing_key(7).await.expect("made");
-        assert_eq!(keyring.erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS - 1)).await, Ok(0));
-        assert_eq!(keyring.erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS)).await, Ok(1));
-        let session = SessionRef { enc: keyroll_core::ids::Encapsulated([9; 32]), period: 7 };
+        assert_eq!(
+            keyring
+                .erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS - 1))
+                .await,
+            Ok(0)
+        );
+        assert_eq!(
+            keyring
+                .erase_past_sealing_keys(Millis(8 * DAY + GRACE_MS))
+                .await,
+            Ok(1)
+        );
+        let session = SessionRef {
+            enc: keyroll_core::ids::Encapsulated([9; 32]),
+            period: 7,
+        };
         let workspace: WorkspaceName = "demo".parse().expect("name");
-        let late = keyring.session(&workspace, Identity([3; 32]), &session, Millis(8 * DAY + GRACE_MS)).await;
-        assert_eq!(late.err().map(|rejection| rejection.code), Some(Code::SessionExpired));
+        let late = keyring
+            .session(
+                &workspace,
+                Identity([3; 32]),
+                &session,
+                Millis(8 * DAY + GRACE_MS),
+            )
+            .await;
+        assert_eq!(
+            late.err().map(|rejection| rejection.code),
+            Some(Code::SessionExpired)
+        );
     }
 }

@@ -8,7 +8,6 @@ mod rebuild;
 mod secrets;
 mod status;
 
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +19,8 @@ use keyroll_core::crypto::Key;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
-    Blob, Code, Digest, Identity, Index, LedgerId, Millis, Rejection, Sequence, TreeSize, WorkspaceName, cbor, cose,
+    Blob, Code, Digest, Identity, Index, LedgerId, Millis, Rejection, Sequence, TreeSize,
+    WorkspaceName, cbor, cose,
 };
 use keyroll_merkle::empty_root;
 use tokio::sync::{mpsc, watch};
@@ -107,7 +107,8 @@ fn open_projection(path: &Path, ledger: &LedgerId) -> Result<Projection, Project
         Err(error) if error.wants_rebuild() => {
             tracing::warn!(%error, "the read model is built anew from the log");
             let aside = path.with_extension("redb.damaged");
-            std::fs::rename(path, aside).map_err(|error| ProjectionError::Storage(error.to_string()))?;
+            std::fs::rename(path, aside)
+                .map_err(|error| ProjectionError::Storage(error.to_string()))?;
             Projection::open(path, ledger)
         }
         opened => opened,
@@ -120,11 +121,19 @@ impl Ledger {
     /// # Errors
     /// [`OpenError`]. A log that was set back is no error here: it is answered to commands.
     pub async fn open(options: Options) -> Result<(Self, mpsc::Receiver<Notice>), OpenError> {
-        let said = cose::open::<LedgerKey>(&options.statement.0).map_err(|why| OpenError::Keys(why.to_string()))?;
-        let said = LedgerKey::open(&options.statement.0, &said.payload.ledger).map_err(|why| OpenError::Keys(why.to_string()))?;
-        let (ledger, public) = (said.ledger, Identity(options.key.verifying_key().to_bytes()));
+        let said = cose::open::<LedgerKey>(&options.statement.0)
+            .map_err(|why| OpenError::Keys(why.to_string()))?;
+        let said = LedgerKey::open(&options.statement.0, &said.payload.ledger)
+            .map_err(|why| OpenError::Keys(why.to_string()))?;
+        let (ledger, public) = (
+            said.ledger,
+            Identity(options.key.verifying_key().to_bytes()),
+        );
         if said.key != public {
-            return Err(OpenError::Keys(format!("the statement is for {}, the online key is {public}", said.key)));
+            return Err(OpenError::Keys(format!(
+                "the statement is for {}, the online key is {public}",
+                said.key
+            )));
         }
         let health = Arc::new(Health::default());
         let projection = open_projection(&file(&options.data_dir), &ledger)?;
@@ -146,7 +155,11 @@ impl Ledger {
             };
             tokio::spawn(follower.run());
         }
-        let created = WorkspaceCreated { key: public, serial: said.serial, statement: options.statement.clone() };
+        let created = WorkspaceCreated {
+            key: public,
+            serial: said.serial,
+            statement: options.statement.clone(),
+        };
         let shared = Shared {
             ledger,
             key: options.key,
@@ -175,7 +188,12 @@ impl Ledger {
     /// # Errors
     /// What is wrong, or that the log cannot be read.
     pub async fn caught_up(&self) -> Result<(), Rejection> {
-        let last = self.shared.log.last().await.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        let last = self
+            .shared
+            .log
+            .last()
+            .await
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         let mut progress = self.shared.progress.clone();
         loop {
             self.shared.health.ledger()?;
@@ -213,7 +231,10 @@ impl Ledger {
     pub(crate) fn writer(&self, workspace: &WorkspaceName) -> Writer {
         let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || Writer::start(Arc::clone(&self.shared), workspace.clone());
-        writers.entry(workspace.clone()).or_insert_with(start).clone()
+        writers
+            .entry(workspace.clone())
+            .or_insert_with(start)
+            .clone()
     }
 
     /// What a client needs before it can say anything.
@@ -224,9 +245,18 @@ impl Ledger {
         let now = self.now();
         let period = period_of(now);
         let key = self.keyring.sealing_key(period).await?;
-        let sealing = SealingKey { v: 1, key, ledger: self.shared.ledger, period };
+        let sealing = SealingKey {
+            v: 1,
+            key,
+            ledger: self.shared.ledger,
+            period,
+        };
         let sealing_key = cose::sign(&sealing, &self.shared.key).into();
-        Ok(cbor::encode(&Info { now, ledger_key: self.statement.clone(), sealing_key }))
+        Ok(cbor::encode(&Info {
+            now,
+            ledger_key: self.statement.clone(),
+            sealing_key,
+        }))
     }
 
     /// Erases sealing keys of days that are over.
@@ -252,14 +282,29 @@ impl Ledger {
 
     /// Waits until the read model has reached a size of a workspace. A size that the log does not
     /// have is an error, never a wait.
-    pub(crate) async fn reach(&self, workspace: &WorkspaceName, size: TreeSize) -> Result<(), Rejection> {
-        let projected = |progress: &Progress| progress.workspaces.get(workspace).copied().unwrap_or_default();
+    pub(crate) async fn reach(
+        &self,
+        workspace: &WorkspaceName,
+        size: TreeSize,
+    ) -> Result<(), Rejection> {
+        let projected = |progress: &Progress| {
+            progress
+                .workspaces
+                .get(workspace)
+                .copied()
+                .unwrap_or_default()
+        };
         let mut progress = self.shared.progress.clone();
         let (sequence, reached) = projected(&progress.borrow());
         if reached >= size {
             return Ok(());
         }
-        let head = self.shared.log.head(workspace).await.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        let head = self
+            .shared
+            .log
+            .head(workspace)
+            .await
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         if sequence < head {
             let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
             let _ = tokio::time::timeout(REACH, caught_up).await;
@@ -269,35 +314,62 @@ impl Ledger {
             return Ok(());
         }
         if sequence < head {
-            return Err(Rejection::new(Code::Busy, "the read model is behind the log: try again shortly"));
+            return Err(Rejection::new(
+                Code::Busy,
+                "the read model is behind the log: try again shortly",
+            ));
         }
-        let message = format!("{size} entries of {workspace} were seen, the log has {reached}: it was rolled back");
+        let message = format!(
+            "{size} entries of {workspace} were seen, the log has {reached}: it was rolled back"
+        );
         Err(Rejection::new(Code::Rollback, message))
     }
 
-    pub(crate) async fn reach_index(&self, workspace: &WorkspaceName, index: Index) -> Result<(), Rejection> {
+    pub(crate) async fn reach_index(
+        &self,
+        workspace: &WorkspaceName,
+        index: Index,
+    ) -> Result<(), Rejection> {
         self.reach(workspace, index.tree_size()).await
     }
 }
 
 /// Compares the last message that the read model holds with the log: a log that is shorter or has
 /// other bytes there was set back.
-async fn check_head(log: &dyn Log, projection: &Projection, health: &Health) -> Result<(), OpenError> {
-    let Some((sequence, digest)) = projection.view()?.head()? else { return Ok(()) };
+async fn check_head(
+    log: &dyn Log,
+    projection: &Projection,
+    health: &Health,
+) -> Result<(), OpenError> {
+    let Some((sequence, digest)) = projection.view()?.head()? else {
+        return Ok(());
+    };
     let last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
     if last < sequence {
-        health.fail(Code::Rollback, format!("the log ends at message {last}, the read model knows message {sequence}"));
+        health.fail(
+            Code::Rollback,
+            format!("the log ends at message {last}, the read model knows message {sequence}"),
+        );
         return Ok(());
     }
-    let message = log.message(sequence).await.map_err(|error| OpenError::Log(error.0))?;
+    let message = log
+        .message(sequence)
+        .await
+        .map_err(|error| OpenError::Log(error.0))?;
     match message {
         Some(message) if Digest::of(&message.bytes) == digest => Ok(()),
         Some(_) => {
-            health.fail(Code::Rollback, format!("message {sequence} of the log is not the one the read model knows"));
+            health.fail(
+                Code::Rollback,
+                format!("message {sequence} of the log is not the one the read model knows"),
+            );
             Ok(())
         }
         None => {
-            health.fail(Code::Corrupt, format!("message {sequence} of the log is missing"));
+            health.fail(
+                Code::Corrupt,
+                format!("message {sequence} of the log is missing"),
+            );
             Ok(())
         }
     }
@@ -305,5 +377,7 @@ async fn check_head(log: &dyn Log, projection: &Projection, health: &Health) -> 
 
 /// The last message of the log, for status.
 pub(crate) async fn last_of(log: &dyn Log) -> Result<Sequence, Rejection> {
-    log.last().await.map_err(|why| Rejection::new(Code::Unreachable, why.0))
+    log.last()
+        .await
+        .map_err(|why| Rejection::new(Code::Unreachable, why.0))
 }

@@ -72,14 +72,23 @@ impl JetStreamObjects {
     pub async fn open(client: async_nats::Client, stream: &str) -> Result<Self, Unavailable> {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ACK);
-        let stream = context.get_stream_no_info(stream).await.map_err(unavailable)?;
-        Ok(Self { client, context, stream })
+        let stream = context
+            .get_stream_no_info(stream)
+            .await
+            .map_err(unavailable)?;
+        Ok(Self {
+            client,
+            context,
+            stream,
+        })
     }
 
     async fn leader_get(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Unavailable> {
         match self.stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => Ok(Some((message.sequence, message.payload))),
-            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(None),
+            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                Ok(None)
+            }
             Err(error) => Err(unavailable(error)),
         }
     }
@@ -95,11 +104,14 @@ async fn bounded<T>(read: impl Future<Output = Result<T, Unavailable>>) -> Resul
 }
 
 fn put_error(error: &async_nats::jetstream::context::PublishError) -> PutError {
-    let api = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    let api = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<jetstream::Error>());
     let replicated = ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED);
     match error.kind() {
         PublishErrorKind::WrongLastSequence => PutError::Exists,
-        PublishErrorKind::Other if api.is_some_and(|api| api.error_code() == replicated) => PutError::Exists,
+        PublishErrorKind::Other if api.is_some_and(|api| api.error_code() == replicated) => {
+            PutError::Exists
+        }
         _ => PutError::Unavailable(error.to_string()),
     }
 }
@@ -108,9 +120,13 @@ impl Objects for JetStreamObjects {
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
         async move {
             if self.client.connection_state() != async_nats::connection::State::Connected {
-                return Err(PutError::Unavailable("not connected to the nats-server".to_owned()));
+                return Err(PutError::Unavailable(
+                    "not connected to the nats-server".to_owned(),
+                ));
             }
-            let message = PublishMessage::build().payload(bytes).expected_last_subject_sequence(0);
+            let message = PublishMessage::build()
+                .payload(bytes)
+                .expected_last_subject_sequence(0);
             let publish = async {
                 match self.context.send_publish(subject.to_owned(), message).await {
                     Ok(ack) => ack.await.map(drop).map_err(|error| put_error(&error)),
@@ -118,7 +134,11 @@ impl Objects for JetStreamObjects {
                 }
             };
             let timeout = tokio::time::timeout(ACK, publish).await;
-            timeout.unwrap_or_else(|_| Err(PutError::Unavailable("no acknowledgement in time".to_owned())))
+            timeout.unwrap_or_else(|_| {
+                Err(PutError::Unavailable(
+                    "no acknowledgement in time".to_owned(),
+                ))
+            })
         }
         .boxed()
     }
@@ -135,18 +155,30 @@ impl Objects for JetStreamObjects {
 
     fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
         bounded(async move {
-            let Some((sequence, _)) = self.leader_get(subject).await? else { return Ok(false) };
+            let Some((sequence, _)) = self.leader_get(subject).await? else {
+                return Ok(false);
+            };
             // Without `no_erase` the server writes over the message's bytes.
-            self.stream.delete_message(sequence).await.map_err(unavailable)
+            self.stream
+                .delete_message(sequence)
+                .await
+                .map_err(unavailable)
         })
         .boxed()
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
         bounded(async move {
-            let subjects = self.stream.info_with_subjects(filter).await.map_err(unavailable)?;
-            let mut found: Vec<String> =
-                subjects.map_ok(|(subject, _)| subject).try_collect().await.map_err(unavailable)?;
+            let subjects = self
+                .stream
+                .info_with_subjects(filter)
+                .await
+                .map_err(unavailable)?;
+            let mut found: Vec<String> = subjects
+                .map_ok(|(subject, _)| subject)
+                .try_collect()
+                .await
+                .map_err(unavailable)?;
             found.sort_unstable();
             Ok(found)
         })
@@ -198,7 +230,13 @@ impl Objects for MemoryObjects {
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
         let prefix = filter.trim_end_matches('>').to_owned();
-        let found = self.with(|stored| stored.keys().filter(|key| key.starts_with(&prefix)).cloned().collect());
+        let found = self.with(|stored| {
+            stored
+                .keys()
+                .filter(|key| key.starts_with(&prefix))
+                .cloned()
+                .collect()
+        });
         async move { Ok(found) }.boxed()
     }
 }

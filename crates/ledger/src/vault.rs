@@ -50,18 +50,27 @@ fn subject(workspace: &WorkspaceName, place: &Place, epoch: Epoch) -> String {
 }
 
 fn unavailable(what: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Code::AuditUnavailable, format!("the vault cannot be reached: {what}"))
+    Rejection::new(
+        Code::AuditUnavailable,
+        format!("the vault cannot be reached: {what}"),
+    )
 }
 
 fn lost(context: &WrapContext<'_>, why: &str) -> Rejection {
-    let message = format!("version {} of secret {}: {why}", context.version, context.secret);
+    let message = format!(
+        "version {} of secret {}: {why}",
+        context.version, context.secret
+    );
     Rejection::new(Code::ValueLost, message)
 }
 
 impl Vault {
     /// A vault in `objects`.
     pub fn new(objects: Arc<dyn Objects>) -> Self {
-        Self { objects, cache: Mutex::default() }
+        Self {
+            objects,
+            cache: Mutex::default(),
+        }
     }
 
     /// Stores a sealed value with its data key, durably. The place belongs to one command: what
@@ -81,7 +90,10 @@ impl Vault {
         check_sealed(&sealed.0, &context.digest, data_key)
             .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
         let key = wrap_key(workspace_key, data_key, random()?, context).into();
-        let bytes = Bytes::from(cbor::encode(&Stored { key, sealed: sealed.clone() }));
+        let bytes = Bytes::from(cbor::encode(&Stored {
+            key,
+            sealed: sealed.clone(),
+        }));
         let subject = subject(context.workspace, place, context.epoch);
         match self.objects.put(&subject, bytes).await {
             Ok(()) => Ok(()),
@@ -89,7 +101,10 @@ impl Vault {
             // The same command again: its value is there.
             Err(PutError::Exists) => match self.find(place, workspace_key, context).await {
                 Ok(found) if found.data_key.bytes() == data_key.bytes() => Ok(()),
-                Ok(_) => Err(Rejection::new(Code::Conflict, "another value lies at this command's place")),
+                Ok(_) => Err(Rejection::new(
+                    Code::Conflict,
+                    "another value lies at this command's place",
+                )),
                 Err(rejection) => Err(rejection),
             },
         }
@@ -99,25 +114,44 @@ impl Vault {
     ///
     /// # Errors
     /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].
-    pub async fn find(&self, place: &Place, workspace_key: &Key, context: &WrapContext<'_>) -> Result<Found, Rejection> {
+    pub async fn find(
+        &self,
+        place: &Place,
+        workspace_key: &Key,
+        context: &WrapContext<'_>,
+    ) -> Result<Found, Rejection> {
         let name = (*place, context.epoch);
         let cached = self.lock().stored.get(&name).cloned();
         let bytes = match cached {
             Some(bytes) => bytes,
             None => self.fetch(name, context).await?,
         };
-        let stored: Stored = cbor::decode(&bytes).map_err(|_| lost(context, "the vault's message is damaged"))?;
+        let stored: Stored =
+            cbor::decode(&bytes).map_err(|_| lost(context, "the vault's message is damaged"))?;
         if Digest::of(&stored.sealed.0) != context.digest {
-            return Err(lost(context, "the vault's message is not what the log says"));
+            return Err(lost(
+                context,
+                "the vault's message is not what the log says",
+            ));
         }
-        let data_key = unwrap_key(workspace_key, &stored.key.0, context).map_err(|error| lost(context, &error.to_string()))?;
-        Ok(Found { sealed: stored.sealed, data_key })
+        let data_key = unwrap_key(workspace_key, &stored.key.0, context)
+            .map_err(|error| lost(context, &error.to_string()))?;
+        Ok(Found {
+            sealed: stored.sealed,
+            data_key,
+        })
     }
 
-    async fn fetch(&self, name: (Place, Epoch), context: &WrapContext<'_>) -> Result<Bytes, Rejection> {
+    async fn fetch(
+        &self,
+        name: (Place, Epoch),
+        context: &WrapContext<'_>,
+    ) -> Result<Bytes, Rejection> {
         let subject = subject(context.workspace, &name.0, name.1);
         let found = self.objects.get(&subject).await.map_err(unavailable)?;
-        let Some(bytes) = found else { return Err(lost(context, "it is missing from the vault")) };
+        let Some(bytes) = found else {
+            return Err(lost(context, "it is missing from the vault"));
+        };
         let mut cache = self.lock();
         if cache.bytes + bytes.len() > CACHE_BYTES {
             *cache = Cache::default();

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, Commit, CommandId, Identity, Index, LedgerId, Recorded, Rejection, SignedCommand, State,
-    WorkspaceName, cose, decide,
+    Authority, Code, CommandId, Commit, Identity, Index, LedgerId, Recorded, Rejection,
+    SignedCommand, State, WorkspaceName, cose, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
 
@@ -104,7 +104,11 @@ impl Verifier {
 
     fn problem(&mut self, index: Option<Index>, kind: &str, detail: impl Into<String>) {
         if self.problems.len() < PROBLEMS {
-            self.problems.push(Problem { index, kind: kind.to_owned(), detail: detail.into() });
+            self.problems.push(Problem {
+                index,
+                kind: kind.to_owned(),
+                detail: detail.into(),
+            });
         }
     }
 
@@ -131,17 +135,35 @@ impl Verifier {
         }
         let signer = self.key.as_ref().map(|created| created.key);
         if signer != Some(opened.signer) || opened.verify().is_err() {
-            return Err(("signature", "the commit is not signed by the ledger's key".to_owned()));
+            return Err((
+                "signature",
+                "the commit is not signed by the ledger's key".to_owned(),
+            ));
         }
         if commit.ledger != *self.state.ledger() || commit.workspace != *self.state.workspace() {
-            return Err(("workspace", format!("the commit is of workspace {} of {}", commit.workspace, commit.ledger)));
+            return Err((
+                "workspace",
+                format!(
+                    "the commit is of workspace {} of {}",
+                    commit.workspace, commit.ledger
+                ),
+            ));
         }
         if commit.first != self.state.size() {
             let (have, want) = (self.state.size(), commit.first);
-            return Err(("gap", format!("the commit begins at entry {want}, entry {have} comes next")));
+            return Err((
+                "gap",
+                format!("the commit begins at entry {want}, entry {have} comes next"),
+            ));
         }
         if commit.root_before() != self.state.root() {
-            return Err(("root", format!("the root before entry {} is not the one the commit names", commit.first)));
+            return Err((
+                "root",
+                format!(
+                    "the root before entry {} is not the one the commit names",
+                    commit.first
+                ),
+            ));
         }
         if commit.entries.is_empty() {
             return Err(("malformed", "a commit without entries".to_owned()));
@@ -156,14 +178,21 @@ impl Verifier {
     /// The key that the first entry names, if the ledger's id vouches for it.
     fn vouched(&self, commit: &Commit) -> Result<WorkspaceCreated, (&'static str, String)> {
         let unknown = |why: &str| ("ledger_key", why.to_owned());
-        let first = commit.entries.first().ok_or_else(|| unknown("the first commit has no entry"))?;
-        let recorded = Recorded::decode_strict(Index(0), &first.0).map_err(|r| ("malformed", r.message))?;
+        let first = commit
+            .entries
+            .first()
+            .ok_or_else(|| unknown("the first commit has no entry"))?;
+        let recorded =
+            Recorded::decode_strict(Index(0), &first.0).map_err(|r| ("malformed", r.message))?;
         let Some(Event::WorkspaceCreated(created)) = recorded.events.first() else {
             return Err(unknown("the first entry does not make the workspace"));
         };
-        let said = LedgerKey::open(&created.statement.0, self.state.ledger()).map_err(|r| ("ledger_key", r.message))?;
+        let said = LedgerKey::open(&created.statement.0, self.state.ledger())
+            .map_err(|r| ("ledger_key", r.message))?;
         if said.key != created.key || said.serial != created.serial {
-            return Err(unknown("the first entry names another key than the ledger vouches for"));
+            return Err(unknown(
+                "the first entry names another key than the ledger vouches for",
+            ));
         }
         Ok(created.clone())
     }
@@ -173,7 +202,11 @@ impl Verifier {
             self.decide_again(&recorded);
             let name = (recorded.command.actor(), recorded.command.command().id);
             if !self.seen.insert(name) {
-                self.problem(Some(recorded.index), "repeated", "the command was carried out before");
+                self.problem(
+                    Some(recorded.index),
+                    "repeated",
+                    "the command was carried out before",
+                );
             }
             if let Some(signatures) = &self.signatures {
                 signatures.check(recorded.index, recorded.command.clone());
@@ -183,21 +216,40 @@ impl Verifier {
     }
 
     fn decide_again(&mut self, recorded: &Recorded) {
-        let own = self.key.as_ref().is_some_and(|created| created.key == recorded.command.actor());
+        let own = self
+            .key
+            .as_ref()
+            .is_some_and(|created| created.key == recorded.command.actor());
         if own || recorded.index == Index(0) {
             self.asserted += 1;
         }
         let Some(key) = self.key.clone() else { return };
         // Its signature is checked on another thread, and reported there.
         let command = recorded.command.clone().assume_verified();
-        let decided = decide(&self.state, &command, recorded.at, &Authority { operator: true, key });
+        let decided = decide(
+            &self.state,
+            &command,
+            recorded.at,
+            &Authority {
+                operator: true,
+                key,
+            },
+        );
         match decided {
             Ok(events) if events == recorded.events => {}
-            Ok(_) => self.problem(Some(recorded.index), "decision", "the command leads to other events"),
+            Ok(_) => self.problem(
+                Some(recorded.index),
+                "decision",
+                "the command leads to other events",
+            ),
             // An act that these rules do not know yet is not judged by them.
             Err(rejection) if rejection.code == Code::UpgradeNeeded => self.asserted += 1,
             Err(rejection) => {
-                self.problem(Some(recorded.index), "decision", format!("the command should have been refused: {rejection}"));
+                self.problem(
+                    Some(recorded.index),
+                    "decision",
+                    format!("the command should have been refused: {rejection}"),
+                );
             }
         }
     }
@@ -212,16 +264,27 @@ impl Verifier {
         let mut end_proven = false;
         let mut warnings = Vec::new();
         match checkpoint {
-            Some(checkpoint) if checkpoint.size == entries && checkpoint.root == root => end_proven = true,
+            Some(checkpoint) if checkpoint.size == entries && checkpoint.root == root => {
+                end_proven = true
+            }
             Some(checkpoint) if checkpoint.size == entries => {
-                self.problem(None, "checkpoint", "the root is not that of the signed checkpoint");
+                self.problem(
+                    None,
+                    "checkpoint",
+                    "the root is not that of the signed checkpoint",
+                );
             }
             Some(checkpoint) if checkpoint.size > entries && !self.stopped => {
-                let detail = format!("the signed checkpoint has {} entries, {entries} are here", checkpoint.size);
+                let detail = format!(
+                    "the signed checkpoint has {} entries, {entries} are here",
+                    checkpoint.size
+                );
                 self.problem(None, "checkpoint", detail);
             }
             Some(_) => {}
-            None => warnings.push("the end is not proven: no later checkpoint was at hand".to_owned()),
+            None => {
+                warnings.push("the end is not proven: no later checkpoint was at hand".to_owned())
+            }
         }
         Report {
             workspace: self.state.workspace().clone(),
@@ -257,7 +320,11 @@ impl Signatures {
             let (waiting, problems) = (Arc::clone(&waiting), Arc::clone(&problems));
             std::thread::spawn(move || check_all(&waiting, &problems))
         };
-        Self { work, workers: (0..cores).map(worker).collect(), problems }
+        Self {
+            work,
+            workers: (0..cores).map(worker).collect(),
+            problems,
+        }
     }
 
     fn check(&self, index: Index, command: SignedCommand) {
@@ -271,10 +338,16 @@ impl Signatures {
         for worker in self.workers {
             lost += usize::from(worker.join().is_err());
         }
-        let mut problems = std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut problems =
+            std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
         if lost > 0 {
-            let detail = "a thread that checks signatures failed: nothing is proven of them".to_owned();
-            problems.push(Problem { index: None, kind: "actor_signature".to_owned(), detail });
+            let detail =
+                "a thread that checks signatures failed: nothing is proven of them".to_owned();
+            problems.push(Problem {
+                index: None,
+                kind: "actor_signature".to_owned(),
+                detail,
+            });
         }
         problems
     }
@@ -282,13 +355,20 @@ impl Signatures {
 
 fn check_all(waiting: &Mutex<Receiver<(Index, SignedCommand)>>, problems: &Mutex<Vec<Problem>>) {
     loop {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let next = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
         let Ok((index, command)) = next else { return };
         if let Err(rejection) = command.check_signatures() {
             let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
             if problems.len() < PROBLEMS {
                 let kind = "actor_signature".to_owned();
-                problems.push(Problem { index: Some(index), kind, detail: rejection.message });
+                problems.push(Problem {
+                    index: Some(index),
+                    kind,
+                    detail: rejection.message,
+                });
             }
         }
     }

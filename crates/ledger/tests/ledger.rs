@@ -15,12 +15,24 @@ use support::{World, code, demo, denied, fresh, identity, name, now, owner, sign
 #[tokio::test]
 async fn values_come_back_byte_for_byte() {
     let world = World::with_demo().await;
-    let hostile: [&[u8]; 6] =
-        [b"x", b"line\r\nline\r\n", b"{{secrets.Other}}", &[0; 300], &[0xff; 65_535], b"-----BEGIN PRIVATE KEY-----\n"];
+    let hostile: [&[u8]; 6] = [
+        b"x",
+        b"line\r\nline\r\n",
+        b"{{secrets.Other}}",
+        &[0; 300],
+        &[0xff; 65_535],
+        b"-----BEGIN PRIVATE KEY-----\n",
+    ];
     for (at, value) in hostile.into_iter().enumerate() {
         let called = format!("Key_{at}");
-        world.create(&owner(), &called, value).await.expect("created");
-        assert_eq!(world.reveal(&owner(), &called).await.expect("revealed"), value);
+        world
+            .create(&owner(), &called, value)
+            .await
+            .expect("created");
+        assert_eq!(
+            world.reveal(&owner(), &called).await.expect("revealed"),
+            value
+        );
     }
     let all: Vec<u8> = (0..=255).collect();
     world.create(&owner(), "All", &all).await.expect("created");
@@ -31,10 +43,17 @@ async fn values_come_back_byte_for_byte() {
 async fn the_log_and_the_vault_hold_no_value_and_no_key() {
     let world = World::with_demo().await;
     let canary = b"canary-4f1d9c-canary";
-    let secret = world.create(&owner(), "Key", canary).await.expect("created");
+    let secret = world
+        .create(&owner(), "Key", canary)
+        .await
+        .expect("created");
     let data_key = [&secret.0[..], &1_u32.to_be_bytes()].concat();
     let everything: Vec<u8> = world.log.bytes().concat();
-    let holds = |haystack: &[u8], needle: &[u8]| haystack.windows(needle.len()).any(|window| window == needle);
+    let holds = |haystack: &[u8], needle: &[u8]| {
+        haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
+    };
     assert!(!holds(&everything, canary));
     assert!(!holds(&everything, &data_key));
     // The control: the search does find what is there.
@@ -44,24 +63,51 @@ async fn the_log_and_the_vault_hold_no_value_and_no_key() {
 #[tokio::test]
 async fn every_reply_proves_its_entry() {
     let world = World::with_demo().await;
-    let (command, values) = world.create_command(&owner(), SecretId([5; 16]), "Key", b"v").await;
+    let (command, values) = world
+        .create_command(&owner(), SecretId([5; 16]), "Key", b"v")
+        .await;
     let done = world.send(command, values).await.expect("done");
     let receipt = done.receipt;
-    let verifier = keyroll_api::client::verifier(&world.id(), &demo(), &identity(&world.online)).expect("a key");
+    let verifier = keyroll_api::client::verifier(&world.id(), &demo(), &identity(&world.online))
+        .expect("a key");
     let checkpoint = SignedCheckpoint::open(&receipt.checkpoint, &verifier).expect("signed");
     let path: Vec<Hash> = receipt.path.iter().map(|hash| Hash(hash.0)).collect();
     let leaf = leaf_hash(&receipt.entry.0);
-    verify_inclusion(&leaf, receipt.index.0, checkpoint.size, &path, &checkpoint.root).expect("in the tree");
+    verify_inclusion(
+        &leaf,
+        receipt.index.0,
+        checkpoint.size,
+        &path,
+        &checkpoint.root,
+    )
+    .expect("in the tree");
     let other = leaf_hash(b"something else");
-    assert!(verify_inclusion(&other, receipt.index.0, checkpoint.size, &path, &checkpoint.root).is_err());
+    assert!(
+        verify_inclusion(
+            &other,
+            receipt.index.0,
+            checkpoint.size,
+            &path,
+            &checkpoint.root
+        )
+        .is_err()
+    );
 }
 
 #[tokio::test]
 async fn a_command_takes_effect_once() {
     let world = World::with_demo().await;
-    let (command, values) = world.create_command(&owner(), SecretId([5; 16]), "Key", b"v").await;
-    let first = world.send(command.clone(), values.clone()).await.expect("done");
-    let again = world.send(command.clone(), values.clone()).await.expect("the receipt");
+    let (command, values) = world
+        .create_command(&owner(), SecretId([5; 16]), "Key", b"v")
+        .await;
+    let first = world
+        .send(command.clone(), values.clone())
+        .await
+        .expect("done");
+    let again = world
+        .send(command.clone(), values.clone())
+        .await
+        .expect("the receipt");
     assert_eq!(first.receipt.entry, again.receipt.entry);
     assert_eq!(first.receipt.index, again.receipt.index);
     assert_eq!(world.log.bytes().len(), 2);
@@ -76,12 +122,20 @@ async fn a_command_takes_effect_once() {
     // Another command under the same id is a conflict; under another actor's it is no matter.
     let other = world.command_bytes(&owner(), id, now(), Action::DelegationRevoke(revoke()));
     assert_eq!(code(world.send(other, vec![]).await), Some(Code::Conflict));
-    let stranger = world.command_bytes(&signing_key(99), id, now(), Action::DelegationRevoke(revoke()));
+    let stranger = world.command_bytes(
+        &signing_key(99),
+        id,
+        now(),
+        Action::DelegationRevoke(revoke()),
+    );
     assert_eq!(code(world.send(stranger, vec![]).await), Some(Code::Denied));
 }
 
 fn revoke() -> keyroll_core::command::DelegationRevoke {
-    keyroll_core::command::DelegationRevoke { key: identity(&signing_key(50)), identity: identity(&owner()) }
+    keyroll_core::command::DelegationRevoke {
+        key: identity(&signing_key(50)),
+        identity: identity(&owner()),
+    }
 }
 
 #[tokio::test]
@@ -89,8 +143,14 @@ async fn an_append_that_is_refused_releases_nothing() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.fates([Fate::Refused]);
-    assert_eq!(code(world.reveal(&owner(), "Key").await), Some(Code::AuditUnavailable));
-    assert_eq!(world.reveal(&owner(), "Key").await.expect("afterwards"), b"v");
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::AuditUnavailable)
+    );
+    assert_eq!(
+        world.reveal(&owner(), "Key").await.expect("afterwards"),
+        b"v"
+    );
 }
 
 #[tokio::test]
@@ -100,8 +160,14 @@ async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
     world.log.fates([Fate::AckLost]);
     let (session, id) = (world.session(&owner()).await, fresh());
     let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
-    assert_eq!(code(world.send(reveal.clone(), vec![]).await), Some(Code::AuditUnknown));
-    let known = world.send(reveal, vec![]).await.expect("the receipt of what did land");
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    let known = world
+        .send(reveal, vec![])
+        .await
+        .expect("the receipt of what did land");
     assert!(known.released.is_empty());
     assert_eq!(known.receipt.index, Index(2));
     assert_eq!(world.log.bytes().len(), 3);
@@ -114,7 +180,10 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
     world.log.fates([Fate::Delayed]);
     let (session, id) = (world.session(&owner()).await, fresh());
     let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
-    assert_eq!(code(world.send(reveal.clone(), vec![]).await), Some(Code::AuditUnknown));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
     let settled = world.send(reveal, vec![]).await.expect("settled");
     assert_eq!(settled.receipt.index, Index(2));
     assert_eq!(world.log.land(), 0, "the first copy can land no more");
@@ -125,14 +194,33 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
 async fn while_an_append_is_in_doubt_nothing_is_final() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world.log.fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
+    world
+        .log
+        .fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
     let (session, id) = (world.session(&owner()).await, fresh());
     let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
-    assert_eq!(code(world.send(reveal.clone(), vec![]).await), Some(Code::AuditUnknown));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
     // The settling append is in doubt as well, then refused: still nobody is told anything final.
-    assert_eq!(code(world.send(reveal.clone(), vec![]).await), Some(Code::AuditUnknown));
-    assert_eq!(code(world.reveal(&owner(), "Key").await), Some(Code::AuditUnavailable));
-    assert_eq!(world.send(reveal, vec![]).await.expect("settled").receipt.index, Index(2));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::AuditUnavailable)
+    );
+    assert_eq!(
+        world
+            .send(reveal, vec![])
+            .await
+            .expect("settled")
+            .receipt
+            .index,
+        Index(2)
+    );
     assert_eq!(world.log.land(), 0);
 }
 
@@ -140,22 +228,50 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
 async fn two_replicas_fence_each_other() {
     let world = World::with_demo().await;
     let dir = tempfile::tempdir().expect("directory");
-    let other = World::replica(&world.log, &world.vault, &world.keys, dir.path(), (&world.id, &world.online)).await;
+    let other = World::replica(
+        &world.log,
+        &world.vault,
+        &world.keys,
+        dir.path(),
+        (&world.id, &world.online),
+    )
+    .await;
     for at in 0..20_u8 {
-        let (command, values) = world.create_command(&owner(), SecretId([at; 16]), &format!("Key_{at}"), b"v").await;
+        let (command, values) = world
+            .create_command(&owner(), SecretId([at; 16]), &format!("Key_{at}"), b"v")
+            .await;
         let ledger = if at % 2 == 0 { &world.ledger } else { &other };
-        world.send_to(ledger, command, values).await.expect("created");
+        world
+            .send_to(ledger, command, values)
+            .await
+            .expect("created");
     }
     // Removed on one, refused on the other at once.
     let viewer = signing_key(20);
-    world.act(&owner(), world.member(&viewer, "ana", Role::Editor, &["*"])).await.expect("added");
+    world
+        .act(&owner(), world.member(&viewer, "ana", Role::Editor, &["*"]))
+        .await
+        .expect("added");
     let (session, id) = (world.session(&viewer).await, fresh());
     let reveal = world.command_bytes(&viewer, id, now(), world.reveal_action(&session, "Key_1"));
-    world.send_to(&other, reveal, vec![]).await.expect("revealed");
-    let remove = Action::MemberRemove(keyroll_core::command::MemberRemove { member: identity(&viewer) });
+    world
+        .send_to(&other, reveal, vec![])
+        .await
+        .expect("revealed");
+    let remove = Action::MemberRemove(keyroll_core::command::MemberRemove {
+        member: identity(&viewer),
+    });
     world.act(&owner(), remove).await.expect("removed");
-    let reveal = world.command_bytes(&viewer, fresh(), now(), world.reveal_action(&session, "Key_1"));
-    assert_eq!(code(world.send_to(&other, reveal, vec![]).await), Some(Code::Denied));
+    let reveal = world.command_bytes(
+        &viewer,
+        fresh(),
+        now(),
+        world.reveal_action(&session, "Key_1"),
+    );
+    assert_eq!(
+        code(world.send_to(&other, reveal, vec![]).await),
+        Some(Code::Denied)
+    );
     assert_eq!(world.log.bytes().len(), 24);
 }
 
@@ -165,32 +281,68 @@ async fn commands_that_wait_share_a_commit() {
     world.create(&owner(), "Key", b"v").await.expect("created");
     let session = world.session(&owner()).await;
     let reveals: Vec<_> = (0..200)
-        .map(|_| world.command_bytes(&owner(), fresh(), now(), world.reveal_action(&session, "Key")))
+        .map(|_| {
+            world.command_bytes(
+                &owner(),
+                fresh(),
+                now(),
+                world.reveal_action(&session, "Key"),
+            )
+        })
         .collect();
-    let sent = futures::future::join_all(reveals.into_iter().map(|reveal| world.send(reveal, vec![]))).await;
+    let sent =
+        futures::future::join_all(reveals.into_iter().map(|reveal| world.send(reveal, vec![])))
+            .await;
     assert!(sent.iter().all(Result::is_ok));
-    let mut indexes: Vec<u64> = sent.into_iter().flatten().map(|done| done.receipt.index.0).collect();
+    let mut indexes: Vec<u64> = sent
+        .into_iter()
+        .flatten()
+        .map(|done| done.receipt.index.0)
+        .collect();
     indexes.sort_unstable();
     assert_eq!(indexes, (2..202).collect::<Vec<_>>());
-    assert!(world.log.bytes().len() < 100, "{} commits", world.log.bytes().len());
+    assert!(
+        world.log.bytes().len() < 100,
+        "{} commits",
+        world.log.bytes().len()
+    );
 }
 
 #[tokio::test]
 async fn a_rebuild_is_identical_and_so_is_a_restart() {
     let world = World::with_demo().await;
-    let secret = world.create(&owner(), "Key", b"one").await.expect("created");
-    world.edit(&owner(), (secret, "Key"), 2, b"two").await.expect("edited");
+    let secret = world
+        .create(&owner(), "Key", b"one")
+        .await
+        .expect("created");
+    world
+        .edit(&owner(), (secret, "Key"), 2, b"two")
+        .await
+        .expect("edited");
     world.reveal(&owner(), "Key").await.expect("revealed");
     world.ledger.caught_up().await.expect("caught up");
     let digest = digest(&world).await;
-    let rebuilt = ask_ledger(&world, Ask::ProjectionRebuild(Nothing {})).await.expect("rebuilt");
-    let Answer::ProjectionRebuild(rebuilt) = rebuilt else { panic!("another answer") };
+    let rebuilt = ask_ledger(&world, Ask::ProjectionRebuild(Nothing {}))
+        .await
+        .expect("rebuilt");
+    let Answer::ProjectionRebuild(rebuilt) = rebuilt else {
+        panic!("another answer")
+    };
     assert!(rebuilt.identical);
     assert_eq!((rebuilt.entries, rebuilt.digest), (4, digest));
-    assert_eq!(world.reveal(&owner(), "Key").await.expect("goes on"), b"two");
+    assert_eq!(
+        world.reveal(&owner(), "Key").await.expect("goes on"),
+        b"two"
+    );
 
     let elsewhere = tempfile::tempdir().expect("directory");
-    let again = World::open(world.log.clone(), world.vault.clone(), world.keys.clone(), elsewhere).await;
+    let again = World::open(
+        world.log.clone(),
+        world.vault.clone(),
+        world.keys.clone(),
+        elsewhere,
+    )
+    .await;
     again.ledger.caught_up().await.expect("caught up");
     world.ledger.caught_up().await.expect("caught up");
     assert_eq!(self::digest(&again).await, self::digest(&world).await);
@@ -219,10 +371,18 @@ async fn ask_ledger(world: &World, ask: Ask) -> Result<Answer, keyroll_core::Rej
 #[tokio::test]
 async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
     let world = World::with_demo().await;
-    world.create(&owner(), "Key", b"one").await.expect("created");
+    world
+        .create(&owner(), "Key", b"one")
+        .await
+        .expect("created");
     world.reveal(&owner(), "Key").await.expect("revealed");
     world.ledger.caught_up().await.expect("caught up");
-    let Ok(Answer::AuditCommits(page)) = world.ask(&owner(), Ask::AuditCommits(AuditCommits { first: Index(0) })).await
+    let Ok(Answer::AuditCommits(page)) = world
+        .ask(
+            &owner(),
+            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+        )
+        .await
     else {
         panic!("no commits")
     };
@@ -242,17 +402,31 @@ async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
         assert!(!verify(&broken).ok(), "byte {at}");
     }
     assert!(!verify(&commits[1..]).ok(), "the first commit dropped");
-    assert!(!verify(&[&commits[..1], &commits[2..]].concat()).ok(), "one in the middle dropped");
-    assert!(!verify(&[&commits[..2], &commits[1..]].concat()).ok(), "one twice");
+    assert!(
+        !verify(&[&commits[..1], &commits[2..]].concat()).ok(),
+        "one in the middle dropped"
+    );
+    assert!(
+        !verify(&[&commits[..2], &commits[1..]].concat()).ok(),
+        "one twice"
+    );
 }
 
 #[tokio::test]
 async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
     let world = World::with_demo().await;
     // A ledger that lies: it records that a stranger was granted a reveal.
-    let secret = world.create(&owner(), "Key", b"one").await.expect("created");
+    let secret = world
+        .create(&owner(), "Key", b"one")
+        .await
+        .expect("created");
     let session = world.session(&signing_key(66)).await;
-    let command = world.command_bytes(&signing_key(66), fresh(), now(), world.reveal_action(&session, "Key"));
+    let command = world.command_bytes(
+        &signing_key(66),
+        fresh(),
+        now(),
+        world.reveal_action(&session, "Key"),
+    );
     let mut honest = Verifier::new(world.id(), demo(), Depth::Full);
     let commits: Vec<_> = world.log.bytes();
     commits.iter().for_each(|commit| honest.commit(commit));
@@ -264,8 +438,14 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
         digest: keyroll_core::Digest([0; 32]),
         version: keyroll_core::Version(1),
     };
-    let event = keyroll_core::Event::SecretRevealed(keyroll_core::event::SecretRevealed { secrets: vec![revealed] });
-    let entry = keyroll_core::Entry { at: now(), events: vec![event], command: command.into() };
+    let event = keyroll_core::Event::SecretRevealed(keyroll_core::event::SecretRevealed {
+        secrets: vec![revealed],
+    });
+    let entry = keyroll_core::Entry {
+        at: now(),
+        events: vec![event],
+        command: command.into(),
+    };
     let lie = Commit {
         v: 1,
         at: now(),
@@ -282,7 +462,14 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
         commits.iter().for_each(|commit| verifier.commit(commit));
         verifier.commit(&lie);
         let report = verifier.finish(None);
-        assert_eq!(report.problems.iter().any(|problem| problem.kind == "decision"), found, "{depth:?}");
+        assert_eq!(
+            report
+                .problems
+                .iter()
+                .any(|problem| problem.kind == "decision"),
+            found,
+            "{depth:?}"
+        );
     }
 }
 
@@ -294,9 +481,22 @@ async fn foreign_and_repeated_messages_stop_nothing_and_are_reported() {
     world.log.inject(&demo(), b"no commit".to_vec());
     world.log.inject(&demo(), old);
     assert_eq!(world.reveal(&owner(), "Key").await.expect("goes on"), b"v");
-    let Ok(Answer::Status(status)) = ask_ledger(&world, Ask::Status(Nothing {})).await else { panic!("no status") };
-    assert!(status.problems.iter().any(|words| words.contains("foreign")), "{:?}", status.problems);
-    assert!(status.problems.iter().any(|words| words.contains("stale")), "{:?}", status.problems);
+    let Ok(Answer::Status(status)) = ask_ledger(&world, Ask::Status(Nothing {})).await else {
+        panic!("no status")
+    };
+    assert!(
+        status
+            .problems
+            .iter()
+            .any(|words| words.contains("foreign")),
+        "{:?}",
+        status.problems
+    );
+    assert!(
+        status.problems.iter().any(|words| words.contains("stale")),
+        "{:?}",
+        status.problems
+    );
 }
 
 #[tokio::test]
@@ -313,16 +513,38 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
         entries: vec![vec![0].into()],
         workspace: demo(),
     };
-    let at = world.log.inject(&demo(), cose::sign(&forged, &signing_key(77)));
-    assert_eq!(code(world.reveal(&owner(), "Key").await), Some(Code::Corrupt));
-    assert!(world.ask(&owner(), Ask::SecretList(SecretList::default())).await.is_ok(), "queries go on");
+    let at = world
+        .log
+        .inject(&demo(), cose::sign(&forged, &signing_key(77)));
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::Corrupt)
+    );
+    assert!(
+        world
+            .ask(&owner(), Ask::SecretList(SecretList::default()))
+            .await
+            .is_ok(),
+        "queries go on"
+    );
     // Also after a restart, although nothing follows the bad message.
     world.ledger.caught_up().await.expect("caught up");
-    let World { log, vault, keys, dir, ledger, .. } = world;
+    let World {
+        log,
+        vault,
+        keys,
+        dir,
+        ledger,
+        ..
+    } = world;
     drop(ledger);
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     let again = World::open(log, vault, keys, dir).await;
-    assert_eq!(code(again.reveal(&owner(), "Key").await), Some(Code::Corrupt), "message {at}");
+    assert_eq!(
+        code(again.reveal(&owner(), "Key").await),
+        Some(Code::Corrupt),
+        "message {at}"
+    );
 }
 
 #[tokio::test]
@@ -338,8 +560,17 @@ async fn a_log_that_was_set_back_is_seen_at_start() {
     let shorter = keyroll_ledger::log::MemoryLog::default();
     shorter.inject(&demo(), first);
     let again = World::open(shorter, vault, keys, dir).await;
-    assert_eq!(code(again.reveal(&owner(), "Key").await), Some(Code::Rollback));
-    assert!(again.ask(&owner(), Ask::SecretShow(Named { name: name("Key") })).await.is_ok(), "queries go on");
+    assert_eq!(
+        code(again.reveal(&owner(), "Key").await),
+        Some(Code::Rollback)
+    );
+    assert!(
+        again
+            .ask(&owner(), Ask::SecretShow(Named { name: name("Key") }))
+            .await
+            .is_ok(),
+        "queries go on"
+    );
 }
 
 #[tokio::test]
@@ -347,11 +578,22 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     let viewer = signing_key(20);
-    world.act(&owner(), world.member(&viewer, "vera", Role::Viewer, &["*"])).await.expect("added");
+    world
+        .act(
+            &owner(),
+            world.member(&viewer, "vera", Role::Viewer, &["*"]),
+        )
+        .await
+        .expect("added");
     let session = world.session(&viewer).await;
     let mut on_record = 0;
     for called in ["Key", "Nothing"].repeat(8) {
-        let command = world.command_bytes(&viewer, fresh(), now(), world.reveal_action(&session, called));
+        let command = world.command_bytes(
+            &viewer,
+            fresh(),
+            now(),
+            world.reveal_action(&session, called),
+        );
         match world.send(command, vec![]).await {
             Ok(done) => {
                 assert!(denied(&done).is_some() && done.released.is_empty());
@@ -361,13 +603,22 @@ async fn refusals_of_members_are_on_record_and_bounded() {
         }
     }
     assert_eq!(on_record, 10);
-    let log = AuditLog { limit: 100, outcome: Some(keyroll_api::query::Outcome::Denied), ..AuditLog::default() };
-    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else { panic!("no rows") };
+    let log = AuditLog {
+        limit: 100,
+        outcome: Some(keyroll_api::query::Outcome::Denied),
+        ..AuditLog::default()
+    };
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+        panic!("no rows")
+    };
     assert_eq!(rows.rows.len(), 10);
     assert_eq!(rows.rows[0].attempted.as_deref(), Some("secret.reveal"));
     // Strangers leave no entry.
     let before = world.log.bytes().len();
-    assert_eq!(code(world.reveal(&signing_key(99), "Key").await), Some(Code::Denied));
+    assert_eq!(
+        code(world.reveal(&signing_key(99), "Key").await),
+        Some(Code::Denied)
+    );
     assert_eq!(world.log.bytes().len(), before);
 }
 
@@ -375,14 +626,22 @@ async fn refusals_of_members_are_on_record_and_bounded() {
 async fn what_a_stranger_brings_is_not_stored() {
     let world = World::with_demo().await;
     let before = world.vault.count();
-    assert_eq!(code(world.create(&signing_key(99), "Key", b"v").await), Some(Code::Denied));
+    assert_eq!(
+        code(world.create(&signing_key(99), "Key", b"v").await),
+        Some(Code::Denied)
+    );
     assert_eq!(world.vault.count(), before);
 }
 
 #[tokio::test]
 async fn stale_and_misdirected_commands_are_refused() {
     let world = World::with_demo().await;
-    let delete = || Action::SecretDelete(SecretRef { id: SecretId([1; 16]), name: name("Key") });
+    let delete = || {
+        Action::SecretDelete(SecretRef {
+            id: SecretId([1; 16]),
+            name: name("Key"),
+        })
+    };
     for (at, expected) in [
         (Millis(now().0 - 60_001), Some(Code::Stale)),
         (Millis(now().0 + 60_001), Some(Code::Stale)),
@@ -401,20 +660,39 @@ async fn stale_and_misdirected_commands_are_refused() {
         workspace: demo(),
         delegation: None,
     };
-    assert_eq!(code(elsewhere.send(cose::sign(&command, &owner()), vec![]).await), Some(Code::WrongLedger));
+    assert_eq!(
+        code(elsewhere.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::WrongLedger)
+    );
     command.ledger = world.id();
     command.workspace = "other".parse().expect("name");
-    assert_eq!(code(world.send(cose::sign(&command, &owner()), vec![]).await), Some(Code::WrongWorkspace));
+    assert_eq!(
+        code(world.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::WrongWorkspace)
+    );
     command.workspace = demo();
     command.v = 2;
-    assert_eq!(code(world.send(cose::sign(&command, &owner()), vec![]).await), Some(Code::UpgradeNeeded));
+    assert_eq!(
+        code(world.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::UpgradeNeeded)
+    );
     command.v = 1;
     let mut signed = cose::sign(&command, &owner());
     let last = signed.len() - 1;
     signed[last] ^= 1;
-    assert_eq!(code(world.send(signed, vec![]).await), Some(Code::BadSignature));
-    assert_eq!(code(world.send(b"nothing".to_vec(), vec![]).await), Some(Code::Malformed));
-    assert_eq!(world.log.last().await, Ok(keyroll_core::Sequence(1)), "none of them is an entry");
+    assert_eq!(
+        code(world.send(signed, vec![]).await),
+        Some(Code::BadSignature)
+    );
+    assert_eq!(
+        code(world.send(b"nothing".to_vec(), vec![]).await),
+        Some(Code::Malformed)
+    );
+    assert_eq!(
+        world.log.last().await,
+        Ok(keyroll_core::Sequence(1)),
+        "none of them is an entry"
+    );
 }
 
 #[tokio::test]
@@ -422,7 +700,16 @@ async fn a_lost_value_is_named_and_the_rest_goes_on() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.vault.lose_all();
-    assert_eq!(code(world.reveal(&owner(), "Key").await), Some(Code::ValueLost));
-    world.create(&owner(), "Other", b"w").await.expect("created");
-    assert_eq!(world.reveal(&owner(), "Other").await.expect("revealed"), b"w");
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::ValueLost)
+    );
+    world
+        .create(&owner(), "Other", b"w")
+        .await
+        .expect("created");
+    assert_eq!(
+        world.reveal(&owner(), "Other").await.expect("revealed"),
+        b"w"
+    );
 }

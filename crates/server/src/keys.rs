@@ -61,21 +61,35 @@ pub struct KeyFiles {
 }
 
 fn content(file: &Path, why: impl std::fmt::Display) -> KeysError {
-    KeysError::Content { file: file.to_owned(), why: why.to_string() }
+    KeysError::Content {
+        file: file.to_owned(),
+        why: why.to_string(),
+    }
 }
 
 fn write_new(file: &Path, bytes: &[u8]) -> Result<(), KeysError> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => KeysError::Exists(file.to_owned()),
-        _ => KeysError::Io { file: file.to_owned(), error },
+        _ => KeysError::Io {
+            file: file.to_owned(),
+            error,
+        },
     };
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(io)?;
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(io)?;
     out.write_all(bytes).map_err(io)?;
     out.sync_all().map_err(io)
 }
 
 fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let io = |error| KeysError::Io { file: file.to_owned(), error };
+    let io = |error| KeysError::Io {
+        file: file.to_owned(),
+        error,
+    };
     let mode = std::fs::metadata(file).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(KeysError::Readable(file.to_owned()));
@@ -85,7 +99,9 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
 
 fn random_key(file: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
-    SysRng.try_fill_bytes(bytes.as_mut()).map_err(|error| content(file, format!("no randomness: {error}")))?;
+    SysRng
+        .try_fill_bytes(bytes.as_mut())
+        .map_err(|error| content(file, format!("no randomness: {error}")))?;
     Ok(bytes)
 }
 
@@ -95,8 +111,13 @@ fn random_key(file: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
 /// [`KeysError`].
 pub fn new_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
     let key = SigningKey::from_bytes(&*random_key(file)?);
-    let pkcs8 = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
-    let pem = pkcs8.to_pkcs8_pem(LineEnding::LF).map_err(|error| content(file, error))?;
+    let pkcs8 = KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    };
+    let pem = pkcs8
+        .to_pkcs8_pem(LineEnding::LF)
+        .map_err(|error| content(file, error))?;
     write_new(file, pem.as_bytes())?;
     Ok(key)
 }
@@ -108,7 +129,8 @@ pub fn new_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
 pub fn read_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
     let bytes = read_private(file)?;
     let pem = std::str::from_utf8(&bytes).map_err(|_| content(file, "not PEM"))?;
-    SigningKey::from_pkcs8_pem(pem).map_err(|error| content(file, format!("not an Ed25519 PKCS#8 PEM key: {error}")))
+    SigningKey::from_pkcs8_pem(pem)
+        .map_err(|error| content(file, format!("not an Ed25519 PKCS#8 PEM key: {error}")))
 }
 
 /// Makes a ledger's keys in `dir`.
@@ -116,8 +138,14 @@ pub fn read_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
 /// # Errors
 /// [`KeysError`]; nothing that exists is replaced.
 pub fn create_keys(dir: &Path, now: Millis) -> Result<LedgerId, KeysError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| KeysError::Io { file: dir.to_owned(), error })?;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(|error| KeysError::Io {
+        file: dir.to_owned(),
+        error,
+    })?;
     let id = new_signing_key(&dir.join("ledger-id.pem"))?;
     let online = new_signing_key(&dir.join("online.pem"))?;
     let ledger = LedgerId(id.verifying_key().to_bytes());
@@ -144,18 +172,32 @@ impl KeyFiles {
     pub fn load(dir: &Path) -> Result<Self, KeysError> {
         let online = read_signing_key(&dir.join("online.pem"))?;
         let file = dir.join("ledger-key.cose");
-        let statement = std::fs::read(&file).map_err(|error| KeysError::Io { file: file.clone(), error })?;
-        let said = cose::open::<LedgerKey>(&statement).map_err(|error| content(&file, error))?.payload;
-        let said = LedgerKey::open(&statement, &said.ledger).map_err(|error| content(&file, error))?;
+        let statement = std::fs::read(&file).map_err(|error| KeysError::Io {
+            file: file.clone(),
+            error,
+        })?;
+        let said = cose::open::<LedgerKey>(&statement)
+            .map_err(|error| content(&file, error))?
+            .payload;
+        let said =
+            LedgerKey::open(&statement, &said.ledger).map_err(|error| content(&file, error))?;
         if said.key.0 != online.verifying_key().to_bytes() {
-            return Err(content(&file, "it is a statement for another key than online.pem"));
+            return Err(content(
+                &file,
+                "it is a statement for another key than online.pem",
+            ));
         }
         let file = dir.join("root.key");
         let text = read_private(&file)?;
         let mut root = Zeroizing::new([0_u8; 32]);
         hex::decode_to_slice(text.trim_ascii(), root.as_mut())
             .map_err(|_| content(&file, "expected 64 hex digits"))?;
-        Ok(Self { statement: statement.into(), online, root: Key::new(*root), ledger: said.ledger })
+        Ok(Self {
+            statement: statement.into(),
+            online,
+            root: Key::new(*root),
+            ledger: said.ledger,
+        })
     }
 
     /// The ledger's id.
@@ -174,8 +216,14 @@ mod tests {
         let keys = dir.path().join("keys");
         let ledger = create_keys(&keys, Millis(1)).expect("made");
         assert_eq!(KeyFiles::load(&keys).expect("read").ledger(), ledger);
-        assert!(matches!(create_keys(&keys, Millis(1)), Err(KeysError::Exists(_))));
-        assert_eq!(KeyFiles::load(&keys).expect("still the same").ledger(), ledger);
+        assert!(matches!(
+            create_keys(&keys, Millis(1)),
+            Err(KeysError::Exists(_))
+        ));
+        assert_eq!(
+            KeyFiles::load(&keys).expect("still the same").ledger(),
+            ledger
+        );
     }
 
     #[test]
@@ -184,6 +232,8 @@ mod tests {
         create_keys(dir.path(), Millis(1)).expect("made");
         let root = dir.path().join("root.key");
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o640)).expect("mode");
-        assert!(matches!(KeyFiles::load(dir.path()), Err(KeysError::Readable(file)) if file == root));
+        assert!(
+            matches!(KeyFiles::load(dir.path()), Err(KeysError::Readable(file)) if file == root)
+        );
     }
 }

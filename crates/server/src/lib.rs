@@ -1,6 +1,6 @@
 //! The service side of keyroll on NATS, and a private nats-server for development.
 
 pub mod dev;
-pub mod nats;
 pub mod keys;
+pub mod nats;
 pub mod service;

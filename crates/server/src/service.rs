@@ -82,9 +82,15 @@ pub struct Service {
     stopped: watch::Receiver<bool>,
 }
 
-async fn connect(url: &str, user: &'static str, inbox: Option<&str>) -> Result<async_nats::Client, ServeError> {
+async fn connect(
+    url: &str,
+    user: &'static str,
+    inbox: Option<&str>,
+) -> Result<async_nats::Client, ServeError> {
     let failed = |why: String| ServeError::Connect { user, why };
-    let address: async_nats::ServerAddr = url.parse().map_err(|error| failed(format!("not a NATS URL: {error}")))?;
+    let address: async_nats::ServerAddr = url
+        .parse()
+        .map_err(|error| failed(format!("not a NATS URL: {error}")))?;
     let mut options = keyroll_api::client::as_user_of(&address, async_nats::ConnectOptions::new())
         .name(format!("keyroll {user}"))
         .connection_timeout(CONNECT)
@@ -99,9 +105,15 @@ async fn connect(url: &str, user: &'static str, inbox: Option<&str>) -> Result<a
 }
 
 /// Whether every server syncs always, as its monitoring address says.
-async fn check_sync(client: &async_nats::Client, options: &ServeOptions) -> Result<bool, ServeError> {
+async fn check_sync(
+    client: &async_nats::Client,
+    options: &ServeOptions,
+) -> Result<bool, ServeError> {
     let mut seen = Vec::new();
-    let mut problem = options.monitoring.is_empty().then(|| "no monitoring address was given".to_owned());
+    let mut problem = options
+        .monitoring
+        .is_empty()
+        .then(|| "no monitoring address was given".to_owned());
     for address in &options.monitoring {
         match verify_sync_always(address).await {
             Ok(server) => seen.push(server.server_name),
@@ -110,7 +122,9 @@ async fn check_sync(client: &async_nats::Client, options: &ServeOptions) -> Resu
     }
     let connected = client.server_info().server_name;
     if problem.is_none() && !seen.contains(&connected) {
-        problem = Some(format!("none of the monitoring addresses is that of {connected}, which serves us"));
+        problem = Some(format!(
+            "none of the monitoring addresses is that of {connected}, which serves us"
+        ));
     }
     match problem {
         None => Ok(true),
@@ -130,7 +144,9 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
     let responder = connect(&options.client_account_url, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
-    check_streams(&client).await.map_err(|error| ServeError::Unfit(error.to_string()))?;
+    check_streams(&client)
+        .await
+        .map_err(|error| ServeError::Unfit(error.to_string()))?;
     let sync_verified = check_sync(&client, &options).await?;
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
     let opened = Ledger::open(Options {
@@ -140,8 +156,16 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         operators: options.operators,
         data_dir: options.data_dir,
         log: Arc::new(JetStreamLog::open(client.clone()).await.map_err(log)?),
-        vault: Arc::new(JetStreamObjects::open(client.clone(), LedgerStream::Vault.name()).await.map_err(log)?),
-        keys: Arc::new(JetStreamObjects::open(client.clone(), LedgerStream::Keys.name()).await.map_err(log)?),
+        vault: Arc::new(
+            JetStreamObjects::open(client.clone(), LedgerStream::Vault.name())
+                .await
+                .map_err(log)?,
+        ),
+        keys: Arc::new(
+            JetStreamObjects::open(client.clone(), LedgerStream::Keys.name())
+                .await
+                .map_err(log)?,
+        ),
         clock: keyroll_api::client::now,
     });
     let (ledger, notices) = opened.await?;
@@ -173,17 +197,37 @@ async fn serve(
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
     let work = Arc::new(Semaphore::new(IN_WORK));
-    for (name, subject) in
-        [("command", subjects::COMMANDS), ("query", subjects::QUERIES), ("info", subjects::INFO)]
-    {
-        let endpoint = micro.endpoint_builder().name(name).add(subject).await.map_err(announce)?;
-        tokio::spawn(answer_all(Arc::clone(&ledger), endpoint, Arc::clone(&work), stop.clone()));
+    for (name, subject) in [
+        ("command", subjects::COMMANDS),
+        ("query", subjects::QUERIES),
+        ("info", subjects::INFO),
+    ] {
+        let endpoint = micro
+            .endpoint_builder()
+            .name(name)
+            .add(subject)
+            .await
+            .map_err(announce)?;
+        tokio::spawn(answer_all(
+            Arc::clone(&ledger),
+            endpoint,
+            Arc::clone(&work),
+            stop.clone(),
+        ));
     }
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
     // Requests reach us once the server has the subscriptions.
-    responder.flush().await.map_err(|error| ServeError::Announce(error.to_string()))?;
-    Ok(Service { ledger, micro, responder, stopped })
+    responder
+        .flush()
+        .await
+        .map_err(|error| ServeError::Announce(error.to_string()))?;
+    Ok(Service {
+        ledger,
+        micro,
+        responder,
+        stopped,
+    })
 }
 
 impl Service {
@@ -233,7 +277,10 @@ async fn answer_all(
                 });
             }
             Err(_) => {
-                let busy = Rejection::new(Code::Busy, "too many requests are in work: try again shortly");
+                let busy = Rejection::new(
+                    Code::Busy,
+                    "too many requests are in work: try again shortly",
+                );
                 respond(&request, ledger.refuse(&request.message.payload, busy)).await;
             }
         }
@@ -244,14 +291,23 @@ async fn answer_all(
 async fn answer(ledger: &Ledger, request: &Request) -> Response {
     let payload = &request.message.payload;
     let mut tokens = request.message.subject.split('.').skip(2);
-    let (workspace, what) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
+    let (workspace, what) = (
+        tokens.next().unwrap_or_default(),
+        tokens.next().unwrap_or_default(),
+    );
     let workspace: Option<WorkspaceName> = workspace.parse().ok();
     match (what, workspace) {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
         ("info", None) => match ledger.info().await {
-            Ok(bytes) => Response { bytes, refusal: None },
-            Err(rejection) => Response { bytes: Vec::new(), refusal: Some(rejection) },
+            Ok(bytes) => Response {
+                bytes,
+                refusal: None,
+            },
+            Err(rejection) => Response {
+                bytes: Vec::new(),
+                refusal: Some(rejection),
+            },
         },
         _ => {
             let message = "no workspace can be called that";
@@ -270,7 +326,10 @@ async fn respond(request: &Request, response: Response) {
         headers.insert("Nats-Service-Error", refusal.code.as_str());
         headers.insert("Nats-Service-Error-Code", "400");
     }
-    if let Err(error) = request.respond_with_headers(Ok(response.bytes.into()), headers).await {
+    if let Err(error) = request
+        .respond_with_headers(Ok(response.bytes.into()), headers)
+        .await
+    {
         tracing::debug!(%error, "an answer was not sent");
     }
 }

@@ -5,7 +5,9 @@ use std::time::Instant;
 use async_nats::RequestErrorKind;
 use keyroll_core::command::{COMMAND_V, Command};
 use keyroll_core::decide::denial_message;
-use keyroll_core::{Action, Blob, Code, CommandId, Digest, Entry, Event, Index, TreeSize, WorkspaceName, cbor, cose};
+use keyroll_core::{
+    Action, Blob, Code, CommandId, Digest, Entry, Event, Index, TreeSize, WorkspaceName, cbor, cose,
+};
 use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
 
 use super::{Client, ClientError, PATIENCE, now};
@@ -41,8 +43,13 @@ impl Client {
     /// The ledger's refusal (one that is on record included); [`Code::AuditUnknown`] when it is
     /// not known whether it was carried out; [`Code::Rollback`], [`Code::Fork`],
     /// [`Code::Corrupt`] when the receipt does not verify; [`Code::Unreachable`].
-    pub async fn act(&self, workspace: &WorkspaceName, action: Action) -> Result<Acted, ClientError> {
-        self.act_with(workspace, super::new_command_id(), action, Vec::new()).await
+    pub async fn act(
+        &self,
+        workspace: &WorkspaceName,
+        action: Action,
+    ) -> Result<Acted, ClientError> {
+        self.act_with(workspace, super::new_command_id(), action, Vec::new())
+            .await
     }
 
     /// As [`Client::act`], under a given command id and with values.
@@ -61,7 +68,12 @@ impl Client {
     }
 
     /// The signed bytes of a command, for sending now or by other means.
-    pub fn sign_command(&self, workspace: &WorkspaceName, id: CommandId, action: Action) -> Vec<u8> {
+    pub fn sign_command(
+        &self,
+        workspace: &WorkspaceName,
+        id: CommandId,
+        action: Action,
+    ) -> Vec<u8> {
         let command = Command {
             v: COMMAND_V,
             at: now(),
@@ -88,17 +100,27 @@ impl Client {
         let seen = self.0.seen.get(workspace)?;
         let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
         let digest = Digest::of(&command);
-        let request = CommandRequest { seen: size, values, command: Blob(command) };
+        let request = CommandRequest {
+            seen: size,
+            values,
+            command: Blob(command),
+        };
         let bytes = cbor::encode(&request);
         if bytes.len() > keyroll_core::limits::REQUEST_BYTES {
             let limit = keyroll_core::limits::REQUEST_BYTES;
-            return Err(ClientError::failed(Code::TooLarge, format!("a request has at most {limit} bytes")));
+            return Err(ClientError::failed(
+                Code::TooLarge,
+                format!("a request has at most {limit} bytes"),
+            ));
         }
         let end = Instant::now() + PATIENCE;
         let mut unknown = false;
         let mut pause = std::time::Duration::from_millis(20);
         loop {
-            match self.attempt(workspace, &digest, bytes.clone(), end, unknown).await {
+            match self
+                .attempt(workspace, &digest, bytes.clone(), end, unknown)
+                .await
+            {
                 Attempt::Done(done) => {
                     return self.check_done(workspace, seen.as_ref(), &request.command.0, *done);
                 }
@@ -124,7 +146,10 @@ impl Client {
         unknown: bool,
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
-        let sent = self.0.nats.request(subjects::command(workspace), bytes.into());
+        let sent = self
+            .0
+            .nats
+            .request(subjects::command(workspace), bytes.into());
         let reply = match tokio::time::timeout(left, sent).await {
             Err(_) => return Attempt::Again(fate_unknown()),
             Ok(Err(error)) => return failed_request(&error, unknown),
@@ -154,7 +179,10 @@ impl Client {
     ) -> Result<Acted, ClientError> {
         let (entry, size, root) = self.check_receipt(workspace, &done.receipt)?;
         if entry.command.0 != command {
-            return Err(ClientError::failed(Code::Corrupt, "the receipt is of another command"));
+            return Err(ClientError::failed(
+                Code::Corrupt,
+                "the receipt is of another command",
+            ));
         }
         let note = Some(done.receipt.checkpoint.as_str());
         self.believe(workspace, seen, (size, root), &done.consistency, note)?;
@@ -163,10 +191,18 @@ impl Client {
                 let opened = keyroll_core::SignedCommand::decode(command)?;
                 let words = denial_message(opened.command().action.name(), denied.reason);
                 let message = format!("{words} (recorded as entry {})", done.receipt.index);
-                return Err(ClientError::Refused(keyroll_core::Rejection::new(Code::Denied, message)));
+                return Err(ClientError::Refused(keyroll_core::Rejection::new(
+                    Code::Denied,
+                    message,
+                )));
             }
         }
-        Ok(Acted { index: done.receipt.index, entry, receipt: done.receipt, released: done.released })
+        Ok(Acted {
+            index: done.receipt.index,
+            entry,
+            receipt: done.receipt,
+            released: done.released,
+        })
     }
 
     /// Verifies a receipt: the checkpoint's signature, and the entry's place under its root.
@@ -181,8 +217,18 @@ impl Client {
         let checkpoint = self.open_checkpoint(workspace, &receipt.checkpoint)?;
         let path: Vec<Hash> = receipt.path.iter().map(|hash| Hash(hash.0)).collect();
         let leaf = leaf_hash(&receipt.entry.0);
-        verify_inclusion(&leaf, receipt.index.0, checkpoint.size, &path, &checkpoint.root).map_err(|error| {
-            let message = format!("entry {} is not in the tree of its receipt: {error}", receipt.index);
+        verify_inclusion(
+            &leaf,
+            receipt.index.0,
+            checkpoint.size,
+            &path,
+            &checkpoint.root,
+        )
+        .map_err(|error| {
+            let message = format!(
+                "entry {} is not in the tree of its receipt: {error}",
+                receipt.index
+            );
             ClientError::failed(Code::Corrupt, message)
         })?;
         let entry: Entry = cbor::decode(&receipt.entry.0)?;
@@ -203,9 +249,14 @@ fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
             Code::Unreachable,
             "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?",
         )),
-        RequestErrorKind::TimedOut | RequestErrorKind::NoResponders => Attempt::Again(fate_unknown()),
-        RequestErrorKind::Other | RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            Attempt::Again(ClientError::failed(Code::Unreachable, format!("the command was not sent: {error}")))
+        RequestErrorKind::TimedOut | RequestErrorKind::NoResponders => {
+            Attempt::Again(fate_unknown())
         }
+        RequestErrorKind::Other
+        | RequestErrorKind::InvalidSubject
+        | RequestErrorKind::MaxPayloadExceeded => Attempt::Again(ClientError::failed(
+            Code::Unreachable,
+            format!("the command was not sent: {error}"),
+        )),
     }
 }

@@ -28,7 +28,11 @@ impl Client {
     /// # Errors
     /// The ledger's refusal; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the
     /// answer does not stand to what was seen before; [`Code::Unreachable`].
-    pub async fn ask(&self, workspace: Option<&WorkspaceName>, ask: Ask) -> Result<Answered, ClientError> {
+    pub async fn ask(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        ask: Ask,
+    ) -> Result<Answered, ClientError> {
         self.ask_within(workspace, ask, super::REQUEST).await
     }
 
@@ -42,7 +46,10 @@ impl Client {
         ask: Ask,
         patience: std::time::Duration,
     ) -> Result<Answered, ClientError> {
-        let seen = workspace.map(|workspace| self.0.seen.get(workspace)).transpose()?.flatten();
+        let seen = workspace
+            .map(|workspace| self.0.seen.get(workspace))
+            .transpose()?
+            .flatten();
         let query = Query {
             v: QUERY_V,
             at: now(),
@@ -55,22 +62,40 @@ impl Client {
         let bytes = cose::sign(&query, &self.0.identity);
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
-        let asked = async_nats::Request::new().payload(bytes.into()).timeout(Some(patience));
-        let answer = self.0.nats.send_request(subject, asked).await.map_err(|error| {
-            ClientError::failed(Code::Unreachable, format!("the ledger does not answer: {error}"))
-        })?;
+        let asked = async_nats::Request::new()
+            .payload(bytes.into())
+            .timeout(Some(patience));
+        let answer = self
+            .0
+            .nats
+            .send_request(subject, asked)
+            .await
+            .map_err(|error| {
+                ClientError::failed(
+                    Code::Unreachable,
+                    format!("the ledger does not answer: {error}"),
+                )
+            })?;
         let reply = self.open_reply(&answer.payload, &request)?.payload;
         if let Some(workspace) = workspace {
             self.check_position(workspace, seen.as_ref(), &reply)?;
         }
         match reply.body {
-            Body::Answer(answer) => Ok(Answered { answer: *answer, size: reply.size, root: Hash(reply.root.0) }),
+            Body::Answer(answer) => Ok(Answered {
+                answer: *answer,
+                size: reply.size,
+                root: Hash(reply.root.0),
+            }),
             Body::Error(rejection) => Err(rejection.into()),
         }
     }
 
     /// Opens a signed reply and checks who signed it and what it answers.
-    pub(super) fn open_reply(&self, bytes: &[u8], request: &Digest) -> Result<Unchecked<Reply>, ClientError> {
+    pub(super) fn open_reply(
+        &self,
+        bytes: &[u8],
+        request: &Digest,
+    ) -> Result<Unchecked<Reply>, ClientError> {
         let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
         let opened = cose::open::<Reply>(bytes)?;
         opened.verify()?;
@@ -100,7 +125,13 @@ impl Client {
             }
         }
         let root = Hash(reply.root.0);
-        self.believe(workspace, seen, (reply.size, root), &reply.consistency, None)
+        self.believe(
+            workspace,
+            seen,
+            (reply.size, root),
+            &reply.consistency,
+            None,
+        )
     }
 
     /// Believes a size and root if they extend what was seen, and remembers them.
@@ -129,7 +160,11 @@ impl Client {
                 ClientError::failed(Code::Fork, message)
             })?;
         }
-        let fresh = Seen { size, root, note: note.map(str::to_owned) };
+        let fresh = Seen {
+            size,
+            root,
+            note: note.map(str::to_owned),
+        };
         self.0.seen.raise(workspace, fresh)?;
         Ok(())
     }
@@ -142,13 +177,18 @@ impl Client {
         &self,
         workspace: &WorkspaceName,
     ) -> Result<(String, keyroll_merkle::Checkpoint), ClientError> {
-        let answered = self.ask(Some(workspace), Ask::AuditCheckpoint(Nothing {})).await?;
+        let answered = self
+            .ask(Some(workspace), Ask::AuditCheckpoint(Nothing {}))
+            .await?;
         let Answer::AuditCheckpoint(CheckpointNote { checkpoint: note }) = answered.answer else {
             return Err(unexpected());
         };
         let checkpoint = self.open_checkpoint(workspace, &note)?;
         if checkpoint.size != answered.size.0 || checkpoint.root != answered.root {
-            return Err(ClientError::failed(Code::Corrupt, "the checkpoint differs from the reply around it"));
+            return Err(ClientError::failed(
+                Code::Corrupt,
+                "the checkpoint differs from the reply around it",
+            ));
         }
         Ok((note, checkpoint))
     }
@@ -161,5 +201,8 @@ impl Client {
 
 /// An answer to another question than the one asked.
 pub fn unexpected() -> ClientError {
-    ClientError::failed(Code::Corrupt, "the ledger answered another question than the one asked")
+    ClientError::failed(
+        Code::Corrupt,
+        "the ledger answered another question than the one asked",
+    )
 }

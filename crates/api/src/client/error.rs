@@ -21,7 +21,10 @@ pub enum ClientError {
 impl ClientError {
     /// A failure.
     pub fn failed(code: Code, message: impl Into<String>) -> Self {
-        Self::Failed { code, message: message.into() }
+        Self::Failed {
+            code,
+            message: message.into(),
+        }
     }
 
     /// The stable code.
@@ -41,6 +44,9 @@ impl From<Rejection> for ClientError {
 
 impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
-        Self::failed(Code::Internal, format!("the record of checkpoints: {error}"))
+        Self::failed(
+            Code::Internal,
+            format!("the record of checkpoints: {error}"),
+        )
     }
 }

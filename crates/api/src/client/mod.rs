@@ -13,7 +13,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use keyroll_core::crypto::{ClientSession, SessionContext};
 use keyroll_core::statement::{LedgerKey, SealingKey};
-use keyroll_core::{Code, CommandId, Identity, LedgerId, Millis, SecretId, WorkspaceName, cbor, cose};
+use keyroll_core::{
+    Code, CommandId, Identity, LedgerId, Millis, SecretId, WorkspaceName, cbor, cose,
+};
 use keyroll_merkle::{Checkpoint, VerifierKey};
 use rand::TryRng as _;
 use rand::rand_core::UnwrapErr;
@@ -66,7 +68,9 @@ struct Inner {
 
 /// The wall clock.
 pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
@@ -76,7 +80,9 @@ pub fn now() -> Millis {
 /// When the operating system has none.
 pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut bytes = [0_u8; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| ClientError::failed(Code::Internal, format!("no randomness: {error}")))?;
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| ClientError::failed(Code::Internal, format!("no randomness: {error}")))?;
     Ok(bytes)
 }
 
@@ -99,8 +105,9 @@ pub fn new_secret_id() -> Result<SecretId, ClientError> {
 /// [`Code::Unreachable`].
 pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> {
     let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
-    let server: async_nats::ServerAddr =
-        url.parse().map_err(|error| unreachable(format!("not a NATS URL: {error}")))?;
+    let server: async_nats::ServerAddr = url
+        .parse()
+        .map_err(|error| unreachable(format!("not a NATS URL: {error}")))?;
     let mut options = as_user_of(&server, async_nats::ConnectOptions::new())
         .name("keyroll client")
         .connection_timeout(Duration::from_secs(3))
@@ -113,15 +120,24 @@ pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> 
     let connect = tokio::time::timeout(Duration::from_secs(4), options.connect(server));
     match connect.await {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(unreachable(format!("cannot connect to nats-server at {host}: {error}"))),
-        Err(_) => Err(unreachable(format!("nats-server at {host} does not answer"))),
+        Ok(Err(error)) => Err(unreachable(format!(
+            "cannot connect to nats-server at {host}: {error}"
+        ))),
+        Err(_) => Err(unreachable(format!(
+            "nats-server at {host} does not answer"
+        ))),
     }
 }
 
 /// Connects as the user that the URL names: the NATS client does not by itself.
-pub fn as_user_of(server: &async_nats::ServerAddr, options: async_nats::ConnectOptions) -> async_nats::ConnectOptions {
+pub fn as_user_of(
+    server: &async_nats::ServerAddr,
+    options: async_nats::ConnectOptions,
+) -> async_nats::ConnectOptions {
     match (server.username(), server.password()) {
-        (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
+        (Some(user), Some(password)) => {
+            options.user_and_password(user.to_owned(), password.to_owned())
+        }
         _ => options,
     }
 }
@@ -141,7 +157,10 @@ impl Client {
         };
         let key = LedgerKey::open(&info.ledger_key.0, &ledger)?;
         if now() > key.not_after {
-            return Err(ClientError::failed(Code::WrongLedger, "the ledger's online key has run out"));
+            return Err(ClientError::failed(
+                Code::WrongLedger,
+                "the ledger's online key has run out",
+            ));
         }
         let sealing = SealingKey::open(&info.sealing_key.0, &ledger, &key.key)?;
         let seen = match &settings.home {
@@ -209,9 +228,18 @@ impl Client {
             return Ok(session.clone());
         }
         let sealing = lock(&self.0.sealing).clone();
-        let context = SessionContext { ledger: &self.0.ledger, workspace, actor: self.identity() };
-        let session = ClientSession::begin(&sealing.key, sealing.period, &context, &mut UnwrapErr(SysRng))
-            .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))?;
+        let context = SessionContext {
+            ledger: &self.0.ledger,
+            workspace,
+            actor: self.identity(),
+        };
+        let session = ClientSession::begin(
+            &sealing.key,
+            sealing.period,
+            &context,
+            &mut UnwrapErr(SysRng),
+        )
+        .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))?;
         sessions.insert(workspace.clone(), session.clone());
         Ok(session)
     }
@@ -225,7 +253,11 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn open_checkpoint(&self, workspace: &WorkspaceName, text: &str) -> Result<Checkpoint, ClientError> {
+    pub(crate) fn open_checkpoint(
+        &self,
+        workspace: &WorkspaceName,
+        text: &str,
+    ) -> Result<Checkpoint, ClientError> {
         if let Some((known, checkpoint)) = lock(&self.0.verified).as_ref()
             && known == text
         {
@@ -236,7 +268,10 @@ impl Client {
         let checkpoint = keyroll_merkle::SignedCheckpoint::open(text, &key)
             .map_err(|error| corrupt(format!("the checkpoint does not verify: {error}")))?;
         if checkpoint.origin != key.name() {
-            return Err(corrupt(format!("the checkpoint is of {}", checkpoint.origin)));
+            return Err(corrupt(format!(
+                "the checkpoint is of {}",
+                checkpoint.origin
+            )));
         }
         *lock(&self.0.verified) = Some((text.to_owned(), checkpoint.clone()));
         Ok(checkpoint)
@@ -247,7 +282,11 @@ impl Client {
 ///
 /// # Errors
 /// [`Code::WrongLedger`] when `key` is no Ed25519 key.
-pub fn verifier(ledger: &LedgerId, workspace: &WorkspaceName, key: &Identity) -> Result<VerifierKey, ClientError> {
+pub fn verifier(
+    ledger: &LedgerId,
+    workspace: &WorkspaceName,
+    key: &Identity,
+) -> Result<VerifierKey, ClientError> {
     let wrong = |why: String| ClientError::failed(Code::WrongLedger, why);
     let key = VerifyingKey::from_bytes(&key.0).map_err(|error| wrong(error.to_string()))?;
     VerifierKey::new(origin(ledger, workspace), key).map_err(|error| wrong(error.to_string()))
@@ -259,21 +298,28 @@ pub fn origin(ledger: &LedgerId, workspace: &WorkspaceName) -> String {
 }
 
 async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
-    let reply = nats.request(subjects::INFO, Vec::new().into()).await.map_err(|error| {
-        use async_nats::RequestErrorKind as Kind;
-        let why = match error.kind() {
-            Kind::NoResponders => "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?",
-            Kind::TimedOut => "the keyroll service does not answer",
-            Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
-                "the keyroll service cannot be asked: does this NATS user have the permission?"
-            }
-        };
-        ClientError::failed(Code::Unreachable, why)
-    })?;
+    let reply = nats
+        .request(subjects::INFO, Vec::new().into())
+        .await
+        .map_err(|error| {
+            use async_nats::RequestErrorKind as Kind;
+            let why = match error.kind() {
+                Kind::NoResponders => {
+                    "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?"
+                }
+                Kind::TimedOut => "the keyroll service does not answer",
+                Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
+                    "the keyroll service cannot be asked: does this NATS user have the permission?"
+                }
+            };
+            ClientError::failed(Code::Unreachable, why)
+        })?;
     Ok(cbor::decode(&reply.payload)?)
 }
 
 /// A poisoned lock still guards whole values here: each is replaced in one step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

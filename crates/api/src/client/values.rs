@@ -1,8 +1,8 @@
 //! Values: sealed before they leave the client, opened only after the receipt is checked.
 
 use keyroll_core::command::{
-    NewSecret, Purpose, RevealItem, SecretCreate, SecretEdit, SecretImport, SecretReveal, SecretRollback,
-    SessionRef,
+    NewSecret, Purpose, RevealItem, SecretCreate, SecretEdit, SecretImport, SecretReveal,
+    SecretRollback, SessionRef,
 };
 use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, open_value, seal_value};
 use keyroll_core::names::{HostPattern, Text};
@@ -78,14 +78,28 @@ impl Client {
         journey: (&ClientSession, &CommandId, u32),
     ) -> Result<Sealed, ClientError> {
         let data_key = Key::new(random()?);
-        let context = SealContext { ledger: &self.0.ledger, workspace, secret, version };
+        let context = SealContext {
+            ledger: &self.0.ledger,
+            workspace,
+            secret,
+            version,
+        };
         let sealed = seal_value(value, &data_key, random()?, &context)?;
         let (session, command, item) = journey;
-        let key = session.keys.seal(Direction::ToLedger, command, item, &data_key, random()?);
+        let key = session
+            .keys
+            .seal(Direction::ToLedger, command, item, &data_key, random()?);
         let size = u32::try_from(sealed.len())
             .map_err(|_| ClientError::failed(Code::InvalidValue, "the value is too long"))?;
         let digest = Digest::of(&sealed);
-        Ok(Sealed { value: SealedValue { key: key.into(), sealed: sealed.into() }, digest, size })
+        Ok(Sealed {
+            value: SealedValue {
+                key: key.into(),
+                sealed: sealed.into(),
+            },
+            digest,
+            size,
+        })
     }
 
     /// Runs `make` with the present session, and once more with a new one when that is gone.
@@ -121,13 +135,20 @@ impl Client {
             let (mut new, mut values) = (Vec::new(), Vec::new());
             for (item, (spec, value)) in (0_u32..).zip(secrets) {
                 let secret = new_secret_id()?;
-                let sealed = self.seal(workspace, (secret, Version::FIRST), value, (session, &id, item))?;
+                let sealed = self.seal(
+                    workspace,
+                    (secret, Version::FIRST),
+                    value,
+                    (session, &id, item),
+                )?;
                 new.push(new_secret(spec, secret, &sealed));
                 values.push(sealed.value);
             }
             Ok((create_action(new, session.reference), values))
         };
-        self.with_session(workspace, make).await.map(|(acted, _, _)| acted)
+        self.with_session(workspace, make)
+            .await
+            .map(|(acted, _, _)| acted)
     }
 
     /// Gives a secret a new value. `version` is the one this makes; `from` makes it a rollback.
@@ -159,7 +180,9 @@ impl Client {
             };
             Ok((action, vec![sealed.value]))
         };
-        self.with_session(workspace, make).await.map(|(acted, _, _)| acted)
+        self.with_session(workspace, make)
+            .await
+            .map(|(acted, _, _)| acted)
     }
 
     /// Reveals values. Each is on record before its key leaves the ledger.
@@ -174,7 +197,11 @@ impl Client {
         reason: Option<&Text>,
     ) -> Result<Reveal, ClientError> {
         let make = |session: &ClientSession, _: CommandId| {
-            let item = |one: &Wanted| RevealItem { id: None, name: one.name.clone(), version: one.version };
+            let item = |one: &Wanted| RevealItem {
+                id: None,
+                name: one.name.clone(),
+                version: one.version,
+            };
             let reveal = SecretReveal {
                 names: wanted.iter().map(item).collect(),
                 reason: reason.cloned(),
@@ -189,7 +216,11 @@ impl Client {
             (acted, session, id) = self.with_session(workspace, make).await?;
         }
         let values = self.open_released(workspace, &acted, wanted, (&session, &id))?;
-        Ok(Reveal { index: acted.index, receipt: acted.receipt, values })
+        Ok(Reveal {
+            index: acted.index,
+            receipt: acted.receipt,
+            values,
+        })
     }
 
     fn open_released(
@@ -204,19 +235,33 @@ impl Client {
             return Err(corrupt("the entry of the reveal is none".to_owned()));
         };
         if revealed.secrets.len() != wanted.len() || acted.released.len() != wanted.len() {
-            return Err(corrupt("the ledger released another number of values than were asked for".to_owned()));
+            return Err(corrupt(
+                "the ledger released another number of values than were asked for".to_owned(),
+            ));
         }
         let mut values = Vec::with_capacity(wanted.len());
-        for (item, ((said, got), want)) in (0_u32..).zip(revealed.secrets.iter().zip(&acted.released).zip(wanted)) {
-            let fits = said.name == want.name && want.version.is_none_or(|version| version == said.version);
+        for (item, ((said, got), want)) in
+            (0_u32..).zip(revealed.secrets.iter().zip(&acted.released).zip(wanted))
+        {
+            let fits = said.name == want.name
+                && want.version.is_none_or(|version| version == said.version);
             if !fits {
-                return Err(corrupt(format!("the entry names {} where {} was asked for", said.name, want.name)));
+                return Err(corrupt(format!(
+                    "the entry names {} where {} was asked for",
+                    said.name, want.name
+                )));
             }
-            let value = self.open_one(workspace, said, got, (session, id, item)).map_err(|error| {
-                corrupt(format!("{}: {error}", said.name))
-            })?;
+            let value = self
+                .open_one(workspace, said, got, (session, id, item))
+                .map_err(|error| corrupt(format!("{}: {error}", said.name)))?;
             let (id, name) = (said.id, said.name.clone());
-            values.push(Opened { id, name, version: said.version, hosts: said.hosts.clone(), value });
+            values.push(Opened {
+                id,
+                name,
+                version: said.version,
+                hosts: said.hosts.clone(),
+                value,
+            });
         }
         Ok(values)
     }
@@ -228,9 +273,15 @@ impl Client {
         got: &Released,
         (session, id, item): (&ClientSession, &CommandId, u32),
     ) -> Result<Zeroizing<Vec<u8>>, keyroll_core::crypto::OpenError> {
-        let data_key = session.keys.open(Direction::ToClient, id, item, &got.key.0)?;
-        let context =
-            SealContext { ledger: &self.0.ledger, workspace, secret: said.id, version: said.version };
+        let data_key = session
+            .keys
+            .open(Direction::ToClient, id, item, &got.key.0)?;
+        let context = SealContext {
+            ledger: &self.0.ledger,
+            workspace,
+            secret: said.id,
+            version: said.version,
+        };
         open_value(&got.sealed.0, &said.digest, &data_key, &context)
     }
 }
@@ -253,7 +304,10 @@ fn create_action(mut new: Vec<NewSecret>, session: SessionRef) -> Action {
         (1, Some(secret)) => Action::SecretCreate(SecretCreate { secret, session }),
         (_, last) => {
             new.extend(last);
-            Action::SecretImport(SecretImport { secrets: new, session })
+            Action::SecretImport(SecretImport {
+                secrets: new,
+                session,
+            })
         }
     }
 }

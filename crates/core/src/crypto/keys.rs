@@ -41,7 +41,9 @@ impl Key {
         let cipher = XChaCha20Poly1305::new(self.bytes().into());
         let payload = Payload { msg: plain, aad };
         // Fails beyond 256 GiB only.
-        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).unwrap_or_default();
+        let sealed = cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .unwrap_or_default();
         [nonce.as_slice(), sealed.as_slice()].concat()
     }
 
@@ -82,7 +84,17 @@ pub struct WrapContext<'a> {
 
 impl WrapContext<'_> {
     fn aad(&self) -> Vec<u8> {
-        context("keyroll/wrap/v1", &(self.ledger, self.workspace, self.secret, self.version, self.epoch, self.digest))
+        context(
+            "keyroll/wrap/v1",
+            &(
+                self.ledger,
+                self.workspace,
+                self.secret,
+                self.version,
+                self.epoch,
+                self.digest,
+            ),
+        )
     }
 }
 
@@ -92,7 +104,12 @@ pub(super) fn context<T: Serialize>(purpose: &str, parts: &T) -> Vec<u8> {
 }
 
 /// Wraps a data key under a workspace key: 72 bytes.
-pub fn wrap_key(workspace_key: &Key, data_key: &Key, nonce: [u8; 24], context: &WrapContext<'_>) -> Vec<u8> {
+pub fn wrap_key(
+    workspace_key: &Key,
+    data_key: &Key,
+    nonce: [u8; 24],
+    context: &WrapContext<'_>,
+) -> Vec<u8> {
     workspace_key.encrypt(nonce, data_key.bytes(), &context.aad())
 }
 
@@ -100,8 +117,14 @@ pub fn wrap_key(workspace_key: &Key, data_key: &Key, nonce: [u8; 24], context: &
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn unwrap_key(workspace_key: &Key, wrapped: &[u8], context: &WrapContext<'_>) -> Result<Key, OpenError> {
-    workspace_key.decrypt_key(wrapped, &context.aad()).ok_or(OpenError("the wrapped data key"))
+pub fn unwrap_key(
+    workspace_key: &Key,
+    wrapped: &[u8],
+    context: &WrapContext<'_>,
+) -> Result<Key, OpenError> {
+    workspace_key
+        .decrypt_key(wrapped, &context.aad())
+        .ok_or(OpenError("the wrapped data key"))
 }
 
 /// What a key under the root key is for.
@@ -119,7 +142,9 @@ impl RootContext<'_> {
             Self::Workspace(ledger, workspace, epoch) => {
                 context("keyroll/workspace-key/v1", &(ledger, workspace, epoch))
             }
-            Self::Sealing(ledger, period) => context("keyroll/sealing-secret/v1", &(ledger, period)),
+            Self::Sealing(ledger, period) => {
+                context("keyroll/sealing-secret/v1", &(ledger, period))
+            }
         }
     }
 }
@@ -133,8 +158,13 @@ pub fn wrap_root(root: &Key, key: &Key, nonce: [u8; 24], context: &RootContext<'
 ///
 /// # Errors
 /// [`OpenError`].
-pub fn unwrap_root(root: &Key, wrapped: &[u8], context: &RootContext<'_>) -> Result<Key, OpenError> {
-    root.decrypt_key(wrapped, &context.aad()).ok_or(OpenError("the key under the root key"))
+pub fn unwrap_root(
+    root: &Key,
+    wrapped: &[u8],
+    context: &RootContext<'_>,
+) -> Result<Key, OpenError> {
+    root.decrypt_key(wrapped, &context.aad())
+        .ok_or(OpenError("the key under the root key"))
 }
 
 #[cfg(test)]
@@ -157,16 +187,39 @@ mod tests {
         let (wrapping, data) = (Key::new([5; 32]), Key::new([6; 32]));
         let wrapped = wrap_key(&wrapping, &data, [7; 24], &base);
         assert_eq!(wrapped.len(), 72);
-        assert!(unwrap_key(&wrapping, &wrapped, &base).is_ok_and(|key| key.bytes() == data.bytes()));
+        assert!(
+            unwrap_key(&wrapping, &wrapped, &base).is_ok_and(|key| key.bytes() == data.bytes())
+        );
         for wrong in [
-            WrapContext { ledger: &other, ..base },
-            WrapContext { workspace: &elsewhere, ..base },
-            WrapContext { secret: SecretId([9; 16]), ..base },
-            WrapContext { version: Version(2), ..base },
-            WrapContext { epoch: Epoch(2), ..base },
-            WrapContext { digest: Digest([9; 32]), ..base },
+            WrapContext {
+                ledger: &other,
+                ..base
+            },
+            WrapContext {
+                workspace: &elsewhere,
+                ..base
+            },
+            WrapContext {
+                secret: SecretId([9; 16]),
+                ..base
+            },
+            WrapContext {
+                version: Version(2),
+                ..base
+            },
+            WrapContext {
+                epoch: Epoch(2),
+                ..base
+            },
+            WrapContext {
+                digest: Digest([9; 32]),
+                ..base
+            },
         ] {
-            assert!(unwrap_key(&wrapping, &wrapped, &wrong).is_err(), "{wrong:?}");
+            assert!(
+                unwrap_key(&wrapping, &wrapped, &wrong).is_err(),
+                "{wrong:?}"
+            );
         }
         assert!(unwrap_key(&data, &wrapped, &base).is_err());
         assert!(unwrap_key(&wrapping, &wrapped[..71], &base).is_err());

@@ -9,7 +9,9 @@ mod session;
 
 pub use keys::{Key, RootContext, WrapContext, unwrap_key, unwrap_root, wrap_key, wrap_root};
 pub use seal::{SealContext, check_sealed, is_sealed_size, open_value, seal_value, sealed_size};
-pub use session::{ClientSession, Direction, LedgerSession, SealingSecret, SessionContext, SessionKeys};
+pub use session::{
+    ClientSession, Direction, LedgerSession, SealingSecret, SessionContext, SessionKeys,
+};
 
 /// A ciphertext that does not open under its key and context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

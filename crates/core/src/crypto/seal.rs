@@ -37,7 +37,10 @@ pub struct SealContext<'a> {
 
 impl SealContext<'_> {
     fn aad(&self) -> Vec<u8> {
-        context("keyroll/value/v1", &(self.ledger, self.workspace, self.secret, self.version))
+        context(
+            "keyroll/value/v1",
+            &(self.ledger, self.workspace, self.secret, self.version),
+        )
     }
 }
 
@@ -49,7 +52,9 @@ pub fn sealed_size(length: usize) -> Option<usize> {
 
 /// Whether a sealed value can have this many bytes.
 pub fn is_sealed_size(size: u32) -> bool {
-    BUCKETS.into_iter().any(|bucket| usize::try_from(size) == Ok(HEAD + bucket + TAG))
+    BUCKETS
+        .into_iter()
+        .any(|bucket| usize::try_from(size) == Ok(HEAD + bucket + TAG))
 }
 
 struct Derived {
@@ -60,12 +65,16 @@ struct Derived {
 fn derive(data_key: &Key) -> Derived {
     let mut out = Zeroizing::new([0_u8; 64]);
     // 64 bytes is far below HKDF's 8,160: the only error there is.
-    let expanded = Hkdf::<Sha256>::new(None, data_key.bytes()).expand(b"keyroll/value/v1", out.as_mut());
+    let expanded =
+        Hkdf::<Sha256>::new(None, data_key.bytes()).expand(b"keyroll/value/v1", out.as_mut());
     debug_assert!(expanded.is_ok());
     let (mut key, mut commitment) = ([0_u8; 32], [0_u8; 32]);
     key.copy_from_slice(&out[..32]);
     commitment.copy_from_slice(&out[32..]);
-    let derived = Derived { key: Key::new(key), commitment };
+    let derived = Derived {
+        key: Key::new(key),
+        commitment,
+    };
     key.zeroize();
     derived
 }
@@ -102,7 +111,11 @@ pub fn check_sealed(sealed: &[u8], digest: &Digest, data_key: &Key) -> Result<()
     let fits = Digest::of(sealed) == *digest
         && sealed.first() == Some(&FORM)
         && commitment == Some(derive(data_key).commitment.as_slice());
-    if fits { Ok(()) } else { Err(OpenError("the sealed value")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(OpenError("the sealed value"))
+    }
 }
 
 /// Opens a sealed value, after the check of its digest and commitment.
@@ -117,13 +130,24 @@ pub fn open_value(
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     check_sealed(sealed, digest, data_key)?;
     let fail = || OpenError("the sealed value");
-    let nonce: [u8; 24] = sealed.get(33..HEAD).and_then(|n| n.try_into().ok()).ok_or_else(fail)?;
+    let nonce: [u8; 24] = sealed
+        .get(33..HEAD)
+        .and_then(|n| n.try_into().ok())
+        .ok_or_else(fail)?;
     let derived = derive(data_key);
     let cipher = XChaCha20Poly1305::new(derived.key.bytes().into());
-    let payload = Payload { msg: &sealed[HEAD..], aad: &context.aad() };
-    let opened = cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| fail())?;
+    let payload = Payload {
+        msg: &sealed[HEAD..],
+        aad: &context.aad(),
+    };
+    let opened = cipher
+        .decrypt(&XNonce::from(nonce), payload)
+        .map_err(|_| fail())?;
     let mut padded = Zeroizing::new(opened);
-    let end = padded.iter().rposition(|byte| *byte != 0).ok_or_else(fail)?;
+    let end = padded
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .ok_or_else(fail)?;
     if padded[end] != 0x80 {
         return Err(fail());
     }
@@ -148,14 +172,22 @@ mod tests {
 
     #[test]
     fn sizes_show_only_the_bucket() {
-        for (length, bucket) in [(1, 256), (255, 256), (256, 1_024), (1_023, 1_024), (65_535, 65_536)] {
+        for (length, bucket) in [
+            (1, 256),
+            (255, 256),
+            (256, 1_024),
+            (1_023, 1_024),
+            (65_535, 65_536),
+        ] {
             let value = vec![0x41; length];
             let sealed = with_context(1, |c| seal_value(&value, &Key::new([1; 32]), [2; 24], c));
             assert_eq!(sealed.expect("seals").len(), HEAD + bucket + TAG);
             assert_eq!(sealed_size(length), Some(HEAD + bucket + TAG));
         }
         for length in [0, 65_536] {
-            let sealed = with_context(1, |c| seal_value(&vec![1; length], &Key::new([1; 32]), [2; 24], c));
+            let sealed = with_context(1, |c| {
+                seal_value(&vec![1; length], &Key::new([1; 32]), [2; 24], c)
+            });
             assert_eq!(sealed.map_err(|r| r.code), Err(Code::InvalidValue));
         }
     }
@@ -174,7 +206,10 @@ mod tests {
             assert!(with_context(1, |c| open_value(&broken, &digest, &key, c)).is_err());
             // Also when the digest is made to fit: the commitment and the tag still hold.
             let fitted = Digest::of(&broken);
-            assert!(with_context(1, |c| open_value(&broken, &fitted, &key, c)).is_err(), "byte {at}");
+            assert!(
+                with_context(1, |c| open_value(&broken, &fitted, &key, c)).is_err(),
+                "byte {at}"
+            );
         }
     }
 

@@ -7,7 +7,10 @@ use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::CryptoRng;
-use hpke::{Deserializable as _, Kem, OpModeR, OpModeS, Serializable as _, setup_receiver, setup_sender_with_rng};
+use hpke::{
+    Deserializable as _, Kem, OpModeR, OpModeS, Serializable as _, setup_receiver,
+    setup_sender_with_rng,
+};
 use zeroize::Zeroizing;
 
 use super::OpenError;
@@ -33,7 +36,10 @@ pub struct SessionContext<'a> {
 
 impl SessionContext<'_> {
     fn info(&self) -> Vec<u8> {
-        context("keyroll/session/v1", &(self.ledger, self.workspace, self.actor))
+        context(
+            "keyroll/session/v1",
+            &(self.ledger, self.workspace, self.actor),
+        )
     }
 }
 
@@ -63,13 +69,19 @@ pub struct SessionKeys {
 }
 
 impl SessionKeys {
-    fn export(export: impl Fn(&[u8], &mut [u8]) -> Result<(), hpke::HpkeError>) -> Result<Self, OpenError> {
+    fn export(
+        export: impl Fn(&[u8], &mut [u8]) -> Result<(), hpke::HpkeError>,
+    ) -> Result<Self, OpenError> {
         let one = |direction: Direction| {
             let mut secret = Zeroizing::new([0_u8; 32]);
-            export(direction.label().as_bytes(), secret.as_mut()).map_err(|_| OpenError("the session"))?;
+            export(direction.label().as_bytes(), secret.as_mut())
+                .map_err(|_| OpenError("the session"))?;
             Ok(Key::new(*secret))
         };
-        Ok(Self { to_ledger: one(Direction::ToLedger)?, to_client: one(Direction::ToClient)? })
+        Ok(Self {
+            to_ledger: one(Direction::ToLedger)?,
+            to_client: one(Direction::ToClient)?,
+        })
     }
 
     fn item_key(&self, direction: Direction, command: &CommandId, item: u32) -> (Key, Vec<u8>) {
@@ -82,7 +94,14 @@ impl SessionKeys {
     }
 
     /// Seals the data key of one item of a command for its journey: 72 bytes.
-    pub fn seal(&self, direction: Direction, command: &CommandId, item: u32, data_key: &Key, nonce: [u8; 24]) -> Vec<u8> {
+    pub fn seal(
+        &self,
+        direction: Direction,
+        command: &CommandId,
+        item: u32,
+        data_key: &Key,
+        nonce: [u8; 24],
+    ) -> Vec<u8> {
         let (key, aad) = self.item_key(direction, command, item);
         key.encrypt(nonce, data_key.bytes(), &aad)
     }
@@ -91,9 +110,16 @@ impl SessionKeys {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(&self, direction: Direction, command: &CommandId, item: u32, sealed: &[u8]) -> Result<Key, OpenError> {
+    pub fn open(
+        &self,
+        direction: Direction,
+        command: &CommandId,
+        item: u32,
+        sealed: &[u8],
+    ) -> Result<Key, OpenError> {
         let (key, aad) = self.item_key(direction, command, item);
-        key.decrypt_key(sealed, &aad).ok_or(OpenError("the data key"))
+        key.decrypt_key(sealed, &aad)
+            .ok_or(OpenError("the data key"))
     }
 }
 
@@ -119,16 +145,20 @@ impl ClientSession {
     ) -> Result<Self, OpenError> {
         let fail = |_| OpenError("the ledger's sealing key");
         let public = Public::from_bytes(&sealing_key.0).map_err(fail)?;
-        let (enc, sender) = setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeS::Base,
-            &public,
-            &context.info(),
-            rng,
-        )
-        .map_err(fail)?;
+        let (enc, sender) =
+            setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+                &OpModeS::Base,
+                &public,
+                &context.info(),
+                rng,
+            )
+            .map_err(fail)?;
         let keys = SessionKeys::export(|label, out| sender.export(label, out))?;
         let enc = Encapsulated(enc.to_bytes().into());
-        Ok(Self { reference: SessionRef { enc, period }, keys })
+        Ok(Self {
+            reference: SessionRef { enc, period },
+            keys,
+        })
     }
 }
 
@@ -141,7 +171,9 @@ impl SealingSecret {
     /// # Errors
     /// [`OpenError`] when the bytes are none.
     pub fn new(key: &Key) -> Result<Self, OpenError> {
-        Private::from_bytes(key.bytes()).map(Self).map_err(|_| OpenError("the sealing key"))
+        Private::from_bytes(key.bytes())
+            .map(Self)
+            .map_err(|_| OpenError("the sealing key"))
     }
 
     /// The public key.

@@ -8,9 +8,16 @@ use crate::names::Glob;
 use crate::rejection::{Code, Rejection};
 use crate::state::State;
 
-pub(super) fn add(state: &State, record: &MemberRecord, now: Millis) -> Result<Vec<Event>, Rejection> {
+pub(super) fn add(
+    state: &State,
+    record: &MemberRecord,
+    now: Millis,
+) -> Result<Vec<Event>, Rejection> {
     if let Some(known) = state.member(&record.member) {
-        let message = format!("{} is a member already, called {}", record.member, known.name);
+        let message = format!(
+            "{} is a member already, called {}",
+            record.member, known.name
+        );
         return Err(Rejection::new(Code::Conflict, message));
     }
     if state.members().count() >= limits::MEMBERS {
@@ -21,7 +28,11 @@ pub(super) fn add(state: &State, record: &MemberRecord, now: Millis) -> Result<V
     Ok(vec![Event::MemberAdded(Nothing {})])
 }
 
-pub(super) fn change(state: &State, record: &MemberRecord, now: Millis) -> Result<Vec<Event>, Rejection> {
+pub(super) fn change(
+    state: &State,
+    record: &MemberRecord,
+    now: Millis,
+) -> Result<Vec<Event>, Rejection> {
     present(state, &record.member)?;
     check_record(state, record, now)?;
     let lasting = record.role == crate::authorize::Role::Owner
@@ -43,7 +54,10 @@ fn present(state: &State, member: &Identity) -> Result<(), Rejection> {
     if state.member(member).is_some() {
         return Ok(());
     }
-    Err(Rejection::new(Code::NotFound, format!("{member} is not a member")))
+    Err(Rejection::new(
+        Code::NotFound,
+        format!("{member} is not a member"),
+    ))
 }
 
 fn another_owner(state: &State, member: &Identity) -> Result<(), Rejection> {
@@ -57,7 +71,10 @@ fn another_owner(state: &State, member: &Identity) -> Result<(), Rejection> {
 fn check_record(state: &State, record: &MemberRecord, now: Millis) -> Result<(), Rejection> {
     let invalid = |message: String| Err(Rejection::new(Code::InvalidField, message));
     if record.secrets.is_empty() || record.secrets.len() > limits::GLOBS {
-        return invalid(format!("a member has 1 to {} name patterns; * allows every name", limits::GLOBS));
+        return invalid(format!(
+            "a member has 1 to {} name patterns; * allows every name",
+            limits::GLOBS
+        ));
     }
     if record.expires.is_some_and(|end| end <= now) {
         return invalid("the membership would have ended already".to_owned());
@@ -65,7 +82,10 @@ fn check_record(state: &State, record: &MemberRecord, now: Millis) -> Result<(),
     let other = |(identity, member): (&Identity, &crate::state::Member)| {
         *identity != record.member
             && !member.removed
-            && member.name.as_str().eq_ignore_ascii_case(record.name.as_str())
+            && member
+                .name
+                .as_str()
+                .eq_ignore_ascii_case(record.name.as_str())
     };
     if state.members().any(other) {
         let message = format!("another member is called {} already", record.name);

@@ -81,9 +81,11 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::MemberAdd(record) => Ok(members::add(state, record, now)?),
         Action::MemberChange(record) => Ok(members::change(state, record, now)?),
         Action::MemberRemove(remove) => Ok(members::remove(state, remove)?),
-        Action::SecretCreate(create) => {
-            Ok(secrets::create(state, command, std::slice::from_ref(&create.secret))?)
-        }
+        Action::SecretCreate(create) => Ok(secrets::create(
+            state,
+            command,
+            std::slice::from_ref(&create.secret),
+        )?),
         Action::SecretImport(import) => Ok(secrets::create(state, command, &import.secrets)?),
         Action::SecretEdit(edit) => Ok(secrets::edit(state, command, edit)?),
         Action::SecretRollback(rollback) => Ok(secrets::rollback(state, command, rollback)?),
@@ -114,7 +116,11 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
 fn addressed(state: &State, command: &Verified) -> Result<(), Rejection> {
     let said = command.command();
     if said.ledger != *state.ledger() {
-        let message = format!("the command is for ledger {}, this is {}", said.ledger, state.ledger());
+        let message = format!(
+            "the command is for ledger {}, this is {}",
+            said.ledger,
+            state.ledger()
+        );
         return Err(Rejection::new(Code::WrongLedger, message));
     }
     if said.workspace != *state.workspace() {
@@ -129,7 +135,11 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
     if apart <= limits::FRESH_MS {
         return Ok(());
     }
-    let side = if command.command().at < now { "old" } else { "from the future" };
+    let side = if command.command().at < now {
+        "old"
+    } else {
+        "from the future"
+    };
     let message = format!(
         "the command is {} s {side}, at most {} s are allowed: check the clocks, sign it again",
         apart / 1_000,
@@ -167,7 +177,12 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
     format!("{action}: {why}")
 }
 
-fn deny(state: &State, command: &Verified, now: Millis, reason: DenialReason) -> Result<Vec<Event>, Rejection> {
+fn deny(
+    state: &State,
+    command: &Verified,
+    now: Millis,
+    reason: DenialReason,
+) -> Result<Vec<Event>, Rejection> {
     if command.bytes().len() <= DENIED_BYTES && state.records_denial(&command.actor(), now) {
         return Ok(vec![Event::AccessDenied(AccessDenied { reason })]);
     }

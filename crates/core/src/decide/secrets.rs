@@ -20,22 +20,37 @@ fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Rejection> {
     Err(Rejection::new(code, message))
 }
 
-pub(super) fn create(state: &State, command: &Verified, new: &[NewSecret]) -> Result<Vec<Event>, Rejection> {
+pub(super) fn create(
+    state: &State,
+    command: &Verified,
+    new: &[NewSecret],
+) -> Result<Vec<Event>, Rejection> {
     if new.is_empty() || new.len() > limits::IMPORT_SECRETS {
         let message = format!("one command makes 1 to {} secrets", limits::IMPORT_SECRETS);
         return rejected(Code::InvalidField, message);
     }
     if state.row().last_secret as usize + new.len() > limits::SECRETS {
-        return rejected(Code::TooLarge, format!("a workspace has at most {} secrets", limits::SECRETS));
+        return rejected(
+            Code::TooLarge,
+            format!("a workspace has at most {} secrets", limits::SECRETS),
+        );
     }
     let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     let mut events = Vec::with_capacity(new.len());
     for (item, secret) in (0_u32..).zip(new) {
         check_new(state, secret)?;
         if !ids.insert(secret.id) || !names.insert(secret.name.folded()) {
-            return rejected(Code::Conflict, format!("{} stands twice in one command", secret.name));
+            return rejected(
+                Code::Conflict,
+                format!("{} stands twice in one command", secret.name),
+            );
         }
-        events.push(Event::SecretCreated(stored(state, command, item, secret.digest)));
+        events.push(Event::SecretCreated(stored(
+            state,
+            command,
+            item,
+            secret.digest,
+        )));
     }
     Ok(events)
 }
@@ -44,10 +59,16 @@ fn check_new(state: &State, new: &NewSecret) -> Result<(), Rejection> {
     check_hosts(new.hosts.len())?;
     check_size(new.size)?;
     if let Some((_, known)) = state.named(&new.name) {
-        return rejected(Code::Conflict, format!("the name {} is taken (by {})", new.name, known.name));
+        return rejected(
+            Code::Conflict,
+            format!("the name {} is taken (by {})", new.name, known.name),
+        );
     }
     if state.secret(&new.id).is_some() {
-        return rejected(Code::Conflict, "the secret id was used before: ids are never used again");
+        return rejected(
+            Code::Conflict,
+            "the secret id was used before: ids are never used again",
+        );
     }
     Ok(())
 }
@@ -56,19 +77,29 @@ fn check_hosts(count: usize) -> Result<(), Rejection> {
     if count <= limits::HOSTS {
         return Ok(());
     }
-    rejected(Code::InvalidField, format!("a secret is bound to at most {} hosts", limits::HOSTS))
+    rejected(
+        Code::InvalidField,
+        format!("a secret is bound to at most {} hosts", limits::HOSTS),
+    )
 }
 
 fn check_size(size: u32) -> Result<(), Rejection> {
     if is_sealed_size(size) {
         return Ok(());
     }
-    rejected(Code::InvalidField, format!("no sealed value has {size} bytes"))
+    rejected(
+        Code::InvalidField,
+        format!("no sealed value has {size} bytes"),
+    )
 }
 
 fn stored(state: &State, command: &Verified, item: u32, digest: Digest) -> Stored {
     let place = Place::of(&command.actor(), &command.command().id, item, &digest);
-    Stored { item, epoch: state.epoch(), place }
+    Stored {
+        item,
+        epoch: state.epoch(),
+        place,
+    }
 }
 
 /// The active secret that a command names by id and name.
@@ -76,22 +107,35 @@ fn active<'a>(state: &'a State, id: &SecretId, name: &SecretName) -> Result<&'a 
     let secret = known(state, id, name)?;
     match secret.lifecycle {
         Lifecycle::Active => Ok(secret),
-        Lifecycle::Deleted => rejected(Code::Deleted, format!("{name} is deleted: restore it first")),
+        Lifecycle::Deleted => rejected(
+            Code::Deleted,
+            format!("{name} is deleted: restore it first"),
+        ),
         Lifecycle::Destroyed => rejected(Code::Destroyed, format!("{name} is destroyed")),
     }
 }
 
 fn known<'a>(state: &'a State, id: &SecretId, name: &SecretName) -> Result<&'a Secret, Rejection> {
     let Some(secret) = state.secret(id) else {
-        return rejected(Code::NotFound, format!("there is no secret {name} with id {id}"));
+        return rejected(
+            Code::NotFound,
+            format!("there is no secret {name} with id {id}"),
+        );
     };
     if secret.name != *name {
-        return rejected(Code::Conflict, format!("the secret {id} is not called {name} (any more)"));
+        return rejected(
+            Code::Conflict,
+            format!("the secret {id} is not called {name} (any more)"),
+        );
     }
     Ok(secret)
 }
 
-pub(super) fn edit(state: &State, command: &Verified, edit: &SecretEdit) -> Result<Vec<Event>, Rejection> {
+pub(super) fn edit(
+    state: &State,
+    command: &Verified,
+    edit: &SecretEdit,
+) -> Result<Vec<Event>, Rejection> {
     let secret = active(state, &edit.id, &edit.name)?;
     check_size(edit.size)?;
     if edit.version != secret.current().next() {
@@ -102,7 +146,12 @@ pub(super) fn edit(state: &State, command: &Verified, edit: &SecretEdit) -> Resu
         );
         return rejected(Code::Conflict, message);
     }
-    Ok(vec![Event::SecretEdited(stored(state, command, 0, edit.digest))])
+    Ok(vec![Event::SecretEdited(stored(
+        state,
+        command,
+        0,
+        edit.digest,
+    ))])
 }
 
 pub(super) fn rollback(
@@ -126,7 +175,10 @@ pub(super) fn describe(state: &State, describe: &SecretDescribe) -> Result<Vec<E
         && describe.description.is_none()
         && describe.rotate_every.is_none();
     if nothing {
-        return rejected(Code::InvalidField, "nothing to change: give at least one field");
+        return rejected(
+            Code::InvalidField,
+            "nothing to change: give at least one field",
+        );
     }
     Ok(vec![Event::SecretDescribed(Nothing {})])
 }
@@ -134,9 +186,15 @@ pub(super) fn describe(state: &State, describe: &SecretDescribe) -> Result<Vec<E
 pub(super) fn rename(state: &State, rename: &SecretRename) -> Result<Vec<Event>, Rejection> {
     active(state, &rename.id, &rename.name)?;
     if rename.to == rename.name {
-        return rejected(Code::InvalidField, format!("it is called {} already", rename.name));
+        return rejected(
+            Code::InvalidField,
+            format!("it is called {} already", rename.name),
+        );
     }
-    if state.named(&rename.to).is_some_and(|(id, _)| id != rename.id) {
+    if state
+        .named(&rename.to)
+        .is_some_and(|(id, _)| id != rename.id)
+    {
         return rejected(Code::Conflict, format!("the name {} is taken", rename.to));
     }
     Ok(vec![Event::SecretRenamed(Nothing {})])
@@ -152,14 +210,21 @@ pub(super) fn restore(state: &State, secret: &SecretRef) -> Result<Vec<Event>, R
         Lifecycle::Active => rejected(Code::Conflict, format!("{} is not deleted", secret.name)),
         Lifecycle::Destroyed => rejected(Code::Destroyed, format!("{} is destroyed", secret.name)),
         Lifecycle::Deleted if state.named(&secret.name).is_some() => {
-            let message = format!("another secret is called {} now: rename that one first", secret.name);
+            let message = format!(
+                "another secret is called {} now: rename that one first",
+                secret.name
+            );
             rejected(Code::Conflict, message)
         }
         Lifecycle::Deleted => Ok(vec![Event::SecretRestored(Nothing {})]),
     }
 }
 
-pub(super) fn reveal(state: &State, command: &Verified, reveal: &SecretReveal) -> Result<Vec<Event>, Stop> {
+pub(super) fn reveal(
+    state: &State,
+    command: &Verified,
+    reveal: &SecretReveal,
+) -> Result<Vec<Event>, Stop> {
     if reveal.names.is_empty() || reveal.names.len() > limits::REVEAL_SECRETS {
         let message = format!("one command reveals 1 to {} values", limits::REVEAL_SECRETS);
         return Err(Rejection::new(Code::InvalidField, message).into());
@@ -196,7 +261,9 @@ fn reveal_one(
         return Err(Rejection::new(Code::Conflict, message).into());
     }
     // A restricted secret is for runners' blocks: whoever may edit it still is not shown it.
-    let runner = state.member(&command.actor()).is_some_and(|member| member.role == Role::Runner);
+    let runner = state
+        .member(&command.actor())
+        .is_some_and(|member| member.role == Role::Runner);
     if secret.restricted && !(runner && matches!(reveal.purpose, Purpose::Block(_))) {
         return Err(Stop::Denied(DenialReason::Restricted));
     }
@@ -240,9 +307,13 @@ fn live<'a>(
     };
     match info.state {
         ValueState::Live => Ok(info),
-        ValueState::Destroyed | ValueState::Erased => {
-            rejected(Code::Destroyed, format!("version {version} of {name} is destroyed"))
-        }
-        ValueState::Lost => rejected(Code::ValueLost, format!("version {version} of {name} was lost")),
+        ValueState::Destroyed | ValueState::Erased => rejected(
+            Code::Destroyed,
+            format!("version {version} of {name} is destroyed"),
+        ),
+        ValueState::Lost => rejected(
+            Code::ValueLost,
+            format!("version {version} of {name} was lost"),
+        ),
     }
 }

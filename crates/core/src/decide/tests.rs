@@ -40,11 +40,16 @@ fn sid(seed: u8) -> SecretId {
 }
 
 fn session() -> SessionRef {
-    SessionRef { enc: Encapsulated([8; 32]), period: 1 }
+    SessionRef {
+        enc: Encapsulated([8; 32]),
+        period: 1,
+    }
 }
 
 fn size() -> u32 {
-    crypto::sealed_size(1).and_then(|size| u32::try_from(size).ok()).expect("size")
+    crypto::sealed_size(1)
+        .and_then(|size| u32::try_from(size).ok())
+        .expect("size")
 }
 
 fn new(seed: u8, called: &str) -> NewSecret {
@@ -61,12 +66,21 @@ fn new(seed: u8, called: &str) -> NewSecret {
 }
 
 fn create(seed: u8, called: &str) -> Action {
-    Action::SecretCreate(SecretCreate { secret: new(seed, called), session: session() })
+    Action::SecretCreate(SecretCreate {
+        secret: new(seed, called),
+        session: session(),
+    })
 }
 
 fn restricted(seed: u8, called: &str) -> Action {
-    let secret = NewSecret { restricted: true, ..new(seed, called) };
-    Action::SecretCreate(SecretCreate { secret, session: session() })
+    let secret = NewSecret {
+        restricted: true,
+        ..new(seed, called)
+    };
+    Action::SecretCreate(SecretCreate {
+        secret,
+        session: session(),
+    })
 }
 
 fn edit_fields(seed: u8, called: &str, version: u32) -> SecretEdit {
@@ -86,7 +100,10 @@ fn edit(seed: u8, called: &str, version: u32) -> Action {
 }
 
 fn reference(seed: u8, called: &str) -> SecretRef {
-    SecretRef { id: sid(seed), name: name(called) }
+    SecretRef {
+        id: sid(seed),
+        name: name(called),
+    }
 }
 
 fn delete(seed: u8, called: &str) -> Action {
@@ -98,13 +115,26 @@ fn restore(seed: u8, called: &str) -> Action {
 }
 
 fn rename(seed: u8, called: &str, to: &str) -> Action {
-    Action::SecretRename(SecretRename { id: sid(seed), to: name(to), name: name(called) })
+    Action::SecretRename(SecretRename {
+        id: sid(seed),
+        to: name(to),
+        name: name(called),
+    })
 }
 
 fn reveal_for(called: &[&str], purpose: Purpose) -> Action {
-    let item = |called: &&str| RevealItem { id: None, name: name(called), version: None };
+    let item = |called: &&str| RevealItem {
+        id: None,
+        name: name(called),
+        version: None,
+    };
     let names = called.iter().map(item).collect();
-    Action::SecretReveal(SecretReveal { names, reason: None, purpose, session: session() })
+    Action::SecretReveal(SecretReveal {
+        names,
+        reason: None,
+        purpose,
+        session: session(),
+    })
 }
 
 fn reveal(called: &str) -> Action {
@@ -113,7 +143,11 @@ fn reveal(called: &str) -> Action {
 
 fn block() -> Purpose {
     let label = |text: &str| text.parse().expect("label");
-    Purpose::Block(BlockRun { run: label("r"), block: label("b"), workflow: label("w") })
+    Purpose::Block(BlockRun {
+        run: label("r"),
+        block: label("b"),
+        workflow: label("w"),
+    })
 }
 
 fn record(seed: u8, called: &str, role: Role, globs: &[&str]) -> MemberRecord {
@@ -122,7 +156,10 @@ fn record(seed: u8, called: &str, role: Role, globs: &[&str]) -> MemberRecord {
         role,
         member: id(seed),
         expires: None,
-        secrets: globs.iter().map(|glob| glob.parse().expect("glob")).collect(),
+        secrets: globs
+            .iter()
+            .map(|glob| glob.parse().expect("glob"))
+            .collect(),
     }
 }
 
@@ -138,13 +175,21 @@ struct Given {
 }
 
 fn authority(operator: bool) -> Authority {
-    let key = WorkspaceCreated { key: id(ONLINE), serial: 1, statement: Blob(vec![]) };
+    let key = WorkspaceCreated {
+        key: id(ONLINE),
+        serial: 1,
+        statement: Blob(vec![]),
+    };
     Authority { operator, key }
 }
 
 impl Given {
     fn nothing() -> Self {
-        Self { state: State::new(LEDGER, "demo".parse().expect("name")), at: START, commands: 0 }
+        Self {
+            state: State::new(LEDGER, "demo".parse().expect("name")),
+            at: START,
+            commands: 0,
+        }
     }
 
     /// The workspace, owned by [`OWNER`].
@@ -168,19 +213,26 @@ impl Given {
 
     fn sign(command: &Command, signer: u8) -> Verified {
         let bytes = cose::sign(command, &key(signer));
-        SignedCommand::decode(&bytes).and_then(SignedCommand::verify).expect("signed")
+        SignedCommand::decode(&bytes)
+            .and_then(SignedCommand::verify)
+            .expect("signed")
     }
 
     /// A command that was carried out, now part of the history.
     fn and(mut self, actor: u8, action: Action) -> Self {
         let command = Self::sign(&self.command(action), actor);
-        let events = decide(&self.state, &command, Millis(self.at), &authority(true)).expect("given");
+        let events =
+            decide(&self.state, &command, Millis(self.at), &authority(true)).expect("given");
         self.record(&command, events);
         self
     }
 
     fn record(&mut self, command: &Verified, events: Vec<Event>) {
-        let entry = Entry { at: Millis(self.at), events: events.clone(), command: Blob(command.bytes().to_vec()) };
+        let entry = Entry {
+            at: Millis(self.at),
+            events: events.clone(),
+            command: Blob(command.bytes().to_vec()),
+        };
         let recorded = Recorded {
             index: self.state.size().next_index(),
             at: Millis(self.at),
@@ -198,13 +250,23 @@ impl Given {
     }
 
     fn when(&self, actor: u8, action: Action) -> Then {
-        Then(decide(&self.state, &Self::sign(&self.command(action), actor), Millis(self.at), &authority(false)))
+        Then(decide(
+            &self.state,
+            &Self::sign(&self.command(action), actor),
+            Millis(self.at),
+            &authority(false),
+        ))
     }
 
     fn when_command(&self, actor: u8, change: impl FnOnce(&mut Command)) -> Then {
         let mut command = self.command(reveal("Key"));
         change(&mut command);
-        Then(decide(&self.state, &Self::sign(&command, actor), Millis(self.at), &authority(false)))
+        Then(decide(
+            &self.state,
+            &Self::sign(&command, actor),
+            Millis(self.at),
+            &authority(false),
+        ))
     }
 }
 
@@ -218,13 +280,22 @@ impl Then {
 
     #[track_caller]
     fn denied(self, reason: DenialReason) {
-        assert_eq!(self.0, Ok(vec![Event::AccessDenied(AccessDenied { reason })]));
+        assert_eq!(
+            self.0,
+            Ok(vec![Event::AccessDenied(AccessDenied { reason })])
+        );
     }
 
     #[track_caller]
     fn happens(self, kinds: &[&str]) -> Vec<Event> {
         let events = self.0.expect("accepted");
-        assert_eq!(events.iter().map(|event| event.kind().1).collect::<Vec<_>>(), kinds);
+        assert_eq!(
+            events
+                .iter()
+                .map(|event| event.kind().1)
+                .collect::<Vec<_>>(),
+            kinds
+        );
         events
     }
 }
@@ -232,25 +303,44 @@ impl Then {
 #[test]
 fn only_operators_make_workspaces_and_each_once() {
     let given = Given::nothing();
-    given.when(OWNER, Action::WorkspaceCreate(Nothing {})).rejected(Code::Denied);
+    given
+        .when(OWNER, Action::WorkspaceCreate(Nothing {}))
+        .rejected(Code::Denied);
     let command = Given::sign(&given.command(Action::WorkspaceCreate(Nothing {})), OWNER);
     let again = Given::workspace();
     assert!(decide(&given.state, &command, Millis(START), &authority(true)).is_ok());
     let twice = decide(&again.state, &command, Millis(START), &authority(true));
-    assert_eq!(twice.map_err(|rejection| rejection.code), Err(Code::Conflict));
+    assert_eq!(
+        twice.map_err(|rejection| rejection.code),
+        Err(Code::Conflict)
+    );
     given.when(OWNER, create(1, "Key")).rejected(Code::NotFound);
 }
 
 #[test]
 fn commands_are_for_one_ledger_and_workspace_and_fresh() {
     let given = Given::workspace().and(OWNER, create(1, "Key"));
-    given.when_command(OWNER, |_| {}).happens(&["secret.revealed"]);
-    given.when_command(OWNER, |c| c.ledger = LedgerId([9; 32])).rejected(Code::WrongLedger);
-    given.when_command(OWNER, |c| c.workspace = "other".parse().expect("name")).rejected(Code::WrongWorkspace);
-    given.when_command(OWNER, |c| c.at = Millis(START - limits::FRESH_MS)).happens(&["secret.revealed"]);
-    given.when_command(OWNER, |c| c.at = Millis(START - limits::FRESH_MS - 1)).rejected(Code::Stale);
-    given.when_command(OWNER, |c| c.at = Millis(START + limits::FRESH_MS + 1)).rejected(Code::Stale);
-    given.when_command(OWNER, |c| c.at = Millis(u64::MAX)).rejected(Code::Stale);
+    given
+        .when_command(OWNER, |_| {})
+        .happens(&["secret.revealed"]);
+    given
+        .when_command(OWNER, |c| c.ledger = LedgerId([9; 32]))
+        .rejected(Code::WrongLedger);
+    given
+        .when_command(OWNER, |c| c.workspace = "other".parse().expect("name"))
+        .rejected(Code::WrongWorkspace);
+    given
+        .when_command(OWNER, |c| c.at = Millis(START - limits::FRESH_MS))
+        .happens(&["secret.revealed"]);
+    given
+        .when_command(OWNER, |c| c.at = Millis(START - limits::FRESH_MS - 1))
+        .rejected(Code::Stale);
+    given
+        .when_command(OWNER, |c| c.at = Millis(START + limits::FRESH_MS + 1))
+        .rejected(Code::Stale);
+    given
+        .when_command(OWNER, |c| c.at = Millis(u64::MAX))
+        .rejected(Code::Stale);
 }
 
 #[test]
@@ -283,8 +373,17 @@ fn each_role_may_what_the_table_says() {
         (rename(1, "Key", "Other"), "++---"),
         (delete(1, "Key"), "++---"),
         (add(30, "new", Role::Viewer, &["*"]), "+----"),
-        (Action::MemberRemove(MemberRemove { member: id(21) }), "+----"),
-        (Action::DelegationRevoke(DelegationRevoke { key: id(40), identity: id(41) }), "+----"),
+        (
+            Action::MemberRemove(MemberRemove { member: id(21) }),
+            "+----",
+        ),
+        (
+            Action::DelegationRevoke(DelegationRevoke {
+                key: id(40),
+                identity: id(41),
+            }),
+            "+----",
+        ),
     ];
     for (action, row) in actions {
         for (actor, cell) in [OWNER, 20, 21, 22, 23].into_iter().zip(row.chars()) {
@@ -293,7 +392,11 @@ fn each_role_may_what_the_table_says() {
                 then.denied(DenialReason::Role);
             } else {
                 let events = then.0.expect("allowed");
-                assert!(!matches!(events[0], Event::AccessDenied(_)), "{} by {actor}", action.name());
+                assert!(
+                    !matches!(events[0], Event::AccessDenied(_)),
+                    "{} by {actor}",
+                    action.name()
+                );
             }
         }
     }
@@ -305,23 +408,46 @@ fn scopes_hold_for_every_name_and_for_names_that_do_not_exist() {
         .and(OWNER, create(1, "Stripe_Key"))
         .and(OWNER, create(2, "Other"))
         .and(OWNER, add(20, "ana", Role::Editor, &["stripe_*"]));
-    given.when(20, reveal("Stripe_Key")).happens(&["secret.revealed"]);
+    given
+        .when(20, reveal("Stripe_Key"))
+        .happens(&["secret.revealed"]);
     given.when(20, reveal("Other")).denied(DenialReason::Scope);
-    given.when(20, reveal("Nowhere")).denied(DenialReason::Scope);
-    given.when(20, reveal_for(&["Stripe_Key", "Other"], Purpose::View(Nothing {}))).denied(DenialReason::Scope);
-    given.when(20, rename(1, "Stripe_Key", "Mine")).denied(DenialReason::Scope);
-    given.when(20, rename(1, "Stripe_Key", "Stripe_New")).happens(&["secret.renamed"]);
-    given.when(20, create(3, "Mine")).denied(DenialReason::Scope);
+    given
+        .when(20, reveal("Nowhere"))
+        .denied(DenialReason::Scope);
+    given
+        .when(
+            20,
+            reveal_for(&["Stripe_Key", "Other"], Purpose::View(Nothing {})),
+        )
+        .denied(DenialReason::Scope);
+    given
+        .when(20, rename(1, "Stripe_Key", "Mine"))
+        .denied(DenialReason::Scope);
+    given
+        .when(20, rename(1, "Stripe_Key", "Stripe_New"))
+        .happens(&["secret.renamed"]);
+    given
+        .when(20, create(3, "Mine"))
+        .denied(DenialReason::Scope);
 }
 
 #[test]
 fn memberships_end_by_the_time_of_the_log() {
-    let ends = MemberRecord { expires: Some(Millis(START + 1_000)), ..record(20, "ana", Role::Editor, &["*"]) };
-    let given = Given::workspace().and(OWNER, create(1, "Key")).and(OWNER, Action::MemberAdd(ends.clone())).later(999);
+    let ends = MemberRecord {
+        expires: Some(Millis(START + 1_000)),
+        ..record(20, "ana", Role::Editor, &["*"])
+    };
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, Action::MemberAdd(ends.clone()))
+        .later(999);
     given.when(20, reveal("Key")).happens(&["secret.revealed"]);
     let given = given.later(1);
     given.when(20, reveal("Key")).denied(DenialReason::Expired);
-    given.when(OWNER, Action::MemberChange(ends)).rejected(Code::InvalidField);
+    given
+        .when(OWNER, Action::MemberChange(ends))
+        .rejected(Code::InvalidField);
 }
 
 #[test]
@@ -329,64 +455,138 @@ fn one_lasting_owner_stays() {
     let given = Given::workspace();
     let remove = |seed| Action::MemberRemove(MemberRemove { member: id(seed) });
     given.when(OWNER, remove(OWNER)).rejected(Code::Conflict);
-    given.when(OWNER, Action::MemberChange(record(OWNER, "o", Role::Editor, &["*"]))).rejected(Code::Conflict);
-    given.when(OWNER, Action::MemberChange(record(OWNER, "o", Role::Owner, &["a*"]))).rejected(Code::Conflict);
-    let ends = MemberRecord { expires: Some(Millis(START + 9)), ..record(OWNER, "o", Role::Owner, &["*"]) };
-    given.when(OWNER, Action::MemberChange(ends.clone())).rejected(Code::Conflict);
+    given
+        .when(
+            OWNER,
+            Action::MemberChange(record(OWNER, "o", Role::Editor, &["*"])),
+        )
+        .rejected(Code::Conflict);
+    given
+        .when(
+            OWNER,
+            Action::MemberChange(record(OWNER, "o", Role::Owner, &["a*"])),
+        )
+        .rejected(Code::Conflict);
+    let ends = MemberRecord {
+        expires: Some(Millis(START + 9)),
+        ..record(OWNER, "o", Role::Owner, &["*"])
+    };
+    given
+        .when(OWNER, Action::MemberChange(ends.clone()))
+        .rejected(Code::Conflict);
     let given = given.and(OWNER, add(20, "ana", Role::Owner, &["*"]));
     given.when(20, remove(OWNER)).happens(&["member.removed"]);
-    given.when(OWNER, Action::MemberChange(ends)).happens(&["member.changed"]);
+    given
+        .when(OWNER, Action::MemberChange(ends))
+        .happens(&["member.changed"]);
 }
 
 #[test]
 fn members_are_one_per_key_and_name() {
     let given = Given::workspace().and(OWNER, add(20, "ana", Role::Viewer, &["*"]));
-    given.when(OWNER, add(20, "bob", Role::Viewer, &["*"])).rejected(Code::Conflict);
-    given.when(OWNER, add(21, "ANA", Role::Viewer, &["*"])).rejected(Code::Conflict);
-    given.when(OWNER, add(21, "bob", Role::Viewer, &[])).rejected(Code::InvalidField);
-    given.when(OWNER, Action::MemberRemove(MemberRemove { member: id(21) })).rejected(Code::NotFound);
-    given.when(OWNER, Action::MemberChange(record(21, "bob", Role::Viewer, &["*"]))).rejected(Code::NotFound);
+    given
+        .when(OWNER, add(20, "bob", Role::Viewer, &["*"]))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, add(21, "ANA", Role::Viewer, &["*"]))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, add(21, "bob", Role::Viewer, &[]))
+        .rejected(Code::InvalidField);
+    given
+        .when(OWNER, Action::MemberRemove(MemberRemove { member: id(21) }))
+        .rejected(Code::NotFound);
+    given
+        .when(
+            OWNER,
+            Action::MemberChange(record(21, "bob", Role::Viewer, &["*"])),
+        )
+        .rejected(Code::NotFound);
     // Who was removed can come back, and the name is free again.
     let given = given.and(OWNER, Action::MemberRemove(MemberRemove { member: id(20) }));
-    given.when(OWNER, add(21, "ana", Role::Viewer, &["*"])).happens(&["member.added"]);
-    given.when(OWNER, add(20, "ana", Role::Viewer, &["*"])).happens(&["member.added"]);
+    given
+        .when(OWNER, add(21, "ana", Role::Viewer, &["*"]))
+        .happens(&["member.added"]);
+    given
+        .when(OWNER, add(20, "ana", Role::Viewer, &["*"]))
+        .happens(&["member.added"]);
 }
 
 #[test]
 fn names_and_ids_are_taken_once() {
     let given = Given::workspace().and(OWNER, create(1, "API_Key"));
-    given.when(OWNER, create(2, "api_key")).rejected(Code::Conflict);
-    given.when(OWNER, create(1, "Other")).rejected(Code::Conflict);
-    given.when(OWNER, create(2, "Other")).happens(&["secret.created"]);
+    given
+        .when(OWNER, create(2, "api_key"))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, create(1, "Other"))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, create(2, "Other"))
+        .happens(&["secret.created"]);
     // A deleted secret frees its name, never its id.
     let given = given.and(OWNER, delete(1, "API_Key"));
-    given.when(OWNER, create(1, "API_Key")).rejected(Code::Conflict);
+    given
+        .when(OWNER, create(1, "API_Key"))
+        .rejected(Code::Conflict);
     let given = given.and(OWNER, create(2, "API_Key"));
-    given.when(OWNER, restore(1, "API_Key")).rejected(Code::Conflict);
+    given
+        .when(OWNER, restore(1, "API_Key"))
+        .rejected(Code::Conflict);
 }
 
 #[test]
 fn an_import_is_all_or_nothing() {
-    let import = |secrets: Vec<NewSecret>| Action::SecretImport(SecretImport { secrets, session: session() });
+    let import = |secrets: Vec<NewSecret>| {
+        Action::SecretImport(SecretImport {
+            secrets,
+            session: session(),
+        })
+    };
     let given = Given::workspace().and(OWNER, create(1, "Taken"));
     let made = given.when(OWNER, import(vec![new(2, "A"), new(3, "B")]));
     made.happens(&["secret.created", "secret.created"]);
-    given.when(OWNER, import(vec![new(2, "A"), new(3, "taken")])).rejected(Code::Conflict);
-    given.when(OWNER, import(vec![new(2, "A"), new(3, "a")])).rejected(Code::Conflict);
-    given.when(OWNER, import(vec![new(2, "A"), new(2, "B")])).rejected(Code::Conflict);
-    given.when(OWNER, import(vec![])).rejected(Code::InvalidField);
+    given
+        .when(OWNER, import(vec![new(2, "A"), new(3, "taken")]))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, import(vec![new(2, "A"), new(3, "a")]))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, import(vec![new(2, "A"), new(2, "B")]))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, import(vec![]))
+        .rejected(Code::InvalidField);
 }
 
 #[test]
 fn an_edit_makes_the_next_version_of_the_secret_it_names() {
-    let given = Given::workspace().and(OWNER, create(1, "Key")).and(OWNER, create(2, "Other"));
-    given.when(OWNER, edit(1, "Key", 2)).happens(&["secret.edited"]);
-    given.when(OWNER, edit(1, "Key", 1)).rejected(Code::Conflict);
-    given.when(OWNER, edit(1, "Key", 3)).rejected(Code::Conflict);
-    given.when(OWNER, edit(2, "Key", 2)).rejected(Code::Conflict);
-    given.when(OWNER, edit(3, "Key", 2)).rejected(Code::NotFound);
-    let odd = SecretEdit { size: size() + 1, ..edit_fields(1, "Key", 2) };
-    given.when(OWNER, Action::SecretEdit(odd)).rejected(Code::InvalidField);
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, create(2, "Other"));
+    given
+        .when(OWNER, edit(1, "Key", 2))
+        .happens(&["secret.edited"]);
+    given
+        .when(OWNER, edit(1, "Key", 1))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, edit(1, "Key", 3))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, edit(2, "Key", 2))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, edit(3, "Key", 2))
+        .rejected(Code::NotFound);
+    let odd = SecretEdit {
+        size: size() + 1,
+        ..edit_fields(1, "Key", 2)
+    };
+    given
+        .when(OWNER, Action::SecretEdit(odd))
+        .rejected(Code::InvalidField);
     let given = given.and(OWNER, delete(1, "Key"));
     given.when(OWNER, edit(1, "Key", 2)).rejected(Code::Deleted);
 }
@@ -395,10 +595,17 @@ fn an_edit_makes_the_next_version_of_the_secret_it_names() {
 fn a_rollback_names_a_version_that_was() {
     let rollback = |version, from| {
         let edit = edit_fields(1, "Key", version);
-        Action::SecretRollback(SecretRollback { edit, from: Version(from) })
+        Action::SecretRollback(SecretRollback {
+            edit,
+            from: Version(from),
+        })
     };
-    let given = Given::workspace().and(OWNER, create(1, "Key")).and(OWNER, edit(1, "Key", 2));
-    given.when(OWNER, rollback(3, 1)).happens(&["secret.edited"]);
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, edit(1, "Key", 2));
+    given
+        .when(OWNER, rollback(3, 1))
+        .happens(&["secret.edited"]);
     given.when(OWNER, rollback(3, 3)).rejected(Code::NotFound);
     given.when(OWNER, rollback(3, 0)).rejected(Code::NotFound);
     given.when(OWNER, rollback(2, 1)).rejected(Code::Conflict);
@@ -418,9 +625,15 @@ fn what_is_said_of_a_secret_can_change() {
         })
     };
     let given = Given::workspace().and(OWNER, create(1, "Key"));
-    given.when(OWNER, describe(Some(16), None)).happens(&["secret.described"]);
-    given.when(OWNER, describe(Some(17), None)).rejected(Code::InvalidField);
-    given.when(OWNER, describe(None, None)).rejected(Code::InvalidField);
+    given
+        .when(OWNER, describe(Some(16), None))
+        .happens(&["secret.described"]);
+    given
+        .when(OWNER, describe(Some(17), None))
+        .rejected(Code::InvalidField);
+    given
+        .when(OWNER, describe(None, None))
+        .rejected(Code::InvalidField);
     let given = given.and(OWNER, describe(Some(1), Some(true)));
     let secret = given.state.secret(&sid(1)).expect("there");
     assert!(secret.restricted && secret.hosts.len() == 1);
@@ -428,30 +641,66 @@ fn what_is_said_of_a_secret_can_change() {
 
 #[test]
 fn a_renamed_secret_is_found_under_its_new_name_only() {
-    let given = Given::workspace().and(OWNER, create(1, "Key")).and(OWNER, create(2, "Other"));
-    given.when(OWNER, rename(1, "Key", "other")).rejected(Code::Conflict);
-    given.when(OWNER, rename(1, "Key", "Key")).rejected(Code::InvalidField);
-    given.when(OWNER, rename(1, "Key", "KEY")).happens(&["secret.renamed"]);
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, create(2, "Other"));
+    given
+        .when(OWNER, rename(1, "Key", "other"))
+        .rejected(Code::Conflict);
+    given
+        .when(OWNER, rename(1, "Key", "Key"))
+        .rejected(Code::InvalidField);
+    given
+        .when(OWNER, rename(1, "Key", "KEY"))
+        .happens(&["secret.renamed"]);
     let given = given.and(OWNER, rename(1, "Key", "New"));
-    given.when(OWNER, reveal("New")).happens(&["secret.revealed"]);
+    given
+        .when(OWNER, reveal("New"))
+        .happens(&["secret.revealed"]);
     given.when(OWNER, reveal("Key")).rejected(Code::NotFound);
-    given.when(OWNER, create(3, "Key")).happens(&["secret.created"]);
+    given
+        .when(OWNER, create(3, "Key"))
+        .happens(&["secret.created"]);
 }
 
 #[test]
 fn reveals_name_what_is_there() {
-    let given = Given::workspace().and(OWNER, create(1, "Key")).and(OWNER, edit(1, "Key", 2));
-    let events = given.when(OWNER, reveal("Key")).happens(&["secret.revealed"]);
-    let Event::SecretRevealed(revealed) = &events[0] else { panic!("no reveal") };
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, edit(1, "Key", 2));
+    let events = given
+        .when(OWNER, reveal("Key"))
+        .happens(&["secret.revealed"]);
+    let Event::SecretRevealed(revealed) = &events[0] else {
+        panic!("no reveal")
+    };
     assert_eq!(revealed.secrets[0].version, Version(2));
     given.when(OWNER, reveal("key")).rejected(Code::NotFound);
-    given.when(OWNER, reveal("Nothing")).rejected(Code::NotFound);
-    given.when(OWNER, reveal_for(&["Key", "Key"], Purpose::View(Nothing {}))).rejected(Code::InvalidField);
-    given.when(OWNER, reveal_for(&[], Purpose::View(Nothing {}))).rejected(Code::InvalidField);
+    given
+        .when(OWNER, reveal("Nothing"))
+        .rejected(Code::NotFound);
+    given
+        .when(
+            OWNER,
+            reveal_for(&["Key", "Key"], Purpose::View(Nothing {})),
+        )
+        .rejected(Code::InvalidField);
+    given
+        .when(OWNER, reveal_for(&[], Purpose::View(Nothing {})))
+        .rejected(Code::InvalidField);
     let exact = |secret: u8, version: u32| {
-        let item = RevealItem { id: Some(sid(secret)), name: name("Key"), version: Some(Version(version)) };
+        let item = RevealItem {
+            id: Some(sid(secret)),
+            name: name("Key"),
+            version: Some(Version(version)),
+        };
         let purpose = Purpose::View(Nothing {});
-        Action::SecretReveal(SecretReveal { names: vec![item], reason: None, purpose, session: session() })
+        Action::SecretReveal(SecretReveal {
+            names: vec![item],
+            reason: None,
+            purpose,
+            session: session(),
+        })
     };
     given.when(OWNER, exact(1, 1)).happens(&["secret.revealed"]);
     given.when(OWNER, exact(1, 3)).rejected(Code::NotFound);
@@ -460,17 +709,27 @@ fn reveals_name_what_is_there() {
     let given = given.and(OWNER, delete(1, "Key"));
     given.when(OWNER, reveal("Key")).rejected(Code::Deleted);
     let given = given.and(OWNER, restore(1, "Key"));
-    given.when(OWNER, reveal("Key")).happens(&["secret.revealed"]);
+    given
+        .when(OWNER, reveal("Key"))
+        .happens(&["secret.revealed"]);
 }
 
 #[test]
 fn a_reveal_fits_one_reply() {
     let big = |seed: u8| {
         let size = u32::try_from(crypto::sealed_size(65_535).expect("size")).expect("size");
-        let secret = NewSecret { size, ..new(seed, &format!("Key_{seed}")) };
-        Action::SecretCreate(SecretCreate { secret, session: session() })
+        let secret = NewSecret {
+            size,
+            ..new(seed, &format!("Key_{seed}"))
+        };
+        Action::SecretCreate(SecretCreate {
+            secret,
+            session: session(),
+        })
     };
-    let given = (0..15).fold(Given::workspace(), |given, seed| given.and(OWNER, big(seed)));
+    let given = (0..15).fold(Given::workspace(), |given, seed| {
+        given.and(OWNER, big(seed))
+    });
     let names: Vec<String> = (0..15).map(|seed| format!("Key_{seed}")).collect();
     let first = |count: usize| {
         let names: Vec<&str> = names[..count].iter().map(String::as_str).collect();
@@ -485,21 +744,34 @@ fn restricted_secrets_are_for_runners_blocks() {
     let given = Given::workspace()
         .and(OWNER, restricted(1, "Key"))
         .and(OWNER, add(23, "runner", Role::Runner, &["*"]));
-    given.when(OWNER, reveal("Key")).denied(DenialReason::Restricted);
-    given.when(OWNER, reveal_for(&["Key"], block())).denied(DenialReason::Restricted);
+    given
+        .when(OWNER, reveal("Key"))
+        .denied(DenialReason::Restricted);
+    given
+        .when(OWNER, reveal_for(&["Key"], block()))
+        .denied(DenialReason::Restricted);
     given.when(23, reveal("Key")).denied(DenialReason::Role);
-    given.when(23, reveal_for(&["Key"], block())).happens(&["secret.revealed"]);
+    given
+        .when(23, reveal_for(&["Key"], block()))
+        .happens(&["secret.revealed"]);
 }
 
 #[test]
 fn deleted_secrets_come_back_once() {
     let given = Given::workspace().and(OWNER, create(1, "Key"));
-    given.when(OWNER, restore(1, "Key")).rejected(Code::Conflict);
+    given
+        .when(OWNER, restore(1, "Key"))
+        .rejected(Code::Conflict);
     let given = given.and(OWNER, delete(1, "Key"));
     given.when(OWNER, delete(1, "Key")).rejected(Code::Deleted);
-    given.when(OWNER, restore(2, "Key")).rejected(Code::NotFound);
+    given
+        .when(OWNER, restore(2, "Key"))
+        .rejected(Code::NotFound);
     let given = given.and(OWNER, restore(1, "Key"));
-    assert_eq!(given.state.secret(&sid(1)).map(|secret| secret.lifecycle), Some(Lifecycle::Active));
+    assert_eq!(
+        given.state.secret(&sid(1)).map(|secret| secret.lifecycle),
+        Some(Lifecycle::Active)
+    );
 }
 
 #[test]
@@ -510,15 +782,22 @@ fn a_members_refusals_are_on_record_ten_times_a_minute() {
         given = given.and(20, reveal("Key"));
     }
     given.when(20, reveal("Key")).rejected(Code::Denied);
-    given.later(60_000).when(20, reveal("Key")).denied(DenialReason::Role);
+    given
+        .later(60_000)
+        .when(20, reveal("Key"))
+        .denied(DenialReason::Role);
 }
 
 #[test]
 fn a_refusal_does_not_keep_a_large_command() {
     let given = Given::workspace().and(OWNER, add(20, "vera", Role::Viewer, &["*"]));
-    let many: Vec<String> = (0..200).map(|at| format!("Key_with_a_rather_long_name_{at}")).collect();
+    let many: Vec<String> = (0..200)
+        .map(|at| format!("Key_with_a_rather_long_name_{at}"))
+        .collect();
     let names: Vec<&str> = many.iter().map(String::as_str).collect();
-    given.when(20, reveal_for(&names, Purpose::View(Nothing {}))).rejected(Code::Denied);
+    given
+        .when(20, reveal_for(&names, Purpose::View(Nothing {})))
+        .rejected(Code::Denied);
 }
 
 #[test]
@@ -541,18 +820,32 @@ fn delegated_keys_act_for_their_identity_within_limits() {
     let when = |given: &Given, action: Action, change: &dyn Fn(&mut Delegation)| {
         let mut command = given.command(action);
         command.delegation = Some(delegation(change));
-        Then(decide(&given.state, &Given::sign(&command, 40), Millis(given.at), &authority(true)))
+        Then(decide(
+            &given.state,
+            &Given::sign(&command, 40),
+            Millis(given.at),
+            &authority(true),
+        ))
     };
     when(&given, reveal("Key"), &|_| {}).happens(&["secret.revealed"]);
     when(&given, delete(1, "Key"), &|_| {}).happens(&["secret.deleted"]);
     let denied = DenialReason::Delegation;
     when(&given, add(20, "ana", Role::Viewer, &["*"]), &|_| {}).denied(denied);
-    let revoke = Action::DelegationRevoke(DelegationRevoke { key: id(40), identity: id(OWNER) });
+    let revoke = Action::DelegationRevoke(DelegationRevoke {
+        key: id(40),
+        identity: id(OWNER),
+    });
     when(&given, revoke.clone(), &|_| {}).denied(denied);
     when(&given, reveal("Key"), &|d| d.not_before = Millis(START + 1)).denied(denied);
     when(&given, reveal("Key"), &|d| d.not_after = Millis(START - 1)).denied(denied);
-    when(&given, reveal("Key"), &|d| d.not_after = Millis(START + limits::DELEGATION_MS + 1)).denied(denied);
-    when(&given, reveal("Key"), &|d| d.workspace = "other".parse().expect("name")).denied(denied);
+    when(&given, reveal("Key"), &|d| {
+        d.not_after = Millis(START + limits::DELEGATION_MS + 1)
+    })
+    .denied(denied);
+    when(&given, reveal("Key"), &|d| {
+        d.workspace = "other".parse().expect("name")
+    })
+    .denied(denied);
     when(&given, reveal("Key"), &|d| d.ledger = LedgerId([9; 32])).denied(denied);
     let given = given.and(OWNER, revoke);
     when(&given, reveal("Key"), &|_| {}).denied(denied);
@@ -576,7 +869,11 @@ fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
         command.delegation = Some(Blob(cose::sign(&delegation, &key(by))));
         let bytes = cose::sign(&command, &key(signer));
         let verified = SignedCommand::decode(&bytes).and_then(SignedCommand::verify);
-        assert_eq!(verified.map(|_| ()).map_err(|r| r.code), Err(Code::BadSignature), "{by} {signer}");
+        assert_eq!(
+            verified.map(|_| ()).map_err(|r| r.code),
+            Err(Code::BadSignature),
+            "{by} {signer}"
+        );
     }
 }
 
@@ -584,8 +881,12 @@ fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
 fn the_ledgers_own_acts_are_its_own() {
     let summary = Action::DenialsSummarize(DenialsSummarize { denials: vec![] });
     let given = Given::workspace();
-    given.when(ONLINE, summary.clone()).happens(&["denials.summarized"]);
-    given.when(OWNER, summary.clone()).denied(DenialReason::Role);
+    given
+        .when(ONLINE, summary.clone())
+        .happens(&["denials.summarized"]);
+    given
+        .when(OWNER, summary.clone())
+        .denied(DenialReason::Role);
     given.when(66, summary).rejected(Code::Denied);
     given.when(ONLINE, reveal("Key")).rejected(Code::Denied);
 }
@@ -593,14 +894,26 @@ fn the_ledgers_own_acts_are_its_own() {
 #[test]
 fn what_is_not_carried_out_yet_says_so() {
     let given = Given::workspace().and(OWNER, create(1, "Key"));
-    let destroy = SecretDestroy { id: sid(1), name: name("Key"), versions: None };
-    given.when(OWNER, Action::SecretDestroy(destroy)).rejected(Code::UpgradeNeeded);
+    let destroy = SecretDestroy {
+        id: sid(1),
+        name: name("Key"),
+        versions: None,
+    };
+    given
+        .when(OWNER, Action::SecretDestroy(destroy))
+        .rejected(Code::UpgradeNeeded);
 }
 
 #[test]
 fn a_clock_that_steps_back_a_little_is_held() {
     let given = Given::workspace();
     assert_eq!(given.state.recorded_time(Millis(START - 1)), Millis(START));
-    assert_eq!(given.state.recorded_time(Millis(START - limits::HOLD_MS)), Millis(START - limits::HOLD_MS));
-    assert_eq!(given.state.recorded_time(Millis(START + 5)), Millis(START + 5));
+    assert_eq!(
+        given.state.recorded_time(Millis(START - limits::HOLD_MS)),
+        Millis(START - limits::HOLD_MS)
+    );
+    assert_eq!(
+        given.state.recorded_time(Millis(START + 5)),
+        Millis(START + 5)
+    );
 }

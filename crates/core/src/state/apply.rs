@@ -69,7 +69,9 @@ impl State {
                 self.create(&create.secret, stored, at, actor, changes);
             }
             (Event::SecretCreated(stored), Action::SecretImport(import)) => {
-                let item = usize::try_from(stored.item).ok().and_then(|item| import.secrets.get(item));
+                let item = usize::try_from(stored.item)
+                    .ok()
+                    .and_then(|item| import.secrets.get(item));
                 if let Some(new) = item {
                     self.create(new, stored, at, actor, changes);
                 }
@@ -82,12 +84,16 @@ impl State {
                 self.edit(&rollback.edit, kind, stored, (at, actor), changes);
             }
             (Event::SecretDescribed(_), Action::SecretDescribe(describe)) => {
-                self.change_secret(describe.id, at, actor, changes, |secret| redescribe(secret, describe));
+                self.change_secret(describe.id, at, actor, changes, |secret| {
+                    redescribe(secret, describe)
+                });
             }
             (Event::SecretRenamed(_), Action::SecretRename(rename)) => {
                 self.names.remove(&rename.name.folded());
                 self.names.insert(rename.to.folded(), rename.id);
-                self.change_secret(rename.id, at, actor, changes, |secret| secret.name = rename.to.clone());
+                self.change_secret(rename.id, at, actor, changes, |secret| {
+                    secret.name = rename.to.clone()
+                });
             }
             (Event::SecretRevealed(revealed), _) => {
                 for one in &revealed.secrets {
@@ -110,7 +116,12 @@ impl State {
                 });
             }
             (Event::SecretDestroyed(destroyed), Action::SecretDestroy(destroy)) => {
-                self.end_values(destroy.id, &destroyed.versions, ValueState::Destroyed, changes);
+                self.end_values(
+                    destroy.id,
+                    &destroyed.versions,
+                    ValueState::Destroyed,
+                    changes,
+                );
                 self.close_if_empty(destroy.id, at, actor, changes);
             }
             (Event::ValueErased(_), Action::ValueErase(erase)) => {
@@ -172,7 +183,14 @@ impl State {
         changes.members.insert(identity);
     }
 
-    fn create(&mut self, new: &NewSecret, stored: &Stored, at: Millis, actor: Identity, changes: &mut Changes) {
+    fn create(
+        &mut self,
+        new: &NewSecret,
+        stored: &Stored,
+        at: Millis,
+        actor: Identity,
+        changes: &mut Changes,
+    ) {
         self.row.last_secret = self.row.last_secret.saturating_add(1);
         let version = VersionInfo {
             at,
@@ -244,10 +262,21 @@ impl State {
         }
     }
 
-    fn end_values(&mut self, id: SecretId, versions: &[Version], state: ValueState, changes: &mut Changes) {
-        let Some(secret) = self.secrets.get_mut(&id) else { return };
+    fn end_values(
+        &mut self,
+        id: SecretId,
+        versions: &[Version],
+        state: ValueState,
+        changes: &mut Changes,
+    ) {
+        let Some(secret) = self.secrets.get_mut(&id) else {
+            return;
+        };
         for version in versions {
-            let place = version.0.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+            let place = version
+                .0
+                .checked_sub(1)
+                .and_then(|at| usize::try_from(at).ok());
             if let Some(info) = place.and_then(|at| secret.versions.get_mut(at)) {
                 info.state = state;
                 changes.versions.insert((id, *version));
@@ -258,8 +287,13 @@ impl State {
 
     /// A secret whose values are all ended is itself at its end.
     fn close_if_empty(&mut self, id: SecretId, at: Millis, actor: Identity, changes: &mut Changes) {
-        let Some(secret) = self.secrets.get(&id) else { return };
-        let live = secret.versions.iter().any(|version| version.state == ValueState::Live);
+        let Some(secret) = self.secrets.get(&id) else {
+            return;
+        };
+        let live = secret
+            .versions
+            .iter()
+            .any(|version| version.state == ValueState::Live);
         let (name, active) = (secret.name.folded(), secret.lifecycle == Lifecycle::Active);
         if active && !live {
             self.names.remove(&name);
@@ -271,19 +305,37 @@ impl State {
         });
     }
 
-    fn count_denial(&mut self, action: &Action, at: Millis, actor: Identity, changes: &mut Changes) {
+    fn count_denial(
+        &mut self,
+        action: &Action,
+        at: Millis,
+        actor: Identity,
+        changes: &mut Changes,
+    ) {
         let minute = at.0 / 60_000;
-        let known = self.denials.get(&actor).filter(|denials| denials.minute == minute);
+        let known = self
+            .denials
+            .get(&actor)
+            .filter(|denials| denials.minute == minute);
         let count = known.map_or(0, |denials| denials.count).saturating_add(1);
         self.denials.insert(actor, Denials { count, minute });
         changes.denials.insert(actor);
-        let named = action.names().into_iter().filter_map(|name| self.names.get(&name.folded()));
+        let named = action
+            .names()
+            .into_iter()
+            .filter_map(|name| self.names.get(&name.folded()));
         changes.touched.extend(named);
     }
 }
 
 fn owner(member: Identity, name: MemberName) -> MemberRecord {
-    MemberRecord { name, role: Role::Owner, member, expires: None, secrets: vec![Glob::any()] }
+    MemberRecord {
+        name,
+        role: Role::Owner,
+        member,
+        expires: None,
+        secrets: vec![Glob::any()],
+    }
 }
 
 fn redescribe(secret: &mut Secret, describe: &SecretDescribe) {

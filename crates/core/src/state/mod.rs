@@ -14,7 +14,9 @@ use crate::limits;
 use crate::names::{SecretName, WorkspaceName};
 
 pub use apply::Changes;
-pub use rows::{Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, WorkspaceRow};
+pub use rows::{
+    Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, WorkspaceRow,
+};
 
 /// Nodes kept in memory at each level of the tree: more than the entries of one commit, so that
 /// receipts of fresh entries need no disk read.
@@ -73,8 +75,13 @@ impl State {
     /// The state that a read model kept; `None` when its tree does not fit its size.
     pub fn restore(ledger: LedgerId, workspace: WorkspaceName, parts: Parts) -> Option<Self> {
         let tree = Window::from_compact_range(parts.size.0, &parts.tree, WINDOW).ok()?;
-        let active = parts.secrets.iter().filter(|(_, secret)| secret.lifecycle == Lifecycle::Active);
-        let names = active.map(|(id, secret)| (secret.name.folded(), *id)).collect();
+        let active = parts
+            .secrets
+            .iter()
+            .filter(|(_, secret)| secret.lifecycle == Lifecycle::Active);
+        let names = active
+            .map(|(id, secret)| (secret.name.folded(), *id))
+            .collect();
         Some(Self {
             ledger,
             workspace,
@@ -175,7 +182,8 @@ impl State {
         let gone = self.secrets.iter().filter(|(_, secret)| {
             secret.lifecycle != Lifecycle::Active && secret.name.folded() == folded
         });
-        gone.max_by_key(|(_, secret)| secret.updated_at).map(|(id, secret)| (*id, secret))
+        gone.max_by_key(|(_, secret)| secret.updated_at)
+            .map(|(id, secret)| (*id, secret))
     }
 
     /// One version of a secret.
@@ -207,14 +215,20 @@ impl State {
 
     /// Owners whose membership does not end: one must stay.
     pub fn lasting_owners(&self) -> impl Iterator<Item = &Identity> {
-        self.members.iter().filter_map(|(identity, member)| member.is_lasting_owner().then_some(identity))
+        self.members
+            .iter()
+            .filter_map(|(identity, member)| member.is_lasting_owner().then_some(identity))
     }
 
     /// The time to record at clock time `clock`: a small step back is held at the last entry's
     /// time, a larger one is kept as it is, so that one wrong clock cannot stop a workspace.
     pub fn recorded_time(&self, clock: Millis) -> Millis {
         let back = self.row.at.0.saturating_sub(clock.0);
-        if back > 0 && back < limits::HOLD_MS { self.row.at } else { clock }
+        if back > 0 && back < limits::HOLD_MS {
+            self.row.at
+        } else {
+            clock
+        }
     }
 }
 

@@ -107,7 +107,8 @@ impl Secret {
 
     /// One version.
     pub fn version(&self, version: Version) -> Option<&VersionInfo> {
-        self.versions.get(usize::try_from(version.0.checked_sub(1)?).ok()?)
+        self.versions
+            .get(usize::try_from(version.0.checked_sub(1)?).ok()?)
     }
 }
 

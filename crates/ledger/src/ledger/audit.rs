@@ -7,7 +7,9 @@ use keyroll_api::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 use keyroll_core::authorize::Permission;
 use keyroll_core::command::Purpose;
 use keyroll_core::event::KINDS;
-use keyroll_core::{Action, Code, Commit, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
+use keyroll_core::{
+    Action, Code, Commit, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version,
+};
 
 use super::query::{Asker, actor_name, broken};
 use crate::projection::{AuditScan, ProjectionError, WorkspaceView};
@@ -16,12 +18,20 @@ use crate::projection::{AuditScan, ProjectionError, WorkspaceView};
 /// the next page.
 const LOOKED_AT: usize = 20_000;
 
-pub(super) fn log(view: &WorkspaceView<'_>, asker: &Asker<'_>, filter: &AuditLog) -> Result<AuditRows, Rejection> {
+pub(super) fn log(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    filter: &AuditLog,
+) -> Result<AuditRows, Rejection> {
     asker.may(Permission::Audit, &[])?;
     let limit = usize::try_from(filter.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
     let range = range(view, filter)?;
     let scans = scans(view, filter)?;
-    let mut reader = Reader { view, commit: None, names: BTreeMap::new() };
+    let mut reader = Reader {
+        view,
+        commit: None,
+        names: BTreeMap::new(),
+    };
     let (mut rows, mut looked_at, mut before) = (Vec::new(), 0, None);
     for index in candidates(view, &scans, range)? {
         if rows.len() >= limit || looked_at >= LOOKED_AT {
@@ -44,11 +54,17 @@ fn range(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<(u64, u64), Reje
     let mut until = filter.before.map_or(u64::MAX, |index| index.0);
     if let Some(since) = filter.since {
         let before = Millis(since.0.saturating_sub(1));
-        let first = if since.0 == 0 { Index(0) } else { view.first_after(before).map_err(|error| broken(&error))? };
+        let first = if since.0 == 0 {
+            Index(0)
+        } else {
+            view.first_after(before).map_err(|error| broken(&error))?
+        };
         from = from.max(first.0);
     }
     if let Some(time) = filter.until {
-        let last = view.first_after(Millis(time.0.saturating_sub(1))).map_err(|error| broken(&error))?;
+        let last = view
+            .first_after(Millis(time.0.saturating_sub(1)))
+            .map_err(|error| broken(&error))?;
         until = until.min(last.0);
     }
     Ok((from, until))
@@ -57,18 +73,28 @@ fn range(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<(u64, u64), Reje
 /// The narrowest index that serves the filter; several for a name that several secrets had.
 fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, Rejection> {
     if let Some(name) = &filter.secret {
-        let ordinals = view.ordinals_named(&name.folded()).map_err(|error| broken(&error))?;
+        let ordinals = view
+            .ordinals_named(&name.folded())
+            .map_err(|error| broken(&error))?;
         return Ok(ordinals.into_iter().map(AuditScan::Secret).collect());
     }
     if let Some(actor) = &filter.actor {
         let member = view.member(actor).map_err(|error| broken(&error))?;
-        let scan = member.map_or(AuditScan::Actor(crate::projection::LEDGER_ORDINAL), |m| AuditScan::Actor(m.ordinal));
+        let scan = member.map_or(AuditScan::Actor(crate::projection::LEDGER_ORDINAL), |m| {
+            AuditScan::Actor(m.ordinal)
+        });
         return Ok(vec![scan]);
     }
     if let Some(action) = &filter.action {
         let kind = KINDS.iter().find(|kind| kind.1 == action).ok_or_else(|| {
             let names: Vec<&str> = KINDS.iter().map(|kind| kind.1).collect();
-            Rejection::new(Code::InvalidField, format!("no event is called {action}; there are {}", names.join(", ")))
+            Rejection::new(
+                Code::InvalidField,
+                format!(
+                    "no event is called {action}; there are {}",
+                    names.join(", ")
+                ),
+            )
         })?;
         return Ok(vec![AuditScan::Kind(kind.0)]);
     }
@@ -80,7 +106,11 @@ fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, 
 }
 
 /// Indexes to look at, newest first, one more than will be looked at.
-fn candidates(view: &WorkspaceView<'_>, scans: &[AuditScan], range: (u64, u64)) -> Result<Vec<Index>, Rejection> {
+fn candidates(
+    view: &WorkspaceView<'_>,
+    scans: &[AuditScan],
+    range: (u64, u64),
+) -> Result<Vec<Index>, Rejection> {
     let mut found = BTreeSet::new();
     for scan in scans {
         let mut left = LOOKED_AT + 1;
@@ -89,16 +119,23 @@ fn candidates(view: &WorkspaceView<'_>, scans: &[AuditScan], range: (u64, u64)) 
             left -= 1;
             Ok(left > 0)
         };
-        view.scan_audit(*scan, range, take).map_err(|error| broken(&error))?;
+        view.scan_audit(*scan, range, take)
+            .map_err(|error| broken(&error))?;
     }
     Ok(found.into_iter().rev().take(LOOKED_AT + 1).collect())
 }
 
 fn fits(row: &AuditRow, recorded: &Recorded, filter: &AuditLog) -> bool {
     filter.actor.is_none_or(|actor| row.actor == actor)
-        && filter.action.as_ref().is_none_or(|action| row.kind == *action)
+        && filter
+            .action
+            .as_ref()
+            .is_none_or(|action| row.kind == *action)
         && filter.outcome.is_none_or(|outcome| row.outcome == outcome)
-        && filter.run.as_ref().is_none_or(|run| row.run.as_ref().is_some_and(|said| said.run == *run))
+        && filter
+            .run
+            .as_ref()
+            .is_none_or(|run| row.run.as_ref().is_some_and(|said| said.run == *run))
         && filter.since.is_none_or(|since| recorded.at >= since)
         && filter.until.is_none_or(|until| recorded.at < until)
 }
@@ -112,7 +149,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn entry(&mut self, index: Index) -> Result<Recorded, Rejection> {
-        let damaged = || broken(&ProjectionError::Damaged(format!("entry {index} is missing")));
+        let damaged = || {
+            broken(&ProjectionError::Damaged(format!(
+                "entry {index} is missing"
+            )))
+        };
         let held = self.commit.as_ref().is_some_and(|(first, commit)| {
             (*first..*first + commit.entries.len() as u64).contains(&index.0)
         });
@@ -153,7 +194,11 @@ impl Reader<'_> {
                 index: recorded.index,
                 digest: Digest(recorded.leaf.0),
                 reason: denied.map(str::to_owned).or_else(|| reason_of(action)),
-                outcome: if denied.is_some() { Outcome::Denied } else { Outcome::Granted },
+                outcome: if denied.is_some() {
+                    Outcome::Denied
+                } else {
+                    Outcome::Granted
+                },
                 secrets: secrets_of(event, action),
                 attempted: denied.map(|_| action.name().to_owned()),
                 actor_name: actor_name.clone(),
@@ -165,9 +210,17 @@ impl Reader<'_> {
 }
 
 fn run_of(action: &Action) -> Option<RunRow> {
-    let Action::SecretReveal(reveal) = action else { return None };
-    let Purpose::Block(block) = &reveal.purpose else { return None };
-    Some(RunRow { run: block.run.to_string(), block: block.block.to_string(), workflow: block.workflow.to_string() })
+    let Action::SecretReveal(reveal) = action else {
+        return None;
+    };
+    let Purpose::Block(block) = &reveal.purpose else {
+        return None;
+    };
+    Some(RunRow {
+        run: block.run.to_string(),
+        block: block.block.to_string(),
+        workflow: block.workflow.to_string(),
+    })
 }
 
 fn reason_of(action: &Action) -> Option<String> {
@@ -184,7 +237,12 @@ fn reason_of(action: &Action) -> Option<String> {
 fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
     let named = |version: Option<Version>| {
         let names = action.names().into_iter();
-        names.map(|name| SecretVersion { name: name.clone(), version }).collect::<Vec<_>>()
+        names
+            .map(|name| SecretVersion {
+                name: name.clone(),
+                version,
+            })
+            .collect::<Vec<_>>()
     };
     match (event, action) {
         (Event::SecretRevealed(revealed), _) => {
@@ -195,13 +253,20 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
             revealed.secrets.iter().map(one).collect()
         }
         (Event::SecretCreated(stored), Action::SecretImport(import)) => {
-            let item = usize::try_from(stored.item).ok().and_then(|item| import.secrets.get(item));
-            let one = item.map(|new| SecretVersion { name: new.name.clone(), version: Some(Version::FIRST) });
+            let item = usize::try_from(stored.item)
+                .ok()
+                .and_then(|item| import.secrets.get(item));
+            let one = item.map(|new| SecretVersion {
+                name: new.name.clone(),
+                version: Some(Version::FIRST),
+            });
             one.into_iter().collect()
         }
         (Event::SecretCreated(_), _) => named(Some(Version::FIRST)),
         (Event::SecretEdited(_), Action::SecretEdit(edit)) => named(Some(edit.version)),
-        (Event::SecretEdited(_), Action::SecretRollback(rollback)) => named(Some(rollback.edit.version)),
+        (Event::SecretEdited(_), Action::SecretRollback(rollback)) => {
+            named(Some(rollback.edit.version))
+        }
         _ => named(None),
     }
 }

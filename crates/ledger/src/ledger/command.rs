@@ -8,8 +8,8 @@ use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt, Released};
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::event::SecretRevealed;
 use keyroll_core::{
-    Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, SignedCommand, TreeSize, Verified,
-    WorkspaceName, cbor, limits,
+    Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, SignedCommand, TreeSize,
+    Verified, WorkspaceName, cbor, limits,
 };
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
 
@@ -36,46 +36,76 @@ impl Ledger {
     pub async fn command(&self, workspace: &WorkspaceName, request: &[u8]) -> Response {
         let mut digest = Digest::of(request);
         match self.carry_out(workspace, request, &mut digest).await {
-            Ok(done) => Response { bytes: cbor::encode(&CommandReply::Done(done)), refusal: None },
+            Ok(done) => Response {
+                bytes: cbor::encode(&CommandReply::Done(done)),
+                refusal: None,
+            },
             Err(rejection) => self.refuse_command(digest, rejection),
         }
     }
 
     /// Refuses a command request without a look at it.
     pub fn refuse(&self, request: &[u8], rejection: Rejection) -> Response {
-        let command = cbor::decode::<CommandRequest>(request).map(|request| Digest::of(&request.command.0));
+        let command =
+            cbor::decode::<CommandRequest>(request).map(|request| Digest::of(&request.command.0));
         self.refuse_command(command.unwrap_or_else(|_| Digest::of(request)), rejection)
     }
 
     fn refuse_command(&self, command: Digest, rejection: Rejection) -> Response {
         let signed = self.sign_refusal(command, rejection.clone());
-        Response { bytes: cbor::encode(&CommandReply::Refused(signed.into())), refusal: Some(rejection) }
+        Response {
+            bytes: cbor::encode(&CommandReply::Refused(signed.into())),
+            refusal: Some(rejection),
+        }
     }
 
-    async fn carry_out(&self, workspace: &WorkspaceName, request: &[u8], digest: &mut Digest) -> Result<Done, Rejection> {
+    async fn carry_out(
+        &self,
+        workspace: &WorkspaceName,
+        request: &[u8],
+        digest: &mut Digest,
+    ) -> Result<Done, Rejection> {
         if request.len() > limits::REQUEST_BYTES {
-            return Err(Rejection::new(Code::TooLarge, format!("a request has at most {} bytes", limits::REQUEST_BYTES)));
+            return Err(Rejection::new(
+                Code::TooLarge,
+                format!("a request has at most {} bytes", limits::REQUEST_BYTES),
+            ));
         }
         let request: CommandRequest = cbor::decode(request)?;
         *digest = Digest::of(&request.command.0);
         let signed = SignedCommand::decode(&request.command.0)?;
         if signed.command().workspace != *workspace {
-            let message = format!("the command is for workspace {}, it was sent to {workspace}", signed.command().workspace);
+            let message = format!(
+                "the command is for workspace {}, it was sent to {workspace}",
+                signed.command().workspace
+            );
             return Err(Rejection::new(Code::WrongWorkspace, message));
         }
         let command = Arc::new(signed.verify()?);
         self.shared.health.workspace(workspace)?;
         check_values(&command, &request)?;
         let session = match command.command().action.session() {
-            Some(session) => Some(self.keyring.session(workspace, command.actor(), session, self.now()).await?),
+            Some(session) => Some(
+                self.keyring
+                    .session(workspace, command.actor(), session, self.now())
+                    .await?,
+            ),
             None => None,
         };
-        let outcome = self.submit(workspace, &command, &request, session.as_ref()).await?;
+        let outcome = self
+            .submit(workspace, &command, &request, session.as_ref())
+            .await?;
         match outcome {
-            Outcome::Recorded(landed) => self.done(workspace, &command, request.seen, *landed, session.as_ref()).await,
+            Outcome::Recorded(landed) => {
+                self.done(workspace, &command, request.seen, *landed, session.as_ref())
+                    .await
+            }
             Outcome::Known(index) => self.known(workspace, request.seen, index).await,
             Outcome::Refused(rejection) => Err(rejection),
-            Outcome::Store(_) => Err(Rejection::new(Code::Busy, "the wrapping key keeps changing: try again")),
+            Outcome::Store(_) => Err(Rejection::new(
+                Code::Busy,
+                "the wrapping key keeps changing: try again",
+            )),
         }
     }
 
@@ -90,20 +120,29 @@ impl Ledger {
         let mut stored = None;
         // Refused or not is decided below, with the log; here it only spares the vault.
         if let Some(epoch) = self.to_store(&writer, command, request).await {
-            self.store(workspace, command, request, session, epoch).await?;
+            self.store(workspace, command, request, session, epoch)
+                .await?;
             stored = Some(epoch);
         }
         for _ in 0..STORES {
-            let submission = Submission { command: Arc::clone(command), seen: request.seen, stored };
+            let submission = Submission {
+                command: Arc::clone(command),
+                seen: request.seen,
+                stored,
+            };
             match writer.submit(submission).await {
                 Outcome::Store(epoch) => {
-                    self.store(workspace, command, request, session, epoch).await?;
+                    self.store(workspace, command, request, session, epoch)
+                        .await?;
                     stored = Some(epoch);
                 }
                 outcome => return Ok(outcome),
             }
         }
-        Err(Rejection::new(Code::Busy, "the wrapping key keeps changing: try again"))
+        Err(Rejection::new(
+            Code::Busy,
+            "the wrapping key keeps changing: try again",
+        ))
     }
 
     async fn to_store(
@@ -131,21 +170,39 @@ impl Ledger {
         if let Action::WorkspaceCreate(_) = command.command().action {
             return self.keyring.make_workspace_key(workspace, epoch).await;
         }
-        let Some(session) = session else { return Ok(()) };
+        let Some(session) = session else {
+            return Ok(());
+        };
         let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
         let named = command.command().action.values();
         let workspace_key = &workspace_key;
-        let store = (0_u32..).zip(named.into_iter().zip(&request.values)).map(|(item, (named, value))| async move {
-            let (secret, version, digest, _) = named;
-            let data_key = session
-                .open(Direction::ToLedger, &command.command().id, item, &value.key.0)
-                .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
-            let context =
-                WrapContext { ledger: &self.shared.ledger, workspace, secret, version, epoch, digest };
-            let place = Place::of(&command.actor(), &command.command().id, item, &digest);
-            self.vault.store(&place, &value.sealed, &data_key, workspace_key, &context).await
-        });
-        let store: Vec<BoxFuture<'_, Result<(), Rejection>>> = store.map(futures::FutureExt::boxed).collect();
+        let store = (0_u32..).zip(named.into_iter().zip(&request.values)).map(
+            |(item, (named, value))| async move {
+                let (secret, version, digest, _) = named;
+                let data_key = session
+                    .open(
+                        Direction::ToLedger,
+                        &command.command().id,
+                        item,
+                        &value.key.0,
+                    )
+                    .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
+                let context = WrapContext {
+                    ledger: &self.shared.ledger,
+                    workspace,
+                    secret,
+                    version,
+                    epoch,
+                    digest,
+                };
+                let place = Place::of(&command.actor(), &command.command().id, item, &digest);
+                self.vault
+                    .store(&place, &value.sealed, &data_key, workspace_key, &context)
+                    .await
+            },
+        );
+        let store: Vec<BoxFuture<'_, Result<(), Rejection>>> =
+            store.map(futures::FutureExt::boxed).collect();
         let mut stored = futures::stream::iter(store).buffer_unordered(VAULT_AT_ONCE);
         while let Some(result) = stored.next().await {
             result?;
@@ -163,7 +220,8 @@ impl Ledger {
     ) -> Result<Done, Rejection> {
         let released = match (landed.events.first(), session) {
             (Some(Event::SecretRevealed(revealed)), Some(session)) => {
-                self.release(workspace, command, revealed, &landed.places, session).await?
+                self.release(workspace, command, revealed, &landed.places, session)
+                    .await?
             }
             _ => Vec::new(),
         };
@@ -177,7 +235,11 @@ impl Ledger {
             index: landed.index,
             checkpoint: landed.checkpoint.to_string(),
         };
-        Ok(Done { receipt, released, consistency })
+        Ok(Done {
+            receipt,
+            released,
+            consistency,
+        })
     }
 
     /// Releases keys. Only ever called with an entry whose commit is acknowledged.
@@ -189,38 +251,66 @@ impl Ledger {
         places: &[(Place, Epoch)],
         session: &SessionKeys,
     ) -> Result<Vec<Released>, Rejection> {
-        let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(|(item, (one, (place, epoch)))| async move {
-            let workspace_key = self.keyring.workspace_key(workspace, *epoch).await?;
-            let context = WrapContext {
-                ledger: &self.shared.ledger,
-                workspace,
-                secret: one.id,
-                version: one.version,
-                epoch: *epoch,
-                digest: one.digest,
-            };
-            let found = self.vault.find(place, &workspace_key, &context).await?;
-            let key = session.seal(Direction::ToClient, &command.command().id, item, &found.data_key, random()?);
-            Ok(Released { key: key.into(), name: one.name.clone(), sealed: found.sealed, version: one.version })
-        });
-        let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> = each.map(futures::FutureExt::boxed).collect();
-        let released: Vec<Result<Released, Rejection>> =
-            futures::stream::iter(each).buffered(VAULT_AT_ONCE).collect().await;
+        let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
+            |(item, (one, (place, epoch)))| async move {
+                let workspace_key = self.keyring.workspace_key(workspace, *epoch).await?;
+                let context = WrapContext {
+                    ledger: &self.shared.ledger,
+                    workspace,
+                    secret: one.id,
+                    version: one.version,
+                    epoch: *epoch,
+                    digest: one.digest,
+                };
+                let found = self.vault.find(place, &workspace_key, &context).await?;
+                let key = session.seal(
+                    Direction::ToClient,
+                    &command.command().id,
+                    item,
+                    &found.data_key,
+                    random()?,
+                );
+                Ok(Released {
+                    key: key.into(),
+                    name: one.name.clone(),
+                    sealed: found.sealed,
+                    version: one.version,
+                })
+            },
+        );
+        let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> =
+            each.map(futures::FutureExt::boxed).collect();
+        let released: Vec<Result<Released, Rejection>> = futures::stream::iter(each)
+            .buffered(VAULT_AT_ONCE)
+            .collect()
+            .await;
         released.into_iter().collect()
     }
 
     /// Consistency from a size that is older than what the writer has in memory.
-    async fn consistency(&self, workspace: &WorkspaceName, seen: TreeSize, size: TreeSize) -> Result<Vec<Digest>, Rejection> {
+    async fn consistency(
+        &self,
+        workspace: &WorkspaceName,
+        seen: TreeSize,
+        size: TreeSize,
+    ) -> Result<Vec<Digest>, Rejection> {
         self.reach(workspace, size).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let found = view.workspace(workspace).map_err(|error| broken(&error))?;
         let found = found.ok_or_else(|| Rejection::new(Code::NotFound, "no such workspace"))?;
         let proof = consistency_proof(&found, seen.0, size.0);
-        proof.map(|proof| digests(&proof)).map_err(|error| Rejection::new(Code::Internal, error.to_string()))
+        proof
+            .map(|proof| digests(&proof))
+            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))
     }
 
     /// The receipt of a command that was carried out before; no value goes with it.
-    async fn known(&self, workspace: &WorkspaceName, seen: TreeSize, index: Index) -> Result<Done, Rejection> {
+    async fn known(
+        &self,
+        workspace: &WorkspaceName,
+        seen: TreeSize,
+        index: Index,
+    ) -> Result<Done, Rejection> {
         self.reach_index(workspace, index).await?;
         self.reach(workspace, seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
@@ -229,26 +319,43 @@ impl Ledger {
         let receipt = self.receipt(&found, index)?;
         let consistency = consistency_proof(&found, seen.0, found.size().0)
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
-        Ok(Done { receipt, released: Vec::new(), consistency: digests(&consistency) })
+        Ok(Done {
+            receipt,
+            released: Vec::new(),
+            consistency: digests(&consistency),
+        })
     }
 
     /// An entry with its inclusion in the tree that the read model holds.
-    pub(crate) fn receipt(&self, workspace: &WorkspaceView<'_>, index: Index) -> Result<Receipt, Rejection> {
+    pub(crate) fn receipt(
+        &self,
+        workspace: &WorkspaceView<'_>,
+        index: Index,
+    ) -> Result<Receipt, Rejection> {
         let entry = workspace.entry(index).map_err(|error| broken(&error))?;
         let Some(entry) = entry else {
-            return Err(Rejection::new(Code::NotFound, format!("there is no entry {index}")));
+            return Err(Rejection::new(
+                Code::NotFound,
+                format!("there is no entry {index}"),
+            ));
         };
         let path = inclusion_proof(workspace, index.0, workspace.size().0)
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
         let checkpoint = self.checkpoint(workspace)?;
-        Ok(Receipt { path: digests(&path), entry: entry.bytes, index, checkpoint })
+        Ok(Receipt {
+            path: digests(&path),
+            entry: entry.bytes,
+            index,
+            checkpoint,
+        })
     }
 
     /// The checkpoint of what the read model holds: everything in it is acknowledged.
     pub(crate) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
         let origin = keyroll_api::client::origin(&self.shared.ledger, &workspace.head().name);
         let root = workspace.root().map_err(|error| broken(&error))?;
-        sign_checkpoint(&self.shared.key, &origin, workspace.size(), root).map(|note| note.to_string())
+        sign_checkpoint(&self.shared.key, &origin, workspace.size(), root)
+            .map(|note| note.to_string())
     }
 }
 
@@ -256,13 +363,20 @@ impl Ledger {
 fn check_values(command: &Verified, request: &CommandRequest) -> Result<(), Rejection> {
     let named = command.command().action.values();
     if named.len() != request.values.len() {
-        let message = format!("the command names {} values, {} came with it", named.len(), request.values.len());
+        let message = format!(
+            "the command names {} values, {} came with it",
+            named.len(),
+            request.values.len()
+        );
         return Err(Rejection::new(Code::InvalidField, message));
     }
     for ((_, _, digest, size), value) in named.into_iter().zip(&request.values) {
         let Blob(sealed) = &value.sealed;
         if usize::try_from(size) != Ok(sealed.len()) || Digest::of(sealed) != digest {
-            return Err(Rejection::new(Code::InvalidField, "a sealed value is not the one that the command names"));
+            return Err(Rejection::new(
+                Code::InvalidField,
+                "a sealed value is not the one that the command names",
+            ));
         }
     }
     Ok(())

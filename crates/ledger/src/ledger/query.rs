@@ -3,16 +3,20 @@
 
 use keyroll_api::query::{Ask, PAGE_BYTES, QUERY_V, Query};
 use keyroll_api::reply::{
-    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, Reply, WorkspaceRow, WorkspaceRows,
+    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, Reply, WorkspaceRow,
+    WorkspaceRows,
 };
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, Digest, Identity, Index, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose, limits};
+use keyroll_core::{
+    Code, Digest, Identity, Index, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose,
+    limits,
+};
 use keyroll_merkle::{consistency_proof, empty_root};
 
-use super::{Ledger, Response};
 use super::command::digests;
+use super::{Ledger, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
 /// Largest query: it has names and filters only.
@@ -25,7 +29,11 @@ pub(super) struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    pub(super) fn may(&self, permission: Permission, names: &[&SecretName]) -> Result<(), Rejection> {
+    pub(super) fn may(
+        &self,
+        permission: Permission,
+        names: &[&SecretName],
+    ) -> Result<(), Rejection> {
         may(self.member, permission, names, self.now).map_err(|reason| {
             let message = format!("you may not ask this: {}", reason.as_str());
             Rejection::new(Code::Denied, message)
@@ -46,7 +54,11 @@ struct Position {
 
 impl Default for Position {
     fn default() -> Self {
-        Self { size: TreeSize(0), root: Digest(empty_root().0), consistency: Vec::new() }
+        Self {
+            size: TreeSize(0),
+            root: Digest(empty_root().0),
+            consistency: Vec::new(),
+        }
     }
 }
 
@@ -58,67 +70,137 @@ impl Ledger {
             Ok((position, answer)) => (position, answer),
             Err(rejection) => {
                 let bytes = self.sign_refusal(Digest::of(bytes), rejection.clone());
-                return Response { bytes, refusal: Some(rejection) };
+                return Response {
+                    bytes,
+                    refusal: Some(rejection),
+                };
             }
         };
-        let Position { size, root, consistency } = position;
+        let Position {
+            size,
+            root,
+            consistency,
+        } = position;
         let body = Body::Answer(Box::new(answer));
-        let reply = Reply { v: 1, body, root, size, request: Digest::of(bytes), consistency };
-        Response { bytes: cose::sign(&reply, &self.shared.key), refusal: None }
+        let reply = Reply {
+            v: 1,
+            body,
+            root,
+            size,
+            request: Digest::of(bytes),
+            consistency,
+        };
+        Response {
+            bytes: cose::sign(&reply, &self.shared.key),
+            refusal: None,
+        }
     }
 
-    async fn answer(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Result<(Position, Answer), Rejection> {
+    async fn answer(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        bytes: &[u8],
+    ) -> Result<(Position, Answer), Rejection> {
         if bytes.len() > QUERY_BYTES {
-            return Err(Rejection::new(Code::TooLarge, format!("a query has at most {QUERY_BYTES} bytes")));
+            return Err(Rejection::new(
+                Code::TooLarge,
+                format!("a query has at most {QUERY_BYTES} bytes"),
+            ));
         }
         let opened = cose::open::<Query>(bytes)?;
         opened.verify()?;
         let query = &opened.payload;
         let now = self.now();
         self.addressed(query, workspace, now)?;
-        let delegation = query.delegation.as_ref().map(|bytes| cose::open::<Delegation>(&bytes.0)).transpose()?;
+        let delegation = query
+            .delegation
+            .as_ref()
+            .map(|bytes| cose::open::<Delegation>(&bytes.0))
+            .transpose()?;
         if let Some(delegation) = &delegation {
             delegation.verify_for(&opened.signer)?;
         }
         let said = delegation.as_ref().map(|opened| &opened.payload);
         let identity = said.map_or(opened.signer, |said| said.identity);
         let Some(workspace) = workspace else {
-            return self.answer_for_ledger(identity, &query.ask).await.map(|answer| (Position::default(), answer));
+            return self
+                .answer_for_ledger(identity, &query.ask)
+                .await
+                .map(|answer| (Position::default(), answer));
         };
         if let Some(said) = said
             && !said.covers(&self.shared.ledger, workspace, now)
         {
-            return Err(Rejection::new(Code::Denied, "the delegation is over or for another workspace"));
+            return Err(Rejection::new(
+                Code::Denied,
+                "the delegation is over or for another workspace",
+            ));
         }
         self.reach(workspace, query.seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
-        let stranger = || Rejection::new(Code::Denied, format!("you are not a member of workspace {workspace}"));
-        let found = view.workspace(workspace).map_err(|error| broken(&error))?.ok_or_else(stranger)?;
+        let stranger = || {
+            Rejection::new(
+                Code::Denied,
+                format!("you are not a member of workspace {workspace}"),
+            )
+        };
+        let found = view
+            .workspace(workspace)
+            .map_err(|error| broken(&error))?
+            .ok_or_else(stranger)?;
         if let Some(said) = said
-            && found.is_revoked(&said.key).map_err(|error| broken(&error))?
+            && found
+                .is_revoked(&said.key)
+                .map_err(|error| broken(&error))?
         {
             return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
         }
         let member = found.member(&identity).map_err(|error| broken(&error))?;
-        let member = member.filter(|member| !member.removed).ok_or_else(stranger)?;
-        let asker = Asker { member: &member, now };
+        let member = member
+            .filter(|member| !member.removed)
+            .ok_or_else(stranger)?;
+        let asker = Asker {
+            member: &member,
+            now,
+        };
         let answer = self.answer_for_workspace(&found, &asker, &query.ask)?;
         let consistency = consistency_proof(&found, query.seen.0, found.size().0)
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
         let root = Digest(found.root().map_err(|error| broken(&error))?.0);
-        Ok((Position { size: found.size(), root, consistency: digests(&consistency) }, answer))
+        Ok((
+            Position {
+                size: found.size(),
+                root,
+                consistency: digests(&consistency),
+            },
+            answer,
+        ))
     }
 
-    fn addressed(&self, query: &Query, workspace: Option<&WorkspaceName>, now: Millis) -> Result<(), Rejection> {
+    fn addressed(
+        &self,
+        query: &Query,
+        workspace: Option<&WorkspaceName>,
+        now: Millis,
+    ) -> Result<(), Rejection> {
         if query.v != QUERY_V {
-            return Err(Rejection::new(Code::UpgradeNeeded, format!("query form {} is not known here", query.v)));
+            return Err(Rejection::new(
+                Code::UpgradeNeeded,
+                format!("query form {} is not known here", query.v),
+            ));
         }
         if query.ledger != self.shared.ledger {
-            let message = format!("the query is for ledger {}, this is {}", query.ledger, self.shared.ledger);
+            let message = format!(
+                "the query is for ledger {}, this is {}",
+                query.ledger, self.shared.ledger
+            );
             return Err(Rejection::new(Code::WrongLedger, message));
         }
         if query.workspace.as_ref() != workspace {
-            return Err(Rejection::new(Code::WrongWorkspace, "the query is for another workspace than it was sent to"));
+            return Err(Rejection::new(
+                Code::WrongWorkspace,
+                "the query is for another workspace than it was sent to",
+            ));
         }
         if query.at.0.abs_diff(now.0) > limits::FRESH_MS {
             let message = "the query's time is more than 60 s from the ledger's: check the clocks";
@@ -127,13 +209,21 @@ impl Ledger {
         Ok(())
     }
 
-    fn answer_for_workspace(&self, view: &WorkspaceView<'_>, asker: &Asker<'_>, ask: &Ask) -> Result<Answer, Rejection> {
+    fn answer_for_workspace(
+        &self,
+        view: &WorkspaceView<'_>,
+        asker: &Asker<'_>,
+        ask: &Ask,
+    ) -> Result<Answer, Rejection> {
         match ask {
-            Ask::SecretList(list) => super::secrets::list(view, asker, list).map(Answer::SecretList),
-            Ask::SecretShow(named) => {
-                super::secrets::show(view, asker, &named.name).map(|row| Answer::SecretShow(Box::new(row)))
+            Ask::SecretList(list) => {
+                super::secrets::list(view, asker, list).map(Answer::SecretList)
             }
-            Ask::SecretHistory(named) => super::secrets::history(view, asker, &named.name).map(Answer::SecretHistory),
+            Ask::SecretShow(named) => super::secrets::show(view, asker, &named.name)
+                .map(|row| Answer::SecretShow(Box::new(row))),
+            Ask::SecretHistory(named) => {
+                super::secrets::history(view, asker, &named.name).map(Answer::SecretHistory)
+            }
             Ask::MemberList(_) => members(view, asker).map(Answer::MemberList),
             Ask::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
             Ask::AuditCommits(from) => {
@@ -146,20 +236,26 @@ impl Ledger {
             }
             Ask::AuditCheckpoint(_) => {
                 asker.may(Permission::Read, &[])?;
-                self.checkpoint(view).map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
+                self.checkpoint(view)
+                    .map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
             }
             Ask::Receipt(of) => {
-                let index = view.receipt(asker.member.ordinal, &of.command).map_err(|error| broken(&error))?;
-                let index = index.ok_or_else(|| Rejection::new(Code::NotFound, "no such command of yours is in the log"))?;
+                let index = view
+                    .receipt(asker.member.ordinal, &of.command)
+                    .map_err(|error| broken(&error))?;
+                let index = index.ok_or_else(|| {
+                    Rejection::new(Code::NotFound, "no such command of yours is in the log")
+                })?;
                 self.receipt(view, index).map(Answer::Receipt)
             }
             Ask::WorkspaceList(_)
             | Ask::Status(_)
             | Ask::ProjectionStatus(_)
             | Ask::ProjectionDigest(_)
-            | Ask::ProjectionRebuild(_) => {
-                Err(Rejection::new(Code::InvalidField, "this is asked of the ledger, not of a workspace"))
-            }
+            | Ask::ProjectionRebuild(_) => Err(Rejection::new(
+                Code::InvalidField,
+                "this is asked of the ledger, not of a workspace",
+            )),
         }
     }
 
@@ -167,10 +263,17 @@ impl Ledger {
         match ask {
             Ask::WorkspaceList(_) => self.workspaces_of(identity).map(Answer::WorkspaceList),
             Ask::Status(_) => {
-                if !self.shared.operators.contains(&identity) && self.workspaces_of(identity)?.rows.is_empty() {
-                    return Err(Rejection::new(Code::Denied, "only operators and members are told how the service is"));
+                if !self.shared.operators.contains(&identity)
+                    && self.workspaces_of(identity)?.rows.is_empty()
+                {
+                    return Err(Rejection::new(
+                        Code::Denied,
+                        "only operators and members are told how the service is",
+                    ));
                 }
-                self.status().await.map(|status| Answer::Status(Box::new(status)))
+                self.status()
+                    .await
+                    .map(|status| Answer::Status(Box::new(status)))
             }
             Ask::ProjectionStatus(_) => {
                 self.operator(identity)?;
@@ -192,9 +295,10 @@ impl Ledger {
             | Ask::AuditCommits(_)
             | Ask::AuditProve(_)
             | Ask::AuditCheckpoint(_)
-            | Ask::Receipt(_) => {
-                Err(Rejection::new(Code::InvalidField, "this is asked of a workspace, not of the ledger"))
-            }
+            | Ask::Receipt(_) => Err(Rejection::new(
+                Code::InvalidField,
+                "this is asked of a workspace, not of the ledger",
+            )),
         }
     }
 
@@ -202,7 +306,10 @@ impl Ledger {
         if self.shared.operators.contains(&identity) {
             return Ok(());
         }
-        Err(Rejection::new(Code::Denied, "only operators named in the ledger's configuration may ask this"))
+        Err(Rejection::new(
+            Code::Denied,
+            "only operators named in the ledger's configuration may ask this",
+        ))
     }
 
     fn workspaces_of(&self, identity: Identity) -> Result<WorkspaceRows, Rejection> {
@@ -213,7 +320,11 @@ impl Ledger {
             let Some(found) = found else { continue };
             let member = found.member(&identity).map_err(|error| broken(&error))?;
             if let Some(member) = member.filter(|member| !member.removed) {
-                rows.push(WorkspaceRow { role: member.role, size: head.size, workspace: head.name });
+                rows.push(WorkspaceRow {
+                    role: member.role,
+                    size: head.size,
+                    workspace: head.name,
+                });
             }
         }
         rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
@@ -232,7 +343,9 @@ fn members(view: &WorkspaceView<'_>, asker: &Asker<'_>) -> Result<MemberRows, Re
         removed: known.removed,
         secrets: known.secrets,
     };
-    Ok(MemberRows { rows: members.into_iter().map(row).collect() })
+    Ok(MemberRows {
+        rows: members.into_iter().map(row).collect(),
+    })
 }
 
 fn commits(view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection> {
@@ -241,14 +354,20 @@ fn commits(view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection>
         let found = view.commit_of(at).map_err(|error| broken(&error))?;
         let Some((first, commit)) = found else { break };
         if bytes + commit.len() > PAGE_BYTES && !commits.is_empty() {
-            return Ok(Commits { next: Some(at), commits });
+            return Ok(Commits {
+                next: Some(at),
+                commits,
+            });
         }
         let entries = keyroll_core::Commit::decode(&commit)?.payload.entries.len() as u64;
         at = Index(first + entries);
         bytes += commit.len();
         commits.push(commit.into());
     }
-    Ok(Commits { next: None, commits })
+    Ok(Commits {
+        next: None,
+        commits,
+    })
 }
 
 /// The name of an actor, for people; the ledger's own key is `ledger`.

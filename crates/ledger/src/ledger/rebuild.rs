@@ -49,7 +49,10 @@ impl Ledger {
         let wish = Wish::Replace(Box::new(fold.map_err(|error| broken(&error))?), answer);
         let stopped = || Rejection::new(Code::Internal, "the read model is not being followed");
         self.wishes.send(wish).await.map_err(|_| stopped())?;
-        let replaced = answered.await.map_err(|_| stopped())?.map_err(|error| broken(&error))?;
+        let replaced = answered
+            .await
+            .map_err(|_| stopped())?
+            .map_err(|error| broken(&error))?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         Ok(ProjectionRebuild {
             root: roots(&view).map_err(|error| broken(&error))?,
@@ -69,7 +72,12 @@ impl Ledger {
         }
         let projection = Projection::open(path, &self.shared.ledger)?;
         let key = Identity(self.shared.key.verifying_key().to_bytes());
-        let mut fold = Fold::resume(projection, self.shared.ledger, key, Arc::clone(&self.shared.health))?;
+        let mut fold = Fold::resume(
+            projection,
+            self.shared.ledger,
+            key,
+            Arc::clone(&self.shared.health),
+        )?;
         let until = self.shared.progress.borrow().sequence;
         catch_up(self.shared.log.as_ref(), &mut fold, until).await?;
         Ok(fold)

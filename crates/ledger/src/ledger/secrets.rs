@@ -12,7 +12,11 @@ use crate::projection::{ProjectionError, WorkspaceView};
 /// A secret whose value nobody took for this long counts as unused: 90 days.
 const UNUSED_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
 
-pub(super) fn list(view: &WorkspaceView<'_>, asker: &Asker<'_>, list: &SecretList) -> Result<SecretRows, Rejection> {
+pub(super) fn list(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    list: &SecretList,
+) -> Result<SecretRows, Rejection> {
     asker.may(Permission::Read, &[])?;
     let limit = usize::try_from(list.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
     let mut rows: Vec<(SecretId, Secret)> = Vec::new();
@@ -34,20 +38,35 @@ pub(super) fn list(view: &WorkspaceView<'_>, asker: &Asker<'_>, list: &SecretLis
         Ok(true)
     })
     .map_err(|error| broken(&error))?;
-    let rows: Result<_, _> = rows.into_iter().map(|(id, secret)| row(view, asker.now, id, secret)).collect();
+    let rows: Result<_, _> = rows
+        .into_iter()
+        .map(|(id, secret)| row(view, asker.now, id, secret))
+        .collect();
     Ok(SecretRows { next, rows: rows? })
 }
 
-pub(super) fn show(view: &WorkspaceView<'_>, asker: &Asker<'_>, name: &SecretName) -> Result<SecretRow, Rejection> {
+pub(super) fn show(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    name: &SecretName,
+) -> Result<SecretRow, Rejection> {
     let (id, secret) = find(view, asker, name)?;
     row(view, asker.now, id, secret)
 }
 
-pub(super) fn history(view: &WorkspaceView<'_>, asker: &Asker<'_>, name: &SecretName) -> Result<VersionRows, Rejection> {
+pub(super) fn history(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    name: &SecretName,
+) -> Result<VersionRows, Rejection> {
     let (_, secret) = find(view, asker, name)?;
-    let versions = view.versions(secret.ordinal).map_err(|error| broken(&error))?;
+    let versions = view
+        .versions(secret.ordinal)
+        .map_err(|error| broken(&error))?;
     let numbered = (1_u32..).map(Version).zip(versions);
-    let rows: Result<Vec<_>, _> = numbered.map(|(version, info)| version_row(view, version, info)).collect();
+    let rows: Result<Vec<_>, _> = numbered
+        .map(|(version, info)| version_row(view, version, info))
+        .collect();
     let mut rows = rows?;
     rows.reverse();
     Ok(VersionRows { rows })
@@ -55,9 +74,15 @@ pub(super) fn history(view: &WorkspaceView<'_>, asker: &Asker<'_>, name: &Secret
 
 /// The active secret of this name, or else the one that went last. Permission is judged on the
 /// name alone, so that who may not list it learns nothing.
-fn find(view: &WorkspaceView<'_>, asker: &Asker<'_>, name: &SecretName) -> Result<(SecretId, Secret), Rejection> {
+fn find(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    name: &SecretName,
+) -> Result<(SecretId, Secret), Rejection> {
     asker.may(Permission::Read, &[name])?;
-    let ordinals = view.ordinals_named(&name.folded()).map_err(|error| broken(&error))?;
+    let ordinals = view
+        .ordinals_named(&name.folded())
+        .map_err(|error| broken(&error))?;
     let mut found: Vec<(SecretId, Secret)> = Vec::new();
     for ordinal in ordinals {
         found.extend(view.secret(ordinal).map_err(|error| broken(&error))?);
@@ -66,20 +91,37 @@ fn find(view: &WorkspaceView<'_>, asker: &Asker<'_>, name: &SecretName) -> Resul
     let best = found.into_iter().max_by_key(|(_, secret)| rank(secret));
     match best {
         Some((id, secret)) if secret.name == *name => Ok((id, secret)),
-        Some((_, secret)) => {
-            Err(Rejection::new(Code::NotFound, format!("there is no secret {name}; there is {}", secret.name)))
-        }
-        None => Err(Rejection::new(Code::NotFound, format!("there is no secret {name}"))),
+        Some((_, secret)) => Err(Rejection::new(
+            Code::NotFound,
+            format!("there is no secret {name}; there is {}", secret.name),
+        )),
+        None => Err(Rejection::new(
+            Code::NotFound,
+            format!("there is no secret {name}"),
+        )),
     }
 }
 
-fn row(view: &WorkspaceView<'_>, now: Millis, id: SecretId, secret: Secret) -> Result<SecretRow, Rejection> {
-    let versions = view.versions(secret.ordinal).map_err(|error| broken(&error))?;
+fn row(
+    view: &WorkspaceView<'_>,
+    now: Millis,
+    id: SecretId,
+    secret: Secret,
+) -> Result<SecretRow, Rejection> {
+    let versions = view
+        .versions(secret.ordinal)
+        .map_err(|error| broken(&error))?;
     let version = Version(u32::try_from(versions.len()).unwrap_or(u32::MAX));
-    let created_at = versions.first().map_or(secret.updated_at, |version| version.at);
-    let newest = versions.last().map_or(secret.updated_at, |version| version.at);
+    let created_at = versions
+        .first()
+        .map_or(secret.updated_at, |version| version.at);
+    let newest = versions
+        .last()
+        .map_or(secret.updated_at, |version| version.at);
     let older_than = |at: Millis, ms: u64| now.0.saturating_sub(at.0) > ms;
-    let stale = secret.rotate_every.is_some_and(|period| older_than(newest, period.saturating_mul(1_000)));
+    let stale = secret
+        .rotate_every
+        .is_some_and(|period| older_than(newest, period.saturating_mul(1_000)));
     let unused = older_than(secret.last_revealed_at.unwrap_or(created_at), UNUSED_MS);
     Ok(SecretRow {
         id,
@@ -100,7 +142,11 @@ fn row(view: &WorkspaceView<'_>, now: Millis, id: SecretId, secret: Secret) -> R
     })
 }
 
-fn version_row(view: &WorkspaceView<'_>, version: Version, info: VersionInfo) -> Result<VersionRow, Rejection> {
+fn version_row(
+    view: &WorkspaceView<'_>,
+    version: Version,
+    info: VersionInfo,
+) -> Result<VersionRow, Rejection> {
     let kind = match info.kind {
         VersionKind::Created => "created".to_owned(),
         VersionKind::Edited => "edited".to_owned(),

@@ -20,7 +20,10 @@ pub struct Surroundings {
 impl Ledger {
     /// Tells what the service found around it; shown by status.
     pub fn set_surroundings(&self, surroundings: Surroundings) {
-        *self.surroundings.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = surroundings;
+        *self
+            .surroundings
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = surroundings;
     }
 
     pub(super) async fn status(&self) -> Result<Status, Rejection> {
@@ -31,13 +34,23 @@ impl Ledger {
         }
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let odd = view.problems().map_err(|error| broken(&error))?;
-        problems.extend(odd.into_iter().map(|(sequence, words)| format!("message {sequence} of the log: {words}")));
-        let around = self.surroundings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        problems.extend(
+            odd.into_iter()
+                .map(|(sequence, words)| format!("message {sequence} of the log: {words}")),
+        );
+        let around = self
+            .surroundings
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
         Ok(Status {
             entries: view.entries().map_err(|error| broken(&error))?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             problems,
-            projected: view.head().map_err(|error| broken(&error))?.map_or(Sequence(0), |(sequence, _)| sequence),
+            projected: view
+                .head()
+                .map_err(|error| broken(&error))?
+                .map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),
             sync_verified: around.sync_verified,

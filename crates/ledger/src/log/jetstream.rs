@@ -41,8 +41,15 @@ impl JetStreamLog {
     pub async fn open(client: async_nats::Client) -> Result<Self, Unavailable> {
         let mut context = jetstream::new(client.clone());
         context.set_timeout(ACK);
-        let stream = context.get_stream_no_info(STREAM).await.map_err(unavailable)?;
-        Ok(Self { client, context, stream })
+        let stream = context
+            .get_stream_no_info(STREAM)
+            .await
+            .map_err(unavailable)?;
+        Ok(Self {
+            client,
+            context,
+            stream,
+        })
     }
 
     fn connected(&self) -> bool {
@@ -65,11 +72,14 @@ async fn bounded<T>(read: impl Future<Output = Result<T, Unavailable>>) -> Resul
 }
 
 fn append_error(error: &async_nats::jetstream::context::PublishError) -> AppendError {
-    let api = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    let api = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<jetstream::Error>());
     match error.kind() {
         PublishErrorKind::WrongLastSequence => AppendError::Conflict,
         PublishErrorKind::Other
-            if api.is_some_and(|api| api.error_code() == ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED)) =>
+            if api.is_some_and(|api| {
+                api.error_code() == ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED)
+            }) =>
         {
             AppendError::Conflict
         }
@@ -94,11 +104,18 @@ impl Log for JetStreamLog {
         async move {
             // Unconnected, the client would keep the message and send it whenever it can.
             if !self.connected() {
-                return Err(AppendError::NotAppended("not connected to the nats-server".to_owned()));
+                return Err(AppendError::NotAppended(
+                    "not connected to the nats-server".to_owned(),
+                ));
             }
-            let message = PublishMessage::build().payload(commit).expected_last_subject_sequence(expected.0);
+            let message = PublishMessage::build()
+                .payload(commit)
+                .expected_last_subject_sequence(expected.0);
             let publish = async {
-                let ack = self.context.send_publish(format!("{SUBJECT}{workspace}"), message).await;
+                let ack = self
+                    .context
+                    .send_publish(format!("{SUBJECT}{workspace}"), message)
+                    .await;
                 match ack {
                     Ok(ack) => ack.await.map_err(|error| append_error(&error)),
                     Err(error) => Err(append_error(&error)),
@@ -107,17 +124,28 @@ impl Log for JetStreamLog {
             match tokio::time::timeout(ACK, publish).await {
                 Ok(Ok(ack)) => Ok(Sequence(ack.sequence)),
                 Ok(Err(error)) => Err(error),
-                Err(_) => Err(AppendError::Unknown("no acknowledgement in time".to_owned())),
+                Err(_) => Err(AppendError::Unknown(
+                    "no acknowledgement in time".to_owned(),
+                )),
             }
         }
         .boxed()
     }
 
-    fn head<'a>(&'a self, workspace: &'a WorkspaceName) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
+    fn head<'a>(
+        &'a self,
+        workspace: &'a WorkspaceName,
+    ) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
         bounded(async move {
-            match self.stream.get_last_raw_message_by_subject(&format!("{SUBJECT}{workspace}")).await {
+            match self
+                .stream
+                .get_last_raw_message_by_subject(&format!("{SUBJECT}{workspace}"))
+                .await
+            {
                 Ok(message) => Ok(Sequence(message.sequence)),
-                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => Ok(Sequence(0)),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                    Ok(Sequence(0))
+                }
                 Err(error) => Err(unavailable(error)),
             }
         })
@@ -140,7 +168,9 @@ impl Log for JetStreamLog {
                     workspace: parse_subject(&message.subject),
                     bytes: message.payload,
                 })),
-                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                    Ok(None)
+                }
                 Err(error) => Err(unavailable(error)),
             }
         })
@@ -171,9 +201,15 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
                 let _ = out.send(Err(error)).await;
                 return;
             }
-            Err(Broken::Connection(why)) => tracing::debug!(%why, at = %after, "following the log again"),
+            Err(Broken::Connection(why)) => {
+                tracing::debug!(%why, at = %after, "following the log again")
+            }
         }
-        pause = if after > from { Duration::from_millis(50) } else { (pause * 2).min(Duration::from_secs(2)) };
+        pause = if after > from {
+            Duration::from_millis(50)
+        } else {
+            (pause * 2).min(Duration::from_secs(2))
+        };
         tokio::time::sleep(pause).await;
     }
 }
@@ -187,10 +223,15 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
     let broken = |error: &dyn std::fmt::Display| Broken::Connection(error.to_string());
     let last = log.last().await.map_err(|error| broken(&error))?;
     if last < *after {
-        return Err(Broken::Log(FollowError::Behind { last, after: *after }));
+        return Err(Broken::Log(FollowError::Behind {
+            last,
+            after: *after,
+        }));
     }
     let config = pull::Config {
-        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 },
+        deliver_policy: DeliverPolicy::ByStartSequence {
+            start_sequence: after.0 + 1,
+        },
         ack_policy: AckPolicy::None,
         replay_policy: ReplayPolicy::Instant,
         inactive_threshold: Duration::from_secs(60),
@@ -198,17 +239,30 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         num_replicas: 1,
         ..pull::Config::default()
     };
-    let consumer = log.stream.create_consumer(config).await.map_err(|error| broken(&error))?;
-    let batches = consumer.stream().max_messages_per_batch(BATCH).heartbeat(Duration::from_secs(5)).expires(Duration::from_secs(30));
+    let consumer = log
+        .stream
+        .create_consumer(config)
+        .await
+        .map_err(|error| broken(&error))?;
+    let batches = consumer
+        .stream()
+        .max_messages_per_batch(BATCH)
+        .heartbeat(Duration::from_secs(5))
+        .expires(Duration::from_secs(30));
     let mut messages = batches.messages().await.map_err(|error| broken(&error))?;
     loop {
         let next = tokio::select! {
             next = messages.next() => next,
             () = out.closed() => return Ok(()),
         };
-        let Some(next) = next else { return Err(Broken::Connection("the consumer ended".to_owned())) };
+        let Some(next) = next else {
+            return Err(Broken::Connection("the consumer ended".to_owned()));
+        };
         let message = next.map_err(|error| broken(&error))?;
-        let sequence = message.info().map_err(|error| broken(&error))?.stream_sequence;
+        let sequence = message
+            .info()
+            .map_err(|error| broken(&error))?
+            .stream_sequence;
         if sequence <= after.0 {
             continue;
         }
@@ -219,7 +273,15 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         }
         let workspace = parse_subject(&message.subject);
         let bytes = message.message.payload;
-        if out.send(Ok(Message { sequence: Sequence(sequence), workspace, bytes })).await.is_err() {
+        if out
+            .send(Ok(Message {
+                sequence: Sequence(sequence),
+                workspace,
+                bytes,
+            }))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         *after = Sequence(sequence);

@@ -42,7 +42,10 @@ pub struct MemoryLog {
 
 impl Default for MemoryLog {
     fn default() -> Self {
-        Self { inner: Arc::default(), length: Arc::new(watch::channel(0).0) }
+        Self {
+            inner: Arc::default(),
+            length: Arc::new(watch::channel(0).0),
+        }
     }
 }
 
@@ -63,9 +66,11 @@ impl MemoryLog {
     pub fn land(&self) -> usize {
         self.with(|inner| {
             let delayed = std::mem::take(&mut inner.delayed);
-            let landed = delayed.into_iter().filter_map(|(workspace, bytes, expected)| {
-                put(inner, &workspace, bytes, expected).ok()
-            });
+            let landed = delayed
+                .into_iter()
+                .filter_map(|(workspace, bytes, expected)| {
+                    put(inner, &workspace, bytes, expected).ok()
+                });
             landed.count()
         })
     }
@@ -80,7 +85,13 @@ impl MemoryLog {
 
     /// The messages' bytes, in order.
     pub fn bytes(&self) -> Vec<Bytes> {
-        self.with(|inner| inner.messages.iter().map(|(_, bytes)| bytes.clone()).collect())
+        self.with(|inner| {
+            inner
+                .messages
+                .iter()
+                .map(|(_, bytes)| bytes.clone())
+                .collect()
+        })
     }
 
     /// How many appends were tried.
@@ -94,7 +105,12 @@ fn head(inner: &Inner, workspace: &WorkspaceName) -> Sequence {
     Sequence(last.map_or(0, |at| at as u64 + 1))
 }
 
-fn put(inner: &mut Inner, workspace: &WorkspaceName, bytes: Bytes, expected: Sequence) -> Result<Sequence, AppendError> {
+fn put(
+    inner: &mut Inner,
+    workspace: &WorkspaceName,
+    bytes: Bytes,
+    expected: Sequence,
+) -> Result<Sequence, AppendError> {
     if head(inner, workspace) != expected {
         return Err(AppendError::Conflict);
     }
@@ -109,7 +125,11 @@ impl Log for MemoryLog {
         commit: Bytes,
         expected: Sequence,
     ) -> BoxFuture<'a, Result<Sequence, AppendError>> {
-        let unknown = || Err(AppendError::Unknown("no acknowledgement in time".to_owned()));
+        let unknown = || {
+            Err(AppendError::Unknown(
+                "no acknowledgement in time".to_owned(),
+            ))
+        };
         let result = self.with(|inner| {
             inner.appends += 1;
             match inner.fates.pop_front().unwrap_or(Fate::Acknowledged) {
@@ -125,7 +145,10 @@ impl Log for MemoryLog {
         async move { result }.boxed()
     }
 
-    fn head<'a>(&'a self, workspace: &'a WorkspaceName) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
+    fn head<'a>(
+        &'a self,
+        workspace: &'a WorkspaceName,
+    ) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
         let result = self.with(|inner| head(inner, workspace));
         async move { Ok(result) }.boxed()
     }
@@ -145,7 +168,12 @@ impl Log for MemoryLog {
         futures::stream::unfold(state, |(log, mut length, after)| async move {
             loop {
                 let next = Sequence(after.0 + 1);
-                if let Some(message) = log.inner.lock().ok().and_then(|inner| message_at(&inner, next)) {
+                if let Some(message) = log
+                    .inner
+                    .lock()
+                    .ok()
+                    .and_then(|inner| message_at(&inner, next))
+                {
                     return Some((Ok(message), (log, length, next)));
                 }
                 length.changed().await.ok()?;
@@ -158,5 +186,9 @@ impl Log for MemoryLog {
 fn message_at(inner: &Inner, sequence: Sequence) -> Option<Message> {
     let at = usize::try_from(sequence.0.checked_sub(1)?).ok()?;
     let (workspace, bytes) = inner.messages.get(at)?;
-    Some(Message { sequence, workspace: Some(workspace.clone()), bytes: bytes.clone() })
+    Some(Message {
+        sequence,
+        workspace: Some(workspace.clone()),
+        bytes: bytes.clone(),
+    })
 }

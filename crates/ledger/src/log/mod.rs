@@ -81,7 +81,10 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn head<'a>(&'a self, workspace: &'a WorkspaceName) -> BoxFuture<'a, Result<Sequence, Unavailable>>;
+    fn head<'a>(
+        &'a self,
+        workspace: &'a WorkspaceName,
+    ) -> BoxFuture<'a, Result<Sequence, Unavailable>>;
 
     /// The last message of the stream.
     ///

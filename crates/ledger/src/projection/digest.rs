@@ -44,7 +44,10 @@ fn table<K: Key + 'static, V: Value + 'static>(
     hash.update(name.as_bytes());
     for row in view.tx().open_table(definition)?.iter()? {
         let (key, value) = row?;
-        for part in [K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref()] {
+        for part in [
+            K::as_bytes(&key.value()).as_ref(),
+            V::as_bytes(&value.value()).as_ref(),
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -65,7 +65,13 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError, redb::SetDurabilityError);
+from_redb!(
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);
 
 fn classify(error: redb::Error) -> ProjectionError {
     match error {
@@ -99,11 +105,16 @@ impl Projection {
             redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),
             other => match classify(redb::Error::from(other)) {
                 // What is no redb file at all shows up as an I/O error of invalid data.
-                ProjectionError::Storage(why) if path.exists() && why.contains("nvalid") => ProjectionError::Damaged(why),
+                ProjectionError::Storage(why) if path.exists() && why.contains("nvalid") => {
+                    ProjectionError::Damaged(why)
+                }
                 other => other,
             },
         })?;
-        let projection = Self { db: Arc::new(db), path: path.to_owned() };
+        let projection = Self {
+            db: Arc::new(db),
+            path: path.to_owned(),
+        };
         write::prepare(&projection, ledger)?;
         Ok(projection)
     }

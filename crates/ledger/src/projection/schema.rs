@@ -14,29 +14,39 @@ pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("
 /// Workspace number → [`WorkspaceHead`].
 pub(super) const WORKSPACES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("workspaces");
 /// Workspace name → number.
-pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> = TableDefinition::new("workspace_numbers");
+pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> =
+    TableDefinition::new("workspace_numbers");
 /// (workspace, first index) → commit, verbatim.
 pub(super) const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
 /// (workspace, level, index) → hash of a complete subtree; levels 0, 8, 16, 24 only.
-pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8; 32]> = TableDefinition::new("nodes");
+pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8; 32]> =
+    TableDefinition::new("nodes");
 /// (workspace, ordinal) → [`SecretRecord`].
 pub(super) const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
 /// (workspace, folded name, ordinal): every secret under its present name.
-pub(super) const SECRET_NAMES: TableDefinition<'_, (u32, &str, u32), ()> = TableDefinition::new("secret_names");
+pub(super) const SECRET_NAMES: TableDefinition<'_, (u32, &str, u32), ()> =
+    TableDefinition::new("secret_names");
 /// (workspace, ordinal, version) → version.
-pub(super) const VERSIONS: TableDefinition<'_, (u32, u32, u32), &[u8]> = TableDefinition::new("versions");
+pub(super) const VERSIONS: TableDefinition<'_, (u32, u32, u32), &[u8]> =
+    TableDefinition::new("versions");
 /// (workspace, public key) → member.
-pub(super) const MEMBERS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> = TableDefinition::new("members");
+pub(super) const MEMBERS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("members");
 /// (workspace, public key) → refusals.
-pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> = TableDefinition::new("denials");
+pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("denials");
 /// (workspace, delegated key) that was revoked.
-pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32]), ()> = TableDefinition::new("revoked");
+pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32]), ()> =
+    TableDefinition::new("revoked");
 /// (workspace, member's ordinal, command id) → index.
-pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> = TableDefinition::new("receipts");
+pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
+    TableDefinition::new("receipts");
 /// (workspace, secret's ordinal, index).
-pub(super) const BY_SECRET: TableDefinition<'_, (u32, u32, u64), ()> = TableDefinition::new("by_secret");
+pub(super) const BY_SECRET: TableDefinition<'_, (u32, u32, u64), ()> =
+    TableDefinition::new("by_secret");
 /// (workspace, member's ordinal, index).
-pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> = TableDefinition::new("by_actor");
+pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> =
+    TableDefinition::new("by_actor");
 /// (workspace, kind of event, index).
 pub(super) const BY_KIND: TableDefinition<'_, (u32, u8, u64), ()> = TableDefinition::new("by_kind");
 /// (workspace, time) → first index whose time is later than that of every entry before it.

@@ -2,11 +2,11 @@
 
 use std::ops::Bound;
 
-use keyroll_core::state::{Parts, Secret, VersionInfo, WorkspaceRow};
 use keyroll_core::state::{Denials, Member};
+use keyroll_core::state::{Parts, Secret, VersionInfo, WorkspaceRow};
 use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State, TreeSize, Version,
-    WorkspaceName,
+    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State,
+    TreeSize, Version, WorkspaceName,
 };
 use keyroll_merkle::{Hash, Nodes, node_hash};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
@@ -54,7 +54,9 @@ fn damaged(what: impl Into<String>) -> ProjectionError {
 
 impl View {
     pub(super) fn begin(db: &Database) -> Result<Self, ProjectionError> {
-        Ok(Self { tx: db.begin_read()? })
+        Ok(Self {
+            tx: db.begin_read()?,
+        })
     }
 
     pub(super) const fn tx(&self) -> &ReadTransaction {
@@ -67,10 +69,21 @@ impl View {
     /// [`ProjectionError`].
     pub fn head(&self) -> Result<Option<(Sequence, Digest)>, ProjectionError> {
         let meta = self.tx.open_table(META)?;
-        let (Some(sequence), Some(digest)) = (meta.get("sequence")?, meta.get("digest")?) else { return Ok(None) };
-        let sequence = sequence.value().try_into().map_err(|_| damaged("the head's sequence"))?;
-        let digest = digest.value().try_into().map_err(|_| damaged("the head's digest"))?;
-        Ok(Some((Sequence(u64::from_be_bytes(sequence)), Digest(digest))))
+        let (Some(sequence), Some(digest)) = (meta.get("sequence")?, meta.get("digest")?) else {
+            return Ok(None);
+        };
+        let sequence = sequence
+            .value()
+            .try_into()
+            .map_err(|_| damaged("the head's sequence"))?;
+        let digest = digest
+            .value()
+            .try_into()
+            .map_err(|_| damaged("the head's digest"))?;
+        Ok(Some((
+            Sequence(u64::from_be_bytes(sequence)),
+            Digest(digest),
+        )))
     }
 
     /// Every workspace, by number.
@@ -111,14 +124,28 @@ impl View {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn workspace(&self, name: &WorkspaceName) -> Result<Option<WorkspaceView<'_>>, ProjectionError> {
-        let Some(number) = self.tx.open_table(WORKSPACE_NUMBERS)?.get(name.as_str())?.map(|row| row.value()) else {
+    pub fn workspace(
+        &self,
+        name: &WorkspaceName,
+    ) -> Result<Option<WorkspaceView<'_>>, ProjectionError> {
+        let Some(number) = self
+            .tx
+            .open_table(WORKSPACE_NUMBERS)?
+            .get(name.as_str())?
+            .map(|row| row.value())
+        else {
             return Ok(None);
         };
         let rows = self.tx.open_table(WORKSPACES)?;
-        let head = rows.get(number)?.ok_or_else(|| damaged("a workspace's row is missing"))?;
+        let head = rows
+            .get(number)?
+            .ok_or_else(|| damaged("a workspace's row is missing"))?;
         let head = decode(head.value())?;
-        Ok(Some(WorkspaceView { view: self, number, head }))
+        Ok(Some(WorkspaceView {
+            view: self,
+            number,
+            head,
+        }))
     }
 }
 
@@ -165,21 +192,36 @@ impl WorkspaceView<'_> {
             revoked: self.revoked()?,
             denials: self.denials()?,
         };
-        State::restore(ledger, self.head.name.clone(), parts).ok_or_else(|| damaged("a workspace's tree"))
+        State::restore(ledger, self.head.name.clone(), parts)
+            .ok_or_else(|| damaged("a workspace's tree"))
     }
 
     fn all_secrets(&self) -> Result<Vec<(SecretId, Secret)>, ProjectionError> {
         let mut found: Vec<(SecretId, Secret)> = Vec::new();
-        for row in self.view.tx.open_table(SECRETS)?.range((self.number, 0)..=(self.number, u32::MAX))? {
+        for row in self
+            .view
+            .tx
+            .open_table(SECRETS)?
+            .range((self.number, 0)..=(self.number, u32::MAX))?
+        {
             let record: SecretRecord = decode(row?.1.value())?;
             found.push((record.id, record.secret));
         }
         // Ordinals begin at 1 and have no gap, and both tables are in their order.
-        for row in self.view.tx.open_table(VERSIONS)?.range((self.number, 0, 0)..=(self.number, u32::MAX, u32::MAX))? {
+        for row in self
+            .view
+            .tx
+            .open_table(VERSIONS)?
+            .range((self.number, 0, 0)..=(self.number, u32::MAX, u32::MAX))?
+        {
             let (key, value) = row?;
             let (_, ordinal, version) = key.value();
-            let at = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1));
-            let secret = at.and_then(|at| found.get_mut(at)).filter(|(_, secret)| secret.ordinal == ordinal);
+            let at = usize::try_from(ordinal)
+                .ok()
+                .and_then(|ordinal| ordinal.checked_sub(1));
+            let secret = at
+                .and_then(|at| found.get_mut(at))
+                .filter(|(_, secret)| secret.ordinal == ordinal);
             let (_, secret) = secret.ok_or_else(|| damaged("a version without its secret"))?;
             secret.versions.push(decode(value.value())?);
             if secret.current() != Version(version) {
@@ -195,7 +237,9 @@ impl WorkspaceView<'_> {
     /// [`ProjectionError`].
     pub fn secret(&self, ordinal: u32) -> Result<Option<(SecretId, Secret)>, ProjectionError> {
         let row = self.view.tx.open_table(SECRETS)?;
-        let Some(row) = row.get((self.number, ordinal))? else { return Ok(None) };
+        let Some(row) = row.get((self.number, ordinal))? else {
+            return Ok(None);
+        };
         let record: SecretRecord = decode(row.value())?;
         Ok(Some((record.id, record.secret)))
     }
@@ -246,7 +290,12 @@ impl WorkspaceView<'_> {
     pub fn ordinals_named(&self, folded: &str) -> Result<Vec<u32>, ProjectionError> {
         let range = (self.number, folded, 0)..=(self.number, folded, u32::MAX);
         let mut found = Vec::new();
-        for row in self.view.tx.open_table(SECRET_NAMES)?.range::<(u32, &str, u32)>(range)? {
+        for row in self
+            .view
+            .tx
+            .open_table(SECRET_NAMES)?
+            .range::<(u32, &str, u32)>(range)?
+        {
             found.push(row?.0.value().2);
         }
         Ok(found)
@@ -258,7 +307,9 @@ impl WorkspaceView<'_> {
     /// [`ProjectionError`].
     pub fn member(&self, identity: &Identity) -> Result<Option<Member>, ProjectionError> {
         let members = self.view.tx.open_table(MEMBERS)?;
-        let Some(row) = members.get((self.number, &identity.0))? else { return Ok(None) };
+        let Some(row) = members.get((self.number, &identity.0))? else {
+            return Ok(None);
+        };
         Ok(Some(decode::<MemberRecord>(row.value())?.member))
     }
 
@@ -293,7 +344,12 @@ impl WorkspaceView<'_> {
     /// # Errors
     /// [`ProjectionError`].
     pub fn is_revoked(&self, key: &Identity) -> Result<bool, ProjectionError> {
-        Ok(self.view.tx.open_table(REVOKED)?.get((self.number, &key.0))?.is_some())
+        Ok(self
+            .view
+            .tx
+            .open_table(REVOKED)?
+            .get((self.number, &key.0))?
+            .is_some())
     }
 
     fn denials(&self) -> Result<Vec<(Identity, Denials)>, ProjectionError> {
@@ -309,9 +365,15 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn receipt(&self, actor: u32, command: &keyroll_core::CommandId) -> Result<Option<Index>, ProjectionError> {
+    pub fn receipt(
+        &self,
+        actor: u32,
+        command: &keyroll_core::CommandId,
+    ) -> Result<Option<Index>, ProjectionError> {
         let receipts = self.view.tx.open_table(RECEIPTS)?;
-        Ok(receipts.get((self.number, actor, &command.0))?.map(|row| Index(row.value())))
+        Ok(receipts
+            .get((self.number, actor, &command.0))?
+            .map(|row| Index(row.value())))
     }
 
     /// The commit that holds an index: its first index and its bytes.
@@ -321,7 +383,9 @@ impl WorkspaceView<'_> {
     pub fn commit_of(&self, index: Index) -> Result<Option<(u64, Vec<u8>)>, ProjectionError> {
         let commits = self.view.tx.open_table(COMMITS)?;
         let mut before = commits.range((self.number, 0)..=(self.number, index.0))?;
-        let Some(row) = before.next_back() else { return Ok(None) };
+        let Some(row) = before.next_back() else {
+            return Ok(None);
+        };
         let (key, value) = row?;
         Ok((index.0 < self.head.size.0).then(|| (key.value().1, value.value().to_vec())))
     }
@@ -331,11 +395,19 @@ impl WorkspaceView<'_> {
     /// # Errors
     /// [`ProjectionError`].
     pub fn entry(&self, index: Index) -> Result<Option<EntryAt>, ProjectionError> {
-        let Some((first, bytes)) = self.commit_of(index)? else { return Ok(None) };
-        let commit = Commit::decode(&bytes).map_err(|rejection| damaged(rejection.message))?.payload;
-        let entry = usize::try_from(index.0 - first).ok().and_then(|at| commit.entries.get(at).cloned());
-        let bytes = entry.ok_or_else(|| damaged(format!("entry {index} is missing from its commit")))?;
-        let recorded = Recorded::decode(index, &bytes.0).map_err(|rejection| damaged(rejection.message))?;
+        let Some((first, bytes)) = self.commit_of(index)? else {
+            return Ok(None);
+        };
+        let commit = Commit::decode(&bytes)
+            .map_err(|rejection| damaged(rejection.message))?
+            .payload;
+        let entry = usize::try_from(index.0 - first)
+            .ok()
+            .and_then(|at| commit.entries.get(at).cloned());
+        let bytes =
+            entry.ok_or_else(|| damaged(format!("entry {index} is missing from its commit")))?;
+        let recorded =
+            Recorded::decode(index, &bytes.0).map_err(|rejection| damaged(rejection.message))?;
         Ok(Some(EntryAt { bytes, recorded }))
     }
 
@@ -356,7 +428,13 @@ impl WorkspaceView<'_> {
         let (n, last) = (self.number, until - 1);
         macro_rules! walk {
             ($table:expr, $key:expr) => {
-                for row in self.view.tx.open_table($table)?.range((n, $key, from)..=(n, $key, last))?.rev() {
+                for row in self
+                    .view
+                    .tx
+                    .open_table($table)?
+                    .range((n, $key, from)..=(n, $key, last))?
+                    .rev()
+                {
                     if !more(Index(row?.0.value().2))? {
                         break;
                     }
@@ -384,7 +462,9 @@ impl WorkspaceView<'_> {
     /// [`ProjectionError`].
     pub fn first_after(&self, time: Millis) -> Result<Index, ProjectionError> {
         let times = self.view.tx.open_table(TIMES)?;
-        let Some(next) = time.0.checked_add(1) else { return Ok(Index(self.head.size.0)) };
+        let Some(next) = time.0.checked_add(1) else {
+            return Ok(Index(self.head.size.0));
+        };
         let mut later = times.range((self.number, next)..=(self.number, u64::MAX))?;
         match later.next() {
             Some(row) => Ok(Index(row?.1.value())),
@@ -400,17 +480,26 @@ impl Nodes for WorkspaceView<'_> {
     fn node(&self, level: u8, index: u64) -> Result<Hash, ProjectionError> {
         let stored = level / 8 * 8;
         let count = 1_u64 << (level - stored);
-        let first = index.checked_mul(count).ok_or_else(|| damaged("a tree node out of range"))?;
+        let first = index
+            .checked_mul(count)
+            .ok_or_else(|| damaged("a tree node out of range"))?;
         let nodes = self.view.tx.open_table(NODES)?;
         let mut hashes = Vec::with_capacity(usize::from(level - stored) + 1);
-        for row in nodes.range((self.number, stored, first)..(self.number, stored, first + count))? {
+        for row in
+            nodes.range((self.number, stored, first)..(self.number, stored, first + count))?
+        {
             hashes.push(Hash(*row?.1.value()));
         }
         if hashes.len() as u64 != count {
-            return Err(damaged(format!("tree nodes under level {level}, index {index} are missing")));
+            return Err(damaged(format!(
+                "tree nodes under level {level}, index {index} are missing"
+            )));
         }
         while hashes.len() > 1 {
-            hashes = hashes.chunks(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+            hashes = hashes
+                .chunks(2)
+                .map(|pair| node_hash(&pair[0], &pair[1]))
+                .collect();
         }
         hashes.pop().ok_or_else(|| damaged("an empty tree node"))
     }

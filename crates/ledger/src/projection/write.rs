@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo};
-use keyroll_core::{CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version, cbor};
+use keyroll_core::{
+    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version, cbor,
+};
 use keyroll_merkle::Hash;
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction};
+use redb::{
+    Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction,
+};
 use serde::Serialize;
 
 use super::schema::*;
@@ -84,17 +88,32 @@ pub(super) fn prepare(projection: &Projection, ledger: &LedgerId) -> Result<(), 
 fn check(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionError> {
     let tx = projection.db.begin_read()?;
     let meta = tx.open_table(META)?;
-    let schema = meta.get("schema")?.and_then(|value| value.value().try_into().ok()).map(u32::from_be_bytes);
+    let schema = meta
+        .get("schema")?
+        .and_then(|value| value.value().try_into().ok())
+        .map(u32::from_be_bytes);
     match schema {
         Some(SCHEMA) => {}
-        found => return Err(ProjectionError::OtherSchema { found: found.unwrap_or(0) }),
+        found => {
+            return Err(ProjectionError::OtherSchema {
+                found: found.unwrap_or(0),
+            });
+        }
     }
-    let found = meta.get("ledger")?.map(|value| value.value().to_vec()).unwrap_or_default();
+    let found = meta
+        .get("ledger")?
+        .map(|value| value.value().to_vec())
+        .unwrap_or_default();
     if found == ledger.0 {
         return Ok(());
     }
-    let found = <[u8; 32]>::try_from(found.as_slice()).map_or_else(|_| "?".to_owned(), |id| LedgerId(id).to_string());
-    Err(ProjectionError::OtherLedger { file: projection.path.clone(), found, expected: *ledger })
+    let found = <[u8; 32]>::try_from(found.as_slice())
+        .map_or_else(|_| "?".to_owned(), |id| LedgerId(id).to_string());
+    Err(ProjectionError::OtherLedger {
+        file: projection.path.clone(),
+        found,
+        expected: *ledger,
+    })
 }
 
 fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
@@ -119,7 +138,11 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
 
 pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
     let mut tx = db.begin_write()?;
-    tx.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
+    tx.set_durability(if durable {
+        Durability::Immediate
+    } else {
+        Durability::None
+    })?;
     if let Some((sequence, digest)) = &batch.head {
         let mut meta = tx.open_table(META)?;
         meta.insert("sequence", sequence.0.to_be_bytes().as_slice())?;
@@ -141,10 +164,15 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
     Ok(())
 }
 
-fn write_head(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+fn write_head(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
     if let Some(head) = &batch.head {
         put(&mut tx.open_table(WORKSPACES)?, number, head)?;
-        tx.open_table(WORKSPACE_NUMBERS)?.insert(head.name.as_str(), number)?;
+        tx.open_table(WORKSPACE_NUMBERS)?
+            .insert(head.name.as_str(), number)?;
     }
     Ok(())
 }
@@ -158,7 +186,11 @@ fn put<'k, K: redb::Key + 'static, T: Serialize>(
     Ok(())
 }
 
-fn write_log(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+fn write_log(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
     if batch.commits.is_empty() {
         return Ok(());
     }
@@ -167,7 +199,11 @@ fn write_log(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Resu
         commits.insert((number, *first), bytes.as_ref())?;
     }
     let mut nodes = tx.open_table(NODES)?;
-    let mut sorted: Vec<_> = batch.entries.iter().flat_map(|entry| &entry.nodes).collect();
+    let mut sorted: Vec<_> = batch
+        .entries
+        .iter()
+        .flat_map(|entry| &entry.nodes)
+        .collect();
     sorted.sort_unstable();
     for (level, index, hash) in sorted {
         nodes.insert((number, *level, *index), &hash.0)?;
@@ -179,14 +215,21 @@ fn write_log(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Resu
     Ok(())
 }
 
-fn write_rows(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+fn write_rows(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
     if !batch.secrets.is_empty() {
         let (mut secrets, mut names) = (tx.open_table(SECRETS)?, tx.open_table(SECRET_NAMES)?);
         let mut sorted: Vec<_> = batch.secrets.iter().collect();
         sorted.sort_unstable_by_key(|(_, secret)| secret.ordinal);
         for (id, secret) in sorted {
             let key = (number, secret.ordinal);
-            let before = secrets.get(key)?.map(|row| decode::<SecretRecord>(row.value())).transpose()?;
+            let before = secrets
+                .get(key)?
+                .map(|row| decode::<SecretRecord>(row.value()))
+                .transpose()?;
             let folded = secret.name.folded();
             match before.map(|record| record.secret.name.folded()) {
                 Some(old) if old == folded => {}
@@ -197,7 +240,14 @@ fn write_rows(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Res
                     names.insert((number, folded.as_str(), secret.ordinal), ())?;
                 }
             }
-            put(&mut secrets, key, &SecretRecord { id: *id, secret: secret.clone() })?;
+            put(
+                &mut secrets,
+                key,
+                &SecretRecord {
+                    id: *id,
+                    secret: secret.clone(),
+                },
+            )?;
         }
     }
     if !batch.versions.is_empty() {
@@ -209,7 +259,10 @@ fn write_rows(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Res
         }
     }
     for (identity, member) in &batch.members {
-        let record = MemberRecord { identity: *identity, member: member.clone() };
+        let record = MemberRecord {
+            identity: *identity,
+            member: member.clone(),
+        };
         put(&mut tx.open_table(MEMBERS)?, (number, &identity.0), &record)?;
     }
     for (identity, denials) in &batch.denials {
@@ -221,10 +274,18 @@ fn write_rows(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Res
     Ok(())
 }
 
-fn write_indexes(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> Result<(), ProjectionError> {
+fn write_indexes(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
     let (mut receipts, mut actors) = (tx.open_table(RECEIPTS)?, tx.open_table(BY_ACTOR)?);
     let (mut secrets, mut kinds) = (tx.open_table(BY_SECRET)?, tx.open_table(BY_KIND)?);
-    let mut by_actor: Vec<_> = batch.entries.iter().map(|e| (e.actor, e.command, e.index.0)).collect();
+    let mut by_actor: Vec<_> = batch
+        .entries
+        .iter()
+        .map(|e| (e.actor, e.command, e.index.0))
+        .collect();
     by_actor.sort_unstable();
     for (actor, command, index) in by_actor {
         receipts.insert((number, actor, &command.0), index)?;
@@ -232,15 +293,21 @@ fn write_indexes(tx: &WriteTransaction, number: u32, batch: &WorkspaceBatch) -> 
     }
     let pairs = |e: &EntryFacts| {
         let index = e.index.0;
-        e.secrets.clone().into_iter().map(move |ordinal| (ordinal, index))
+        e.secrets
+            .clone()
+            .into_iter()
+            .map(move |ordinal| (ordinal, index))
     };
     let mut by_secret: Vec<_> = batch.entries.iter().flat_map(pairs).collect();
     by_secret.sort_unstable();
     for (ordinal, index) in by_secret {
         secrets.insert((number, ordinal, index), ())?;
     }
-    let mut by_kind: Vec<_> =
-        batch.entries.iter().flat_map(|e| e.kinds.iter().map(|kind| (*kind, e.index.0))).collect();
+    let mut by_kind: Vec<_> = batch
+        .entries
+        .iter()
+        .flat_map(|e| e.kinds.iter().map(|kind| (*kind, e.index.0)))
+        .collect();
     by_kind.sort_unstable();
     for (kind, index) in by_kind {
         kinds.insert((number, kind, index), ())?;

@@ -14,9 +14,19 @@ use crate::log::AppendError;
 impl Task {
     /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
     pub(super) async fn land(&mut self, plan: Plan) -> Result<(), Vec<Job>> {
-        let Plan { planned, commit, at } = plan;
-        let Some(commit) = commit else { return self.confirm(planned).await };
-        let appended = self.shared.log.append(&self.workspace, commit.clone().into(), self.head).await;
+        let Plan {
+            planned,
+            commit,
+            at,
+        } = plan;
+        let Some(commit) = commit else {
+            return self.confirm(planned).await;
+        };
+        let appended = self
+            .shared
+            .log
+            .append(&self.workspace, commit.clone().into(), self.head)
+            .await;
         match appended {
             Ok(sequence) => {
                 self.head = sequence;
@@ -24,7 +34,8 @@ impl Task {
                     if let Verdict::Entry { index, .. } = &one.verdict {
                         let command = &one.submission.command;
                         let name = (command.actor(), command.command().id);
-                        self.recent.add(name, *index, Digest::of(command.bytes()), at);
+                        self.recent
+                            .add(name, *index, Digest::of(command.bytes()), at);
                     }
                 }
                 self.answer(planned);
@@ -32,7 +43,10 @@ impl Task {
             }
             Err(AppendError::Conflict) => {
                 self.state = None;
-                Err(planned.into_iter().map(|one| Job::Submit(one.submission, one.answer)).collect())
+                Err(planned
+                    .into_iter()
+                    .map(|one| Job::Submit(one.submission, one.answer))
+                    .collect())
             }
             Err(AppendError::NotAppended(why)) => {
                 self.state = None;
@@ -42,10 +56,22 @@ impl Task {
             Err(AppendError::Unknown(why)) => {
                 tracing::warn!(workspace = %self.workspace, %why, "the fate of a commit is not known");
                 self.state = None;
-                let entries = planned.iter().filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
-                let commands =
-                    entries.map(|one| (one.submission.command.actor(), one.submission.command.command().id)).collect();
-                self.unsettled = Some(Unsettled { commit, expected: self.head, commands });
+                let entries = planned
+                    .iter()
+                    .filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
+                let commands = entries
+                    .map(|one| {
+                        (
+                            one.submission.command.actor(),
+                            one.submission.command.command().id,
+                        )
+                    })
+                    .collect();
+                self.unsettled = Some(Unsettled {
+                    commit,
+                    expected: self.head,
+                    commands,
+                });
                 refuse(planned, &unknown());
                 Ok(())
             }
@@ -62,7 +88,10 @@ impl Task {
             }
             Ok(_) => {
                 self.state = None;
-                Err(planned.into_iter().map(|one| Job::Submit(one.submission, one.answer)).collect())
+                Err(planned
+                    .into_iter()
+                    .map(|one| Job::Submit(one.submission, one.answer))
+                    .collect())
             }
             Err(error) => {
                 refuse(planned, &unavailable(error.0));
@@ -73,12 +102,22 @@ impl Task {
 
     fn answer(&self, planned: Vec<Planned>) {
         let proofs = self.state.as_ref().map(|state| Proofs::new(self, state));
-        for Planned { submission, answer, verdict } in planned {
+        for Planned {
+            submission,
+            answer,
+            verdict,
+        } in planned
+        {
             let outcome = match verdict {
                 Verdict::Known(index) => Outcome::Known(index),
                 Verdict::Store(epoch) => Outcome::Store(epoch),
                 Verdict::Refused(rejection) => Outcome::Refused(rejection),
-                Verdict::Entry { index, entry, events, places } => match &proofs {
+                Verdict::Entry {
+                    index,
+                    entry,
+                    events,
+                    places,
+                } => match &proofs {
                     Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
                     Some(Err(rejection)) => Outcome::Refused(rejection.clone()),
                     None => Outcome::Refused(unknown()),
@@ -92,9 +131,16 @@ impl Task {
     /// same fence: an acknowledgement says that it is in the log, once (the first copy can land no
     /// more), a conflict that something is, which the read model then shows.
     pub(super) async fn settle(&mut self) {
-        let Some(unsettled) = &self.unsettled else { return };
+        let Some(unsettled) = &self.unsettled else {
+            return;
+        };
         let commit = unsettled.commit.clone().into();
-        match self.shared.log.append(&self.workspace, commit, unsettled.expected).await {
+        match self
+            .shared
+            .log
+            .append(&self.workspace, commit, unsettled.expected)
+            .await
+        {
             Ok(_) | Err(AppendError::Conflict) => {
                 self.unsettled = None;
                 self.state = None;
@@ -134,7 +180,16 @@ impl<'a> Proofs<'a> {
         };
         let consistency = consistency_proof(tree, submission.seen.0, size.0).ok();
         let checkpoint = Arc::clone(&self.checkpoint);
-        Outcome::Recorded(Box::new(Landed { index, entry, events, path, checkpoint, consistency, size, places }))
+        Outcome::Recorded(Box::new(Landed {
+            index,
+            entry,
+            events,
+            path,
+            checkpoint,
+            consistency,
+            size,
+            places,
+        }))
     }
 }
 
@@ -145,9 +200,16 @@ pub(crate) fn sign_checkpoint(
     size: TreeSize,
     root: Hash,
 ) -> Result<Arc<str>, Rejection> {
-    let checkpoint = Checkpoint { origin: origin.to_owned(), size: size.0, root, extensions: Vec::new() };
+    let checkpoint = Checkpoint {
+        origin: origin.to_owned(),
+        size: size.0,
+        root,
+        extensions: Vec::new(),
+    };
     let signed = checkpoint.sign(key, origin);
-    signed.map(Arc::from).map_err(|error| Rejection::new(keyroll_core::Code::Internal, error.to_string()))
+    signed
+        .map(Arc::from)
+        .map_err(|error| Rejection::new(keyroll_core::Code::Internal, error.to_string()))
 }
 
 fn refuse(planned: Vec<Planned>, rejection: &Rejection) {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
-    Blob, Code, CommandId, Digest, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection, Sequence,
-    State, TreeSize, Verified, WorkspaceName,
+    Blob, Code, CommandId, Digest, Epoch, Event, Identity, Index, LedgerId, Millis, Place,
+    Rejection, Sequence, State, TreeSize, Verified, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -144,7 +144,9 @@ impl Writer {
     /// The refusal.
     pub async fn provisional(&self, command: Arc<Verified>) -> Result<Epoch, Rejection> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(Job::Provisional(command, answer)).map_err(|_| busy())?;
+        self.jobs
+            .try_send(Job::Provisional(command, answer))
+            .map_err(|_| busy())?;
         answered.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -154,7 +156,9 @@ impl Writer {
         if self.jobs.try_send(Job::Submit(submission, answer)).is_err() {
             return Outcome::Refused(busy());
         }
-        answered.await.unwrap_or_else(|_| Outcome::Refused(stopping()))
+        answered
+            .await
+            .unwrap_or_else(|_| Outcome::Refused(stopping()))
     }
 }
 
@@ -207,7 +211,11 @@ impl Task {
         let mut jobs = VecDeque::new();
         loop {
             if jobs.is_empty() {
-                let patience = if self.unsettled.is_some() { Duration::from_millis(500) } else { IDLE };
+                let patience = if self.unsettled.is_some() {
+                    Duration::from_millis(500)
+                } else {
+                    IDLE
+                };
                 match tokio::time::timeout(patience, waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
@@ -238,7 +246,10 @@ impl Task {
                 Err(again) => again.into_iter().rev().for_each(|job| jobs.push_front(job)),
             }
         }
-        self.refuse_all(jobs, &Rejection::new(Code::Busy, "other writers keep coming first: try again"));
+        self.refuse_all(
+            jobs,
+            &Rejection::new(Code::Busy, "other writers keep coming first: try again"),
+        );
     }
 
     fn refuse_all(&self, jobs: &mut VecDeque<Job>, rejection: &Rejection) {
@@ -247,7 +258,11 @@ impl Task {
                 Job::Provisional(_, answer) => drop(answer.send(Err(rejection.clone()))),
                 Job::Submit(submission, answer) => {
                     // What may still land is not answered as if it could not.
-                    let refusal = if self.may_still_land(&submission) { unknown() } else { rejection.clone() };
+                    let refusal = if self.may_still_land(&submission) {
+                        unknown()
+                    } else {
+                        rejection.clone()
+                    };
                     drop(answer.send(Outcome::Refused(refusal)));
                 }
             }
@@ -256,7 +271,9 @@ impl Task {
 
     fn may_still_land(&self, submission: &Submission) -> bool {
         let name = (submission.command.actor(), submission.command.command().id);
-        self.unsettled.as_ref().is_some_and(|unsettled| unsettled.commands.contains(&name))
+        self.unsettled
+            .as_ref()
+            .is_some_and(|unsettled| unsettled.commands.contains(&name))
     }
 
     /// Makes sure that there is a state to decide on, and that nothing is in doubt.
@@ -272,9 +289,17 @@ impl Task {
             self.load().await?;
         }
         // In this order: whatever the pruning forgets, the view taken after `projected` holds.
-        let projected = self.shared.progress.borrow().workspaces.get(&self.workspace).map_or(TreeSize(0), |w| w.1);
+        let projected = self
+            .shared
+            .progress
+            .borrow()
+            .workspaces
+            .get(&self.workspace)
+            .map_or(TreeSize(0), |w| w.1);
         let projection = self.shared.projection.borrow().clone();
-        let view = projection.view().map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
+        let view = projection
+            .view()
+            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
         self.view = Some(view);
         self.recent.prune(projected, (self.shared.clock)());
         Ok(())
@@ -282,12 +307,20 @@ impl Task {
 
     /// Loads the state from the read model, once that has caught up with the log.
     async fn load(&mut self) -> Result<(), Rejection> {
-        let head = self.shared.log.head(&self.workspace).await.map_err(|error| unavailable(error.0))?;
+        let head = self
+            .shared
+            .log
+            .head(&self.workspace)
+            .await
+            .map_err(|error| unavailable(error.0))?;
         self.catch_up(head).await?;
-        let internal = |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
+        let internal =
+            |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
         let projection = self.shared.projection.borrow().clone();
         let view = projection.view().map_err(|error| internal(&error))?;
-        let found = view.workspace(&self.workspace).map_err(|error| internal(&error))?;
+        let found = view
+            .workspace(&self.workspace)
+            .map_err(|error| internal(&error))?;
         let Some(found) = found else {
             self.state = Some(State::new(self.shared.ledger, self.workspace.clone()));
             self.head = Sequence(0);
@@ -297,7 +330,11 @@ impl Task {
         if known > head {
             self.check_not_set_back(known).await?;
         }
-        self.state = Some(found.state(self.shared.ledger).map_err(|error| internal(&error))?);
+        self.state = Some(
+            found
+                .state(self.shared.ledger)
+                .map_err(|error| internal(&error))?,
+        );
         self.head = known;
         Ok(())
     }
@@ -305,14 +342,21 @@ impl Task {
     async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
         let mut progress = self.shared.progress.clone();
         let reached = progress.wait_for(|progress| {
-            progress.workspaces.get(&self.workspace).map_or(Sequence(0), |(sequence, _)| *sequence) >= head
+            progress
+                .workspaces
+                .get(&self.workspace)
+                .map_or(Sequence(0), |(sequence, _)| *sequence)
+                >= head
         });
         match tokio::time::timeout(CATCH_UP, reached).await {
             Ok(Ok(_)) => self.shared.health.workspace(&self.workspace),
             Ok(Err(_)) => Err(stopping()),
             Err(_) => {
                 self.shared.health.workspace(&self.workspace)?;
-                Err(Rejection::new(Code::Busy, "the read model is behind the log: try again shortly"))
+                Err(Rejection::new(
+                    Code::Busy,
+                    "the read model is behind the log: try again shortly",
+                ))
             }
         }
     }
@@ -320,19 +364,32 @@ impl Task {
     /// The read model knows a later message than the leader just did: either that came meanwhile,
     /// or the log was set back.
     async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
-        let head = self.shared.log.head(&self.workspace).await.map_err(|error| unavailable(error.0))?;
+        let head = self
+            .shared
+            .log
+            .head(&self.workspace)
+            .await
+            .map_err(|error| unavailable(error.0))?;
         if known <= head {
             return Ok(());
         }
-        let message = format!("the log of {} ends at message {head}, the read model knows message {known}", self.workspace);
+        let message = format!(
+            "the log of {} ends at message {head}, the read model knows message {known}",
+            self.workspace
+        );
         let rejection = Rejection::new(Code::Rollback, message);
-        self.shared.health.fail_workspace(&self.workspace, rejection.clone());
+        self.shared
+            .health
+            .fail_workspace(&self.workspace, rejection.clone());
         Err(rejection)
     }
 }
 
 pub(crate) fn unavailable(why: impl std::fmt::Display) -> Rejection {
-    Rejection::new(Code::AuditUnavailable, format!("the log cannot be written ({why}): nothing happened"))
+    Rejection::new(
+        Code::AuditUnavailable,
+        format!("the log cannot be written ({why}): nothing happened"),
+    )
 }
 
 fn unknown() -> Rejection {

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use keyroll_core::{
-    Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Place, Recorded, Rejection, TreeSize, cbor, cose,
-    decide, limits,
-};
 use keyroll_core::{Authority, commit};
+use keyroll_core::{
+    Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Place, Recorded, Rejection,
+    TreeSize, cbor, cose, decide, limits,
+};
 use keyroll_merkle::leaf_hash;
 use tokio::sync::oneshot;
 
@@ -24,7 +24,12 @@ pub(super) struct Planned {
 }
 
 pub(super) enum Verdict {
-    Entry { index: Index, entry: Blob, events: Vec<Event>, places: Vec<(Place, Epoch)> },
+    Entry {
+        index: Index,
+        entry: Blob,
+        events: Vec<Event>,
+        places: Vec<(Place, Epoch)>,
+    },
     Known(Index),
     Store(Epoch),
     Refused(Rejection),
@@ -51,14 +56,22 @@ impl Task {
         while let Some(job) = jobs.pop_front() {
             let (submission, answer) = match job {
                 Job::Provisional(command, answer) => {
-                    let decided = self.decide(&state, &command, at).map(|_| state.epoch().max(Epoch(1)));
+                    let decided = self
+                        .decide(&state, &command, at)
+                        .map(|_| state.epoch().max(Epoch(1)));
                     drop(answer.send(decided));
                     continue;
                 }
                 Job::Submit(submission, answer) => (submission, answer),
             };
             let verdict = self.verdict(&state, &submission, at, &planned);
-            if let Verdict::Entry { entry, index, events, .. } = &verdict {
+            if let Verdict::Entry {
+                entry,
+                index,
+                events,
+                ..
+            } = &verdict
+            {
                 let size = entry.0.len() + 5;
                 if bytes + size > limits::COMMIT_BYTES && !entries.is_empty() {
                     jobs.push_front(Job::Submit(submission, answer));
@@ -68,7 +81,11 @@ impl Task {
                 entries.push(entry.clone());
                 state.apply(&recorded(&submission, *index, at, events, entry));
             }
-            planned.push(Planned { submission, answer, verdict });
+            planned.push(Planned {
+                submission,
+                answer,
+                verdict,
+            });
             if entries.len() >= limits::COMMIT_ENTRIES {
                 break;
             }
@@ -78,7 +95,11 @@ impl Task {
             return None;
         }
         let commit = (!entries.is_empty()).then(|| self.sign(at, first, Digest(root.0), entries));
-        Some(Plan { planned, commit, at })
+        Some(Plan {
+            planned,
+            commit,
+            at,
+        })
     }
 
     fn sign(&self, at: Millis, first: TreeSize, root: Digest, entries: Vec<Blob>) -> Vec<u8> {
@@ -95,15 +116,38 @@ impl Task {
         cose::sign(&commit, &self.shared.key)
     }
 
-    fn decide(&self, state: &keyroll_core::State, command: &keyroll_core::Verified, at: Millis) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        &self,
+        state: &keyroll_core::State,
+        command: &keyroll_core::Verified,
+        at: Millis,
+    ) -> Result<Vec<Event>, Rejection> {
         let operator = self.shared.operators.contains(&command.signer());
-        decide(state, command, at, &Authority { operator, key: self.shared.created.clone() })
+        decide(
+            state,
+            command,
+            at,
+            &Authority {
+                operator,
+                key: self.shared.created.clone(),
+            },
+        )
     }
 
-    fn verdict(&self, state: &keyroll_core::State, submission: &Submission, at: Millis, planned: &[Planned]) -> Verdict {
+    fn verdict(
+        &self,
+        state: &keyroll_core::State,
+        submission: &Submission,
+        at: Millis,
+        planned: &[Planned],
+    ) -> Verdict {
         let command = &submission.command;
         if submission.seen > state.size() {
-            let message = format!("{} entries were seen, the log has {}: it was rolled back", submission.seen, state.size());
+            let message = format!(
+                "{} entries were seen, the log has {}: it was rolled back",
+                submission.seen,
+                state.size()
+            );
             return Verdict::Refused(Rejection::new(Code::Rollback, message));
         }
         if let Some(seen) = self.seen_before(state, submission, planned) {
@@ -113,27 +157,52 @@ impl Task {
             Ok(events) => events,
             Err(rejection) => return Verdict::Refused(rejection),
         };
-        let stores = events.iter().any(|event| matches!(event, Event::SecretCreated(_) | Event::SecretEdited(_)));
+        let stores = events
+            .iter()
+            .any(|event| matches!(event, Event::SecretCreated(_) | Event::SecretEdited(_)));
         if stores && submission.stored != Some(state.epoch()) {
             return Verdict::Store(state.epoch());
         }
-        let entry = Entry { at, events, command: Blob(command.bytes().to_vec()) };
+        let entry = Entry {
+            at,
+            events,
+            command: Blob(command.bytes().to_vec()),
+        };
         let bytes = cbor::encode(&entry);
         if bytes.len() > limits::ENTRY_BYTES {
-            let message = format!("the entry would have {} bytes, at most {} are kept", bytes.len(), limits::ENTRY_BYTES);
+            let message = format!(
+                "the entry would have {} bytes, at most {} are kept",
+                bytes.len(),
+                limits::ENTRY_BYTES
+            );
             return Verdict::Refused(Rejection::new(Code::TooLarge, message));
         }
         let places = released_places(state, &entry.events);
-        Verdict::Entry { index: state.size().next_index(), entry: Blob(bytes), events: entry.events, places }
+        Verdict::Entry {
+            index: state.size().next_index(),
+            entry: Blob(bytes),
+            events: entry.events,
+            places,
+        }
     }
 
     /// The same actor and command id again: the same bytes get the same receipt, others a conflict.
-    fn seen_before(&self, state: &keyroll_core::State, submission: &Submission, planned: &[Planned]) -> Option<Verdict> {
+    fn seen_before(
+        &self,
+        state: &keyroll_core::State,
+        submission: &Submission,
+        planned: &[Planned],
+    ) -> Option<Verdict> {
         let command = &submission.command;
         let name = (command.actor(), command.command().id);
         let digest = Digest::of(command.bytes());
         let in_batch = planned.iter().find_map(|one| match &one.verdict {
-            Verdict::Entry { index, .. } if (one.submission.command.actor(), one.submission.command.command().id) == name => {
+            Verdict::Entry { index, .. }
+                if (
+                    one.submission.command.actor(),
+                    one.submission.command.command().id,
+                ) == name =>
+            {
                 Some((*index, Digest::of(one.submission.command.bytes())))
             }
             _ => None,
@@ -147,7 +216,8 @@ impl Task {
             Ok(None) => None,
             Ok(Some((index, said))) if said == digest => Some(Verdict::Known(index)),
             Ok(Some(_)) => {
-                let message = "another command was carried out under this id: use a fresh id for each";
+                let message =
+                    "another command was carried out under this id: use a fresh id for each";
                 Some(Verdict::Refused(Rejection::new(Code::Conflict, message)))
             }
             Err(rejection) => Some(Verdict::Refused(rejection)),
@@ -160,17 +230,35 @@ impl Task {
         submission: &Submission,
     ) -> Result<Option<(Index, Digest)>, Rejection> {
         let command = &submission.command;
-        let internal = |error: crate::projection::ProjectionError| Rejection::new(Code::Internal, error.to_string());
-        let view = self.view.as_ref().map_or_else(|| Err(Rejection::new(Code::Internal, "no view")), Ok)?;
-        let Some(workspace) = view.workspace(&self.workspace).map_err(internal)? else { return Ok(None) };
+        let internal = |error: crate::projection::ProjectionError| {
+            Rejection::new(Code::Internal, error.to_string())
+        };
+        let view = self
+            .view
+            .as_ref()
+            .map_or_else(|| Err(Rejection::new(Code::Internal, "no view")), Ok)?;
+        let Some(workspace) = view.workspace(&self.workspace).map_err(internal)? else {
+            return Ok(None);
+        };
         let ordinal = actor_ordinal(state, &command.actor());
-        let Some(index) = workspace.receipt(ordinal, &command.command().id).map_err(internal)? else { return Ok(None) };
+        let Some(index) = workspace
+            .receipt(ordinal, &command.command().id)
+            .map_err(internal)?
+        else {
+            return Ok(None);
+        };
         let entry = workspace.entry(index).map_err(internal)?;
         Ok(entry.map(|entry| (index, Digest::of(entry.recorded.command.bytes()))))
     }
 }
 
-fn recorded(submission: &Submission, index: Index, at: Millis, events: &[Event], entry: &Blob) -> Recorded {
+fn recorded(
+    submission: &Submission,
+    index: Index,
+    at: Millis,
+    events: &[Event],
+    entry: &Blob,
+) -> Recorded {
     Recorded {
         index,
         at,
@@ -185,7 +273,9 @@ fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<(Place,
     for event in events {
         if let Event::SecretRevealed(revealed) = event {
             let place = |one: &keyroll_core::event::Revealed| {
-                state.version(&one.id, one.version).map(|info| (info.place, info.epoch))
+                state
+                    .version(&one.id, one.version)
+                    .map(|info| (info.place, info.epoch))
             };
             places.extend(revealed.secrets.iter().filter_map(place));
         }

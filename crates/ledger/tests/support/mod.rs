@@ -5,22 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
 use keyroll_api::query::{Ask, QUERY_V, Query};
-use keyroll_api::reply::{Answer, Body, CommandReply, CommandRequest, Done, Info, Reply, SealedValue};
+use keyroll_api::reply::{
+    Answer, Body, CommandReply, CommandRequest, Done, Info, Reply, SealedValue,
+};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
-    COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate, SecretEdit, SecretReveal,
+    COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate,
+    SecretEdit, SecretReveal,
 };
-use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, SessionContext, open_value, seal_value};
+use keyroll_core::crypto::{
+    ClientSession, Direction, Key, SealContext, SessionContext, open_value, seal_value,
+};
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
-    Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection, SecretId, SecretName,
-    TreeSize, Version, WorkspaceName, cbor, cose,
+    Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,
+    SecretId, SecretName, TreeSize, Version, WorkspaceName, cbor, cose,
 };
 use keyroll_ledger::log::MemoryLog;
 use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::{Ledger, Options};
-use rand::rngs::SysRng;
 use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 
 /// The tests' clock: it stands still unless a test moves it, so that nothing depends on the machine.
 static CLOCK: AtomicU64 = AtomicU64::new(1_800_000_000_000);
@@ -62,21 +67,42 @@ pub(crate) fn owner() -> SigningKey {
 impl World {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("directory");
-        Self::open(MemoryLog::default(), MemoryObjects::default(), MemoryObjects::default(), dir).await
+        Self::open(
+            MemoryLog::default(),
+            MemoryObjects::default(),
+            MemoryObjects::default(),
+            dir,
+        )
+        .await
     }
 
     /// A world with workspace `demo`, owned by [`owner`].
     pub(crate) async fn with_demo() -> Self {
         let world = Self::new().await;
-        let made = world.act(&owner(), Action::WorkspaceCreate(Nothing {})).await;
+        let made = world
+            .act(&owner(), Action::WorkspaceCreate(Nothing {}))
+            .await;
         assert!(made.is_ok(), "{made:?}");
         world
     }
 
-    pub(crate) async fn open(log: MemoryLog, vault: MemoryObjects, keys: MemoryObjects, dir: tempfile::TempDir) -> Self {
+    pub(crate) async fn open(
+        log: MemoryLog,
+        vault: MemoryObjects,
+        keys: MemoryObjects,
+        dir: tempfile::TempDir,
+    ) -> Self {
         let (id, online) = (signing_key(1), signing_key(2));
         let ledger = Self::replica(&log, &vault, &keys, dir.path(), (&id, &online)).await;
-        Self { ledger, log, vault, keys, dir, id, online }
+        Self {
+            ledger,
+            log,
+            vault,
+            keys,
+            dir,
+            id,
+            online,
+        }
     }
 
     pub(crate) async fn replica(
@@ -113,17 +139,47 @@ impl World {
         LedgerId(self.id.verifying_key().to_bytes())
     }
 
-    pub(crate) fn command_bytes(&self, actor: &SigningKey, id: CommandId, at: Millis, action: Action) -> Vec<u8> {
+    pub(crate) fn command_bytes(
+        &self,
+        actor: &SigningKey,
+        id: CommandId,
+        at: Millis,
+        action: Action,
+    ) -> Vec<u8> {
         let (ledger, workspace) = (self.id(), demo());
-        cose::sign(&Command { v: COMMAND_V, at, id, action, ledger, workspace, delegation: None }, actor)
+        cose::sign(
+            &Command {
+                v: COMMAND_V,
+                at,
+                id,
+                action,
+                ledger,
+                workspace,
+                delegation: None,
+            },
+            actor,
+        )
     }
 
-    pub(crate) async fn send(&self, command: Vec<u8>, values: Vec<SealedValue>) -> Result<Done, Rejection> {
+    pub(crate) async fn send(
+        &self,
+        command: Vec<u8>,
+        values: Vec<SealedValue>,
+    ) -> Result<Done, Rejection> {
         self.send_to(&self.ledger, command, values).await
     }
 
-    pub(crate) async fn send_to(&self, ledger: &Ledger, command: Vec<u8>, values: Vec<SealedValue>) -> Result<Done, Rejection> {
-        let request = CommandRequest { seen: TreeSize(0), values, command: command.into() };
+    pub(crate) async fn send_to(
+        &self,
+        ledger: &Ledger,
+        command: Vec<u8>,
+        values: Vec<SealedValue>,
+    ) -> Result<Done, Rejection> {
+        let request = CommandRequest {
+            seen: TreeSize(0),
+            values,
+            command: command.into(),
+        };
         let response = ledger.command(&demo(), &cbor::encode(&request)).await;
         match cbor::decode::<CommandReply>(&response.bytes).expect("a reply") {
             CommandReply::Done(done) => {
@@ -143,29 +199,71 @@ impl World {
     }
 
     pub(crate) async fn act(&self, actor: &SigningKey, action: Action) -> Result<Done, Rejection> {
-        self.send(self.command_bytes(actor, fresh(), now(), action), vec![]).await
+        self.send(self.command_bytes(actor, fresh(), now(), action), vec![])
+            .await
     }
 
     pub(crate) async fn session(&self, actor: &SigningKey) -> ClientSession {
         let info: Info = cbor::decode(&self.ledger.info().await.expect("info")).expect("info");
-        let sealing = SealingKey::open(&info.sealing_key.0, &self.id(), &identity(&self.online)).expect("vouched for");
+        let sealing = SealingKey::open(&info.sealing_key.0, &self.id(), &identity(&self.online))
+            .expect("vouched for");
         let workspace = demo();
-        let context = SessionContext { ledger: &self.id(), workspace: &workspace, actor: identity(actor) };
-        ClientSession::begin(&sealing.key, sealing.period, &context, &mut UnwrapErr(SysRng)).expect("a session")
+        let context = SessionContext {
+            ledger: &self.id(),
+            workspace: &workspace,
+            actor: identity(actor),
+        };
+        ClientSession::begin(
+            &sealing.key,
+            sealing.period,
+            &context,
+            &mut UnwrapErr(SysRng),
+        )
+        .expect("a session")
     }
 
-    fn sealed(&self, session: &ClientSession, id: CommandId, secret: SecretId, version: Version, value: &[u8]) -> (SealedValue, Digest, u32) {
+    fn sealed(
+        &self,
+        session: &ClientSession,
+        id: CommandId,
+        secret: SecretId,
+        version: Version,
+        value: &[u8],
+    ) -> (SealedValue, Digest, u32) {
         let data_key = Key::new(secret_bytes(secret, version));
         let workspace = demo();
-        let context = SealContext { ledger: &self.id(), workspace: &workspace, secret, version };
+        let context = SealContext {
+            ledger: &self.id(),
+            workspace: &workspace,
+            secret,
+            version,
+        };
         let sealed = seal_value(value, &data_key, [9; 24], &context).expect("seals");
-        let key = session.keys.seal(Direction::ToLedger, &id, 0, &data_key, [8; 24]);
-        let (digest, size) = (Digest::of(&sealed), u32::try_from(sealed.len()).expect("size"));
-        (SealedValue { key: key.into(), sealed: sealed.into() }, digest, size)
+        let key = session
+            .keys
+            .seal(Direction::ToLedger, &id, 0, &data_key, [8; 24]);
+        let (digest, size) = (
+            Digest::of(&sealed),
+            u32::try_from(sealed.len()).expect("size"),
+        );
+        (
+            SealedValue {
+                key: key.into(),
+                sealed: sealed.into(),
+            },
+            digest,
+            size,
+        )
     }
 
     /// The bytes and values of a `secret.create`.
-    pub(crate) async fn create_command(&self, actor: &SigningKey, secret: SecretId, called: &str, value: &[u8]) -> (Vec<u8>, Vec<SealedValue>) {
+    pub(crate) async fn create_command(
+        &self,
+        actor: &SigningKey,
+        secret: SecretId,
+        called: &str,
+        value: &[u8],
+    ) -> (Vec<u8>, Vec<SealedValue>) {
         let (session, id) = (self.session(actor).await, fresh());
         let (sealed, digest, size) = self.sealed(&session, id, secret, Version(1), value);
         let new = NewSecret {
@@ -178,17 +276,31 @@ impl World {
             description: "".parse().expect("text"),
             rotate_every: None,
         };
-        let action = Action::SecretCreate(SecretCreate { secret: new, session: session.reference });
+        let action = Action::SecretCreate(SecretCreate {
+            secret: new,
+            session: session.reference,
+        });
         (self.command_bytes(actor, id, now(), action), vec![sealed])
     }
 
-    pub(crate) async fn create(&self, actor: &SigningKey, called: &str, value: &[u8]) -> Result<SecretId, Rejection> {
+    pub(crate) async fn create(
+        &self,
+        actor: &SigningKey,
+        called: &str,
+        value: &[u8],
+    ) -> Result<SecretId, Rejection> {
         let secret = SecretId(fresh().0);
         let (command, values) = self.create_command(actor, secret, called, value).await;
         self.send(command, values).await.map(|_| secret)
     }
 
-    pub(crate) async fn edit(&self, actor: &SigningKey, (secret, called): (SecretId, &str), version: u32, value: &[u8]) -> Result<Done, Rejection> {
+    pub(crate) async fn edit(
+        &self,
+        actor: &SigningKey,
+        (secret, called): (SecretId, &str),
+        version: u32,
+        value: &[u8],
+    ) -> Result<Done, Rejection> {
         let (session, id) = (self.session(actor).await, fresh());
         let (sealed, digest, size) = self.sealed(&session, id, secret, Version(version), value);
         let action = Action::SecretEdit(SecretEdit {
@@ -200,45 +312,91 @@ impl World {
             session: session.reference,
             version: Version(version),
         });
-        self.send(self.command_bytes(actor, id, now(), action), vec![sealed]).await
+        self.send(self.command_bytes(actor, id, now(), action), vec![sealed])
+            .await
     }
 
     pub(crate) fn reveal_action(&self, session: &ClientSession, called: &str) -> Action {
         Action::SecretReveal(SecretReveal {
-            names: vec![RevealItem { id: None, name: name(called), version: None }],
+            names: vec![RevealItem {
+                id: None,
+                name: name(called),
+                version: None,
+            }],
             reason: None,
             purpose: Purpose::View(Nothing {}),
             session: session.reference,
         })
     }
 
-    pub(crate) async fn reveal(&self, actor: &SigningKey, called: &str) -> Result<Vec<u8>, Rejection> {
+    pub(crate) async fn reveal(
+        &self,
+        actor: &SigningKey,
+        called: &str,
+    ) -> Result<Vec<u8>, Rejection> {
         let (session, id) = (self.session(actor).await, fresh());
         let action = self.reveal_action(&session, called);
-        let done = self.send(self.command_bytes(actor, id, now(), action), vec![]).await?;
+        let done = self
+            .send(self.command_bytes(actor, id, now(), action), vec![])
+            .await?;
         if let Some(denied) = denied(&done) {
             return Err(denied);
         }
         Ok(self.open_released(&session, id, &done))
     }
 
-    pub(crate) fn open_released(&self, session: &ClientSession, id: CommandId, done: &Done) -> Vec<u8> {
+    pub(crate) fn open_released(
+        &self,
+        session: &ClientSession,
+        id: CommandId,
+        done: &Done,
+    ) -> Vec<u8> {
         let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
-        let Some(Event::SecretRevealed(revealed)) = entry.events.first() else { panic!("no reveal: {:?}", entry.events) };
+        let Some(Event::SecretRevealed(revealed)) = entry.events.first() else {
+            panic!("no reveal: {:?}", entry.events)
+        };
         let (said, got) = (&revealed.secrets[0], &done.released[0]);
-        let data_key = session.keys.open(Direction::ToClient, &id, 0, &got.key.0).expect("the data key");
+        let data_key = session
+            .keys
+            .open(Direction::ToClient, &id, 0, &got.key.0)
+            .expect("the data key");
         let workspace = demo();
-        let context = SealContext { ledger: &self.id(), workspace: &workspace, secret: said.id, version: said.version };
-        open_value(&got.sealed.0, &said.digest, &data_key, &context).expect("the value").to_vec()
+        let context = SealContext {
+            ledger: &self.id(),
+            workspace: &workspace,
+            secret: said.id,
+            version: said.version,
+        };
+        open_value(&got.sealed.0, &said.digest, &data_key, &context)
+            .expect("the value")
+            .to_vec()
     }
 
     pub(crate) async fn ask(&self, actor: &SigningKey, ask: Ask) -> Result<Answer, Rejection> {
-        let size = self.ledger.progress().workspaces.get(&demo()).map_or(TreeSize(0), |w| w.1);
-        let query = Query { v: QUERY_V, at: now(), ask, seen: size, ledger: self.id(), workspace: Some(demo()), delegation: None };
-        self.ask_bytes(Some(&demo()), &cose::sign(&query, actor)).await
+        let size = self
+            .ledger
+            .progress()
+            .workspaces
+            .get(&demo())
+            .map_or(TreeSize(0), |w| w.1);
+        let query = Query {
+            v: QUERY_V,
+            at: now(),
+            ask,
+            seen: size,
+            ledger: self.id(),
+            workspace: Some(demo()),
+            delegation: None,
+        };
+        self.ask_bytes(Some(&demo()), &cose::sign(&query, actor))
+            .await
     }
 
-    pub(crate) async fn ask_bytes(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Result<Answer, Rejection> {
+    pub(crate) async fn ask_bytes(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        bytes: &[u8],
+    ) -> Result<Answer, Rejection> {
         let response = self.ledger.query(workspace, bytes).await;
         let opened = cose::open::<Reply>(&response.bytes).expect("a signed reply");
         opened.verify().expect("signed");
@@ -248,7 +406,13 @@ impl World {
         }
     }
 
-    pub(crate) fn member(&self, key: &SigningKey, called: &str, role: Role, globs: &[&str]) -> Action {
+    pub(crate) fn member(
+        &self,
+        key: &SigningKey,
+        called: &str,
+        role: Role,
+        globs: &[&str],
+    ) -> Action {
         let glob = |glob: &&str| glob.parse::<Glob>().expect("a pattern");
         Action::MemberAdd(MemberRecord {
             name: called.parse().expect("a member's name"),
@@ -263,7 +427,10 @@ impl World {
 /// The refusal that is on record in an entry, if it is one.
 pub(crate) fn denied(done: &Done) -> Option<Rejection> {
     let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
-    let is_denied = entry.events.iter().any(|event| matches!(event, Event::AccessDenied(_)));
+    let is_denied = entry
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::AccessDenied(_)));
     is_denied.then(|| Rejection::new(Code::Denied, "on record"))
 }
 
@@ -285,4 +452,3 @@ fn secret_bytes(secret: SecretId, version: Version) -> [u8; 32] {
     key[16..20].copy_from_slice(&version.0.to_be_bytes());
     key
 }
-
