@@ -18,9 +18,9 @@ PRELUDE = {"bool", "bstr", "int", "tstr", "uint"}
 class Mismatch(Exception):
     """A value that does not follow a rule: where, why, and the innermost rule it breaks."""
 
-    def __init__(self, path, why, rule):
+    def __init__(self, path, why, rule, value):
         super().__init__(f"{'/'.join(map(str, path)) or '(top)'}: {why} [{rule}]")
-        self.path, self.rule = path, rule
+        self.path, self.rule, self.value = path, rule, value
 
 
 def canonical_key(text):
@@ -223,13 +223,13 @@ class Schema:
                 "uint": isinstance(value, int) and not isinstance(value, bool) and value >= 0,
             }[name]
             if not good:
-                raise Mismatch(path, f"{value!r:.60} is no {name}", rule)
+                raise Mismatch(path, f"{value!r:.60} is no {name}", rule, value)
             return None
         params, body = self.rules[name]
         bound = {param: (argument, names) for param, argument in zip(params, node[2], strict=True)}
         self.check(body, value, bound, path, name)
         if name in self.extra and not self.extra[name](value):
-            raise Mismatch(path, f"{value!r:.60} is refused", name)
+            raise Mismatch(path, f"{value!r:.60} is refused", name, value)
         self.matched.add(name)
         return None
 
@@ -246,11 +246,11 @@ class Schema:
 
     def check_literal(self, node, value, names, path, rule):
         if type(value) is not type(node[1]) or value != node[1]:
-            raise Mismatch(path, f"{value!r:.60} is not {node[1]!r}", rule)
+            raise Mismatch(path, f"{value!r:.60} is not {node[1]!r}", rule, value)
 
     def check_range(self, node, value, names, path, rule):
         if type(value) is not int or not node[1] <= value <= node[2]:
-            raise Mismatch(path, f"{value!r:.60} is not in {node[1]}..{node[2]}", rule)
+            raise Mismatch(path, f"{value!r:.60} is not in {node[1]}..{node[2]}", rule, value)
 
     def check_control(self, node, value, names, path, rule):
         _, control, target, argument = node
@@ -263,38 +263,38 @@ class Schema:
                 low, high = argument[1:] if argument[0] == "range" else (argument[1], argument[1])
                 good = low <= size <= high
             if not good:
-                raise Mismatch(path, f"{value!r:.60} has another size than {argument[1:]}", rule)
+                raise Mismatch(path, f"{value!r:.60} has another size than {argument[1:]}", rule, value)
         elif control == ".regexp":
             if not re.fullmatch(argument[1], value, re.ASCII):
-                raise Mismatch(path, f"{value!r:.60} does not match {argument[1]}", rule)
+                raise Mismatch(path, f"{value!r:.60} does not match {argument[1]}", rule, value)
         else:
             try:
                 inner = self.decode(value) if control == ".cbor" else self.decode_sequence(value)
             except ValueError as error:
-                raise Mismatch(path, f"not CBOR: {error}", rule) from error
+                raise Mismatch(path, f"not CBOR: {error}", rule, value) from error
             self.check(argument, inner, names, [*path, "(cbor)"], rule)
 
     def check_tag(self, node, value, names, path, rule):
         if getattr(value, "tag", None) != node[1]:
-            raise Mismatch(path, f"not tagged with {node[1]}", rule)
+            raise Mismatch(path, f"not tagged with {node[1]}", rule, value)
         self.check(node[2], value.value, names, path, rule)
 
     def check_map(self, node, value, names, path, rule):
         if not isinstance(value, dict):
-            raise Mismatch(path, f"{value!r:.60} is no map", rule)
+            raise Mismatch(path, f"{value!r:.60} is no map", rule, value)
         entries = {key: (least, body) for least, _, key, body in node[1]}
         for key in value:
             if key not in entries:
-                raise Mismatch(path, f"{key!r} does not belong here", rule)
+                raise Mismatch(path, f"{key!r} does not belong here", rule, value)
         for key, (least, body) in entries.items():
             if key in value:
                 self.check(body, value[key], names, [*path, key], rule)
             elif least:
-                raise Mismatch(path, f"{key!r} is missing", rule)
+                raise Mismatch(path, f"{key!r} is missing", rule, value)
 
     def check_array(self, node, value, names, path, rule):
         if not isinstance(value, list):
-            raise Mismatch(path, f"{value!r:.60} is no array", rule)
+            raise Mismatch(path, f"{value!r:.60} is no array", rule, value)
         at = 0
         for least, most, _, body in node[1]:
             count = 0
@@ -302,6 +302,6 @@ class Schema:
                 self.check(body, value[at], names, [*path, at], rule)
                 at, count = at + 1, count + 1
             if count < least:
-                raise Mismatch(path, f"{count} items where {least} are needed", rule)
+                raise Mismatch(path, f"{count} items where {least} are needed", rule, value)
         if at < len(value):
-            raise Mismatch(path, f"{len(value) - at} items too many", rule)
+            raise Mismatch(path, f"{len(value) - at} items too many", rule, value)

@@ -51,14 +51,12 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Reject
 /// As [`decode`], without the check of the canonical form.
 pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
     ciborium::de::from_reader_with_recursion_limit(bytes, limits::CBOR_DEPTH * 4).map_err(|error| {
-        match error {
-            ciborium::de::Error::Semantic(_, message) => {
-                match message.strip_prefix("invalid_name: ") {
-                    Some(rule) => Rejection::new(Code::InvalidName, rule),
-                    None => malformed(&message),
-                }
-            }
-            other => malformed(&format!("{other:?}")),
+        let ciborium::de::Error::Semantic(_, message) = error else {
+            return malformed(&format!("{error:?}"));
+        };
+        match message.strip_prefix("invalid_name: ") {
+            Some(rule) => Rejection::new(Code::InvalidName, rule),
+            None => malformed(&message),
         }
     })
 }

@@ -36,7 +36,7 @@ pub struct Unchecked<F> {
     /// What it says.
     pub payload: F,
     signature: Signature,
-    signed: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl<F> Unchecked<F> {
@@ -45,11 +45,15 @@ impl<F> Unchecked<F> {
     /// # Errors
     /// [`Code::BadSignature`].
     pub fn verify(&self) -> Result<(), Rejection> {
-        verify_strict(&self.signer, &self.signed, &self.signature)
+        verify_strict(&self.signer, &self.message, &self.signature)
     }
 }
 
-fn verify_strict(signer: &Identity, signed: &[u8], signature: &Signature) -> Result<(), Rejection> {
+fn verify_strict(
+    signer: &Identity,
+    message: &[u8],
+    signature: &Signature,
+) -> Result<(), Rejection> {
     let bad = || {
         Rejection::new(
             Code::BadSignature,
@@ -57,7 +61,7 @@ fn verify_strict(signer: &Identity, signed: &[u8], signature: &Signature) -> Res
         )
     };
     let key = VerifyingKey::from_bytes(&signer.0).map_err(|_| bad())?;
-    key.verify_strict(signed, signature).map_err(|_| bad())
+    key.verify_strict(message, signature).map_err(|_| bad())
 }
 
 fn build(
@@ -114,7 +118,7 @@ struct Parts {
     signer: Identity,
     payload: Vec<u8>,
     signature: Signature,
-    signed: Vec<u8>,
+    message: Vec<u8>,
 }
 
 impl Parts {
@@ -124,7 +128,7 @@ impl Parts {
             signer: self.signer,
             payload,
             signature: self.signature,
-            signed: self.signed,
+            message: self.message,
         }
     }
 }
@@ -157,7 +161,7 @@ fn parse(bytes: &[u8], form: &str, typ: &str) -> Result<Parts, Rejection> {
     let signer = signer.map_err(|_| malformed("the key id is not a public key"))?;
     let signature = Signature::from_slice(&sign1.signature);
     let signature = signature.map_err(|_| malformed("the signature is not 64 bytes"))?;
-    let signed = sign1.tbs_data(form.as_bytes());
+    let message = sign1.tbs_data(form.as_bytes());
     let Some(payload) = sign1.payload.clone() else {
         return Err(malformed("no payload"));
     };
@@ -172,7 +176,7 @@ fn parse(bytes: &[u8], form: &str, typ: &str) -> Result<Parts, Rejection> {
         signer,
         payload,
         signature,
-        signed,
+        message,
     })
 }
 

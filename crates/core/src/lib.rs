@@ -4,6 +4,8 @@
 //! Nothing here reads a clock, draws randomness or does I/O: all three are passed in. That is
 //! what lets anybody decide a whole log again and compare.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod authorize;
 pub mod cbor;
 pub mod command;

@@ -30,7 +30,7 @@ pub(crate) struct ValueArgs {
     /// Read the value from a file
     #[arg(long, value_name = "FILE", group = "source")]
     file: Option<PathBuf>,
-    /// Make a random value of LENGTH letters and digits
+    /// Make a random value of LENGTH letters and digits, 32 when nothing is said
     #[arg(long, value_name = "LENGTH", group = "source", num_args = 0..=1, require_equals = true,
         default_missing_value = "32")]
     generate: Option<usize>,

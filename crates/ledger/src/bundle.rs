@@ -90,7 +90,9 @@ fn next(rest: &mut &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
 pub fn verify(bytes: &[u8], key: Option<&VerifierKey>) -> Result<Report, Rejection> {
     let (header, commits) = read(bytes)?;
     let mut verifier = Verifier::new(header.ledger, header.workspace.clone(), Depth::Full);
-    commits.iter().for_each(|commit| verifier.commit(commit));
+    for commit in &commits {
+        verifier.commit(commit);
+    }
     let opened = checkpoint(&header, key);
     let mut report = verifier.finish(opened.as_ref().ok());
     if let Err((kind, detail)) = opened {

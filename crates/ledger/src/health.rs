@@ -14,6 +14,8 @@ pub struct Health(RwLock<Inner>);
 struct Inner {
     ledger: Option<Rejection>,
     workspaces: BTreeMap<WorkspaceName, Rejection>,
+    /// Passing: the clock and the nats-server's are too far apart.
+    clock: Option<Rejection>,
 }
 
 impl Health {
@@ -33,6 +35,15 @@ impl Health {
             .workspaces
             .entry(workspace.clone())
             .or_insert(rejection);
+    }
+
+    /// Refuses commands while the clock is wrong, and takes them again when it is not.
+    pub fn set_clock(&self, wrong: Option<Rejection>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rejection) = &wrong {
+            tracing::error!("{}", rejection.message);
+        }
+        inner.clock = wrong;
     }
 
     /// Whether the ledger serves at all.
@@ -65,6 +76,7 @@ impl Health {
             .workspaces
             .iter()
             .map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        ledger.chain(workspaces).collect()
+        let clock = inner.clock.iter().map(ToString::to_string);
+        ledger.chain(workspaces).chain(clock).collect()
     }
 }

@@ -75,6 +75,7 @@ pub struct Verifier {
     seen: BTreeSet<(Identity, CommandId)>,
     problems: Vec<Problem>,
     asserted: u64,
+    time_jumps: Vec<Index>,
     stopped: bool,
     signatures: Option<Signatures>,
 }
@@ -92,6 +93,7 @@ impl Verifier {
             seen: BTreeSet::new(),
             problems: Vec::new(),
             asserted: 0,
+            time_jumps: Vec::new(),
             stopped: false,
             signatures: (depth == Depth::Full).then(Signatures::start),
         }
@@ -170,7 +172,7 @@ impl Verifier {
         }
         for (index, entry) in (commit.first.0..).zip(&commit.entries) {
             let recorded = Recorded::decode_strict(Index(index), &entry.0).map_err(malformed)?;
-            self.entry(recorded);
+            self.entry(&recorded);
         }
         Ok(())
     }
@@ -197,9 +199,12 @@ impl Verifier {
         Ok(created.clone())
     }
 
-    fn entry(&mut self, recorded: Recorded) {
+    fn entry(&mut self, recorded: &Recorded) {
+        if recorded.at < self.state.at() {
+            self.time_jumps.push(recorded.index);
+        }
         if self.depth == Depth::Full {
-            self.decide_again(&recorded);
+            self.decide_again(recorded);
             let name = (recorded.command.actor(), recorded.command.command().id);
             if !self.seen.insert(name) {
                 self.problem(
@@ -212,7 +217,7 @@ impl Verifier {
                 signatures.check(recorded.index, recorded.command.clone());
             }
         }
-        self.state.apply(&recorded);
+        self.state.apply(recorded);
     }
 
     fn decide_again(&mut self, recorded: &Recorded) {
@@ -265,7 +270,7 @@ impl Verifier {
         let mut warnings = Vec::new();
         match checkpoint {
             Some(checkpoint) if checkpoint.size == entries && checkpoint.root == root => {
-                end_proven = true
+                end_proven = true;
             }
             Some(checkpoint) if checkpoint.size == entries => {
                 self.problem(
@@ -283,7 +288,7 @@ impl Verifier {
             }
             Some(_) => {}
             None => {
-                warnings.push("the end is not proven: no later checkpoint was at hand".to_owned())
+                warnings.push("the end is not proven: no later checkpoint was at hand".to_owned());
             }
         }
         Report {

@@ -1,5 +1,6 @@
 //! The service side of keyroll on NATS, and a private nats-server for development.
 
+mod clock;
 pub mod dev;
 pub mod keys;
 pub mod nats;

@@ -170,17 +170,25 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
-    ledger.set_surroundings(Surroundings {
+    let mut around = Surroundings {
         nats_server: format!("{} {}", info.server_name, info.version),
         sync_verified,
         clock_ahead_ms: 0,
-    });
+    };
+    crate::clock::compare(&client, &ledger, &mut around).await;
     // A log that was set back is answered to every command; the service starts all the same.
     if let Err(wrong) = ledger.caught_up().await {
         tracing::error!(%wrong, "the ledger starts out of service");
     }
     let ledger = Arc::new(ledger);
-    serve(ledger, responder, notices).await
+    let service = serve(Arc::clone(&ledger), responder, notices).await?;
+    tokio::spawn(crate::clock::watch(
+        client,
+        ledger,
+        around,
+        service.stopped.clone(),
+    ));
+    Ok(service)
 }
 
 async fn serve(
@@ -268,21 +276,18 @@ async fn answer_all(
             continue;
         }
         let ledger = Arc::clone(&ledger);
-        match Arc::clone(&work).try_acquire_owned() {
-            Ok(permit) => {
-                tokio::spawn(async move {
-                    let response = answer(&ledger, &request).await;
-                    respond(&request, response).await;
-                    drop(permit);
-                });
-            }
-            Err(_) => {
-                let busy = Rejection::new(
-                    Code::Busy,
-                    "too many requests are in work: try again shortly",
-                );
-                respond(&request, ledger.refuse(&request.message.payload, busy)).await;
-            }
+        if let Ok(permit) = Arc::clone(&work).try_acquire_owned() {
+            tokio::spawn(async move {
+                let response = answer(&ledger, &request).await;
+                respond(&request, response).await;
+                drop(permit);
+            });
+        } else {
+            let busy = Rejection::new(
+                Code::Busy,
+                "too many requests are in work: try again shortly",
+            );
+            respond(&request, ledger.refuse(&request.message.payload, busy)).await;
         }
     }
     stop.send_replace(true);

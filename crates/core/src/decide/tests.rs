@@ -839,11 +839,11 @@ fn delegated_keys_act_for_their_identity_within_limits() {
     when(&given, reveal("Key"), &|d| d.not_before = Millis(START + 1)).denied(denied);
     when(&given, reveal("Key"), &|d| d.not_after = Millis(START - 1)).denied(denied);
     when(&given, reveal("Key"), &|d| {
-        d.not_after = Millis(START + limits::DELEGATION_MS + 1)
+        d.not_after = Millis(START + limits::DELEGATION_MS + 1);
     })
     .denied(denied);
     when(&given, reveal("Key"), &|d| {
-        d.workspace = "other".parse().expect("name")
+        d.workspace = "other".parse().expect("name");
     })
     .denied(denied);
     when(&given, reveal("Key"), &|d| d.ledger = LedgerId([9; 32])).denied(denied);

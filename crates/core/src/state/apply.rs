@@ -7,7 +7,7 @@ use super::{Denials, Lifecycle, Member, Secret, State, ValueState, VersionInfo, 
 use crate::authorize::Role;
 use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit};
 use crate::entry::Recorded;
-use crate::event::{Event, Stored};
+use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
 use crate::names::{Glob, MemberName};
 
@@ -30,6 +30,9 @@ pub struct Changes {
     pub kinds: BTreeSet<u8>,
 }
 
+/// When, and who.
+type By = (Millis, Identity);
+
 impl State {
     /// Folds one entry in. Its index is the size before it; the caller has checked that.
     pub fn apply(&mut self, recorded: &Recorded) -> Changes {
@@ -44,123 +47,139 @@ impl State {
         changes
     }
 
+    /// One event. It counts only beside the action that can lead to it: an event that does not fit
+    /// its command changes nothing.
     fn apply_event(&mut self, recorded: &Recorded, event: &Event, changes: &mut Changes) {
-        let (at, actor) = (recorded.at, recorded.command.actor());
+        let by = (recorded.at, recorded.command.actor());
         let action = &recorded.command.command().action;
-        match (event, action) {
-            (Event::WorkspaceCreated(created), _) => {
-                self.row.created = Some(created.clone());
-                self.row.epoch = Epoch(1);
-                if let Ok(name) = "owner".parse() {
-                    self.put_member(actor, &owner(actor, name), changes);
+        match event {
+            Event::WorkspaceCreated(created) => self.begin(created, by.1, changes),
+            Event::MemberAdded(_) | Event::MemberChanged(_) => {
+                if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
+                    self.put_member(record.member, record, changes);
                 }
             }
-            (Event::MemberAdded(_), Action::MemberAdd(record))
-            | (Event::MemberChanged(_), Action::MemberChange(record)) => {
-                self.put_member(record.member, record, changes);
-            }
-            (Event::MemberRemoved(_), Action::MemberRemove(remove)) => {
-                if let Some(member) = self.members.get_mut(&remove.member) {
+            Event::MemberRemoved(_) => {
+                if let Action::MemberRemove(remove) = action
+                    && let Some(member) = self.members.get_mut(&remove.member)
+                {
                     member.removed = true;
                     changes.members.insert(remove.member);
                 }
             }
-            (Event::SecretCreated(stored), Action::SecretCreate(create)) => {
-                self.create(&create.secret, stored, at, actor, changes);
-            }
-            (Event::SecretCreated(stored), Action::SecretImport(import)) => {
-                let item = usize::try_from(stored.item)
-                    .ok()
-                    .and_then(|item| import.secrets.get(item));
-                if let Some(new) = item {
-                    self.create(new, stored, at, actor, changes);
+            Event::SecretCreated(stored) => self.put_created(action, stored, by, changes),
+            Event::SecretEdited(stored) => self.put_edited(action, stored, by, changes),
+            Event::SecretDescribed(_)
+            | Event::SecretRenamed(_)
+            | Event::SecretDeleted(_)
+            | Event::SecretRestored(_) => self.secret_changed(event, action, by, changes),
+            Event::SecretRevealed(revealed) => self.revealed(revealed, by.0, changes),
+            Event::SecretDestroyed(destroyed) => {
+                if let Action::SecretDestroy(destroy) = action {
+                    self.end_values(
+                        destroy.id,
+                        &destroyed.versions,
+                        ValueState::Destroyed,
+                        changes,
+                    );
+                    self.close_if_empty(destroy.id, by, changes);
                 }
             }
-            (Event::SecretEdited(stored), Action::SecretEdit(edit)) => {
-                self.edit(edit, VersionKind::Edited, stored, (at, actor), changes);
+            Event::ValueErased(_) => {
+                if let Action::ValueErase(erase) = action {
+                    self.end_values(erase.id, &erase.versions, ValueState::Erased, changes);
+                }
             }
-            (Event::SecretEdited(stored), Action::SecretRollback(rollback)) => {
-                let kind = VersionKind::Rolledback(rollback.from);
-                self.edit(&rollback.edit, kind, stored, (at, actor), changes);
-            }
-            (Event::SecretDescribed(_), Action::SecretDescribe(describe)) => {
-                self.change_secret(describe.id, at, actor, changes, |secret| {
-                    redescribe(secret, describe)
-                });
-            }
-            (Event::SecretRenamed(_), Action::SecretRename(rename)) => {
-                self.names.remove(&rename.name.folded());
-                self.names.insert(rename.to.folded(), rename.id);
-                self.change_secret(rename.id, at, actor, changes, |secret| {
-                    secret.name = rename.to.clone()
-                });
-            }
-            (Event::SecretRevealed(revealed), _) => {
-                for one in &revealed.secrets {
-                    if let Some(secret) = self.secrets.get_mut(&one.id) {
-                        secret.last_revealed_at = Some(at);
-                        changes.secrets.insert(one.id);
+            Event::ValuesLost(_) => {
+                if let Action::ValuesLose(lose) = action {
+                    for lost in &lose.values {
+                        self.end_values(lost.id, &[lost.version], ValueState::Lost, changes);
                     }
                 }
             }
-            (Event::SecretDeleted(_), Action::SecretDelete(delete)) => {
-                self.names.remove(&delete.name.folded());
-                self.change_secret(delete.id, at, actor, changes, |secret| {
-                    secret.lifecycle = Lifecycle::Deleted;
-                });
-            }
-            (Event::SecretRestored(_), Action::SecretRestore(restore)) => {
-                self.names.insert(restore.name.folded(), restore.id);
-                self.change_secret(restore.id, at, actor, changes, |secret| {
-                    secret.lifecycle = Lifecycle::Active;
-                });
-            }
-            (Event::SecretDestroyed(destroyed), Action::SecretDestroy(destroy)) => {
-                self.end_values(
-                    destroy.id,
-                    &destroyed.versions,
-                    ValueState::Destroyed,
-                    changes,
-                );
-                self.close_if_empty(destroy.id, at, actor, changes);
-            }
-            (Event::ValueErased(_), Action::ValueErase(erase)) => {
-                self.end_values(erase.id, &erase.versions, ValueState::Erased, changes);
-            }
-            (Event::ValuesLost(_), Action::ValuesLose(lose)) => {
-                for lost in &lose.values {
-                    self.end_values(lost.id, &[lost.version], ValueState::Lost, changes);
+            Event::KeyRotated(rotated) => self.row.epoch = rotated.epoch,
+            Event::DelegationRevoked(_) => {
+                if let Action::DelegationRevoke(revoke) = action {
+                    self.revoked.insert(revoke.key);
+                    changes.revoked.insert(revoke.key);
                 }
             }
-            (Event::KeyRotated(rotated), _) => self.row.epoch = rotated.epoch,
-            (Event::DelegationRevoked(_), Action::DelegationRevoke(revoke)) => {
-                self.revoked.insert(revoke.key);
-                changes.revoked.insert(revoke.key);
+            Event::AccessDenied(_) => self.count_denial(action, by, changes),
+            Event::WorkflowSaved(_)
+            | Event::WorkflowRemoved(_)
+            | Event::ValuesSwept(_)
+            | Event::KeyErased(_)
+            | Event::FenceSet(_)
+            | Event::LogTruncated(_)
+            | Event::DenialsSummarized(_) => {}
+        }
+    }
+
+    fn begin(&mut self, created: &WorkspaceCreated, actor: Identity, changes: &mut Changes) {
+        self.row.created = Some(created.clone());
+        self.row.epoch = Epoch(1);
+        if let Ok(name) = "owner".parse() {
+            self.put_member(actor, &owner(actor, name), changes);
+        }
+    }
+
+    fn put_created(&mut self, action: &Action, stored: &Stored, by: By, changes: &mut Changes) {
+        if let Action::SecretCreate(create) = action {
+            self.create(&create.secret, stored, by, changes);
+        }
+        if let Action::SecretImport(import) = action {
+            let item = usize::try_from(stored.item)
+                .ok()
+                .and_then(|item| import.secrets.get(item));
+            if let Some(new) = item {
+                self.create(new, stored, by, changes);
             }
-            (Event::AccessDenied(_), action) => self.count_denial(action, at, actor, changes),
-            (
-                Event::MemberAdded(_)
-                | Event::MemberChanged(_)
-                | Event::MemberRemoved(_)
-                | Event::SecretCreated(_)
-                | Event::SecretEdited(_)
-                | Event::SecretDescribed(_)
-                | Event::SecretRenamed(_)
-                | Event::SecretDeleted(_)
-                | Event::SecretRestored(_)
-                | Event::SecretDestroyed(_)
-                | Event::WorkflowSaved(_)
-                | Event::WorkflowRemoved(_)
-                | Event::DelegationRevoked(_)
-                | Event::ValueErased(_)
-                | Event::ValuesSwept(_)
-                | Event::ValuesLost(_)
-                | Event::KeyErased(_)
-                | Event::FenceSet(_)
-                | Event::LogTruncated(_)
-                | Event::DenialsSummarized(_),
-                _,
-            ) => {}
+        }
+    }
+
+    fn put_edited(&mut self, action: &Action, stored: &Stored, by: By, changes: &mut Changes) {
+        if let Action::SecretEdit(edit) = action {
+            self.edit(edit, VersionKind::Edited, stored, by, changes);
+        }
+        if let Action::SecretRollback(rollback) = action {
+            let kind = VersionKind::Rolledback(rollback.from);
+            self.edit(&rollback.edit, kind, stored, by, changes);
+        }
+    }
+
+    fn secret_changed(&mut self, event: &Event, action: &Action, by: By, changes: &mut Changes) {
+        if let (Event::SecretDescribed(_), Action::SecretDescribe(describe)) = (event, action) {
+            self.change_secret(describe.id, by, changes, |secret| {
+                redescribe(secret, describe);
+            });
+        }
+        if let (Event::SecretRenamed(_), Action::SecretRename(rename)) = (event, action) {
+            self.names.remove(&rename.name.folded());
+            self.names.insert(rename.to.folded(), rename.id);
+            self.change_secret(rename.id, by, changes, |secret| {
+                secret.name = rename.to.clone();
+            });
+        }
+        if let (Event::SecretDeleted(_), Action::SecretDelete(delete)) = (event, action) {
+            self.names.remove(&delete.name.folded());
+            self.change_secret(delete.id, by, changes, |secret| {
+                secret.lifecycle = Lifecycle::Deleted;
+            });
+        }
+        if let (Event::SecretRestored(_), Action::SecretRestore(restore)) = (event, action) {
+            self.names.insert(restore.name.folded(), restore.id);
+            self.change_secret(restore.id, by, changes, |secret| {
+                secret.lifecycle = Lifecycle::Active;
+            });
+        }
+    }
+
+    fn revealed(&mut self, revealed: &SecretRevealed, at: Millis, changes: &mut Changes) {
+        for one in &revealed.secrets {
+            if let Some(secret) = self.secrets.get_mut(&one.id) {
+                secret.last_revealed_at = Some(at);
+                changes.secrets.insert(one.id);
+            }
         }
     }
 
@@ -183,14 +202,7 @@ impl State {
         changes.members.insert(identity);
     }
 
-    fn create(
-        &mut self,
-        new: &NewSecret,
-        stored: &Stored,
-        at: Millis,
-        actor: Identity,
-        changes: &mut Changes,
-    ) {
+    fn create(&mut self, new: &NewSecret, stored: &Stored, (at, actor): By, changes: &mut Changes) {
         self.row.last_secret = self.row.last_secret.saturating_add(1);
         let version = VersionInfo {
             at,
@@ -227,10 +239,10 @@ impl State {
         edit: &SecretEdit,
         kind: VersionKind,
         stored: &Stored,
-        (at, actor): (Millis, Identity),
+        (at, actor): By,
         changes: &mut Changes,
     ) {
-        self.change_secret(edit.id, at, actor, changes, |secret| {
+        self.change_secret(edit.id, (at, actor), changes, |secret| {
             secret.versions.push(VersionInfo {
                 at,
                 kind,
@@ -249,8 +261,7 @@ impl State {
     fn change_secret(
         &mut self,
         id: SecretId,
-        at: Millis,
-        actor: Identity,
+        (at, actor): By,
         changes: &mut Changes,
         change: impl FnOnce(&mut Secret),
     ) {
@@ -286,7 +297,7 @@ impl State {
     }
 
     /// A secret whose values are all ended is itself at its end.
-    fn close_if_empty(&mut self, id: SecretId, at: Millis, actor: Identity, changes: &mut Changes) {
+    fn close_if_empty(&mut self, id: SecretId, by: By, changes: &mut Changes) {
         let Some(secret) = self.secrets.get(&id) else {
             return;
         };
@@ -298,20 +309,14 @@ impl State {
         if active && !live {
             self.names.remove(&name);
         }
-        self.change_secret(id, at, actor, changes, |secret| {
+        self.change_secret(id, by, changes, |secret| {
             if !live {
                 secret.lifecycle = Lifecycle::Destroyed;
             }
         });
     }
 
-    fn count_denial(
-        &mut self,
-        action: &Action,
-        at: Millis,
-        actor: Identity,
-        changes: &mut Changes,
-    ) {
+    fn count_denial(&mut self, action: &Action, (at, actor): By, changes: &mut Changes) {
         let minute = at.0 / 60_000;
         let known = self
             .denials

@@ -176,10 +176,24 @@ impl Reader<'_> {
         Ok(name)
     }
 
+    /// Why, in words: the actor's own, or the counts of a summary of refusals.
+    fn reason(&mut self, action: &Action) -> Result<Option<String>, Rejection> {
+        if let Action::DenialsSummarize(summary) = action {
+            let counts: Result<Vec<String>, Rejection> = summary
+                .denials
+                .iter()
+                .map(|one| Ok(format!("{}: {}", self.name(one.member)?, one.count)))
+                .collect();
+            return Ok(Some(counts?.join(", ")));
+        }
+        Ok(reason_of(action))
+    }
+
     fn rows(&mut self, recorded: &Recorded) -> Result<Vec<AuditRow>, Rejection> {
         let command = &recorded.command;
         let (actor, action) = (command.actor(), &command.command().action);
         let actor_name = self.name(actor)?;
+        let reason = self.reason(action)?;
         let delegate_key = command.delegation().map(|said| said.key);
         let row = |event: &Event| {
             let denied = match event {
@@ -193,7 +207,7 @@ impl Reader<'_> {
                 actor,
                 index: recorded.index,
                 digest: Digest(recorded.leaf.0),
-                reason: denied.map(str::to_owned).or_else(|| reason_of(action)),
+                reason: denied.map(str::to_owned).or_else(|| reason.clone()),
                 outcome: if denied.is_some() {
                     Outcome::Denied
                 } else {

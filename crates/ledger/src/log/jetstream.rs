@@ -202,7 +202,7 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
                 return;
             }
             Err(Broken::Connection(why)) => {
-                tracing::debug!(%why, at = %after, "following the log again")
+                tracing::debug!(%why, at = %after, "following the log again");
             }
         }
         pause = if after > from {

@@ -5,7 +5,10 @@ use keyroll_core::Digest;
 use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::schema::*;
+use super::schema::{
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, NODES, PROBLEMS, RECEIPTS,
+    REVOKED, SECRET_NAMES, SECRETS, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
+};
 use super::{ProjectionError, View};
 
 /// The digest of what `view` shows.

@@ -12,7 +12,11 @@ use keyroll_merkle::{Hash, Nodes, node_hash};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
-use super::schema::*;
+use super::schema::{
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, NODES, PROBLEMS,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS, WORKSPACE_NUMBERS,
+    WORKSPACES, WorkspaceHead,
+};
 use super::write::decode;
 
 /// The read model at one moment.

@@ -13,7 +13,11 @@ use redb::{
 };
 use serde::Serialize;
 
-use super::schema::*;
+use super::schema::{
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, NODES, PROBLEMS,
+    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS,
+    WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
+};
 use super::{Projection, ProjectionError};
 
 /// What the indexes say of one entry.

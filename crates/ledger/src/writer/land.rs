@@ -100,8 +100,10 @@ impl Task {
         }
     }
 
-    fn answer(&self, planned: Vec<Planned>) {
-        let proofs = self.state.as_ref().map(|state| Proofs::new(self, state));
+    fn answer(&mut self, planned: Vec<Planned>) {
+        self.count_suppressed(&planned);
+        let this = &*self;
+        let proofs = this.state.as_ref().map(|state| Proofs::new(this, state));
         for Planned {
             submission,
             answer,

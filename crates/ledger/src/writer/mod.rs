@@ -4,6 +4,7 @@
 mod land;
 pub(crate) use land::sign_checkpoint;
 mod plan;
+mod summary;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::follower::Progress;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
+use summary::Suppressed;
 
 /// Commands of one workspace that may wait; more are told to come again.
 pub const QUEUE: usize = 4_096;
@@ -29,6 +31,10 @@ pub const QUEUE: usize = 4_096;
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// How often a commit is decided again because another replica wrote first.
 const CONFLICTS: u32 = 8;
+/// How often an append whose fate is unknown is tried to be settled without being asked.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How often to look whether the minute of uncounted refusals is over.
+const SUMMARY: Duration = Duration::from_secs(5);
 /// How long an unused state stays in memory.
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a command's id stays in memory after it is in the read model.
@@ -132,6 +138,7 @@ impl Writer {
             recent: Recent::default(),
             unsettled: None,
             view: None,
+            suppressed: Suppressed::default(),
         };
         tokio::spawn(task.run(waiting));
         Self { jobs }
@@ -204,6 +211,7 @@ struct Task {
     unsettled: Option<Unsettled>,
     /// A view for looking up receipts, of the beginning of this round.
     view: Option<View>,
+    suppressed: Suppressed,
 }
 
 impl Task {
@@ -211,18 +219,15 @@ impl Task {
         let mut jobs = VecDeque::new();
         loop {
             if jobs.is_empty() {
-                let patience = if self.unsettled.is_some() {
-                    Duration::from_millis(500)
-                } else {
-                    IDLE
-                };
-                match tokio::time::timeout(patience, waiting.recv()).await {
+                match tokio::time::timeout(self.patience(), waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
                     Err(_) if self.unsettled.is_some() => self.settle().await,
+                    Err(_) if !self.suppressed.is_empty() => {}
                     Err(_) => self.state = None,
                 }
             }
+            jobs.extend(self.summary());
             while jobs.len() < keyroll_core::limits::COMMIT_ENTRIES {
                 let Ok(job) = waiting.try_recv() else { break };
                 jobs.push_back(job);
@@ -230,6 +235,15 @@ impl Task {
             if !jobs.is_empty() {
                 self.round(&mut jobs).await;
             }
+        }
+    }
+
+    /// How long to wait for commands before looking after something else.
+    fn patience(&self) -> Duration {
+        match (&self.unsettled, self.suppressed.is_empty()) {
+            (Some(_), _) => SETTLE,
+            (None, false) => SUMMARY,
+            (None, true) => IDLE,
         }
     }
 

@@ -42,7 +42,8 @@ pub fn is_client_inbox(reply: &str) -> bool {
 }
 
 /// The service's connection to its streams: append, read, erase from vault and keys, nothing that
-/// changes, empties or deletes a stream.
+/// changes, empties or deletes a stream. No DIRECT.GET either: its answer is the stored bytes, published
+/// with the account's rights to whatever reply subject (docs/adr/0002-no-direct-get.md).
 pub fn service() -> Permissions {
     let mut publish: Vec<String> = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
         .map(str::to_owned)
@@ -53,8 +54,6 @@ pub fn service() -> Permissions {
         publish.extend([
             format!("$JS.API.STREAM.INFO.{name}"),
             format!("$JS.API.STREAM.MSG.GET.{name}"),
-            format!("$JS.API.DIRECT.GET.{name}"),
-            format!("$JS.API.DIRECT.GET.{name}.>"),
             format!("$JS.API.CONSUMER.CREATE.{name}"),
             format!("$JS.API.CONSUMER.CREATE.{name}.>"),
             format!("$JS.API.CONSUMER.INFO.{name}.*"),

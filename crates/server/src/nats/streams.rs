@@ -145,11 +145,12 @@ impl LedgerStream {
             max_consumers: -1,
             num_replicas: replicas,
             allow_rollup: false,
+            // docs/adr/0002-no-direct-get.md
+            allow_direct: false,
             ..Config::default()
         };
         if self.may_erase() {
             Config {
-                allow_direct: true,
                 // A second message on a subject is refused by the server, whatever a writer forgot:
                 // a replaced message's bytes would stay on disk.
                 max_messages_per_subject: 1,

@@ -1,5 +1,6 @@
 //! Tests on real nats-servers, each with its own.
 
+mod api_answers;
 mod dev;
 mod operations;
 mod permissions;

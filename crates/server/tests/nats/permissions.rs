@@ -79,13 +79,13 @@ async fn the_service_appends_under_a_fence_and_reads_back() {
         .unwrap();
     assert_eq!(
         vault
-            .direct_get_last_for_subject(VAULT_PLACE)
+            .get_last_raw_message_by_subject(VAULT_PLACE)
             .await
             .unwrap()
             .payload,
         "sealed"
     );
-    assert_eq!(vault.direct_get(1).await.unwrap().payload, "sealed");
+    assert_eq!(vault.get_raw_message(1).await.unwrap().payload, "sealed");
     assert_eq!(
         check_streams(&service.client).await.unwrap()[0].last_sequence,
         3
@@ -256,11 +256,14 @@ async fn the_service_erases_from_vault_and_keys_and_replaces_nothing() {
             .get_stream_no_info(stream)
             .await
             .unwrap();
-        let kept = stream.direct_get_last_for_subject(subject).await.unwrap();
+        let kept = stream
+            .get_last_raw_message_by_subject(subject)
+            .await
+            .unwrap();
         assert_eq!(kept.payload, "first");
         assert!(stream.delete_message(sequence).await.unwrap());
         stream
-            .direct_get_last_for_subject(subject)
+            .get_last_raw_message_by_subject(subject)
             .await
             .unwrap_err();
         publish(&service, subject, b"again".to_vec(), 0)

@@ -84,14 +84,14 @@ pub(crate) fn digests(hashes: &[keyroll_merkle::Hash]) -> Vec<Digest> {
     hashes.iter().map(|hash| Digest(hash.0)).collect()
 }
 
-fn secret_row(world: &World, full: bool) -> SecretRow {
+fn secret_row(world: &World, full: bool, state: Lifecycle) -> SecretRow {
     let new = world.new_secret("STRIPE_KEY", actions::VALUE, full);
     SecretRow {
         id: new.id,
         name: new.name,
         hosts: new.hosts,
         stale: false,
-        state: Lifecycle::Active,
+        state,
         unused: !full,
         version: Version(3),
         created_at: Millis(START + 240_005),
@@ -200,10 +200,10 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
     vec![
         Answer::SecretList(SecretRows {
             next: Some("stripe_key".to_owned()),
-            rows: vec![secret_row(world, true), secret_row(world, false)],
+            rows: vec![secret_row(world, false, Lifecycle::Deleted), secret_row(world, false, Lifecycle::Destroyed)],
         }),
         Answer::SecretList(SecretRows { next: None, rows: Vec::new() }),
-        Answer::SecretShow(Box::new(secret_row(world, true))),
+        Answer::SecretShow(Box::new(secret_row(world, true, Lifecycle::Active))),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
         Answer::AuditLog(audit_rows(world, log)),

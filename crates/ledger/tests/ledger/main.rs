@@ -1,6 +1,7 @@
 //! The ledger through its bytes, on a log and objects in memory.
 
 mod support;
+mod time;
 
 use keyroll_api::query::{Ask, AuditCommits, AuditLog, Named, SecretList};
 use keyroll_api::reply::Answer;
@@ -15,12 +16,13 @@ use support::{World, code, demo, denied, fresh, identity, name, now, owner, sign
 #[tokio::test]
 async fn values_come_back_byte_for_byte() {
     let world = World::with_demo().await;
+    let long = vec![0xff; 65_535];
     let hostile: [&[u8]; 6] = [
         b"x",
         b"line\r\nline\r\n",
         b"{{secrets.Other}}",
         &[0; 300],
-        &[0xff; 65_535],
+        &long,
         b"-----BEGIN PRIVATE KEY-----\n",
     ];
     for (at, value) in hostile.into_iter().enumerate() {
@@ -114,7 +116,7 @@ async fn a_command_takes_effect_once() {
 
     // A repeated reveal gives the receipt and no key.
     let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
     let first = world.send(reveal.clone(), vec![]).await.expect("revealed");
     let again = world.send(reveal, vec![]).await.expect("the receipt");
     assert_eq!((first.released.len(), again.released.len()), (1, 0));
@@ -159,7 +161,7 @@ async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.fates([Fate::AckLost]);
     let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -179,7 +181,7 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.fates([Fate::Delayed]);
     let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -198,7 +200,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
         .log
         .fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
     let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), world.reveal_action(&session, "Key"));
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -249,11 +251,14 @@ async fn two_replicas_fence_each_other() {
     // Removed on one, refused on the other at once.
     let viewer = signing_key(20);
     world
-        .act(&owner(), world.member(&viewer, "ana", Role::Editor, &["*"]))
+        .act(
+            &owner(),
+            World::member(&viewer, "ana", Role::Editor, &["*"]),
+        )
         .await
         .expect("added");
     let (session, id) = (world.session(&viewer).await, fresh());
-    let reveal = world.command_bytes(&viewer, id, now(), world.reveal_action(&session, "Key_1"));
+    let reveal = world.command_bytes(&viewer, id, now(), World::reveal_action(&session, "Key_1"));
     world
         .send_to(&other, reveal, vec![])
         .await
@@ -266,7 +271,7 @@ async fn two_replicas_fence_each_other() {
         &viewer,
         fresh(),
         now(),
-        world.reveal_action(&session, "Key_1"),
+        World::reveal_action(&session, "Key_1"),
     );
     assert_eq!(
         code(world.send_to(&other, reveal, vec![]).await),
@@ -286,7 +291,7 @@ async fn commands_that_wait_share_a_commit() {
                 &owner(),
                 fresh(),
                 now(),
-                world.reveal_action(&session, "Key"),
+                World::reveal_action(&session, "Key"),
             )
         })
         .collect();
@@ -389,7 +394,9 @@ async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
     let commits: Vec<Vec<u8>> = page.commits.into_iter().map(|commit| commit.0).collect();
     let verify = |commits: &[Vec<u8>]| {
         let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
-        commits.iter().for_each(|commit| verifier.commit(commit));
+        for commit in &commits {
+            verifier.commit(commit);
+        }
         verifier.finish(None)
     };
     let whole = verify(&commits);
@@ -425,11 +432,13 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
         &signing_key(66),
         fresh(),
         now(),
-        world.reveal_action(&session, "Key"),
+        World::reveal_action(&session, "Key"),
     );
     let mut honest = Verifier::new(world.id(), demo(), Depth::Full);
     let commits: Vec<_> = world.log.bytes();
-    commits.iter().for_each(|commit| honest.commit(commit));
+    for commit in &commits {
+        honest.commit(commit);
+    }
     let report = honest.finish(None);
     let revealed = keyroll_core::event::Revealed {
         id: secret,
@@ -459,7 +468,9 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
     let lie = cose::sign(&lie, &world.online);
     for (depth, found) in [(Depth::Quick, false), (Depth::Full, true)] {
         let mut verifier = Verifier::new(world.id(), demo(), depth);
-        commits.iter().for_each(|commit| verifier.commit(commit));
+        for commit in &commits {
+            verifier.commit(commit);
+        }
         verifier.commit(&lie);
         let report = verifier.finish(None);
         assert_eq!(
@@ -581,7 +592,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     world
         .act(
             &owner(),
-            world.member(&viewer, "vera", Role::Viewer, &["*"]),
+            World::member(&viewer, "vera", Role::Viewer, &["*"]),
         )
         .await
         .expect("added");
@@ -592,7 +603,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
             &viewer,
             fresh(),
             now(),
-            world.reveal_action(&session, called),
+            World::reveal_action(&session, called),
         );
         match world.send(command, vec![]).await {
             Ok(done) => {

@@ -1,5 +1,6 @@
 //! A ledger on a log and objects in memory, and an actor who signs and seals as a client does.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,11 +28,19 @@ use keyroll_ledger::{Ledger, Options};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-/// The tests' clock: it stands still unless a test moves it, so that nothing depends on the machine.
-static CLOCK: AtomicU64 = AtomicU64::new(1_800_000_000_000);
+thread_local! {
+    /// A test's clock: it stands still unless the test moves it, so that nothing depends on the
+    /// machine. Each test, with all its tasks, runs on a thread of its own.
+    static CLOCK: Cell<u64> = const { Cell::new(1_800_000_000_000) };
+}
 
 pub(crate) fn now() -> Millis {
-    Millis(CLOCK.load(Ordering::SeqCst))
+    Millis(CLOCK.get())
+}
+
+/// Moves the test's clock.
+pub(crate) fn advance(ms: u64) {
+    CLOCK.set(CLOCK.get() + ms);
 }
 
 pub(crate) struct World {
@@ -316,7 +325,7 @@ impl World {
             .await
     }
 
-    pub(crate) fn reveal_action(&self, session: &ClientSession, called: &str) -> Action {
+    pub(crate) fn reveal_action(session: &ClientSession, called: &str) -> Action {
         Action::SecretReveal(SecretReveal {
             names: vec![RevealItem {
                 id: None,
@@ -335,7 +344,7 @@ impl World {
         called: &str,
     ) -> Result<Vec<u8>, Rejection> {
         let (session, id) = (self.session(actor).await, fresh());
-        let action = self.reveal_action(&session, called);
+        let action = Self::reveal_action(&session, called);
         let done = self
             .send(self.command_bytes(actor, id, now(), action), vec![])
             .await?;
@@ -406,13 +415,7 @@ impl World {
         }
     }
 
-    pub(crate) fn member(
-        &self,
-        key: &SigningKey,
-        called: &str,
-        role: Role,
-        globs: &[&str],
-    ) -> Action {
+    pub(crate) fn member(key: &SigningKey, called: &str, role: Role, globs: &[&str]) -> Action {
         let glob = |glob: &&str| glob.parse::<Glob>().expect("a pattern");
         Action::MemberAdd(MemberRecord {
             name: called.parse().expect("a member's name"),

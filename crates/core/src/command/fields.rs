@@ -1,0 +1,360 @@
+//! The fields of each action, declared in canonical order: shorter names first, then by bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::authorize::Role;
+use crate::ids::{
+    Digest, Encapsulated, Epoch, Identity, Millis, Place, SecretId, TreeSize, Version,
+};
+use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text};
+
+/// No fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// All that is said of a member; a change replaces all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRecord {
+    /// Display name, unique in the workspace.
+    pub name: MemberName,
+    /// What the member may do.
+    pub role: Role,
+    /// The member's public key.
+    pub member: Identity,
+    /// When the membership ends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// The names of the secrets the member may touch.
+    pub secrets: Vec<Glob>,
+}
+
+/// Which member to remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRemove {
+    /// The member's public key.
+    pub member: Identity,
+}
+
+/// Names a session: an HPKE exchange with the ledger's sealing key of one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRef {
+    /// The encapsulated key.
+    pub enc: Encapsulated,
+    /// The sealing key's period.
+    pub period: u32,
+}
+
+/// One secret of an import, or the one of a create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSecret {
+    /// Fresh random id.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+    /// Bytes of the sealed value.
+    pub size: u32,
+    /// Hosts it may be sent to; none means any.
+    pub hosts: Vec<HostPattern>,
+    /// SHA-256 of the sealed value.
+    pub digest: Digest,
+    /// Whether only runners may have it, for blocks.
+    pub restricted: bool,
+    /// Words for people.
+    pub description: Text,
+    /// How often a new value is due, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<u64>,
+}
+
+/// Fields of `secret.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretCreate {
+    /// The new secret.
+    pub secret: NewSecret,
+    /// The session its data key travels under.
+    pub session: SessionRef,
+}
+
+/// Fields of `secret.import`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretImport {
+    /// The new secrets; the values of the request are in the same order.
+    pub secrets: Vec<NewSecret>,
+    /// The session their data keys travel under.
+    pub session: SessionRef,
+}
+
+/// A secret that exists, by name and id: permission is judged on the name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    /// Its id.
+    pub id: SecretId,
+    /// Its name.
+    pub name: SecretName,
+}
+
+/// Fields of `secret.edit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretEdit {
+    /// The secret's id.
+    pub id: SecretId,
+    /// The secret's name.
+    pub name: SecretName,
+    /// Bytes of the sealed value.
+    pub size: u32,
+    /// SHA-256 of the sealed value.
+    pub digest: Digest,
+    /// Why, if the actor says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// The session the data key travels under.
+    pub session: SessionRef,
+    /// The version this makes: the current one plus one.
+    pub version: Version,
+}
+
+/// Fields of `secret.rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRollback {
+    /// The new version.
+    pub edit: SecretEdit,
+    /// The version whose value it has, as the actor claims.
+    pub from: Version,
+}
+
+/// Fields of `secret.describe`; what is absent stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretDescribe {
+    /// The secret's id.
+    pub id: SecretId,
+    /// The secret's name.
+    pub name: SecretName,
+    /// Hosts it may be sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<HostPattern>>,
+    /// Whether only runners may have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restricted: Option<bool>,
+    /// Words for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Text>,
+    /// How often a new value is due, in seconds; 0 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<u64>,
+}
+
+/// Fields of `secret.rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRename {
+    /// The secret's id.
+    pub id: SecretId,
+    /// The new name.
+    pub to: SecretName,
+    /// The present name.
+    pub name: SecretName,
+}
+
+/// Fields of `secret.reveal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretReveal {
+    /// What to release.
+    pub names: Vec<RevealItem>,
+    /// Why, if the actor says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+    /// What for, as the actor claims.
+    pub purpose: Purpose,
+    /// The session the data keys travel under.
+    pub session: SessionRef,
+}
+
+/// One value to release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevealItem {
+    /// The secret's id, when the caller knows it: another secret under the name is a conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<SecretId>,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The version; the current one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// What a value is released for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Purpose {
+    /// To look at it.
+    #[serde(rename = "view")]
+    View(Nothing),
+    /// To put it on a clipboard.
+    #[serde(rename = "copy")]
+    Copy(Nothing),
+    /// To put it into a program's environment.
+    #[serde(rename = "run")]
+    Run(Nothing),
+    /// To write it into a file.
+    #[serde(rename = "export")]
+    Export(Nothing),
+    /// To run a workflow's block.
+    #[serde(rename = "block")]
+    Block(BlockRun),
+}
+
+/// Which run of which block.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockRun {
+    /// The run.
+    pub run: Label,
+    /// The block.
+    pub block: Label,
+    /// The workflow.
+    pub workflow: Label,
+}
+
+/// Fields of `secret.destroy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretDestroy {
+    /// The secret's id.
+    pub id: SecretId,
+    /// The secret's name.
+    pub name: SecretName,
+    /// The versions; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Vec<Version>>,
+}
+
+/// Fields of `workflow.save`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowSave {
+    /// Its blocks.
+    pub blocks: Vec<BlockUse>,
+    /// Its name.
+    pub workflow: Label,
+}
+
+/// The names that one block references.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockUse {
+    /// The block.
+    pub name: Label,
+    /// The secrets it references.
+    pub secrets: Vec<SecretName>,
+}
+
+/// Fields of `workflow.remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowRemove {
+    /// Its name.
+    pub workflow: Label,
+}
+
+/// Fields of `delegation.revoke`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DelegationRevoke {
+    /// The delegated key that is to end.
+    pub key: Identity,
+    /// The identity that delegated to it.
+    pub identity: Identity,
+}
+
+/// Fields of `value.erase`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueErase {
+    /// The secret.
+    pub id: SecretId,
+    /// The versions whose values are erased.
+    pub versions: Vec<Version>,
+}
+
+/// One stored value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredAt {
+    /// The epoch whose key wraps it.
+    pub epoch: Epoch,
+    /// Its place.
+    pub place: Place,
+}
+
+/// Fields of `values.sweep`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValuesSweep {
+    /// Values that no version refers to.
+    pub places: Vec<StoredAt>,
+}
+
+/// Fields of `values.lose`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValuesLose {
+    /// The versions whose values are gone.
+    pub values: Vec<LostValue>,
+}
+
+/// A version whose value is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostValue {
+    /// The secret.
+    pub id: SecretId,
+    /// The version.
+    pub version: Version,
+}
+
+/// Fields of `key.erase`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyErase {
+    /// The generation that is gone.
+    pub epoch: Epoch,
+}
+
+/// Fields of `log.truncate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogTruncate {
+    /// The highest size that is known to have been.
+    pub size: TreeSize,
+}
+
+/// Fields of `denials.summarize`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenialsSummarize {
+    /// How many refusals of whom.
+    pub denials: Vec<DenialCount>,
+}
+
+/// Refusals of one member that got no entry of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenialCount {
+    /// How many.
+    pub count: u32,
+    /// Whose.
+    pub member: Identity,
+}

@@ -1,0 +1,162 @@
+//! Commands: what actors sign. A command is kept verbatim in the entry it led to.
+//!
+//! Fields are declared in canonical order: shorter names first, then by bytes.
+
+mod action;
+mod fields;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cose::{self, Form, Unchecked};
+use crate::ids::{Blob, CommandId, Identity, LedgerId, Millis};
+use crate::names::WorkspaceName;
+use crate::rejection::{Code, Rejection};
+use crate::statement::Delegation;
+
+pub use action::Action;
+pub use fields::*;
+
+/// The version of the command form that this program writes.
+pub const COMMAND_V: u32 = 1;
+
+/// "I want this": one signed request to change or reveal something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Version of the form, 1.
+    pub v: u32,
+    /// When the actor signed.
+    pub at: Millis,
+    /// Unique for the actor: the same bytes again get the same receipt.
+    pub id: CommandId,
+    /// What is wanted.
+    pub action: Action,
+    /// The ledger it is meant for.
+    pub ledger: LedgerId,
+    /// The workspace it is meant for.
+    pub workspace: WorkspaceName,
+    /// A signed [`Delegation`], when the signing key is not the identity itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Blob>,
+}
+
+impl Form for Command {
+    const NAME: &'static str = "keyroll/command/v1";
+    const TYP: &'static str = "application/vnd.keyroll.command";
+}
+
+/// A command as it came: decoded, its signatures not looked at yet.
+#[derive(Debug, Clone)]
+pub struct SignedCommand {
+    inner: Unchecked<Command>,
+    delegation: Option<Unchecked<Delegation>>,
+}
+
+impl SignedCommand {
+    /// Decodes bytes from outside.
+    ///
+    /// # Errors
+    /// As [`cose::open`]; [`Code::UpgradeNeeded`] for a later version of the form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Rejection> {
+        if bytes.len() > crate::limits::COMMAND_BYTES {
+            let limit = crate::limits::COMMAND_BYTES;
+            return Err(Rejection::new(
+                Code::TooLarge,
+                format!("a command is at most {limit} bytes"),
+            ));
+        }
+        Self::finish(cose::open(bytes)?, cose::open)
+    }
+
+    /// Decodes bytes that a checked signature of the ledger covers already.
+    ///
+    /// # Errors
+    /// As [`SignedCommand::decode`].
+    pub fn decode_trusted(bytes: &[u8]) -> Result<Self, Rejection> {
+        Self::finish(cose::open_trusted(bytes)?, |bytes| {
+            cose::open_trusted(bytes)
+        })
+    }
+
+    fn finish(
+        inner: Unchecked<Command>,
+        open: impl FnOnce(&[u8]) -> Result<Unchecked<Delegation>, Rejection>,
+    ) -> Result<Self, Rejection> {
+        if inner.payload.v != COMMAND_V {
+            let message = format!("command form {} is not known here", inner.payload.v);
+            return Err(Rejection::new(Code::UpgradeNeeded, message));
+        }
+        let delegation = inner
+            .payload
+            .delegation
+            .as_ref()
+            .map(|bytes| open(&bytes.0))
+            .transpose()?;
+        Ok(Self { inner, delegation })
+    }
+
+    /// The command.
+    pub const fn command(&self) -> &Command {
+        &self.inner.payload
+    }
+
+    /// The bytes as they came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.inner.bytes
+    }
+
+    /// The key that signed it.
+    pub const fn signer(&self) -> Identity {
+        self.inner.signer
+    }
+
+    /// The identity that acts: the delegating one when the signer is a delegated key.
+    pub fn actor(&self) -> Identity {
+        self.delegation
+            .as_ref()
+            .map_or(self.inner.signer, |opened| opened.payload.identity)
+    }
+
+    /// What the actor signed for the signing key, if it is not the actor.
+    pub fn delegation(&self) -> Option<&Delegation> {
+        self.delegation.as_ref().map(|opened| &opened.payload)
+    }
+
+    /// Verifies the signature, and the delegation's when there is one.
+    ///
+    /// # Errors
+    /// [`Code::BadSignature`].
+    pub fn verify(self) -> Result<Verified, Rejection> {
+        self.check_signatures()?;
+        Ok(Verified(self))
+    }
+
+    /// As [`SignedCommand::verify`], for who wants to know no more than whether.
+    ///
+    /// # Errors
+    /// [`Code::BadSignature`].
+    pub fn check_signatures(&self) -> Result<(), Rejection> {
+        self.inner.verify()?;
+        self.delegation.as_ref().map_or(Ok(()), |delegation| {
+            delegation.verify_for(&self.inner.signer)
+        })
+    }
+
+    /// For full verification, which checks the signatures on other threads and reports each that
+    /// fails. Never use it on a way that leads to an entry.
+    pub fn assume_verified(self) -> Verified {
+        Verified(self)
+    }
+}
+
+/// A command whose signatures hold.
+#[derive(Debug, Clone)]
+pub struct Verified(SignedCommand);
+
+impl std::ops::Deref for Verified {
+    type Target = SignedCommand;
+
+    fn deref(&self) -> &SignedCommand {
+        &self.0
+    }
+}

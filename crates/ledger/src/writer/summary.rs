@@ -1,0 +1,84 @@
+//! Refusals that got no entry of their own, because their member had used up its share of the
+//! minute: one entry says how many there were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keyroll_core::command::{COMMAND_V, Command, DenialCount, DenialsSummarize};
+use keyroll_core::{Action, Code, CommandId, Identity, SignedCommand, TreeSize, cose};
+use tokio::sync::oneshot;
+
+use super::plan::{Planned, Verdict};
+use super::{Job, Submission, Task};
+use crate::keyring::random;
+
+/// Refusals of members, in one minute of the clock.
+#[derive(Default)]
+pub(super) struct Suppressed {
+    minute: u64,
+    counts: BTreeMap<Identity, u32>,
+}
+
+impl Suppressed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}
+
+impl Task {
+    pub(super) fn count_suppressed(&mut self, planned: &[Planned]) {
+        let minute = (self.shared.clock)().0 / 60_000;
+        for one in planned {
+            let Verdict::Refused(rejection) = &one.verdict else {
+                continue;
+            };
+            let actor = one.submission.command.actor();
+            let member = self
+                .state
+                .as_ref()
+                .is_some_and(|state| state.member(&actor).is_some());
+            if rejection.code == Code::Denied && member {
+                if self.suppressed.counts.is_empty() {
+                    self.suppressed.minute = minute;
+                }
+                let count = self.suppressed.counts.entry(actor).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// The ledger's own command that puts the counts of a minute that is over on record. Should its
+    /// append fail, the counts are lost: each refusal was answered, and none released anything.
+    pub(super) fn summary(&mut self) -> Option<Job> {
+        let now = (self.shared.clock)();
+        if self.suppressed.is_empty() || now.0 / 60_000 <= self.suppressed.minute {
+            return None;
+        }
+        let counts = std::mem::take(&mut self.suppressed.counts);
+        let denials = counts
+            .into_iter()
+            .map(|(member, count)| DenialCount { count, member });
+        let command = Command {
+            v: COMMAND_V,
+            at: now,
+            id: CommandId(random().ok()?),
+            action: Action::DenialsSummarize(DenialsSummarize {
+                denials: denials.collect(),
+            }),
+            ledger: self.shared.ledger,
+            workspace: self.workspace.clone(),
+            delegation: None,
+        };
+        let signed = SignedCommand::decode(&cose::sign(&command, &self.shared.key));
+        let command = Arc::new(signed.and_then(SignedCommand::verify).ok()?);
+        let (answer, _) = oneshot::channel();
+        Some(Job::Submit(
+            Submission {
+                command,
+                seen: TreeSize(0),
+                stored: None,
+            },
+            answer,
+        ))
+    }
+}

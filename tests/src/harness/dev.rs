@@ -1,0 +1,215 @@
+//! A running `keyroll dev`.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::home::Home;
+use super::process::{Frozen, Process};
+use super::programs;
+use super::run::Run;
+use super::wait::{PATIENCE, until};
+
+/// A private ledger with workspace `demo`, and its owner's home. Dropped, it is killed.
+pub struct Dev {
+    child: Child,
+    home: Option<Home>,
+    ready: Value,
+    // Held open: whoever writes to a closed pipe is ended by that.
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// Somebody else, with an identity and a home of their own.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// What they are called.
+    pub name: String,
+    /// Their home.
+    pub home: PathBuf,
+    /// Their public key.
+    pub key: String,
+}
+
+impl Dev {
+    /// Starts one in a fresh directory.
+    pub fn start() -> Self {
+        Self::start_in(Home::new())
+    }
+
+    /// Starts one in a directory where there may have been one before.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_in(home: Home) -> Self {
+        let path = home.scratch().join("dev.stderr");
+        let stderr = OpenOptions::new().create(true).append(true).open(&path).expect("a file for stderr");
+        let mut child = Command::new(programs::keyroll())
+            .args(["dev", "--json", "--no-open", "--data-dir"])
+            .arg(home.data())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KEYROLL_NATS_BIN", programs::nats_server())
+            .env("HOME", "/nonexistent")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .expect("keyroll dev starts");
+        let (ready, stdout) = first_line(child.stdout.take().expect("piped"));
+        let Ok(ready) = serde_json::from_str(&ready) else {
+            // Reaped, so that the test leaves nothing behind.
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("keyroll dev is not ready: {ready:?}\n{}", fs::read_to_string(path).unwrap_or_default());
+        };
+        Self { child, home: Some(home), ready, _stdout: stdout }
+    }
+
+    /// The line it said when it was ready.
+    pub fn ready(&self) -> &Value {
+        &self.ready
+    }
+
+    /// Where everything lies.
+    pub fn home(&self) -> &Home {
+        self.home.as_ref().expect("there until it is stopped")
+    }
+
+    /// `nats://user:password@host:port` of a client.
+    pub fn nats_url(&self) -> &str {
+        self.ready["nats_url"].as_str().expect("an address")
+    }
+
+    /// A command of the owner.
+    pub fn keyroll<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Run {
+        Run::keyroll(words).env("KEYROLL_HOME", self.home().data()).in_directory(self.home().scratch())
+    }
+
+    /// Somebody new, who is no member of anything.
+    pub fn person(&self, name: &str) -> Person {
+        let home = self.home().scratch().join(format!("home-{name}"));
+        let made = Run::keyroll(["identity", "new"]).env("KEYROLL_HOME", &home).run().code(0).text();
+        let key = made.split(' ').next().expect("the public id").to_owned();
+        Person { name: name.to_owned(), home, key }
+    }
+
+    /// Somebody new, who is a member of `demo` in a role, for the names that fit a pattern.
+    pub fn member(&self, name: &str, role: &str, secrets: &str) -> Person {
+        let person = self.person(name);
+        let add = ["member", "add", name, &person.key, "--role", role, "--secrets", secrets];
+        self.keyroll(add).run().code(0);
+        person
+    }
+
+    /// A command of somebody else.
+    pub fn keyroll_as<W: AsRef<OsStr>>(&self, who: &Person, words: impl IntoIterator<Item = W>) -> Run {
+        Run::keyroll(words)
+            .env("KEYROLL_HOME", &who.home)
+            .env("KEYROLL_NATS_URL", self.nats_url())
+            .env("KEYROLL_WORKSPACE", "demo")
+            .in_directory(self.home().scratch())
+    }
+
+    /// Creates a secret.
+    pub fn create(&self, name: &str, value: impl AsRef<[u8]>) {
+        self.keyroll(["secret", "create", name, "--stdin"]).stdin(value).run().code(0);
+    }
+
+    /// The rows of the audit log.
+    pub fn audit(&self) -> Vec<Value> {
+        self.keyroll(["audit", "log", "--json", "--limit", "10000"]).run().code(0).rows()
+    }
+
+    /// The digest of the read model.
+    pub fn digest(&self) -> String {
+        let digest = self.keyroll(["projection", "digest", "--json"]).run().code(0).json();
+        digest["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// Full verification finds nothing wrong.
+    #[track_caller]
+    pub fn verifies(&self) -> Value {
+        let report = self.keyroll(["audit", "verify", "--full", "--json"]).run().code(0).json();
+        assert_eq!((&report["ok"], &report["end_proven"]), (&true.into(), &true.into()), "{report}");
+        report
+    }
+
+    /// This process.
+    pub fn process(&self) -> Process {
+        Process { pid: self.child.id() }
+    }
+
+    /// Its nats-server.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn nats_server(&self) -> Process {
+        let pid = self.child.id();
+        let found = Process::child(pid, "nats-server");
+        found.unwrap_or_else(|| panic!("process {pid} has no nats-server"))
+    }
+
+    /// Stops the nats-server until what is given back is dropped.
+    pub fn freeze_nats(&self) -> Frozen {
+        Frozen::new(self.nats_server())
+    }
+
+    /// What it and its predecessors in this directory said on stderr.
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.home().scratch().join("dev.stderr")).expect("stderr")
+    }
+
+    /// Stops it in an orderly way, and gives its directory.
+    ///
+    /// # Panics
+    /// When it does not end with status 0.
+    pub fn stop(mut self) -> Home {
+        self.process().signal(Signal::SIGTERM);
+        let said = self.said();
+        let status = self.ended();
+        assert_eq!(status, Some(0), "keyroll dev did not stop well: {said}");
+        self.home.take().expect("there until now")
+    }
+
+    /// Kills it, and gives its directory. Its nats-server is gone as well when this returns.
+    pub fn kill(mut self) -> Home {
+        let nats_server = self.nats_server();
+        self.process().signal(Signal::SIGKILL);
+        self.ended();
+        nats_server.wait_gone();
+        self.home.take().expect("there until now")
+    }
+
+    /// Waits until it has ended: its exit status, or nothing when a signal ended it.
+    pub fn ended(&mut self) -> Option<i32> {
+        until("the end of keyroll dev", || self.child.try_wait().expect("its status")).code()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // The nats-server ends with it. What has ended already is reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the first line, in bounded time.
+fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>) {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        // Nothing read is no line, which the caller reports with what stderr says.
+        let _ = reader.read_line(&mut line);
+        let _ = sender.send((line, reader));
+    });
+    receiver.recv_timeout(PATIENCE).expect("keyroll dev says something")
+}

@@ -1,0 +1,33 @@
+//! Start a ledger, run commands against it, look at everything it leaves behind.
+//!
+//! A test says what it does and what must come of it:
+//!
+//! ```no_run
+//! use keyroll_tests::harness::Dev;
+//!
+//! let dev = Dev::start();
+//! dev.keyroll(["secret", "create", "API", "--stdin"]).stdin("value").run().code(0);
+//! dev.keyroll(["secret", "reveal", "API"]).run().code(0).stdout("value");
+//! dev.keyroll(["secret", "reveal", "NONE"]).run().code(3).error_code("not_found");
+//! ```
+//!
+//! The program under test is `target/debug/keyroll`, or the one that `KEYROLL_BIN` names. The
+//! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
+
+pub mod dev;
+pub mod done;
+pub mod home;
+pub mod http;
+pub mod nats;
+pub mod process;
+pub mod programs;
+pub mod raw;
+pub mod run;
+pub mod scan;
+pub mod wait;
+
+pub use dev::{Dev, Person};
+pub use done::Done;
+pub use home::Home;
+pub use nats::Nats;
+pub use run::Run;

@@ -1,0 +1,107 @@
+//! Plain NATS connections, as any client could make them.
+
+use std::fs;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::dev::Dev;
+use super::wait::within;
+
+/// A connection, and what the server refuses it.
+pub struct Nats {
+    /// The client.
+    pub client: Client,
+    errors: mpsc::UnboundedReceiver<String>,
+}
+
+impl Dev {
+    /// A connection as the client user that the ready line names.
+    pub async fn nats(&self) -> Nats {
+        let address: async_nats::ServerAddr = self.nats_url().parse().expect("a NATS URL");
+        let user = address.username().expect("a user").to_owned();
+        let password = address.password().expect("a password").to_owned();
+        let inbox = format!("_INBOX_client.{user}");
+        Nats::connect(&self.nats_address(), &user, &password, &inbox).await
+    }
+
+    /// A connection as `operator` or `service` of the streams' account, with the password of the
+    /// nats-server's configuration.
+    pub async fn nats_as(&self, user: &str) -> Nats {
+        let path = self.home().data().join("run/nats-server.conf");
+        let text = fs::read_to_string(&path).expect("the nats-server's configuration");
+        let named = format!("user: \"{user}\", password: \"");
+        let (_, rest) = text.split_once(&named).unwrap_or_else(|| panic!("no user {user} in {}", path.display()));
+        let (password, _) = rest.split_once('"').expect("a password");
+        Nats::connect(&self.nats_address(), user, password, &format!("_INBOX_{user}")).await
+    }
+
+    fn nats_address(&self) -> String {
+        let (_, address) = self.nats_url().rsplit_once('@').expect("an address after the user");
+        format!("nats://{address}")
+    }
+}
+
+impl Nats {
+    async fn connect(address: &str, user: &str, password: &str, inbox: &str) -> Self {
+        let (sender, errors) = mpsc::unbounded_channel();
+        let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+            .custom_inbox_prefix(inbox)
+            .request_timeout(Some(Duration::from_secs(30)))
+            .event_callback(move |event| {
+                if let Event::ServerError(error) = event {
+                    // Nobody may be listening.
+                    let _ = sender.send(error.to_string());
+                }
+                async {}
+            });
+        let client = within("a connection", options.connect(address)).await;
+        Self { client: client.expect("connected"), errors }
+    }
+
+    /// A subscription that the server knows of when this returns.
+    pub async fn subscribe(&self, subject: &str) -> Subscriber {
+        let subscriber = self.client.subscribe(subject.to_owned()).await.expect("subscribed");
+        self.settled().await;
+        subscriber
+    }
+
+    /// Returns when the server has read what was sent before. (`flush` returns when it is written.)
+    pub async fn settled(&self) {
+        // Answered by the server itself: nobody listens to one's own inbox.
+        let inbox = self.client.new_inbox();
+        let error = self.client.request(inbox, "".into()).await.expect_err("nobody listens there");
+        assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders, "{error}");
+    }
+
+    /// Asks, and gives the answer.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn request(&self, subject: &str, payload: impl Into<Vec<u8>>) -> Message {
+        let asked = self.client.request(subject.to_owned(), payload.into().into());
+        asked.await.unwrap_or_else(|error| panic!("no answer on {subject}: {error}"))
+    }
+
+    /// Waits for the server to refuse this connection something.
+    pub async fn refused(&mut self, what: &str) {
+        within(&format!("a refusal of {what}"), async {
+            while let Some(error) = self.errors.recv().await {
+                if error.to_lowercase().contains(&what.to_lowercase()) {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// The next message.
+///
+/// # Panics
+/// When none comes.
+pub async fn next(subscriber: &mut Subscriber) -> Message {
+    within("a message", subscriber.next()).await.expect("the subscription goes on")
+}

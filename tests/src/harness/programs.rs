@@ -1,0 +1,50 @@
+//! The two programs that every test runs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The built `keyroll`.
+///
+/// # Panics
+/// When there is none, with what to do about it.
+pub fn keyroll() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let path = std::env::var_os("KEYROLL_BIN").map_or_else(beside_this_test, PathBuf::from);
+        assert!(
+            path.is_file(),
+            "there is no keyroll at {}: run `cargo build -p keyroll`, or name the program in KEYROLL_BIN",
+            path.display()
+        );
+        path
+    })
+}
+
+/// Test executables lie in `deps/` of the directory that programs are built into.
+fn beside_this_test() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let built = test.parent().and_then(Path::parent);
+    built.expect("the directory of built programs").join("keyroll")
+}
+
+/// A nats-server of a version that will do.
+///
+/// # Panics
+/// When there is none and none can be fetched.
+pub fn nats_server() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| match std::env::var_os("KEYROLL_NATS_BIN") {
+        Some(named) if !named.is_empty() => PathBuf::from(named),
+        _ => found_by_script(),
+    })
+}
+
+fn found_by_script() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/nats-server.py");
+    let run = Command::new("python3").arg(&script).stderr(Stdio::inherit()).output();
+    let run = run.unwrap_or_else(|error| panic!("python3 {}: {error}", script.display()));
+    assert!(run.status.success(), "no nats-server: see above, or name one in KEYROLL_NATS_BIN");
+    let path = String::from_utf8(run.stdout).expect("a path in UTF-8");
+    PathBuf::from(path.trim())
+}

@@ -1,0 +1,139 @@
+//! One run of a program, until it ends.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use super::done::Done;
+use super::programs;
+use super::wait::until;
+
+/// A command to run.
+#[must_use = "nothing runs before `run`"]
+pub struct Run {
+    command: Command,
+    words: Vec<String>,
+    stdin: Vec<u8>,
+}
+
+impl Run {
+    /// `keyroll` with these words. Of the environment it gets what a shell needs, and nothing that
+    /// belongs to whoever runs the tests.
+    pub fn keyroll<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Self {
+        let mut command = Command::new(programs::keyroll());
+        command.env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("KEYROLL_NATS_BIN", programs::nats_server());
+        // Nothing of a person's own is ever read or written.
+        command.env("HOME", "/nonexistent");
+        let mut run = Self { command, words: vec!["keyroll".to_owned()], stdin: Vec::new() };
+        for word in words {
+            run = run.arg(word);
+        }
+        run
+    }
+
+    /// One word more.
+    pub fn arg(mut self, word: impl AsRef<OsStr>) -> Self {
+        self.words.push(word.as_ref().to_string_lossy().into_owned());
+        self.command.arg(word);
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Where it runs.
+    pub fn in_directory(mut self, directory: impl AsRef<std::path::Path>) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// What it reads from standard input; nothing when this is not said.
+    pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        bytes.as_ref().clone_into(&mut self.stdin);
+        self
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// When it does not start, or does not end.
+    pub fn run(self) -> Done {
+        self.start().wait()
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(mut self) -> Running {
+        let begun = Instant::now();
+        let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.words.join(" ")));
+        let mut stdin = child.stdin.take().expect("piped");
+        let bytes = std::mem::take(&mut self.stdin);
+        thread::spawn(move || {
+            // A program that takes no input closes the pipe.
+            let _ = stdin.write_all(&bytes);
+        });
+        let stdout = collect(child.stdout.take().expect("piped"));
+        let stderr = collect(child.stderr.take().expect("piped"));
+        Running { child, words: self.words, begun, output: Some((stdout, stderr)) }
+    }
+}
+
+type Collected = thread::JoinHandle<Vec<u8>>;
+
+fn collect(mut from: impl Read + Send + 'static) -> Collected {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error is still what came.
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+/// A run that goes on. Dropped before its end, it is killed.
+pub struct Running {
+    child: Child,
+    words: Vec<String>,
+    begun: Instant,
+    output: Option<(Collected, Collected)>,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait(mut self) -> Done {
+        let words = self.words.join(" ");
+        let status = until(&words, || self.child.try_wait().expect("its status"));
+        let took = self.begun.elapsed();
+        // As a shell puts it.
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        let (stdout, stderr) = self.output.take().expect("it is waited for once");
+        let (stdout, stderr) = (stdout.join().expect("collected"), stderr.join().expect("collected"));
+        Done { words, code: code.expect("a code or a signal"), stdout, stderr, took }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Of what has ended already nothing is left to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
