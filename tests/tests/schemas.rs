@@ -7,7 +7,10 @@ use std::process::{Command, Output, Stdio};
 use keyroll_core::rejection::Code;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the workspace")
+        .to_owned()
 }
 
 fn documents() -> [PathBuf; 2] {
@@ -16,19 +19,32 @@ fn documents() -> [PathBuf; 2] {
 
 fn run(command: &mut Command, what: &str) -> Output {
     let output = command.stdin(Stdio::null()).output();
-    output.unwrap_or_else(|error| panic!("{what}: {command:?} does not start: {error}. Is Python 3 installed?"))
+    output.unwrap_or_else(|error| {
+        panic!("{what}: {command:?} does not start: {error}. Is Python 3 installed?")
+    })
 }
 
 fn must(output: &Output, what: &str) {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{what}\n{out}{err}");
 }
 
 /// Python with the packages of `tests/tools/requirements.txt`, in `tools/vectors` of the target directory.
 fn python() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in the target directory");
-    let (tools, wanted) = (target.join("tools"), root().join("tests/tools/requirements.txt"));
-    let (home, stamp) = (tools.join("vectors"), tools.join("vectors/requirements.txt"));
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("tmp lies in the target directory");
+    let (tools, wanted) = (
+        target.join("tools"),
+        root().join("tests/tools/requirements.txt"),
+    );
+    let (home, stamp) = (
+        tools.join("vectors"),
+        tools.join("vectors/requirements.txt"),
+    );
     fs::create_dir_all(&tools).expect("a directory for tools");
     // Several test runs may need it at once.
     let lock = fs::File::create(tools.join("vectors.lock")).expect("a lock");
@@ -41,11 +57,32 @@ fn python() -> PathBuf {
     if home.exists() {
         fs::remove_dir_all(&home).expect("an old environment goes");
     }
-    let made = run(Command::new("python3").args(["-m", "venv"]).arg(&home), "making a Python environment");
-    must(&made, "python3 -m venv failed; on Debian it is the package python3-venv");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
-    let installed = run(Command::new(&python).args(pip).arg(&wanted), "installing Python packages");
-    must(&installed, "pip could not install tests/tools/requirements.txt; these tests need a package index or a mirror of one");
+    let made = run(
+        Command::new("python3").args(["-m", "venv"]).arg(&home),
+        "making a Python environment",
+    );
+    must(
+        &made,
+        "python3 -m venv failed; on Debian it is the package python3-venv",
+    );
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "-r",
+    ];
+    let installed = run(
+        Command::new(&python).args(pip).arg(&wanted),
+        "installing Python packages",
+    );
+    must(
+        &installed,
+        "pip could not install tests/tools/requirements.txt; these tests need a package index or a mirror of one",
+    );
     fs::write(&stamp, wanted_text).expect("a stamp");
     python
 }
@@ -53,18 +90,29 @@ fn python() -> PathBuf {
 fn check(schemas: &Path, documents: &[PathBuf]) -> Output {
     let mut command = Command::new(python());
     // No byte code beside the sources.
-    command.arg("-B").arg(root().join("tests/tools/check_vectors.py")).arg(schemas).args(documents);
+    command
+        .arg("-B")
+        .arg(root().join("tests/tools/check_vectors.py"))
+        .arg(schemas)
+        .args(documents);
     run(&mut command, "checking the vectors")
 }
 
 fn vectors(dir: &Path) {
-    let made = run(Command::new(env!("CARGO_BIN_EXE_vectors")).arg(dir), "making the vectors");
+    let made = run(
+        Command::new(env!("CARGO_BIN_EXE_vectors")).arg(dir),
+        "making the vectors",
+    );
     must(&made, "the vectors could not be made");
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let files = fs::read_dir(dir).expect("a directory").map(|file| file.expect("a file").file_name());
-    let mut names: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
+    let files = fs::read_dir(dir)
+        .expect("a directory")
+        .map(|file| file.expect("a file").file_name());
+    let mut names: Vec<String> = files
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -74,11 +122,22 @@ fn the_vectors_are_what_the_code_makes() {
     let fresh = tempfile::tempdir().expect("a directory");
     vectors(fresh.path());
     let kept = root().join("schemas/vectors");
-    assert_eq!(names(&kept), names(fresh.path()), "files in schemas/vectors");
+    assert_eq!(
+        names(&kept),
+        names(fresh.path()),
+        "files in schemas/vectors"
+    );
     for name in names(&kept) {
-        let (old, new) = (fs::read_to_string(kept.join(&name)), fs::read_to_string(fresh.path().join(&name)));
+        let (old, new) = (
+            fs::read_to_string(kept.join(&name)),
+            fs::read_to_string(fresh.path().join(&name)),
+        );
         let (old, new) = (old.expect("a file"), new.expect("a file"));
-        let differs = old.lines().zip(new.lines()).zip(1..).find(|((old, new), _)| old != new);
+        let differs = old
+            .lines()
+            .zip(new.lines())
+            .zip(1..)
+            .find(|((old, new), _)| old != new);
         assert!(
             old == new,
             "schemas/vectors/{name} is not what the code makes, from line {:?} on: a form changed. If it was meant, \
@@ -97,12 +156,37 @@ fn a_second_implementation_agrees_with_every_vector() {
 #[test]
 fn a_deviation_is_noticed() {
     let deviations: [(&str, &str, &str, &str); 6] = [
-        ("entry.cddl", "first: index,", "", "'first' does not belong here"),
-        ("common.cddl", "secret-id = bstr .size 16", "secret-id = bstr .size 17", "another size"),
-        ("command.cddl", "restricted: bool, ", "restricted: uint, ", "is no uint"),
+        (
+            "entry.cddl",
+            "first: index,",
+            "",
+            "'first' does not belong here",
+        ),
+        (
+            "common.cddl",
+            "secret-id = bstr .size 16",
+            "secret-id = bstr .size 17",
+            "another size",
+        ),
+        (
+            "command.cddl",
+            "restricted: bool, ",
+            "restricted: uint, ",
+            "is no uint",
+        ),
         ("vectors/log.json", "\"leaf\": \"", "\"leaf\": \"00", "leaf"),
-        ("vectors/refused.json", "\"code\": \"bad_signature\"", "\"code\": \"malformed\"", "expected malformed"),
-        ("vectors/values.json", "\"sealed\": \"01", "\"sealed\": \"02", "sealed"),
+        (
+            "vectors/refused.json",
+            "\"code\": \"bad_signature\"",
+            "\"code\": \"malformed\"",
+            "expected malformed",
+        ),
+        (
+            "vectors/values.json",
+            "\"sealed\": \"01",
+            "\"sealed\": \"02",
+            "sealed",
+        ),
     ];
     for (file, from, to, words) in deviations {
         let copy = tempfile::tempdir().expect("a directory");
@@ -128,9 +212,18 @@ fn a_deviation_is_noticed() {
 #[test]
 fn the_protocol_explains_every_code() {
     let page = fs::read_to_string(root().join("docs/protocol.md")).expect("the page");
-    let explained: Vec<&str> =
-        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(code, _)| code)).collect();
+    let explained: Vec<&str> = page
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("| `")?
+                .split_once('`')
+                .map(|(code, _)| code)
+        })
+        .collect();
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    let of_page: Vec<&str> = explained.into_iter().filter(|word| codes.contains(word)).collect();
+    let of_page: Vec<&str> = explained
+        .into_iter()
+        .filter(|word| codes.contains(word))
+        .collect();
     assert_eq!(of_page, codes, "the table of codes in docs/protocol.md");
 }

@@ -3,8 +3,8 @@
 
     check_vectors.py SCHEMAS [DOCUMENT…]
 
-Every block marked `hex` in a DOCUMENT must be found in a vector. Prints how much was checked, or the first thing that
-is wrong, and then exits 1.
+Every block marked `hex` or `vector` in a DOCUMENT must be found in a vector. Prints how much was checked, or the first
+thing that is wrong, and then exits 1.
 """
 
 import hashlib
@@ -307,6 +307,10 @@ class Checker:
         must([commit.hex() for commit in commits] == [form["bytes"] for form in self.documents["log"]["forms"]], "bundle")
 
     def documented(self, file):
+        """Every block marked `hex` or `vector` stands in some vector."""
+        for block in re.findall(r"^```vector\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
+            wanted = json.dumps(block.rstrip("\n"), ensure_ascii=False)[1:-1]
+            must(any(wanted in text for text in self.texts), f"{file.name}: no vector holds {self.one(wanted)[:60]}…")
         for block in re.findall(r"^```hex\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
             wanted = "".join(re.sub(r"#.*", "", block).split())
             must(any(wanted in text for text in self.texts), f"{file.name}: no vector holds {self.one(wanted)[:60]}…")

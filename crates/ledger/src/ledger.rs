@@ -237,14 +237,15 @@ impl Ledger {
             .clone()
     }
 
-    /// What a client needs before it can say anything.
-    ///
-    /// # Errors
-    /// When the sealing key of the day cannot be read or made.
-    pub async fn info(&self) -> Result<Vec<u8>, Rejection> {
+    /// What a client needs before it can say anything: the bytes of an [`Info`], or of a signed
+    /// [`Reply`] with the error when the sealing key of the day cannot be read or made.
+    pub async fn info(&self) -> Response {
         let now = self.now();
         let period = period_of(now);
-        let key = self.keyring.sealing_key(period).await?;
+        let key = match self.keyring.sealing_key(period).await {
+            Ok(key) => key,
+            Err(rejection) => return self.refuse_query(&[], rejection),
+        };
         let sealing = SealingKey {
             v: 1,
             key,
@@ -252,11 +253,24 @@ impl Ledger {
             period,
         };
         let sealing_key = cose::sign(&sealing, &self.shared.key).into();
-        Ok(cbor::encode(&Info {
+        let info = Info {
             now,
             ledger_key: self.statement.clone(),
             sealing_key,
-        }))
+        };
+        Response {
+            bytes: cbor::encode(&info),
+            refusal: None,
+        }
+    }
+
+    /// Refuses a query without a look at it.
+    pub fn refuse_query(&self, query: &[u8], rejection: Rejection) -> Response {
+        let bytes = self.sign_refusal(Digest::of(query), rejection.clone());
+        Response {
+            bytes,
+            refusal: Some(rejection),
+        }
     }
 
     /// Erases sealing keys of days that are over.

@@ -20,10 +20,14 @@ use crate::keys::KeyFiles;
 use crate::nats::permissions::{SERVICE_INBOX, is_client_inbox};
 use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always};
 
-/// Requests in work at once; more are told to come again.
-const IN_WORK: usize = 16_384;
-/// Requests that the connection holds for us before it drops them.
-const HELD: usize = 65_536;
+/// KiB of requests in work at once, each counted with [`LEAST_KIB`] at least: 32,768 small ones,
+/// or 145 of the largest. More are told to come again.
+const IN_WORK_KIB: usize = 128 * 1_024;
+/// What a request costs besides its bytes: its task, its state, its answer.
+const LEAST_KIB: usize = 4;
+/// Requests that the connection holds for us before it drops them. They are taken out at once, to
+/// work or to a `busy`, so this fills only when the process itself is starved.
+const HELD: usize = 16_384;
 /// How often sealing keys that are over are erased.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long a start may wait for the read model, between signs of progress.
@@ -204,7 +208,7 @@ async fn serve(
         .await
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
-    let work = Arc::new(Semaphore::new(IN_WORK));
+    let work = Arc::new(Semaphore::new(IN_WORK_KIB));
     for (name, subject) in [
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
@@ -276,48 +280,50 @@ async fn answer_all(
             continue;
         }
         let ledger = Arc::clone(&ledger);
-        if let Ok(permit) = Arc::clone(&work).try_acquire_owned() {
+        let cost = LEAST_KIB.max(request.message.payload.len() / 1_024);
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        if let Ok(permit) = Arc::clone(&work).try_acquire_many_owned(cost) {
             tokio::spawn(async move {
                 let response = answer(&ledger, &request).await;
                 respond(&request, response).await;
                 drop(permit);
             });
         } else {
-            let busy = Rejection::new(
-                Code::Busy,
-                "too many requests are in work: try again shortly",
-            );
-            respond(&request, ledger.refuse(&request.message.payload, busy)).await;
+            let why = "too many requests are in work: try again shortly";
+            respond(&request, refuse(&ledger, &request, Code::Busy, why)).await;
         }
     }
     stop.send_replace(true);
 }
 
+/// What a request's subject says: its kind, and the workspace if it names one.
+fn addressed(request: &Request) -> (&str, Option<WorkspaceName>) {
+    let mut tokens = request.message.subject.split('.').skip(2);
+    let workspace = tokens.next().unwrap_or_default();
+    (tokens.next().unwrap_or_default(), workspace.parse().ok())
+}
+
 async fn answer(ledger: &Ledger, request: &Request) -> Response {
     let payload = &request.message.payload;
-    let mut tokens = request.message.subject.split('.').skip(2);
-    let (workspace, what) = (
-        tokens.next().unwrap_or_default(),
-        tokens.next().unwrap_or_default(),
-    );
-    let workspace: Option<WorkspaceName> = workspace.parse().ok();
-    match (what, workspace) {
+    match addressed(request) {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
-        ("info", None) => match ledger.info().await {
-            Ok(bytes) => Response {
-                bytes,
-                refusal: None,
-            },
-            Err(rejection) => Response {
-                bytes: Vec::new(),
-                refusal: Some(rejection),
-            },
-        },
-        _ => {
-            let message = "no workspace can be called that";
-            ledger.refuse(payload, Rejection::new(Code::InvalidName, message))
-        }
+        ("info", None) => ledger.info().await,
+        _ => refuse(
+            ledger,
+            request,
+            Code::InvalidName,
+            "no workspace can be called that",
+        ),
+    }
+}
+
+/// Refuses a request without a look at what it says.
+fn refuse(ledger: &Ledger, request: &Request, code: Code, why: &str) -> Response {
+    let (payload, rejection) = (&request.message.payload, Rejection::new(code, why));
+    match addressed(request).0 {
+        "command" => ledger.refuse_command(payload, rejection),
+        _ => ledger.refuse_query(payload, rejection),
     }
 }
 

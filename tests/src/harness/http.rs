@@ -25,9 +25,7 @@ impl Echo {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A client that hangs up half-way has made no request.
-                if let Ok(request) = answer(stream) {
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).push(request);
-                }
+                let _ = answer(stream, &kept);
             }
         });
         Self { address, requests }
@@ -44,7 +42,7 @@ impl Echo {
     }
 }
 
-fn answer(mut stream: TcpStream) -> std::io::Result<String> {
+fn answer(mut stream: TcpStream, kept: &Mutex<Vec<String>>) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -54,10 +52,12 @@ fn answer(mut stream: TcpStream) -> std::io::Result<String> {
             count => request.extend_from_slice(&buffer[..count]),
         }
     }
+    // Kept before the answer: whoever has that finds the request here.
+    let text = String::from_utf8_lossy(&request).into_owned();
+    kept.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", request.len());
     stream.write_all(head.as_bytes())?;
-    stream.write_all(&request)?;
-    Ok(String::from_utf8_lossy(&request).into_owned())
+    stream.write_all(&request)
 }
 
 fn is_whole(request: &[u8]) -> bool {

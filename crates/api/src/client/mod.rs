@@ -21,7 +21,7 @@ use rand::TryRng as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use crate::reply::Info;
+use crate::reply::{Body, Info, Reply};
 use crate::seen::SeenStore;
 use crate::subjects;
 
@@ -314,6 +314,15 @@ async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
             };
             ClientError::failed(Code::Unreachable, why)
         })?;
+    let refused = reply
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Nats-Service-Error"));
+    if refused.is_some()
+        && let Body::Error(rejection) = cose::open::<Reply>(&reply.payload)?.payload.body
+    {
+        return Err(rejection.into());
+    }
     Ok(cbor::decode(&reply.payload)?)
 }
 

@@ -8,15 +8,15 @@ use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt, Released};
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::event::SecretRevealed;
 use keyroll_core::{
-    Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, SignedCommand, TreeSize,
-    Verified, WorkspaceName, cbor, limits,
+    Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, Sequence, SignedCommand,
+    TreeSize, Verified, WorkspaceName, cbor, limits,
 };
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
 
 use super::{Ledger, Response};
 use crate::keyring::random;
 use crate::projection::{ProjectionError, WorkspaceView};
-use crate::writer::{Landed, Outcome, Submission, sign_checkpoint};
+use crate::writer::{Landed, Outcome, Submission, sign_checkpoint, unavailable};
 
 /// Vault messages read or written at once for one command.
 const VAULT_AT_ONCE: usize = 16;
@@ -40,18 +40,18 @@ impl Ledger {
                 bytes: cbor::encode(&CommandReply::Done(done)),
                 refusal: None,
             },
-            Err(rejection) => self.refuse_command(digest, rejection),
+            Err(rejection) => self.refused(digest, rejection),
         }
     }
 
     /// Refuses a command request without a look at it.
-    pub fn refuse(&self, request: &[u8], rejection: Rejection) -> Response {
+    pub fn refuse_command(&self, request: &[u8], rejection: Rejection) -> Response {
         let command =
             cbor::decode::<CommandRequest>(request).map(|request| Digest::of(&request.command.0));
-        self.refuse_command(command.unwrap_or_else(|_| Digest::of(request)), rejection)
+        self.refused(command.unwrap_or_else(|_| Digest::of(request)), rejection)
     }
 
-    fn refuse_command(&self, command: Digest, rejection: Rejection) -> Response {
+    fn refused(&self, command: Digest, rejection: Rejection) -> Response {
         let signed = self.sign_refusal(command, rejection.clone());
         Response {
             bytes: cbor::encode(&CommandReply::Refused(signed.into())),
@@ -84,6 +84,7 @@ impl Ledger {
         let command = Arc::new(signed.verify()?);
         self.shared.health.workspace(workspace)?;
         check_values(&command, &request)?;
+        self.check_workspace(workspace, &command).await?;
         let session = match command.command().action.session() {
             Some(session) => Some(
                 self.keyring
@@ -107,6 +108,36 @@ impl Ledger {
                 "the wrapping key keeps changing: try again",
             )),
         }
+    }
+
+    /// A writer is started only for a workspace that the log has, or for who may make one: names
+    /// that anybody can think of must not cost a task each.
+    async fn check_workspace(
+        &self,
+        workspace: &WorkspaceName,
+        command: &Verified,
+    ) -> Result<(), Rejection> {
+        if self
+            .shared
+            .progress
+            .borrow()
+            .workspaces
+            .contains_key(workspace)
+            || self.shared.operators.contains(&command.signer())
+        {
+            return Ok(());
+        }
+        let head = self
+            .shared
+            .log
+            .head(workspace)
+            .await
+            .map_err(|why| unavailable(why.0))?;
+        if head > Sequence(0) {
+            return Ok(());
+        }
+        let message = format!("you are not a member of workspace {workspace}");
+        Err(Rejection::new(Code::Denied, message))
     }
 
     async fn submit(

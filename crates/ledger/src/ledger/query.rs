@@ -68,13 +68,7 @@ impl Ledger {
     pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
         let (position, answer) = match self.answer(workspace, bytes).await {
             Ok((position, answer)) => (position, answer),
-            Err(rejection) => {
-                let bytes = self.sign_refusal(Digest::of(bytes), rejection.clone());
-                return Response {
-                    bytes,
-                    refusal: Some(rejection),
-                };
-            }
+            Err(rejection) => return self.refuse_query(bytes, rejection),
         };
         let Position {
             size,

@@ -230,6 +230,10 @@ impl Task {
         submission: &Submission,
     ) -> Result<Option<(Index, Digest)>, Rejection> {
         let command = &submission.command;
+        let actor = command.actor();
+        if state.any_member(&actor).is_none() && state.signing_key() != Some(actor) {
+            return Ok(None);
+        }
         let internal = |error: crate::projection::ProjectionError| {
             Rejection::new(Code::Internal, error.to_string())
         };
@@ -240,7 +244,7 @@ impl Task {
         let Some(workspace) = view.workspace(&self.workspace).map_err(internal)? else {
             return Ok(None);
         };
-        let ordinal = actor_ordinal(state, &command.actor());
+        let ordinal = actor_ordinal(state, &actor);
         let Some(index) = workspace
             .receipt(ordinal, &command.command().id)
             .map_err(internal)?

@@ -394,7 +394,7 @@ async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
     let commits: Vec<Vec<u8>> = page.commits.into_iter().map(|commit| commit.0).collect();
     let verify = |commits: &[Vec<u8>]| {
         let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
-        for commit in &commits {
+        for commit in commits {
             verifier.commit(commit);
         }
         verifier.finish(None)

@@ -213,7 +213,7 @@ impl World {
     }
 
     pub(crate) async fn session(&self, actor: &SigningKey) -> ClientSession {
-        let info: Info = cbor::decode(&self.ledger.info().await.expect("info")).expect("info");
+        let info: Info = cbor::decode(&self.ledger.info().await.bytes).expect("info");
         let sealing = SealingKey::open(&info.sealing_key.0, &self.id(), &identity(&self.online))
             .expect("vouched for");
         let workspace = demo();

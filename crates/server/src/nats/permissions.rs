@@ -41,9 +41,11 @@ pub fn is_client_inbox(reply: &str) -> bool {
         && tokens.all(|token| !token.is_empty() && !token.contains(['*', '>', ' ', '\t']))
 }
 
-/// The service's connection to its streams: append, read, erase from vault and keys, nothing that
-/// changes, empties or deletes a stream. No DIRECT.GET either: its answer is the stored bytes, published
-/// with the account's rights to whatever reply subject (docs/adr/0002-no-direct-get.md).
+/// The service's connection to its streams: append, read, erase from vault and keys; no request that
+/// changes, empties or deletes a stream. JetStream publishes its answers with the account's rights to
+/// whatever reply subject, so what it may be asked is also what it may be made to say: no DIRECT.GET,
+/// whose answer is the stored bytes. An empty pull can still be turned into a deletion; both are in
+/// docs/adr/0002-no-direct-get.md.
 pub fn service() -> Permissions {
     let mut publish: Vec<String> = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
         .map(str::to_owned)

@@ -182,33 +182,3 @@ async fn an_empty_pull_still_deletes_a_stream() {
     ask(&service, &pull, &one, DELETE_LOG).await;
     until_streams_are(&service, "KEYROLL_LOG is missing").await;
 }
-
-#[tokio::test]
-async fn tmp_latency() {
-    let nats = Harness::new().await;
-    let service = with_direct_get(&nats).await;
-    store(&service, &place(0), &"x".repeat(400)).await;
-    let body = json!({"last_by_subj": place(0)}).to_string();
-    let mut t = [vec![], vec![]];
-    for i in 0..12_000 {
-        let which = i % 2;
-        let start = std::time::Instant::now();
-        let answer = service
-            .client
-            .request([MSG_GET, DIRECT_GET][which], body.clone().into())
-            .await
-            .unwrap();
-        if i > 2000 {
-            t[which].push(start.elapsed());
-        }
-        assert!(answer.payload.len() >= 400);
-    }
-    for (n, t) in ["MSG.GET", "DIRECT.GET"].iter().zip(&mut t) {
-        t.sort();
-        println!(
-            "{n} p50 {:?} p99 {:?}",
-            t[t.len() / 2],
-            t[t.len() * 99 / 100]
-        );
-    }
-}

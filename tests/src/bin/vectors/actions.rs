@@ -3,16 +3,17 @@
 use ed25519_dalek::SigningKey;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
-    BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase, LogTruncate, LostValue,
-    MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate, SecretDescribe, SecretDestroy,
-    SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal, SecretRollback, StoredAt, ValueErase,
-    ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
+    BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase, LogTruncate,
+    LostValue, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate,
+    SecretDescribe, SecretDestroy, SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal,
+    SecretRollback, StoredAt, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::event::{
     AccessDenied, DenialReason, KeyRotated, Revealed, SecretDestroyed, SecretRevealed, Stored,
 };
 use keyroll_core::{
-    Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, Place, SecretName, TreeSize, Version, cose,
+    Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, Place, SecretName, TreeSize,
+    Version, cose,
 };
 use serde_json::{Value, json};
 
@@ -31,13 +32,19 @@ pub(crate) fn member_add(who: &SigningKey, called: &str, role: Role, globs: &[&s
         role,
         member: identity(who),
         expires: None,
-        secrets: globs.iter().map(|glob| glob.parse().expect("a pattern")).collect(),
+        secrets: globs
+            .iter()
+            .map(|glob| glob.parse().expect("a pattern"))
+            .collect(),
     })
 }
 
 pub(crate) fn create(world: &World) -> Action {
     let secret = world.new_secret("STRIPE_KEY", VALUE, true);
-    Action::SecretCreate(SecretCreate { secret, session: world.session_ref() })
+    Action::SecretCreate(SecretCreate {
+        secret,
+        session: world.session_ref(),
+    })
 }
 
 pub(crate) fn import(world: &World) -> Action {
@@ -45,7 +52,10 @@ pub(crate) fn import(world: &World) -> Action {
         world.new_secret("SMTP_PASSWORD", b"first of two", false),
         world.new_secret("PEM", &[b'x'; 300], false),
     ];
-    Action::SecretImport(SecretImport { secrets, session: world.session_ref() })
+    Action::SecretImport(SecretImport {
+        secrets,
+        session: world.session_ref(),
+    })
 }
 
 fn edit_fields(world: &World, version: u32, value: &[u8]) -> SecretEdit {
@@ -66,8 +76,14 @@ pub(crate) fn edit(world: &World) -> Action {
 }
 
 pub(crate) fn rollback(world: &World) -> Action {
-    let edit = SecretEdit { reason: None, ..edit_fields(world, 3, VALUE) };
-    Action::SecretRollback(SecretRollback { edit, from: Version(1) })
+    let edit = SecretEdit {
+        reason: None,
+        ..edit_fields(world, 3, VALUE)
+    };
+    Action::SecretRollback(SecretRollback {
+        edit,
+        from: Version(1),
+    })
 }
 
 pub(crate) fn describe(world: &World) -> Action {
@@ -90,12 +106,19 @@ pub(crate) fn rename(world: &World) -> Action {
 }
 
 pub(crate) fn secret_ref(world: &World) -> SecretRef {
-    SecretRef { id: world.seal("STRIPE_KEY", 1, VALUE).id, name: name("STRIPE_KEY") }
+    SecretRef {
+        id: world.seal("STRIPE_KEY", 1, VALUE).id,
+        name: name("STRIPE_KEY"),
+    }
 }
 
 pub(crate) fn reveal(world: &World, purpose: Purpose) -> Action {
     Action::SecretReveal(SecretReveal {
-        names: vec![RevealItem { id: None, name: name("STRIPE_KEY"), version: None }],
+        names: vec![RevealItem {
+            id: None,
+            name: name("STRIPE_KEY"),
+            version: None,
+        }],
         reason: None,
         purpose,
         session: world.session_ref(),
@@ -104,12 +127,24 @@ pub(crate) fn reveal(world: &World, purpose: Purpose) -> Action {
 
 pub(crate) fn block_purpose() -> Purpose {
     let label = |text: &str| text.parse().expect("a label");
-    Purpose::Block(BlockRun { run: label("run-42"), block: label("charge"), workflow: label("billing") })
+    Purpose::Block(BlockRun {
+        run: label("run-42"),
+        block: label("charge"),
+        workflow: label("billing"),
+    })
 }
 
 fn reveal_with_everything(world: &World) -> Action {
-    let full = RevealItem { id: Some(secret_ref(world).id), name: name("STRIPE_KEY"), version: Some(Version(1)) };
-    let bare = RevealItem { id: None, name: name("SMTP_PASSWORD"), version: None };
+    let full = RevealItem {
+        id: Some(secret_ref(world).id),
+        name: name("STRIPE_KEY"),
+        version: Some(Version(1)),
+    };
+    let bare = RevealItem {
+        id: None,
+        name: name("SMTP_PASSWORD"),
+        version: None,
+    };
     Action::SecretReveal(SecretReveal {
         names: vec![full, bare],
         reason: Some("looking into ticket 7".parse().expect("text")),
@@ -124,23 +159,39 @@ fn change(world: &World) -> Action {
         role: Role::Editor,
         member: identity(&world.bob),
         expires: Some(Millis(crate::world::START + 7_200_000)),
-        secrets: vec!["STRIPE_*".parse().expect("a pattern"), "SMTP_?*".parse().expect("a pattern")],
+        secrets: vec![
+            "STRIPE_*".parse().expect("a pattern"),
+            "SMTP_?*".parse().expect("a pattern"),
+        ],
     })
 }
 
 fn workflow_save() -> Action {
-    let block = BlockUse { name: "charge".parse().expect("a label"), secrets: vec![name("STRIPE_KEY")] };
-    Action::WorkflowSave(WorkflowSave { blocks: vec![block], workflow: "billing".parse().expect("a label") })
+    let block = BlockUse {
+        name: "charge".parse().expect("a label"),
+        secrets: vec![name("STRIPE_KEY")],
+    };
+    Action::WorkflowSave(WorkflowSave {
+        blocks: vec![block],
+        workflow: "billing".parse().expect("a label"),
+    })
 }
 
 fn place(world: &World, action: &Action, item: u32, digest: &Digest) -> Stored {
     let id = world.command(0, action.clone()).id;
-    Stored { item, epoch: Epoch(1), place: Place::of(&identity(&world.alice), &id, item, digest) }
+    Stored {
+        item,
+        epoch: Epoch(1),
+        place: Place::of(&identity(&world.alice), &id, item, digest),
+    }
 }
 
 fn stored(world: &World, action: &Action) -> Vec<Stored> {
     let values = action.values();
-    (0_u32..).zip(&values).map(|(item, (_, _, digest, _))| place(world, action, item, digest)).collect()
+    (0_u32..)
+        .zip(&values)
+        .map(|(item, (_, _, digest, _))| place(world, action, item, digest))
+        .collect()
 }
 
 fn revealed(world: &World) -> Event {
@@ -149,93 +200,122 @@ fn revealed(world: &World) -> Event {
         Revealed {
             id: sealed.id,
             name: name(called),
-            hosts: hosts.iter().map(|host| host.parse().expect("a host")).collect(),
+            hosts: hosts
+                .iter()
+                .map(|host| host.parse().expect("a host"))
+                .collect(),
             digest: sealed.digest(),
             version: sealed.version,
         }
     };
     let secrets = vec![
-        one("STRIPE_KEY", VALUE, &["api.example.com", "*.example.org:8443"]),
+        one(
+            "STRIPE_KEY",
+            VALUE,
+            &["api.example.com", "*.example.org:8443"],
+        ),
         one("SMTP_PASSWORD", b"first of two", &[]),
     ];
     Event::SecretRevealed(SecretRevealed { secrets })
 }
 
-/// Every action with the events that come of it when it is carried out.
-fn all(world: &World) -> Vec<(Action, Vec<Event>)> {
+type Act = (Action, Vec<Event>);
+
+/// Acts on values and what is said of secrets.
+fn on_secrets(world: &World) -> Vec<Act> {
     let none = Nothing {};
-    let id = secret_ref(world).id;
-    let (first, import, second, third) = (create(world), import(world), edit(world), rollback(world));
-    let created = |action: &Action| stored(world, action).into_iter().map(Event::SecretCreated).collect();
-    let edited = |action: &Action| stored(world, action).into_iter().map(Event::SecretEdited).collect();
-    let (by_create, by_import) = (created(&first), created(&import));
-    let (by_edit, by_rollback) = (edited(&second), edited(&third));
-    let lost = LostValue { id, version: Version(2) };
-    let orphan = StoredAt { epoch: Epoch(1), place: Place(fixed("orphan")) };
+    let made = |action: Action, event: fn(Stored) -> Event| {
+        let events = stored(world, &action).into_iter().map(event).collect();
+        (action, events)
+    };
+    let SecretRef { id, name } = secret_ref(world);
     let versions = vec![Version(1), Version(2)];
-    let destroy = SecretDestroy { id, name: name("STRIPE_KEY"), versions: Some(versions.clone()) };
-    let revoke = DelegationRevoke { key: identity(&world.console), identity: identity(&world.alice) };
-    let count = DenialCount { count: 37, member: identity(&world.bob) };
-    let remove = MemberRemove { member: identity(&world.bob) };
-    let forget = WorkflowRemove { workflow: "billing".parse().expect("a label") };
+    let destroyed = Event::SecretDestroyed(SecretDestroyed { versions: versions.clone() });
+    let destroy = SecretDestroy { id, name, versions: Some(versions) };
     vec![
-        (Action::WorkspaceCreate(none), vec![Event::WorkspaceCreated(world.created())]),
-        (member_add(&world.bob, "Bob", Role::Viewer, &["*"]), vec![Event::MemberAdded(none)]),
-        (change(world), vec![Event::MemberChanged(none)]),
-        (Action::MemberRemove(remove), vec![Event::MemberRemoved(none)]),
-        (first, by_create),
-        (import, by_import),
-        (second, by_edit),
+        made(create(world), Event::SecretCreated),
+        made(import(world), Event::SecretCreated),
+        made(edit(world), Event::SecretEdited),
+        made(rollback(world), Event::SecretEdited),
         (describe(world), vec![Event::SecretDescribed(none)]),
         (rename(world), vec![Event::SecretRenamed(none)]),
         (reveal_with_everything(world), vec![revealed(world)]),
-        (third, by_rollback),
         (Action::SecretDelete(secret_ref(world)), vec![Event::SecretDeleted(none)]),
         (Action::SecretRestore(secret_ref(world)), vec![Event::SecretRestored(none)]),
-        (Action::SecretDestroy(destroy), vec![Event::SecretDestroyed(SecretDestroyed { versions: versions.clone() })]),
-        (workflow_save(), vec![Event::WorkflowSaved(none)]),
-        (Action::WorkflowRemove(forget), vec![Event::WorkflowRemoved(none)]),
-        (Action::KeyRotate(none), vec![Event::KeyRotated(KeyRotated { epoch: Epoch(2) })]),
-        (Action::DelegationRevoke(revoke), vec![Event::DelegationRevoked(none)]),
-        (Action::ValueErase(ValueErase { id, versions }), vec![Event::ValueErased(none)]),
-        (Action::ValuesSweep(ValuesSweep { places: vec![orphan] }), vec![Event::ValuesSwept(none)]),
-        (Action::ValuesLose(ValuesLose { values: vec![lost] }), vec![Event::ValuesLost(none)]),
-        (Action::KeyErase(KeyErase { epoch: Epoch(1) }), vec![Event::KeyErased(none)]),
-        (Action::FenceSet(none), vec![Event::FenceSet(none)]),
-        (Action::LogTruncate(LogTruncate { size: TreeSize(1_000) }), vec![Event::LogTruncated(none)]),
-        (Action::DenialsSummarize(DenialsSummarize { denials: vec![count] }), vec![Event::DenialsSummarized(none)]),
+        (Action::SecretDestroy(destroy), vec![destroyed]),
     ]
 }
 
-/// The key that may ask for an action.
-fn signer<'a>(world: &'a World, action: &Action) -> &'a SigningKey {
-    match action {
-        Action::ValueErase(_)
-        | Action::ValuesSweep(_)
-        | Action::ValuesLose(_)
-        | Action::KeyErase(_)
-        | Action::FenceSet(_)
-        | Action::LogTruncate(_)
-        | Action::DenialsSummarize(_) => &world.online,
-        _ => &world.alice,
-    }
+/// Acts on the workspace, its members and workflows.
+fn on_workspace(world: &World) -> Vec<Act> {
+    let none = Nothing {};
+    let (alice, bob) = (identity(&world.alice), identity(&world.bob));
+    let add = member_add(&world.bob, "Bob", Role::Viewer, &["*"]);
+    let remove = Action::MemberRemove(MemberRemove { member: bob });
+    let workflow = "billing".parse().expect("a label");
+    let revoke = DelegationRevoke { key: identity(&world.console), identity: alice };
+    let rotated = Event::KeyRotated(KeyRotated { epoch: Epoch(2) });
+    vec![
+        (Action::WorkspaceCreate(none), vec![Event::WorkspaceCreated(world.created())]),
+        (add, vec![Event::MemberAdded(none)]),
+        (change(world), vec![Event::MemberChanged(none)]),
+        (remove, vec![Event::MemberRemoved(none)]),
+        (workflow_save(), vec![Event::WorkflowSaved(none)]),
+        (Action::WorkflowRemove(WorkflowRemove { workflow }), vec![Event::WorkflowRemoved(none)]),
+        (Action::KeyRotate(none), vec![rotated]),
+        (Action::DelegationRevoke(revoke), vec![Event::DelegationRevoked(none)]),
+    ]
 }
 
-fn sign(world: &World, action: Action) -> Vec<u8> {
-    let key = signer(world, &action).clone();
-    cose::sign(&world.command(0, action), &key)
+/// Acts of the ledger's own key.
+fn of_ledger(world: &World) -> Vec<Act> {
+    let none = Nothing {};
+    let (id, version) = (secret_ref(world).id, Version(2));
+    let erase = ValueErase { id, versions: vec![Version(1), version] };
+    let sweep = ValuesSweep { places: vec![StoredAt { epoch: Epoch(1), place: Place(fixed("orphan")) }] };
+    let lose = ValuesLose { values: vec![LostValue { id, version }] };
+    let denials = vec![DenialCount { count: 37, member: identity(&world.bob) }];
+    let summary = Action::DenialsSummarize(DenialsSummarize { denials });
+    let truncate = Action::LogTruncate(LogTruncate { size: TreeSize(1_000) });
+    vec![
+        (Action::ValueErase(erase), vec![Event::ValueErased(none)]),
+        (Action::ValuesSweep(sweep), vec![Event::ValuesSwept(none)]),
+        (Action::ValuesLose(lose), vec![Event::ValuesLost(none)]),
+        (Action::KeyErase(KeyErase { epoch: Epoch(1) }), vec![Event::KeyErased(none)]),
+        (Action::FenceSet(none), vec![Event::FenceSet(none)]),
+        (truncate, vec![Event::LogTruncated(none)]),
+        (summary, vec![Event::DenialsSummarized(none)]),
+    ]
 }
 
-/// A reveal signed by the console's key, for alice.
+/// Every action with the events that come of it when it is carried out, and the key that may ask for it.
+fn all(world: &World) -> Vec<(Act, &SigningKey)> {
+    let by = |acts: Vec<Act>, key| acts.into_iter().map(move |act| (act, key));
+    by(on_workspace(world), &world.alice)
+        .chain(by(on_secrets(world), &world.alice))
+        .chain(by(of_ledger(world), &world.online))
+        .collect()
+}
+
+/// A command signed by the console's key, for alice.
 pub(crate) fn delegated(world: &World, minute: u64, action: Action) -> Vec<u8> {
     let delegation = Some(Blob(world.delegation()));
-    cose::sign(&Command { delegation, ..world.command(minute, action) }, &world.console)
+    cose::sign(
+        &Command {
+            delegation,
+            ..world.command(minute, action)
+        },
+        &world.console,
+    )
 }
 
 pub(crate) fn commands(world: &World) -> Value {
-    let form = |called: &str, bytes: &[u8]| forms::signed::<Command>(called, "signed-command", bytes);
-    let mut list: Vec<Value> =
-        all(world).into_iter().map(|(action, _)| form(action.name(), &sign(world, action.clone()))).collect();
+    let form =
+        |called: &str, bytes: &[u8]| forms::signed::<Command>(called, "signed-command", bytes);
+    let mut list: Vec<Value> = all(world)
+        .into_iter()
+        .map(|(action, _)| form(action.name(), &sign(world, action.clone())))
+        .collect();
     let purposes = [
         Purpose::View(Nothing {}),
         Purpose::Copy(Nothing {}),
@@ -247,13 +327,20 @@ pub(crate) fn commands(world: &World) -> Value {
         let signed = cose::sign(&world.command(1, reveal(world, purpose)), &world.alice);
         list.push(form("secret.reveal for another purpose", &signed));
     }
-    list.push(form("secret.edit under a delegation", &delegated(world, 2, edit(world))));
+    list.push(form(
+        "secret.edit under a delegation",
+        &delegated(world, 2, edit(world)),
+    ));
     json!({ "about": "Every action as a signed command.", "forms": list })
 }
 
 pub(crate) fn entries(world: &World) -> Value {
     let form = |called: &str, command: Vec<u8>, events: Vec<Event>| {
-        let entry = Entry { at: Millis(crate::world::START + 5), events, command: command.into() };
+        let entry = Entry {
+            at: Millis(crate::world::START + 5),
+            events,
+            command: command.into(),
+        };
         forms::plain(called, "entry", &entry)
     };
     let mut list: Vec<Value> = all(world)
@@ -269,7 +356,11 @@ pub(crate) fn entries(world: &World) -> Value {
     ];
     for reason in reasons {
         let command = cose::sign(&world.command(0, Action::KeyRotate(Nothing {})), &world.bob);
-        list.push(form("access.denied", command, vec![Event::AccessDenied(AccessDenied { reason })]));
+        list.push(form(
+            "access.denied",
+            command,
+            vec![Event::AccessDenied(AccessDenied { reason })],
+        ));
     }
     json!({
         "about": "Every event in an entry, beside the command it came of. The entries do not follow each other: \

@@ -4,8 +4,8 @@ use ed25519_dalek::SigningKey;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{
-    Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, SignedCommand, State, TreeSize,
-    cbor, cose, decide,
+    Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, SignedCommand,
+    State, TreeSize, cbor, cose, decide,
 };
 use keyroll_merkle::{Hash, Window};
 use serde_json::{Value, json};
@@ -27,16 +27,29 @@ pub(crate) struct Log {
 /// The commands, in order.
 fn commands(world: &World) -> Vec<Vec<u8>> {
     let nightly = actions::member_add(&world.nightly, "nightly", Role::Runner, &["STRIPE_*"]);
-    let by = |key: &SigningKey, minute: u64, action: Action| cose::sign(&world.command(minute, action), key);
+    let by = |key: &SigningKey, minute: u64, action: Action| {
+        cose::sign(&world.command(minute, action), key)
+    };
     let alice = |minute: u64, action: Action| by(&world.alice, minute, action);
     vec![
         alice(1, Action::WorkspaceCreate(Nothing {})),
-        alice(2, actions::member_add(&world.bob, "Bob", Role::Viewer, &["*"])),
+        alice(
+            2,
+            actions::member_add(&world.bob, "Bob", Role::Viewer, &["*"]),
+        ),
         alice(3, nightly),
         alice(4, actions::create(world)),
         alice(5, actions::import(world)),
-        by(&world.bob, 6, actions::reveal(world, Purpose::View(Nothing {}))),
-        by(&world.nightly, 7, actions::reveal(world, actions::block_purpose())),
+        by(
+            &world.bob,
+            6,
+            actions::reveal(world, Purpose::View(Nothing {})),
+        ),
+        by(
+            &world.nightly,
+            7,
+            actions::reveal(world, actions::block_purpose()),
+        ),
         actions::delegated(world, 8, actions::edit(world)),
         alice(9, actions::rollback(world)),
         alice(10, actions::reveal(world, Purpose::Run(Nothing {}))),
@@ -49,14 +62,28 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
 impl Log {
     pub(crate) fn new(world: &World) -> Self {
         let mut state = State::new(world.ledger, world.workspace.clone());
-        let authority = Authority { operator: true, key: world.created() };
-        let mut log = Self { entries: Vec::new(), commits: Vec::new(), tree: Window::new(64), leaves: Vec::new() };
+        let authority = Authority {
+            operator: true,
+            key: world.created(),
+        };
+        let mut log = Self {
+            entries: Vec::new(),
+            commits: Vec::new(),
+            tree: Window::new(64),
+            leaves: Vec::new(),
+        };
         let mut pending: Vec<Blob> = Vec::new();
         for bytes in commands(world) {
-            let command = SignedCommand::decode(&bytes).and_then(SignedCommand::verify).expect("our own command");
+            let command = SignedCommand::decode(&bytes)
+                .and_then(SignedCommand::verify)
+                .expect("our own command");
             let at = Millis(command.command().at.0 + 5);
             let events = decide(&state, &command, at, &authority).expect("the ledger agrees");
-            let entry = cbor::encode(&Entry { at, events, command: bytes.into() });
+            let entry = cbor::encode(&Entry {
+                at,
+                events,
+                command: bytes.into(),
+            });
             let index = Index(log.entries.len() as u64);
             let recorded = Recorded::decode_strict(index, &entry).expect("our own entry");
             state.apply(&recorded);
@@ -67,7 +94,11 @@ impl Log {
                 log.commit(world, std::mem::take(&mut pending));
             }
         }
-        assert_eq!(log.tree.root(), state.root(), "the state keeps the same tree");
+        assert_eq!(
+            log.tree.root(),
+            state.root(),
+            "the state keeps the same tree"
+        );
         log
     }
 
@@ -84,7 +115,9 @@ impl Log {
         };
         self.commits.push(cose::sign(&commit, &world.online));
         let first = usize::try_from(self.tree.size()).expect("a small log");
-        self.leaves[first..].iter().for_each(|leaf| self.tree.push(*leaf));
+        self.leaves[first..]
+            .iter()
+            .for_each(|leaf| self.tree.push(*leaf));
     }
 
     /// The index and bytes of the last reveal that alice made.
@@ -104,7 +137,13 @@ impl Log {
             let mut form = forms::plain(&format!("entry {index}"), "entry", &entry);
             form["index"] = json!(index);
             form["actor"] = Self::actor(bytes);
-            form["events"] = json!(entry.events.iter().map(|event: &Event| event.kind().1).collect::<Vec<_>>());
+            form["events"] = json!(
+                entry
+                    .events
+                    .iter()
+                    .map(|event: &Event| event.kind().1)
+                    .collect::<Vec<_>>()
+            );
             form["leaf"] = json!(self.leaves[index].to_string());
             form
         };

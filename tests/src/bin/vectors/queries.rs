@@ -1,10 +1,12 @@
 //! Every question and every answer.
 
-use keyroll_api::query::{AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList};
+use keyroll_api::query::{
+    AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList,
+};
 use keyroll_api::reply::{
-    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, MemberRow, MemberRows, ProjectionDigest,
-    ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows, SecretVersion, Status, VersionRow,
-    VersionRows, WorkspaceRow, WorkspaceRows,
+    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, MemberRow, MemberRows,
+    ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows,
+    SecretVersion, Status, VersionRow, VersionRows, WorkspaceRow, WorkspaceRows,
 };
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::Role;
@@ -36,7 +38,9 @@ fn query(world: &World, ask: Ask, workspace: bool) -> Query {
 
 fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
     let none = Nothing {};
-    let named = Named { name: "STRIPE_LIVE_KEY".parse().expect("a name") };
+    let named = Named {
+        name: "STRIPE_LIVE_KEY".parse().expect("a name"),
+    };
     let every_filter = AuditLog {
         run: Some("run-42".to_owned()),
         actor: Some(identity(&world.nightly)),
@@ -51,15 +55,46 @@ fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
     };
     let id = world.command(4, actions::create(world)).id;
     vec![
-        ("secret.list", Ask::SecretList(SecretList { after: None, limit: 1_000, deleted: false }), true),
-        ("secret.list, next page", Ask::SecretList(SecretList { after: Some("pem".to_owned()), limit: 2, deleted: true }), true),
+        (
+            "secret.list",
+            Ask::SecretList(SecretList {
+                after: None,
+                limit: 1_000,
+                deleted: false,
+            }),
+            true,
+        ),
+        (
+            "secret.list, next page",
+            Ask::SecretList(SecretList {
+                after: Some("pem".to_owned()),
+                limit: 2,
+                deleted: true,
+            }),
+            true,
+        ),
         ("secret.show", Ask::SecretShow(named.clone()), true),
         ("secret.history", Ask::SecretHistory(named), true),
         ("member.list", Ask::MemberList(none), true),
-        ("audit.log", Ask::AuditLog(AuditLog { limit: 100, ..AuditLog::default() }), true),
+        (
+            "audit.log",
+            Ask::AuditLog(AuditLog {
+                limit: 100,
+                ..AuditLog::default()
+            }),
+            true,
+        ),
         ("audit.log, every filter", Ask::AuditLog(every_filter), true),
-        ("audit.commits", Ask::AuditCommits(AuditCommits { first: Index(0) }), true),
-        ("audit.prove", Ask::AuditProve(AuditProve { index: Index(9) }), true),
+        (
+            "audit.commits",
+            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            true,
+        ),
+        (
+            "audit.prove",
+            Ask::AuditProve(AuditProve { index: Index(9) }),
+            true,
+        ),
         ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
         ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
         ("workspace.list", Ask::WorkspaceList(none), false),
@@ -74,7 +109,9 @@ pub(crate) fn receipt(world: &World, log: &Log, index: u64) -> Receipt {
     let size = log.entries.len();
     Receipt {
         path: digests(&tree::path(log, index, size)),
-        entry: log.entries[usize::try_from(index).expect("small")].clone().into(),
+        entry: log.entries[usize::try_from(index).expect("small")]
+            .clone()
+            .into(),
         index: Index(index),
         checkpoint: tree::note(world, log, size),
     }
@@ -119,7 +156,12 @@ fn version_rows(world: &World) -> VersionRows {
         rows: vec![
             row(4, "edited", None, ValueState::Lost),
             row(3, "rolled back from 1", None, ValueState::Live),
-            row(2, "edited", Some("rotated after an incident"), ValueState::Destroyed),
+            row(
+                2,
+                "edited",
+                Some("rotated after an incident"),
+                ValueState::Destroyed,
+            ),
             row(1, "created", None, ValueState::Erased),
         ],
     }
@@ -137,7 +179,13 @@ fn member_rows(world: &World) -> MemberRows {
     MemberRows {
         rows: vec![
             row("owner", Role::Owner, &world.alice, None, false),
-            row("Bob", Role::Auditor, &world.bob, Some(Millis(START + 7_200_000)), true),
+            row(
+                "Bob",
+                Role::Auditor,
+                &world.bob,
+                Some(Millis(START + 7_200_000)),
+                true,
+            ),
         ],
     }
 }
@@ -152,7 +200,10 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         digest: Digest(log.leaves[index].0),
         reason: None,
         outcome: Outcome::Granted,
-        secrets: vec![SecretVersion { name: "STRIPE_KEY".parse().expect("a name"), version: version.map(Version) }],
+        secrets: vec![SecretVersion {
+            name: "STRIPE_KEY".parse().expect("a name"),
+            version: version.map(Version),
+        }],
         attempted: None,
         actor_name: called.to_owned(),
         delegate_key: None,
@@ -163,21 +214,47 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         attempted: Some("secret.reveal".to_owned()),
         ..row(5, "access.denied", identity(&world.bob), "Bob", None)
     };
-    let run = RunRow { run: "run-42".to_owned(), block: "charge".to_owned(), workflow: "billing".to_owned() };
-    let for_block =
-        AuditRow { run: Some(run), ..row(6, "secret.revealed", identity(&world.nightly), "nightly", Some(1)) };
+    let run = RunRow {
+        run: "run-42".to_owned(),
+        block: "charge".to_owned(),
+        workflow: "billing".to_owned(),
+    };
+    let for_block = AuditRow {
+        run: Some(run),
+        ..row(
+            6,
+            "secret.revealed",
+            identity(&world.nightly),
+            "nightly",
+            Some(1),
+        )
+    };
     let delegated = AuditRow {
         delegate_key: Some(identity(&world.console)),
         ..row(7, "secret.edited", identity(&world.alice), "owner", Some(2))
     };
-    let own = AuditRow { secrets: Vec::new(), ..row(12, "fence.set", log::ledger_actor(world), "ledger", None) };
-    AuditRows { rows: vec![denied, for_block, delegated, own], before: Some(Index(5)) }
+    let own = AuditRow {
+        secrets: Vec::new(),
+        ..row(12, "fence.set", log::ledger_actor(world), "ledger", None)
+    };
+    AuditRows {
+        rows: vec![denied, for_block, delegated, own],
+        before: Some(Index(5)),
+    }
 }
 
 fn answers(world: &World, log: &Log) -> Vec<Answer> {
     let size = log.entries.len();
-    let commits = log.commits.iter().map(|commit| commit.clone().into()).collect();
-    let row = WorkspaceRow { role: Role::Owner, size: TreeSize(size as u64), workspace: world.workspace.clone() };
+    let commits = log
+        .commits
+        .iter()
+        .map(|commit| commit.clone().into())
+        .collect();
+    let row = WorkspaceRow {
+        role: Role::Owner,
+        size: TreeSize(size as u64),
+        workspace: world.workspace.clone(),
+    };
     let status = Status {
         entries: size as u64,
         version: "0.1.0".to_owned(),
@@ -188,8 +265,17 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         sync_verified: true,
         clock_ahead_ms: -3,
     };
-    let at = ProjectionStatus { entries: 13, projected: Sequence(4), workspaces: 1, log_sequence: Sequence(4) };
-    let digest = ProjectionDigest { digest: Digest(fixed("read model")), entries: 13, projected: Sequence(4) };
+    let at = ProjectionStatus {
+        entries: 13,
+        projected: Sequence(4),
+        workspaces: 1,
+        log_sequence: Sequence(4),
+    };
+    let digest = ProjectionDigest {
+        digest: Digest(fixed("read model")),
+        entries: 13,
+        projected: Sequence(4),
+    };
     let rebuilt = ProjectionRebuild {
         root: Digest(fixed("roots")),
         digest: Digest(fixed("read model")),
@@ -200,16 +286,27 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
     vec![
         Answer::SecretList(SecretRows {
             next: Some("stripe_key".to_owned()),
-            rows: vec![secret_row(world, false, Lifecycle::Deleted), secret_row(world, false, Lifecycle::Destroyed)],
+            rows: vec![
+                secret_row(world, false, Lifecycle::Deleted),
+                secret_row(world, false, Lifecycle::Destroyed),
+            ],
         }),
-        Answer::SecretList(SecretRows { next: None, rows: Vec::new() }),
+        Answer::SecretList(SecretRows {
+            next: None,
+            rows: Vec::new(),
+        }),
         Answer::SecretShow(Box::new(secret_row(world, true, Lifecycle::Active))),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
         Answer::AuditLog(audit_rows(world, log)),
-        Answer::AuditCommits(Commits { next: Some(Index(13)), commits }),
+        Answer::AuditCommits(Commits {
+            next: Some(Index(13)),
+            commits,
+        }),
         Answer::AuditProve(receipt(world, log, 9)),
-        Answer::AuditCheckpoint(CheckpointNote { checkpoint: tree::note(world, log, size) }),
+        Answer::AuditCheckpoint(CheckpointNote {
+            checkpoint: tree::note(world, log, size),
+        }),
         Answer::Receipt(receipt(world, log, 3)),
         Answer::WorkspaceList(WorkspaceRows { rows: vec![row] }),
         Answer::Status(Box::new(status)),
@@ -222,7 +319,10 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
 /// The name on the wire of what a reply says.
 fn said(reply: &Reply) -> String {
     let value = json!(reply.body);
-    let inner = value.get("answer").and_then(Value::as_object).and_then(|answer| answer.keys().next());
+    let inner = value
+        .get("answer")
+        .and_then(Value::as_object)
+        .and_then(|answer| answer.keys().next());
     inner.map_or_else(|| "error".to_owned(), Clone::clone)
 }
 
@@ -243,9 +343,16 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         let signed = cose::sign(&query(world, ask, workspace), &world.alice);
         list.push(forms::signed::<Query>(name, "signed-query", &signed));
     }
-    let delegated = Query { delegation: Some(world.delegation().into()), ..query(world, Ask::MemberList(Nothing {}), true) };
+    let delegated = Query {
+        delegation: Some(world.delegation().into()),
+        ..query(world, Ask::MemberList(Nothing {}), true)
+    };
     let delegated = cose::sign(&delegated, &world.console);
-    list.push(forms::signed::<Query>("member.list under a delegation", "signed-query", &delegated));
+    list.push(forms::signed::<Query>(
+        "member.list under a delegation",
+        "signed-query",
+        &delegated,
+    ));
     let size = log.entries.len();
     for answer in answers(world, log) {
         let of_ledger = matches!(
@@ -259,13 +366,21 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         let (size, seen) = if of_ledger { (0, 0) } else { (size, SEEN) };
         let reply = reply_to(log, &delegated, Body::Answer(Box::new(answer)), size, seen);
         let name = said(&reply);
-        list.push(forms::signed::<Reply>(&name, "signed-reply", &cose::sign(&reply, &world.online)));
+        list.push(forms::signed::<Reply>(
+            &name,
+            "signed-reply",
+            &cose::sign(&reply, &world.online),
+        ));
     }
     for code in Code::ALL {
         let rejection = Rejection::new(*code, "words for people");
         let reply = reply_to(log, &delegated, Body::Error(rejection), 0, 0);
         let name = format!("error {code}");
-        list.push(forms::signed::<Reply>(&name, "signed-reply", &cose::sign(&reply, &world.online)));
+        list.push(forms::signed::<Reply>(
+            &name,
+            "signed-reply",
+            &cose::sign(&reply, &world.online),
+        ));
     }
     json!({
         "about": "Every question, and every answer. The answers show shapes: what they say is made up, but for \
@@ -281,7 +396,10 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
 pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
     let message = "the name STRIPE_KEY is taken (by STRIPE_KEY)";
     let rejection = Rejection::new(Code::Conflict, message);
-    cose::sign(&reply_to(log, command, Body::Error(rejection), 13, SEEN), &world.online)
+    cose::sign(
+        &reply_to(log, command, Body::Error(rejection), 13, SEEN),
+        &world.online,
+    )
 }
 
 /// A second command that makes the same secret.

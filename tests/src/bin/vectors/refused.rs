@@ -1,15 +1,17 @@
 //! Bytes that must be refused, each with the code, as far as a form alone decides it.
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::SigningKey;
 use keyroll_api::{CommandRequest, Query};
 use keyroll_core::command::Nothing;
 use keyroll_core::statement::{LedgerKey, SealingKey};
-use keyroll_core::{Action, Blob, Code, Command, Index, Recorded, Rejection, SignedCommand, cbor, cose};
-use keyroll_merkle::{SignedCheckpoint, TlogProof, verify_consistency, verify_inclusion};
+use keyroll_core::{
+    Action, Blob, Code, Command, Index, Recorded, Rejection, SignedCommand, cbor, cose,
+};
 use serde_json::{Value, json};
 
 use crate::log::Log;
-use crate::tree;
+use crate::raw::{ALG, ALG_EDDSA, Fields, Parts, bstr, head, header, map, tstr, uint};
+use crate::refused_proofs::proofs;
 use crate::world::{World, identity};
 
 const AAD: &str = "keyroll/command/v1";
@@ -17,80 +19,9 @@ const TYP: &str = "application/vnd.keyroll.command";
 
 /// The order of the Ed25519 group, little-endian: S and S + L sign the same, so only one is taken.
 const L: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
-
-/// Initial byte and argument of a CBOR item, shortest form.
-fn head(major: u8, value: u64) -> Vec<u8> {
-    let major = major << 5;
-    let bytes = value.to_be_bytes();
-    match value {
-        0..=23 => vec![major | bytes[7]],
-        24..=0xff => vec![major | 24, bytes[7]],
-        0x100..=0xffff => [&[major | 25], &bytes[6..]].concat(),
-        0x1_0000..=0xffff_ffff => [&[major | 26], &bytes[4..]].concat(),
-        _ => [&[major | 27], &bytes[..]].concat(),
-    }
-}
-
-fn bstr(bytes: &[u8]) -> Vec<u8> {
-    [head(2, bytes.len() as u64), bytes.to_vec()].concat()
-}
-
-fn tstr(text: &str) -> Vec<u8> {
-    [head(3, text.len() as u64), text.as_bytes().to_vec()].concat()
-}
-
-fn uint(value: u64) -> Vec<u8> {
-    head(0, value)
-}
-
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
-
-fn map(fields: &Fields) -> Vec<u8> {
-    fields.iter().fold(head(5, fields.len() as u64), |bytes, (key, value)| [bytes, key.clone(), value.clone()].concat())
-}
-
-/// Parts of a COSE_Sign1, to be put together wrongly.
-struct Parts<'a> {
-    protected: Vec<u8>,
-    unprotected: Vec<u8>,
-    payload: Vec<u8>,
-    aad: &'a str,
-    key: &'a SigningKey,
-}
-
-impl Parts<'_> {
-    fn signature(&self) -> Vec<u8> {
-        let signed = [
-            head(4, 4),
-            tstr("Signature1"),
-            bstr(&self.protected),
-            bstr(self.aad.as_bytes()),
-            bstr(&self.payload),
-        ];
-        self.key.sign(&signed.concat()).to_bytes().to_vec()
-    }
-
-    fn with(&self, tag: &[u8], signature: &[u8]) -> Vec<u8> {
-        let parts = [&bstr(&self.protected), &self.unprotected, &bstr(&self.payload), &bstr(signature)];
-        parts.into_iter().fold([tag, &head(4, 4)].concat(), |bytes, part| [bytes, part.clone()].concat())
-    }
-
-    fn sign1(&self) -> Vec<u8> {
-        self.with(&[0xd2], &self.signature())
-    }
-}
-
-fn header(alg: &[u8], kid: &[u8], typ: &str) -> Fields {
-    vec![(uint(1), alg.to_vec()), (uint(4), bstr(kid)), (uint(16), tstr(typ))]
-}
-
-/// Ed25519, -19.
-const ALG: &[u8] = &[0x32];
-/// EdDSA, -8.
-const ALG_EDDSA: &[u8] = &[0x27];
 
 /// The fields of a good `workspace.create`.
 fn fields(world: &World) -> Fields {
@@ -115,7 +46,13 @@ impl<'a> Cases<'a> {
     fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
         let key = &self.world.alice;
         let protected = map(&header(ALG, &identity(key).0, TYP));
-        Parts { protected, unprotected: head(5, 0), payload, aad: AAD, key }
+        Parts {
+            protected,
+            unprotected: head(5, 0),
+            payload,
+            aad: AAD,
+            key,
+        }
     }
 
     fn good(&self) -> Parts<'a> {
@@ -123,13 +60,27 @@ impl<'a> Cases<'a> {
     }
 
     /// Writes a case down after a look at what our own code says of it.
-    fn add(&mut self, rule: &str, name: &str, bytes: &[u8], code: Code, said: Result<(), Rejection>) {
-        assert_eq!(said.map_err(|rejection| rejection.code), Err(code), "{name}");
-        self.list.push(json!({ "name": name, "rule": rule, "bytes": hex::encode(bytes), "code": code }));
+    fn add(
+        &mut self,
+        rule: &str,
+        name: &str,
+        bytes: &[u8],
+        code: Code,
+        said: Result<(), Rejection>,
+    ) {
+        assert_eq!(
+            said.map_err(|rejection| rejection.code),
+            Err(code),
+            "{name}"
+        );
+        self.list
+            .push(json!({ "name": name, "rule": rule, "bytes": hex::encode(bytes), "code": code }));
     }
 
     fn command(&mut self, name: &str, bytes: &[u8], code: Code) {
-        let said = SignedCommand::decode(bytes).and_then(SignedCommand::verify).map(drop);
+        let said = SignedCommand::decode(bytes)
+            .and_then(SignedCommand::verify)
+            .map(drop);
         self.add("signed-command", name, bytes, code, said);
     }
 
@@ -148,28 +99,75 @@ impl<'a> Cases<'a> {
     fn envelopes(&mut self) {
         let good = self.good();
         let bytes = good.sign1();
-        SignedCommand::decode(&bytes).and_then(SignedCommand::verify).expect("what the cases change is good");
+        SignedCommand::decode(&bytes)
+            .and_then(SignedCommand::verify)
+            .expect("what the cases change is good");
         self.command("cut short", &bytes[..bytes.len() - 1], Code::Malformed);
-        self.command("a byte after the end", &[&bytes[..], &[0]].concat(), Code::Malformed);
+        self.command(
+            "a byte after the end",
+            &[&bytes[..], &[0]].concat(),
+            Code::Malformed,
+        );
         self.command("no tag", &bytes[1..], Code::Malformed);
-        self.command("tag 17", &good.with(&[0xd1], &good.signature()), Code::Malformed);
-        self.command("tag 18 in two bytes", &good.with(&[0xd8, 18], &good.signature()), Code::Malformed);
-        self.command("a signature of 63 bytes", &good.with(&[0xd2], &[1; 63]), Code::Malformed);
-        let unprotected = Parts { unprotected: map(&vec![(uint(4), bstr(b"x"))]), ..self.good() };
-        self.command("an unprotected header", &unprotected.sign1(), Code::Malformed);
+        self.command(
+            "tag 17",
+            &good.with(&[0xd1], &good.signature()),
+            Code::Malformed,
+        );
+        self.command(
+            "tag 18 in two bytes",
+            &good.with(&[0xd8, 18], &good.signature()),
+            Code::Malformed,
+        );
+        self.command(
+            "a signature of 63 bytes",
+            &good.with(&[0xd2], &[1; 63]),
+            Code::Malformed,
+        );
+        let unprotected = Parts {
+            unprotected: map(&vec![(uint(4), bstr(b"x"))]),
+            ..self.good()
+        };
+        self.command(
+            "an unprotected header",
+            &unprotected.sign1(),
+            Code::Malformed,
+        );
         let key = identity(&self.world.alice).0;
         for (name, protected) in [
             ("algorithm EdDSA", header(ALG_EDDSA, &key, TYP)),
-            ("another type", header(ALG, &key, "application/vnd.keyroll.query")),
+            (
+                "another type",
+                header(ALG, &key, "application/vnd.keyroll.query"),
+            ),
             ("a key id of 31 bytes", header(ALG, &key[1..], TYP)),
-            ("no key id", vec![(uint(1), ALG.to_vec()), (uint(16), tstr(TYP))]),
-            ("a further header", [header(ALG, &key, TYP), vec![(uint(17), uint(0))]].concat()),
-            ("headers out of order", header(ALG, &key, TYP).into_iter().rev().collect()),
+            (
+                "no key id",
+                vec![(uint(1), ALG.to_vec()), (uint(16), tstr(TYP))],
+            ),
+            (
+                "a further header",
+                [header(ALG, &key, TYP), vec![(uint(17), uint(0))]].concat(),
+            ),
+            (
+                "headers out of order",
+                header(ALG, &key, TYP).into_iter().rev().collect(),
+            ),
         ] {
-            let parts = Parts { protected: map(&protected), ..self.good() };
+            let parts = Parts {
+                protected: map(&protected),
+                ..self.good()
+            };
             self.command(name, &parts.sign1(), Code::Malformed);
         }
-        let detached = [vec![0xd2], head(4, 4), bstr(&good.protected), head(5, 0), vec![0xf6], bstr(&good.signature())];
+        let detached = [
+            vec![0xd2],
+            head(4, 4),
+            bstr(&good.protected),
+            head(5, 0),
+            vec![0xf6],
+            bstr(&good.signature()),
+        ];
         self.command("no payload", &detached.concat(), Code::Malformed);
     }
 
@@ -181,7 +179,11 @@ impl<'a> Cases<'a> {
         let mut list = good.clone();
         list.insert(1, list[0].clone());
         self.payload("a key twice", map(&list), Code::Malformed);
-        let missing = good.iter().filter(|(key, _)| *key != tstr("at")).cloned().collect();
+        let missing = good
+            .iter()
+            .filter(|(key, _)| *key != tstr("at"))
+            .cloned()
+            .collect();
         self.payload("a field is missing", map(&missing), Code::Malformed);
         let mut list = good.clone();
         list.insert(3, (tstr("why"), uint(1)));
@@ -189,43 +191,141 @@ impl<'a> Cases<'a> {
         let indefinite = [&[0xbf], &map(&good)[1..], &[0xff]].concat();
         self.payload("an indefinite map", indefinite, Code::Malformed);
         self.payload("two items", [map(&good), vec![0]].concat(), Code::Malformed);
-        self.field("a number not in its shortest form", 0, vec![0x18, 0x01], Code::Malformed);
-        self.field("a float", 1, vec![0xfb, 0x42, 0x79, 0, 0, 0, 0, 0, 0], Code::Malformed);
+    }
+
+    /// One field of another type or content.
+    fn contents(&mut self) {
+        self.field(
+            "a number not in its shortest form",
+            0,
+            vec![0x18, 0x01],
+            Code::Malformed,
+        );
+        self.field(
+            "a float",
+            1,
+            vec![0xfb, 0x42, 0x79, 0, 0, 0, 0, 0, 0],
+            Code::Malformed,
+        );
         self.field("null", 1, vec![0xf6], Code::Malformed);
-        self.field("a tagged time", 1, [vec![0xc1], uint(5)].concat(), Code::Malformed);
+        self.field(
+            "a tagged time",
+            1,
+            [vec![0xc1], uint(5)].concat(),
+            Code::Malformed,
+        );
         self.field("a negative time", 1, vec![0x20], Code::Malformed);
-        self.field("text for bytes", 2, tstr("0123456789abcdef"), Code::Malformed);
-        self.field("an array for bytes", 2, [head(4, 16), vec![1; 16]].concat(), Code::Malformed);
+        self.field(
+            "text for bytes",
+            2,
+            tstr("0123456789abcdef"),
+            Code::Malformed,
+        );
+        self.field(
+            "an array for bytes",
+            2,
+            [head(4, 16), vec![1; 16]].concat(),
+            Code::Malformed,
+        );
         self.field("an id of 15 bytes", 2, bstr(&[1; 15]), Code::Malformed);
-        self.field("an action nobody knows", 3, map(&vec![(tstr("secret.guess"), head(5, 0))]), Code::Malformed);
-        self.field("an action without its map", 3, tstr("workspace.create"), Code::Malformed);
-        let two = vec![(tstr("key.rotate"), head(5, 0)), (tstr("workspace.create"), head(5, 0))];
+        self.field(
+            "an action nobody knows",
+            3,
+            map(&vec![(tstr("secret.guess"), head(5, 0))]),
+            Code::Malformed,
+        );
+        self.field(
+            "an action without its map",
+            3,
+            tstr("workspace.create"),
+            Code::Malformed,
+        );
+        let two = vec![
+            (tstr("key.rotate"), head(5, 0)),
+            (tstr("workspace.create"), head(5, 0)),
+        ];
         self.field("two actions", 3, map(&two), Code::Malformed);
-        self.field("text that is not UTF-8", 5, vec![0x61, 0xff], Code::Malformed);
-        self.field("17 levels", 3, [vec![0x81; 17], vec![0x00]].concat(), Code::Malformed);
-        self.field("a workspace with a capital", 5, tstr("Demo"), Code::InvalidName);
+        self.field(
+            "text that is not UTF-8",
+            5,
+            vec![0x61, 0xff],
+            Code::Malformed,
+        );
+        self.field(
+            "17 levels",
+            3,
+            [vec![0x81; 17], vec![0x00]].concat(),
+            Code::Malformed,
+        );
+        self.field(
+            "a workspace with a capital",
+            5,
+            tstr("Demo"),
+            Code::InvalidName,
+        );
         self.field("form 2", 0, uint(2), Code::UpgradeNeeded);
-        let secret = |name: &str| map(&vec![(tstr("id"), bstr(&[7; 16])), (tstr("name"), tstr(name))]);
+        let secret = |name: &str| {
+            map(&vec![
+                (tstr("id"), bstr(&[7; 16])),
+                (tstr("name"), tstr(name)),
+            ])
+        };
         let delete = |name: &str| map(&vec![(tstr("secret.delete"), secret(name))]);
-        self.field("a Python keyword for a name", 3, delete("class"), Code::InvalidName);
-        self.field("a name of Python's secrets module", 3, delete("token_hex"), Code::InvalidName);
-        self.field("a name of 129 bytes", 3, delete(&"a".repeat(129)), Code::InvalidName);
+        self.field(
+            "a Python keyword for a name",
+            3,
+            delete("class"),
+            Code::InvalidName,
+        );
+        self.field(
+            "a name of Python's secrets module",
+            3,
+            delete("token_hex"),
+            Code::InvalidName,
+        );
+        self.field(
+            "a name of 129 bytes",
+            3,
+            delete(&"a".repeat(129)),
+            Code::InvalidName,
+        );
     }
 
     fn signatures(&mut self) {
         let good = self.good();
         let mut flipped = good.signature();
         flipped[0] ^= 1;
-        self.command("a flipped signature", &good.with(&[0xd2], &flipped), Code::BadSignature);
+        self.command(
+            "a flipped signature",
+            &good.with(&[0xd2], &flipped),
+            Code::BadSignature,
+        );
         let signature = good.signature();
         let mut fields = fields(self.world);
         fields[1].1 = uint(self.world.command(2, Action::KeyRotate(Nothing {})).at.0);
-        let moved = Parts { payload: map(&fields), ..self.good() };
-        self.command("another time under the same signature", &moved.with(&[0xd2], &signature), Code::BadSignature);
-        let other = Parts { aad: "keyroll/query/v1", ..self.good() };
+        let moved = Parts {
+            payload: map(&fields),
+            ..self.good()
+        };
+        self.command(
+            "another time under the same signature",
+            &moved.with(&[0xd2], &signature),
+            Code::BadSignature,
+        );
+        let other = Parts {
+            aad: "keyroll/query/v1",
+            ..self.good()
+        };
         self.command("signed as a query", &other.sign1(), Code::BadSignature);
-        let other = Parts { key: &self.world.bob, ..self.good() };
-        self.command("signed by somebody else", &other.sign1(), Code::BadSignature);
+        let other = Parts {
+            key: &self.world.bob,
+            ..self.good()
+        };
+        self.command(
+            "signed by somebody else",
+            &other.sign1(),
+            Code::BadSignature,
+        );
         let mut large = signature;
         let mut carry = 0_u16;
         for (byte, add) in large[32..].iter_mut().zip(L) {
@@ -233,107 +333,124 @@ impl<'a> Cases<'a> {
             *byte = sum.to_le_bytes()[0];
             carry = sum >> 8;
         }
-        self.command("S above the group order", &good.with(&[0xd2], &large), Code::BadSignature);
+        self.command(
+            "S above the group order",
+            &good.with(&[0xd2], &large),
+            Code::BadSignature,
+        );
         // The neutral element as key and R, and S = 0: lenient verifiers take it for any message.
         let mut neutral = [0; 32];
         neutral[0] = 1;
-        let weak = Parts { protected: map(&header(ALG, &neutral, TYP)), ..self.good() };
+        let weak = Parts {
+            protected: map(&header(ALG, &neutral, TYP)),
+            ..self.good()
+        };
         let forged = [neutral, [0; 32]].concat();
-        self.command("a key of small order", &weak.with(&[0xd2], &forged), Code::BadSignature);
+        self.command(
+            "a key of small order",
+            &weak.with(&[0xd2], &forged),
+            Code::BadSignature,
+        );
     }
 
     fn delegations(&mut self) {
         let world = self.world;
         let signed = |delegation: Vec<u8>, key: &SigningKey| {
             let command = world.command(1, Action::WorkspaceCreate(Nothing {}));
-            cose::sign(&Command { delegation: Some(Blob(delegation)), ..command }, key)
+            cose::sign(
+                &Command {
+                    delegation: Some(Blob(delegation)),
+                    ..command
+                },
+                key,
+            )
         };
-        let bytes = signed(world.delegation_of(&world.alice, &world.bob), &world.console);
+        let bytes = signed(
+            world.delegation_of(&world.alice, &world.bob),
+            &world.console,
+        );
         self.command("a delegation to another key", &bytes, Code::BadSignature);
-        let bytes = signed(world.delegation_of(&world.bob, &world.console), &world.console);
-        self.command("a delegation not signed by its identity", &bytes, Code::BadSignature);
+        let bytes = signed(
+            world.delegation_of(&world.bob, &world.console),
+            &world.console,
+        );
+        self.command(
+            "a delegation not signed by its identity",
+            &bytes,
+            Code::BadSignature,
+        );
         let bytes = signed(world.sealing_statement(), &world.console);
-        self.command("another statement for a delegation", &bytes, Code::Malformed);
+        self.command(
+            "another statement for a delegation",
+            &bytes,
+            Code::Malformed,
+        );
     }
 
     fn other_forms(&mut self, log: &Log) {
         let world = self.world;
         let command = self.good().sign1();
         let said = cose::open::<Query>(&command).and_then(|opened| opened.verify());
-        self.add("signed-query", "a command for a query", &command, Code::Malformed, said);
-        let statement = LedgerKey::open(&world.ledger_statement(), &world.ledger).expect("our own statement");
+        self.add(
+            "signed-query",
+            "a command for a query",
+            &command,
+            Code::Malformed,
+            said,
+        );
+        let statement =
+            LedgerKey::open(&world.ledger_statement(), &world.ledger).expect("our own statement");
         let bytes = cose::sign(&statement, &world.bob);
         let said = LedgerKey::open(&bytes, &world.ledger).map(drop);
-        self.add("signed-ledger-key", "not signed by the ledger's id", &bytes, Code::WrongLedger, said);
+        self.add(
+            "signed-ledger-key",
+            "not signed by the ledger's id",
+            &bytes,
+            Code::WrongLedger,
+            said,
+        );
         let signer = identity(&world.online);
-        let statement = SealingKey::open(&world.sealing_statement(), &world.ledger, &signer).expect("our own statement");
+        let statement = SealingKey::open(&world.sealing_statement(), &world.ledger, &signer)
+            .expect("our own statement");
         let bytes = cose::sign(&statement, &world.ledger_key);
         let said = SealingKey::open(&bytes, &world.ledger, &signer).map(drop);
-        self.add("signed-sealing-key", "not signed by the online key", &bytes, Code::WrongLedger, said);
+        self.add(
+            "signed-sealing-key",
+            "not signed by the online key",
+            &bytes,
+            Code::WrongLedger,
+            said,
+        );
         let request = vec![(tstr("seen"), uint(0)), (tstr("command"), bstr(&command))];
         let bytes = map(&request);
         let said = cbor::decode::<CommandRequest>(&bytes).map(drop);
-        self.add("command-request", "no values", &bytes, Code::Malformed, said);
+        self.add(
+            "command-request",
+            "no values",
+            &bytes,
+            Code::Malformed,
+            said,
+        );
         let bytes = [&log.entries[0][..], &[0]].concat();
         let said = Recorded::decode_strict(Index(0), &bytes).map(drop);
-        self.add("entry", "a byte after the end", &bytes, Code::Malformed, said);
+        self.add(
+            "entry",
+            "a byte after the end",
+            &bytes,
+            Code::Malformed,
+            said,
+        );
     }
 }
 
-/// Proofs and texts that prove nothing.
-fn proofs(world: &World, log: &Log) -> Vec<Value> {
-    let (size, key) = (log.entries.len(), tree::key(world));
-    let mut list = Vec::new();
-    let (path, root, leaf) = (tree::path(log, 6, size), tree::root(log, size), log.leaves[6]);
-    let mut inclusion = |name: &str, index: u64, proof: Vec<keyroll_merkle::Hash>| {
-        verify_inclusion(&leaf, index, size as u64, &proof, &root).expect_err(name);
-        let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
-        list.push(json!({
-            "kind": "inclusion", "name": name, "leaf": leaf.to_string(), "index": index, "size": size,
-            "root": root.to_string(), "proof": proof,
-        }));
-    };
-    inclusion("another index", 7, path.clone());
-    inclusion("an index beyond the size", size as u64, path.clone());
-    inclusion("a hash short", 6, path[1..].to_vec());
-    inclusion("a hash too many", 6, [&path[..], &[leaf]].concat());
-    inclusion("another sibling", 6, [&[leaf], &path[1..]].concat());
-    let mut consistency = |name: &str, from: usize, to: usize, proof: Vec<keyroll_merkle::Hash>, old: keyroll_merkle::Hash| {
-        let new = tree::root(log, to);
-        verify_consistency(from as u64, &old, to as u64, &new, &proof).expect_err(name);
-        let proof: Vec<String> = proof.iter().map(ToString::to_string).collect();
-        list.push(json!({
-            "kind": "consistency", "name": name, "from": from, "old": old.to_string(), "to": to,
-            "new": new.to_string(), "proof": proof,
-        }));
-    };
-    let good = tree::consistency_hashes(log, 7, size);
-    consistency("another old root", 7, size, good.clone(), tree::root(log, 6));
-    consistency("a hash too many", 7, size, [&good[..], &[leaf]].concat(), tree::root(log, 7));
-    consistency("a hash short", 7, size, good[1..].to_vec(), tree::root(log, 7));
-    consistency("a hash between equal sizes", 7, 7, vec![leaf], tree::root(log, 7));
-    consistency("from nothing, and still a hash", 0, 7, vec![leaf], tree::root(log, 0));
-    consistency("a smaller tree", 7, 3, Vec::new(), tree::root(log, 7));
-    let note = tree::note(world, log, size);
-    let mut checkpoint = |name: &str, text: String| {
-        SignedCheckpoint::open(&text, &key).expect_err(name);
-        list.push(json!({ "kind": "checkpoint", "name": name, "text": text }));
-    };
-    checkpoint("another size", note.replacen("\n13\n", "\n14\n", 1));
-    checkpoint("a size with a leading zero", note.replacen("\n13\n", "\n013\n", 1));
-    checkpoint("no signature", note.split_inclusive("\n\n").take(1).collect());
-    checkpoint("another origin", note.replace("/demo", "/other"));
-    checkpoint("no newline at the end", note.trim_end().to_owned());
-    let text = TlogProof { extra: Vec::new(), index: 7, proof: path, checkpoint: note }.format();
-    TlogProof::parse(&text).expect("well formed").verify(&leaf, &key).expect_err("another index");
-    list.push(json!({ "kind": "tlog-proof", "name": "another index", "leaf": leaf.to_string(), "text": text }));
-    list
-}
-
 pub(crate) fn document(world: &World, log: &Log) -> Value {
-    let mut cases = Cases { world, list: Vec::new() };
+    let mut cases = Cases {
+        world,
+        list: Vec::new(),
+    };
     cases.envelopes();
     cases.payloads();
+    cases.contents();
     cases.signatures();
     cases.delegations();
     cases.other_forms(log);

@@ -2,8 +2,8 @@
 
 use keyroll_api::client::{origin, verifier};
 use keyroll_merkle::{
-    Checkpoint, Hash, TlogProof, VerifierKey, Window, consistency_proof, inclusion_proof, verify_consistency,
-    verify_inclusion,
+    Checkpoint, Hash, TlogProof, VerifierKey, Window, consistency_proof, inclusion_proof,
+    verify_consistency, verify_inclusion,
 };
 use serde_json::{Value, json};
 
@@ -27,12 +27,22 @@ pub(crate) fn key(world: &World) -> VerifierKey {
 pub(crate) fn note(world: &World, log: &Log, size: usize) -> String {
     let origin = origin(&world.ledger, &world.workspace);
     let tree = at_size(log, size);
-    let checkpoint = Checkpoint { origin: origin.clone(), size: tree.size(), root: tree.root(), extensions: Vec::new() };
-    checkpoint.sign(&world.online, &origin).expect("a checkpoint")
+    let checkpoint = Checkpoint {
+        origin: origin.clone(),
+        size: tree.size(),
+        root: tree.root(),
+        extensions: Vec::new(),
+    };
+    checkpoint
+        .sign(&world.online, &origin)
+        .expect("a checkpoint")
 }
 
 fn inclusion(log: &Log, index: u64, size: usize) -> Value {
-    let (tree, leaf) = (at_size(log, size), log.leaves[usize::try_from(index).expect("small")]);
+    let (tree, leaf) = (
+        at_size(log, size),
+        log.leaves[usize::try_from(index).expect("small")],
+    );
     let proof = inclusion_proof(&tree, index, tree.size()).expect("a proof");
     verify_inclusion(&leaf, index, tree.size(), &proof, &tree.root()).expect("our own proof");
     json!({ "index": index, "size": size, "proof": text(&proof) })
@@ -41,7 +51,8 @@ fn inclusion(log: &Log, index: u64, size: usize) -> Value {
 fn consistency(log: &Log, from: usize, to: usize) -> Value {
     let (old, new) = (at_size(log, from), at_size(log, to));
     let proof = consistency_proof(&new, old.size(), new.size()).expect("a proof");
-    verify_consistency(old.size(), &old.root(), new.size(), &new.root(), &proof).expect("our own proof");
+    verify_consistency(old.size(), &old.root(), new.size(), &new.root(), &proof)
+        .expect("our own proof");
     json!({ "from": from, "to": to, "proof": text(&proof) })
 }
 
@@ -60,7 +71,12 @@ pub(crate) fn root(log: &Log, size: usize) -> Hash {
 
 fn tlog_proof(world: &World, log: &Log, index: u64, extra: &[u8]) -> Value {
     let size = log.entries.len();
-    let proof = TlogProof { extra: extra.to_vec(), index, proof: path(log, index, size), checkpoint: note(world, log, size) };
+    let proof = TlogProof {
+        extra: extra.to_vec(),
+        index,
+        proof: path(log, index, size),
+        checkpoint: note(world, log, size),
+    };
     let leaf = log.leaves[usize::try_from(index).expect("small")];
     proof.verify(&leaf, &key(world)).expect("our own proof");
     json!({ "index": index, "leaf": leaf.to_string(), "extra": hex::encode(extra), "text": proof.format() })
@@ -69,10 +85,14 @@ fn tlog_proof(world: &World, log: &Log, index: u64, extra: &[u8]) -> Value {
 pub(crate) fn document(world: &World, log: &Log) -> Value {
     let size = log.entries.len();
     let roots: Vec<String> = (0..=size).map(|size| root(log, size).to_string()).collect();
-    let inclusions: Vec<Value> =
-        (1..=size).flat_map(|size| (0..size as u64).map(move |index| (index, size))).map(|(i, n)| inclusion(log, i, n)).collect();
-    let consistencies: Vec<Value> =
-        (0..=size).flat_map(|to| (0..=to).map(move |from| (from, to))).map(|(m, n)| consistency(log, m, n)).collect();
+    let inclusions: Vec<Value> = (1..=size)
+        .flat_map(|size| (0..size as u64).map(move |index| (index, size)))
+        .map(|(i, n)| inclusion(log, i, n))
+        .collect();
+    let consistencies: Vec<Value> = (0..=size)
+        .flat_map(|to| (0..=to).map(move |from| (from, to)))
+        .map(|(m, n)| consistency(log, m, n))
+        .collect();
     json!({
         "about": "The tree over the entries of log.json (RFC 6962), and its signed texts (C2SP).",
         "leaves": text(&log.leaves),

@@ -1,8 +1,8 @@
 //! Values and keys: sealed, wrapped, and on their way through a session.
 
 use keyroll_core::crypto::{
-    Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret, SessionContext, WrapContext, open_value,
-    seal_value, unwrap_key, unwrap_root, wrap_key, wrap_root,
+    Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret, SessionContext,
+    WrapContext, open_value, seal_value, unwrap_key, unwrap_root, wrap_key, wrap_root,
 };
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::{CommandId, Digest, Epoch, Place, SecretId, Version, cbor};
@@ -18,8 +18,16 @@ fn context<T: Serialize>(purpose: &str, parts: &T) -> String {
 
 fn sealed(world: &World, name: &str, version: u32, value: &[u8]) -> Value {
     let (secret, version) = (SecretId(fixed(name)), Version(version));
-    let (data_key, nonce) = (Key::new(fixed(&format!("{name} data key"))), fixed(&format!("{name} nonce")));
-    let seal = SealContext { ledger: &world.ledger, workspace: &world.workspace, secret, version };
+    let (data_key, nonce) = (
+        Key::new(fixed(&format!("{name} data key"))),
+        fixed(&format!("{name} nonce")),
+    );
+    let seal = SealContext {
+        ledger: &world.ledger,
+        workspace: &world.workspace,
+        secret,
+        version,
+    };
     let bytes = seal_value(value, &data_key, nonce, &seal).expect("a value of good length");
     let digest = Digest::of(&bytes);
     let opened = open_value(&bytes, &digest, &data_key, &seal).expect("our own seal opens");
@@ -38,13 +46,37 @@ fn sealed(world: &World, name: &str, version: u32, value: &[u8]) -> Value {
 }
 
 fn wrapped(world: &World) -> Value {
-    let (wrapping, data_key): (Key, Key) = (Key::new(fixed("workspace key")), Key::new(fixed("data key")));
-    let (secret, digest, nonce) = (SecretId(fixed("secret")), Digest(fixed("digest")), fixed("wrap nonce"));
+    let (wrapping, data_key): (Key, Key) = (
+        Key::new(fixed("workspace key")),
+        Key::new(fixed("data key")),
+    );
+    let (secret, digest, nonce) = (
+        SecretId(fixed("secret")),
+        Digest(fixed("digest")),
+        fixed("wrap nonce"),
+    );
     let (version, epoch) = (Version(300), Epoch(2));
-    let context_of = WrapContext { ledger: &world.ledger, workspace: &world.workspace, secret, version, epoch, digest };
+    let context_of = WrapContext {
+        ledger: &world.ledger,
+        workspace: &world.workspace,
+        secret,
+        version,
+        epoch,
+        digest,
+    };
     let bytes = wrap_key(&wrapping, &data_key, nonce, &context_of);
-    assert!(unwrap_key(&wrapping, &bytes, &context_of).is_ok(), "our own wrapping opens");
-    let parts = (world.ledger, &world.workspace, secret, version, epoch, digest);
+    assert!(
+        unwrap_key(&wrapping, &bytes, &context_of).is_ok(),
+        "our own wrapping opens"
+    );
+    let parts = (
+        world.ledger,
+        &world.workspace,
+        secret,
+        version,
+        epoch,
+        digest,
+    );
     json!({
         "name": "a data key under a workspace key",
         "under": hex::encode(wrapping.bytes()),
@@ -58,12 +90,17 @@ fn wrapped(world: &World) -> Value {
 fn under_root(name: &str, key: [u8; 32], of: &RootContext<'_>) -> Value {
     let (root, nonce) = (Key::new(fixed("root key")), fixed(name));
     let bytes = wrap_root(&root, &Key::new(key), nonce, of);
-    assert!(unwrap_root(&root, &bytes, of).is_ok(), "our own wrapping opens");
+    assert!(
+        unwrap_root(&root, &bytes, of).is_ok(),
+        "our own wrapping opens"
+    );
     let aad = match of {
         RootContext::Workspace(ledger, workspace, epoch) => {
             context("keyroll/workspace-key/v1", &(ledger, workspace, epoch))
         }
-        RootContext::Sealing(ledger, period) => context("keyroll/sealing-secret/v1", &(ledger, period)),
+        RootContext::Sealing(ledger, period) => {
+            context("keyroll/sealing-secret/v1", &(ledger, period))
+        }
     };
     json!({
         "name": name,
@@ -88,15 +125,25 @@ fn places(world: &World) -> Vec<Value> {
 fn session(world: &World) -> Value {
     let secret = SealingSecret::new(&Key::new(world.sealing)).expect("a key");
     let actor = identity(&world.alice);
-    let of = SessionContext { ledger: &world.ledger, workspace: &world.workspace, actor };
+    let of = SessionContext {
+        ledger: &world.ledger,
+        workspace: &world.workspace,
+        actor,
+    };
     let enc: Encapsulated = world.session.reference.enc;
     let accepted = LedgerSession::accept(&secret, &enc, &of).expect("our own session");
     let command = CommandId(fixed("command of a session"));
     let item = |direction: Direction, label: &str, item: u32| {
         let name = format!("{label} {item}");
         let (data_key, nonce) = (Key::new(fixed(&name)), fixed(&format!("{name} nonce")));
-        let sealed = world.session.keys.seal(direction, &command, item, &data_key, nonce);
-        assert!(accepted.open(direction, &command, item, &sealed).is_ok(), "the other end opens it");
+        let sealed = world
+            .session
+            .keys
+            .seal(direction, &command, item, &data_key, nonce);
+        assert!(
+            accepted.open(direction, &command, item, &sealed).is_ok(),
+            "the other end opens it"
+        );
         json!({
             "direction": label,
             "command": command,
@@ -136,11 +183,12 @@ fn refused(world: &World) -> Vec<Value> {
     let secret = good["secret"].clone();
     let aad_of = |version: u32| {
         let id: SecretId = serde_json::from_value(secret.clone()).expect("an id");
-        context("keyroll/value/v1", &(world.ledger, &world.workspace, id, Version(version)))
+        context(
+            "keyroll/value/v1",
+            &(world.ledger, &world.workspace, id, Version(version)),
+        )
     };
-    let one = |name: &str, sealed: String, data_key: String, aad: String| {
-        json!({ "name": name, "sealed": sealed, "data_key": data_key, "aad": aad })
-    };
+    let one = |name: &str, sealed: String, data_key: String, aad: String| json!({ "name": name, "sealed": sealed, "data_key": data_key, "aad": aad });
     let (key, aad) = (text("data_key"), text("aad"));
     vec![
         one("another form", flip(0), key.clone(), aad.clone()),
@@ -148,7 +196,12 @@ fn refused(world: &World) -> Vec<Value> {
         one("another nonce", flip(33), key.clone(), aad.clone()),
         one("another ciphertext", flip(57), key.clone(), aad.clone()),
         one("another tag", flip(328), key.clone(), aad.clone()),
-        one("another data key", text("sealed"), hex::encode(fixed::<32>("another data key")), aad),
+        one(
+            "another data key",
+            text("sealed"),
+            hex::encode(fixed::<32>("another data key")),
+            aad,
+        ),
         one("another version", text("sealed"), key, aad_of(2)),
     ]
 }

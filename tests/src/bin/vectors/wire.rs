@@ -1,7 +1,9 @@
 //! NATS bodies around commands, what lies in the vault and key streams, and a bundle.
 
 use keyroll_api::reply::{CommandReply, CommandRequest, Done, Info, Released, SealedValue};
-use keyroll_core::crypto::{Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root};
+use keyroll_core::crypto::{
+    Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root,
+};
 use keyroll_core::{
     Blob, Digest, Epoch, Index, LedgerId, Millis, Recorded, TreeSize, WorkspaceName, cbor, cose,
 };
@@ -42,10 +44,19 @@ fn request(world: &World) -> CommandRequest {
     let command = world.command(4, actions::create(world));
     let sealed = world.seal("STRIPE_KEY", 1, actions::VALUE);
     let data_key = Key::new(sealed.data_key);
-    let key = world.session.keys.seal(Direction::ToLedger, &command.id, 0, &data_key, fixed("to ledger nonce"));
+    let key = world.session.keys.seal(
+        Direction::ToLedger,
+        &command.id,
+        0,
+        &data_key,
+        fixed("to ledger nonce"),
+    );
     CommandRequest {
         seen: TreeSize(3),
-        values: vec![SealedValue { key: key.into(), sealed: sealed.bytes.into() }],
+        values: vec![SealedValue {
+            key: key.into(),
+            sealed: sealed.bytes.into(),
+        }],
         command: cose::sign(&command, &world.alice).into(),
     }
 }
@@ -53,10 +64,20 @@ fn request(world: &World) -> CommandRequest {
 /// The reply to alice's reveal of the third version.
 fn done(world: &World, log: &Log) -> CommandReply {
     let (index, entry) = log.reveal();
-    let id = Recorded::decode_strict(Index(index), entry).expect("our own entry").command.command().id;
+    let id = Recorded::decode_strict(Index(index), entry)
+        .expect("our own entry")
+        .command
+        .command()
+        .id;
     let sealed = world.seal("STRIPE_KEY", 3, actions::VALUE);
     let data_key = Key::new(sealed.data_key);
-    let key = world.session.keys.seal(Direction::ToClient, &id, 0, &data_key, fixed("to client nonce"));
+    let key = world.session.keys.seal(
+        Direction::ToClient,
+        &id,
+        0,
+        &data_key,
+        fixed("to client nonce"),
+    );
     let released = Released {
         key: key.into(),
         name: "STRIPE_KEY".parse().expect("a name"),
@@ -80,8 +101,16 @@ fn vault_message(world: &World, workspace_key: &Key) -> VaultMessage {
         epoch: Epoch(1),
         digest: sealed.digest(),
     };
-    let key = wrap_key(workspace_key, &Key::new(sealed.data_key), fixed("wrap nonce"), &context);
-    VaultMessage { key: key.into(), sealed: sealed.bytes.into() }
+    let key = wrap_key(
+        workspace_key,
+        &Key::new(sealed.data_key),
+        fixed("wrap nonce"),
+        &context,
+    );
+    VaultMessage {
+        key: key.into(),
+        sealed: sealed.bytes.into(),
+    }
 }
 
 fn bundle(world: &World, log: &Log) -> Vec<u8> {
@@ -99,21 +128,41 @@ fn bundle(world: &World, log: &Log) -> Vec<u8> {
 }
 
 pub(crate) fn document(world: &World, log: &Log) -> Value {
-    let (root, workspace_key) = (Key::new(fixed("root key")), Key::new(fixed("workspace key")));
+    let (root, workspace_key) = (
+        Key::new(fixed("root key")),
+        Key::new(fixed("workspace key")),
+    );
     let context = RootContext::Workspace(&world.ledger, &world.workspace, Epoch(1));
-    let wrapped = wrap_root(&root, &workspace_key, fixed("workspace key nonce"), &context);
-    let of_workspace = WorkspaceKeyMessage { wrapped: wrapped.into() };
-    let (secret, context) = (Key::new(world.sealing), RootContext::Sealing(&world.ledger, PERIOD));
+    let wrapped = wrap_root(
+        &root,
+        &workspace_key,
+        fixed("workspace key nonce"),
+        &context,
+    );
+    let of_workspace = WorkspaceKeyMessage {
+        wrapped: wrapped.into(),
+    };
+    let (secret, context) = (
+        Key::new(world.sealing),
+        RootContext::Sealing(&world.ledger, PERIOD),
+    );
     let wrapped = wrap_root(&root, &secret, fixed("sealing secret nonce"), &context);
     let public = SealingSecret::new(&secret).expect("a key").public();
-    let sealing = SealingKeyMessage { public, wrapped: wrapped.into() };
+    let sealing = SealingKeyMessage {
+        public,
+        wrapped: wrapped.into(),
+    };
     let info = Info {
         now: Millis(START + 60_000),
         ledger_key: world.ledger_statement().into(),
         sealing_key: world.sealing_statement().into(),
     };
     let refused = CommandReply::Refused(refusal(world, log, &second_create(world)).into());
-    let bare = CommandRequest { seen: TreeSize(0), values: Vec::new(), command: second_create(world).into() };
+    let bare = CommandRequest {
+        seen: TreeSize(0),
+        values: Vec::new(),
+        command: second_create(world).into(),
+    };
     json!({
         "about": "Bodies on NATS around the signed forms, what the vault and key streams hold, and a bundle.",
         "seen": 7,

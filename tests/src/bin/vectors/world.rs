@@ -2,7 +2,9 @@
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{Command, NewSecret, SessionRef};
-use keyroll_core::crypto::{ClientSession, Key, SealContext, SealingSecret, SessionContext, seal_value};
+use keyroll_core::crypto::{
+    ClientSession, Key, SealContext, SealingSecret, SessionContext, seal_value,
+};
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{
@@ -21,7 +23,10 @@ pub(crate) const PERIOD: u32 = 20_605;
 /// Fixed bytes for a purpose: the start of SHA-256 of it.
 pub(crate) fn fixed<const N: usize>(purpose: &str) -> [u8; N] {
     let hash = Digest::of(format!("keyroll vectors: {purpose}").as_bytes());
-    hash.0.first_chunk::<N>().copied().expect("at most 32 bytes are asked for")
+    hash.0
+        .first_chunk::<N>()
+        .copied()
+        .expect("at most 32 bytes are asked for")
 }
 
 /// "Random" bytes that are always the same.
@@ -32,7 +37,9 @@ impl TryRng for Fixed {
     type Error = std::convert::Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(u32::from_le_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]))
+        Ok(u32::from_le_bytes([
+            self.0[0], self.0[1], self.0[2], self.0[3],
+        ]))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
@@ -40,7 +47,10 @@ impl TryRng for Fixed {
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        bytes.iter_mut().zip(self.0.iter().cycle()).for_each(|(to, from)| *to = *from);
+        bytes
+            .iter_mut()
+            .zip(self.0.iter().cycle())
+            .for_each(|(to, from)| *to = *from);
         Ok(())
     }
 }
@@ -90,8 +100,14 @@ impl World {
         let ledger = LedgerId(identity(&ledger_key).0);
         let workspace: WorkspaceName = "demo".parse().expect("a workspace's name");
         let sealing = fixed("sealing key");
-        let public = SealingSecret::new(&Key::new(sealing)).expect("a key").public();
-        let context = SessionContext { ledger: &ledger, workspace: &workspace, actor: identity(&alice) };
+        let public = SealingSecret::new(&Key::new(sealing))
+            .expect("a key")
+            .public();
+        let context = SessionContext {
+            ledger: &ledger,
+            workspace: &workspace,
+            actor: identity(&alice),
+        };
         let session = ClientSession::begin(&public, PERIOD, &context, &mut Fixed(fixed("session")));
         Self {
             online: key("ledger's online key"),
@@ -143,8 +159,15 @@ impl World {
     }
 
     pub(crate) fn sealing_statement(&self) -> Vec<u8> {
-        let public = SealingSecret::new(&Key::new(self.sealing)).expect("a key").public();
-        let statement = SealingKey { v: 1, key: public, ledger: self.ledger, period: PERIOD };
+        let public = SealingSecret::new(&Key::new(self.sealing))
+            .expect("a key")
+            .public();
+        let statement = SealingKey {
+            v: 1,
+            key: public,
+            ledger: self.ledger,
+            period: PERIOD,
+        };
         cose::sign(&statement, &self.online)
     }
 
@@ -180,7 +203,11 @@ impl World {
 
     /// What the first entry says of the ledger's key.
     pub(crate) fn created(&self) -> WorkspaceCreated {
-        WorkspaceCreated { key: identity(&self.online), serial: 1, statement: self.ledger_statement().into() }
+        WorkspaceCreated {
+            key: identity(&self.online),
+            serial: 1,
+            statement: self.ledger_statement().into(),
+        }
     }
 
     /// The command with this action, `minute` minutes after the start, not yet signed.
@@ -205,10 +232,21 @@ impl World {
     pub(crate) fn seal(&self, name: &str, version: u32, value: &[u8]) -> Sealed {
         let (id, version) = (SecretId(fixed(&format!("secret {name}"))), Version(version));
         let data_key = fixed(&format!("data key {name} {version}"));
-        let context = SealContext { ledger: &self.ledger, workspace: &self.workspace, secret: id, version };
+        let context = SealContext {
+            ledger: &self.ledger,
+            workspace: &self.workspace,
+            secret: id,
+            version,
+        };
         let nonce = fixed(&format!("value nonce {name} {version}"));
-        let bytes = seal_value(value, &Key::new(data_key), nonce, &context).expect("a value of good length");
-        Sealed { id, version, data_key, bytes }
+        let bytes = seal_value(value, &Key::new(data_key), nonce, &context)
+            .expect("a value of good length");
+        Sealed {
+            id,
+            version,
+            data_key,
+            bytes,
+        }
     }
 
     pub(crate) const fn session_ref(&self) -> SessionRef {
@@ -218,7 +256,8 @@ impl World {
     /// A secret to create, with hosts and a period or without.
     pub(crate) fn new_secret(&self, name: &str, value: &[u8], full: bool) -> NewSecret {
         let sealed = self.seal(name, 1, value);
-        let hosts = ["api.example.com", "*.example.org:8443"].map(|host| host.parse().expect("a host"));
+        let hosts =
+            ["api.example.com", "*.example.org:8443"].map(|host| host.parse().expect("a host"));
         NewSecret {
             id: sealed.id,
             name: name.parse().expect("a name"),
@@ -226,7 +265,9 @@ impl World {
             hosts: if full { hosts.to_vec() } else { Vec::new() },
             digest: sealed.digest(),
             restricted: false,
-            description: if full { "Payments, live" } else { "" }.parse().expect("text"),
+            description: if full { "Payments, live" } else { "" }
+                .parse()
+                .expect("text"),
             rotate_every: full.then_some(7_776_000),
         }
     }
