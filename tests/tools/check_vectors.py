@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import CryptoError
 from reference import (
-    Refused, Session, actor_of, check, consistency, decode, decode_sequence, encode, extends, identity_text, includes,
-    label, leaf_hash, must, open_signed, open_value, path, place, read_checkpoint, read_tlog_proof, read_vkey, root,
-    same, seal, seal_value, secret_name, unseal,
+    Refused, Session, actor_of, check, consistency, decode, decode_sequence, encode, extends, free_text,
+    identity_text, includes, label, leaf_hash, must, open_signed, open_value, path, place, read_checkpoint,
+    read_tlog_proof, read_vkey, root, same, seal, seal_value, secret_name, unseal,
 )
 
 PERIOD_MS = 24 * 60 * 60 * 1000
@@ -32,7 +32,7 @@ class Checker:
         texts = [file.read_text() for file in sorted(directory.glob("*.cddl"))]
         must(texts, f"schemas in {directory}")
         pycddl.Schema("keyroll-start = bundle\n" + "".join(texts))
-        extra = {"secret-name": secret_name, "label": label}
+        extra = {"secret-name": secret_name, "label": label, "free-text": free_text}
         self.schema = Schema("".join(texts), decode, decode_sequence, extra)
         files = sorted((directory / "vectors").glob("*.json"))
         self.texts = [file.read_text() for file in files]

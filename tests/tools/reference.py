@@ -10,6 +10,7 @@ import hmac
 import io
 import keyword
 import re
+import unicodedata
 from collections.abc import Mapping
 
 import cbor2
@@ -116,8 +117,16 @@ def secret_name(name):
     return not keyword.iskeyword(name) and name not in PYTHON_SECRETS
 
 
+def controls(text):
+    return {character for character in text if unicodedata.category(character) == "Cc"}
+
+
 def label(text):
-    return text.strip() == text and text.isprintable()
+    return text.strip() == text and not controls(text)
+
+
+def free_text(text):
+    return controls(text) <= {"\n", "\t"}
 
 
 def identity_text(key):

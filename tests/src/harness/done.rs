@@ -101,7 +101,8 @@ impl Done {
             said["error"]["code"].as_str().map(str::to_owned)
         });
         in_json.or_else(|| {
-            let error = text.split("error: ").nth(1)?.trim_end().strip_suffix(')')?;
+            let (_, error) = text.split_once("error: ")?;
+            let error = error.trim_end().strip_suffix(')')?;
             error.rsplit_once('(').map(|(_, code)| code.to_owned())
         })
     }

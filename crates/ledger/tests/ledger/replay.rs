@@ -1,0 +1,261 @@
+//! The read model is a pure function of the log: whatever the history and however it is cut into
+//! commits and batches, what redb holds is what a replay gives.
+
+use std::sync::Arc;
+
+use keyroll_core::authorize::Role;
+use keyroll_core::command::{
+    COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing, Purpose, RevealItem,
+    SecretCreate, SecretEdit, SecretRef, SecretRename, SecretReveal, SessionRef,
+};
+use keyroll_core::crypto::sealed_size;
+use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::ids::Encapsulated;
+use keyroll_core::{
+    Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, SecretId, Sequence,
+    SignedCommand, State, Version, cbor, cose, decide,
+};
+use keyroll_ledger::follower::Fold;
+use keyroll_ledger::health::Health;
+use keyroll_ledger::log::Message;
+use keyroll_ledger::projection::{Projection, digest};
+use proptest::prelude::*;
+
+use crate::support::{demo, fresh, identity, name, signing_key};
+
+const LEDGER: LedgerId = LedgerId([1; 32]);
+
+/// A history being made: only what `decide` accepts becomes an entry.
+struct History {
+    state: State,
+    at: u64,
+    entries: Vec<Blob>,
+}
+
+impl History {
+    fn new() -> Self {
+        let mut history = Self {
+            state: State::new(LEDGER, demo()),
+            at: 1_800_000_000_000,
+            entries: vec![],
+        };
+        history.try_act(10, Action::WorkspaceCreate(Nothing {}));
+        history
+    }
+
+    fn try_act(&mut self, actor: u8, action: Action) {
+        let command = Command {
+            v: COMMAND_V,
+            at: Millis(self.at),
+            id: fresh(),
+            action,
+            ledger: LEDGER,
+            workspace: demo(),
+            delegation: None,
+        };
+        let signed = cose::sign(&command, &signing_key(actor));
+        let command = SignedCommand::decode(&signed)
+            .and_then(SignedCommand::verify)
+            .expect("signed");
+        let key = WorkspaceCreated {
+            key: identity(&signing_key(2)),
+            serial: 1,
+            statement: Blob(vec![]),
+        };
+        let Ok(events) = decide(
+            &self.state,
+            &command,
+            Millis(self.at),
+            &Authority {
+                operator: true,
+                key,
+            },
+        ) else {
+            return;
+        };
+        let entry = Entry {
+            at: Millis(self.at),
+            events,
+            command: signed.into(),
+        };
+        let bytes = cbor::encode(&entry);
+        let recorded = Recorded::decode(self.state.size().next_index(), &bytes).expect("an entry");
+        self.state.apply(&recorded);
+        self.entries.push(bytes.into());
+    }
+
+    /// Something that may or may not be possible, by two dice.
+    fn step(&mut self, what: u8, which: u8) {
+        self.at += u64::from(what) * 700;
+        let (secret, called) = (SecretId([which % 6; 16]), format!("Key_{}", which % 6));
+        let session = SessionRef {
+            enc: Encapsulated([1; 32]),
+            period: 1,
+        };
+        let size = u32::try_from(sealed_size(1).expect("size")).expect("size");
+        let digest = Digest([what; 32]);
+        let actor = if which.is_multiple_of(5) {
+            20 + which % 3
+        } else {
+            10
+        };
+        let version = self
+            .state
+            .secret(&secret)
+            .map_or(Version(2), |known| known.current().next());
+        let action = match what % 10 {
+            0 | 1 => Action::SecretCreate(SecretCreate {
+                secret: NewSecret {
+                    id: SecretId([which; 16]),
+                    name: name(&called),
+                    size,
+                    hosts: vec![],
+                    digest,
+                    restricted: which % 7 == 0,
+                    description: "".parse().expect("text"),
+                    rotate_every: None,
+                },
+                session,
+            }),
+            2 | 3 => {
+                let name = name(&called);
+                Action::SecretEdit(SecretEdit {
+                    id: secret,
+                    name,
+                    size,
+                    digest,
+                    reason: None,
+                    session,
+                    version,
+                })
+            }
+            4 => Action::SecretDelete(SecretRef {
+                id: secret,
+                name: name(&called),
+            }),
+            5 => Action::SecretRestore(SecretRef {
+                id: secret,
+                name: name(&called),
+            }),
+            6 => {
+                let to = name(&format!("Key_{}", (which / 6) % 6));
+                Action::SecretRename(SecretRename {
+                    id: secret,
+                    to,
+                    name: name(&called),
+                })
+            }
+            7 => Action::SecretReveal(SecretReveal {
+                names: vec![RevealItem {
+                    id: None,
+                    name: name(&called),
+                    version: None,
+                }],
+                reason: None,
+                purpose: Purpose::View(Nothing {}),
+                session,
+            }),
+            8 => Action::MemberAdd(MemberRecord {
+                name: format!("member {}", which % 3).parse().expect("name"),
+                role: Role::ALL[usize::from(which) % 5],
+                member: identity(&signing_key(20 + which % 3)),
+                expires: which.is_multiple_of(2).then(|| Millis(self.at + 5_000)),
+                secrets: vec!["key_*".parse().expect("pattern")],
+            }),
+            _ => Action::MemberRemove(MemberRemove {
+                member: identity(&signing_key(20 + which % 3)),
+            }),
+        };
+        self.try_act(actor, action);
+    }
+
+    /// The commits of all entries, cut by the given lengths.
+    fn commits(&self, lengths: &[usize]) -> Vec<Message> {
+        let mut state = State::new(LEDGER, demo());
+        let (mut at, mut messages) = (0, Vec::new());
+        let mut lengths = lengths.iter().copied().cycle();
+        while at < self.entries.len() {
+            let end = (at + lengths.next().unwrap_or(1).max(1)).min(self.entries.len());
+            let commit = Commit {
+                v: 1,
+                at: Millis(self.at),
+                root: Digest(state.root().0),
+                first: state.size(),
+                rules: 1,
+                ledger: LEDGER,
+                entries: self.entries[at..end].to_vec(),
+                workspace: demo(),
+            };
+            for entry in &self.entries[at..end] {
+                let recorded =
+                    Recorded::decode(state.size().next_index(), &entry.0).expect("an entry");
+                state.apply(&recorded);
+            }
+            let bytes = cose::sign(&commit, &signing_key(2)).into();
+            let sequence = Sequence(messages.len() as u64 + 1);
+            messages.push(Message {
+                sequence,
+                workspace: Some(demo()),
+                bytes,
+            });
+            at = end;
+        }
+        messages
+    }
+}
+
+fn fold(dir: &std::path::Path, file: &str) -> Fold {
+    let projection = Projection::open(&dir.join(file), &LEDGER).expect("opens");
+    let health = Arc::new(Health::default());
+    Fold::resume(projection, LEDGER, identity(&signing_key(2)), health).expect("resumes")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_redb_holds_is_what_a_replay_gives(
+        steps in proptest::collection::vec(any::<(u8, u8)>(), 1..120),
+        lengths in proptest::collection::vec(1_usize..9, 1..5),
+        batches in proptest::collection::vec(1_usize..6, 1..4),
+    ) {
+        let mut history = History::new();
+        for (what, which) in steps {
+            history.step(what, which);
+        }
+        let messages = history.commits(&lengths);
+        let dir = tempfile::tempdir().expect("directory");
+
+        // Folded in batches, with a restart between any two.
+        let mut rest = &messages[..];
+        let mut sizes = batches.iter().copied().cycle();
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(sizes.next().unwrap_or(1).min(rest.len()));
+            fold(dir.path(), "in-batches.redb").fold(batch, true).expect("folds");
+            rest = after;
+        }
+        let in_batches = fold(dir.path(), "in-batches.redb");
+        let view = in_batches.projection().view().expect("a view");
+        let held = view.workspace(&demo()).expect("reads").expect("there").state(LEDGER).expect("loads");
+        prop_assert!(held == history.state);
+
+        // And all at once: the same to the last byte.
+        let mut at_once = fold(dir.path(), "at-once.redb");
+        at_once.fold(&messages, true).expect("folds");
+        let other = at_once.projection().view().expect("a view");
+        prop_assert_eq!(digest(&view).expect("a digest"), digest(&other).expect("a digest"));
+    }
+}
+
+#[test]
+fn another_history_has_another_digest() {
+    let dir = tempfile::tempdir().expect("directory");
+    let digests = [1_u8, 2].map(|which| {
+        let mut history = History::new();
+        history.step(0, which);
+        let mut fold = fold(dir.path(), &format!("{which}.redb"));
+        fold.fold(&history.commits(&[1]), true).expect("folds");
+        digest(&fold.projection().view().expect("a view")).expect("a digest")
+    });
+    assert_ne!(digests[0], digests[1]);
+}
