@@ -2,10 +2,10 @@
 
 use async_nats::Message;
 use futures::StreamExt as _;
-use keyroll_api::client::{new_command_id, now};
+use keyroll_api::client::now;
 use keyroll_api::reply::Done;
 use keyroll_api::{Ask, CommandRequest, Query};
-use keyroll_core::command::{Nothing, SecretRef};
+use keyroll_core::command::{MemberRecord, Nothing, Purpose, RevealItem, SecretRef, SecretReveal};
 use keyroll_core::{Action, Blob, Code, Command, Identity, LedgerId, Millis, SecretId, TreeSize, cbor, cose};
 use keyroll_tests::harness::nats::next;
 use keyroll_tests::harness::raw::{self, done, refused_as, refusal};
@@ -115,7 +115,8 @@ async fn bad_bytes_are_refused_and_the_service_goes_on() {
     }
     for (_, bytes) in malformed(&command) {
         let carried = raw::request(&bytes);
-        refused_as(&ask(&nats, COMMAND, &carried).await, ledger, &bytes, Code::Malformed);
+        let rejection = refusal(&ask(&nats, COMMAND, &carried).await, ledger, &bytes);
+        assert!(matches!(rejection.code, Code::Malformed | Code::TooLarge), "{rejection}");
     }
     let asked = cose::sign(&query(&dev), &dev.owner());
     for (_, bytes) in malformed(&asked) {
@@ -289,18 +290,17 @@ async fn a_replayed_reveal_brings_the_receipt_and_no_value() {
     let dev = Dev::start();
     dev.create("A", "value");
     let nats = dev.nats().await;
-    let (action, session) = reveal_of(&dev, &nats, "A").await;
+    let action = reveal_of(&dev, "A").await;
     let request = raw::signed(&dev.command(action), &dev.owner());
     let first = done(&ask(&nats, COMMAND, &request).await);
     assert_eq!(first.released.len(), 1);
     let again = done(&ask(&nats, COMMAND, &request).await);
     assert_eq!((again.released.len(), again.receipt.entry), (0, first.receipt.entry));
     assert_eq!(dev.audit().len(), 3);
-    drop(session);
 }
 
-async fn reveal_of(dev: &Dev, nats: &Nats, name: &str) -> (Action, keyroll_core::crypto::ClientSession) {
-    use keyroll_core::command::{Purpose, RevealItem, SecretReveal};
+/// A reveal under a session that only its maker could read the answer of.
+async fn reveal_of(dev: &Dev, name: &str) -> Action {
     let identity = dev.owner();
     let settings = keyroll_api::Settings {
         nats_url: dev.nats_url().to_owned(),
@@ -308,7 +308,6 @@ async fn reveal_of(dev: &Dev, nats: &Nats, name: &str) -> (Action, keyroll_core:
         ledger: Some(dev.ledger()),
         home: None,
     };
-    let _ = nats;
     let client = keyroll_api::Client::connect(settings).await.expect("connected");
     let session = client.session(&"demo".parse().expect("a name")).expect("a session");
     let item = RevealItem { id: None, name: name.parse().expect("a name"), version: None };
@@ -318,7 +317,7 @@ async fn reveal_of(dev: &Dev, nats: &Nats, name: &str) -> (Action, keyroll_core:
         purpose: Purpose::View(Nothing {}),
         session: session.reference,
     };
-    (Action::SecretReveal(reveal), session)
+    Action::SecretReveal(reveal)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -404,7 +403,11 @@ async fn hostile_reply_subjects_reach_nothing() {
     operator.settled().await;
     let mut heard = Vec::new();
     while let Some(Some(message)) = futures::FutureExt::now_or_never(everything.next()) {
-        heard.push(message.subject.to_string());
+        let delivered = message.reply.is_some_and(|reply| reply.starts_with("$JS.ACK."));
+        // A consumer is sent messages under the subject they were published on.
+        if !delivered {
+            heard.push(message.subject.to_string());
+        }
     }
     assert!(heard.iter().any(|subject| subject == "keyroll.log.demo"), "{heard:?}");
     for subject in &heard {
@@ -417,8 +420,8 @@ async fn hostile_reply_subjects_reach_nothing() {
     assert_eq!(log_messages, rows.len() - 2, "one message in the log for each entry since, and no other");
 }
 
-fn some_member() -> keyroll_core::command::MemberRecord {
-    keyroll_core::command::MemberRecord {
+fn some_member() -> MemberRecord {
+    MemberRecord {
         name: "intruder".parse().expect("a name"),
         role: keyroll_core::authorize::Role::Owner,
         member: Identity([9; 32]),
@@ -441,13 +444,15 @@ async fn the_service_introduces_itself() {
     let info = ask("$SRV.INFO.keyroll").await;
     assert_eq!(info["type"], "io.nats.micro.v1.info_response");
     let endpoints = info["endpoints"].as_array().expect("endpoints").iter();
-    let endpoints: Vec<_> = endpoints.map(|one| (one["name"].as_str().unwrap(), one["subject"].as_str().unwrap())).collect();
+    let mut endpoints: Vec<_> =
+        endpoints.map(|one| (one["name"].as_str().unwrap(), one["subject"].as_str().unwrap())).collect();
+    endpoints.sort_unstable();
     assert_eq!(
         endpoints,
         [
             ("command", "keyroll.v1.*.command"),
-            ("query", "keyroll.v1.*.query"),
-            ("info", "keyroll.v1._ledger.info")
+            ("info", "keyroll.v1._ledger.info"),
+            ("query", "keyroll.v1.*.query")
         ]
     );
     dev.create("A", "value");
@@ -489,5 +494,4 @@ async fn a_client_reads_neither_log_nor_vault_nor_others_mail() {
     }
     dev.create("A", "value");
     dev.verifies();
-    assert!(!new_command_id().0.iter().all(|byte| *byte == 0));
 }

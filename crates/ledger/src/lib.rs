@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod follower;
 pub mod health;
+mod jetstream;
 pub mod keyring;
 pub mod ledger;
 pub mod log;

@@ -3,20 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
-use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
 
+use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
 use crate::log::Unavailable;
-
-const ACK: Duration = Duration::from_secs(2);
-const WRONG_LAST_SEQUENCE_REPLICATED: u64 = 10_164;
 
 /// Why something was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,32 +91,17 @@ impl JetStreamObjects {
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> Unavailable {
-    Unavailable(error.to_string())
-}
-
-async fn bounded<T>(read: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
-    let timeout = tokio::time::timeout(ACK, read).await;
-    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
-}
-
-fn put_error(error: &async_nats::jetstream::context::PublishError) -> PutError {
-    let api = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<jetstream::Error>());
-    let replicated = ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED);
-    match error.kind() {
-        PublishErrorKind::WrongLastSequence => PutError::Exists,
-        PublishErrorKind::Other if api.is_some_and(|api| api.error_code() == replicated) => {
-            PutError::Exists
-        }
-        _ => PutError::Unavailable(error.to_string()),
+fn put_error(error: &PublishError) -> PutError {
+    match refused(error) {
+        Refused::CameFirst => PutError::Exists,
+        Refused::Never(why) | Refused::Unknown(why) => PutError::Unavailable(why),
     }
 }
 
 impl Objects for JetStreamObjects {
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
         async move {
-            if self.client.connection_state() != async_nats::connection::State::Connected {
+            if !is_connected(&self.client) {
                 return Err(PutError::Unavailable(
                     "not connected to the nats-server".to_owned(),
                 ));

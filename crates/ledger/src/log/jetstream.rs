@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull};
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
-use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use keyroll_core::{Sequence, WorkspaceName};
 
+use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
+
 use super::{AppendError, FollowError, Log, Message, Unavailable};
 
 /// The stream's name.
 const STREAM: &str = "KEYROLL_LOG";
 const SUBJECT: &str = "keyroll.log.";
-/// How long an append may take until its fate counts as unknown.
-const ACK: Duration = Duration::from_secs(2);
-/// Wrong last sequence, as three replicas put it (10071 on one).
-const WRONG_LAST_SEQUENCE_REPLICATED: u64 = 10_164;
 /// Messages asked for at once while following.
 const BATCH: usize = 5_000;
 
@@ -51,46 +49,17 @@ impl JetStreamLog {
             stream,
         })
     }
-
-    fn connected(&self) -> bool {
-        self.client.connection_state() == async_nats::connection::State::Connected
-    }
-}
-
-fn unavailable(error: impl std::fmt::Display) -> Unavailable {
-    Unavailable(error.to_string())
 }
 
 fn parse_subject(subject: &str) -> Option<WorkspaceName> {
     subject.strip_prefix(SUBJECT)?.parse().ok()
 }
 
-/// Bounds a read, since a frozen server answers nothing.
-async fn bounded<T>(read: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
-    let timeout = tokio::time::timeout(ACK, read).await;
-    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
-}
-
-fn append_error(error: &async_nats::jetstream::context::PublishError) -> AppendError {
-    let api = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<jetstream::Error>());
-    match error.kind() {
-        PublishErrorKind::WrongLastSequence => AppendError::Conflict,
-        PublishErrorKind::Other
-            if api.is_some_and(|api| {
-                api.error_code() == ErrorCode(WRONG_LAST_SEQUENCE_REPLICATED)
-            }) =>
-        {
-            AppendError::Conflict
-        }
-        PublishErrorKind::StreamNotFound
-        | PublishErrorKind::MaxPayloadExceeded
-        | PublishErrorKind::WrongLastMessageId => AppendError::NotAppended(error.to_string()),
-        PublishErrorKind::Other if api.is_some() => AppendError::NotAppended(error.to_string()),
-        PublishErrorKind::Other
-        | PublishErrorKind::TimedOut
-        | PublishErrorKind::BrokenPipe
-        | PublishErrorKind::MaxAckPending => AppendError::Unknown(error.to_string()),
+fn append_error(error: &PublishError) -> AppendError {
+    match refused(error) {
+        Refused::CameFirst => AppendError::Conflict,
+        Refused::Never(why) => AppendError::NotAppended(why),
+        Refused::Unknown(why) => AppendError::Unknown(why),
     }
 }
 
@@ -102,8 +71,7 @@ impl Log for JetStreamLog {
         expected: Sequence,
     ) -> BoxFuture<'a, Result<Sequence, AppendError>> {
         async move {
-            // Unconnected, the client would keep the message and send it whenever it can.
-            if !self.connected() {
+            if !is_connected(&self.client) {
                 return Err(AppendError::NotAppended(
                     "not connected to the nats-server".to_owned(),
                 ));

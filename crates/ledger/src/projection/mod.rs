@@ -4,6 +4,7 @@
 
 mod digest;
 mod schema;
+mod tree;
 mod view;
 mod write;
 

@@ -1,0 +1,234 @@
+//! The follower: the one way into the read model.
+
+mod fold;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use keyroll_core::{Code, Digest, Index, Sequence, TreeSize, WorkspaceName};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::health::Health;
+use crate::log::{FollowError, Log, Message};
+use crate::projection::{Batch, Projection, ProjectionError};
+
+pub use fold::Fold;
+pub(crate) use fold::actor_ordinal;
+
+/// Messages folded into one transaction at most.
+const BATCH_MESSAGES: usize = 1_000;
+/// Bytes of commits in one transaction at most.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// How long a transaction may stay without being flushed to disk. What a crash takes of the read
+/// model comes again from the log.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// How far the read model is: the stream's sequence, and each workspace's head and size.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// The last message folded in.
+    pub sequence: Sequence,
+    /// By workspace: the last message on its subject, and the number of entries.
+    pub workspaces: BTreeMap<WorkspaceName, (Sequence, TreeSize)>,
+}
+
+/// What was folded in: for notices.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The workspace.
+    pub workspace: WorkspaceName,
+    /// The entry.
+    pub index: Index,
+    /// The event's name.
+    pub kind: &'static str,
+}
+
+/// A wish to the follower's task.
+pub enum Wish {
+    /// Take this fold, which was built anew from the log, in place of the present one: catch up,
+    /// compare, move its file into place.
+    Replace(
+        Box<Fold>,
+        oneshot::Sender<Result<Replaced, ProjectionError>>,
+    ),
+}
+
+/// What came of a replacement.
+#[derive(Debug, Clone, Copy)]
+pub struct Replaced {
+    /// Digest of the read model that was dropped.
+    pub before: Digest,
+    /// Digest of the one built anew, at the same place of the log.
+    pub after: Digest,
+}
+
+/// Runs a follower until the log fails or the process ends.
+pub struct Follower {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Where it is folded into.
+    pub fold: Fold,
+    /// Tells how far it is.
+    pub progress: watch::Sender<Progress>,
+    /// Tells which projection to read.
+    pub projection: watch::Sender<Projection>,
+    /// Takes notices; when it is full they are dropped, as they are best effort.
+    pub notices: mpsc::Sender<Notice>,
+    /// Wishes.
+    pub wishes: mpsc::Receiver<Wish>,
+    /// What is wrong.
+    pub health: Arc<Health>,
+}
+
+impl Follower {
+    /// Follows for ever.
+    pub async fn run(mut self) {
+        let mut stream = self.log.follow(self.fold.sequence());
+        let mut unflushed = false;
+        loop {
+            tokio::select! {
+                message = stream.next() => match message {
+                    Some(Ok(message)) => {
+                        let messages = drain(message, &mut stream);
+                        if let Err(why) = self.step(messages, false) {
+                            return self.health.fail(Code::Internal, why.to_string());
+                        }
+                        unflushed = true;
+                    }
+                    Some(Err(error)) => return self.log_failed(&error),
+                    None => return,
+                },
+                wish = self.wishes.recv() => {
+                    let Some(Wish::Replace(fold, done)) = wish else { return };
+                    let replaced = self.replace(*fold).await;
+                    // Whoever wished may have gone.
+                    let _ = done.send(replaced);
+                }
+                () = tokio::time::sleep(FLUSH), if unflushed => {
+                    if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
+                        return self.health.fail(Code::Internal, why.to_string());
+                    }
+                    unflushed = false;
+                }
+            }
+        }
+    }
+
+    fn log_failed(&self, error: &FollowError) {
+        let code = match error {
+            FollowError::Gap { .. } => Code::Corrupt,
+            FollowError::Behind { .. } => Code::Rollback,
+        };
+        self.health.fail(code, error.to_string());
+    }
+
+    fn step(&mut self, messages: Drained, durable: bool) -> Result<(), ProjectionError> {
+        let notices = self.fold.fold(&messages.messages, durable)?;
+        self.publish();
+        for notice in notices {
+            if self.notices.try_send(notice).is_err() {
+                break;
+            }
+        }
+        match messages.then {
+            Some(error) => {
+                self.log_failed(&error);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn publish(&self) {
+        self.progress
+            .send_modify(|progress| self.fold.tell(progress));
+    }
+
+    async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
+        catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
+        let before = crate::projection::digest(&self.fold.projection().view()?)?;
+        let after = crate::projection::digest(&fresh.projection().view()?)?;
+        let path = self.fold.projection().path().to_owned();
+        fresh.move_to(&path)?;
+        self.projection.send_replace(fresh.projection().clone());
+        self.fold = fresh;
+        self.publish();
+        Ok(Replaced { before, after })
+    }
+}
+
+/// Folds the log into `fold` up to and with the message `until`.
+///
+/// # Errors
+/// [`ProjectionError`], also when the log ends or has a gap before.
+pub async fn catch_up(
+    log: &dyn Log,
+    fold: &mut Fold,
+    until: Sequence,
+) -> Result<(), ProjectionError> {
+    let mut stream = log.follow(fold.sequence());
+    while fold.sequence() < until {
+        let Some(next) = stream.next().await else {
+            return Err(ProjectionError::Storage("the log ended".to_owned()));
+        };
+        let first = next.map_err(|error| ProjectionError::Storage(error.to_string()))?;
+        let mut drained = drain(first, &mut stream);
+        drained.messages.retain(|message| message.sequence <= until);
+        fold.fold(&drained.messages, fold.sequence() >= until)?;
+        if let Some(error) = drained.then {
+            return Err(ProjectionError::Storage(error.to_string()));
+        }
+    }
+    // Everything before it lasts with it.
+    fold.projection().write(&Batch::default(), true)
+}
+
+struct Drained {
+    messages: Vec<Message>,
+    then: Option<FollowError>,
+}
+
+/// Takes what is there already, up to a bound.
+fn drain(first: Message, stream: &mut BoxStream<'static, Result<Message, FollowError>>) -> Drained {
+    let mut bytes = first.bytes.len();
+    let mut messages = vec![first];
+    while messages.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
+        match futures::FutureExt::now_or_never(stream.next()) {
+            Some(Some(Ok(message))) => {
+                bytes += message.bytes.len();
+                messages.push(message);
+            }
+            Some(Some(Err(error))) => {
+                return Drained {
+                    messages,
+                    then: Some(error),
+                };
+            }
+            Some(None) | None => break,
+        }
+    }
+    Drained {
+        messages,
+        then: None,
+    }
+}
+
+/// How far a projection is, without a fold.
+///
+/// # Errors
+/// [`ProjectionError`].
+pub fn progress_of(projection: &Projection) -> Result<Progress, ProjectionError> {
+    let view = projection.view()?;
+    let sequence = view.head()?.map_or(Sequence(0), |(sequence, _)| sequence);
+    let workspaces = view.workspaces()?;
+    let by_name = workspaces
+        .into_iter()
+        .map(|(_, head)| (head.name, (head.sequence, head.size)));
+    Ok(Progress {
+        sequence,
+        workspaces: by_name.collect(),
+    })
+}

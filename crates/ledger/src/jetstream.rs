@@ -1,0 +1,61 @@
+//! What every use of JetStream here shares: bounded waits, and what a refused append means.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, ErrorCode};
+
+use crate::log::Unavailable;
+
+/// How long an append or a read may take. After that an append's fate counts as unknown.
+pub(crate) const ACK: Duration = Duration::from_secs(2);
+
+/// Something else came first, as a server says it: a wrong last sequence (10071 on one replica,
+/// 10164 on three), or a subject that may hold one message and does (10077).
+const CAME_FIRST: [ErrorCode; 3] = [ErrorCode(10_071), ErrorCode(10_164), ErrorCode(10_077)];
+
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable(error.to_string())
+}
+
+/// Bounds a read, since a frozen server answers nothing.
+pub(crate) async fn bounded<T>(
+    read: impl Future<Output = Result<T, Unavailable>>,
+) -> Result<T, Unavailable> {
+    let timeout = tokio::time::timeout(ACK, read).await;
+    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
+}
+
+/// Unconnected, the client would keep a message and send it whenever it can.
+pub(crate) fn is_connected(client: &async_nats::Client) -> bool {
+    client.connection_state() == async_nats::connection::State::Connected
+}
+
+/// What a publish without an acknowledgement means.
+pub(crate) enum Refused {
+    /// Something else came first.
+    CameFirst,
+    /// The server refused it: it is not stored and never will be.
+    Never(String),
+    /// It may be stored, or may still be.
+    Unknown(String),
+}
+
+pub(crate) fn refused(error: &PublishError) -> Refused {
+    let source = std::error::Error::source(error);
+    let api = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
+    if api.is_some_and(|api| CAME_FIRST.contains(&api.error_code())) {
+        return Refused::CameFirst;
+    }
+    match error.kind() {
+        PublishErrorKind::WrongLastSequence => Refused::CameFirst,
+        PublishErrorKind::StreamNotFound
+        | PublishErrorKind::MaxPayloadExceeded
+        | PublishErrorKind::WrongLastMessageId => Refused::Never(error.to_string()),
+        PublishErrorKind::Other if api.is_some() => Refused::Never(error.to_string()),
+        PublishErrorKind::Other
+        | PublishErrorKind::TimedOut
+        | PublishErrorKind::BrokenPipe
+        | PublishErrorKind::MaxAckPending => Refused::Unknown(error.to_string()),
+    }
+}
