@@ -205,7 +205,7 @@ async fn commands_for_others_old_ones_and_forged_ones_are_refused() {
     refused(&Command { v: 2, ..good.clone() }, COMMAND, Code::UpgradeNeeded).await;
     let with_delegation = Command { delegation: Some(Blob(b"none".to_vec())), ..good.clone() };
     refused(&with_delegation, COMMAND, Code::Malformed).await;
-    for own in [Action::FenceSet(Nothing {}), Action::KeyRotate(Nothing {})] {
+    for own in [Action::KeyRotate(Nothing {})] {
         let rejection = refusal_of(&dev, &nats, ledger, own).await;
         assert!(matches!(rejection, Some(Code::UpgradeNeeded) | None), "{rejection:?}");
     }

@@ -39,6 +39,7 @@ pub struct Query {
 impl Form for Query {
     const NAME: &'static str = "keyroll/query/v1";
     const TYP: &'static str = "application/vnd.keyroll.query";
+    const V: u32 = QUERY_V;
 }
 
 /// What is asked.

@@ -17,10 +17,8 @@ use crate::query::Outcome;
 #[serde(deny_unknown_fields)]
 pub struct CommandRequest {
     /// The largest size of the workspace that the caller has seen.
-    #[serde(default)]
     pub seen: TreeSize,
     /// The values, in the order of the command's items.
-    #[serde(default)]
     pub values: Vec<SealedValue>,
     /// The signed command.
     pub command: Blob,
@@ -109,6 +107,7 @@ pub struct Reply {
 impl Form for Reply {
     const NAME: &'static str = "keyroll/reply/v1";
     const TYP: &'static str = "application/vnd.keyroll.reply";
+    const V: u32 = 1;
 }
 
 /// An answer or a refusal.

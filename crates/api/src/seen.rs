@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use keyroll_core::{LedgerId, TreeSize, WorkspaceName};
 use keyroll_merkle::Hash;
@@ -55,19 +55,9 @@ impl SeenStore {
         {
             return Ok(Some(seen.clone()));
         }
-        let Some(dir) = &self.dir else {
-            return Ok(None);
-        };
-        match std::fs::read_to_string(dir.join(workspace.as_str())) {
-            Ok(text) => parse(&text).map(Some).ok_or_else(|| {
-                let file = dir.join(workspace.as_str());
-                std::io::Error::other(format!(
-                    "{} is damaged: move it away to trust anew",
-                    file.display()
-                ))
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        match &self.dir {
+            Some(dir) => read(dir, workspace),
+            None => Ok(None),
         }
     }
 
@@ -76,11 +66,7 @@ impl SeenStore {
     /// # Errors
     /// When it cannot be written.
     pub fn raise(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
-        let highest = self.get(workspace)?;
-        if highest.is_some_and(|highest| highest.size >= seen.size) {
-            return Ok(());
-        }
-        self.set(workspace, seen)
+        self.keep(workspace, seen, |kept, fresh| kept.size < fresh.size)
     }
 
     /// Keeps a checkpoint whatever was kept before: after an accepted recovery.
@@ -88,28 +74,64 @@ impl SeenStore {
     /// # Errors
     /// When it cannot be written.
     pub fn set(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
-        if let Some(dir) = &self.dir {
-            std::fs::create_dir_all(dir)?;
-            let (file, fresh) = (
-                dir.join(workspace.as_str()),
-                dir.join(format!(".{workspace}.{}", std::process::id())),
-            );
-            let mut out = std::fs::File::create(&fresh)?;
-            write!(
-                out,
-                "{}\n{}\n{}",
-                seen.size,
-                hex(&seen.root),
-                seen.note.as_deref().unwrap_or_default()
-            )?;
-            out.sync_all()?;
-            std::fs::rename(fresh, file)?;
+        self.keep(workspace, seen, |_, _| true)
+    }
+
+    /// One at a time, in this process and among all: what is kept never sinks in between.
+    fn keep(
+        &self,
+        workspace: &WorkspaceName,
+        fresh: Seen,
+        replaces: impl Fn(&Seen, &Seen) -> bool,
+    ) -> std::io::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // A present entry is never ahead of the file.
+        if known
+            .get(workspace)
+            .is_some_and(|kept| !replaces(kept, &fresh))
+        {
+            return Ok(());
         }
-        if let Ok(mut known) = self.known.lock() {
-            known.insert(workspace.clone(), seen);
-        }
+        let Some(dir) = &self.dir else {
+            known.insert(workspace.clone(), fresh);
+            return Ok(());
+        };
+        std::fs::create_dir_all(dir)?;
+        let lock = std::fs::File::create(dir.join(".lock"))?;
+        lock.lock()?;
+        let kept = read(dir, workspace)?;
+        let kept = match kept {
+            Some(kept) if !replaces(&kept, &fresh) => kept,
+            _ => {
+                write(dir, workspace, &fresh)?;
+                fresh
+            }
+        };
+        known.insert(workspace.clone(), kept);
         Ok(())
     }
+}
+
+fn read(dir: &Path, workspace: &WorkspaceName) -> std::io::Result<Option<Seen>> {
+    let file = dir.join(workspace.as_str());
+    match std::fs::read_to_string(&file) {
+        Ok(text) => parse(&text).map(Some).ok_or_else(|| {
+            let words = format!("{} is damaged: move it away to trust anew", file.display());
+            std::io::Error::other(words)
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(dir: &Path, workspace: &WorkspaceName, seen: &Seen) -> std::io::Result<()> {
+    let fresh = dir.join(format!(".{workspace}.new"));
+    let mut out = std::fs::File::create(&fresh)?;
+    let note = seen.note.as_deref().unwrap_or_default();
+    write!(out, "{}\n{}\n{note}", seen.size, hex(&seen.root))?;
+    out.sync_all()?;
+    std::fs::rename(fresh, dir.join(workspace.as_str()))?;
+    std::fs::File::open(dir)?.sync_all()
 }
 
 fn hex(hash: &Hash) -> String {
@@ -129,4 +151,55 @@ fn parse(text: &str) -> Option<Seen> {
         root: Hash(root.0),
         note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(size: u64) -> Seen {
+        Seen {
+            size: TreeSize(size),
+            root: Hash([7; 32]),
+            note: Some("a\nnote\n".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_never_sinks_among_many() {
+        let home = std::env::temp_dir().join(format!("keyroll-seen-{}", std::process::id()));
+        let (ledger, workspace) = (
+            LedgerId([1; 32]),
+            "demo".parse::<WorkspaceName>().expect("name"),
+        );
+        std::thread::scope(|scope| {
+            for start in 0..4_u64 {
+                let (home, ledger, workspace) = (&home, &ledger, &workspace);
+                scope.spawn(move || {
+                    let store = SeenStore::in_home(home, ledger);
+                    for size in (start..200).step_by(4) {
+                        store.raise(workspace, seen(size)).expect("kept");
+                        let kept = store.get(workspace).expect("read").expect("there");
+                        assert!(kept.size.0 >= size);
+                    }
+                });
+            }
+        });
+        let fresh = SeenStore::in_home(&home, &ledger);
+        assert_eq!(fresh.get(&workspace).expect("read"), Some(seen(199)));
+        fresh.set(&workspace, seen(3)).expect("accepted");
+        assert_eq!(
+            SeenStore::in_home(&home, &ledger)
+                .get(&workspace)
+                .expect("read"),
+            Some(seen(3))
+        );
+        let file = home
+            .join("seen")
+            .join(ledger.to_string().replace(':', "-"))
+            .join("demo");
+        std::fs::write(file, "nothing").expect("damaged");
+        assert!(SeenStore::in_home(&home, &ledger).get(&workspace).is_err());
+        std::fs::remove_dir_all(home).expect("removed");
+    }
 }

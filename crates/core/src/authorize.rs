@@ -126,7 +126,6 @@ fn needed(action: &Action, actor: Identity) -> Option<Permission> {
         | Action::ValuesSweep(_)
         | Action::ValuesLose(_)
         | Action::KeyErase(_)
-        | Action::FenceSet(_)
         | Action::LogTruncate(_)
         | Action::DenialsSummarize(_) => None,
     }
@@ -198,7 +197,7 @@ fn delegation_holds(
     };
     let revokes = matches!(signed.command().action, Action::DelegationRevoke(_));
     said.covers(state.ledger(), state.workspace(), now)
-        && !state.is_revoked(&said.key)
+        && !state.is_revoked(&said.identity, &said.key)
         && permission != Permission::Manage
         && !revokes
 }

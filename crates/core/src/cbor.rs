@@ -50,7 +50,9 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Reject
 /// # Errors
 /// As [`decode`], without the check of the canonical form.
 pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
-    ciborium::de::from_reader_with_recursion_limit(bytes, limits::CBOR_DEPTH * 4).map_err(|error| {
+    let mut rest = bytes;
+    let decoded = ciborium::de::from_reader_with_recursion_limit(&mut rest, limits::CBOR_DEPTH * 4);
+    let value = decoded.map_err(|error| {
         let ciborium::de::Error::Semantic(_, message) = error else {
             return malformed(&format!("{error:?}"));
         };
@@ -58,7 +60,11 @@ pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection>
             Some(rule) => Rejection::new(Code::InvalidName, rule),
             None => malformed(&message),
         }
-    })
+    })?;
+    if rest.is_empty() {
+        return Ok(value);
+    }
+    Err(malformed("bytes after the end"))
 }
 
 fn malformed(why: &str) -> Rejection {

@@ -40,6 +40,7 @@ pub struct Commit {
 impl Form for Commit {
     const NAME: &'static str = "keyroll/commit/v1";
     const TYP: &'static str = "application/vnd.keyroll.commit";
+    const V: u32 = COMMIT_V;
 }
 
 impl Commit {
@@ -48,19 +49,30 @@ impl Commit {
         Hash(self.root.0)
     }
 
-    /// Decodes a stored commit; its signature is still to be verified.
+    /// Decodes a commit that the log holds; its signature is still to be verified.
     ///
     /// # Errors
     /// [`Code::Malformed`] when it is no commit, [`Code::UpgradeNeeded`] for a later version.
     pub fn decode(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
-        let opened = cose::open_trusted::<Self>(bytes)?;
-        if opened.payload.v != COMMIT_V || opened.payload.rules > RULES {
-            let message = format!(
-                "commit form {}, rules {}: this program knows form {COMMIT_V}, rules {RULES}",
-                opened.payload.v, opened.payload.rules
-            );
-            return Err(Rejection::new(Code::UpgradeNeeded, message));
-        }
-        Ok(opened)
+        known_rules(cose::open_trusted(bytes)?)
     }
+
+    /// As [`Commit::decode`], and demands that every byte is canonical: for verification.
+    ///
+    /// # Errors
+    /// As [`Commit::decode`].
+    pub fn decode_strict(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
+        known_rules(cose::open(bytes)?)
+    }
+}
+
+fn known_rules(opened: Unchecked<Commit>) -> Result<Unchecked<Commit>, Rejection> {
+    if opened.payload.rules <= RULES {
+        return Ok(opened);
+    }
+    let message = format!(
+        "the commit was decided by rules {}, this program has {RULES}",
+        opened.payload.rules
+    );
+    Err(Rejection::new(Code::UpgradeNeeded, message))
 }

@@ -24,6 +24,8 @@ pub trait Form: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// Its media type, in the protected header.
     const TYP: &'static str;
+    /// The version of it that this program writes and reads, in its field `v`.
+    const V: u32;
 }
 
 /// Decoded, and its signature not looked at yet.
@@ -100,6 +102,8 @@ pub fn sign<F: Form>(payload: &F, key: &SigningKey) -> Vec<u8> {
 /// otherwise as [`cbor::decode`].
 pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
     let parts = parse(bytes, F::NAME, F::TYP)?;
+    cbor::check(&parts.payload)?;
+    known_version::<F>(&parts.payload)?;
     let payload = cbor::decode(&parts.payload)?;
     Ok(parts.with(bytes, payload))
 }
@@ -110,8 +114,28 @@ pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
 /// As [`open`].
 pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
     let parts = parse(bytes, F::NAME, F::TYP)?;
+    known_version::<F>(&parts.payload)?;
     let payload = cbor::decode_trusted(&parts.payload)?;
     Ok(parts.with(bytes, payload))
+}
+
+/// Looks at `v` before anything else: what a later form has besides is not for this program to
+/// call malformed.
+fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let Version { v } = cbor::decode_trusted(payload)?;
+    if v == F::V {
+        return Ok(());
+    }
+    let message = format!(
+        "{} in version {v} is not known here, only {}",
+        F::NAME,
+        F::V
+    );
+    Err(Rejection::new(Code::UpgradeNeeded, message))
 }
 
 struct Parts {
@@ -202,6 +226,7 @@ mod tests {
     impl Form for Note {
         const NAME: &'static str = "keyroll/note/v1";
         const TYP: &'static str = "application/vnd.keyroll.note";
+        const V: u32 = 1;
     }
 
     #[derive(Debug, Serialize, Deserialize)]
@@ -213,6 +238,7 @@ mod tests {
     impl Form for Other {
         const NAME: &'static str = "keyroll/other/v1";
         const TYP: &'static str = "application/vnd.keyroll.note";
+        const V: u32 = 1;
     }
 
     fn key() -> SigningKey {

@@ -74,9 +74,6 @@ pub enum Event {
     /// A generation of the wrapping key is erased.
     #[serde(rename = "key.erased")]
     KeyErased(Nothing),
-    /// What was in flight at this place has not landed.
-    #[serde(rename = "fence.set")]
-    FenceSet(Nothing),
     /// Entries were lost in an honest recovery.
     #[serde(rename = "log.truncated")]
     LogTruncated(Nothing),
@@ -216,9 +213,8 @@ impl Event {
             Self::ValuesSwept(_) => Kind(19, "values.swept"),
             Self::ValuesLost(_) => Kind(20, "values.lost"),
             Self::KeyErased(_) => Kind(21, "key.erased"),
-            Self::FenceSet(_) => Kind(22, "fence.set"),
-            Self::LogTruncated(_) => Kind(23, "log.truncated"),
-            Self::DenialsSummarized(_) => Kind(24, "denials.summarized"),
+            Self::LogTruncated(_) => Kind(22, "log.truncated"),
+            Self::DenialsSummarized(_) => Kind(23, "denials.summarized"),
         }
     }
 }
@@ -228,7 +224,7 @@ impl Event {
 pub struct Kind(pub u8, pub &'static str);
 
 /// Every event's name with its number.
-pub const KINDS: [Kind; 24] = [
+pub const KINDS: [Kind; 23] = [
     Kind(1, "workspace.created"),
     Kind(2, "member.added"),
     Kind(3, "member.changed"),
@@ -250,7 +246,6 @@ pub const KINDS: [Kind; 24] = [
     Kind(19, "values.swept"),
     Kind(20, "values.lost"),
     Kind(21, "key.erased"),
-    Kind(22, "fence.set"),
-    Kind(23, "log.truncated"),
-    Kind(24, "denials.summarized"),
+    Kind(22, "log.truncated"),
+    Kind(23, "denials.summarized"),
 ];

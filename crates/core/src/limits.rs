@@ -37,6 +37,13 @@ pub const GLOBS: usize = 64;
 pub const REVEAL_SECRETS: usize = 256;
 /// Sealed bytes in one reveal's reply.
 pub const REVEAL_BYTES: u64 = 900 * 1024;
+/// All of a reveal's reply: what JetStream's and the clients' accounts take is 1 MiB and 64 KiB.
+pub const REPLY_BYTES: u64 = 1_088 * 1024;
+/// What a released value costs in a reply besides itself, its name and its hosts: its keys and
+/// digests, in the entry and beside it.
+pub const RELEASED_OVERHEAD: u64 = 512;
+/// What a reply costs besides entry and values: two proofs and a checkpoint.
+pub const REPLY_OVERHEAD: u64 = 16 * 1024;
 /// Members of one workspace.
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.

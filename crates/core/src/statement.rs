@@ -34,6 +34,7 @@ pub struct Delegation {
 impl Form for Delegation {
     const NAME: &'static str = "keyroll/delegation/v1";
     const TYP: &'static str = "application/vnd.keyroll.delegation";
+    const V: u32 = 1;
 }
 
 impl Unchecked<Delegation> {
@@ -54,8 +55,7 @@ impl Unchecked<Delegation> {
 impl Delegation {
     /// Whether it covers `workspace` of `ledger` at `now`. Whether it was revoked is not here.
     pub fn covers(&self, ledger: &LedgerId, workspace: &WorkspaceName, now: Millis) -> bool {
-        self.v == 1
-            && self.ledger == *ledger
+        self.ledger == *ledger
             && self.workspace == *workspace
             && self.not_before <= now
             && now <= self.not_after
@@ -84,6 +84,7 @@ pub struct LedgerKey {
 impl Form for LedgerKey {
     const NAME: &'static str = "keyroll/ledger-key/v1";
     const TYP: &'static str = "application/vnd.keyroll.ledger-key";
+    const V: u32 = 1;
 }
 
 impl LedgerKey {
@@ -119,6 +120,7 @@ pub struct SealingKey {
 impl Form for SealingKey {
     const NAME: &'static str = "keyroll/sealing-key/v1";
     const TYP: &'static str = "application/vnd.keyroll.sealing-key";
+    const V: u32 = 1;
 }
 
 impl SealingKey {

@@ -77,6 +77,24 @@ pub enum OpenError {
     Log(String),
 }
 
+/// The tree that an answer was made on: its size and root, and the proof that it extends what the
+/// asker had seen. The default says nothing of any tree.
+pub(crate) struct Position {
+    pub(crate) size: TreeSize,
+    pub(crate) root: Digest,
+    pub(crate) consistency: Vec<Digest>,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self {
+            size: TreeSize(0),
+            root: Digest(empty_root().0),
+            consistency: Vec::new(),
+        }
+    }
+}
+
 /// What goes back to a caller.
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -266,7 +284,7 @@ impl Ledger {
 
     /// Refuses a query without a look at it.
     pub fn refuse_query(&self, query: &[u8], rejection: Rejection) -> Response {
-        let bytes = self.sign_refusal(Digest::of(query), rejection.clone());
+        let bytes = self.sign_refusal(Digest::of(query), rejection.clone(), Position::default());
         Response {
             bytes,
             refusal: Some(rejection),
@@ -281,17 +299,33 @@ impl Ledger {
         self.keyring.erase_past_sealing_keys(self.now()).await
     }
 
-    /// A signed refusal that says nothing of any tree.
-    pub(crate) fn sign_refusal(&self, request: Digest, rejection: Rejection) -> Vec<u8> {
-        let reply = Reply {
-            v: 1,
-            body: Body::Error(rejection),
-            root: Digest(empty_root().0),
-            size: TreeSize(0),
-            request,
-            consistency: Vec::new(),
-        };
-        cose::sign(&reply, &self.shared.key)
+    /// A signed refusal.
+    pub(crate) fn sign_refusal(
+        &self,
+        request: Digest,
+        rejection: Rejection,
+        position: Position,
+    ) -> Vec<u8> {
+        self.sign_reply(request, Body::Error(rejection), position)
+    }
+
+    pub(crate) fn sign_reply(&self, request: Digest, body: Body, position: Position) -> Vec<u8> {
+        let Position {
+            size,
+            root,
+            consistency,
+        } = position;
+        cose::sign(
+            &Reply {
+                v: 1,
+                body,
+                root,
+                size,
+                request,
+                consistency,
+            },
+            &self.shared.key,
+        )
     }
 
     /// Waits until the read model has reached a size of a workspace. A size that the log does not

@@ -12,7 +12,7 @@ use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Authority, Code, CommandId, Commit, Identity, Index, LedgerId, Recorded, Rejection,
-    SignedCommand, State, WorkspaceName, cose, decide,
+    SignedCommand, State, WorkspaceName, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
 
@@ -129,8 +129,7 @@ impl Verifier {
 
     fn try_commit(&mut self, bytes: &[u8]) -> Result<(), (&'static str, String)> {
         let malformed = |rejection: Rejection| ("malformed", rejection.message);
-        let opened = cose::open::<Commit>(bytes).map_err(malformed)?;
-        Commit::decode(bytes).map_err(malformed)?;
+        let opened = Commit::decode_strict(bytes).map_err(malformed)?;
         let commit = &opened.payload;
         if self.key.is_none() {
             self.key = Some(self.vouched(commit)?);

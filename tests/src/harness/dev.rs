@@ -187,6 +187,15 @@ impl Dev {
         self.home.take().expect("there until now")
     }
 
+    /// The directory of one that has ended by itself.
+    ///
+    /// # Panics
+    /// When it has not.
+    pub fn into_home(mut self) -> Home {
+        self.ended();
+        self.home.take().expect("there until now")
+    }
+
     /// Waits until it has ended: its exit status, or nothing when a signal ended it.
     pub fn ended(&mut self) -> Option<i32> {
         until("the end of keyroll dev", || self.child.try_wait().expect("its status")).code()

@@ -118,7 +118,12 @@ impl Client {
         let mut pause = std::time::Duration::from_millis(20);
         loop {
             match self
-                .attempt(workspace, &digest, bytes.clone(), end, unknown)
+                .attempt(
+                    (workspace, seen.as_ref()),
+                    &digest,
+                    bytes.clone(),
+                    (end, unknown),
+                )
                 .await
             {
                 Attempt::Done(done) => {
@@ -139,11 +144,10 @@ impl Client {
 
     async fn attempt(
         &self,
-        workspace: &WorkspaceName,
+        (workspace, seen): (&WorkspaceName, Option<&Seen>),
         digest: &Digest,
         bytes: Vec<u8>,
-        end: Instant,
-        unknown: bool,
+        (end, unknown): (Instant, bool),
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
         let sent = self
@@ -156,11 +160,15 @@ impl Client {
             Ok(Ok(reply)) => reply,
         };
         let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
-            Err(rejection) => return Attempt::Final(rejection.into()),
+            Err(rejection) => return Attempt::Final(ClientError::broken_reply(rejection)),
             Ok(CommandReply::Done(done)) => return Attempt::Done(Box::new(done)),
             Ok(CommandReply::Refused(signed)) => self.open_reply(&signed.0, digest),
         };
-        match refusal.map(|opened| opened.payload.body) {
+        let checked = refusal.and_then(|opened| {
+            self.check_position(workspace, seen, &opened.payload)?;
+            Ok(opened.payload.body)
+        });
+        match checked {
             Err(error) => Attempt::Final(error),
             Ok(Body::Answer(_)) => Attempt::Final(super::ask::unexpected()),
             Ok(Body::Error(rejection)) => match rejection.code {
@@ -231,7 +239,7 @@ impl Client {
             );
             ClientError::failed(Code::Corrupt, message)
         })?;
-        let entry: Entry = cbor::decode(&receipt.entry.0)?;
+        let entry: Entry = cbor::decode(&receipt.entry.0).map_err(ClientError::broken_reply)?;
         Ok((entry, TreeSize(checkpoint.size), checkpoint.root))
     }
 }

@@ -97,8 +97,8 @@ impl Client {
         request: &Digest,
     ) -> Result<Unchecked<Reply>, ClientError> {
         let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
-        let opened = cose::open::<Reply>(bytes)?;
-        opened.verify()?;
+        let opened = cose::open::<Reply>(bytes).map_err(ClientError::broken_reply)?;
+        opened.verify().map_err(ClientError::broken_reply)?;
         if opened.signer != self.0.key.key {
             return Err(corrupt("the reply is not signed by the ledger's key"));
         }
@@ -116,11 +116,14 @@ impl Client {
         reply: &Reply,
     ) -> Result<(), ClientError> {
         if let Body::Error(rejection) = &reply.body
-            && reply.consistency.is_empty()
+            && reply.size == TreeSize(0)
         {
-            // An error may be made without a look at the tree; when it is about the tree, it says so.
-            let position = reply.size != TreeSize(0);
-            if !position || matches!(rejection.code, Code::Rollback | Code::Corrupt | Code::Fork) {
+            // Most refusals need no look at the tree; these say what is in it.
+            let of_the_tree = matches!(
+                rejection.code,
+                Code::NotFound | Code::Deleted | Code::Destroyed | Code::Conflict
+            );
+            if seen.is_none() || !of_the_tree {
                 return Ok(());
             }
         }

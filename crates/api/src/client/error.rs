@@ -36,6 +36,22 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// Something the ledger sent that does not decode or verify: its failure, not its refusal.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is what `map_err` hands over"
+    )]
+    pub(crate) fn broken_reply(rejection: Rejection) -> Self {
+        let code = match rejection.code {
+            Code::UpgradeNeeded => Code::UpgradeNeeded,
+            _ => Code::Corrupt,
+        };
+        let message = format!("the ledger's reply does not check: {}", rejection.message);
+        Self::Failed { code, message }
+    }
+}
+
 impl From<Rejection> for ClientError {
     fn from(rejection: Rejection) -> Self {
         Self::Refused(rejection)

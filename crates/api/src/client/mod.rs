@@ -62,8 +62,8 @@ struct Inner {
     seen: SeenStore,
     sealing: Mutex<SealingKey>,
     sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
-    /// The checkpoint verified last, by its text: replies of one commit carry the same one.
-    verified: Mutex<Option<(String, Checkpoint)>>,
+    /// The checkpoint verified last, by workspace and text: replies of one commit carry the same.
+    verified: Mutex<Option<(WorkspaceName, String, Checkpoint)>>,
 }
 
 /// The wall clock.
@@ -156,13 +156,11 @@ impl Client {
             None => cose::open::<LedgerKey>(&info.ledger_key.0)?.payload.ledger,
         };
         let key = LedgerKey::open(&info.ledger_key.0, &ledger)?;
-        if now() > key.not_after {
-            return Err(ClientError::failed(
-                Code::WrongLedger,
-                "the ledger's online key has run out",
-            ));
+        if !(key.not_before..=key.not_after).contains(&now()) {
+            let message = "the ledger's online key has run out or is not in force yet";
+            return Err(ClientError::failed(Code::WrongLedger, message));
         }
-        let sealing = SealingKey::open(&info.sealing_key.0, &ledger, &key.key)?;
+        let sealing = open_sealing_key(&info, &ledger, &key)?;
         let seen = match &settings.home {
             Some(home) => SeenStore::in_home(home, &ledger),
             None => SeenStore::memory(),
@@ -247,7 +245,7 @@ impl Client {
     /// Forgets all sessions and learns the present sealing key.
     pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
         let info = fetch_info(&self.0.nats).await?;
-        let sealing = SealingKey::open(&info.sealing_key.0, &self.0.ledger, &self.0.key.key)?;
+        let sealing = open_sealing_key(&info, &self.0.ledger, &self.0.key)?;
         *lock(&self.0.sealing) = sealing;
         lock(&self.0.sessions).clear();
         Ok(())
@@ -258,7 +256,8 @@ impl Client {
         workspace: &WorkspaceName,
         text: &str,
     ) -> Result<Checkpoint, ClientError> {
-        if let Some((known, checkpoint)) = lock(&self.0.verified).as_ref()
+        if let Some((of, known, checkpoint)) = lock(&self.0.verified).as_ref()
+            && of == workspace
             && known == text
         {
             return Ok(checkpoint.clone());
@@ -273,7 +272,7 @@ impl Client {
                 checkpoint.origin
             )));
         }
-        *lock(&self.0.verified) = Some((text.to_owned(), checkpoint.clone()));
+        *lock(&self.0.verified) = Some((workspace.clone(), text.to_owned(), checkpoint.clone()));
         Ok(checkpoint)
     }
 }
@@ -295,6 +294,22 @@ pub fn verifier(
 /// The origin line of a workspace's checkpoints.
 pub fn origin(ledger: &LedgerId, workspace: &WorkspaceName) -> String {
     format!("keyroll/{ledger}/{workspace}")
+}
+
+/// The sealing key of the day. One of long ago, shown again, would have data keys sealed to a key
+/// that may have leaked since.
+fn open_sealing_key(
+    info: &Info,
+    ledger: &LedgerId,
+    key: &LedgerKey,
+) -> Result<SealingKey, ClientError> {
+    let sealing = SealingKey::open(&info.sealing_key.0, ledger, &key.key)?;
+    let today = now().0 / keyroll_core::limits::SEALING_PERIOD_MS;
+    if u64::from(sealing.period).abs_diff(today) <= 1 {
+        return Ok(sealing);
+    }
+    let message = "the ledger shows a sealing key of another day: check the clocks";
+    Err(ClientError::failed(Code::Stale, message))
 }
 
 async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {

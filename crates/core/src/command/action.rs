@@ -81,9 +81,6 @@ pub enum Action {
     /// The ledger's own: a generation of the wrapping key is erased.
     #[serde(rename = "key.erase")]
     KeyErase(KeyErase),
-    /// The ledger's own: settles whether an earlier append at this place landed.
-    #[serde(rename = "fence.set")]
-    FenceSet(Nothing),
     /// The ledger's own: an honest recovery lost the entries after `size`.
     #[serde(rename = "log.truncate")]
     LogTruncate(LogTruncate),
@@ -118,7 +115,6 @@ impl Action {
             Self::ValuesSweep(_) => "values.sweep",
             Self::ValuesLose(_) => "values.lose",
             Self::KeyErase(_) => "key.erase",
-            Self::FenceSet(_) => "fence.set",
             Self::LogTruncate(_) => "log.truncate",
             Self::DenialsSummarize(_) => "denials.summarize",
         }
@@ -152,7 +148,6 @@ impl Action {
             | Self::ValuesSweep(_)
             | Self::ValuesLose(_)
             | Self::KeyErase(_)
-            | Self::FenceSet(_)
             | Self::LogTruncate(_)
             | Self::DenialsSummarize(_) => vec![],
         }

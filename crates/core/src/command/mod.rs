@@ -43,6 +43,7 @@ pub struct Command {
 impl Form for Command {
     const NAME: &'static str = "keyroll/command/v1";
     const TYP: &'static str = "application/vnd.keyroll.command";
+    const V: u32 = COMMAND_V;
 }
 
 /// A command as it came: decoded, its signatures not looked at yet.
@@ -82,10 +83,6 @@ impl SignedCommand {
         inner: Unchecked<Command>,
         open: impl FnOnce(&[u8]) -> Result<Unchecked<Delegation>, Rejection>,
     ) -> Result<Self, Rejection> {
-        if inner.payload.v != COMMAND_V {
-            let message = format!("command form {} is not known here", inner.payload.v);
-            return Err(Rejection::new(Code::UpgradeNeeded, message));
-        }
         let delegation = inner
             .payload
             .delegation

@@ -95,7 +95,6 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::SecretDelete(secret) => Ok(secrets::delete(state, secret)?),
         Action::SecretRestore(secret) => Ok(secrets::restore(state, secret)?),
         Action::DelegationRevoke(_) => one(Event::DelegationRevoked(Nothing {})),
-        Action::FenceSet(_) => one(Event::FenceSet(Nothing {})),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
         action @ (Action::WorkspaceCreate(_)
         | Action::SecretDestroy(_)

@@ -230,7 +230,7 @@ pub(super) fn reveal(
         return Err(Rejection::new(Code::InvalidField, message).into());
     }
     let mut seen = BTreeSet::new();
-    let mut bytes = 0_u64;
+    let (mut bytes, mut around) = (0_u64, limits::REPLY_OVERHEAD + command.bytes().len() as u64);
     let mut secrets = Vec::with_capacity(reveal.names.len());
     for item in &reveal.names {
         if !seen.insert((item.name.folded(), item.version)) {
@@ -239,9 +239,11 @@ pub(super) fn reveal(
         }
         let (one, size) = reveal_one(state, command, reveal, item)?;
         bytes += u64::from(size);
+        let hosts: usize = one.hosts.iter().map(|host| host.as_str().len() + 3).sum();
+        around += limits::RELEASED_OVERHEAD + hosts as u64 + 2 * one.name.as_str().len() as u64;
         secrets.push(one);
     }
-    if bytes > limits::REVEAL_BYTES {
+    if bytes > limits::REVEAL_BYTES || bytes + around > limits::REPLY_BYTES {
         let message = format!("{bytes} sealed bytes do not fit one reply: reveal fewer at once");
         return Err(Rejection::new(Code::TooLarge, message).into());
     }

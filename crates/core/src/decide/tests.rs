@@ -852,6 +852,26 @@ fn delegated_keys_act_for_their_identity_within_limits() {
 }
 
 #[test]
+fn nobody_else_ends_a_delegation() {
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, add(21, "vera", Role::Viewer, &["*"]));
+    // A viewer may end what it delegated itself: that says nothing of the owner's delegation.
+    let own = Action::DelegationRevoke(DelegationRevoke {
+        key: id(40),
+        identity: id(21),
+    });
+    let given = given.and(21, own);
+    assert!(given.state.is_revoked(&id(21), &id(40)));
+    assert!(!given.state.is_revoked(&id(OWNER), &id(40)));
+    let others = Action::DelegationRevoke(DelegationRevoke {
+        key: id(40),
+        identity: id(OWNER),
+    });
+    given.when(21, others).denied(DenialReason::Role);
+}
+
+#[test]
 fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
     let given = Given::workspace();
     let mut command = given.command(reveal("Key"));

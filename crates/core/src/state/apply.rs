@@ -22,8 +22,8 @@ pub struct Changes {
     pub members: BTreeSet<Identity>,
     /// Members whose count of refusals changed.
     pub denials: BTreeSet<Identity>,
-    /// Delegated keys that were revoked.
-    pub revoked: BTreeSet<Identity>,
+    /// Delegations that were revoked: who delegated, and to which key.
+    pub revoked: BTreeSet<(Identity, Identity)>,
     /// Secrets that the entry speaks of, changed or not.
     pub touched: BTreeSet<SecretId>,
     /// Numbers of the kinds of its events.
@@ -100,8 +100,8 @@ impl State {
             Event::KeyRotated(rotated) => self.row.epoch = rotated.epoch,
             Event::DelegationRevoked(_) => {
                 if let Action::DelegationRevoke(revoke) = action {
-                    self.revoked.insert(revoke.key);
-                    changes.revoked.insert(revoke.key);
+                    self.revoked.insert((revoke.identity, revoke.key));
+                    changes.revoked.insert((revoke.identity, revoke.key));
                 }
             }
             Event::AccessDenied(_) => self.count_denial(action, by, changes),
@@ -109,7 +109,6 @@ impl State {
             | Event::WorkflowRemoved(_)
             | Event::ValuesSwept(_)
             | Event::KeyErased(_)
-            | Event::FenceSet(_)
             | Event::LogTruncated(_)
             | Event::DenialsSummarized(_) => {}
         }

@@ -33,7 +33,8 @@ pub struct State {
     secrets: BTreeMap<SecretId, Secret>,
     /// Folded name of each active secret.
     names: BTreeMap<String, SecretId>,
-    revoked: BTreeSet<Identity>,
+    /// Delegations that were revoked: who delegated, and to which key.
+    revoked: BTreeSet<(Identity, Identity)>,
     denials: BTreeMap<Identity, Denials>,
 }
 
@@ -50,8 +51,8 @@ pub struct Parts {
     pub members: Vec<(Identity, Member)>,
     /// Secrets with their versions.
     pub secrets: Vec<(SecretId, Secret)>,
-    /// Delegated keys that were revoked.
-    pub revoked: Vec<Identity>,
+    /// Delegations that were revoked: who delegated, and to which key.
+    pub revoked: Vec<(Identity, Identity)>,
     /// Refusals per member.
     pub denials: Vec<(Identity, Denials)>,
 }
@@ -191,13 +192,14 @@ impl State {
         self.secrets.get(id)?.version(version)
     }
 
-    /// Whether a delegated key was revoked.
-    pub fn is_revoked(&self, key: &Identity) -> bool {
-        self.revoked.contains(key)
+    /// Whether the delegation of an identity to a key was revoked. Nobody but the identity and
+    /// those who manage members can end it, so the key alone does not decide.
+    pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> bool {
+        self.revoked.contains(&(*identity, *key))
     }
 
-    /// Delegated keys that were revoked.
-    pub fn revoked(&self) -> impl Iterator<Item = &Identity> {
+    /// Delegations that were revoked.
+    pub fn revoked(&self) -> impl Iterator<Item = &(Identity, Identity)> {
         self.revoked.iter()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyroll_core::{
     Code, Commit, Digest, Identity, Index, LedgerId, Recorded, Rejection, Sequence, State,
-    TreeSize, WorkspaceName,
+    WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 

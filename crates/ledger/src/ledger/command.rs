@@ -13,15 +13,34 @@ use keyroll_core::{
 };
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
 
-use super::{Ledger, Response};
+use super::{Ledger, Position, Response};
 use crate::keyring::random;
 use crate::projection::{ProjectionError, WorkspaceView};
-use crate::writer::{Landed, Outcome, Submission, sign_checkpoint, unavailable};
+use crate::writer::{self, Landed, Outcome, Submission, sign_checkpoint, unavailable};
 
 /// Vault messages read or written at once for one command.
 const VAULT_AT_ONCE: usize = 16;
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
+
+/// What a request says that its answer needs, as far as it was read.
+struct Said {
+    digest: Digest,
+    seen: TreeSize,
+}
+
+/// A refusal, and where the workspace was when it was decided.
+struct Refused(Rejection, Option<writer::Position>);
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection, None)
+    }
+}
+
+fn keeps_changing() -> Rejection {
+    Rejection::new(Code::Busy, "the wrapping key keeps changing: try again")
+}
 
 pub(crate) fn digests(hashes: &[Hash]) -> Vec<Digest> {
     hashes.iter().map(|hash| Digest(hash.0)).collect()
@@ -34,13 +53,21 @@ fn broken(error: &ProjectionError) -> Rejection {
 impl Ledger {
     /// Carries out a command request that came for a workspace: the bytes of a [`CommandReply`].
     pub async fn command(&self, workspace: &WorkspaceName, request: &[u8]) -> Response {
-        let mut digest = Digest::of(request);
-        match self.carry_out(workspace, request, &mut digest).await {
+        let mut said = Said {
+            digest: Digest::of(request),
+            seen: TreeSize(0),
+        };
+        match self.carry_out(workspace, request, &mut said).await {
             Ok(done) => Response {
                 bytes: cbor::encode(&CommandReply::Done(done)),
                 refusal: None,
             },
-            Err(rejection) => self.refused(digest, rejection),
+            Err(Refused(rejection, position)) => {
+                match self.proven(workspace, said.seen, position).await {
+                    Ok(position) => self.refused(said.digest, rejection, position),
+                    Err(instead) => self.refused(said.digest, instead, Position::default()),
+                }
+            }
         }
     }
 
@@ -48,65 +75,113 @@ impl Ledger {
     pub fn refuse_command(&self, request: &[u8], rejection: Rejection) -> Response {
         let command =
             cbor::decode::<CommandRequest>(request).map(|request| Digest::of(&request.command.0));
-        self.refused(command.unwrap_or_else(|_| Digest::of(request)), rejection)
+        self.refused(
+            command.unwrap_or_else(|_| Digest::of(request)),
+            rejection,
+            Position::default(),
+        )
     }
 
-    fn refused(&self, command: Digest, rejection: Rejection) -> Response {
-        let signed = self.sign_refusal(command, rejection.clone());
+    fn refused(&self, command: Digest, rejection: Rejection, position: Position) -> Response {
+        let signed = self.sign_refusal(command, rejection.clone(), position);
         Response {
             bytes: cbor::encode(&CommandReply::Refused(signed.into())),
             refusal: Some(rejection),
         }
     }
 
+    /// Where the workspace was when a refusal was decided, with the proof that it extends what the
+    /// caller has seen: so that a log that was rolled back shows in refusals as well.
+    async fn proven(
+        &self,
+        workspace: &WorkspaceName,
+        seen: TreeSize,
+        at: Option<writer::Position>,
+    ) -> Result<Position, Rejection> {
+        let Some(writer::Position {
+            size,
+            root,
+            consistency,
+        }) = at
+        else {
+            return Ok(Position::default());
+        };
+        let consistency = match consistency {
+            Some(consistency) => digests(&consistency),
+            None => self.consistency(workspace, seen, size).await?,
+        };
+        Ok(Position {
+            size,
+            root: Digest(root.0),
+            consistency,
+        })
+    }
+
     async fn carry_out(
         &self,
         workspace: &WorkspaceName,
         request: &[u8],
-        digest: &mut Digest,
-    ) -> Result<Done, Rejection> {
+        said: &mut Said,
+    ) -> Result<Done, Refused> {
         if request.len() > limits::REQUEST_BYTES {
-            return Err(Rejection::new(
-                Code::TooLarge,
-                format!("a request has at most {} bytes", limits::REQUEST_BYTES),
-            ));
+            let message = format!("a request has at most {} bytes", limits::REQUEST_BYTES);
+            return Err(Rejection::new(Code::TooLarge, message).into());
         }
         let request: CommandRequest = cbor::decode(request)?;
-        *digest = Digest::of(&request.command.0);
+        *said = Said {
+            digest: Digest::of(&request.command.0),
+            seen: request.seen,
+        };
         let signed = SignedCommand::decode(&request.command.0)?;
         if signed.command().workspace != *workspace {
-            let message = format!(
-                "the command is for workspace {}, it was sent to {workspace}",
-                signed.command().workspace
-            );
-            return Err(Rejection::new(Code::WrongWorkspace, message));
+            let meant = &signed.command().workspace;
+            let message =
+                format!("the command is for workspace {meant}, it was sent to {workspace}");
+            return Err(Rejection::new(Code::WrongWorkspace, message).into());
         }
         let command = Arc::new(signed.verify()?);
         self.shared.health.workspace(workspace)?;
-        check_values(&command, &request)?;
         self.check_workspace(workspace, &command).await?;
-        let session = match command.command().action.session() {
-            Some(session) => Some(
-                self.keyring
-                    .session(workspace, command.actor(), session, self.now())
-                    .await?,
-            ),
-            None => None,
+        // What is wrong with these is said only after the look for a receipt: a command that was
+        // carried out gets the same one however late and however it is sent again.
+        let (session, inadmissible) = match self.admit(workspace, &command, &request).await {
+            Ok(session) => (session, None),
+            Err(rejection) => (None, Some(rejection)),
         };
-        let outcome = self
-            .submit(workspace, &command, &request, session.as_ref())
-            .await?;
-        match outcome {
-            Outcome::Recorded(landed) => {
-                self.done(workspace, &command, request.seen, *landed, session.as_ref())
-                    .await
-            }
-            Outcome::Known(index) => self.known(workspace, request.seen, index).await,
-            Outcome::Refused(rejection) => Err(rejection),
-            Outcome::Store(_) => Err(Rejection::new(
-                Code::Busy,
-                "the wrapping key keeps changing: try again",
-            )),
+        match self
+            .submit(
+                workspace,
+                &command,
+                &request,
+                session.as_ref(),
+                inadmissible,
+            )
+            .await?
+        {
+            Outcome::Recorded(landed) => Ok(self
+                .done(workspace, &command, request.seen, *landed, session.as_ref())
+                .await?),
+            Outcome::Known(index) => Ok(self.known(workspace, request.seen, index).await?),
+            Outcome::Refused(rejection, position) => Err(Refused(rejection, position)),
+            Outcome::Store(_) => Err(keeps_changing().into()),
+        }
+    }
+
+    /// Whether the values are those that the command names, and the session they travel under.
+    async fn admit(
+        &self,
+        workspace: &WorkspaceName,
+        command: &Verified,
+        request: &CommandRequest,
+    ) -> Result<Option<SessionKeys>, Rejection> {
+        check_values(command, request)?;
+        match command.command().action.session() {
+            Some(session) => self
+                .keyring
+                .session(workspace, command.actor(), session, self.now())
+                .await
+                .map(Some),
+            None => Ok(None),
         }
     }
 
@@ -146,20 +221,25 @@ impl Ledger {
         command: &Arc<Verified>,
         request: &CommandRequest,
         session: Option<&SessionKeys>,
+        inadmissible: Option<Rejection>,
     ) -> Result<Outcome, Rejection> {
         let writer = self.writer(workspace);
         let mut stored = None;
         // Refused or not is decided below, with the log; here it only spares the vault.
-        if let Some(epoch) = self.to_store(&writer, command, request).await {
+        if inadmissible.is_none()
+            && let Some(epoch) = self.to_store(&writer, command, request).await
+        {
             self.store(workspace, command, request, session, epoch)
                 .await?;
             stored = Some(epoch);
         }
         for _ in 0..STORES {
+            let (seen, inadmissible) = (request.seen, inadmissible.clone());
             let submission = Submission {
                 command: Arc::clone(command),
-                seen: request.seen,
+                seen,
                 stored,
+                inadmissible,
             };
             match writer.submit(submission).await {
                 Outcome::Store(epoch) => {
@@ -170,10 +250,7 @@ impl Ledger {
                 outcome => return Ok(outcome),
             }
         }
-        Err(Rejection::new(
-            Code::Busy,
-            "the wrapping key keeps changing: try again",
-        ))
+        Err(keeps_changing())
     }
 
     async fn to_store(

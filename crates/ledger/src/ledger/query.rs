@@ -1,10 +1,9 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_api::query::{Ask, PAGE_BYTES, QUERY_V, Query};
+use keyroll_api::query::{Ask, PAGE_BYTES, Query};
 use keyroll_api::reply::{
-    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, Reply, WorkspaceRow,
-    WorkspaceRows,
+    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, WorkspaceRow, WorkspaceRows,
 };
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
@@ -13,10 +12,10 @@ use keyroll_core::{
     Code, Digest, Identity, Index, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose,
     limits,
 };
-use keyroll_merkle::{consistency_proof, empty_root};
+use keyroll_merkle::consistency_proof;
 
 use super::command::digests;
-use super::{Ledger, Response};
+use super::{Ledger, Position, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
 /// Largest query: it has names and filters only.
@@ -45,48 +44,24 @@ pub(super) fn broken(error: &ProjectionError) -> Rejection {
     Rejection::new(Code::Internal, error.to_string())
 }
 
-/// What an answer was made on.
-struct Position {
-    size: TreeSize,
-    root: Digest,
-    consistency: Vec<Digest>,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        Self {
-            size: TreeSize(0),
-            root: Digest(empty_root().0),
-            consistency: Vec::new(),
-        }
-    }
-}
-
 impl Ledger {
     /// Answers a signed query that came for a workspace, or for the ledger as a whole: the bytes
-    /// of a signed [`Reply`].
+    /// of a signed [`keyroll_api::Reply`].
     pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
-        let (position, answer) = match self.answer(workspace, bytes).await {
-            Ok((position, answer)) => (position, answer),
-            Err(rejection) => return self.refuse_query(bytes, rejection),
+        let mut position = Position::default();
+        let (body, refusal) = match self.answer(workspace, bytes, &mut position).await {
+            Ok(answer) => (Body::Answer(Box::new(answer)), None),
+            Err(rejection) => (Body::Error(rejection.clone()), Some(rejection)),
         };
-        let Position {
-            size,
-            root,
-            consistency,
-        } = position;
-        let body = Body::Answer(Box::new(answer));
-        let reply = Reply {
-            v: 1,
-            body,
-            root,
-            size,
-            request: Digest::of(bytes),
-            consistency,
-        };
+        let reply = self.sign_reply(Digest::of(bytes), body, position);
+        if reply.len() as u64 > limits::REPLY_BYTES {
+            let message =
+                "the answer does not fit one reply: ask for fewer rows, or narrow the filter";
+            return self.refuse_query(bytes, Rejection::new(Code::TooLarge, message));
+        }
         Response {
-            bytes: cose::sign(&reply, &self.shared.key),
-            refusal: None,
+            bytes: reply,
+            refusal,
         }
     }
 
@@ -94,17 +69,15 @@ impl Ledger {
         &self,
         workspace: Option<&WorkspaceName>,
         bytes: &[u8],
-    ) -> Result<(Position, Answer), Rejection> {
+        position: &mut Position,
+    ) -> Result<Answer, Rejection> {
         if bytes.len() > QUERY_BYTES {
-            return Err(Rejection::new(
-                Code::TooLarge,
-                format!("a query has at most {QUERY_BYTES} bytes"),
-            ));
+            let message = format!("a query has at most {QUERY_BYTES} bytes");
+            return Err(Rejection::new(Code::TooLarge, message));
         }
         let opened = cose::open::<Query>(bytes)?;
         opened.verify()?;
-        let query = &opened.payload;
-        let now = self.now();
+        let (query, now) = (&opened.payload, self.now());
         self.addressed(query, workspace, now)?;
         let delegation = query
             .delegation
@@ -115,21 +88,15 @@ impl Ledger {
             delegation.verify_for(&opened.signer)?;
         }
         let said = delegation.as_ref().map(|opened| &opened.payload);
-        let identity = said.map_or(opened.signer, |said| said.identity);
         let Some(workspace) = workspace else {
-            return self
-                .answer_for_ledger(identity, &query.ask)
-                .await
-                .map(|answer| (Position::default(), answer));
+            if said.is_some() {
+                return Err(Rejection::new(
+                    Code::Denied,
+                    "a delegated key speaks for one workspace only",
+                ));
+            }
+            return self.answer_for_ledger(opened.signer, &query.ask).await;
         };
-        if let Some(said) = said
-            && !said.covers(&self.shared.ledger, workspace, now)
-        {
-            return Err(Rejection::new(
-                Code::Denied,
-                "the delegation is over or for another workspace",
-            ));
-        }
         self.reach(workspace, query.seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let stranger = || {
@@ -142,33 +109,44 @@ impl Ledger {
             .workspace(workspace)
             .map_err(|error| broken(&error))?
             .ok_or_else(stranger)?;
-        if let Some(said) = said
-            && found
-                .is_revoked(&said.key)
-                .map_err(|error| broken(&error))?
-        {
-            return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
-        }
+        let identity = said.map_or(opened.signer, |said| said.identity);
         let member = found.member(&identity).map_err(|error| broken(&error))?;
         let member = member
             .filter(|member| !member.removed)
             .ok_or_else(stranger)?;
-        let asker = Asker {
-            member: &member,
-            now,
-        };
-        let answer = self.answer_for_workspace(&found, &asker, &query.ask)?;
-        let consistency = consistency_proof(&found, query.seen.0, found.size().0)
-            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
-        let root = Digest(found.root().map_err(|error| broken(&error))?.0);
-        Ok((
-            Position {
-                size: found.size(),
-                root,
-                consistency: digests(&consistency),
+        *position = stands(&found, query.seen)?;
+        if let Some(said) = said {
+            self.delegation_holds(&found, said, now)?;
+        }
+        self.answer_for_workspace(
+            &found,
+            &Asker {
+                member: &member,
+                now,
             },
-            answer,
-        ))
+            &query.ask,
+        )
+    }
+
+    fn delegation_holds(
+        &self,
+        view: &WorkspaceView<'_>,
+        said: &Delegation,
+        now: Millis,
+    ) -> Result<(), Rejection> {
+        if !said.covers(&self.shared.ledger, &view.head().name, now) {
+            return Err(Rejection::new(
+                Code::Denied,
+                "the delegation is over or for another workspace",
+            ));
+        }
+        if view
+            .is_revoked(&said.identity, &said.key)
+            .map_err(|error| broken(&error))?
+        {
+            return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
+        }
+        Ok(())
     }
 
     fn addressed(
@@ -177,12 +155,6 @@ impl Ledger {
         workspace: Option<&WorkspaceName>,
         now: Millis,
     ) -> Result<(), Rejection> {
-        if query.v != QUERY_V {
-            return Err(Rejection::new(
-                Code::UpgradeNeeded,
-                format!("query form {} is not known here", query.v),
-            ));
-        }
         if query.ledger != self.shared.ledger {
             let message = format!(
                 "the query is for ledger {}, this is {}",
@@ -324,6 +296,19 @@ impl Ledger {
         rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
         Ok(WorkspaceRows { rows })
     }
+}
+
+/// Where a workspace stands, with the proof that this extends what the asker has seen.
+fn stands(view: &WorkspaceView<'_>, seen: TreeSize) -> Result<Position, Rejection> {
+    let size = view.size();
+    let consistency = consistency_proof(view, seen.0, size.0)
+        .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
+    let root = Digest(view.root().map_err(|error| broken(&error))?.0);
+    Ok(Position {
+        size,
+        root,
+        consistency: digests(&consistency),
+    })
 }
 
 fn members(view: &WorkspaceView<'_>, asker: &Asker<'_>) -> Result<MemberRows, Rejection> {

@@ -35,8 +35,8 @@ pub(super) const MEMBERS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
 /// (workspace, public key) → refusals.
 pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("denials");
-/// (workspace, delegated key) that was revoked.
-pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32]), ()> =
+/// (workspace, identity, key) of a delegation that was revoked.
+pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
     TableDefinition::new("revoked");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =

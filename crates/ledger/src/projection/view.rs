@@ -13,7 +13,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _}
 
 use super::ProjectionError;
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, NODES, PROBLEMS,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS,
     RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS, WORKSPACE_NUMBERS,
     WORKSPACES, WorkspaceHead,
 };
@@ -339,25 +339,25 @@ impl WorkspaceView<'_> {
         (self.number, &[0; 32])..=(self.number, &[0xff; 32])
     }
 
-    fn revoked(&self) -> Result<Vec<Identity>, ProjectionError> {
+    fn revoked(&self) -> Result<Vec<(Identity, Identity)>, ProjectionError> {
         let mut found = Vec::new();
-        for row in self.view.tx.open_table(REVOKED)?.range(self.keys())? {
-            found.push(Identity(*row?.0.value().1));
+        let (least, most) = (&[0; 32], &[0xff; 32]);
+        let range = (self.number, least, least)..=(self.number, most, most);
+        for row in self.view.tx.open_table(REVOKED)?.range(range)? {
+            let (key, _) = row?;
+            let (_, identity, key) = key.value();
+            found.push((Identity(*identity), Identity(*key)));
         }
         Ok(found)
     }
 
-    /// Whether a delegated key was revoked.
+    /// Whether the delegation of an identity to a key was revoked.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn is_revoked(&self, key: &Identity) -> Result<bool, ProjectionError> {
-        Ok(self
-            .view
-            .tx
-            .open_table(REVOKED)?
-            .get((self.number, &key.0))?
-            .is_some())
+    pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> Result<bool, ProjectionError> {
+        let revoked = self.view.tx.open_table(REVOKED)?;
+        Ok(revoked.get((self.number, &identity.0, &key.0))?.is_some())
     }
 
     fn denials(&self) -> Result<Vec<(Identity, Denials)>, ProjectionError> {

@@ -272,8 +272,9 @@ fn write_rows(
     for (identity, denials) in &batch.denials {
         put(&mut tx.open_table(DENIALS)?, (number, &identity.0), denials)?;
     }
-    for key in &batch.changes.revoked {
-        tx.open_table(REVOKED)?.insert((number, &key.0), ())?;
+    for (identity, key) in &batch.changes.revoked {
+        tx.open_table(REVOKED)?
+            .insert((number, &identity.0, &key.0), ())?;
     }
     Ok(())
 }

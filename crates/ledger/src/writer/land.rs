@@ -8,7 +8,7 @@ use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
 
 use super::plan::{Plan, Planned, Verdict};
-use super::{Job, Landed, Outcome, Submission, Task, Unsettled, unavailable, unknown};
+use super::{Job, Landed, Outcome, Position, Submission, Task, Unsettled, unavailable, unknown};
 use crate::log::AppendError;
 
 impl Task {
@@ -113,7 +113,14 @@ impl Task {
             let outcome = match verdict {
                 Verdict::Known(index) => Outcome::Known(index),
                 Verdict::Store(epoch) => Outcome::Store(epoch),
-                Verdict::Refused(rejection) => Outcome::Refused(rejection),
+                Verdict::Refused(rejection) => {
+                    let actor = submission.command.actor();
+                    // Strangers are not even told how large a workspace is.
+                    let known = this.state.as_ref();
+                    let known = known.filter(|state| state.any_member(&actor).is_some());
+                    let position = known.map(|state| position(state, submission.seen));
+                    Outcome::Refused(rejection, position)
+                }
                 Verdict::Entry {
                     index,
                     entry,
@@ -121,8 +128,8 @@ impl Task {
                     places,
                 } => match &proofs {
                     Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
-                    Some(Err(rejection)) => Outcome::Refused(rejection.clone()),
-                    None => Outcome::Refused(unknown()),
+                    Some(Err(rejection)) => Outcome::Refused(rejection.clone(), None),
+                    None => Outcome::Refused(unknown(), None),
                 },
             };
             reply(answer, outcome);
@@ -178,7 +185,7 @@ impl<'a> Proofs<'a> {
         let (tree, size) = (self.state.tree(), self.state.size());
         // The window holds more than one commit's entries, so this cannot fail.
         let Ok(path) = inclusion_proof(tree, index.0, size.0) else {
-            return Outcome::Refused(unknown());
+            return Outcome::Refused(unknown(), None);
         };
         let consistency = consistency_proof(tree, submission.seen.0, size.0).ok();
         let checkpoint = Arc::clone(&self.checkpoint);
@@ -192,6 +199,16 @@ impl<'a> Proofs<'a> {
             size,
             places,
         }))
+    }
+}
+
+fn position(state: &keyroll_core::State, seen: TreeSize) -> Position {
+    let (size, root) = (state.size(), state.root());
+    let consistency = consistency_proof(state.tree(), seen.0, size.0).ok();
+    Position {
+        size,
+        root,
+        consistency,
     }
 }
 
@@ -216,7 +233,7 @@ pub(crate) fn sign_checkpoint(
 
 fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
     for one in planned {
-        reply(one.answer, Outcome::Refused(rejection.clone()));
+        reply(one.answer, Outcome::Refused(rejection.clone(), None));
     }
 }
 

@@ -70,6 +70,9 @@ pub struct Submission {
     pub seen: TreeSize,
     /// The epoch its values are stored under, once they are.
     pub stored: Option<Epoch>,
+    /// Why it cannot be carried out anew, if it cannot: what was carried out before gets its
+    /// receipt all the same.
+    pub inadmissible: Option<Rejection>,
 }
 
 /// What became of a command.
@@ -81,8 +84,19 @@ pub enum Outcome {
     Known(Index),
     /// Its values must be stored under this epoch first.
     Store(Epoch),
-    /// It is no entry.
-    Refused(Rejection),
+    /// It is no entry. Where the workspace was when that was decided, if it was looked at.
+    Refused(Rejection, Option<Position>),
+}
+
+/// The tree that a refusal was decided on.
+#[derive(Debug, Clone)]
+pub struct Position {
+    /// Number of entries.
+    pub size: TreeSize,
+    /// Root over them.
+    pub root: Hash,
+    /// Proof from what the caller had seen; `None` when that is older than what is in memory.
+    pub consistency: Option<Vec<Hash>>,
 }
 
 /// A command that became an entry, with the proof.
@@ -161,11 +175,11 @@ impl Writer {
     pub async fn submit(&self, submission: Submission) -> Outcome {
         let (answer, answered) = oneshot::channel();
         if self.jobs.try_send(Job::Submit(submission, answer)).is_err() {
-            return Outcome::Refused(busy());
+            return Outcome::Refused(busy(), None);
         }
         answered
             .await
-            .unwrap_or_else(|_| Outcome::Refused(stopping()))
+            .unwrap_or_else(|_| Outcome::Refused(stopping(), None))
     }
 }
 
@@ -277,7 +291,7 @@ impl Task {
                     } else {
                         rejection.clone()
                     };
-                    drop(answer.send(Outcome::Refused(refusal)));
+                    drop(answer.send(Outcome::Refused(refusal, None)));
                 }
             }
         }

@@ -153,6 +153,9 @@ impl Task {
         if let Some(seen) = self.seen_before(state, submission, planned) {
             return seen;
         }
+        if let Some(rejection) = &submission.inadmissible {
+            return Verdict::Refused(rejection.clone());
+        }
         let events = match self.decide(state, command, at) {
             Ok(events) => events,
             Err(rejection) => return Verdict::Refused(rejection),

@@ -77,6 +77,7 @@ impl Task {
                 command,
                 seen: TreeSize(0),
                 stored: None,
+                inadmissible: None,
             },
             answer,
         ))

@@ -725,3 +725,63 @@ async fn a_lost_value_is_named_and_the_rest_goes_on() {
         b"w"
     );
 }
+
+#[tokio::test]
+async fn what_was_carried_out_keeps_its_receipt_after_its_session_is_over() {
+    let world = World::with_demo().await;
+    let (command, values) = world
+        .create_command(&owner(), SecretId([5; 16]), "Key", b"v")
+        .await;
+    let first = world
+        .send(command.clone(), values.clone())
+        .await
+        .expect("done");
+    support::advance(2 * keyroll_core::limits::SEALING_PERIOD_MS);
+    let again = world.send(command, values).await.expect("the receipt");
+    assert_eq!(first.receipt.index, again.receipt.index);
+}
+
+#[tokio::test]
+async fn a_session_of_another_day_is_over_and_leaves_no_entry() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let session = world.session(&owner()).await;
+    support::advance(2 * keyroll_core::limits::SEALING_PERIOD_MS);
+    let before = world.log.bytes().len();
+    let reveal = world.command_bytes(
+        &owner(),
+        fresh(),
+        now(),
+        World::reveal_action(&session, "Key"),
+    );
+    assert_eq!(
+        code(world.send(reveal, vec![]).await),
+        Some(Code::SessionExpired)
+    );
+    assert_eq!(world.log.bytes().len(), before);
+}
+
+#[tokio::test]
+async fn names_that_anybody_can_think_of_cost_no_writer() {
+    let world = World::with_demo().await;
+    let command = keyroll_core::Command {
+        v: 1,
+        at: now(),
+        id: fresh(),
+        action: Action::WorkspaceCreate(Nothing {}),
+        ledger: world.id(),
+        workspace: "nowhere".parse().expect("name"),
+        delegation: None,
+    };
+    let request = keyroll_api::CommandRequest {
+        seen: keyroll_core::TreeSize(0),
+        values: vec![],
+        command: cose::sign(&command, &signing_key(99)).into(),
+    };
+    let bytes = keyroll_core::cbor::encode(&request);
+    let response = world.ledger.command(&command.workspace, &bytes).await;
+    assert_eq!(
+        response.refusal.map(|rejection| rejection.code),
+        Some(Code::Denied)
+    );
+}

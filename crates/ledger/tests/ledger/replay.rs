@@ -111,7 +111,7 @@ impl History {
                     size,
                     hosts: vec![],
                     digest,
-                    restricted: which % 7 == 0,
+                    restricted: which.is_multiple_of(7),
                     description: "".parse().expect("text"),
                     rotate_every: None,
                 },

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential::Credential;
-use super::permissions::{self, Permissions};
+use super::permissions::{self, Loan, Permissions};
 
 /// Largest message on the wire, headers included: the log's limit of 1 MiB and room for headers.
 pub const MAX_PAYLOAD: usize = 1024 * 1024 + 64 * 1024;
@@ -97,6 +97,7 @@ impl ServerConfig {
         self.users.validate()?;
         let operator = &self.users.operator;
         let clients: String = self.users.clients.iter().map(client_block).collect();
+        let loans = permissions::loans();
         Ok(format!(
             r#"server_name: "{server_name}"
 {endpoint}
@@ -115,8 +116,17 @@ accounts {{
   LEDGER {{
     jetstream: enabled
     users: [
-{service}      {{ user: "{operator_user}", password: "{operator_password}" }}
+      {{ user: "{operator_user}", password: "{operator_password}" }}
     ]
+    exports: [
+{exports}    ]
+  }}
+
+  SERVICE {{
+    users: [
+{service}    ]
+    imports: [
+{imports}    ]
   }}
 
   CLIENTS {{
@@ -128,6 +138,8 @@ accounts {{
             server_name = self.server_name,
             endpoint = self.endpoint.render()?,
             store_dir = quote(&self.data_dir)?,
+            exports = loans.iter().map(export).collect::<String>(),
+            imports = loans.iter().map(import).collect::<String>(),
             service = user_block(&self.users.service, &permissions::service()),
             operator_user = operator.user(),
             operator_password = operator.expose_password(),
@@ -201,6 +213,22 @@ impl Workspaces {
             },
         }
     }
+}
+
+/// Without `stream` nats-server passes on only the first answer.
+fn export(loan: &Loan) -> String {
+    let response = if loan.many_answers { "stream" } else { "single" };
+    format!(
+        "      {{ service: \"{}\", response: {response}, accounts: [SERVICE] }}\n",
+        loan.subject
+    )
+}
+
+fn import(loan: &Loan) -> String {
+    format!(
+        "      {{ service: {{ account: LEDGER, subject: \"{}\" }} }}\n",
+        loan.subject
+    )
 }
 
 fn client_block(client: &ClientUser) -> String {

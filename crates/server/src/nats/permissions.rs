@@ -3,7 +3,8 @@
 //! nats-server checks no permission on a *reply* subject: whoever answers a request publishes to a
 //! subject that the caller chose. So the user that answers callers (`responder`) lives in an account
 //! without JetStream, can publish only to the callers' inboxes and to notices, and nobody has
-//! `allow_responses`. The user that owns the streams' data (`service`) answers nobody.
+//! `allow_responses`. The user that reads and writes the streams (`service`) answers nobody, and lives in
+//! a third account, which borrows single subjects of the streams' account.
 
 use super::config::Workspaces;
 use super::streams::LedgerStream;
@@ -41,35 +42,53 @@ pub fn is_client_inbox(reply: &str) -> bool {
         && tokens.all(|token| !token.is_empty() && !token.contains(['*', '>', ' ', '\t']))
 }
 
-/// The service's connection to its streams: append, read, erase from vault and keys; no request that
-/// changes, empties or deletes a stream. JetStream publishes its answers with the account's rights to
-/// whatever reply subject, so what it may be asked is also what it may be made to say: no DIRECT.GET,
-/// whose answer is the stored bytes. An empty pull can still be turned into a deletion; both are in
-/// docs/adr/0002-no-direct-get.md.
-pub fn service() -> Permissions {
-    let mut publish: Vec<String> = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
-        .map(str::to_owned)
+/// A subject of account LEDGER that account SERVICE may publish to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loan {
+    pub subject: String,
+    /// Whether a request has more answers than one.
+    pub many_answers: bool,
+}
+
+/// All that the service can do in account LEDGER: append, read, erase from vault and keys; no request
+/// that changes, empties or deletes a stream. JetStream publishes its answers with the rights of the
+/// streams' account, to whatever reply subject it is given. From another account it is given one that
+/// the server made, so an answer cannot become a request there: docs/adr/0005-service-account.md.
+pub fn loans() -> Vec<Loan> {
+    let once = |subject: String| Loan {
+        subject,
+        many_answers: false,
+    };
+    let mut loans = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
+        .map(|subject| once(subject.to_owned()))
         .to_vec();
-    publish.push("$JS.API.INFO".to_owned());
+    loans.push(once("$JS.API.INFO".to_owned()));
     for stream in LedgerStream::ALL {
         let name = stream.name();
-        publish.extend([
-            format!("$JS.API.STREAM.INFO.{name}"),
-            format!("$JS.API.STREAM.MSG.GET.{name}"),
-            format!("$JS.API.CONSUMER.CREATE.{name}"),
-            format!("$JS.API.CONSUMER.CREATE.{name}.>"),
-            format!("$JS.API.CONSUMER.INFO.{name}.*"),
-            format!("$JS.API.CONSUMER.MSG.NEXT.{name}.*"),
-            format!("$JS.API.CONSUMER.DELETE.{name}.*"),
+        loans.extend([
+            once(format!("$JS.API.STREAM.INFO.{name}")),
+            once(format!("$JS.API.STREAM.MSG.GET.{name}")),
+            once(format!("$JS.API.CONSUMER.CREATE.{name}")),
+            once(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
+            once(format!("$JS.API.CONSUMER.INFO.{name}.*")),
+            Loan {
+                subject: format!("$JS.API.CONSUMER.MSG.NEXT.{name}.*"),
+                many_answers: true,
+            },
+            once(format!("$JS.API.CONSUMER.DELETE.{name}.*")),
         ]);
         if stream.may_erase() {
-            publish.push(format!("$JS.API.STREAM.MSG.DELETE.{name}"));
+            loans.push(once(format!("$JS.API.STREAM.MSG.DELETE.{name}")));
         }
     }
-    // An ordered push consumer stalls after some 32 MiB unless its flow-control requests are answered.
-    publish.push(format!("$JS.FC.{}.>", LedgerStream::Log.name()));
+    loans
+}
+
+/// The service's connection to its streams. Its account holds nothing but the loans; its own list says
+/// so once more, and has the server name what it refuses.
+pub fn service() -> Permissions {
     Permissions {
-        publish,
+        publish: loans().into_iter().map(|loan| loan.subject).collect(),
         subscribe: vec![format!("{SERVICE_INBOX}.>")],
     }
 }

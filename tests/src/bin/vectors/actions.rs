@@ -324,7 +324,6 @@ fn of_ledger(world: &World) -> Vec<Act> {
             Action::KeyErase(KeyErase { epoch: Epoch(1) }),
             vec![Event::KeyErased(none)],
         ),
-        (Action::FenceSet(none), vec![Event::FenceSet(none)]),
         (truncate, vec![Event::LogTruncated(none)]),
         (summary, vec![Event::DenialsSummarized(none)]),
     ]

@@ -235,7 +235,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     };
     let own = AuditRow {
         secrets: Vec::new(),
-        ..row(12, "fence.set", log::ledger_actor(world), "ledger", None)
+        ..row(12, "denials.summarized", log::ledger_actor(world), "ledger", None)
     };
     AuditRows {
         rows: vec![denied, for_block, delegated, own],

@@ -1,0 +1,282 @@
+//! Callers: this program once more, as a process of its own, with one connection and as many tasks
+//! as there are callers. It is told what to do line by line, in JSON, and answers each line with one.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use keyroll_api::client::{NewSecretSpec, Wanted};
+use keyroll_api::{Client, Settings};
+use keyroll_core::command::{Nothing, Purpose};
+use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Times;
+use crate::{Failed, machine, service};
+
+/// Secrets that are revealed, at random.
+const SECRETS: u32 = 200;
+
+/// A line to the callers.
+#[derive(Debug, Serialize, Deserialize)]
+enum Line {
+    /// The first: which ledger.
+    Connect { url: String, data: PathBuf, workspace: WorkspaceName },
+    /// Everything after it.
+    Do { what: What, callers: usize, millis: u64 },
+}
+
+/// What callers do, each one thing after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// Reveal a secret, check the receipt, open the value and compare it.
+    Reveal,
+    /// Create a secret.
+    Create,
+    /// Give a secret of one's own a new value.
+    Edit,
+}
+
+/// What they say when the time is over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Done {
+    /// How many things were done.
+    pub count: u64,
+    /// In which time.
+    pub seconds: f64,
+    /// How long half of them took at most, in microseconds.
+    pub p50: f64,
+    /// And 99 of 100.
+    pub p99: f64,
+    /// Processor time that the callers took.
+    pub computed: f64,
+    /// In hex, the bytes of an entry that was made.
+    pub entry: String,
+}
+
+/// The process, from the outside. Dropped, it is killed.
+pub struct Callers {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Callers {
+    /// Starts it, and has it make the secrets that it will reveal.
+    pub fn start(url: &str, data: &Path, workspace: &WorkspaceName) -> Result<Self, Failed> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("callers")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let mut callers = Self {
+            child,
+            stdin: stdin.ok_or("no stdin")?,
+            stdout: BufReader::new(stdout.ok_or("no stdout")?),
+        };
+        let connect = Line::Connect { url: url.to_owned(), data: data.to_owned(), workspace: workspace.clone() };
+        callers.tell(&connect)?;
+        Ok(callers)
+    }
+
+    /// Has `callers` of them do something for a time.
+    pub fn act(&mut self, what: What, callers: usize, time: Duration) -> Result<Done, Failed> {
+        self.tell(&Line::Do { what, callers, millis: time.as_millis().try_into()? })
+    }
+
+    /// Each thing they do ends within the client's own patience, so a line comes.
+    fn tell(&mut self, line: &Line) -> Result<Done, Failed> {
+        writeln!(self.stdin, "{}", serde_json::to_string(line)?)?;
+        let mut answer = String::new();
+        if self.stdout.read_line(&mut answer)? == 0 {
+            return Err("the callers failed: see above".into());
+        }
+        Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+impl Drop for Callers {
+    fn drop(&mut self) {
+        // What has ended already is only reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The process, from the inside: `bench callers`.
+#[tokio::main]
+pub async fn run() -> Result<(), Failed> {
+    let mut lines = std::io::stdin().lines();
+    let first = lines.next().ok_or("nothing was said")??;
+    let Line::Connect { url, data, workspace } = serde_json::from_str(&first)? else {
+        return Err("first the ledger must be named".into());
+    };
+    let identity = service::owner(&data)?;
+    let client = Client::connect(Settings { nats_url: url, identity, ledger: None, home: None }).await?;
+    let crowd = Crowd { client, workspace, created: Arc::default(), editors: Arc::default() };
+    answer(&crowd.prepare().await?)?;
+    for line in lines {
+        let Line::Do { what, callers, millis } = serde_json::from_str(&line?)? else {
+            return Err("the ledger is named already".into());
+        };
+        answer(&crowd.act(what, callers, Duration::from_millis(millis)).await?)?;
+    }
+    Ok(())
+}
+
+fn answer(done: &Done) -> Result<(), Failed> {
+    println!("{}", serde_json::to_string(done)?);
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Crowd {
+    client: Client,
+    workspace: WorkspaceName,
+    created: Arc<AtomicU64>,
+    editors: Arc<AtomicU64>,
+}
+
+/// What one caller did.
+#[derive(Default)]
+struct Share {
+    times: Times,
+    entry: Vec<u8>,
+}
+
+fn name(text: &str) -> Result<SecretName, Failed> {
+    Ok(text.parse()?)
+}
+
+fn revealed(number: u32) -> String {
+    format!("Revealed_{number}")
+}
+
+fn value_of(name: &str) -> String {
+    format!("the value of {name}")
+}
+
+impl Crowd {
+    async fn prepare(&self) -> Result<Done, Failed> {
+        let begun = Instant::now();
+        match self.client.act(&self.workspace, Action::WorkspaceCreate(Nothing {})).await {
+            Err(error) if error.code() != keyroll_core::Code::Conflict => return Err(error.into()),
+            _ => {}
+        }
+        for number in 0..SECRETS {
+            self.create(&revealed(number)).await?;
+        }
+        Ok(self.done(begun, Duration::ZERO, &[Share::default()]))
+    }
+
+    async fn create(&self, text: &str) -> Result<(SecretId, Vec<u8>), Failed> {
+        let spec = NewSecretSpec {
+            name: name(text)?,
+            description: "made by the bench".parse()?,
+            hosts: Vec::new(),
+            restricted: false,
+            rotate_every: None,
+        };
+        let acted = self.client.create(&self.workspace, &[(spec, value_of(text).as_bytes())]).await?;
+        let command = keyroll_core::SignedCommand::decode(&acted.entry.command.0)?;
+        let Action::SecretCreate(create) = &command.command().action else {
+            return Err("another command was carried out".into());
+        };
+        Ok((create.secret.id, acted.receipt.entry.0))
+    }
+
+    async fn act(&self, what: What, callers: usize, time: Duration) -> Result<Done, Failed> {
+        let begun = Instant::now();
+        let before = machine::computed(std::process::id());
+        let end = begun + time;
+        let tasks: Vec<_> = (0..callers)
+            .map(|_| {
+                let crowd = self.clone();
+                tokio::spawn(async move {
+                    match what {
+                        What::Reveal => crowd.reveals(end).await,
+                        What::Create => crowd.creates(end).await,
+                        What::Edit => crowd.edits(end).await,
+                    }
+                })
+            })
+            .collect();
+        let mut shares = Vec::new();
+        for task in tasks {
+            shares.push(task.await??);
+        }
+        Ok(self.done(begun, before, &shares))
+    }
+
+    fn done(&self, begun: Instant, before: Duration, shares: &[Share]) -> Done {
+        let seconds = begun.elapsed().as_secs_f64();
+        let mut times = Times::default();
+        shares.iter().for_each(|share| times.extend(&share.times));
+        let entry = shares.iter().find(|share| !share.entry.is_empty());
+        Done {
+            count: times.count(),
+            seconds,
+            p50: times.permille(500),
+            p99: times.permille(990),
+            computed: machine::computed(std::process::id()).saturating_sub(before).as_secs_f64(),
+            entry: entry.map(|share| hex::encode(&share.entry)).unwrap_or_default(),
+        }
+    }
+
+    async fn reveals(&self, end: Instant) -> Result<Share, Failed> {
+        let mut share = Share::default();
+        let purpose = Purpose::Run(Nothing {});
+        let mut indexes = BTreeSet::new();
+        while Instant::now() < end {
+            let text = revealed(rand::random_range(0..SECRETS));
+            let wanted = [Wanted { name: name(&text)?, version: None }];
+            let begun = Instant::now();
+            let reveal = self.client.reveal(&self.workspace, &wanted, &purpose, None).await?;
+            share.times.add(begun.elapsed());
+            let [opened] = reveal.values.as_slice() else {
+                return Err("one value was asked for".into());
+            };
+            if *opened.value != value_of(&text).as_bytes() || !indexes.insert(reveal.index) {
+                return Err(format!("{text}: another value, or an entry that was there before").into());
+            }
+            share.entry = reveal.receipt.entry.0;
+        }
+        Ok(share)
+    }
+
+    async fn creates(&self, end: Instant) -> Result<Share, Failed> {
+        let mut share = Share::default();
+        while Instant::now() < end {
+            let text = format!("Created_{}", self.created.fetch_add(1, Ordering::Relaxed));
+            let begun = Instant::now();
+            let (_, entry) = self.create(&text).await?;
+            share.times.add(begun.elapsed());
+            share.entry = entry;
+        }
+        Ok(share)
+    }
+
+    /// Each caller edits a secret of its own, so that versions do not collide.
+    async fn edits(&self, end: Instant) -> Result<Share, Failed> {
+        let text = format!("Edited_{}", self.editors.fetch_add(1, Ordering::Relaxed));
+        let (id, _) = self.create(&text).await?;
+        let secret = name(&text)?;
+        let mut share = Share::default();
+        let mut version = Version::FIRST;
+        while Instant::now() < end {
+            version = version.next();
+            let begun = Instant::now();
+            let value = format!("{version} of {text}");
+            let edited = self.client.edit(&self.workspace, (id, &secret), version, value.as_bytes(), (None, None));
+            let acted = edited.await?;
+            share.times.add(begun.elapsed());
+            share.entry = acted.receipt.entry.0;
+        }
+        Ok(share)
+    }
+}

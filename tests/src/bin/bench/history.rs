@@ -1,0 +1,213 @@
+//! A long log beside a short one: start, audit queries, size on disk and in memory, rebuild.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use keyroll_api::Client;
+use keyroll_api::client::unexpected;
+use keyroll_api::query::{Ask, AuditLog};
+use keyroll_api::reply::{Answer, ProjectionRebuild};
+use keyroll_core::command::Nothing;
+use keyroll_core::{Digest, Millis, WorkspaceName};
+
+use crate::report::Report;
+use crate::service::Service;
+use crate::stats::{Times, float, median, median_ratio};
+use crate::{Failed, Plan, fill, limits, machine, say};
+
+/// Rows of one audit query, as a page shows them.
+const ROWS: u32 = 50;
+/// Queries of each kind in one round.
+const QUERIES: usize = 40;
+/// Longer than any rebuild takes.
+const REBUILD: Duration = Duration::from_secs(900);
+/// Starts differ little from each other.
+const STARTS: usize = 3;
+/// Rebuilds are long enough to need few.
+const REBUILDS: usize = 3;
+
+/// A ledger with a log that was filled, and its service.
+struct Filled {
+    service: Service,
+    client: Client,
+    workspace: WorkspaceName,
+    entries: u64,
+}
+
+impl Filled {
+    async fn new(plan: &Plan, data: &Path, entries: u64, report: &mut Report) -> Result<Self, Failed> {
+        say(&format!("a log of {entries} entries"));
+        // Makes keys and streams.
+        Service::start(data)?.stop()?;
+        let workspace: WorkspaceName = "archive".parse()?;
+        let filled = fill::fill(data, &workspace, entries, plan.commit_entries).await?;
+        report.figure(format!("fill_{entries}_seconds"), filled.seconds, "s, by this program");
+        report.figure(
+            format!("entries_per_commit_{entries}"),
+            float(entries) / float(filled.commits),
+            "entries",
+        );
+        let service = Service::start(data)?;
+        let first = service.started_in.as_secs_f64();
+        report.figure(format!("start_without_read_model_{entries}_seconds"), first, "s");
+        let client = service.client().await?;
+        Ok(Self { service, client, workspace, entries })
+    }
+
+    /// Stops it and starts it again: how long that takes.
+    async fn again(self, kill: bool) -> Result<(Self, f64), Failed> {
+        let data = self.service.data().to_owned();
+        drop(self.client);
+        if kill { self.service.kill()? } else { self.service.stop()? }
+        let service = Service::start(&data)?;
+        let seconds = service.started_in.as_secs_f64();
+        let client = service.client().await?;
+        Ok((Self { service, client, ..self }, seconds))
+    }
+
+    async fn ask(&self, filter: &AuditLog) -> Result<Duration, Failed> {
+        let begun = Instant::now();
+        let asked = self.client.ask(Some(&self.workspace), Ask::AuditLog(filter.clone())).await?;
+        let took = begun.elapsed();
+        match asked.answer {
+            Answer::AuditLog(page) if page.rows.len() == ROWS as usize => Ok(took),
+            Answer::AuditLog(page) => Err(format!("{} rows for {filter:?}", page.rows.len()).into()),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    fn sizes(&self, report: &mut Report) {
+        let entries = self.entries;
+        let log = machine::bytes_below(&self.service.data().join("jetstream"));
+        let redb = std::fs::metadata(self.service.data().join("ledger.redb")).map_or(0, |found| found.len());
+        report.figure(format!("disk_jetstream_bytes_per_entry_{entries}"), float(log) / float(entries), "bytes");
+        report.figure(format!("disk_redb_bytes_per_entry_{entries}"), float(redb) / float(entries), "bytes");
+        let (service, nats) = self.service.resident();
+        report.figure(format!("resident_{entries}_bytes"), float(service), "bytes, service after start and queries");
+        report.figure(format!("resident_nats_{entries}_bytes"), float(nats), "bytes, nats-server");
+    }
+}
+
+/// The pages that people ask for; each has as many rows in a short log as in a long one.
+fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
+    let page = AuditLog { limit: ROWS, ..AuditLog::default() };
+    let (begin, end) = fill::span();
+    let middle = Millis(begin.0 + (end.0 - begin.0) / 2);
+    Ok([
+        ("newest", page.clone()),
+        ("secret", AuditLog { secret: Some(fill::hot_secret()?), ..page.clone() }),
+        ("actor", AuditLog { actor: Some(fill::editor()), ..page.clone() }),
+        ("action", AuditLog { action: Some("secret.edited".to_owned()), ..page.clone() }),
+        ("until", AuditLog { until: Some(middle), ..page }),
+    ])
+}
+
+/// Asks both in turns: the ratio of p99 of all kinds of queries.
+async fn queries(plan: &Plan, short: &Filled, long: &Filled, report: &mut Report) -> Result<(), Failed> {
+    let filters = filters()?;
+    let mut kinds: [[Times; 2]; 5] = Default::default();
+    let mut p99: [Vec<f64>; 2] = Default::default();
+    for _ in 0..plan.rounds {
+        let mut round: [Times; 2] = Default::default();
+        for _ in 0..QUERIES {
+            for (at, (_, filter)) in filters.iter().enumerate() {
+                for (which, filled) in [short, long].into_iter().enumerate() {
+                    let took = filled.ask(filter).await?;
+                    round[which].add(took);
+                    kinds[at][which].add(took);
+                }
+            }
+        }
+        p99[0].push(round[0].permille(990));
+        p99[1].push(round[1].permille(990));
+    }
+    report.ratio("audit_query_1e6_over_1e4", median_ratio(&p99[1], &p99[0]));
+    for (which, filled) in [short, long].into_iter().enumerate() {
+        let entries = filled.entries;
+        report.figure(format!("audit_query_{entries}_p99_us"), median(&p99[which]), "µs, 50 rows");
+        for (at, (kind, _)) in filters.iter().enumerate() {
+            let p50 = kinds[at][which].permille(500);
+            report.figure(format!("audit_query_{kind}_{entries}_p50_us"), p50, "µs, 50 rows");
+        }
+    }
+    let mut cold = Times::default();
+    let filter = AuditLog { limit: ROWS, secret: Some(fill::cold_secret()?), ..AuditLog::default() };
+    for _ in 0..QUERIES {
+        cold.add(long.ask(&filter).await?);
+    }
+    report.figure(format!("audit_query_scattered_{}_p50_us", long.entries), cold.permille(500), "µs, 50 rows far apart");
+    Ok(())
+}
+
+async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
+    let rebuilt = client.ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD).await?;
+    let Answer::ProjectionRebuild(rebuilt) = rebuilt.answer else {
+        return Err(unexpected().into());
+    };
+    if !rebuilt.identical {
+        return Err("the read model built anew is another one".into());
+    }
+    Ok(rebuilt)
+}
+
+async fn digest(client: &Client) -> Result<Digest, Failed> {
+    let asked = client.ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD).await?;
+    match asked.answer {
+        Answer::ProjectionDigest(found) => Ok(found.digest),
+        _ => Err(unexpected().into()),
+    }
+}
+
+/// Rebuilds in turns with a bare drain of the same log: entries per second of each, per round.
+pub async fn rebuild_beside_drain(plan: &Plan, service: &Service) -> Result<(Vec<f64>, Vec<f64>), Failed> {
+    let client = service.client().await?;
+    let (mut rate, mut drained) = (Vec::new(), Vec::new());
+    let before = digest(&client).await?;
+    for round in 1..=plan.rounds.min(REBUILDS) {
+        say(&format!("rebuild, round {round} of {}", plan.rounds.min(REBUILDS)));
+        let (_, seconds) = limits::drain(service.operator().await?).await?;
+        let rebuilt = rebuild(&client).await?;
+        rate.push(float(rebuilt.entries) * 1e3 / float(rebuilt.millis.max(1)));
+        drained.push(float(rebuilt.entries) / seconds);
+    }
+    if digest(&client).await? != before {
+        return Err("after the rebuilds the read model has another digest".into());
+    }
+    Ok((rate, drained))
+}
+
+/// Starts it several times over, after an orderly end and after a kill.
+async fn starts(plan: &Plan, mut filled: Filled, report: &mut Report) -> Result<Filled, Failed> {
+    let entries = filled.entries;
+    say(&format!("starts on {entries} entries"));
+    for (kill, name) in [(true, "start_after_kill"), (false, "start")] {
+        let mut seconds = Vec::new();
+        for _ in 0..plan.rounds.min(STARTS) {
+            let (again, took) = filled.again(kill).await?;
+            filled = again;
+            seconds.push(took);
+        }
+        report.figure(format!("{name}_{entries}_seconds"), median(&seconds), "s");
+    }
+    Ok(filled)
+}
+
+pub async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+    let short = Filled::new(plan, &scratch.join("short"), plan.entries[0], report).await?;
+    let long = Filled::new(plan, &scratch.join("long"), plan.entries[1], report).await?;
+    let short = starts(plan, short, report).await?;
+    let long = starts(plan, long, report).await?;
+    say("audit queries");
+    queries(plan, &short, &long, report).await?;
+    short.sizes(report);
+    long.sizes(report);
+    short.service.stop()?;
+    let (rate, drained) = rebuild_beside_drain(plan, &long.service).await?;
+    report.ratio("rebuild_over_drain", median_ratio(&rate, &drained));
+    report.fact("digests_equal_after_rebuild", true);
+    report.figure("rebuild_per_second", median(&rate), "entries/s");
+    report.figure("drain_per_second", median(&drained), "entries/s");
+    let (service, _) = long.service.resident();
+    report.figure("resident_after_rebuild_bytes", float(service), "bytes, service");
+    long.service.stop()
+}

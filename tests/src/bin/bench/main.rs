@@ -1,0 +1,157 @@
+//! `just bench`: what keyroll does in a second, each figure beside the limit that the same machine
+//! has in the same run.
+//!
+//! The service is the real `keyroll dev` and every message is on disk before it is acknowledged.
+//! Callers are a process of their own, as they are in life. Limit and figure are measured in turns,
+//! round by round; what is shown is the median of the rounds, and a ratio is the median of the
+//! rounds' ratios. Whatever fails ends the run: each value revealed is checked and opened by the
+//! client, each read model built anew is compared, each log measured is verified.
+
+mod callers;
+mod fill;
+mod history;
+mod limits;
+mod load;
+mod machine;
+mod report;
+mod service;
+mod stats;
+mod verification;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use report::Report;
+
+/// Anything that went wrong ends the run.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "usage: bench [--quick] [--only load|history] [--commit-entries N] [--out FILE]
+
+  --quick             10⁵ entries in place of 10⁶, and shorter rounds: under three minutes
+  --only PART         measure `load` (reveals, creates, edits, verification) or `history` (start,
+                      audit queries, rebuild) alone; writes no file
+  --commit-entries N  entries per commit of the long log that is filled in [1000]
+  --out FILE          in place of target/bench.json";
+
+/// How much to measure.
+#[derive(Debug, Clone)]
+struct Plan {
+    quick: bool,
+    load: bool,
+    history: bool,
+    /// Rounds of everything that is measured in turns.
+    rounds: usize,
+    /// How long one measurement of throughput goes on.
+    long: Duration,
+    /// How long one measurement of latency goes on.
+    short: Duration,
+    /// Entries of the short and of the long log.
+    entries: [u64; 2],
+    commit_entries: u64,
+    out: PathBuf,
+}
+
+impl Plan {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Failed> {
+        let mut plan = Self {
+            quick: false,
+            load: true,
+            history: true,
+            rounds: 5,
+            long: Duration::from_secs(3),
+            short: Duration::from_secs(2),
+            entries: [10_000, 1_000_000],
+            commit_entries: 1_000,
+            out: target().join("bench.json"),
+        };
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
+            match word.as_str() {
+                "--quick" => {
+                    plan.quick = true;
+                    plan.rounds = 3;
+                    plan.long = Duration::from_millis(1_500);
+                    plan.short = Duration::from_secs(1);
+                    plan.entries = [10_000, 100_000];
+                }
+                "--only" => match value()?.as_str() {
+                    "load" => plan.history = false,
+                    "history" => plan.load = false,
+                    other => return Err(format!("there is no part {other}\n{USAGE}").into()),
+                },
+                "--commit-entries" => plan.commit_entries = value()?.parse()?,
+                "--out" => plan.out = value()?.into(),
+                _ => return Err(USAGE.into()),
+            }
+        }
+        if !(1..=keyroll_core::limits::COMMIT_ENTRIES as u64).contains(&plan.commit_entries) {
+            return Err(format!("a commit has 1 to {} entries", keyroll_core::limits::COMMIT_ENTRIES).into());
+        }
+        Ok(plan)
+    }
+}
+
+/// Where cargo builds: on a real disk, as a rule, which a directory for temporary files may not be.
+fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"))
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == "callers") {
+        return ended(callers::run());
+    }
+    ended(Plan::parse(words).and_then(|plan| bench(&plan)))
+}
+
+fn ended(outcome: Result<(), Failed>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn bench(plan: &Plan) -> Result<(), Failed> {
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is no release build; run `just bench`");
+    }
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        measured = measure(plan) => measured,
+        // What was started is dropped with the measurement, and so stopped.
+        _ = terminate.recv() => Err("stopped".into()),
+        _ = tokio::signal::ctrl_c() => Err("stopped".into()),
+    }
+}
+
+async fn measure(plan: &Plan) -> Result<(), Failed> {
+    std::fs::create_dir_all(target())?;
+    let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(target())?;
+    let mut report = Report::new(plan.quick, machine::describe(scratch.path())?);
+    if plan.load {
+        load::measure(plan, scratch.path(), &mut report).await?;
+    }
+    if plan.history {
+        history::measure(plan, scratch.path(), &mut report).await?;
+    }
+    report.figure("load_average_at_end", machine::load_average(), "1 min");
+    println!("{report}");
+    if plan.load && plan.history {
+        report.write(&plan.out)?;
+        println!("written to {}", plan.out.display());
+    }
+    scratch.close()?;
+    Ok(())
+}
+
+/// Says what is being done; the table comes at the end.
+fn say(words: &str) {
+    eprintln!("bench: {words}");
+}

@@ -1,0 +1,177 @@
+//! `keyroll dev` as a process, and connections to it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use async_nats::ConnectOptions;
+use ed25519_dalek::SigningKey;
+use keyroll_api::{Client, Settings};
+use keyroll_server::keys::read_signing_key;
+use keyroll_server::nats::permissions::OPERATOR_INBOX;
+use keyroll_tests::harness::process::Process;
+use keyroll_tests::harness::programs;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{Failed, machine};
+
+/// Building the read model of the longest log takes a minute or two on a slow machine.
+const READY: Duration = Duration::from_secs(900);
+/// A service that is asked to stop does so in a second.
+const STOP: Duration = Duration::from_secs(60);
+
+/// The release build of `keyroll`.
+pub fn keyroll() -> Result<PathBuf, Failed> {
+    let path = match std::env::var_os("KEYROLL_BIN") {
+        Some(named) => PathBuf::from(named),
+        None => std::env::current_exe()?.with_file_name("keyroll"),
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("there is no keyroll at {}: run `just bench`", path.display()).into())
+}
+
+/// A running ledger. Dropped, it is killed, and its nats-server goes with it.
+pub struct Service {
+    child: Child,
+    nats: Process,
+    ready: Value,
+    data: PathBuf,
+    /// From its start until it said that it was ready.
+    pub started_in: Duration,
+    // Whoever writes to a closed pipe is ended by that.
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// Processor time so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Computed {
+    pub service: Duration,
+    pub nats: Duration,
+}
+
+impl Service {
+    /// Starts one in a directory, new or not, and waits until it is ready.
+    pub fn start(data: &Path) -> Result<Self, Failed> {
+        let begun = Instant::now();
+        let said = data.with_extension("stderr");
+        let mut child = Command::new(keyroll()?)
+            .args(["dev", "--json", "--no-open", "--no-console", "--data-dir"])
+            .arg(data)
+            .env("KEYROLL_NATS_BIN", programs::nats_server())
+            .env("KEYROLL_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&said)?)
+            .spawn()?;
+        let line = first_line(child.stdout.take().ok_or("no stdout")?);
+        let started_in = begun.elapsed();
+        let ready = line.and_then(|(line, stdout)| Some((serde_json::from_str(&line).ok()?, stdout)));
+        let (Some((ready, stdout)), Some(nats)) = (ready, Process::child(child.id(), "nats-server")) else {
+            // Reaped, so that nothing is left.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("keyroll dev is not ready: {}", fs::read_to_string(said)?).into());
+        };
+        Ok(Self { child, nats, ready, data: data.to_owned(), started_in, _stdout: stdout })
+    }
+
+    /// Stops it in an orderly way.
+    pub fn stop(mut self) -> Result<(), Failed> {
+        self.end(Signal::SIGTERM)?;
+        Ok(())
+    }
+
+    /// Kills it; its nats-server is gone as well when this returns.
+    pub fn kill(mut self) -> Result<(), Failed> {
+        self.end(Signal::SIGKILL)?;
+        self.nats.wait_gone();
+        Ok(())
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<(), Failed> {
+        kill(Pid::from_raw(self.child.id().try_into()?), signal)?;
+        let end = Instant::now() + STOP;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > end {
+                return Err("keyroll dev does not stop".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Where everything of it lies.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// `nats://user:password@…` of its callers.
+    pub fn url(&self) -> &str {
+        self.ready["nats_url"].as_str().unwrap_or_default()
+    }
+
+    /// The key of its owner and operator.
+    pub fn owner(&self) -> Result<SigningKey, Failed> {
+        owner(&self.data)
+    }
+
+    /// A client as its owner and operator.
+    pub async fn client(&self) -> Result<Client, Failed> {
+        let settings =
+            Settings { nats_url: self.url().to_owned(), identity: self.owner()?, ledger: None, home: None };
+        Ok(Client::connect(settings).await?)
+    }
+
+    /// A connection to the streams' account, with the operator's password of this run.
+    pub async fn operator(&self) -> Result<async_nats::Client, Failed> {
+        let text = fs::read_to_string(self.data.join("run/nats-server.conf"))?;
+        let (_, rest) = text.split_once("user: \"operator\", password: \"").ok_or("no operator in nats-server.conf")?;
+        let (password, _) = rest.split_once('"').ok_or("no password in nats-server.conf")?;
+        let (_, address) = self.url().rsplit_once('@').ok_or("no address of nats-server")?;
+        let options = ConnectOptions::with_user_and_password("operator".to_owned(), password.to_owned());
+        Ok(options.custom_inbox_prefix(OPERATOR_INBOX).connect(format!("nats://{address}")).await?)
+    }
+
+    pub fn computed(&self) -> Computed {
+        Computed { service: machine::computed(self.child.id()), nats: machine::computed(self.nats.pid) }
+    }
+
+    /// Bytes in memory: of the service, of its nats-server.
+    pub fn resident(&self) -> (u64, u64) {
+        (machine::resident(self.child.id()), machine::resident(self.nats.pid))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // What has ended already is reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The key of the owner and operator of a data directory.
+pub fn owner(data: &Path) -> Result<SigningKey, Failed> {
+    Ok(read_signing_key(&data.join("identity.pem"))?)
+}
+
+/// Reads the first line, in bounded time; nothing when there is none.
+fn first_line(stdout: ChildStdout) -> Option<(String, BufReader<ChildStdout>)> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        if reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            // Whoever waited may have given up.
+            let _ = sender.send((line, reader));
+        }
+    });
+    receiver.recv_timeout(READY).ok()
+}

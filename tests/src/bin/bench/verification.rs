@@ -1,0 +1,98 @@
+//! Full verification of a log as anybody can make it, from commits that the service hands out.
+
+use std::time::{Duration, Instant};
+
+use keyroll_api::Client;
+use keyroll_api::client::unexpected;
+use keyroll_api::query::{Ask, AuditCommits};
+use keyroll_api::reply::Answer;
+use keyroll_core::command::Nothing;
+use keyroll_core::{Blob, Index, LedgerId, WorkspaceName};
+use keyroll_ledger::verify::{Depth, Verifier};
+use keyroll_merkle::{Checkpoint, SignedCheckpoint};
+
+use crate::stats::{float, median, median_ratio};
+use crate::{Failed, Plan, limits, machine};
+
+/// A workspace's commits, with a checkpoint over them.
+pub struct Exported {
+    ledger: LedgerId,
+    workspace: WorkspaceName,
+    commits: Vec<Blob>,
+    checkpoint: Checkpoint,
+}
+
+/// Verification beside its limit.
+pub struct Verification {
+    /// Actors' and the ledger's signatures per second.
+    pub signatures: f64,
+    /// What one core verifies per second and does nothing else.
+    pub strict: f64,
+    /// What all cores together do.
+    pub strict_together: f64,
+    /// The median of the rounds' ratios, over the product of `strict` and cores.
+    pub ratio: f64,
+}
+
+impl Exported {
+    /// Asks for everything there is.
+    pub async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
+        let asked = client.ask(Some(workspace), Ask::AuditCheckpoint(Nothing {})).await?;
+        let Answer::AuditCheckpoint(note) = asked.answer else {
+            return Err(unexpected().into());
+        };
+        let checkpoint = SignedCheckpoint::open(&note.checkpoint, &client.verifier(workspace)?)?;
+        let (mut commits, mut next) = (Vec::new(), Some(Index(0)));
+        while let Some(first) = next {
+            let asked = client.ask(Some(workspace), Ask::AuditCommits(AuditCommits { first })).await?;
+            let Answer::AuditCommits(page) = asked.answer else {
+                return Err(unexpected().into());
+            };
+            commits.extend(page.commits);
+            next = page.next;
+        }
+        Ok(Self { ledger: client.ledger(), workspace: workspace.clone(), commits, checkpoint })
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.checkpoint.size
+    }
+
+    pub fn commits(&self) -> u64 {
+        self.commits.len() as u64
+    }
+
+    /// Verifies all of it: signatures per second.
+    fn verify(&self) -> Result<f64, Failed> {
+        let begun = Instant::now();
+        let mut verifier = Verifier::new(self.ledger, self.workspace.clone(), Depth::Full);
+        for commit in &self.commits {
+            verifier.commit(&commit.0);
+        }
+        let report = verifier.finish(Some(&self.checkpoint));
+        let seconds = begun.elapsed().as_secs_f64();
+        if !report.ok() || !report.end_proven || report.entries != self.entries() {
+            return Err(format!("the log does not verify: {:?}", report.problems.first()).into());
+        }
+        Ok(float(self.entries() + self.commits()) / seconds)
+    }
+
+    /// Verifies it in turns with the limit.
+    pub fn measure(&self, plan: &Plan) -> Result<Verification, Failed> {
+        let (mut signatures, mut strict, mut together) = (Vec::new(), Vec::new(), Vec::new());
+        let time = plan.short / 2;
+        let cores = machine::cores();
+        for _ in 0..plan.rounds {
+            strict.push(limits::verify_strict(time)?);
+            signatures.push(self.verify()?);
+            together.push(limits::verify_strict_together(Duration::from_millis(500), cores)?);
+        }
+        let product: Vec<f64> = strict.iter().map(|rate| rate * float(cores as u64)).collect();
+        Ok(Verification {
+            signatures: median(&signatures),
+            strict: median(&strict),
+            strict_together: median(&together),
+            ratio: median_ratio(&signatures, &product),
+        })
+    }
+}
