@@ -1,18 +1,18 @@
 //! A nats-server that is frozen or killed, and a log that was set back.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use keyroll_api::client::Wanted;
 use keyroll_api::reply::Body;
 use keyroll_api::{CommandReply, Reply};
-use keyroll_core::command::SecretDescribe;
+use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::{Action, Code, SecretId, cbor, cose};
 use keyroll_tests::harness::nats::next;
 use keyroll_tests::harness::raw;
 use keyroll_tests::harness::wait::within;
 use keyroll_tests::harness::{Dev, Done, Home, Nats};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 /// What a caller may have to wait, and as much again for a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
@@ -56,7 +56,7 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
     let owner = dev.owner();
     let shown = dev.keyroll(["secret", "show", "A", "--json"]).run().code(0).json();
     let id: SecretId = shown["id"].as_str().expect("an id").parse().expect("an id");
-    let mut requests = Vec::new();
+    let (mut indexes, mut sent) = (Vec::new(), 0);
     for round in 0..3 {
         let fresh: Vec<Vec<u8>> =
             (0..200).map(|number| raw::signed(&dev.command(describe(id, round * 1_000 + number)), &owner)).collect();
@@ -71,21 +71,50 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
         let reveal = dev.keyroll(["--json", "secret", "reveal", "A"]).start();
         in_bounded_time(reveal.wait()).code_in(&[7, 8]).stdout("");
         frozen.thaw();
-        requests.extend(fresh);
-    }
-    let mut indexes = Vec::new();
-    for request in &requests {
-        indexes.push(carried_out(&nats, request).await);
+        for request in &fresh {
+            indexes.push(carried_out(&nats, request).await);
+        }
+        sent += fresh.len();
     }
     indexes.sort_unstable();
     indexes.dedup();
-    assert_eq!(indexes.len(), requests.len(), "each has its own entry");
+    assert_eq!(indexes.len(), sent, "each has its own entry");
     let described = dev.audit().iter().filter(|row| row["type"] == "secret.described").count();
-    assert_eq!(described, requests.len(), "and there is no other");
+    assert_eq!(described, sent, "and there is no other");
     dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
     dev.verifies();
     let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).json();
     assert_eq!(rebuilt["identical"], true);
+}
+
+/// Connected before the server freezes, a caller has its question on the way when nothing answers
+/// any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let settings = keyroll_api::Settings {
+        nats_url: dev.nats_url().to_owned(),
+        identity: dev.owner(),
+        ledger: Some(dev.ledger()),
+        home: None,
+    };
+    let client = keyroll_api::Client::connect(settings).await.expect("connected");
+    let workspace = "demo".parse().expect("a name");
+    let wanted = [Wanted { name: "A".parse().expect("a name"), version: None }];
+    let purpose = Purpose::View(Nothing {});
+    let reveal = || client.reveal(&workspace, &wanted, &purpose, None);
+    let frozen = dev.freeze_nats();
+    let begun = Instant::now();
+    let Err(error) = reveal().await else { panic!("a frozen server released a value") };
+    assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    assert!(matches!(error.code(), Code::AuditUnknown | Code::Unreachable), "{}: {error}", error.code());
+    frozen.thaw();
+    let revealed = within("a reveal after the thaw", reveal()).await.expect("revealed");
+    assert_eq!(revealed.values[0].value.as_slice(), b"the value");
+    let revealed = dev.audit().iter().filter(|row| row["type"] == "secret.revealed").count();
+    assert!((1..=2).contains(&revealed), "{revealed}");
+    dev.verifies();
 }
 
 const COMMAND: &str = "keyroll.v1.demo.command";

@@ -1,12 +1,12 @@
-//! JetStream's own answers go where the asking user says, with the rights of the whole account. What
-//! the service's user cannot make of that, and what it still can: docs/adr/0002-no-direct-get.md.
+//! JetStream's own answers go where the asking user says, with the rights of the streams' account. What a
+//! user of that account could make of that, and the service's user cannot: docs/adr/0005-service-account.md.
 
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use keyroll_server::nats::{Endpoint, LedgerStream, check_streams};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use keyroll_server::nats::{LedgerStream, check_streams};
 use serde_json::{Value, json};
 
 use crate::permissions::{DELETE_VAULT, publish};
@@ -15,6 +15,7 @@ use crate::support::{Connection, Harness, SOON, next};
 const UPDATE_LOG: &str = "$JS.API.STREAM.UPDATE.KEYROLL_LOG";
 const DIRECT_GET: &str = "$JS.API.DIRECT.GET.KEYROLL_VAULT";
 const MSG_GET: &str = "$JS.API.STREAM.MSG.GET.KEYROLL_VAULT";
+const PURGE_VAULT: &str = "$JS.API.STREAM.PURGE.KEYROLL_VAULT";
 const DELETE_LOG: &str = "$JS.API.STREAM.DELETE.KEYROLL_LOG";
 /// Where an attack succeeds, its effect shows within milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -76,9 +77,9 @@ async fn until_streams_are(service: &Connection, wanted: &str) {
         .unwrap_or_else(|_elapsed| panic!("the streams never became so: {wanted}"));
 }
 
-/// Makes the vault answer direct gets, and adds this one permission to the running server's
-/// configuration. Returns a connection that has it.
-async fn with_direct_get(nats: &Harness) -> Connection {
+/// The server as it was laid out before the service had an account of its own, and the service allowed
+/// one request more, direct gets of the vault. Returns a connection that has both.
+async fn in_the_streams_account(nats: &Harness) -> Connection {
     let vault = Config {
         allow_direct: true,
         ..LedgerStream::Vault.config(1)
@@ -86,15 +87,17 @@ async fn with_direct_get(nats: &Harness) -> Connection {
     let operator = nats.operator().await;
     operator.jetstream().update_stream(vault).await.unwrap();
 
-    let Endpoint::Private { run_dir } = &nats.config.endpoint else {
-        panic!("the harness runs private servers");
-    };
     let rendered = nats.config.render().unwrap();
-    let allowed = rendered.replacen(MSG_GET, &format!("{MSG_GET}\"\n\"{DIRECT_GET}"), 1);
-    assert_ne!(rendered, allowed);
-    std::fs::write(run_dir.join("nats-server.conf"), allowed).unwrap();
-    let server = Pid::from_raw(nats.server.pid().try_into().unwrap());
-    kill(server, Signal::SIGHUP).unwrap();
+    let start = rendered.find("      {\n        user: \"service\"").unwrap();
+    let end = "\n      }\n";
+    let end = start + rendered[start..].find(end).unwrap() + end.len();
+    let service = &rendered[start..end];
+    let (before, operator) = (&rendered[..start], "      { user: \"operator\"");
+    let moved = before.replace(operator, &format!("{service}{operator}")) + &rendered[end..];
+    let permission = format!("  \"{MSG_GET}\"\n");
+    let allowed = moved.replace(&permission, &format!("{permission}\"{DIRECT_GET}\"\n"));
+    assert_eq!(allowed.len(), rendered.len() + DIRECT_GET.len() + 3);
+    nats.reload(&allowed);
 
     let permitted = async {
         loop {
@@ -115,48 +118,70 @@ async fn with_direct_get(nats: &Harness) -> Connection {
 }
 
 #[tokio::test]
-async fn what_the_service_stores_becomes_no_request_of_its_own() {
+async fn no_answer_to_the_service_becomes_a_request() {
     let nats = Harness::new().await;
     let (mut operator, mut service) = (nats.operator().await, nats.service().await);
-    let attacks = [
-        (DELETE_VAULT, String::new()),
-        (DELETE_VAULT, "sealed".to_owned()),
-        (UPDATE_LOG, String::new()),
-        (UPDATE_LOG, forgetful_log()),
-    ];
-    for (number, (reply, bytes)) in attacks.iter().enumerate() {
+    let mut arrived = Vec::new();
+    for call in ["DELETE", "PURGE", "UPDATE"] {
+        arrived.push(operator.subscribed(&format!("$JS.API.STREAM.{call}.*")).await);
+    }
+    for (number, bytes) in [String::new(), "sealed".to_owned(), forgetful_log()].iter().enumerate() {
         let place = place(number);
         store(&service, &place, bytes).await;
         let by_place = json!({"last_by_subj": place});
-
-        for direct in [DIRECT_GET, &format!("{DIRECT_GET}.{place}")] {
-            ask(&service, direct, &by_place, reply).await;
-            service.refused("publish", direct).await;
+        let full = consumer(&service, &format!("full{number}"), &place).await;
+        let empty = consumer(&service, &format!("empty{number}"), "keyroll.vault.none.aa.0").await;
+        let gone = consumer(&service, &format!("gone{number}"), "keyroll.vault.none.aa.1").await;
+        let (once, waits) = (
+            json!({"batch": 1, "no_wait": true}),
+            json!({"batch": 1, "expires": 50_000_000}),
+        );
+        for reply in [DELETE_LOG, DELETE_VAULT, PURGE_VAULT, UPDATE_LOG] {
+            for (request, body) in [
+                (full.as_str(), &once),
+                (&empty, &once),
+                (&empty, &waits),
+                (&empty, &Value::Null),
+                (&gone, &json!({"batch": 1, "expires": 20_000_000_000_u64})),
+                (MSG_GET, &by_place),
+                ("$JS.API.STREAM.INFO.KEYROLL_LOG", &Value::Null),
+                ("$JS.API.INFO", &Value::Null),
+                (&place, &Value::Null),
+            ] {
+                ask(&service, request, body, reply).await;
+            }
+            ask(&service, DIRECT_GET, &by_place, reply).await;
+            service.refused("publish", DIRECT_GET).await;
         }
-
-        // The other answers do go out, and are seen to: as JSON, or as the message that it was.
-        let mut answers = operator.subscribed(reply).await;
-        ask(&service, MSG_GET, &by_place, reply).await;
-        let answer: Value = serde_json::from_slice(&next(&mut answers).await.payload).unwrap();
-        assert_eq!(answer["message"]["subject"], place, "{answer}");
-        let pull = consumer(&service, &format!("c{number}"), &place).await;
-        let one = json!({"batch": 1, "no_wait": true});
-        ask(&service, &pull, &one, reply).await;
-        let answer = next(&mut answers).await;
-        assert_eq!(answer.subject.as_str(), place);
-        assert_eq!(answer.payload, *bytes);
+        // Where the answer may go, there is one: the attacks were understood.
+        let status = |pull: String, body: Value| {
+            let client = service.client.clone();
+            async move {
+                let answer = client.request(pull, body.to_string().into()).await.unwrap();
+                assert!(answer.payload.is_empty());
+                answer.status.unwrap().as_u16()
+            }
+        };
+        assert_eq!(status(empty.clone(), once).await, 404);
+        assert_eq!(status(empty, waits).await, 408);
+        let delete = gone.replace("MSG.NEXT", "DELETE");
+        service.client.request(delete, "".into()).await.unwrap();
     }
     tokio::time::sleep(SETTLE).await;
+    for arrived in &mut arrived {
+        let message = arrived.next().now_or_never().flatten();
+        assert!(message.is_none(), "{message:?}");
+    }
     let found = check_streams(&service.client).await.unwrap();
     let messages: Vec<u64> = found.iter().map(|found| found.messages).collect();
-    assert_eq!(messages, [0, 4, 0]);
+    assert_eq!(messages, [0, 3, 0]);
 }
 
-/// The control of the test above: one permission more, and both attacks succeed.
+/// The control of the test above, for what a user of the streams' account stores and gets back.
 #[tokio::test]
-async fn with_direct_get_it_becomes_any_request() {
+async fn in_the_streams_account_a_direct_get_becomes_any_request() {
     let nats = Harness::new().await;
-    let service = with_direct_get(&nats).await;
+    let service = in_the_streams_account(&nats).await;
     for (number, reply, bytes, outcome) in [
         (0, UPDATE_LOG, forgetful_log(), "KEYROLL_LOG has max_age"),
         (1, DELETE_VAULT, String::new(), "KEYROLL_VAULT is missing"),
@@ -170,15 +195,16 @@ async fn with_direct_get_it_becomes_any_request() {
     }
 }
 
-/// What is not closed: a pull request without a message to give is answered with an empty status, and
-/// an empty request deletes. When this fails, the gap is gone: correct docs/operations.md and the ADR.
+/// The control for pulls, which the service needs: one without a message is answered with an empty
+/// status, and an empty request deletes.
 #[tokio::test]
-async fn an_empty_pull_still_deletes_a_stream() {
+async fn in_the_streams_account_an_empty_pull_deletes_a_stream() {
     let nats = Harness::new().await;
-    let service = nats.service().await;
+    let mut operator = nats.operator().await;
+    let service = in_the_streams_account(&nats).await;
+    let mut arrived = operator.subscribed(DELETE_LOG).await;
     let pull = consumer(&service, "empty", &place(0)).await;
-    let one = json!({"batch": 1, "no_wait": true});
-    check_streams(&service.client).await.unwrap();
-    ask(&service, &pull, &one, DELETE_LOG).await;
+    ask(&service, &pull, &json!({"batch": 1, "no_wait": true}), DELETE_LOG).await;
+    assert!(next(&mut arrived).await.payload.is_empty());
     until_streams_are(&service, "KEYROLL_LOG is missing").await;
 }

@@ -1,12 +1,14 @@
 //! What each user may do, on a real nats-server. A refusal is seen as the server's own words, so that
 //! nothing is concluded from silence.
 
-use async_nats::jetstream::consumer::{AckPolicy, pull, push};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
+use keyroll_core::Sequence;
+use keyroll_ledger::log::{AppendError, JetStreamLog, Log as _};
 use keyroll_server::nats::permissions::{SERVICE_INBOX, is_client_inbox};
-use keyroll_server::nats::{LedgerStream, check_streams};
+use keyroll_server::nats::streams::LOG_MESSAGE_MAX;
+use keyroll_server::nats::{ClientUser, Credential, LedgerStream, Workspaces, check_streams};
 
 use crate::support::{Connection, Harness, SOON, next};
 
@@ -93,63 +95,78 @@ async fn the_service_appends_under_a_fence_and_reads_back() {
 }
 
 #[tokio::test]
-async fn the_service_replays_and_follows_the_log() {
-    // Past the flow-control window of an ordered push consumer, which would stall if it could not answer.
-    const MESSAGES: usize = 600;
+async fn the_service_follows_the_log() {
+    // More than one pull request asks for.
+    const MESSAGES: u64 = 5_400;
     let nats = Harness::new().await;
     let service = nats.service().await;
-    for fence in 0..MESSAGES {
-        let fence = u64::try_from(fence).unwrap();
-        publish(&service, "keyroll.log.demo", vec![0; 64 * 1024], fence)
-            .await
-            .unwrap();
-    }
-    let mut log = service.jetstream().get_stream("KEYROLL_LOG").await.unwrap();
-    let replay = log
-        .create_consumer(pull::Config {
-            ack_policy: AckPolicy::None,
-            memory_storage: true,
-            ..pull::Config::default()
-        })
-        .await
-        .unwrap();
-    let batch = replay.fetch().max_messages(5_000).messages().await.unwrap();
-    let replayed: Vec<_> = batch.try_collect().await.unwrap();
-    assert_eq!(replayed.len(), MESSAGES);
-    log.delete_consumer(&replay.cached_info().name)
-        .await
-        .unwrap();
+    let log = JetStreamLog::open(service.client.clone()).await.unwrap();
+    let appended = futures::stream::iter(0..54).for_each_concurrent(None, |number| {
+        let (log, workspace) = (&log, format!("w{number}").parse().unwrap());
+        async move {
+            let mut last = Sequence(0);
+            for _ in 0..MESSAGES / 54 {
+                let commit = vec![0; 1_024].into();
+                last = log.append(&workspace, commit, last).await.unwrap();
+            }
+        }
+    });
+    let mut followed = log.follow(Sequence(0));
+    let all = async {
+        for sequence in 1..=MESSAGES {
+            let message = followed.next().await.unwrap().unwrap();
+            assert_eq!(message.sequence, Sequence(sequence));
+        }
+    };
+    let all = tokio::time::timeout(SOON, all);
+    let (all, ()) = tokio::join!(all, appended);
+    all.expect("following stalled");
 
-    let pushed = log
-        .create_consumer(push::OrderedConfig {
-            deliver_subject: service.client.new_inbox(),
-            filter_subject: "keyroll.log.demo".to_owned(),
-            ..push::OrderedConfig::default()
-        })
-        .await
-        .unwrap();
-    let pulled = log
-        .create_consumer(pull::OrderedConfig::default())
-        .await
-        .unwrap();
-    let mut pushed = pushed.messages().await.unwrap();
-    let mut pulled = pulled.messages().await.unwrap();
-    for sequence in 1..=MESSAGES {
-        let sequence = u64::try_from(sequence).unwrap();
-        let message = tokio::time::timeout(SOON, pushed.try_next()).await;
-        let message = message
-            .expect("the push consumer stalled")
-            .unwrap()
-            .unwrap();
-        assert_eq!(message.info().unwrap().stream_sequence, sequence);
-        let message = tokio::time::timeout(SOON, pulled.try_next()).await;
-        let message = message
-            .expect("the pull consumer stalled")
-            .unwrap()
-            .unwrap();
-        assert_eq!(message.info().unwrap().stream_sequence, sequence);
-    }
-    assert_eq!(log.info().await.unwrap().state.messages, MESSAGES as u64);
+    // It goes on while an operator adds users.
+    let mut config = nats.config.clone();
+    let user = Credential::generate("carol").unwrap();
+    config.users.clients.push(ClientUser {
+        credential: user.clone(),
+        workspaces: Workspaces::All,
+    });
+    nats.reload(&config.render().unwrap());
+    let added = async {
+        let connect = || user.connect_options("_INBOX_client.carol").connect(nats.server.nats_url());
+        while connect().await.is_err() {}
+    };
+    tokio::time::timeout(SOON, added).await.unwrap();
+    let more = "more".parse().unwrap();
+    let appended = log.append(&more, "one".into(), Sequence(0)).await;
+    assert_eq!(appended, Ok(Sequence(MESSAGES + 1)));
+    let next = tokio::time::timeout(SOON, followed.next()).await.unwrap();
+    assert_eq!(next.unwrap().unwrap().sequence, Sequence(MESSAGES + 1));
+}
+
+#[tokio::test]
+async fn the_largest_message_goes_there_and_back_as_it_was() {
+    let nats = Harness::new().await;
+    let service = nats.service().await;
+    let log = service.jetstream().get_stream_no_info("KEYROLL_LOG").await.unwrap();
+    // The header counts; one byte more is refused.
+    let header = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n".len();
+    let fits = usize::try_from(LOG_MESSAGE_MAX).unwrap() - header;
+    let tried = publish(&service, "keyroll.log.demo", vec![7; fits + 1], 0).await;
+    assert_eq!(tried, Err(10054));
+    let tried = publish(&service, "keyroll.log.demo", vec![7; fits], 0).await;
+    assert_eq!(tried, Ok(1));
+    let stored = log.get_raw_message(1).await.unwrap();
+    assert_eq!(stored.payload, vec![7; fits]);
+    let names: Vec<_> = stored.headers.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names, ["Nats-Expected-Last-Subject-Sequence"]);
+}
+
+#[tokio::test]
+async fn an_append_to_a_missing_stream_is_known_to_be_none() {
+    let nats = Harness::bare().await;
+    let service = nats.service().await;
+    let log = JetStreamLog::open(service.client.clone()).await.unwrap();
+    let tried = log.append(&"demo".parse().unwrap(), "one".into(), Sequence(0)).await;
+    assert!(matches!(tried, Err(AppendError::NotAppended(_))), "{tried:?}");
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use keyroll_server::nats::permissions::{OPERATOR_INBOX, SERVICE_INBOX, client_in
 use keyroll_server::nats::{
     ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces, create_streams,
 };
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -82,6 +84,16 @@ impl Harness {
         let operator = harness.operator().await;
         create_streams(&operator.client, 1).await.unwrap();
         harness
+    }
+
+    /// Gives the running server another configuration; it takes a moment until it has read it.
+    pub(super) fn reload(&self, config: &str) {
+        let Endpoint::Private { run_dir } = &self.config.endpoint else {
+            panic!("the harness runs private servers");
+        };
+        std::fs::write(run_dir.join("nats-server.conf"), config).unwrap();
+        let server = Pid::from_raw(self.server.pid().try_into().unwrap());
+        kill(server, Signal::SIGHUP).unwrap();
     }
 
     pub(super) async fn service(&self) -> Connection {
@@ -168,7 +180,7 @@ impl Connection {
     }
 
     /// Returns when the server has read what this connection sent before. (`flush` returns when it is
-    /// written.) Users with JetStream get an answer, the others a refusal.
+    /// written.) Users that reach JetStream get an answer, the others a refusal.
     async fn round_trip(&mut self) {
         let client = self.client.clone();
         tokio::select! {

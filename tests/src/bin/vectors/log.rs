@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::authorize::Role;
-use keyroll_core::command::{Nothing, Purpose};
+use keyroll_core::command::{DenialCount, DenialsSummarize, Nothing, Purpose};
 use keyroll_core::{
     Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, SignedCommand,
     State, TreeSize, cbor, cose, decide,
@@ -55,7 +55,7 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
         alice(10, actions::reveal(world, Purpose::Run(Nothing {}))),
         alice(11, actions::describe(world)),
         alice(12, actions::rename(world)),
-        by(&world.online, 13, Action::DenialsSummarize(DenialsSummarize { denials: Vec::new() })),
+        by(&world.online, 13, Action::DenialsSummarize(DenialsSummarize { denials: vec![DenialCount { count: 3, member: identity(&world.nightly) }] })),
     ]
 }
 
