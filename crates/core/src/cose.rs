@@ -102,7 +102,6 @@ pub fn sign<F: Form>(payload: &F, key: &SigningKey) -> Vec<u8> {
 /// otherwise as [`cbor::decode`].
 pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
     let parts = parse(bytes, F::NAME, F::TYP)?;
-    cbor::check(&parts.payload)?;
     known_version::<F>(&parts.payload)?;
     let payload = cbor::decode(&parts.payload)?;
     Ok(parts.with(bytes, payload))
@@ -120,13 +119,13 @@ pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
 }
 
 /// Looks at `v` before anything else: what a later form has besides is not for this program to
-/// call malformed.
+/// call malformed. In canonical order `v` comes first, as every other field's name is longer.
 fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
-    #[derive(serde::Deserialize)]
-    struct Version {
-        v: u32,
-    }
-    let Version { v } = cbor::decode_trusted(payload)?;
+    let v = match payload {
+        [map, 0x61, b'v', v @ 0..=23, ..] if map >> 5 == 5 => u32::from(*v),
+        [map, 0x61, b'v', 0x18, v, ..] if map >> 5 == 5 => u32::from(*v),
+        _ => return Err(malformed("it does not begin with its version")),
+    };
     if v == F::V {
         return Ok(());
     }
@@ -272,6 +271,34 @@ mod tests {
         let bytes = sign(&Note { v: 1 }, &key());
         let opened = open::<Other>(&bytes).expect("same shape");
         assert_eq!(opened.verify().map_err(|r| r.code), Err(Code::BadSignature));
+    }
+
+    #[test]
+    fn a_later_form_is_not_malformed() {
+        #[derive(Debug, Serialize, Deserialize)]
+        struct Later {
+            v: u32,
+            more: bool,
+        }
+
+        impl Form for Later {
+            const NAME: &'static str = Note::NAME;
+            const TYP: &'static str = Note::TYP;
+            const V: u32 = 2;
+        }
+
+        for (v, code) in [
+            (2, Code::UpgradeNeeded),
+            (200, Code::UpgradeNeeded),
+            (1, Code::Malformed),
+        ] {
+            let bytes = sign(&Later { v, more: true }, &key());
+            assert_eq!(
+                open::<Note>(&bytes).map(|_| ()).map_err(|r| r.code),
+                Err(code),
+                "{v}"
+            );
+        }
     }
 
     #[test]

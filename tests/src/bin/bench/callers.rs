@@ -32,7 +32,7 @@ enum Line {
 
 /// What callers do, each one thing after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
+pub(crate) enum What {
     /// Reveal a secret, check the receipt, open the value and compare it.
     Reveal,
     /// Create a secret.
@@ -43,23 +43,23 @@ pub enum What {
 
 /// What they say when the time is over.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Done {
+pub(crate) struct Done {
     /// How many things were done.
-    pub count: u64,
+    pub(crate) count: u64,
     /// In which time.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// How long half of them took at most, in microseconds.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// And 99 of 100.
-    pub p99: f64,
+    pub(crate) p99: f64,
     /// Processor time that the callers took.
-    pub computed: f64,
+    pub(crate) computed: f64,
     /// In hex, the bytes of an entry that was made.
-    pub entry: String,
+    pub(crate) entry: String,
 }
 
 /// The process, from the outside. Dropped, it is killed.
-pub struct Callers {
+pub(crate) struct Callers {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -67,7 +67,7 @@ pub struct Callers {
 
 impl Callers {
     /// Starts it, and has it make the secrets that it will reveal.
-    pub fn start(url: &str, data: &Path, workspace: &WorkspaceName) -> Result<Self, Failed> {
+    pub(crate) fn start(url: &str, data: &Path, workspace: &WorkspaceName) -> Result<Self, Failed> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("callers")
             .stdin(Stdio::piped())
@@ -85,7 +85,7 @@ impl Callers {
     }
 
     /// Has `callers` of them do something for a time.
-    pub fn act(&mut self, what: What, callers: usize, time: Duration) -> Result<Done, Failed> {
+    pub(crate) fn act(&mut self, what: What, callers: usize, time: Duration) -> Result<Done, Failed> {
         self.tell(&Line::Do { what, callers, millis: time.as_millis().try_into()? })
     }
 
@@ -110,7 +110,7 @@ impl Drop for Callers {
 
 /// The process, from the inside: `bench callers`.
 #[tokio::main]
-pub async fn run() -> Result<(), Failed> {
+pub(crate) async fn run() -> Result<(), Failed> {
     let mut lines = std::io::stdin().lines();
     let first = lines.next().ok_or("nothing was said")??;
     let Line::Connect { url, data, workspace } = serde_json::from_str(&first)? else {

@@ -49,22 +49,22 @@ const COMMIT_OVERHEAD: usize = 1_024;
 const WAITING: usize = 4;
 
 /// What queries can ask for in the log that is made here: each finds 50 rows also in a short one.
-pub fn hot_secret() -> Result<SecretName, Failed> {
+pub(crate) fn hot_secret() -> Result<SecretName, Failed> {
     Ok(name(0)?)
 }
 
 /// A secret of which the rows lie far apart.
-pub fn cold_secret() -> Result<SecretName, Failed> {
+pub(crate) fn cold_secret() -> Result<SecretName, Failed> {
     Ok(name(HOT + 7)?)
 }
 
 /// One of the editors.
-pub fn editor() -> Identity {
+pub(crate) fn editor() -> Identity {
     Identity(member_key(3).verifying_key().to_bytes())
 }
 
 /// A month, from the first entry to the last.
-pub fn span() -> (Millis, Millis) {
+pub(crate) fn span() -> (Millis, Millis) {
     let end = now();
     (Millis(end.0 - u64::try_from(SPAN.as_millis()).unwrap_or(0)), end)
 }
@@ -83,9 +83,9 @@ struct World {
 
 /// What was made.
 #[derive(Debug, Clone, Copy)]
-pub struct Filled {
-    pub commits: u64,
-    pub seconds: f64,
+pub(crate) struct Filled {
+    pub(crate) commits: u64,
+    pub(crate) seconds: f64,
 }
 
 fn name(secret: u64) -> Result<SecretName, keyroll_core::names::InvalidName> {
@@ -112,7 +112,7 @@ fn secret_id(secret: u64) -> SecretId {
 }
 
 /// Fills the log of `workspace` in the ledger of a data directory that no service uses now.
-pub async fn fill(data: &Path, workspace: &WorkspaceName, entries: u64, batch: u64) -> Result<Filled, Failed> {
+pub(crate) async fn fill(data: &Path, workspace: &WorkspaceName, entries: u64, batch: u64) -> Result<Filled, Failed> {
     let begun = Instant::now();
     let world = World::load(data, workspace.clone(), entries, batch)?;
     let (server, operator) = start_nats(data).await?;

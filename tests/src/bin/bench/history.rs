@@ -159,7 +159,7 @@ async fn digest(client: &Client) -> Result<Digest, Failed> {
 }
 
 /// Rebuilds in turns with a bare drain of the same log: entries per second of each, per round.
-pub async fn rebuild_beside_drain(plan: &Plan, service: &Service) -> Result<(Vec<f64>, Vec<f64>), Failed> {
+pub(crate) async fn rebuild_beside_drain(plan: &Plan, service: &Service) -> Result<(Vec<f64>, Vec<f64>), Failed> {
     let client = service.client().await?;
     let (mut rate, mut drained) = (Vec::new(), Vec::new());
     let before = digest(&client).await?;
@@ -192,7 +192,7 @@ async fn starts(plan: &Plan, mut filled: Filled, report: &mut Report) -> Result<
     Ok(filled)
 }
 
-pub async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+pub(crate) async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
     let short = Filled::new(plan, &scratch.join("short"), plan.entries[0], report).await?;
     let long = Filled::new(plan, &scratch.join("long"), plan.entries[1], report).await?;
     let short = starts(plan, short, report).await?;

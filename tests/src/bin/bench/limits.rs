@@ -23,13 +23,13 @@ const ANSWER: Duration = Duration::from_secs(30);
 const BATCH: usize = 5_000;
 
 /// Publishes into a stream like the log's, in the same account, of a message like an entry.
-pub struct Publisher {
+pub(crate) struct Publisher {
     context: jetstream::Context,
     payload: Bytes,
 }
 
 impl Publisher {
-    pub async fn new(operator: async_nats::Client, payload: Vec<u8>) -> Result<Self, Failed> {
+    pub(crate) async fn new(operator: async_nats::Client, payload: Vec<u8>) -> Result<Self, Failed> {
         let mut context = jetstream::new(operator);
         context.set_timeout(ANSWER);
         let settings = stream::Config {
@@ -42,7 +42,7 @@ impl Publisher {
     }
 
     /// Publishes per second, with 1,024 in flight, each acknowledged.
-    pub async fn flood(&self, time: Duration) -> Result<f64, Failed> {
+    pub(crate) async fn flood(&self, time: Duration) -> Result<f64, Failed> {
         let begun = Instant::now();
         let mut count = 0;
         let mut waiting = FuturesUnordered::new();
@@ -60,7 +60,7 @@ impl Publisher {
     }
 
     /// How long one publish takes, one after the other.
-    pub async fn awaited(&self, time: Duration) -> Result<Times, Failed> {
+    pub(crate) async fn awaited(&self, time: Duration) -> Result<Times, Failed> {
         let end = Instant::now() + time;
         let mut times = Times::default();
         while Instant::now() < end {
@@ -73,7 +73,7 @@ impl Publisher {
 }
 
 /// Reads the whole log and does nothing with it: messages and seconds.
-pub async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Failed> {
+pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Failed> {
     let context = jetstream::new(operator);
     let log = context.get_stream(LedgerStream::Log.name()).await?;
     let last = log.cached_info().state.last_sequence;
@@ -100,7 +100,7 @@ pub async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Failed> {
 }
 
 /// Signatures of a message like a command that one core verifies, strictly, in a second.
-pub fn verify_strict(time: Duration) -> Result<f64, Failed> {
+pub(crate) fn verify_strict(time: Duration) -> Result<f64, Failed> {
     let key = SigningKey::from_bytes(&[7; 32]);
     let signer = key.verifying_key();
     let signed: Vec<_> = (0_u8..=255)
@@ -121,7 +121,7 @@ pub fn verify_strict(time: Duration) -> Result<f64, Failed> {
 }
 
 /// The same on all cores at once: where cores share parts, less than the product.
-pub fn verify_strict_together(time: Duration, cores: usize) -> Result<f64, Failed> {
+pub(crate) fn verify_strict_together(time: Duration, cores: usize) -> Result<f64, Failed> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| verify_strict(time))).collect();
         let rates = threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread failed")?);

@@ -96,7 +96,7 @@ impl Measured {
     }
 }
 
-pub async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+pub(crate) async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
     let service = Service::start(&scratch.join("load"))?;
     report.figure("start_new_seconds", service.started_in.as_secs_f64(), "s, a new ledger");
     let (resident, _) = service.resident();

@@ -14,12 +14,12 @@ use crate::Failed;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Cores that threads may run on.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// What the figures depend on.
-pub fn describe(scratch: &Path) -> Result<Value, Failed> {
+pub(crate) fn describe(scratch: &Path) -> Result<Value, Failed> {
     let version = Command::new(programs::nats_server()).arg("--version").output()?.stdout;
     let version = String::from_utf8_lossy(&version).trim().trim_start_matches("nats-server: v").to_owned();
     Ok(json!({
@@ -47,7 +47,7 @@ fn file_system(directory: &Path) -> String {
 }
 
 /// Processes that wanted a core in the last minute: others than ours spoil the figures.
-pub fn load_average() -> f64 {
+pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
 }
@@ -63,12 +63,12 @@ fn number(file: &str, name: &str) -> Option<u64> {
 }
 
 /// Bytes of a process that are in memory.
-pub fn resident(pid: u32) -> u64 {
+pub(crate) fn resident(pid: u32) -> u64 {
     number(&format!("/proc/{pid}/status"), "VmRSS").unwrap_or(0) * 1_024
 }
 
 /// What a process has computed so far.
-pub fn computed(pid: u32) -> Duration {
+pub(crate) fn computed(pid: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // `pid (name) state …`: user and system time are the 12th and 13th after the name.
     let ticks = text.rsplit_once(')').map_or(0, |(_, rest)| {
@@ -79,7 +79,7 @@ pub fn computed(pid: u32) -> Duration {
 }
 
 /// Bytes of the files below a directory.
-pub fn bytes_below(directory: &Path) -> u64 {
+pub(crate) fn bytes_below(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else {
         return 0;
     };

@@ -43,7 +43,7 @@ impl fmt::Display for Goal {
 }
 
 /// What was measured.
-pub struct Report {
+pub(crate) struct Report {
     quick: bool,
     machine: Value,
     ratios: Vec<(&'static str, f64)>,
@@ -61,7 +61,7 @@ fn rounded(value: f64) -> f64 {
 }
 
 impl Report {
-    pub fn new(quick: bool, machine: Value) -> Self {
+    pub(crate) fn new(quick: bool, machine: Value) -> Self {
         Self { quick, machine, ratios: Vec::new(), figures: Vec::new() }
     }
 
@@ -69,16 +69,16 @@ impl Report {
     ///
     /// # Panics
     /// When it is none.
-    pub fn ratio(&mut self, name: &'static str, value: f64) {
+    pub(crate) fn ratio(&mut self, name: &'static str, value: f64) {
         assert!(GOALS.iter().any(|goal| goal.0 == name), "{name} has no goal");
         self.ratios.push((name, rounded(value)));
     }
 
-    pub fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
+    pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
         self.figures.push((name.into(), json!(rounded(value)), unit));
     }
 
-    pub fn fact(&mut self, name: impl Into<String>, value: bool) {
+    pub(crate) fn fact(&mut self, name: impl Into<String>, value: bool) {
         self.figures.push((name.into(), json!(value), ""));
     }
 
@@ -91,7 +91,7 @@ impl Report {
     }
 
     /// Writes it as JSON.
-    pub fn write(&self, file: &Path) -> Result<(), Failed> {
+    pub(crate) fn write(&self, file: &Path) -> Result<(), Failed> {
         std::fs::write(file, serde_json::to_string_pretty(&self.json())? + "\n")?;
         Ok(())
     }

@@ -26,7 +26,7 @@ const READY: Duration = Duration::from_secs(900);
 const STOP: Duration = Duration::from_secs(60);
 
 /// The release build of `keyroll`.
-pub fn keyroll() -> Result<PathBuf, Failed> {
+pub(crate) fn keyroll() -> Result<PathBuf, Failed> {
     let path = match std::env::var_os("KEYROLL_BIN") {
         Some(named) => PathBuf::from(named),
         None => std::env::current_exe()?.with_file_name("keyroll"),
@@ -38,27 +38,27 @@ pub fn keyroll() -> Result<PathBuf, Failed> {
 }
 
 /// A running ledger. Dropped, it is killed, and its nats-server goes with it.
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
     nats: Process,
     ready: Value,
     data: PathBuf,
     /// From its start until it said that it was ready.
-    pub started_in: Duration,
+    pub(crate) started_in: Duration,
     // Whoever writes to a closed pipe is ended by that.
     _stdout: BufReader<ChildStdout>,
 }
 
 /// Processor time so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Computed {
-    pub service: Duration,
-    pub nats: Duration,
+pub(crate) struct Computed {
+    pub(crate) service: Duration,
+    pub(crate) nats: Duration,
 }
 
 impl Service {
     /// Starts one in a directory, new or not, and waits until it is ready.
-    pub fn start(data: &Path) -> Result<Self, Failed> {
+    pub(crate) fn start(data: &Path) -> Result<Self, Failed> {
         let begun = Instant::now();
         let said = data.with_extension("stderr");
         let mut child = Command::new(keyroll()?)
@@ -83,13 +83,13 @@ impl Service {
     }
 
     /// Stops it in an orderly way.
-    pub fn stop(mut self) -> Result<(), Failed> {
+    pub(crate) fn stop(mut self) -> Result<(), Failed> {
         self.end(Signal::SIGTERM)?;
         Ok(())
     }
 
     /// Kills it; its nats-server is gone as well when this returns.
-    pub fn kill(mut self) -> Result<(), Failed> {
+    pub(crate) fn kill(mut self) -> Result<(), Failed> {
         self.end(Signal::SIGKILL)?;
         self.nats.wait_gone();
         Ok(())
@@ -108,29 +108,29 @@ impl Service {
     }
 
     /// Where everything of it lies.
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.data
     }
 
     /// `nats://user:password@…` of its callers.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.ready["nats_url"].as_str().unwrap_or_default()
     }
 
     /// The key of its owner and operator.
-    pub fn owner(&self) -> Result<SigningKey, Failed> {
+    pub(crate) fn owner(&self) -> Result<SigningKey, Failed> {
         owner(&self.data)
     }
 
     /// A client as its owner and operator.
-    pub async fn client(&self) -> Result<Client, Failed> {
+    pub(crate) async fn client(&self) -> Result<Client, Failed> {
         let settings =
             Settings { nats_url: self.url().to_owned(), identity: self.owner()?, ledger: None, home: None };
         Ok(Client::connect(settings).await?)
     }
 
     /// A connection to the streams' account, with the operator's password of this run.
-    pub async fn operator(&self) -> Result<async_nats::Client, Failed> {
+    pub(crate) async fn operator(&self) -> Result<async_nats::Client, Failed> {
         let text = fs::read_to_string(self.data.join("run/nats-server.conf"))?;
         let (_, rest) = text.split_once("user: \"operator\", password: \"").ok_or("no operator in nats-server.conf")?;
         let (password, _) = rest.split_once('"').ok_or("no password in nats-server.conf")?;
@@ -139,12 +139,12 @@ impl Service {
         Ok(options.custom_inbox_prefix(OPERATOR_INBOX).connect(format!("nats://{address}")).await?)
     }
 
-    pub fn computed(&self) -> Computed {
+    pub(crate) fn computed(&self) -> Computed {
         Computed { service: machine::computed(self.child.id()), nats: machine::computed(self.nats.pid) }
     }
 
     /// Bytes in memory: of the service, of its nats-server.
-    pub fn resident(&self) -> (u64, u64) {
+    pub(crate) fn resident(&self) -> (u64, u64) {
         (machine::resident(self.child.id()), machine::resident(self.nats.pid))
     }
 }
@@ -158,7 +158,7 @@ impl Drop for Service {
 }
 
 /// The key of the owner and operator of a data directory.
-pub fn owner(data: &Path) -> Result<SigningKey, Failed> {
+pub(crate) fn owner(data: &Path) -> Result<SigningKey, Failed> {
     Ok(read_signing_key(&data.join("identity.pem"))?)
 }
 

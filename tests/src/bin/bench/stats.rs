@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Counts stay far below 2⁵³ here.
 #[expect(clippy::cast_precision_loss, reason = "no count here is near 2^53")]
-pub fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
@@ -12,7 +12,7 @@ pub fn float(count: u64) -> f64 {
 ///
 /// # Panics
 /// When there are none.
-pub fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     assert!(!values.is_empty(), "a median of nothing");
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -21,30 +21,30 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 /// The median of the quotients, round by round.
-pub fn median_ratio(over: &[f64], under: &[f64]) -> f64 {
+pub(crate) fn median_ratio(over: &[f64], under: &[f64]) -> f64 {
     let ratios: Vec<f64> = over.iter().zip(under).map(|(over, under)| over / under).collect();
     median(&ratios)
 }
 
 /// Times in microseconds.
 #[derive(Debug, Default)]
-pub struct Times(Vec<u32>);
+pub(crate) struct Times(Vec<u32>);
 
 impl Times {
-    pub fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         self.0.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
     }
 
-    pub fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         self.0.extend(&other.0);
     }
 
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.0.len() as u64
     }
 
     /// In microseconds; `part` of a thousand are not above it. 0 when there are none.
-    pub fn permille(&self, part: usize) -> f64 {
+    pub(crate) fn permille(&self, part: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let at = (sorted.len() * part).div_ceil(1_000).saturating_sub(1);

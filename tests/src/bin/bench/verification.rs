@@ -15,7 +15,7 @@ use crate::stats::{float, median, median_ratio};
 use crate::{Failed, Plan, limits, machine};
 
 /// A workspace's commits, with a checkpoint over them.
-pub struct Exported {
+pub(crate) struct Exported {
     ledger: LedgerId,
     workspace: WorkspaceName,
     commits: Vec<Blob>,
@@ -23,20 +23,20 @@ pub struct Exported {
 }
 
 /// Verification beside its limit.
-pub struct Verification {
+pub(crate) struct Verification {
     /// Actors' and the ledger's signatures per second.
-    pub signatures: f64,
+    pub(crate) signatures: f64,
     /// What one core verifies per second and does nothing else.
-    pub strict: f64,
+    pub(crate) strict: f64,
     /// What all cores together do.
-    pub strict_together: f64,
+    pub(crate) strict_together: f64,
     /// The median of the rounds' ratios, over the product of `strict` and cores.
-    pub ratio: f64,
+    pub(crate) ratio: f64,
 }
 
 impl Exported {
     /// Asks for everything there is.
-    pub async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
+    pub(crate) async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
         let asked = client.ask(Some(workspace), Ask::AuditCheckpoint(Nothing {})).await?;
         let Answer::AuditCheckpoint(note) = asked.answer else {
             return Err(unexpected().into());
@@ -54,11 +54,11 @@ impl Exported {
         Ok(Self { ledger: client.ledger(), workspace: workspace.clone(), commits, checkpoint })
     }
 
-    pub fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.checkpoint.size
     }
 
-    pub fn commits(&self) -> u64 {
+    pub(crate) fn commits(&self) -> u64 {
         self.commits.len() as u64
     }
 
@@ -78,7 +78,7 @@ impl Exported {
     }
 
     /// Verifies it in turns with the limit.
-    pub fn measure(&self, plan: &Plan) -> Result<Verification, Failed> {
+    pub(crate) fn measure(&self, plan: &Plan) -> Result<Verification, Failed> {
         let (mut signatures, mut strict, mut together) = (Vec::new(), Vec::new(), Vec::new());
         let time = plan.short / 2;
         let cores = machine::cores();
