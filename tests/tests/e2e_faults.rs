@@ -29,19 +29,29 @@ fn with_a_frozen_server_nothing_is_released_and_nothing_is_lost() {
     let before = dev.audit().len();
     let frozen = dev.freeze_nats();
     let reveal = dev.keyroll(["--json", "secret", "reveal", "A"]).start();
-    let create = dev.keyroll(["--json", "secret", "create", "B", "--generate"]).start();
+    let create = dev
+        .keyroll(["--json", "secret", "create", "B", "--generate"])
+        .start();
     let list = dev.keyroll(["--json", "secret", "list"]).start();
     for run in [reveal, create, list] {
         let run = in_bounded_time(run.wait());
         run.code_in(&[7, 8]).stdout("").lacks("the value");
     }
     frozen.thaw();
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
     dev.create("C", "works again");
     dev.verifies();
     // What was asked for in vain may have happened, once, and is on record if it did.
     let rows = dev.audit();
-    let count = |kind: &str| rows[before..].iter().filter(|row| row["type"] == kind).count();
+    let count = |kind: &str| {
+        rows[before..]
+            .iter()
+            .filter(|row| row["type"] == kind)
+            .count()
+    };
     assert!((1..=2).contains(&count("secret.revealed")), "{rows:?}");
     assert!((1..=2).contains(&count("secret.created")), "{rows:?}");
 }
@@ -54,16 +64,26 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
     dev.create("A", "the value");
     let nats = dev.nats().await;
     let owner = dev.owner();
-    let shown = dev.keyroll(["secret", "show", "A", "--json"]).run().code(0).json();
+    let shown = dev
+        .keyroll(["secret", "show", "A", "--json"])
+        .run()
+        .code(0)
+        .json();
     let id: SecretId = shown["id"].as_str().expect("an id").parse().expect("an id");
     let (mut indexes, mut sent) = (Vec::new(), 0);
     for round in 0..3 {
-        let fresh: Vec<Vec<u8>> =
-            (0..200).map(|number| raw::signed(&dev.command(describe(id, round * 1_000 + number)), &owner)).collect();
-        let mut answers = nats.subscribe(&format!("_INBOX_client.dev.round{round}.*")).await;
+        let fresh: Vec<Vec<u8>> = (0..200)
+            .map(|number| raw::signed(&dev.command(describe(id, round * 1_000 + number)), &owner))
+            .collect();
+        let mut answers = nats
+            .subscribe(&format!("_INBOX_client.dev.round{round}.*"))
+            .await;
         for (number, request) in fresh.iter().enumerate() {
             let reply = format!("_INBOX_client.dev.round{round}.{number}");
-            nats.client.publish_with_reply(COMMAND, reply, request.clone().into()).await.expect("sent");
+            nats.client
+                .publish_with_reply(COMMAND, reply, request.clone().into())
+                .await
+                .expect("sent");
         }
         // Some have been answered, most have not.
         next(&mut answers).await;
@@ -79,11 +99,22 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
     indexes.sort_unstable();
     indexes.dedup();
     assert_eq!(indexes.len(), sent, "each has its own entry");
-    let described = dev.audit().iter().filter(|row| row["type"] == "secret.described").count();
+    let described = dev
+        .audit()
+        .iter()
+        .filter(|row| row["type"] == "secret.described")
+        .count();
     assert_eq!(described, sent, "and there is no other");
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
     dev.verifies();
-    let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).json();
+    let rebuilt = dev
+        .keyroll(["projection", "rebuild", "--json"])
+        .run()
+        .code(0)
+        .json();
     assert_eq!(rebuilt["identical"], true);
 }
 
@@ -99,20 +130,37 @@ async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing(
         ledger: Some(dev.ledger()),
         home: None,
     };
-    let client = keyroll_api::Client::connect(settings).await.expect("connected");
+    let client = keyroll_api::Client::connect(settings)
+        .await
+        .expect("connected");
     let workspace = "demo".parse().expect("a name");
-    let wanted = [Wanted { name: "A".parse().expect("a name"), version: None }];
+    let wanted = [Wanted {
+        name: "A".parse().expect("a name"),
+        version: None,
+    }];
     let purpose = Purpose::View(Nothing {});
     let reveal = || client.reveal(&workspace, &wanted, &purpose, None);
     let frozen = dev.freeze_nats();
     let begun = Instant::now();
-    let Err(error) = reveal().await else { panic!("a frozen server released a value") };
+    let Err(error) = reveal().await else {
+        panic!("a frozen server released a value")
+    };
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
-    assert!(matches!(error.code(), Code::AuditUnknown | Code::Unreachable), "{}: {error}", error.code());
+    assert!(
+        matches!(error.code(), Code::AuditUnknown | Code::Unreachable),
+        "{}: {error}",
+        error.code()
+    );
     frozen.thaw();
-    let revealed = within("a reveal after the thaw", reveal()).await.expect("revealed");
+    let revealed = within("a reveal after the thaw", reveal())
+        .await
+        .expect("revealed");
     assert_eq!(revealed.values[0].value.as_slice(), b"the value");
-    let revealed = dev.audit().iter().filter(|row| row["type"] == "secret.revealed").count();
+    let revealed = dev
+        .audit()
+        .iter()
+        .filter(|row| row["type"] == "secret.revealed")
+        .count();
     assert!((1..=2).contains(&revealed), "{revealed}");
     dev.verifies();
 }
@@ -138,9 +186,16 @@ async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
             match cbor::decode(&reply.payload).expect("a reply") {
                 CommandReply::Done(done) => return done.receipt.index.0,
                 CommandReply::Refused(signed) => {
-                    let reply = cose::open::<Reply>(&signed.0).expect("a signed reply").payload;
-                    let Body::Error(rejection) = reply.body else { panic!("an answer to a command") };
-                    let passing = matches!(rejection.code, Code::Busy | Code::AuditUnknown | Code::AuditUnavailable);
+                    let reply = cose::open::<Reply>(&signed.0)
+                        .expect("a signed reply")
+                        .payload;
+                    let Body::Error(rejection) = reply.body else {
+                        panic!("an answer to a command")
+                    };
+                    let passing = matches!(
+                        rejection.code,
+                        Code::Busy | Code::AuditUnknown | Code::AuditUnavailable
+                    );
                     assert!(passing, "{rejection}");
                 }
             }
@@ -155,7 +210,12 @@ async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
 async fn with_full(dev: &Dev, stream: &str, run: impl FnOnce()) {
     let operator = dev.nats_as("operator").await;
     let context = async_nats::jetstream::new(operator.client.clone());
-    let info = context.get_stream(stream).await.expect("the stream").cached_info().clone();
+    let info = context
+        .get_stream(stream)
+        .await
+        .expect("the stream")
+        .cached_info()
+        .clone();
     let full = async_nats::jetstream::stream::Config {
         max_bytes: i64::try_from(info.state.bytes).expect("a size") + 1,
         discard: async_nats::jetstream::stream::DiscardPolicy::New,
@@ -172,14 +232,22 @@ async fn with_a_full_log_nothing_is_released() {
     dev.create("A", "the value");
     let before = dev.audit();
     with_full(&dev, "KEYROLL_LOG", || {
-        for words in [&["secret", "reveal", "A"] as &[&str], &["secret", "create", "B", "--generate"]] {
+        for words in [
+            &["secret", "reveal", "A"] as &[&str],
+            &["secret", "create", "B", "--generate"],
+        ] {
             let run = in_bounded_time(dev.keyroll(words).run());
-            run.code(8).error_code("audit_unavailable").lacks("the value");
+            run.code(8)
+                .error_code("audit_unavailable")
+                .lacks("the value");
         }
         assert_eq!(dev.audit(), before, "queries go on");
     })
     .await;
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
     assert_eq!(dev.audit().len(), before.len() + 1);
     dev.verifies();
 }
@@ -190,17 +258,26 @@ async fn with_a_full_vault_nothing_is_recorded() {
     dev.create("A", "the value");
     let before = dev.audit();
     with_full(&dev, "KEYROLL_VAULT", || {
-        for words in [["secret", "create", "B", "--stdin"], ["secret", "edit", "A", "--stdin"]] {
+        for words in [
+            ["secret", "create", "B", "--stdin"],
+            ["secret", "edit", "A", "--stdin"],
+        ] {
             let run = in_bounded_time(dev.keyroll(words).stdin("another").run());
             run.code_in(&[7, 8]).stdout("").lacks("another");
         }
         assert_eq!(dev.audit(), before);
         // What is there can be read.
-        dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+        dev.keyroll(["secret", "reveal", "A"])
+            .run()
+            .code(0)
+            .stdout("the value");
     })
     .await;
     dev.create("B", "another");
-    dev.keyroll(["secret", "reveal", "B"]).run().code(0).stdout("another");
+    dev.keyroll(["secret", "reveal", "B"])
+        .run()
+        .code(0)
+        .stdout("another");
     dev.verifies();
 }
 
@@ -211,11 +288,18 @@ fn a_killed_nats_server_ends_dev_and_says_so() {
     let nats_server = dev.nats_server();
     nats_server.signal(Signal::SIGKILL);
     assert_eq!(dev.ended(), Some(7));
-    assert!(dev.said().contains("nats-server has ended"), "{}", dev.said());
+    assert!(
+        dev.said().contains("nats-server has ended"),
+        "{}",
+        dev.said()
+    );
     let run = in_bounded_time(dev.keyroll(["secret", "reveal", "A"]).run());
     run.code(7).error_code("unreachable");
     let dev = Dev::start_in(dev.into_home());
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
     dev.verifies();
 }
 
@@ -234,7 +318,10 @@ fn set_back() -> SetBack {
     home.save("ledger.redb", "earlier.redb");
     let dev = Dev::start_in(home);
     dev.create("B", "later");
-    dev.keyroll(["secret", "edit", "A", "--stdin"]).stdin("newer").run().code(0);
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("newer")
+        .run()
+        .code(0);
     let entries = dev.audit().len();
     let home = dev.stop();
     home.put_back("earlier", "jetstream");
@@ -253,19 +340,39 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
         &["projection", "rebuild"],
     ] {
         let run = dev.keyroll(words).run();
-        run.code(6).error_code("rollback").lacks("the value").lacks("newer");
+        run.code(6)
+            .error_code("rollback")
+            .lacks("the value")
+            .lacks("newer");
     }
     // Queries go on, with all that the read model knows.
-    assert_eq!(dev.keyroll(["secret", "list", "--json"]).run().code(0).rows().len(), 2);
+    assert_eq!(
+        dev.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        2
+    );
     assert_eq!(dev.audit().len(), entries);
     let status = dev.keyroll(["status", "--json"]).run().code(0).json();
-    assert!(status["problems"][0].as_str().is_some_and(|words| words.contains("rollback")), "{status}");
+    assert!(
+        status["problems"][0]
+            .as_str()
+            .is_some_and(|words| words.contains("rollback")),
+        "{status}"
+    );
     // The commits that the read model kept still verify.
-    dev.keyroll(["audit", "verify", "--full"]).run().code_in(&[0, 6]);
+    dev.keyroll(["audit", "verify", "--full"])
+        .run()
+        .code_in(&[0, 6]);
     // Put right, it goes on.
     let home = dev.stop();
     let dev = Dev::start_in(home);
-    dev.keyroll(["secret", "reveal", "A"]).run().code(6).error_code("rollback");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("rollback");
 }
 
 #[test]
@@ -282,20 +389,40 @@ fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
         &["audit", "checkpoint"],
         &["secret", "edit", "A", "--generate"],
     ] {
-        dev.keyroll(words).run().code(6).error_code("rollback").lacks("the value");
+        dev.keyroll(words)
+            .run()
+            .code(6)
+            .error_code("rollback")
+            .lacks("the value");
     }
-    let report = dev.keyroll(["audit", "verify", "--json"]).run().code(6).json();
+    let report = dev
+        .keyroll(["audit", "verify", "--json"])
+        .run()
+        .code(6)
+        .json();
     assert_eq!(report["ok"], false, "{report}");
     assert_eq!(report["problems"][0]["kind"], "rollback", "{report}");
 
     // The words at the start of `dev` say it, and so does whoever accepts it.
-    assert!(dev.said().contains("set back") || dev.said().contains("rolled back"), "{}", dev.said());
+    assert!(
+        dev.said().contains("set back") || dev.said().contains("rolled back"),
+        "{}",
+        dev.said()
+    );
     let dry = dev.keyroll(["audit", "accept", "--dry-run"]).run().code(0);
     dry.stderr_has("would have accepted");
     dev.keyroll(["secret", "list"]).run().code(6);
-    dev.keyroll(["audit", "accept"]).run().code(0).stderr_has("is kept in");
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
-    let evidence = fs::read_dir(dev.home().data().join("evidence")).expect("evidence").count();
+    dev.keyroll(["audit", "accept"])
+        .run()
+        .code(0)
+        .stderr_has("is kept in");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
+    let evidence = fs::read_dir(dev.home().data().join("evidence"))
+        .expect("evidence")
+        .count();
     assert_eq!(evidence, 1);
     dev.verifies();
 }
@@ -314,11 +441,23 @@ fn a_fork_is_seen_by_whoever_saw_the_other_side() {
     }
     fs::remove_dir_all(&seen).expect("removed");
     fs::rename(&aside, &seen).expect("moved back");
-    for words in [&["secret", "list"] as &[&str], &["audit", "log"], &["audit", "checkpoint"]] {
+    for words in [
+        &["secret", "list"] as &[&str],
+        &["audit", "log"],
+        &["audit", "checkpoint"],
+    ] {
         dev.keyroll(words).run().code(6).error_code("fork");
     }
-    dev.keyroll(["secret", "reveal", "A"]).run().code(6).error_code("fork").lacks("the value");
-    let report = dev.keyroll(["audit", "verify", "--json"]).run().code(6).json();
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("fork")
+        .lacks("the value");
+    let report = dev
+        .keyroll(["audit", "verify", "--json"])
+        .run()
+        .code(6)
+        .json();
     assert_eq!(report["problems"][0]["kind"], "fork", "{report}");
 }
 
@@ -337,7 +476,10 @@ fn a_lost_stream_is_damage_and_is_not_made_anew() {
     fs::remove_dir_all(home.data().join("jetstream")).expect("removed");
     home_put(&home, "whole", "jetstream");
     let dev = Dev::start_in(home);
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
 }
 
 fn home_put(home: &Home, saved: &str, name: &str) {
@@ -348,7 +490,14 @@ fn home_put(home: &Home, saved: &str, name: &str) {
 
 fn dev_once(home: &Home) -> Done {
     let data = home.data();
-    let words = ["dev", "--json", "--data-dir", data.to_str().expect("a path in UTF-8"), "--", "true"];
+    let words = [
+        "dev",
+        "--json",
+        "--data-dir",
+        data.to_str().expect("a path in UTF-8"),
+        "--",
+        "true",
+    ];
     keyroll_tests::harness::Run::keyroll(words).run()
 }
 
@@ -360,17 +509,36 @@ fn a_lost_vault_loses_values_and_nothing_else() {
     home.save("jetstream", "earlier");
     let dev = Dev::start_in(home);
     dev.create("B", "later");
-    dev.keyroll(["secret", "edit", "A", "--stdin"]).stdin("newer").run().code(0);
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("newer")
+        .run()
+        .code(0);
     let home = dev.stop();
     let vault = "LEDGER/streams/KEYROLL_VAULT";
     fs::remove_dir_all(home.data().join("jetstream").join(vault)).expect("removed");
     let from = home.scratch().join("earlier").join(vault);
     fs::rename(from, home.data().join("jetstream").join(vault)).expect("put back");
     let dev = Dev::start_in(home);
-    dev.keyroll(["secret", "reveal", "B"]).run().code(6).error_code("value_lost").lacks("later");
-    dev.keyroll(["secret", "reveal", "A"]).run().code(6).error_code("value_lost");
-    dev.keyroll(["secret", "reveal", "A", "--version", "1"]).run().code(0).stdout("the value");
-    dev.keyroll(["secret", "edit", "B", "--stdin"]).stdin("again").run().code(0);
-    dev.keyroll(["secret", "reveal", "B"]).run().code(0).stdout("again");
+    dev.keyroll(["secret", "reveal", "B"])
+        .run()
+        .code(6)
+        .error_code("value_lost")
+        .lacks("later");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("value_lost");
+    dev.keyroll(["secret", "reveal", "A", "--version", "1"])
+        .run()
+        .code(0)
+        .stdout("the value");
+    dev.keyroll(["secret", "edit", "B", "--stdin"])
+        .stdin("again")
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "B"])
+        .run()
+        .code(0)
+        .stdout("again");
     dev.verifies();
 }

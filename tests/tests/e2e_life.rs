@@ -5,40 +5,133 @@ use keyroll_tests::harness::done::shape;
 use serde_json::{Value, json};
 
 const SECRET: [&str; 12] = [
-    "name", "version", "state", "description", "updated_at", "updated_by", "last_revealed_at", "used_by", "stale",
-    "unused", "restricted", "allowed_hosts",
+    "name",
+    "version",
+    "state",
+    "description",
+    "updated_at",
+    "updated_by",
+    "last_revealed_at",
+    "used_by",
+    "stale",
+    "unused",
+    "restricted",
+    "allowed_hosts",
 ];
 const RECEIPT: [&str; 4] = ["index", "path", "entry", "checkpoint"];
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn a_secret_lives_from_create_to_restore() {
     let dev = Dev::start();
-    let create = ["secret", "create", "API_Key", "--stdin", "--description", "for tests", "--allow-host", "a.example"];
-    dev.keyroll(create).stdin("one").run().code(0).stdout("").stderr_has("created API_Key in demo (entry 1)");
+    let create = [
+        "secret",
+        "create",
+        "API_Key",
+        "--stdin",
+        "--description",
+        "for tests",
+        "--allow-host",
+        "a.example",
+    ];
+    dev.keyroll(create)
+        .stdin("one")
+        .run()
+        .code(0)
+        .stdout("")
+        .stderr_has("created API_Key in demo (entry 1)");
     let edit = ["secret", "edit", "API_Key", "--stdin", "--reason", "leaked"];
-    dev.keyroll(edit).stdin("two").run().code(0).stdout("").stderr_has("as version 2 (entry 2)");
-    dev.keyroll(["secret", "reveal", "API_Key"]).run().code(0).stdout("two").quiet();
-    dev.keyroll(["secret", "reveal", "API_Key", "--version", "1"]).run().code(0).stdout("one").quiet();
-    dev.keyroll(["secret", "describe", "API_Key", "--description", "new words"]).run().code(0);
-    dev.keyroll(["secret", "rename", "API_Key", "Key_2"]).run().code(0);
-    dev.keyroll(["secret", "reveal", "API_Key"]).run().code(3).error_code("not_found");
-    dev.keyroll(["secret", "rollback", "Key_2", "--to", "1"]).run().code(0).stdout("");
-    dev.keyroll(["secret", "reveal", "Key_2"]).run().code(0).stdout("one");
-    dev.keyroll(["secret", "delete", "Key_2", "--yes"]).run().code(0);
-    dev.keyroll(["secret", "reveal", "Key_2"]).run().code(3).error_code("deleted");
-    dev.keyroll(["secret", "reveal", "Key_2", "--version", "2"]).run().code(3).error_code("deleted");
-    dev.keyroll(["secret", "edit", "Key_2", "--stdin"]).stdin("x").run().code(3).error_code("deleted");
-    assert_eq!(dev.keyroll(["secret", "list", "--json"]).run().code(0).rows(), Vec::<Value>::new());
-    let gone = dev.keyroll(["secret", "list", "--deleted", "--json"]).run().code(0).rows();
+    dev.keyroll(edit)
+        .stdin("two")
+        .run()
+        .code(0)
+        .stdout("")
+        .stderr_has("as version 2 (entry 2)");
+    dev.keyroll(["secret", "reveal", "API_Key"])
+        .run()
+        .code(0)
+        .stdout("two")
+        .quiet();
+    dev.keyroll(["secret", "reveal", "API_Key", "--version", "1"])
+        .run()
+        .code(0)
+        .stdout("one")
+        .quiet();
+    dev.keyroll([
+        "secret",
+        "describe",
+        "API_Key",
+        "--description",
+        "new words",
+    ])
+    .run()
+    .code(0);
+    dev.keyroll(["secret", "rename", "API_Key", "Key_2"])
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "API_Key"])
+        .run()
+        .code(3)
+        .error_code("not_found");
+    dev.keyroll(["secret", "rollback", "Key_2", "--to", "1"])
+        .run()
+        .code(0)
+        .stdout("");
+    dev.keyroll(["secret", "reveal", "Key_2"])
+        .run()
+        .code(0)
+        .stdout("one");
+    dev.keyroll(["secret", "delete", "Key_2", "--yes"])
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "Key_2"])
+        .run()
+        .code(3)
+        .error_code("deleted");
+    dev.keyroll(["secret", "reveal", "Key_2", "--version", "2"])
+        .run()
+        .code(3)
+        .error_code("deleted");
+    dev.keyroll(["secret", "edit", "Key_2", "--stdin"])
+        .stdin("x")
+        .run()
+        .code(3)
+        .error_code("deleted");
+    assert_eq!(
+        dev.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows(),
+        Vec::<Value>::new()
+    );
+    let gone = dev
+        .keyroll(["secret", "list", "--deleted", "--json"])
+        .run()
+        .code(0)
+        .rows();
     assert_eq!((gone.len(), &gone[0]["state"]), (1, &json!("deleted")));
     dev.keyroll(["secret", "restore", "Key_2"]).run().code(0);
-    dev.keyroll(["secret", "restore", "Key_2"]).run().code(5).error_code("conflict");
-    dev.keyroll(["secret", "reveal", "Key_2", "--version", "2"]).run().code(0).stdout("two");
+    dev.keyroll(["secret", "restore", "Key_2"])
+        .run()
+        .code(5)
+        .error_code("conflict");
+    dev.keyroll(["secret", "reveal", "Key_2", "--version", "2"])
+        .run()
+        .code(0)
+        .stdout("two");
 
     let row = |row: &Value| {
-        let secrets: Vec<String> =
-            row["secrets"].as_array().unwrap().iter().map(|s| format!("{}@{}", s["name"], s["version"])).collect();
-        (row["index"].as_u64().unwrap(), row["type"].as_str().unwrap().to_owned(), secrets.join(" ").replace('"', ""))
+        let secrets: Vec<String> = row["secrets"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| format!("{}@{}", s["name"], s["version"]))
+            .collect();
+        (
+            row["index"].as_u64().unwrap(),
+            row["type"].as_str().unwrap().to_owned(),
+            secrets.join(" ").replace('"', ""),
+        )
     };
     let rows = dev.audit();
     let found: Vec<_> = rows.iter().map(row).collect();
@@ -58,13 +151,19 @@ fn a_secret_lives_from_create_to_restore() {
         ("secret.restored", "Key_2@null"),
         ("secret.revealed", "Key_2@2"),
     ];
-    let expected: Vec<_> =
-        (0..).zip(expected).map(|(index, (kind, secrets))| (index, kind.to_owned(), secrets.to_owned())).collect();
+    let expected: Vec<_> = (0..)
+        .zip(expected)
+        .map(|(index, (kind, secrets))| (index, kind.to_owned(), secrets.to_owned()))
+        .collect();
     // Refusals for other reasons than permission are on nobody's record.
     assert_eq!(found, expected);
     let owner = dev.keyroll(["identity", "show"]).run().code(0).text();
     for row in &rows {
-        assert_eq!((&row["outcome"], &row["actor_name"]), (&json!("granted"), &json!("owner")), "{row}");
+        assert_eq!(
+            (&row["outcome"], &row["actor_name"]),
+            (&json!("granted"), &json!("owner")),
+            "{row}"
+        );
         assert_eq!(row["actor"].as_str(), owner.split(' ').next(), "{row}");
     }
     assert_eq!(rows[2]["reason"], "leaked");
@@ -72,56 +171,186 @@ fn a_secret_lives_from_create_to_restore() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 fn json_has_the_documented_shapes() {
     let dev = Dev::start();
-    let create = ["secret", "create", "A", "--stdin", "--allow-host", "a.example", "--rotate-every", "90d", "--json"];
-    let created = dev.keyroll(create).stdin("first value").run().code(0).quiet().json();
+    let create = [
+        "secret",
+        "create",
+        "A",
+        "--stdin",
+        "--allow-host",
+        "a.example",
+        "--rotate-every",
+        "90d",
+        "--json",
+    ];
+    let created = dev
+        .keyroll(create)
+        .stdin("first value")
+        .run()
+        .code(0)
+        .quiet()
+        .json();
     shape(&created, &["name", "version", "index", "receipt"], &[]);
-    assert_eq!((&created["version"], &created["index"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&created["version"], &created["index"]),
+        (&json!(1), &json!(1))
+    );
 
-    let list = dev.keyroll(["secret", "list", "--json"]).run().code(0).quiet().rows();
+    let list = dev
+        .keyroll(["secret", "list", "--json"])
+        .run()
+        .code(0)
+        .quiet()
+        .rows();
     shape(&list[0], &SECRET, &["updated_by_name"]);
-    let facts = ["name", "state", "allowed_hosts", "used_by", "last_revealed_at", "stale", "restricted"];
+    let facts = [
+        "name",
+        "state",
+        "allowed_hosts",
+        "used_by",
+        "last_revealed_at",
+        "stale",
+        "restricted",
+    ];
     let facts: Vec<&Value> = facts.iter().map(|fact| &list[0][*fact]).collect();
-    assert_eq!(json!(facts), json!(["A", "active", ["a.example"], [], null, false, false]));
+    assert_eq!(
+        json!(facts),
+        json!(["A", "active", ["a.example"], [], null, false, false])
+    );
 
-    let revealed = dev.keyroll(["secret", "reveal", "A", "--json", "--reason", "to see"]).run().code(0).quiet().json();
-    shape(&revealed, &["name", "version", "value", "index", "receipt"], &[]);
-    assert_eq!((&revealed["value"], &revealed["index"]), (&json!("first value"), &json!(2)));
+    let revealed = dev
+        .keyroll(["secret", "reveal", "A", "--json", "--reason", "to see"])
+        .run()
+        .code(0)
+        .quiet()
+        .json();
+    shape(
+        &revealed,
+        &["name", "version", "value", "index", "receipt"],
+        &[],
+    );
+    assert_eq!(
+        (&revealed["value"], &revealed["index"]),
+        (&json!("first value"), &json!(2))
+    );
     for key in RECEIPT {
         assert!(!revealed["receipt"][key].is_null(), "{revealed}");
     }
-    dev.keyroll(["secret", "edit", "A", "--stdin"]).stdin([0xff, 0x00, 0xfe]).run().code(0);
-    let revealed = dev.keyroll(["secret", "reveal", "A", "--json"]).run().code(0).json();
-    shape(&revealed, &["name", "version", "value_base64", "index", "receipt"], &[]);
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin([0xff, 0x00, 0xfe])
+        .run()
+        .code(0);
+    let revealed = dev
+        .keyroll(["secret", "reveal", "A", "--json"])
+        .run()
+        .code(0)
+        .json();
+    shape(
+        &revealed,
+        &["name", "version", "value_base64", "index", "receipt"],
+        &[],
+    );
     assert_eq!(revealed["value_base64"], "/wD+");
 
-    let history = dev.keyroll(["secret", "history", "A", "--json"]).run().code(0).quiet().rows();
-    shape(&history[0], &["version", "at", "actor", "type", "state"], &["actor_name", "reason"]);
-    let versions: Vec<_> = history.iter().map(|row| (&row["version"], &row["type"])).collect();
-    assert_eq!(versions, [(&json!(2), &json!("edited")), (&json!(1), &json!("created"))]);
+    let history = dev
+        .keyroll(["secret", "history", "A", "--json"])
+        .run()
+        .code(0)
+        .quiet()
+        .rows();
+    shape(
+        &history[0],
+        &["version", "at", "actor", "type", "state"],
+        &["actor_name", "reason"],
+    );
+    let versions: Vec<_> = history
+        .iter()
+        .map(|row| (&row["version"], &row["type"]))
+        .collect();
+    assert_eq!(
+        versions,
+        [
+            (&json!(2), &json!("edited")),
+            (&json!(1), &json!("created"))
+        ]
+    );
 
     let audit = dev.audit();
-    let documented =
-        ["workspace", "index", "at", "type", "actor", "actor_name", "secrets", "outcome", "run", "digest"];
+    let documented = [
+        "workspace",
+        "index",
+        "at",
+        "type",
+        "actor",
+        "actor_name",
+        "secrets",
+        "outcome",
+        "run",
+        "digest",
+    ];
     for row in &audit {
         shape(row, &documented, &["delegate_key", "attempted", "reason"]);
     }
     shape(&audit[1]["secrets"][0], &["name", "version"], &[]);
     assert_eq!(audit[2]["reason"], "to see");
 
-    let verified = dev.keyroll(["audit", "verify", "--json"]).run().code(0).quiet().json();
-    shape(&verified, &["workspace", "entries", "root", "ok", "end_proven", "warnings", "problems"], &[]);
+    let verified = dev
+        .keyroll(["audit", "verify", "--json"])
+        .run()
+        .code(0)
+        .quiet()
+        .json();
+    shape(
+        &verified,
+        &[
+            "workspace",
+            "entries",
+            "root",
+            "ok",
+            "end_proven",
+            "warnings",
+            "problems",
+        ],
+        &[],
+    );
     assert_eq!(
-        json!([verified["workspace"], verified["entries"], verified["ok"], verified["end_proven"]]),
+        json!([
+            verified["workspace"],
+            verified["entries"],
+            verified["ok"],
+            verified["end_proven"]
+        ]),
         json!(["demo", audit.len(), true, true])
     );
-    shape(&dev.keyroll(["audit", "prove", "1", "--json"]).run().code(0).json(), &["entry", "proof"], &[]);
-    let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).quiet().json();
-    shape(&rebuilt, &["entries", "seconds", "digest", "root", "identical"], &[]);
+    shape(
+        &dev.keyroll(["audit", "prove", "1", "--json"])
+            .run()
+            .code(0)
+            .json(),
+        &["entry", "proof"],
+        &[],
+    );
+    let rebuilt = dev
+        .keyroll(["projection", "rebuild", "--json"])
+        .run()
+        .code(0)
+        .quiet()
+        .json();
+    shape(
+        &rebuilt,
+        &["entries", "seconds", "digest", "root", "identical"],
+        &[],
+    );
 
-    let missing = dev.keyroll(["secret", "reveal", "B", "--json"]).run().code(3).stdout("");
-    let said: Value = serde_json::from_slice(missing.error_bytes()).expect("one JSON document on stderr");
+    let missing = dev
+        .keyroll(["secret", "reveal", "B", "--json"])
+        .run()
+        .code(3)
+        .stdout("");
+    let said: Value =
+        serde_json::from_slice(missing.error_bytes()).expect("one JSON document on stderr");
     shape(&said, &["error"], &[]);
     shape(&said["error"], &["code", "message"], &[]);
     assert_eq!(said["error"]["code"], "not_found");
@@ -131,17 +360,38 @@ fn json_has_the_documented_shapes() {
 fn names_are_one_without_regard_to_case_and_references_are_exact() {
     let dev = Dev::start();
     dev.create("Token", "value");
-    dev.keyroll(["secret", "create", "TOKEN", "--stdin"]).stdin("x").run().code(5).error_code("conflict");
+    dev.keyroll(["secret", "create", "TOKEN", "--stdin"])
+        .stdin("x")
+        .run()
+        .code(5)
+        .error_code("conflict");
     dev.create("Other", "value");
-    dev.keyroll(["secret", "rename", "Other", "token"]).run().code(5).error_code("conflict");
-    dev.keyroll(["secret", "reveal", "tOKEN"]).run().code(3).error_code("not_found").stderr_has("there is Token");
+    dev.keyroll(["secret", "rename", "Other", "token"])
+        .run()
+        .code(5)
+        .error_code("conflict");
+    dev.keyroll(["secret", "reveal", "tOKEN"])
+        .run()
+        .code(3)
+        .error_code("not_found")
+        .stderr_has("there is Token");
     // A change of case alone is a rename like any other.
-    dev.keyroll(["secret", "rename", "Token", "TOKEN"]).run().code(0);
-    dev.keyroll(["secret", "reveal", "TOKEN"]).run().code(0).stdout("value");
+    dev.keyroll(["secret", "rename", "Token", "TOKEN"])
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "TOKEN"])
+        .run()
+        .code(0)
+        .stdout("value");
     // The name of a deleted secret is free, and the deleted one cannot come back beside it.
-    dev.keyroll(["secret", "delete", "TOKEN", "--yes"]).run().code(0);
+    dev.keyroll(["secret", "delete", "TOKEN", "--yes"])
+        .run()
+        .code(0);
     dev.create("Token", "another");
-    dev.keyroll(["secret", "reveal", "Token"]).run().code(0).stdout("another");
+    dev.keyroll(["secret", "reveal", "Token"])
+        .run()
+        .code(0)
+        .stdout("another");
     dev.verifies();
 }
 
@@ -149,7 +399,10 @@ fn names_are_one_without_regard_to_case_and_references_are_exact() {
 fn a_dry_run_leaves_no_trace() {
     let dev = Dev::start();
     dev.create("A", "one");
-    dev.keyroll(["secret", "edit", "A", "--stdin"]).stdin("two").run().code(0);
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("two")
+        .run()
+        .code(0);
     let before = dev.audit();
     let person = dev.person("bob");
     let runs: [&[&str]; 9] = [
@@ -159,15 +412,35 @@ fn a_dry_run_leaves_no_trace() {
         &["secret", "rename", "A", "B", "--dry-run"],
         &["secret", "rollback", "A", "--to", "1", "--dry-run"],
         &["secret", "delete", "A", "--dry-run"],
-        &["member", "add", "bob", &person.key, "--role", "viewer", "--dry-run"],
+        &[
+            "member",
+            "add",
+            "bob",
+            &person.key,
+            "--role",
+            "viewer",
+            "--dry-run",
+        ],
         &["member", "change", "owner", "--name", "boss", "--dry-run"],
         &["workspace", "create", "other", "--dry-run"],
     ];
     for words in runs {
-        dev.keyroll(words).stdin("three").run().code(0).stdout("").stderr_has("would");
+        dev.keyroll(words)
+            .stdin("three")
+            .run()
+            .code(0)
+            .stdout("")
+            .stderr_has("would");
     }
     assert_eq!(dev.audit(), before);
-    assert_eq!(dev.keyroll(["workspace", "list", "--json"]).run().code(0).rows().len(), 1);
+    assert_eq!(
+        dev.keyroll(["workspace", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -176,17 +449,38 @@ fn workspaces_keep_to_themselves() {
     dev.create("Mine", "demo's value");
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
     let other = |words: &[&str]| dev.keyroll(["-w", "other"].iter().chain(words));
-    other(&["secret", "reveal", "Mine"]).run().code(3).error_code("not_found");
-    other(&["secret", "create", "Mine", "--stdin"]).stdin("other's value").run().code(0);
-    dev.keyroll(["secret", "reveal", "Mine"]).run().code(0).stdout("demo's value");
-    other(&["secret", "reveal", "Mine"]).run().code(0).stdout("other's value");
+    other(&["secret", "reveal", "Mine"])
+        .run()
+        .code(3)
+        .error_code("not_found");
+    other(&["secret", "create", "Mine", "--stdin"])
+        .stdin("other's value")
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "Mine"])
+        .run()
+        .code(0)
+        .stdout("demo's value");
+    other(&["secret", "reveal", "Mine"])
+        .run()
+        .code(0)
+        .stdout("other's value");
     let rows = other(&["audit", "log", "--json"]).run().code(0).rows();
-    assert!(rows.iter().all(|row| row["workspace"] == "other"), "{rows:?}");
+    assert!(
+        rows.iter().all(|row| row["workspace"] == "other"),
+        "{rows:?}"
+    );
     assert_eq!(rows.len(), 3);
     other(&["audit", "verify", "--full"]).run().code(0);
     dev.verifies();
-    dev.keyroll(["workspace", "create", "other"]).run().code(5).error_code("conflict");
-    dev.keyroll(["-w", "none", "secret", "list"]).run().code(4).error_code("denied");
+    dev.keyroll(["workspace", "create", "other"])
+        .run()
+        .code(5)
+        .error_code("conflict");
+    dev.keyroll(["-w", "none", "secret", "list"])
+        .run()
+        .code(4)
+        .error_code("denied");
 }
 
 #[test]
@@ -194,12 +488,41 @@ fn workspace_state_holds_members_and_secrets_of_one_moment() {
     let dev = Dev::start();
     dev.create("A", "a value");
     dev.create("B", "a value");
-    dev.keyroll(["secret", "delete", "B", "--yes"]).run().code(0);
+    dev.keyroll(["secret", "delete", "B", "--yes"])
+        .run()
+        .code(0);
     dev.member("bob", "viewer", "A*");
-    let state = dev.keyroll(["workspace", "state", "--json"]).run().code(0).lacks("a value").json();
-    let names: Vec<_> = state["secrets"].as_array().unwrap().iter().map(|row| (&row["name"], &row["state"])).collect();
-    assert_eq!(names, [(&json!("A"), &json!("active")), (&json!("B"), &json!("deleted"))]);
-    let members: Vec<_> = state["members"].as_array().unwrap().iter().map(|row| (&row["name"], &row["role"])).collect();
-    assert_eq!(members, [(&json!("owner"), &json!("owner")), (&json!("bob"), &json!("viewer"))]);
+    let state = dev
+        .keyroll(["workspace", "state", "--json"])
+        .run()
+        .code(0)
+        .lacks("a value")
+        .json();
+    let names: Vec<_> = state["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["name"], &row["state"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (&json!("A"), &json!("active")),
+            (&json!("B"), &json!("deleted"))
+        ]
+    );
+    let members: Vec<_> = state["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (&row["name"], &row["role"]))
+        .collect();
+    assert_eq!(
+        members,
+        [
+            (&json!("owner"), &json!("owner")),
+            (&json!("bob"), &json!("viewer"))
+        ]
+    );
     assert_eq!(state["entries"], dev.audit().len());
 }

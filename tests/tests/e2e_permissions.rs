@@ -5,11 +5,24 @@ use serde_json::{Value, json};
 
 /// What is on record of refusals: attempted action, actor, reason, names.
 fn denials(dev: &Dev) -> Vec<Value> {
-    let rows = dev.keyroll(["audit", "log", "--outcome", "denied", "--json"]).run().code(0).rows();
+    let rows = dev
+        .keyroll(["audit", "log", "--outcome", "denied", "--json"])
+        .run()
+        .code(0)
+        .rows();
     rows.iter()
         .map(|row| {
-            assert_eq!((&row["type"], &row["outcome"]), (&json!("access.denied"), &json!("denied")), "{row}");
-            let names: Vec<_> = row["secrets"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+            assert_eq!(
+                (&row["type"], &row["outcome"]),
+                (&json!("access.denied"), &json!("denied")),
+                "{row}"
+            );
+            let names: Vec<_> = row["secrets"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| &one["name"])
+                .collect();
             json!([row["attempted"], row["actor_name"], names])
         })
         .collect()
@@ -29,15 +42,26 @@ fn a_viewer_sees_names_and_never_values() {
     let dev = Dev::start();
     dev.create("Db_main", "the value");
     let vera = dev.member("vera", "viewer", "*");
-    for words in [&["secret", "list"] as &[&str], &["secret", "show", "Db_main"], &["secret", "history", "Db_main"]] {
-        dev.keyroll_as(&vera, words).run().code(0).stdout_has(if words.len() == 2 { "Db_main" } else { "" });
+    for words in [
+        &["secret", "list"] as &[&str],
+        &["secret", "show", "Db_main"],
+        &["secret", "history", "Db_main"],
+    ] {
+        dev.keyroll_as(&vera, words)
+            .run()
+            .code(0)
+            .stdout_has(if words.len() == 2 { "Db_main" } else { "" });
     }
     works(&dev, &vera, &["member", "list"]);
     refused(&dev, &vera, &["secret", "reveal", "Db_main"]);
     refused(&dev, &vera, &["secret", "edit", "Db_main", "--stdin"]);
     refused(&dev, &vera, &["secret", "create", "New", "--stdin"]);
     refused(&dev, &vera, &["secret", "delete", "Db_main", "--yes"]);
-    refused(&dev, &vera, &["member", "add", "x", &vera.key, "--role", "owner"]);
+    refused(
+        &dev,
+        &vera,
+        &["member", "add", "x", &vera.key, "--role", "owner"],
+    );
     // Refused queries leave no entry.
     refused(&dev, &vera, &["audit", "log"]);
     refused(&dev, &vera, &["audit", "verify"]);
@@ -51,7 +75,10 @@ fn a_viewer_sees_names_and_never_values() {
         json!(["member.add", "vera", []]),
     ];
     assert_eq!(denials(&dev), expected);
-    dev.keyroll(["secret", "reveal", "Db_main"]).run().code(0).stdout("the value");
+    dev.keyroll(["secret", "reveal", "Db_main"])
+        .run()
+        .code(0)
+        .stdout("the value");
     dev.verifies();
 }
 
@@ -61,8 +88,16 @@ fn a_refusal_names_its_entry_and_whether_a_secret_exists_stays_unsaid() {
     dev.create("Db_main", "the value");
     let vera = dev.member("vera", "viewer", "Db_*");
     let said = |name: &str| {
-        let run = dev.keyroll_as(&vera, ["--json", "secret", "reveal", name]).run().code(4).error_code("denied");
-        let (words, entry) = run.message().split_once(" (recorded as entry ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let run = dev
+            .keyroll_as(&vera, ["--json", "secret", "reveal", name])
+            .run()
+            .code(4)
+            .error_code("denied");
+        let (words, entry) = run
+            .message()
+            .split_once(" (recorded as entry ")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
         assert_eq!(entry, format!("{})", dev.audit().len() - 1));
         words
     };
@@ -70,11 +105,22 @@ fn a_refusal_names_its_entry_and_whether_a_secret_exists_stays_unsaid() {
     assert_eq!(there, not_there);
     // Out of one's patterns even the name of a secret cannot be learned.
     dev.create("Hidden", "x");
-    let show = |name: &str| dev.keyroll_as(&vera, ["--json", "secret", "show", name]).run().code(4).error_code("denied").message();
+    let show = |name: &str| {
+        dev.keyroll_as(&vera, ["--json", "secret", "show", name])
+            .run()
+            .code(4)
+            .error_code("denied")
+            .message()
+    };
     assert_eq!(show("Hidden"), show("Missing"));
     let listed = dev.keyroll_as(&vera, ["secret", "list"]).run().code(0);
     listed.stdout_has("Db_main").lacks("Hidden");
-    let history = |name: &str| dev.keyroll_as(&vera, ["secret", "history", name]).run().code(4).error_code("denied");
+    let history = |name: &str| {
+        dev.keyroll_as(&vera, ["secret", "history", name])
+            .run()
+            .code(4)
+            .error_code("denied")
+    };
     history("Hidden");
 }
 
@@ -84,7 +130,10 @@ fn an_editor_works_within_patterns() {
     dev.create("Db_main", "the value");
     dev.create("Mail_key", "the value");
     let eve = dev.member("eve", "editor", "db_*");
-    dev.keyroll_as(&eve, ["secret", "reveal", "Db_main"]).run().code(0).stdout("the value");
+    dev.keyroll_as(&eve, ["secret", "reveal", "Db_main"])
+        .run()
+        .code(0)
+        .stdout("the value");
     works(&dev, &eve, &["secret", "edit", "Db_main", "--stdin"]);
     works(&dev, &eve, &["secret", "create", "DB_second", "--stdin"]);
     works(&dev, &eve, &["secret", "rename", "DB_second", "Db_third"]);
@@ -120,18 +169,47 @@ fn restricted_secrets_and_runners() {
     let create = ["secret", "create", "Only_blocks", "--stdin", "--restricted"];
     dev.keyroll(create).stdin("the value").run().code(0);
     dev.create("Open", "the value");
-    let run = dev.keyroll(["secret", "reveal", "Only_blocks"]).run().code(4);
-    run.error_code("denied").stderr_has("restricted").lacks("the value");
+    let run = dev
+        .keyroll(["secret", "reveal", "Only_blocks"])
+        .run()
+        .code(4);
+    run.error_code("denied")
+        .stderr_has("restricted")
+        .lacks("the value");
     let rudi = dev.member("rudi", "runner", "Open");
     refused(&dev, &rudi, &["secret", "reveal", "Open"]);
     refused(&dev, &rudi, &["secret", "reveal", "Only_blocks"]);
     refused(&dev, &rudi, &["secret", "edit", "Open", "--stdin"]);
-    dev.keyroll_as(&rudi, ["secret", "list"]).run().code(0).stdout_has("Open").lacks("Only_blocks");
+    dev.keyroll_as(&rudi, ["secret", "list"])
+        .run()
+        .code(0)
+        .stdout_has("Open")
+        .lacks("Only_blocks");
     let names: Vec<_> = denials(&dev).iter().map(|row| row[0].clone()).collect();
-    assert_eq!(names, ["secret.reveal", "secret.reveal", "secret.reveal", "secret.edit"]);
-    let readers = dev.keyroll(["secret", "show", "Open", "--readers", "--json"]).run().code(0).json();
-    let readers: Vec<_> = readers["readers"].as_array().unwrap().iter().map(|row| json!([row["name"], row["for"]])).collect();
-    assert_eq!(readers, [json!(["owner", "anything"]), json!(["rudi", "blocks"])]);
+    assert_eq!(
+        names,
+        [
+            "secret.reveal",
+            "secret.reveal",
+            "secret.reveal",
+            "secret.edit"
+        ]
+    );
+    let readers = dev
+        .keyroll(["secret", "show", "Open", "--readers", "--json"])
+        .run()
+        .code(0)
+        .json();
+    let readers: Vec<_> = readers["readers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["name"], row["for"]]))
+        .collect();
+    assert_eq!(
+        readers,
+        [json!(["owner", "anything"]), json!(["rudi", "blocks"])]
+    );
 }
 
 #[test]
@@ -140,9 +218,13 @@ fn who_is_out_is_out() {
     dev.create("A", "the value");
     let bob = dev.member("bob", "editor", "*");
     works(&dev, &bob, &["secret", "reveal", "A"]);
-    dev.keyroll(["member", "change", "bob", "--role", "viewer"]).run().code(0);
+    dev.keyroll(["member", "change", "bob", "--role", "viewer"])
+        .run()
+        .code(0);
     refused(&dev, &bob, &["secret", "reveal", "A"]);
-    dev.keyroll(["member", "change", "bob", "--role", "editor"]).run().code(0);
+    dev.keyroll(["member", "change", "bob", "--role", "editor"])
+        .run()
+        .code(0);
     works(&dev, &bob, &["secret", "reveal", "A"]);
     dev.keyroll(["member", "remove", "bob"]).run().code(0);
     let before = dev.audit().len();
@@ -154,10 +236,26 @@ fn who_is_out_is_out() {
     refused(&dev, &stranger, &["secret", "reveal", "A"]);
     refused(&dev, &stranger, &["workspace", "create", "mine"]);
     assert_eq!(dev.audit().len(), before);
-    assert_eq!(dev.keyroll(["member", "list", "--json"]).run().code(0).rows().len(), 1);
-    assert_eq!(dev.keyroll(["member", "list", "--removed", "--json"]).run().code(0).rows().len(), 2);
+    assert_eq!(
+        dev.keyroll(["member", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        1
+    );
+    assert_eq!(
+        dev.keyroll(["member", "list", "--removed", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        2
+    );
     // A name that is free again can be given away again, and so can a key.
-    dev.keyroll(["member", "add", "bob", &bob.key, "--role", "viewer"]).run().code(0);
+    dev.keyroll(["member", "add", "bob", &bob.key, "--role", "viewer"])
+        .run()
+        .code(0);
     works(&dev, &bob, &["secret", "list"]);
     dev.verifies();
 }
@@ -173,14 +271,37 @@ fn the_last_owner_stays() {
         &["member", "change", "owner", "--expires", "1h"],
         &["member", "change", "owner", "--secrets", "A*"],
     ] {
-        dev.keyroll(words).run().code(5).error_code("conflict").stderr_has("last owner");
+        dev.keyroll(words)
+            .run()
+            .code(5)
+            .error_code("conflict")
+            .stderr_has("last owner");
     }
     let olga = dev.member("olga", "owner", "*");
-    dev.keyroll(["member", "add", "OLGA", &dev.person("x").key, "--role", "viewer"]).run().code(5).error_code("conflict");
-    dev.keyroll(["member", "add", "olga2", &olga.key, "--role", "viewer"]).run().code(5).error_code("conflict");
+    dev.keyroll([
+        "member",
+        "add",
+        "OLGA",
+        &dev.person("x").key,
+        "--role",
+        "viewer",
+    ])
+    .run()
+    .code(5)
+    .error_code("conflict");
+    dev.keyroll(["member", "add", "olga2", &olga.key, "--role", "viewer"])
+        .run()
+        .code(5)
+        .error_code("conflict");
     works(&dev, &olga, &["member", "remove", "owner"]);
-    dev.keyroll(["secret", "list"]).run().code(4).error_code("denied");
-    dev.keyroll_as(&olga, ["member", "remove", "olga"]).run().code(5).error_code("conflict");
+    dev.keyroll(["secret", "list"])
+        .run()
+        .code(4)
+        .error_code("denied");
+    dev.keyroll_as(&olga, ["member", "remove", "olga"])
+        .run()
+        .code(5)
+        .error_code("conflict");
 }
 
 #[test]
@@ -188,18 +309,45 @@ fn a_membership_ends_by_itself() {
     let dev = Dev::start();
     dev.create("A", "the value");
     let bob = dev.person("bob");
-    dev.keyroll(["member", "add", "bob", &bob.key, "--role", "editor", "--expires", "2s"]).run().code(0);
+    dev.keyroll([
+        "member",
+        "add",
+        "bob",
+        &bob.key,
+        "--role",
+        "editor",
+        "--expires",
+        "2s",
+    ])
+    .run()
+    .code(0);
     works(&dev, &bob, &["secret", "list"]);
     keyroll_tests::harness::wait::until("the end of a membership", || {
-        let run = dev.keyroll_as(&bob, ["secret", "list"]).run().code_in(&[0, 4]);
+        let run = dev
+            .keyroll_as(&bob, ["secret", "list"])
+            .run()
+            .code_in(&[0, 4]);
         (!run.error_bytes().is_empty()).then_some(())
     });
     refused(&dev, &bob, &["secret", "reveal", "A"]);
     assert_eq!(denials(&dev), [json!(["secret.reveal", "bob", ["A"]])]);
-    let run = dev.keyroll(["member", "change", "bob", "--expires", "2020-01-01T00:00:00Z"]).run();
+    let run = dev
+        .keyroll([
+            "member",
+            "change",
+            "bob",
+            "--expires",
+            "2020-01-01T00:00:00Z",
+        ])
+        .run();
     run.code(2).stdout("");
-    dev.keyroll(["member", "change", "bob", "--expires", "never"]).run().code(0);
-    dev.keyroll_as(&bob, ["secret", "reveal", "A"]).run().code(0).stdout("the value");
+    dev.keyroll(["member", "change", "bob", "--expires", "never"])
+        .run()
+        .code(0);
+    dev.keyroll_as(&bob, ["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
     dev.verifies();
 }
 

@@ -8,23 +8,35 @@ use keyroll_tests::harness::{Dev, Home};
 fn with_history() -> Dev {
     let dev = Dev::start();
     dev.create("A", "one");
-    dev.keyroll(["secret", "edit", "A", "--stdin"]).stdin("two").run().code(0);
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("two")
+        .run()
+        .code(0);
     dev.create("B", "three");
     dev.keyroll(["secret", "rename", "B", "C"]).run().code(0);
-    dev.keyroll(["secret", "delete", "C", "--yes"]).run().code(0);
+    dev.keyroll(["secret", "delete", "C", "--yes"])
+        .run()
+        .code(0);
     dev.keyroll(["secret", "reveal", "A"]).run().code(0);
     let vera = dev.member("vera", "viewer", "*");
-    dev.keyroll_as(&vera, ["secret", "reveal", "A"]).run().code(4);
+    dev.keyroll_as(&vera, ["secret", "reveal", "A"])
+        .run()
+        .code(4);
     dev.keyroll(["member", "remove", "vera"]).run().code(0);
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
-    dev.keyroll(["-w", "other", "secret", "create", "A", "--generate"]).run().code(0);
+    dev.keyroll(["-w", "other", "secret", "create", "A", "--generate"])
+        .run()
+        .code(0);
     dev
 }
 
 fn same_after_restart(home: Home, digest: &str) -> Dev {
     let dev = Dev::start_in(home);
     assert_eq!(dev.digest(), digest);
-    dev.keyroll(["secret", "reveal", "A"]).run().code(0).stdout("two");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("two");
     dev.keyroll(["secret", "restore", "C"]).run().code(0);
     dev.verifies();
     dev
@@ -34,16 +46,27 @@ fn same_after_restart(home: Home, digest: &str) -> Dev {
 fn a_rebuild_gives_the_identical_digest() {
     let dev = with_history();
     let before = dev.digest();
-    let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).json();
+    let rebuilt = dev
+        .keyroll(["projection", "rebuild", "--json"])
+        .run()
+        .code(0)
+        .json();
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
     assert_eq!(rebuilt["digest"], before.as_str());
     assert_eq!(dev.digest(), before);
     dev.create("D", "after");
     assert_ne!(dev.digest(), before);
-    dev.keyroll(["secret", "reveal", "D"]).run().code(0).stdout("after");
+    dev.keyroll(["secret", "reveal", "D"])
+        .run()
+        .code(0)
+        .stdout("after");
     let again = dev.keyroll(["projection", "rebuild"]).run().code(0);
     again.stdout_has("identical to before  yes");
-    let status = dev.keyroll(["projection", "status", "--json"]).run().code(0).json();
+    let status = dev
+        .keyroll(["projection", "status", "--json"])
+        .run()
+        .code(0)
+        .json();
     assert_eq!(status["projected"], status["log_sequence"], "{status}");
     assert_eq!(status["workspaces"], 2);
 }
@@ -54,7 +77,11 @@ fn a_rebuild_goes_on_beside_the_work() {
     let runs: Vec<_> = (0..12)
         .map(|number| {
             let name = format!("W{number}");
-            let words = if number % 3 == 0 { vec!["projection", "rebuild"] } else { vec!["secret", "create", &name, "--generate"] };
+            let words = if number % 3 == 0 {
+                vec!["projection", "rebuild"]
+            } else {
+                vec!["secret", "create", &name, "--generate"]
+            };
             dev.keyroll(words).start()
         })
         .collect();
@@ -62,9 +89,23 @@ fn a_rebuild_goes_on_beside_the_work() {
         run.wait().code(0);
     }
     let before = dev.digest();
-    let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).json();
-    assert_eq!((&rebuilt["identical"], rebuilt["digest"].as_str()), (&true.into(), Some(before.as_str())));
-    assert_eq!(dev.keyroll(["secret", "list", "--json"]).run().code(0).rows().len(), 1 + 8);
+    let rebuilt = dev
+        .keyroll(["projection", "rebuild", "--json"])
+        .run()
+        .code(0)
+        .json();
+    assert_eq!(
+        (&rebuilt["identical"], rebuilt["digest"].as_str()),
+        (&true.into(), Some(before.as_str()))
+    );
+    assert_eq!(
+        dev.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        1 + 8
+    );
     dev.verifies();
     let home = dev.stop();
     assert_eq!(Dev::start_in(home).digest(), before);
@@ -93,8 +134,14 @@ fn a_damaged_read_model_is_built_anew() {
         ("cut at half", whole[..whole.len() / 2].to_vec()),
         ("cut to a page", whole[..4096].to_vec()),
         ("zeros", vec![0; whole.len()]),
-        ("a zeroed header", [vec![0; 512], whole[512..].to_vec()].concat()),
-        ("zeros behind the header", [whole[..4096].to_vec(), vec![0; whole.len() - 4096]].concat()),
+        (
+            "a zeroed header",
+            [vec![0; 512], whole[512..].to_vec()].concat(),
+        ),
+        (
+            "zeros behind the header",
+            [whole[..4096].to_vec(), vec![0; whole.len() - 4096]].concat(),
+        ),
     ];
     for (what, bytes) in damages {
         fs::write(home.data().join("ledger.redb"), bytes).expect("written");
@@ -117,7 +164,9 @@ fn a_flipped_byte_in_the_read_model_is_never_believed() {
         let mut bytes = whole.clone();
         // A page's worth, so that something that is in use is hit.
         let at = bytes.len() / 8 * part;
-        bytes[at..at + 4096].iter_mut().for_each(|byte| *byte ^= 0x55);
+        bytes[at..at + 4096]
+            .iter_mut()
+            .for_each(|byte| *byte ^= 0x55);
         fs::write(home.data().join("ledger.redb"), bytes).expect("written");
         let dev = Dev::start_in(home);
         // Queries may say that the read model is damaged; what they say of secrets is never wrong.
@@ -126,7 +175,11 @@ fn a_flipped_byte_in_the_read_model_is_never_believed() {
         if shown.error_bytes().is_empty() {
             assert_eq!(shown.rows().len(), 1, "part {part}");
         }
-        let rebuilt = dev.keyroll(["projection", "rebuild", "--json"]).run().code(0).json();
+        let rebuilt = dev
+            .keyroll(["projection", "rebuild", "--json"])
+            .run()
+            .code(0)
+            .json();
         assert_eq!(rebuilt["digest"], digest.as_str(), "part {part}");
         dev.verifies();
         home = dev.stop();
@@ -143,7 +196,10 @@ fn a_killed_service_loses_nothing() {
         let home = dev.kill();
         dev = Dev::start_in(home);
         assert_eq!(dev.digest(), digest, "round {round}");
-        dev.keyroll(["secret", "reveal", &name]).run().code(0).stdout(&name);
+        dev.keyroll(["secret", "reveal", &name])
+            .run()
+            .code(0)
+            .stdout(&name);
     }
     dev.verifies();
 }

@@ -341,6 +341,20 @@ pub struct Commits {
     pub next: Option<Index>,
     /// Verbatim, in order.
     pub commits: Vec<Blob>,
+    /// What is wrong with the workspace's log beyond these; on the last page only.
+    pub problems: Vec<LogProblem>,
+}
+
+/// A message of the log that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogProblem {
+    /// `foreign`, `stale`, or the code that stopped the workspace.
+    pub kind: String,
+    /// The words.
+    pub detail: String,
+    /// Its place in the stream.
+    pub sequence: Sequence,
 }
 
 /// A signed checkpoint.

@@ -1,6 +1,7 @@
 //! The highest checkpoint seen per workspace. It is what makes a rollback visible, so it is
 //! written to disk before a reply is believed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -61,12 +62,35 @@ impl SeenStore {
         }
     }
 
-    /// Keeps a checkpoint if it is higher than the one kept.
+    /// Keeps a checkpoint if it is higher than the one kept. False when the one kept has the same
+    /// size and another root: then the log was forked.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn raise(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
-        self.keep(workspace, seen, |kept, fresh| kept.size < fresh.size)
+    pub fn raise(&self, workspace: &WorkspaceName, fresh: Seen) -> std::io::Result<bool> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is known here is never ahead of the file.
+        match known.get(workspace).map(|kept| judge(kept, &fresh)) {
+            Some(Judged::Forked) => return Ok(false),
+            Some(Judged::Behind) => return Ok(true),
+            Some(Judged::Ahead) | None => {}
+        }
+        let Some(dir) = &self.dir else {
+            known.insert(workspace.clone(), fresh);
+            return Ok(true);
+        };
+        let _alone = lock(dir)?;
+        let kept = read(dir, workspace)?;
+        let seen = match (kept.as_ref().map(|kept| judge(kept, &fresh)), kept) {
+            (Some(Judged::Forked), _) => return Ok(false),
+            (Some(Judged::Behind), Some(kept)) => kept,
+            _ => {
+                write(dir, workspace, &fresh)?;
+                fresh
+            }
+        };
+        known.insert(workspace.clone(), seen);
+        Ok(true)
     }
 
     /// Keeps a checkpoint whatever was kept before: after an accepted recovery.
@@ -74,42 +98,37 @@ impl SeenStore {
     /// # Errors
     /// When it cannot be written.
     pub fn set(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
-        self.keep(workspace, seen, |_, _| true)
-    }
-
-    /// One at a time, in this process and among all: what is kept never sinks in between.
-    fn keep(
-        &self,
-        workspace: &WorkspaceName,
-        fresh: Seen,
-        replaces: impl Fn(&Seen, &Seen) -> bool,
-    ) -> std::io::Result<()> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // A present entry is never ahead of the file.
-        if known
-            .get(workspace)
-            .is_some_and(|kept| !replaces(kept, &fresh))
-        {
-            return Ok(());
+        if let Some(dir) = &self.dir {
+            let _alone = lock(dir)?;
+            write(dir, workspace, &seen)?;
         }
-        let Some(dir) = &self.dir else {
-            known.insert(workspace.clone(), fresh);
-            return Ok(());
-        };
-        std::fs::create_dir_all(dir)?;
-        let lock = std::fs::File::create(dir.join(".lock"))?;
-        lock.lock()?;
-        let kept = read(dir, workspace)?;
-        let kept = match kept {
-            Some(kept) if !replaces(&kept, &fresh) => kept,
-            _ => {
-                write(dir, workspace, &fresh)?;
-                fresh
-            }
-        };
-        known.insert(workspace.clone(), kept);
+        known.insert(workspace.clone(), seen);
         Ok(())
     }
+}
+
+/// A fresh checkpoint beside the one kept.
+enum Judged {
+    Ahead,
+    Behind,
+    Forked,
+}
+
+fn judge(kept: &Seen, fresh: &Seen) -> Judged {
+    match fresh.size.cmp(&kept.size) {
+        Ordering::Greater => Judged::Ahead,
+        Ordering::Equal if fresh.root != kept.root => Judged::Forked,
+        Ordering::Equal | Ordering::Less => Judged::Behind,
+    }
+}
+
+/// Held while it lives: one at a time among all processes, so that what is kept never sinks.
+fn lock(dir: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::create_dir_all(dir)?;
+    let lock = std::fs::File::create(dir.join(".lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 fn read(dir: &Path, workspace: &WorkspaceName) -> std::io::Result<Option<Seen>> {
@@ -178,7 +197,7 @@ mod tests {
                 scope.spawn(move || {
                     let store = SeenStore::in_home(home, ledger);
                     for size in (start..200).step_by(4) {
-                        store.raise(workspace, seen(size)).expect("kept");
+                        assert!(store.raise(workspace, seen(size)).expect("kept"));
                         let kept = store.get(workspace).expect("read").expect("there");
                         assert!(kept.size.0 >= size);
                     }
@@ -187,6 +206,15 @@ mod tests {
         });
         let fresh = SeenStore::in_home(&home, &ledger);
         assert_eq!(fresh.get(&workspace).expect("read"), Some(seen(199)));
+        let forked = Seen {
+            root: Hash([8; 32]),
+            ..seen(199)
+        };
+        assert!(
+            !SeenStore::in_home(&home, &ledger)
+                .raise(&workspace, forked)
+                .expect("read")
+        );
         fresh.set(&workspace, seen(3)).expect("accepted");
         assert_eq!(
             SeenStore::in_home(&home, &ledger)

@@ -179,7 +179,9 @@ pub fn may(
     if !allows(member.role, permission) {
         return Err(DenialReason::Role);
     }
-    if names.iter().any(|name| !member.covers(name)) {
+    // Who could change members could lift any bound on herself: managing is for the unbounded.
+    let bounded = permission == Permission::Manage && !member.is_lasting_owner();
+    if bounded || names.iter().any(|name| !member.covers(name)) {
         return Err(DenialReason::Scope);
     }
     Ok(())

@@ -44,6 +44,8 @@ pub const REPLY_BYTES: u64 = 1_088 * 1024;
 pub const RELEASED_OVERHEAD: u64 = 512;
 /// What a reply costs besides entry and values: two proofs and a checkpoint.
 pub const REPLY_OVERHEAD: u64 = 16 * 1024;
+/// Delegations that one identity can have ended: they are kept for good.
+pub const REVOCATIONS: usize = 256;
 /// Members of one workspace.
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.

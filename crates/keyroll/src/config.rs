@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use keyroll_core::LedgerId;
+use keyroll_core::{Code, LedgerId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
@@ -63,6 +63,18 @@ impl Config {
 /// Adds the ledger's id to the file, and leaves the rest of it as its owner wrote it.
 pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     let path = path(home);
+    // Several programs may meet the ledger for the first time at once.
+    let lock = home.join(".config.lock");
+    let locked = fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+    let _locked = locked.map_err(|error| Failure::file(&lock, &error))?;
+    match Config::load(home)?.ledger {
+        Some(pinned) if pinned == *ledger => return Ok(()),
+        Some(pinned) => {
+            let message = format!("this home belongs to ledger {pinned}, not to {ledger}");
+            return Err(Failure::coded(Code::WrongLedger, message));
+        }
+        None => {}
+    }
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),

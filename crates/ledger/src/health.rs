@@ -61,22 +61,28 @@ impl Health {
     /// Why not.
     pub fn workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner
+        let broken = inner
             .ledger
             .as_ref()
             .or_else(|| inner.workspaces.get(workspace));
+        let wrong = broken.or(inner.clock.as_ref());
         wrong.cloned().map_or(Ok(()), Err)
     }
 
-    /// Everything that is wrong, in words.
-    pub fn problems(&self) -> Vec<String> {
+    /// Everything that is wrong, in words: of the ledger as a whole, and of the workspaces that
+    /// `shown` lets through.
+    pub fn problems(&self, shown: impl Fn(&WorkspaceName) -> bool) -> Vec<String> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let ledger = inner.ledger.iter().map(ToString::to_string);
+        let ledger = inner
+            .ledger
+            .iter()
+            .chain(&inner.clock)
+            .map(ToString::to_string);
         let workspaces = inner
             .workspaces
             .iter()
-            .map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        let clock = inner.clock.iter().map(ToString::to_string);
-        ledger.chain(workspaces).chain(clock).collect()
+            .filter(|(workspace, _)| shown(workspace));
+        let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
+        ledger.chain(workspaces).collect()
     }
 }

@@ -10,9 +10,9 @@ use crate::log::Unavailable;
 /// How long an append or a read may take. After that an append's fate counts as unknown.
 pub(crate) const ACK: Duration = Duration::from_secs(2);
 
-/// Something else came first, as a server says it: a wrong last sequence (10071 on one replica,
-/// 10164 on three), or a subject that may hold one message and does (10077).
-const CAME_FIRST: [ErrorCode; 3] = [ErrorCode(10_071), ErrorCode(10_164), ErrorCode(10_077)];
+/// Something else came first, as a server says it: a wrong last sequence, 10071 on one replica and
+/// 10164 on three, where it may also mean that another message is still on its way there.
+const CAME_FIRST: [ErrorCode; 2] = [ErrorCode(10_071), ErrorCode(10_164)];
 
 pub(crate) fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable(error.to_string())

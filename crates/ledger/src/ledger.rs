@@ -32,12 +32,14 @@ use crate::log::Log;
 use crate::objects::Objects;
 use crate::projection::{Projection, ProjectionError};
 use crate::vault::Vault;
-use crate::writer::{Shared, Writer};
+use crate::writer::{BETWEEN_LOOKS, LOOKS, Shared, Writer};
 
 pub use status::Surroundings;
 
 /// Notices that wait to be sent; more are dropped, as they are best effort.
 const NOTICES: usize = 4_096;
+/// How long the read model may stand still while it is behind before the next message is asked for.
+const PROGRESS: Duration = Duration::from_millis(500);
 /// How long a query may wait for the read model to reach what its asker has seen.
 const REACH: Duration = Duration::from_secs(2);
 
@@ -112,6 +114,7 @@ pub struct Ledger {
     pub(crate) vault: Vault,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     wishes: mpsc::Sender<Wish>,
+    rebuilding: tokio::sync::Mutex<()>,
     surroundings: Mutex<Surroundings>,
 }
 
@@ -196,6 +199,7 @@ impl Ledger {
             statement: options.statement,
             writers: Mutex::default(),
             wishes,
+            rebuilding: tokio::sync::Mutex::default(),
             surroundings: Mutex::default(),
         };
         Ok((ledger, noticed))
@@ -215,12 +219,34 @@ impl Ledger {
         let mut progress = self.shared.progress.clone();
         loop {
             self.shared.health.ledger()?;
-            if progress.borrow_and_update().sequence >= last {
+            let projected = progress.borrow_and_update().sequence;
+            if projected >= last {
                 return Ok(());
             }
             // Also looks at the health now and then: a log that fails makes no progress.
-            let _ = tokio::time::timeout(Duration::from_millis(100), progress.changed()).await;
+            if tokio::time::timeout(PROGRESS, progress.changed())
+                .await
+                .is_err()
+            {
+                self.check_next(projected, last).await?;
+            }
         }
+    }
+
+    /// A message that is lost at the very end shows in no gap: nothing comes after it. So when
+    /// nothing comes at all, it is asked for by name.
+    async fn check_next(&self, projected: Sequence, last: Sequence) -> Result<(), Rejection> {
+        let next = Sequence(projected.0 + 1);
+        let found = self.shared.log.message(next).await;
+        if found
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let words = format!("message {next} of the log is missing, its last is {last}");
+        self.shared.health.fail(Code::Corrupt, words);
+        self.shared.health.ledger()
     }
 
     /// The ledger's id.
@@ -373,6 +399,25 @@ impl Ledger {
         Err(Rejection::new(Code::Rollback, message))
     }
 
+    /// Waits until the read model has what the log now has of a workspace.
+    pub(crate) async fn reach_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let head = self.shared.log.head(workspace).await;
+        let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        let mut progress = self.shared.progress.clone();
+        let reached = progress.wait_for(|progress| {
+            progress
+                .workspaces
+                .get(workspace)
+                .copied()
+                .unwrap_or_default()
+                .0
+                >= head
+        });
+        // Late or not, what the read model has by then is what counts.
+        let _ = tokio::time::timeout(REACH, reached).await;
+        Ok(())
+    }
+
     pub(crate) async fn reach_index(
         &self,
         workspace: &WorkspaceName,
@@ -392,7 +437,7 @@ async fn check_head(
     let Some((sequence, digest)) = projection.view()?.head()? else {
         return Ok(());
     };
-    let last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
+    let last = settled_last(log, sequence).await?;
     if last < sequence {
         health.fail(
             Code::Rollback,
@@ -421,6 +466,20 @@ async fn check_head(
             Ok(())
         }
     }
+}
+
+/// The last message of the log, looked at for a while if it seems to be before `known`: a stream's
+/// new leader may answer before it has caught up with its own log.
+async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
+    let mut last = Sequence(0);
+    for _ in 0..LOOKS {
+        last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
+        if last >= known {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Ok(last)
 }
 
 /// The last message of the log, for status.

@@ -105,7 +105,8 @@ impl Vault {
                     Code::Conflict,
                     "another value lies at this command's place",
                 )),
-                Err(rejection) => Err(rejection),
+                // What came first there may still be on its way.
+                Err(rejection) => Err(unavailable(rejection.message)),
             },
         }
     }

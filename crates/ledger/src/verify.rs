@@ -12,7 +12,7 @@ use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Authority, Code, CommandId, Commit, Identity, Index, LedgerId, Recorded, Rejection,
-    SignedCommand, State, WorkspaceName, decide,
+    SignedCommand, State, TreeSize, WorkspaceName, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
 
@@ -61,6 +61,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Takes the end for proven only as far as a checkpoint from before this verification reaches:
+    /// one that was signed for it says what the ledger likes.
+    pub fn against(&mut self, seen_before: Option<TreeSize>) {
+        let reaches = seen_before.unwrap_or(TreeSize(0)).0;
+        if self.end_proven && reaches < self.entries {
+            self.end_proven = false;
+            self.warnings.push(format!(
+                "the end is not proven: before this, entries up to {reaches} of {} were seen; later entries could be missing",
+                self.entries
+            ));
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn ok(&self) -> bool {
         self.problems.is_empty()
@@ -75,7 +88,9 @@ pub struct Verifier {
     seen: BTreeSet<(Identity, CommandId)>,
     problems: Vec<Problem>,
     asserted: u64,
-    time_jumps: Vec<Index>,
+    /// Entries that are earlier than the one before them: how many, and the first.
+    time_jumps: u64,
+    first_jump: Index,
     stopped: bool,
     signatures: Option<Signatures>,
 }
@@ -93,7 +108,8 @@ impl Verifier {
             seen: BTreeSet::new(),
             problems: Vec::new(),
             asserted: 0,
-            time_jumps: Vec::new(),
+            time_jumps: 0,
+            first_jump: Index(0),
             stopped: false,
             signatures: (depth == Depth::Full).then(Signatures::start),
         }
@@ -200,7 +216,10 @@ impl Verifier {
 
     fn entry(&mut self, recorded: &Recorded) {
         if recorded.at < self.state.at() {
-            self.time_jumps.push(recorded.index);
+            if self.time_jumps == 0 {
+                self.first_jump = recorded.index;
+            }
+            self.time_jumps += 1;
         }
         if self.depth == Depth::Full {
             self.decide_again(recorded);
@@ -267,6 +286,10 @@ impl Verifier {
         let (entries, root) = (self.state.size().0, self.state.root());
         let mut end_proven = false;
         let mut warnings = Vec::new();
+        if self.time_jumps > 0 {
+            let (count, first) = (self.time_jumps, self.first_jump);
+            warnings.push(format!("time_jump: {count} entries are earlier than the one before them, entry {first} first"));
+        }
         match checkpoint {
             Some(checkpoint) if checkpoint.size == entries && checkpoint.root == root => {
                 end_proven = true;

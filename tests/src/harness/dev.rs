@@ -23,7 +23,7 @@ pub struct Dev {
     home: Option<Home>,
     ready: Value,
     // Held open: whoever writes to a closed pipe is ended by that.
-    _stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
 }
 
 /// Somebody else, with an identity and a home of their own.
@@ -49,7 +49,11 @@ impl Dev {
     /// When it does not become ready.
     pub fn start_in(home: Home) -> Self {
         let path = home.scratch().join("dev.stderr");
-        let stderr = OpenOptions::new().create(true).append(true).open(&path).expect("a file for stderr");
+        let stderr = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .expect("a file for stderr");
         let mut child = Command::new(programs::keyroll())
             .args(["dev", "--json", "--no-open", "--data-dir"])
             .arg(home.data())
@@ -62,14 +66,19 @@ impl Dev {
             .stderr(stderr)
             .spawn()
             .expect("keyroll dev starts");
-        let (ready, stdout) = first_line(child.stdout.take().expect("piped"));
-        let Ok(ready) = serde_json::from_str(&ready) else {
-            // Reaped, so that the test leaves nothing behind.
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("keyroll dev is not ready: {ready:?}\n{}", fs::read_to_string(path).unwrap_or_default());
+        let stdout = child.stdout.take().expect("piped");
+        // From here on it is killed whatever happens.
+        let mut dev = Self {
+            child,
+            home: Some(home),
+            ready: Value::Null,
+            stdout: None,
         };
-        Self { child, home: Some(home), ready, _stdout: stdout }
+        let (line, stdout) = first_line(stdout);
+        dev.ready = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("keyroll dev is not ready: {line:?}\n{}", dev.said()));
+        dev.stdout = Some(stdout);
+        dev
     }
 
     /// The line it said when it was ready.
@@ -89,27 +98,50 @@ impl Dev {
 
     /// A command of the owner.
     pub fn keyroll<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Run {
-        Run::keyroll(words).env("KEYROLL_HOME", self.home().data()).in_directory(self.home().scratch())
+        Run::keyroll(words)
+            .env("KEYROLL_HOME", self.home().data())
+            .in_directory(self.home().scratch())
     }
 
     /// Somebody new, who is no member of anything.
     pub fn person(&self, name: &str) -> Person {
         let home = self.home().scratch().join(format!("home-{name}"));
-        let made = Run::keyroll(["identity", "new"]).env("KEYROLL_HOME", &home).run().code(0).text();
+        let made = Run::keyroll(["identity", "new"])
+            .env("KEYROLL_HOME", &home)
+            .run()
+            .code(0)
+            .text();
         let key = made.split(' ').next().expect("the public id").to_owned();
-        Person { name: name.to_owned(), home, key }
+        Person {
+            name: name.to_owned(),
+            home,
+            key,
+        }
     }
 
     /// Somebody new, who is a member of `demo` in a role, for the names that fit a pattern.
     pub fn member(&self, name: &str, role: &str, secrets: &str) -> Person {
         let person = self.person(name);
-        let add = ["member", "add", name, &person.key, "--role", role, "--secrets", secrets];
+        let add = [
+            "member",
+            "add",
+            name,
+            &person.key,
+            "--role",
+            role,
+            "--secrets",
+            secrets,
+        ];
         self.keyroll(add).run().code(0);
         person
     }
 
     /// A command of somebody else.
-    pub fn keyroll_as<W: AsRef<OsStr>>(&self, who: &Person, words: impl IntoIterator<Item = W>) -> Run {
+    pub fn keyroll_as<W: AsRef<OsStr>>(
+        &self,
+        who: &Person,
+        words: impl IntoIterator<Item = W>,
+    ) -> Run {
         Run::keyroll(words)
             .env("KEYROLL_HOME", &who.home)
             .env("KEYROLL_NATS_URL", self.nats_url())
@@ -119,31 +151,51 @@ impl Dev {
 
     /// Creates a secret.
     pub fn create(&self, name: &str, value: impl AsRef<[u8]>) {
-        self.keyroll(["secret", "create", name, "--stdin"]).stdin(value).run().code(0);
+        self.keyroll(["secret", "create", name, "--stdin"])
+            .stdin(value)
+            .run()
+            .code(0);
     }
 
     /// The rows of the audit log.
     pub fn audit(&self) -> Vec<Value> {
-        self.keyroll(["audit", "log", "--json", "--limit", "10000"]).run().code(0).rows()
+        self.keyroll(["audit", "log", "--json", "--limit", "10000"])
+            .run()
+            .code(0)
+            .rows()
     }
 
     /// The digest of the read model.
     pub fn digest(&self) -> String {
-        let digest = self.keyroll(["projection", "digest", "--json"]).run().code(0).json();
+        let digest = self
+            .keyroll(["projection", "digest", "--json"])
+            .run()
+            .code(0)
+            .json();
         digest["digest"].as_str().expect("a digest").to_owned()
     }
 
     /// Full verification finds nothing wrong.
     #[track_caller]
     pub fn verifies(&self) -> Value {
-        let report = self.keyroll(["audit", "verify", "--full", "--json"]).run().code(0).json();
-        assert_eq!((&report["ok"], &report["end_proven"]), (&true.into(), &true.into()), "{report}");
+        let report = self
+            .keyroll(["audit", "verify", "--full", "--json"])
+            .run()
+            .code(0)
+            .json();
+        assert_eq!(
+            (&report["ok"], &report["end_proven"]),
+            (&true.into(), &true.into()),
+            "{report}"
+        );
         report
     }
 
     /// This process.
     pub fn process(&self) -> Process {
-        Process { pid: self.child.id() }
+        Process {
+            pid: self.child.id(),
+        }
     }
 
     /// Its nats-server.
@@ -198,7 +250,10 @@ impl Dev {
 
     /// Waits until it has ended: its exit status, or nothing when a signal ended it.
     pub fn ended(&mut self) -> Option<i32> {
-        until("the end of keyroll dev", || self.child.try_wait().expect("its status")).code()
+        until("the end of keyroll dev", || {
+            self.child.try_wait().expect("its status")
+        })
+        .code()
     }
 }
 
@@ -207,6 +262,7 @@ impl Drop for Dev {
         // The nats-server ends with it. What has ended already is reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        drop(self.stdout.take());
     }
 }
 
@@ -220,5 +276,7 @@ fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>) {
         let _ = reader.read_line(&mut line);
         let _ = sender.send((line, reader));
     });
-    receiver.recv_timeout(PATIENCE).expect("keyroll dev says something")
+    receiver
+        .recv_timeout(PATIENCE)
+        .expect("keyroll dev says something")
 }

@@ -1,4 +1,8 @@
 //! What a run came to, and what must be true of it.
+#![expect(
+    clippy::return_self_not_must_use,
+    reason = "a check may be the last of its chain"
+)]
 
 use std::fmt;
 use std::time::Duration;
@@ -20,9 +24,14 @@ const SHOWN: usize = 4_000;
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+        let shown =
+            |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
         let (stdout, stderr) = (shown(&self.stdout), shown(&self.stderr));
-        write!(f, "{}\nexit status {} after {:?}\nstdout: {stdout}\nstderr: {stderr}", self.words, self.code, self.took)
+        write!(
+            f,
+            "{}\nexit status {} after {:?}\nstdout: {stdout}\nstderr: {stderr}",
+            self.words, self.code, self.took
+        )
     }
 }
 
@@ -41,7 +50,10 @@ impl Done {
     /// The exit status is one of `codes`.
     #[track_caller]
     pub fn code_in(self, codes: &[i32]) -> Self {
-        assert!(codes.contains(&self.code), "an exit status of {codes:?} was expected\n{self}");
+        assert!(
+            codes.contains(&self.code),
+            "an exit status of {codes:?} was expected\n{self}"
+        );
         self
     }
 
@@ -49,28 +61,41 @@ impl Done {
     #[track_caller]
     pub fn stdout(self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref();
-        assert!(self.stdout == bytes, "{:?} was expected\n{self}", String::from_utf8_lossy(bytes));
+        assert!(
+            self.stdout == bytes,
+            "{:?} was expected\n{self}",
+            String::from_utf8_lossy(bytes)
+        );
         self
     }
 
     /// Standard output holds this.
     #[track_caller]
     pub fn stdout_has(self, text: &str) -> Self {
-        assert!(has(&self.stdout, text.as_bytes()), "stdout lacks {text:?}\n{self}");
+        assert!(
+            has(&self.stdout, text.as_bytes()),
+            "stdout lacks {text:?}\n{self}"
+        );
         self
     }
 
     /// Standard error is empty.
     #[track_caller]
     pub fn quiet(self) -> Self {
-        assert!(self.stderr.is_empty(), "nothing was expected on stderr\n{self}");
+        assert!(
+            self.stderr.is_empty(),
+            "nothing was expected on stderr\n{self}"
+        );
         self
     }
 
     /// Standard error holds this.
     #[track_caller]
     pub fn stderr_has(self, text: &str) -> Self {
-        assert!(has(&self.stderr, text.as_bytes()), "stderr lacks {text:?}\n{self}");
+        assert!(
+            has(&self.stderr, text.as_bytes()),
+            "stderr lacks {text:?}\n{self}"
+        );
         self
     }
 
@@ -88,7 +113,10 @@ impl Done {
     #[track_caller]
     pub fn error_code(self, code: &str) -> Self {
         let found = self.said_code();
-        assert!(found.as_deref() == Some(code), "the code {code} was expected, found {found:?}\n{self}");
+        assert!(
+            found.as_deref() == Some(code),
+            "the code {code} was expected, found {found:?}\n{self}"
+        );
         assert!(self.stdout.is_empty(), "a failure prints no data\n{self}");
         self
     }
@@ -121,7 +149,8 @@ impl Done {
     /// Standard output as text.
     #[track_caller]
     pub fn text(&self) -> String {
-        String::from_utf8(self.stdout.clone()).unwrap_or_else(|_| panic!("stdout is no text\n{self}"))
+        String::from_utf8(self.stdout.clone())
+            .unwrap_or_else(|_| panic!("stdout is no text\n{self}"))
     }
 
     /// Standard output, byte for byte.
@@ -137,14 +166,16 @@ impl Done {
     /// Standard output as one JSON document.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{self}"))
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{self}"))
     }
 
     /// Standard output as one JSON document per line.
     #[track_caller]
     pub fn rows(&self) -> Vec<Value> {
         let row = |line: &str| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is no JSON: {error}\n{self}"))
+            serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("{line:?} is no JSON: {error}\n{self}"))
         };
         self.text().lines().map(row).collect()
     }
@@ -153,9 +184,24 @@ impl Done {
 /// A JSON object has the documented keys in their order, then at most the others named.
 #[track_caller]
 pub fn shape(object: &Value, documented: &[&str], others: &[&str]) {
-    let keys: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
-    let (known, more): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(|key| documented.contains(key));
-    assert_eq!(known, documented, "the documented keys, in their order: {object}");
-    let unexpected: Vec<&str> = more.into_iter().filter(|key| !others.contains(key)).collect();
-    assert!(unexpected.is_empty(), "undocumented keys {unexpected:?}: {object}");
+    let keys: Vec<&str> = object
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let (known, more): (Vec<&str>, Vec<&str>) =
+        keys.into_iter().partition(|key| documented.contains(key));
+    assert_eq!(
+        known, documented,
+        "the documented keys, in their order: {object}"
+    );
+    let unexpected: Vec<&str> = more
+        .into_iter()
+        .filter(|key| !others.contains(key))
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "undocumented keys {unexpected:?}: {object}"
+    );
 }

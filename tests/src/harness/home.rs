@@ -21,7 +21,9 @@ impl Home {
     /// A fresh one.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("keyroll-test-").tempdir();
-        let home = Self { directory: directory.expect("a directory") };
+        let home = Self {
+            directory: directory.expect("a directory"),
+        };
         fs::create_dir(home.scratch()).expect("a directory");
         home
     }
@@ -68,7 +70,11 @@ impl Home {
 }
 
 fn remove(path: &Path) {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
@@ -80,17 +86,23 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &to.join(entry.file_name()));
         }
     } else {
-        fs::copy(from, to).map(drop).unwrap_or_else(failed);
+        fs::copy(from, to).map_or_else(failed, drop);
     }
 }
 
 /// Every file below a directory. What vanishes meanwhile is left out.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
     }
     found.sort();
     found

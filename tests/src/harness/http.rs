@@ -38,7 +38,10 @@ impl Echo {
 
     /// What came in, each request with head and body.
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -54,16 +57,29 @@ fn answer(mut stream: TcpStream, kept: &Mutex<Vec<String>>) -> std::io::Result<(
     }
     // Kept before the answer: whoever has that finds the request here.
     let text = String::from_utf8_lossy(&request).into_owned();
-    kept.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", request.len());
+    kept.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(text);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        request.len()
+    );
     stream.write_all(head.as_bytes())?;
     stream.write_all(&request)
 }
 
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
     let length = head.to_lowercase();
-    let length = length.lines().find_map(|line| line.strip_prefix("content-length: "));
-    length.is_none_or(|length| length.parse().is_ok_and(|length: usize| body.len() >= length))
+    let length = length
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| {
+        length
+            .parse()
+            .is_ok_and(|length: usize| body.len() >= length)
+    })
 }

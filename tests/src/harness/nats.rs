@@ -26,7 +26,12 @@ impl Dev {
         let user = address.username().expect("a user").to_owned();
         let password = address.password().expect("a password").to_owned();
         let inbox = format!("_INBOX_client.{user}");
-        Nats::connect(&self.nats_address(), (&user, &password, &inbox), "keyroll.v1._ledger.info").await
+        Nats::connect(
+            &self.nats_address(),
+            (&user, &password, &inbox),
+            "keyroll.v1._ledger.info",
+        )
+        .await
     }
 
     /// A connection as `operator` or `service` of the streams' account, with the password of the
@@ -35,20 +40,34 @@ impl Dev {
         let path = self.home().data().join("run/nats-server.conf");
         let text = fs::read_to_string(&path).expect("the nats-server's configuration");
         let named = format!("user: \"{user}\", password: \"");
-        let (_, rest) = text.split_once(&named).unwrap_or_else(|| panic!("no user {user} in {}", path.display()));
+        let (_, rest) = text
+            .split_once(&named)
+            .unwrap_or_else(|| panic!("no user {user} in {}", path.display()));
         let (password, _) = rest.split_once('"').expect("a password");
         let inbox = format!("_INBOX_{user}");
-        Nats::connect(&self.nats_address(), (user, password, &inbox), "$JS.API.INFO").await
+        Nats::connect(
+            &self.nats_address(),
+            (user, password, &inbox),
+            "$JS.API.INFO",
+        )
+        .await
     }
 
     fn nats_address(&self) -> String {
-        let (_, address) = self.nats_url().rsplit_once('@').expect("an address after the user");
+        let (_, address) = self
+            .nats_url()
+            .rsplit_once('@')
+            .expect("an address after the user");
         format!("nats://{address}")
     }
 }
 
 impl Nats {
-    async fn connect(address: &str, (user, password, inbox): (&str, &str, &str), asked: &'static str) -> Self {
+    async fn connect(
+        address: &str,
+        (user, password, inbox): (&str, &str, &str),
+        asked: &'static str,
+    ) -> Self {
         let (sender, errors) = mpsc::unbounded_channel();
         let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
             .custom_inbox_prefix(inbox)
@@ -61,12 +80,20 @@ impl Nats {
                 async {}
             });
         let client = within("a connection", options.connect(address)).await;
-        Self { client: client.expect("connected"), errors, asked }
+        Self {
+            client: client.expect("connected"),
+            errors,
+            asked,
+        }
     }
 
     /// A subscription that the server knows of when this returns.
     pub async fn subscribe(&self, subject: &str) -> Subscriber {
-        let subscriber = self.client.subscribe(subject.to_owned()).await.expect("subscribed");
+        let subscriber = self
+            .client
+            .subscribe(subject.to_owned())
+            .await
+            .expect("subscribed");
         self.settled().await;
         subscriber
     }
@@ -81,8 +108,12 @@ impl Nats {
     /// # Panics
     /// When there is none.
     pub async fn request(&self, subject: &str, payload: impl Into<Vec<u8>>) -> Message {
-        let asked = self.client.request(subject.to_owned(), payload.into().into());
-        asked.await.unwrap_or_else(|error| panic!("no answer on {subject}: {error}"))
+        let asked = self
+            .client
+            .request(subject.to_owned(), payload.into().into());
+        asked
+            .await
+            .unwrap_or_else(|error| panic!("no answer on {subject}: {error}"))
     }
 
     /// Waits for the server to refuse this connection something.
@@ -103,5 +134,7 @@ impl Nats {
 /// # Panics
 /// When none comes.
 pub async fn next(subscriber: &mut Subscriber) -> Message {
-    within("a message", subscriber.next()).await.expect("the subscription goes on")
+    within("a message", subscriber.next())
+        .await
+        .expect("the subscription goes on")
 }

@@ -28,18 +28,27 @@ fn stat(pid: u32) -> Option<Stat> {
     let (_, name) = head.split_once('(')?;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some(Stat { name: name.to_owned(), state, parent: fields.next()?.parse().ok()? })
+    Some(Stat {
+        name: name.to_owned(),
+        state,
+        parent: fields.next()?.parse().ok()?,
+    })
 }
 
 fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").expect("/proc can be listed").flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    let entries = fs::read_dir("/proc")
+        .expect("/proc can be listed")
+        .flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 impl Process {
     /// The child of `parent` that is called `name`.
     pub fn child(parent: u32, name: &str) -> Option<Self> {
-        let is_it = |pid: &u32| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.name == name);
+        let is_it =
+            |pid: &u32| stat(*pid).is_some_and(|stat| stat.parent == parent && stat.name == name);
         pids().into_iter().find(is_it).map(|pid| Self { pid })
     }
 
@@ -63,7 +72,9 @@ impl Process {
 
     /// Waits until it is gone.
     pub fn wait_gone(self) {
-        until(&format!("the end of process {}", self.pid), || (!self.is_alive()).then_some(()));
+        until(&format!("the end of process {}", self.pid), || {
+            (!self.is_alive()).then_some(())
+        });
     }
 
     fn id(self) -> Pid {
@@ -104,7 +115,9 @@ pub fn words_of_processes(directory: &str) -> Vec<(u32, Vec<u8>)> {
         let mut words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         words.extend(fs::read(format!("/proc/{pid}/environ")).unwrap_or_default());
         let works_in: PathBuf = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        let names = words.windows(directory.len()).any(|part| part == directory.as_bytes());
+        let names = words
+            .windows(directory.len())
+            .any(|part| part == directory.as_bytes());
         (names || works_in.starts_with(directory)).then_some((pid, words))
     };
     pids().into_iter().filter_map(words).collect()

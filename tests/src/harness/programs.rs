@@ -25,7 +25,9 @@ pub fn keyroll() -> &'static Path {
 fn beside_this_test() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let built = test.parent().and_then(Path::parent);
-    built.expect("the directory of built programs").join("keyroll")
+    built
+        .expect("the directory of built programs")
+        .join("keyroll")
 }
 
 /// A nats-server of a version that will do.
@@ -42,9 +44,15 @@ pub fn nats_server() -> &'static Path {
 
 fn found_by_script() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/nats-server.py");
-    let run = Command::new("python3").arg(&script).stderr(Stdio::inherit()).output();
+    let run = Command::new("python3")
+        .arg(&script)
+        .stderr(Stdio::inherit())
+        .output();
     let run = run.unwrap_or_else(|error| panic!("python3 {}: {error}", script.display()));
-    assert!(run.status.success(), "no nats-server: see above, or name one in KEYROLL_NATS_BIN");
+    assert!(
+        run.status.success(),
+        "no nats-server: see above, or name one in KEYROLL_NATS_BIN"
+    );
     let path = String::from_utf8(run.stdout).expect("a path in UTF-8");
     PathBuf::from(path.trim())
 }

@@ -10,7 +10,9 @@ use keyroll_api::client::{new_command_id, now};
 use keyroll_api::reply::{Body, Done, Info};
 use keyroll_api::{CommandReply, CommandRequest, Reply};
 use keyroll_core::statement::LedgerKey;
-use keyroll_core::{Action, Blob, Code, Command, Digest, Identity, LedgerId, Rejection, TreeSize, cbor, cose};
+use keyroll_core::{
+    Action, Blob, Code, Command, Digest, Identity, LedgerId, Rejection, TreeSize, cbor, cose,
+};
 
 use super::dev::Dev;
 use super::nats::Nats;
@@ -20,7 +22,8 @@ use super::nats::Nats;
 /// # Panics
 /// When it is none.
 pub fn identity(path: &Path) -> SigningKey {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     SigningKey::from_pkcs8_pem(&text).expect("an Ed25519 key")
 }
 
@@ -33,8 +36,12 @@ impl Dev {
     /// The ledger's id, as its clients have pinned it.
     pub fn ledger(&self) -> LedgerId {
         let text = fs::read_to_string(self.home().data().join("config.toml")).expect("config.toml");
-        let line = text.lines().find_map(|line| line.strip_prefix("ledger = \""));
-        let id = line.and_then(|line| line.strip_suffix('"')).expect("a pinned ledger");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ledger = \""));
+        let id = line
+            .and_then(|line| line.strip_suffix('"'))
+            .expect("a pinned ledger");
         id.parse().expect("a ledger id")
     }
 
@@ -54,7 +61,11 @@ impl Dev {
 
 /// A request that carries these bytes as its signed command.
 pub fn request(command: &[u8]) -> Vec<u8> {
-    let request = CommandRequest { seen: TreeSize(0), values: Vec::new(), command: Blob(command.to_vec()) };
+    let request = CommandRequest {
+        seen: TreeSize(0),
+        values: Vec::new(),
+        command: Blob(command.to_vec()),
+    };
     cbor::encode(&request)
 }
 
@@ -67,7 +78,9 @@ pub fn signed(command: &Command, key: &SigningKey) -> Vec<u8> {
 pub async fn online_key(dev: &Dev, nats: &Nats) -> Identity {
     let reply = nats.request("keyroll.v1._ledger.info", Vec::new()).await;
     let info: Info = cbor::decode(&reply.payload).expect("the ledger's keys");
-    LedgerKey::open(&info.ledger_key.0, &dev.ledger()).expect("a statement under the ledger's id").key
+    LedgerKey::open(&info.ledger_key.0, &dev.ledger())
+        .expect("a statement under the ledger's id")
+        .key
 }
 
 /// The receipt and values that a reply brings.
@@ -98,10 +111,23 @@ pub fn refusal(reply: &Message, ledger: Identity, about: &[u8]) -> Rejection {
     };
     let opened = cose::open::<Reply>(&signed).expect("a signed reply");
     opened.verify().expect("a good signature");
-    assert_eq!(opened.signer, ledger, "the reply is signed by the ledger's online key");
-    assert_eq!(opened.payload.request, Digest::of(about), "the reply names what it answers");
-    let Body::Error(rejection) = opened.payload.body else { panic!("an answer instead of a refusal") };
-    assert_eq!(header(reply), Some(rejection.code.as_str()), "the same code in the header");
+    assert_eq!(
+        opened.signer, ledger,
+        "the reply is signed by the ledger's online key"
+    );
+    assert_eq!(
+        opened.payload.request,
+        Digest::of(about),
+        "the reply names what it answers"
+    );
+    let Body::Error(rejection) = opened.payload.body else {
+        panic!("an answer instead of a refusal")
+    };
+    assert_eq!(
+        header(reply),
+        Some(rejection.code.as_str()),
+        "the same code in the header"
+    );
     rejection
 }
 
@@ -115,5 +141,7 @@ pub fn refused_as(reply: &Message, ledger: Identity, about: &[u8], code: Code) -
 
 fn header(reply: &Message) -> Option<&str> {
     let headers = reply.headers.as_ref()?;
-    headers.get("Nats-Service-Error").map(async_nats::HeaderValue::as_str)
+    headers
+        .get("Nats-Service-Error")
+        .map(async_nats::HeaderValue::as_str)
 }

@@ -29,7 +29,11 @@ impl Run {
         command.env("KEYROLL_NATS_BIN", programs::nats_server());
         // Nothing of a person's own is ever read or written.
         command.env("HOME", "/nonexistent");
-        let mut run = Self { command, words: vec!["keyroll".to_owned()], stdin: Vec::new() };
+        let mut run = Self {
+            command,
+            words: vec!["keyroll".to_owned()],
+            stdin: Vec::new(),
+        };
         for word in words {
             run = run.arg(word);
         }
@@ -38,7 +42,8 @@ impl Run {
 
     /// One word more.
     pub fn arg(mut self, word: impl AsRef<OsStr>) -> Self {
-        self.words.push(word.as_ref().to_string_lossy().into_owned());
+        self.words
+            .push(word.as_ref().to_string_lossy().into_owned());
         self.command.arg(word);
         self
     }
@@ -75,8 +80,14 @@ impl Run {
     /// When it does not start.
     pub fn start(mut self) -> Running {
         let begun = Instant::now();
-        let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.words.join(" ")));
+        let piped = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.words.join(" ")));
         let mut stdin = child.stdin.take().expect("piped");
         let bytes = std::mem::take(&mut self.stdin);
         thread::spawn(move || {
@@ -85,7 +96,12 @@ impl Run {
         });
         let stdout = collect(child.stdout.take().expect("piped"));
         let stderr = collect(child.stderr.take().expect("piped"));
-        Running { child, words: self.words, begun, output: Some((stdout, stderr)) }
+        Running {
+            child,
+            words: self.words,
+            begun,
+            output: Some((stdout, stderr)),
+        }
     }
 }
 
@@ -123,10 +139,21 @@ impl Running {
         let status = until(&words, || self.child.try_wait().expect("its status"));
         let took = self.begun.elapsed();
         // As a shell puts it.
-        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        let code = status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal));
         let (stdout, stderr) = self.output.take().expect("it is waited for once");
-        let (stdout, stderr) = (stdout.join().expect("collected"), stderr.join().expect("collected"));
-        Done { words, code: code.expect("a code or a signal"), stdout, stderr, took }
+        let (stdout, stderr) = (
+            stdout.join().expect("collected"),
+            stderr.join().expect("collected"),
+        );
+        Done {
+            words,
+            code: code.expect("a code or a signal"),
+            stdout,
+            stderr,
+            took,
+        }
     }
 }
 

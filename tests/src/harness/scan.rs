@@ -24,7 +24,11 @@ impl Canary {
             ("as numbers", numbers(bytes).into_bytes()),
         ];
         // Base64 of a text around it has one of three forms inside, by where it begins.
-        for (what, skipped) in [("in base64", 0), ("in base64, after 1", 2), ("in base64, after 2", 1)] {
+        for (what, skipped) in [
+            ("in base64", 0),
+            ("in base64, after 1", 2),
+            ("in base64, after 2", 1),
+        ] {
             let part = &bytes[skipped..];
             let whole = &part[..part.len() / 3 * 3];
             forms.push((what, STANDARD_NO_PAD.encode(whole).into_bytes()));
@@ -41,7 +45,10 @@ impl Canary {
             let (start, end) = (&form[..half.max(24)], &form[half..]);
             contains(bytes, start) || contains(bytes, end)
         };
-        self.forms.iter().find(|(_, form)| held(form)).map(|(what, _)| *what)
+        self.forms
+            .iter()
+            .find(|(_, form)| held(form))
+            .map(|(what, _)| *what)
     }
 }
 
@@ -53,12 +60,18 @@ impl Default for Canary {
 
 /// As JSON or a debug print shows bytes.
 fn numbers(bytes: &[u8]) -> String {
-    bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
+    bytes
+        .iter()
+        .map(u8::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Looks at the first byte with a fast search before it compares.
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    let Some(first) = part.first() else { return true };
+    let Some(first) = part.first() else {
+        return true;
+    };
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| byte == first) {
         if rest[at..].starts_with(part) {
@@ -81,13 +94,24 @@ mod tests {
         for before in ["", "x", "xy", "xyz"] {
             let text = [before.as_bytes(), value, b"!"].concat();
             assert!(canary.found_in(&text).is_some());
-            assert!(canary.found_in(STANDARD.encode(&text).as_bytes()).is_some(), "{before}");
-            assert!(canary.found_in(URL_SAFE_NO_PAD.encode(&text).as_bytes()).is_some(), "{before}");
+            assert!(
+                canary.found_in(STANDARD.encode(&text).as_bytes()).is_some(),
+                "{before}"
+            );
+            assert!(
+                canary
+                    .found_in(URL_SAFE_NO_PAD.encode(&text).as_bytes())
+                    .is_some(),
+                "{before}"
+            );
             assert!(canary.found_in(hex::encode(&text).as_bytes()).is_some());
             assert!(canary.found_in(format!("{text:?}").as_bytes()).is_some());
         }
         assert!(canary.found_in(&value[..value.len() - 3]).is_some());
         assert_eq!(canary.found_in(Canary::new().value.as_bytes()), None);
-        assert_eq!(canary.found_in(format!("{:?}", Canary::new().value.as_bytes()).as_bytes()), None);
+        assert_eq!(
+            canary.found_in(format!("{:?}", Canary::new().value.as_bytes()).as_bytes()),
+            None
+        );
     }
 }

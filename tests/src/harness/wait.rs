@@ -25,8 +25,6 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// # Panics
 /// When that takes longer than [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(done) => done,
-        Err(_) => panic!("waited in vain: {what}"),
-    }
+    let done = tokio::time::timeout(PATIENCE, future).await;
+    done.unwrap_or_else(|elapsed| panic!("waited in vain: {what}: {elapsed}"))
 }

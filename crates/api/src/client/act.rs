@@ -173,6 +173,12 @@ impl Client {
             Ok(Body::Answer(_)) => Attempt::Final(super::ask::unexpected()),
             Ok(Body::Error(rejection)) => match rejection.code {
                 Code::Busy | Code::AuditUnknown => Attempt::Again(rejection.into()),
+                // An earlier attempt may still land: then this one's word is not the last.
+                Code::AuditUnavailable | Code::Unreachable | Code::Internal | Code::Stale
+                    if unknown =>
+                {
+                    Attempt::Again(rejection.into())
+                }
                 _ => Attempt::Final(rejection.into()),
             },
         }
@@ -244,7 +250,7 @@ impl Client {
     }
 }
 
-fn fate_unknown() -> ClientError {
+pub(super) fn fate_unknown() -> ClientError {
     ClientError::failed(
         Code::AuditUnknown,
         "it is not known whether the entry was written; nothing was released. Look at the audit log before you try again",
@@ -257,14 +263,13 @@ fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
             Code::Unreachable,
             "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?",
         )),
-        RequestErrorKind::TimedOut | RequestErrorKind::NoResponders => {
+        // `Other` also stands for a connection that broke after the command was sent.
+        RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
             Attempt::Again(fate_unknown())
         }
-        RequestErrorKind::Other
-        | RequestErrorKind::InvalidSubject
-        | RequestErrorKind::MaxPayloadExceeded => Attempt::Again(ClientError::failed(
-            Code::Unreachable,
-            format!("the command was not sent: {error}"),
-        )),
+        RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+            let message = format!("the command was not sent: {error}");
+            Attempt::Again(ClientError::failed(Code::Unreachable, message))
+        }
     }
 }

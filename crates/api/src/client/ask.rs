@@ -168,8 +168,13 @@ impl Client {
             root,
             note: note.map(str::to_owned),
         };
-        self.0.seen.raise(workspace, fresh)?;
-        Ok(())
+        if self.0.seen.raise(workspace, fresh)? {
+            return Ok(());
+        }
+        let message = format!(
+            "another root was seen for the same {size} entries of {workspace}: the log was forked"
+        );
+        Err(ClientError::failed(Code::Fork, message))
     }
 
     /// The ledger's checkpoint of a workspace, verified: the note and what it says.

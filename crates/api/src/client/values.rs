@@ -215,6 +215,9 @@ impl Client {
             // The first answer was lost and the repetition brought the receipt alone.
             (acted, session, id) = self.with_session(workspace, make).await?;
         }
+        if acted.released.is_empty() {
+            return Err(super::act::fate_unknown());
+        }
         let values = self.open_released(workspace, &acted, wanted, (&session, &id))?;
         Ok(Reveal {
             index: acted.index,

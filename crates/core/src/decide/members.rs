@@ -1,6 +1,6 @@
 //! Rules of membership.
 
-use crate::command::{MemberRecord, MemberRemove, Nothing};
+use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing};
 use crate::event::Event;
 use crate::ids::{Identity, Millis};
 use crate::limits;
@@ -48,6 +48,28 @@ pub(super) fn remove(state: &State, remove: &MemberRemove) -> Result<Vec<Event>,
     present(state, &remove.member)?;
     another_owner(state, &remove.member)?;
     Ok(vec![Event::MemberRemoved(Nothing {})])
+}
+
+pub(super) fn revoke(state: &State, revoke: &DelegationRevoke) -> Result<Vec<Event>, Rejection> {
+    if state.is_revoked(&revoke.identity, &revoke.key) {
+        return Err(Rejection::new(
+            Code::Conflict,
+            "this delegation has ended already",
+        ));
+    }
+    if state
+        .revoked()
+        .filter(|(identity, _)| *identity == revoke.identity)
+        .count()
+        >= limits::REVOCATIONS
+    {
+        let message = format!(
+            "{} delegations of this identity have been ended, no more are kept: delegations end by themselves within 12 h",
+            limits::REVOCATIONS
+        );
+        return Err(Rejection::new(Code::TooLarge, message));
+    }
+    Ok(vec![Event::DelegationRevoked(Nothing {})])
 }
 
 fn present(state: &State, member: &Identity) -> Result<(), Rejection> {

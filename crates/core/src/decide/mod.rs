@@ -94,7 +94,7 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::SecretReveal(reveal) => secrets::reveal(state, command, reveal),
         Action::SecretDelete(secret) => Ok(secrets::delete(state, secret)?),
         Action::SecretRestore(secret) => Ok(secrets::restore(state, secret)?),
-        Action::DelegationRevoke(_) => one(Event::DelegationRevoked(Nothing {})),
+        Action::DelegationRevoke(revoke) => Ok(members::revoke(state, revoke)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
         action @ (Action::WorkspaceCreate(_)
         | Action::SecretDestroy(_)

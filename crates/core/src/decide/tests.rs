@@ -241,7 +241,7 @@ impl Given {
             leaf: leaf_hash(&cbor::encode(&entry)),
         };
         self.state.apply(&recorded);
-        self.commands += 1;
+        self.commands = self.commands.wrapping_add(1);
     }
 
     fn later(mut self, ms: u64) -> Self {
@@ -479,6 +479,50 @@ fn one_lasting_owner_stays() {
     given
         .when(OWNER, Action::MemberChange(ends))
         .happens(&["member.changed"]);
+}
+
+#[test]
+fn an_owner_with_bounds_manages_nobody() {
+    let ends = MemberRecord {
+        expires: Some(Millis(START + 9)),
+        ..record(21, "bea", Role::Owner, &["*"])
+    };
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Zzz"))
+        .and(OWNER, add(20, "ana", Role::Owner, &["zzz*"]))
+        .and(OWNER, Action::MemberAdd(ends));
+    for actor in [20, 21] {
+        given
+            .when(actor, reveal("Zzz"))
+            .happens(&["secret.revealed"]);
+        let lift = Action::MemberChange(record(actor, "free", Role::Owner, &["*"]));
+        given.when(actor, lift).denied(DenialReason::Scope);
+        given
+            .when(actor, add(30, "new", Role::Viewer, &["*"]))
+            .denied(DenialReason::Scope);
+    }
+}
+
+#[test]
+fn ended_delegations_are_kept_once_and_not_without_end() {
+    let revoke = |key: u8| {
+        Action::DelegationRevoke(DelegationRevoke {
+            key: Identity([key; 32]),
+            identity: id(OWNER),
+        })
+    };
+    let mut given = Given::workspace().and(OWNER, revoke(0));
+    given.when(OWNER, revoke(0)).rejected(Code::Conflict);
+    for key in 1..=255 {
+        given = given.and(OWNER, revoke(key));
+    }
+    let one_more = DelegationRevoke {
+        key: id(1),
+        identity: id(OWNER),
+    };
+    given
+        .when(OWNER, Action::DelegationRevoke(one_more))
+        .rejected(Code::TooLarge);
 }
 
 #[test]

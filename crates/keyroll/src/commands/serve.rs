@@ -17,7 +17,7 @@ use crate::private_file;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// As the NATS user `service`, in the account of the streams
+    /// As the NATS user `service`, in the account that borrows from that of the streams
     #[arg(long, value_name = "URL")]
     ledger_nats: Option<String>,
     /// As the NATS user `responder`, in the account of the clients

@@ -14,7 +14,8 @@ use super::{Notice, Progress};
 use crate::health::Health;
 use crate::log::Message;
 use crate::projection::{
-    Batch, EntryFacts, LEDGER_ORDINAL, Projection, ProjectionError, WorkspaceBatch, WorkspaceHead,
+    Batch, EntryFacts, LEDGER_ORDINAL, Problem, Projection, ProjectionError, WorkspaceBatch,
+    WorkspaceHead,
 };
 
 struct Slot {
@@ -40,7 +41,7 @@ pub struct Fold {
 /// What a message turned out to be, if not the next commit.
 enum Odd {
     /// Reported, and nothing else.
-    Reported(String),
+    Reported(&'static str, String),
     /// The workspace stops here.
     Broken(Code, String),
 }
@@ -172,7 +173,7 @@ impl Fold {
         let Some(workspace) = &message.workspace else {
             batch
                 .problems
-                .push((at, "foreign: its subject is no workspace's".to_owned()));
+                .push(problem(message, "foreign", "its subject is no workspace's"));
             return Ok(());
         };
         let (ledger, key, health) = (self.ledger, self.key, Arc::clone(&self.health));
@@ -188,16 +189,18 @@ impl Fold {
                     index,
                     kind,
                 })),
-                Err(Odd::Reported(words)) => batch.problems.push((at, words)),
+                Err(Odd::Reported(kind, words)) => {
+                    batch.problems.push(problem(message, kind, &words))
+                }
                 Ok(Err(odd)) | Err(odd @ Odd::Broken(..)) => {
                     let (code, words) = match odd {
                         Odd::Broken(code, words) => (code, words),
-                        Odd::Reported(words) => (Code::Corrupt, words),
+                        Odd::Reported(_, words) => (Code::Corrupt, words),
                     };
                     let wrong = Rejection::new(code, format!("message {at} of the log: {words}"));
                     health.fail_workspace(workspace, wrong.clone());
                     slot.wrong = Some(wrong);
-                    batch.problems.push((at, format!("{code}: {words}")));
+                    batch.problems.push(problem(message, code.as_str(), &words));
                 }
             }
         }
@@ -240,6 +243,16 @@ impl Fold {
     }
 }
 
+fn problem(message: &Message, kind: &str, detail: &str) -> Problem {
+    let (sequence, workspace) = (message.sequence, message.workspace.clone());
+    Problem {
+        kind: kind.to_owned(),
+        detail: detail.to_owned(),
+        sequence,
+        workspace,
+    }
+}
+
 fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
     WorkspaceHead {
         name: workspace.clone(),
@@ -262,7 +275,7 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
 fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> Result<Commit, Odd> {
     let opened = Commit::decode(&message.bytes).map_err(|rejection| match rejection.code {
         Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
-        _ => Odd::Reported(format!("foreign: {}", rejection.message)),
+        _ => Odd::Reported("foreign", rejection.message),
     })?;
     let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
     if opened.signer != *key || opened.verify().is_err() {
@@ -278,10 +291,10 @@ fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> R
         ));
     }
     if commit.first < state.size() {
-        return Err(Odd::Reported(format!(
-            "stale: a commit of entry {} again",
-            commit.first
-        )));
+        return Err(Odd::Reported(
+            "stale",
+            format!("a commit of entry {} again", commit.first),
+        ));
     }
     if commit.first > state.size() {
         return corrupt(format!(

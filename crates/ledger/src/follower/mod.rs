@@ -94,7 +94,7 @@ impl Follower {
                     Some(Ok(message)) => {
                         let messages = drain(message, &mut stream);
                         if let Err(why) = self.step(messages, false) {
-                            return self.health.fail(Code::Internal, why.to_string());
+                            return self.cannot_write(&why);
                         }
                         unflushed = true;
                     }
@@ -109,12 +109,21 @@ impl Follower {
                 }
                 () = tokio::time::sleep(FLUSH), if unflushed => {
                     if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
-                        return self.health.fail(Code::Internal, why.to_string());
+                        return self.cannot_write(&why);
                     }
                     unflushed = false;
                 }
             }
         }
+    }
+
+    /// Without a read model nothing can be decided on. redb takes no more after an I/O error, so
+    /// only a new start helps.
+    fn cannot_write(&self, why: &ProjectionError) {
+        let words = format!(
+            "{why}; mend the disk (is it full?) and start the service again: nothing is lost"
+        );
+        self.health.fail(Code::AuditUnavailable, words);
     }
 
     fn log_failed(&self, error: &FollowError) {

@@ -74,7 +74,7 @@ fn range(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<(u64, u64), Reje
 fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, Rejection> {
     if let Some(name) = &filter.secret {
         let ordinals = view
-            .ordinals_named(&name.folded())
+            .ordinals_ever_named(&name.folded())
             .map_err(|error| broken(&error))?;
         return Ok(ordinals.into_iter().map(AuditScan::Secret).collect());
     }
@@ -125,8 +125,21 @@ fn candidates(
     Ok(found.into_iter().rev().take(LOOKED_AT + 1).collect())
 }
 
+/// An import has a row for each secret it made: only the one asked for counts.
+fn of_secret(row: &AuditRow, filter: &AuditLog) -> bool {
+    let Some(name) = &filter.secret else {
+        return true;
+    };
+    row.kind != "secret.created"
+        || row
+            .secrets
+            .iter()
+            .any(|one| one.name.folded() == name.folded())
+}
+
 fn fits(row: &AuditRow, recorded: &Recorded, filter: &AuditLog) -> bool {
-    filter.actor.is_none_or(|actor| row.actor == actor)
+    of_secret(row, filter)
+        && filter.actor.is_none_or(|actor| row.actor == actor)
         && filter
             .action
             .as_ref()

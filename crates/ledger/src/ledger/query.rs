@@ -3,7 +3,8 @@
 
 use keyroll_api::query::{Ask, PAGE_BYTES, Query};
 use keyroll_api::reply::{
-    Answer, Body, CheckpointNote, Commits, MemberRow, MemberRows, WorkspaceRow, WorkspaceRows,
+    Answer, Body, CheckpointNote, Commits, LogProblem, MemberRow, MemberRows, WorkspaceRow,
+    WorkspaceRows,
 };
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
@@ -97,19 +98,15 @@ impl Ledger {
             }
             return self.answer_for_ledger(opened.signer, &query.ask).await;
         };
+        let identity = said.map_or(opened.signer, |said| said.identity);
+        self.check_member(workspace, &identity).await?;
         self.reach(workspace, query.seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
-        let stranger = || {
-            Rejection::new(
-                Code::Denied,
-                format!("you are not a member of workspace {workspace}"),
-            )
-        };
+        let stranger = || stranger(workspace);
         let found = view
             .workspace(workspace)
             .map_err(|error| broken(&error))?
             .ok_or_else(stranger)?;
-        let identity = said.map_or(opened.signer, |said| said.identity);
         let member = found.member(&identity).map_err(|error| broken(&error))?;
         let member = member
             .filter(|member| !member.removed)
@@ -126,6 +123,33 @@ impl Ledger {
             },
             &query.ask,
         )
+    }
+
+    /// Strangers are told that they are, before anything else is looked at: neither the size that
+    /// they claim to have seen nor whether the workspace exists changes what they hear.
+    async fn check_member(
+        &self,
+        workspace: &WorkspaceName,
+        identity: &Identity,
+    ) -> Result<(), Rejection> {
+        if self.is_member(workspace, identity)? {
+            return Ok(());
+        }
+        // Added on another replica a moment ago?
+        self.reach_head(workspace).await?;
+        if self.is_member(workspace, identity)? {
+            Ok(())
+        } else {
+            Err(stranger(workspace))
+        }
+    }
+
+    fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
+        let Some(found) = found else { return Ok(false) };
+        let member = found.member(identity).map_err(|error| broken(&error))?;
+        Ok(member.is_some_and(|member| !member.removed))
     }
 
     fn delegation_holds(
@@ -194,7 +218,7 @@ impl Ledger {
             Ask::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
             Ask::AuditCommits(from) => {
                 asker.may(Permission::Audit, &[])?;
-                commits(view, from.first).map(Answer::AuditCommits)
+                self.commits(view, from.first).map(Answer::AuditCommits)
             }
             Ask::AuditProve(which) => {
                 asker.may(Permission::Audit, &[])?;
@@ -228,19 +252,10 @@ impl Ledger {
     async fn answer_for_ledger(&self, identity: Identity, ask: &Ask) -> Result<Answer, Rejection> {
         match ask {
             Ask::WorkspaceList(_) => self.workspaces_of(identity).map(Answer::WorkspaceList),
-            Ask::Status(_) => {
-                if !self.shared.operators.contains(&identity)
-                    && self.workspaces_of(identity)?.rows.is_empty()
-                {
-                    return Err(Rejection::new(
-                        Code::Denied,
-                        "only operators and members are told how the service is",
-                    ));
-                }
-                self.status()
-                    .await
-                    .map(|status| Answer::Status(Box::new(status)))
-            }
+            Ask::Status(_) => self
+                .status(identity)
+                .await
+                .map(|status| Answer::Status(Box::new(status))),
             Ask::ProjectionStatus(_) => {
                 self.operator(identity)?;
                 self.projection_status().await.map(Answer::ProjectionStatus)
@@ -268,6 +283,62 @@ impl Ledger {
         }
     }
 
+    fn commits(&self, view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection> {
+        let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
+        while at.0 < view.size().0 {
+            let found = view.commit_of(at).map_err(|error| broken(&error))?;
+            let Some((first, commit)) = found else { break };
+            if bytes + commit.len() > PAGE_BYTES && !commits.is_empty() {
+                return Ok(Commits {
+                    next: Some(at),
+                    commits,
+                    problems: Vec::new(),
+                });
+            }
+            let entries = keyroll_core::Commit::decode(&commit)?.payload.entries.len() as u64;
+            at = Index(first + entries);
+            bytes += commit.len();
+            commits.push(commit.into());
+        }
+        Ok(Commits {
+            next: None,
+            commits,
+            problems: self.problems_of(view)?,
+        })
+    }
+
+    /// What is wrong with a workspace's log beyond the commits that fit each other.
+    fn problems_of(&self, view: &WorkspaceView<'_>) -> Result<Vec<LogProblem>, Rejection> {
+        let name = &view.head().name;
+        let odd = view.problems().map_err(|error| broken(&error))?;
+        let mut problems: Vec<LogProblem> = odd
+            .into_iter()
+            .map(|odd| LogProblem {
+                kind: odd.kind,
+                detail: odd.detail,
+                sequence: odd.sequence,
+            })
+            .collect();
+        // Such as a log that was set back, which no message of it can show.
+        if let Err(wrong) = self.shared.health.workspace(name)
+            && !problems
+                .iter()
+                .any(|known| known.kind == wrong.code.as_str())
+            && matches!(
+                wrong.code,
+                Code::Rollback | Code::Fork | Code::Corrupt | Code::UpgradeNeeded
+            )
+        {
+            let sequence = view.head().sequence;
+            problems.push(LogProblem {
+                kind: wrong.code.to_string(),
+                detail: wrong.message,
+                sequence,
+            });
+        }
+        Ok(problems)
+    }
+
     fn operator(&self, identity: Identity) -> Result<(), Rejection> {
         if self.shared.operators.contains(&identity) {
             return Ok(());
@@ -278,14 +349,14 @@ impl Ledger {
         ))
     }
 
-    fn workspaces_of(&self, identity: Identity) -> Result<WorkspaceRows, Rejection> {
+    pub(super) fn workspaces_of(&self, identity: Identity) -> Result<WorkspaceRows, Rejection> {
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let mut rows = Vec::new();
         for (_, head) in view.workspaces().map_err(|error| broken(&error))? {
             let found = view.workspace(&head.name).map_err(|error| broken(&error))?;
             let Some(found) = found else { continue };
             let member = found.member(&identity).map_err(|error| broken(&error))?;
-            if let Some(member) = member.filter(|member| !member.removed) {
+            if let Some(member) = member.filter(|member| present(member, self.now())) {
                 rows.push(WorkspaceRow {
                     role: member.role,
                     size: head.size,
@@ -296,6 +367,18 @@ impl Ledger {
         rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
         Ok(WorkspaceRows { rows })
     }
+}
+
+fn stranger(workspace: &WorkspaceName) -> Rejection {
+    Rejection::new(
+        Code::Denied,
+        format!("you are not a member of workspace {workspace}"),
+    )
+}
+
+/// Whether a membership is in force.
+fn present(member: &Member, now: Millis) -> bool {
+    !member.removed && member.expires.is_none_or(|end| now < end)
 }
 
 /// Where a workspace stands, with the proof that this extends what the asker has seen.
@@ -324,28 +407,6 @@ fn members(view: &WorkspaceView<'_>, asker: &Asker<'_>) -> Result<MemberRows, Re
     };
     Ok(MemberRows {
         rows: members.into_iter().map(row).collect(),
-    })
-}
-
-fn commits(view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection> {
-    let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
-    while at.0 < view.size().0 {
-        let found = view.commit_of(at).map_err(|error| broken(&error))?;
-        let Some((first, commit)) = found else { break };
-        if bytes + commit.len() > PAGE_BYTES && !commits.is_empty() {
-            return Ok(Commits {
-                next: Some(at),
-                commits,
-            });
-        }
-        let entries = keyroll_core::Commit::decode(&commit)?.payload.entries.len() as u64;
-        at = Index(first + entries);
-        bytes += commit.len();
-        commits.push(commit.into());
-    }
-    Ok(Commits {
-        next: None,
-        commits,
     })
 }
 

@@ -1,7 +1,9 @@
 //! How the ledger is.
 
+use std::sync::PoisonError;
+
 use keyroll_api::reply::Status;
-use keyroll_core::{Rejection, Sequence};
+use keyroll_core::{Code, Identity, Rejection, Sequence, WorkspaceName};
 
 use super::query::broken;
 use super::{Ledger, last_of};
@@ -23,34 +25,49 @@ impl Ledger {
         *self
             .surroundings
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = surroundings;
+            .unwrap_or_else(PoisonError::into_inner) = surroundings;
     }
 
-    pub(super) async fn status(&self) -> Result<Status, Rejection> {
-        let mut problems = self.shared.health.problems();
+    /// How the ledger is, as far as it concerns the asker: operators are told all, members of
+    /// workspaces what is wrong with theirs.
+    pub(super) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
+        let operator = self.shared.operators.contains(&asker);
+        let own = self.workspaces_of(asker)?.rows;
+        if !operator && own.is_empty() {
+            let message = "only operators and members are told how the service is";
+            return Err(Rejection::new(Code::Denied, message));
+        }
+        let shown = |name: &WorkspaceName| operator || own.iter().any(|row| row.workspace == *name);
+        let mut problems = self.shared.health.problems(shown);
         let last = last_of(self.shared.log.as_ref()).await;
         if let Err(rejection) = &last {
             problems.push(rejection.to_string());
         }
         let view = self.projection().view().map_err(|error| broken(&error))?;
-        let odd = view.problems().map_err(|error| broken(&error))?;
-        problems.extend(
-            odd.into_iter()
-                .map(|(sequence, words)| format!("message {sequence} of the log: {words}")),
-        );
+        for odd in view.problems(None).map_err(|error| broken(&error))? {
+            if odd.workspace.as_ref().map_or(operator, shown) {
+                problems.push(format!(
+                    "message {} of the log: {}: {}",
+                    odd.sequence, odd.kind, odd.detail
+                ));
+            }
+        }
+        let entries = if operator {
+            view.entries().map_err(|error| broken(&error))?
+        } else {
+            own.iter().map(|row| row.size.0).sum()
+        };
         let around = self
             .surroundings
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let head = view.head().map_err(|error| broken(&error))?;
         Ok(Status {
-            entries: view.entries().map_err(|error| broken(&error))?,
+            entries,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             problems,
-            projected: view
-                .head()
-                .map_err(|error| broken(&error))?
-                .map_or(Sequence(0), |(sequence, _)| sequence),
+            projected: head.map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),
             sync_verified: around.sync_verified,

@@ -15,6 +15,8 @@ use keyroll_core::{Sequence, WorkspaceName};
 
 use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
 
+use crate::writer::{BETWEEN_LOOKS, LOOKS};
+
 use super::{AppendError, FollowError, Log, Message, Unavailable};
 
 /// The stream's name.
@@ -160,10 +162,17 @@ type Out = tokio::sync::mpsc::Sender<Result<Message, FollowError>>;
 /// Follows with one ephemeral consumer after the other, until the reader or the log ends.
 async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
     let mut pause = Duration::from_millis(50);
+    let mut looks = 0;
     while !out.is_closed() {
         let from = after;
         match consume(&log, &mut after, &out).await {
             Ok(()) => return,
+            // A stream's new leader may answer before it has caught up with its own log.
+            Err(Broken::Log(FollowError::Behind { .. })) if looks < LOOKS => {
+                looks += 1;
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+                continue;
+            }
             Err(Broken::Log(error)) => {
                 // The reader may be gone: then nobody needs to know.
                 let _ = out.send(Err(error)).await;
@@ -173,6 +182,7 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
                 tracing::debug!(%why, at = %after, "following the log again");
             }
         }
+        looks = 0;
         pause = if after > from {
             Duration::from_millis(50)
         } else {

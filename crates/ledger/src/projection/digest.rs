@@ -6,8 +6,8 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, NODES, PROBLEMS, RECEIPTS,
-    REVOKED, SECRET_NAMES, SECRETS, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, NODES, PROBLEMS,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -34,6 +34,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, BY_KIND, &mut hash)?;
     table(view, TIMES, &mut hash)?;
     table(view, PROBLEMS, &mut hash)?;
+    table(view, FORMER_NAMES, &mut hash)?;
     Ok(Digest(hash.finalize().into()))
 }
 

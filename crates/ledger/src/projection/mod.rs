@@ -8,6 +8,7 @@ mod tree;
 mod view;
 mod write;
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use keyroll_core::LedgerId;
 use redb::Database;
 
 pub use digest::digest;
-pub use schema::{LEDGER_ORDINAL, SCHEMA, WorkspaceHead};
+pub use schema::{LEDGER_ORDINAL, Problem, SCHEMA, WorkspaceHead};
 pub use view::{AuditScan, EntryAt, View, WorkspaceView};
 pub use write::{Batch, EntryFacts, WorkspaceBatch};
 
@@ -101,6 +102,14 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn open(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
+        // Names, descriptions and members are nobody else's business.
+        let private = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
         let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
         let db = opened.map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),

@@ -51,8 +51,15 @@ pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> =
 pub(super) const BY_KIND: TableDefinition<'_, (u32, u8, u64), ()> = TableDefinition::new("by_kind");
 /// (workspace, time) → first index whose time is later than that of every entry before it.
 pub(super) const TIMES: TableDefinition<'_, (u32, u64), u64> = TableDefinition::new("times");
-/// Stream sequence → what was wrong with the message, in words.
-pub(super) const PROBLEMS: TableDefinition<'_, u64, &str> = TableDefinition::new("problems");
+/// (workspace, or [`NO_WORKSPACE`], stream sequence) → [`ProblemRecord`].
+pub(super) const PROBLEMS: TableDefinition<'_, (u32, u64), &[u8]> =
+    TableDefinition::new("problems");
+/// (workspace, folded name, ordinal): every name that a secret ever had.
+pub(super) const FORMER_NAMES: TableDefinition<'_, (u32, &str, u32), ()> =
+    TableDefinition::new("former_names");
+
+/// Stands for a message whose subject is no workspace's.
+pub(super) const NO_WORKSPACE: u32 = u32::MAX;
 
 /// The ordinal that stands for the ledger's own key, and for whoever made the workspace.
 pub const LEDGER_ORDINAL: u32 = 0;
@@ -75,6 +82,20 @@ pub struct WorkspaceHead {
     /// Why nothing more of it is folded in, when something is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong: Option<Rejection>,
+}
+
+/// A message that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `foreign`, `stale`, or the code that stopped the workspace.
+    pub kind: String,
+    /// The words.
+    pub detail: String,
+    /// The message.
+    pub sequence: Sequence,
+    /// The workspace, when its subject is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<WorkspaceName>,
 }
 
 /// A secret as stored.

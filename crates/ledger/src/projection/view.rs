@@ -13,9 +13,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _}
 
 use super::ProjectionError;
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS,
-    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS, WORKSPACE_NUMBERS,
-    WORKSPACES, WorkspaceHead,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord,
+    PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS,
+    WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
 };
 use super::write::decode;
 
@@ -51,6 +51,9 @@ pub enum AuditScan {
     /// Those with an event of this kind.
     Kind(u8),
 }
+
+/// Odd messages shown at most: after these a log is odd enough.
+const PROBLEMS_SHOWN: usize = 100;
 
 fn damaged(what: impl Into<String>) -> ProjectionError {
     ProjectionError::Damaged(what.into())
@@ -111,15 +114,20 @@ impl View {
         Ok(self.workspaces()?.iter().map(|(_, head)| head.size.0).sum())
     }
 
-    /// Messages that were not what they should be.
+    /// Messages that were not what they should be: of one workspace, or all.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn problems(&self) -> Result<Vec<(Sequence, String)>, ProjectionError> {
+    pub fn problems(&self, number: Option<u32>) -> Result<Vec<Problem>, ProjectionError> {
+        let (least, most) = number.map_or((0, u32::MAX), |number| (number, number));
         let mut found = Vec::new();
-        for row in self.tx.open_table(PROBLEMS)?.iter()? {
-            let (sequence, words) = row?;
-            found.push((Sequence(sequence.value()), words.value().to_owned()));
+        for row in self
+            .tx
+            .open_table(PROBLEMS)?
+            .range((least, 0)..=(most, u64::MAX))?
+            .take(PROBLEMS_SHOWN)
+        {
+            found.push(decode(row?.1.value())?);
         }
         Ok(found)
     }
@@ -156,6 +164,14 @@ impl View {
 impl WorkspaceView<'_> {
     pub(super) const fn tx(&self) -> &ReadTransaction {
         &self.view.tx
+    }
+
+    /// Messages on its subject that were not what they should be.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn problems(&self) -> Result<Vec<Problem>, ProjectionError> {
+        self.view.problems(Some(self.number))
     }
 
     /// Its number.
@@ -302,6 +318,23 @@ impl WorkspaceView<'_> {
             .view
             .tx
             .open_table(SECRET_NAMES)?
+            .range::<(u32, &str, u32)>(range)?
+        {
+            found.push(row?.0.value().2);
+        }
+        Ok(found)
+    }
+
+    /// Ordinals of all secrets that ever had a folded name.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn ordinals_ever_named(&self, folded: &str) -> Result<Vec<u32>, ProjectionError> {
+        let range = (self.number, folded, 0)..=(self.number, folded, u32::MAX);
+        let mut found = Vec::new();
+        for row in self
+            .tx()
+            .open_table(FORMER_NAMES)?
             .range::<(u32, &str, u32)>(range)?
         {
             found.push(row?.0.value().2);

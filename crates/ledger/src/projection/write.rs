@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo};
 use keyroll_core::{
-    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version, cbor,
+    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version,
+    WorkspaceName, cbor,
 };
 use keyroll_merkle::Hash;
 use redb::{
@@ -14,9 +15,9 @@ use redb::{
 use serde::Serialize;
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, MEMBERS, META, MemberRecord, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS,
-    WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord,
+    NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS,
+    SecretRecord, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
 };
 use super::{Projection, ProjectionError};
 
@@ -70,7 +71,7 @@ pub struct Batch {
     /// By workspace number.
     pub workspaces: BTreeMap<u32, WorkspaceBatch>,
     /// Messages that are not what they should be.
-    pub problems: Vec<(Sequence, String)>,
+    pub problems: Vec<Problem>,
 }
 
 /// Makes all tables, or checks that they are this program's and this ledger's.
@@ -137,6 +138,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(BY_KIND)?;
     tx.open_table(TIMES)?;
     tx.open_table(PROBLEMS)?;
+    tx.open_table(FORMER_NAMES)?;
     Ok(())
 }
 
@@ -154,8 +156,12 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
     }
     if !batch.problems.is_empty() {
         let mut problems = tx.open_table(PROBLEMS)?;
-        for (sequence, words) in &batch.problems {
-            problems.insert(sequence.0, words.as_str())?;
+        for problem in &batch.problems {
+            let name = problem.workspace.as_ref();
+            let number = name
+                .and_then(|name| number_of(batch, name))
+                .unwrap_or(NO_WORKSPACE);
+            put(&mut problems, (number, problem.sequence.0), problem)?;
         }
     }
     for (number, workspace) in &batch.workspaces {
@@ -166,6 +172,15 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
     }
     tx.commit()?;
     Ok(())
+}
+
+fn number_of(batch: &Batch, name: &WorkspaceName) -> Option<u32> {
+    let of = |part: &WorkspaceBatch| part.head.as_ref().is_some_and(|head| head.name == *name);
+    batch
+        .workspaces
+        .iter()
+        .find(|(_, part)| of(part))
+        .map(|(number, _)| *number)
 }
 
 fn write_head(
@@ -225,6 +240,7 @@ fn write_rows(
     batch: &WorkspaceBatch,
 ) -> Result<(), ProjectionError> {
     if !batch.secrets.is_empty() {
+        let mut former = tx.open_table(FORMER_NAMES)?;
         let (mut secrets, mut names) = (tx.open_table(SECRETS)?, tx.open_table(SECRET_NAMES)?);
         let mut sorted: Vec<_> = batch.secrets.iter().collect();
         sorted.sort_unstable_by_key(|(_, secret)| secret.ordinal);
@@ -242,6 +258,7 @@ fn write_rows(
                         names.remove((number, old.as_str(), secret.ordinal))?;
                     }
                     names.insert((number, folded.as_str(), secret.ordinal), ())?;
+                    former.insert((number, folded.as_str(), secret.ordinal), ())?;
                 }
             }
             put(

@@ -117,7 +117,9 @@ impl Task {
                     let actor = submission.command.actor();
                     // Strangers are not even told how large a workspace is.
                     let known = this.state.as_ref();
-                    let known = known.filter(|state| state.any_member(&actor).is_some());
+                    let operator = this.shared.operators.contains(&submission.command.signer());
+                    let known =
+                        known.filter(|state| operator || state.any_member(&actor).is_some());
                     let position = known.map(|state| position(state, submission.seen));
                     Outcome::Refused(rejection, position)
                 }
@@ -150,9 +152,24 @@ impl Task {
             .append(&self.workspace, commit, unsettled.expected)
             .await
         {
-            Ok(_) | Err(AppendError::Conflict) => {
+            Ok(_) => {
                 self.unsettled = None;
                 self.state = None;
+            }
+            // Three replicas also say so while the first copy is still on its way: it is settled
+            // only once something lies at its place.
+            Err(AppendError::Conflict) => {
+                let expected = unsettled.expected;
+                if self
+                    .shared
+                    .log
+                    .head(&self.workspace)
+                    .await
+                    .is_ok_and(|head| head > expected)
+                {
+                    self.unsettled = None;
+                    self.state = None;
+                }
             }
             // Refused now says nothing of the first copy.
             Err(AppendError::NotAppended(why) | AppendError::Unknown(why)) => {

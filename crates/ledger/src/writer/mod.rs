@@ -37,6 +37,10 @@ const SETTLE: Duration = Duration::from_millis(500);
 const SUMMARY: Duration = Duration::from_secs(5);
 /// How long an unused state stays in memory.
 const IDLE: Duration = Duration::from_secs(300);
+/// How often, and how far apart, a log that seems shorter than the read model is looked at before
+/// that is believed: a stream's new leader may answer before it has caught up with its own log.
+pub(crate) const LOOKS: u32 = 7;
+pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 /// How long a command's id stays in memory after it is in the read model.
 const RECENT_MS: u64 = 150_000;
 
@@ -238,7 +242,10 @@ impl Task {
                     Ok(None) => return,
                     Err(_) if self.unsettled.is_some() => self.settle().await,
                     Err(_) if !self.suppressed.is_empty() => {}
-                    Err(_) => self.state = None,
+                    Err(_) => {
+                        self.state = None;
+                        self.prune(self.projected());
+                    }
                 }
             }
             jobs.extend(self.summary());
@@ -263,6 +270,12 @@ impl Task {
 
     /// Decides what waits, appends it as one commit, and answers.
     async fn round(&mut self, jobs: &mut VecDeque<Job>) {
+        self.try_round(jobs).await;
+        // A view keeps every page alive that was written since: none is held between rounds.
+        self.view = None;
+    }
+
+    async fn try_round(&mut self, jobs: &mut VecDeque<Job>) {
         for _ in 0..CONFLICTS {
             if let Err(rejection) = self.ready().await {
                 return self.refuse_all(jobs, &rejection);
@@ -317,20 +330,27 @@ impl Task {
             self.load().await?;
         }
         // In this order: whatever the pruning forgets, the view taken after `projected` holds.
-        let projected = self
-            .shared
-            .progress
-            .borrow()
-            .workspaces
-            .get(&self.workspace)
-            .map_or(TreeSize(0), |w| w.1);
+        let projected = self.projected();
         let projection = self.shared.projection.borrow().clone();
         let view = projection
             .view()
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
         self.view = Some(view);
-        self.recent.prune(projected, (self.shared.clock)());
+        self.prune(projected);
         Ok(())
+    }
+
+    /// How many entries of the workspace the read model holds.
+    fn projected(&self) -> TreeSize {
+        let progress = self.shared.progress.borrow();
+        progress
+            .workspaces
+            .get(&self.workspace)
+            .map_or(TreeSize(0), |(_, size)| *size)
+    }
+
+    fn prune(&mut self, projected: TreeSize) {
+        self.recent.prune(projected, (self.shared.clock)());
     }
 
     /// Loads the state from the read model, once that has caught up with the log.
@@ -392,14 +412,18 @@ impl Task {
     /// The read model knows a later message than the leader just did: either that came meanwhile,
     /// or the log was set back.
     async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
-        let head = self
-            .shared
-            .log
-            .head(&self.workspace)
-            .await
-            .map_err(|error| unavailable(error.0))?;
-        if known <= head {
-            return Ok(());
+        let mut head = Sequence(0);
+        for _ in 0..LOOKS {
+            head = self
+                .shared
+                .log
+                .head(&self.workspace)
+                .await
+                .map_err(|error| unavailable(error.0))?;
+            if known <= head {
+                return Ok(());
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         let message = format!(
             "the log of {} ends at message {head}, the read model knows message {known}",

@@ -58,7 +58,7 @@ impl Task {
                 Job::Provisional(command, answer) => {
                     let decided = self
                         .decide(&state, &command, at)
-                        .map(|_| state.epoch().max(Epoch(1)));
+                        .and_then(|events| stores(&state, &events));
                     drop(answer.send(decided));
                     continue;
                 }
@@ -142,7 +142,9 @@ impl Task {
         planned: &[Planned],
     ) -> Verdict {
         let command = &submission.command;
-        if submission.seen > state.size() {
+        // Strangers are told nothing of a workspace, not even how large it is.
+        let known = state.any_member(&command.actor()).is_some();
+        if known && submission.seen > state.size() {
             let message = format!(
                 "{} entries were seen, the log has {}: it was rolled back",
                 submission.seen,
@@ -273,6 +275,24 @@ fn recorded(
         command: (**submission.command).clone(),
         leaf: leaf_hash(&entry.0),
     }
+}
+
+/// The epoch to store a command's values under, if what came of it brings any: a refusal that goes
+/// on record must not fill the vault.
+fn stores(state: &keyroll_core::State, events: &[Event]) -> Result<Epoch, Rejection> {
+    let brings = |event: &Event| {
+        matches!(
+            event,
+            Event::SecretCreated(_) | Event::SecretEdited(_) | Event::WorkspaceCreated(_)
+        )
+    };
+    if events.iter().any(brings) {
+        return Ok(state.epoch().max(Epoch(1)));
+    }
+    Err(Rejection::new(
+        Code::Denied,
+        "nothing of it is to be stored",
+    ))
 }
 
 fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<(Place, Epoch)> {

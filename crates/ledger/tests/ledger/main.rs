@@ -785,3 +785,116 @@ async fn names_that_anybody_can_think_of_cost_no_writer() {
         Some(Code::Denied)
     );
 }
+
+#[tokio::test]
+async fn what_a_refused_member_brings_is_not_stored() {
+    let world = World::with_demo().await;
+    let viewer = signing_key(20);
+    world
+        .act(
+            &owner(),
+            World::member(&viewer, "vera", Role::Viewer, &["*"]),
+        )
+        .await
+        .expect("added");
+    let before = world.vault.count();
+    let (command, values) = world
+        .create_command(&viewer, SecretId([5; 16]), "Key", b"v")
+        .await;
+    let done = world.send(command, values).await.expect("on record");
+    assert!(denied(&done).is_some());
+    assert_eq!(world.vault.count(), before);
+}
+
+#[tokio::test]
+async fn an_auditor_is_told_what_does_not_fit_in_the_log() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.inject(&demo(), b"no commit".to_vec());
+    world.ledger.caught_up().await.expect("caught up");
+    let ask = Ask::AuditCommits(AuditCommits { first: Index(0) });
+    let Ok(Answer::AuditCommits(page)) = world.ask(&owner(), ask).await else {
+        panic!("no commits")
+    };
+    let kinds: Vec<&str> = page
+        .problems
+        .iter()
+        .map(|problem| problem.kind.as_str())
+        .collect();
+    assert_eq!((page.commits.len(), kinds), (2, vec!["foreign"]));
+}
+
+#[tokio::test]
+async fn no_command_is_taken_while_the_clock_is_wrong() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let wrong = keyroll_core::Rejection::new(Code::AuditUnavailable, "the clocks are apart");
+    world.ledger.health().set_clock(Some(wrong));
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::AuditUnavailable)
+    );
+    world.ledger.health().set_clock(None);
+    assert_eq!(world.reveal(&owner(), "Key").await.expect("revealed"), b"v");
+}
+
+#[tokio::test]
+async fn strangers_learn_neither_size_nor_existence() {
+    let world = World::with_demo().await;
+    let mut answers = Vec::new();
+    for (workspace, seen) in [("demo", 0), ("demo", 999), ("nowhere", 0), ("nowhere", 999)] {
+        let workspace: keyroll_core::WorkspaceName = workspace.parse().expect("name");
+        let query = keyroll_api::Query {
+            v: 1,
+            at: now(),
+            ask: Ask::AuditCheckpoint(Nothing {}),
+            seen: keyroll_core::TreeSize(seen),
+            ledger: world.id(),
+            workspace: Some(workspace.clone()),
+            delegation: None,
+        };
+        let signed = cose::sign(&query, &signing_key(99));
+        let refusal = world
+            .ask_bytes(Some(&workspace), &signed)
+            .await
+            .expect_err("refused");
+        answers.push((
+            refusal.code,
+            refusal.message.replace(workspace.as_str(), "W"),
+        ));
+    }
+    answers.dedup();
+    assert_eq!(
+        answers,
+        [(
+            Code::Denied,
+            "you are not a member of workspace W".to_owned()
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_secret_is_found_in_the_audit_log_under_a_former_name() {
+    let world = World::with_demo().await;
+    let id = world.create(&owner(), "Old", b"v").await.expect("created");
+    let rename = keyroll_core::command::SecretRename {
+        id,
+        to: name("New"),
+        name: name("Old"),
+    };
+    world
+        .act(&owner(), Action::SecretRename(rename))
+        .await
+        .expect("renamed");
+    world.ledger.caught_up().await.expect("caught up");
+    let filter = AuditLog {
+        limit: 10,
+        secret: Some(name("Old")),
+        ..AuditLog::default()
+    };
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(filter)).await else {
+        panic!("no rows")
+    };
+    let kinds: Vec<&str> = rows.rows.iter().map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds, ["secret.created", "secret.renamed"]);
+}

@@ -217,7 +217,11 @@ impl Workspaces {
 
 /// Without `stream` nats-server passes on only the first answer.
 fn export(loan: &Loan) -> String {
-    let response = if loan.many_answers { "stream" } else { "single" };
+    let response = if loan.many_answers {
+        "stream"
+    } else {
+        "single"
+    };
     format!(
         "      {{ service: \"{}\", response: {response}, accounts: [SERVICE] }}\n",
         loan.subject

@@ -41,7 +41,10 @@ pub enum StreamError {
         stream: LedgerStream,
         reason: String,
     },
-    #[error("the NATS account of this user has no JetStream: connect as a user of account LEDGER")]
+    #[error(
+        "the NATS account of this user does not reach JetStream: connect as a user of account LEDGER, or \
+         of SERVICE with all its imports (docs/operations.md)"
+    )]
     NoJetStream,
     #[error("JetStream refused a request about stream {stream}: {reason}")]
     Refused {

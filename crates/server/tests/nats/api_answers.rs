@@ -123,15 +123,32 @@ async fn no_answer_to_the_service_becomes_a_request() {
     let (mut operator, mut service) = (nats.operator().await, nats.service().await);
     let mut arrived = Vec::new();
     for call in ["DELETE", "PURGE", "UPDATE"] {
-        arrived.push(operator.subscribed(&format!("$JS.API.STREAM.{call}.*")).await);
+        arrived.push(
+            operator
+                .subscribed(&format!("$JS.API.STREAM.{call}.*"))
+                .await,
+        );
     }
-    for (number, bytes) in [String::new(), "sealed".to_owned(), forgetful_log()].iter().enumerate() {
+    for (number, bytes) in [String::new(), "sealed".to_owned(), forgetful_log()]
+        .iter()
+        .enumerate()
+    {
         let place = place(number);
         store(&service, &place, bytes).await;
         let by_place = json!({"last_by_subj": place});
         let full = consumer(&service, &format!("full{number}"), &place).await;
-        let empty = consumer(&service, &format!("empty{number}"), "keyroll.vault.none.aa.0").await;
-        let gone = consumer(&service, &format!("gone{number}"), "keyroll.vault.none.aa.1").await;
+        let empty = consumer(
+            &service,
+            &format!("empty{number}"),
+            "keyroll.vault.none.aa.0",
+        )
+        .await;
+        let gone = consumer(
+            &service,
+            &format!("gone{number}"),
+            "keyroll.vault.none.aa.1",
+        )
+        .await;
         let (once, waits) = (
             json!({"batch": 1, "no_wait": true}),
             json!({"batch": 1, "expires": 50_000_000}),
@@ -204,7 +221,13 @@ async fn in_the_streams_account_an_empty_pull_deletes_a_stream() {
     let service = in_the_streams_account(&nats).await;
     let mut arrived = operator.subscribed(DELETE_LOG).await;
     let pull = consumer(&service, "empty", &place(0)).await;
-    ask(&service, &pull, &json!({"batch": 1, "no_wait": true}), DELETE_LOG).await;
+    ask(
+        &service,
+        &pull,
+        &json!({"batch": 1, "no_wait": true}),
+        DELETE_LOG,
+    )
+    .await;
     assert!(next(&mut arrived).await.payload.is_empty());
     until_streams_are(&service, "KEYROLL_LOG is missing").await;
 }

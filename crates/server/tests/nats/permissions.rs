@@ -131,7 +131,10 @@ async fn the_service_follows_the_log() {
     });
     nats.reload(&config.render().unwrap());
     let added = async {
-        let connect = || user.connect_options("_INBOX_client.carol").connect(nats.server.nats_url());
+        let connect = || {
+            user.connect_options("_INBOX_client.carol")
+                .connect(nats.server.nats_url())
+        };
         while connect().await.is_err() {}
     };
     tokio::time::timeout(SOON, added).await.unwrap();
@@ -146,7 +149,11 @@ async fn the_service_follows_the_log() {
 async fn the_largest_message_goes_there_and_back_as_it_was() {
     let nats = Harness::new().await;
     let service = nats.service().await;
-    let log = service.jetstream().get_stream_no_info("KEYROLL_LOG").await.unwrap();
+    let log = service
+        .jetstream()
+        .get_stream_no_info("KEYROLL_LOG")
+        .await
+        .unwrap();
     // The header counts; one byte more is refused.
     let header = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n".len();
     let fits = usize::try_from(LOG_MESSAGE_MAX).unwrap() - header;
@@ -156,7 +163,11 @@ async fn the_largest_message_goes_there_and_back_as_it_was() {
     assert_eq!(tried, Ok(1));
     let stored = log.get_raw_message(1).await.unwrap();
     assert_eq!(stored.payload, vec![7; fits]);
-    let names: Vec<_> = stored.headers.iter().map(|(name, _)| name.to_string()).collect();
+    let names: Vec<_> = stored
+        .headers
+        .iter()
+        .map(|(name, _)| name.to_string())
+        .collect();
     assert_eq!(names, ["Nats-Expected-Last-Subject-Sequence"]);
 }
 
@@ -165,8 +176,13 @@ async fn an_append_to_a_missing_stream_is_known_to_be_none() {
     let nats = Harness::bare().await;
     let service = nats.service().await;
     let log = JetStreamLog::open(service.client.clone()).await.unwrap();
-    let tried = log.append(&"demo".parse().unwrap(), "one".into(), Sequence(0)).await;
-    assert!(matches!(tried, Err(AppendError::NotAppended(_))), "{tried:?}");
+    let tried = log
+        .append(&"demo".parse().unwrap(), "one".into(), Sequence(0))
+        .await;
+    assert!(
+        matches!(tried, Err(AppendError::NotAppended(_))),
+        "{tried:?}"
+    );
 }
 
 #[tokio::test]

@@ -91,7 +91,15 @@ impl Service {
     /// Kills it; its nats-server is gone as well when this returns.
     pub(crate) fn kill(mut self) -> Result<(), Failed> {
         self.end(Signal::SIGKILL)?;
-        self.nats.wait_gone();
+        // Held by the last thread of nats-server, which may still wait for the disk.
+        let lock = fs::File::open(self.data.join("nats-server.lock"))?;
+        let end = Instant::now() + STOP;
+        while lock.try_lock().is_err() {
+            if Instant::now() > end {
+                return Err("nats-server does not end".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         Ok(())
     }
 

@@ -2,34 +2,34 @@
 
 use keyroll_api::Ask;
 use keyroll_api::query::AuditCommits;
-use keyroll_api::reply::Answer;
+use keyroll_api::reply::{Answer, LogProblem};
 use keyroll_core::{Code, Commit, Index, TreeSize};
 
 use crate::error::Failure;
 use crate::session::{Session, answer};
 
 /// Hands the commits of the first `size` entries to `take`. A commit that cannot be read is handed
-/// on as well: to say what is wrong with it is the verifier's part.
+/// on as well: to say what is wrong with it is the verifier's part. Gives what the ledger itself says
+/// is wrong with the log beyond them.
 pub(super) async fn each(
     session: &Session,
     size: TreeSize,
     mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<Vec<LogProblem>, Failure> {
     let mut first = Index(0);
-    while first < size.next_index() {
+    loop {
         let answered = session
             .ask(Ask::AuditCommits(AuditCommits { first }))
             .await?;
         let page = answer!(answered, Answer::AuditCommits)?;
         for commit in &page.commits {
             // Entries that came meanwhile are not covered by the checkpoint: the next run's.
-            if Commit::decode(&commit.0).is_ok_and(|commit| commit.payload.first >= size) {
-                return Ok(());
+            if !Commit::decode(&commit.0).is_ok_and(|commit| commit.payload.first >= size) {
+                take(&commit.0)?;
             }
-            take(&commit.0)?;
         }
         match page.next {
-            None => return Ok(()),
+            None => return Ok(page.problems),
             Some(next) if next > first => first = next,
             Some(next) => {
                 let message = format!("after entry {first} the ledger leads on to entry {next}");
@@ -37,5 +37,4 @@ pub(super) async fn each(
             }
         }
     }
-    Ok(())
 }

@@ -25,10 +25,15 @@ pub(crate) async fn run(context: &Context, out: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::file(&partial, &error);
     let mut file = BufWriter::new(File::create(&partial).map_err(failed)?);
     bundle::write_header(&mut file, &header).map_err(failed)?;
-    commits::each(&session, TreeSize(checkpoint.size), |commit| {
+    let problems = commits::each(&session, TreeSize(checkpoint.size), |commit| {
         bundle::write_commit(&mut file, commit).map_err(failed)
     })
     .await?;
+    for problem in problems {
+        let (kind, detail, at) = (problem.kind, problem.detail, problem.sequence);
+        let words = format!("message {at} of the log is not in the bundle: {kind}: {detail}");
+        context.out.note(&words);
+    }
     file.flush().map_err(failed)?;
     file.get_ref().sync_all().map_err(failed)?;
     fs::rename(&partial, out).map_err(|error| Failure::file(out, &error))?;

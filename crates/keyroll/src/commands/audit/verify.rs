@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keyroll_api::reply::LogProblem;
 use keyroll_core::TreeSize;
 use keyroll_ledger::bundle;
 use keyroll_ledger::verify::{Depth, Problem, Report, Verifier};
@@ -50,22 +51,34 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, F
 }
 
 /// Follows the chain from the first entry to the newest checkpoint. The client holds that
-/// checkpoint against the highest one that it saw before.
+/// checkpoint against the highest one that it saw before, and so does the report: what the ledger
+/// signs while it is being verified proves nothing about the end.
 async fn verify_ledger(context: &Context, depth: Depth) -> Result<Report, Failure> {
     let session = context.session().await?;
+    let before = session.client.seen().get(&session.workspace);
+    let before =
+        before.map_err(|error| Failure::local(format!("the record of checkpoints: {error}")))?;
     let mut verifier = Verifier::new(session.client.ledger(), session.workspace.clone(), depth);
-    let (checkpoint, failure) = match feed(&session, &mut verifier).await {
-        (checkpoint, Ok(())) => (checkpoint, None),
-        (checkpoint, Err(failure)) if failure.is_unverified() => (checkpoint, Some(failure)),
+    let (now, problems, failure) = match feed(&session, &mut verifier).await {
+        (now, Ok(problems)) => (now, problems, None),
+        (now, Err(failure)) if failure.is_unverified() => (now, Vec::new(), Some(failure)),
         (_, Err(failure)) => return Err(failure),
     };
-    let mut report = verifier.finish(checkpoint.as_ref());
-    if let Some(failure) = failure {
+    let mut report = verifier.finish(now.as_ref());
+    report.against(before.as_ref().map(|seen| seen.size));
+    let failure = failure.map(|failure| (failure.code().to_owned(), failure.message().to_owned()));
+    let told = problems.into_iter().map(|told| {
+        (
+            told.kind,
+            format!("message {} of the log: {}", told.sequence, told.detail),
+        )
+    });
+    for (kind, detail) in told.chain(failure) {
         report.end_proven = false;
         report.problems.push(Problem {
             index: None,
-            kind: failure.code().to_owned(),
-            detail: failure.message().to_owned(),
+            kind,
+            detail,
         });
     }
     Ok(report)
@@ -74,7 +87,7 @@ async fn verify_ledger(context: &Context, depth: Depth) -> Result<Report, Failur
 async fn feed(
     session: &Session,
     verifier: &mut Verifier,
-) -> (Option<Checkpoint>, Result<(), Failure>) {
+) -> (Option<Checkpoint>, Result<Vec<LogProblem>, Failure>) {
     let checkpoint = match session.client.checkpoint(&session.workspace).await {
         Ok((_, checkpoint)) => checkpoint,
         Err(error) => return (None, Err(error.into())),
