@@ -25,9 +25,17 @@ const SECRETS: u32 = 200;
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
     /// The first: which ledger.
-    Connect { url: String, data: PathBuf, workspace: WorkspaceName },
+    Connect {
+        url: String,
+        data: PathBuf,
+        workspace: WorkspaceName,
+    },
     /// Everything after it.
-    Do { what: What, callers: usize, millis: u64 },
+    Do {
+        what: What,
+        callers: usize,
+        millis: u64,
+    },
 }
 
 /// What callers do, each one thing after the other.
@@ -79,14 +87,27 @@ impl Callers {
             stdin: stdin.ok_or("no stdin")?,
             stdout: BufReader::new(stdout.ok_or("no stdout")?),
         };
-        let connect = Line::Connect { url: url.to_owned(), data: data.to_owned(), workspace: workspace.clone() };
+        let connect = Line::Connect {
+            url: url.to_owned(),
+            data: data.to_owned(),
+            workspace: workspace.clone(),
+        };
         callers.tell(&connect)?;
         Ok(callers)
     }
 
     /// Has `callers` of them do something for a time.
-    pub(crate) fn act(&mut self, what: What, callers: usize, time: Duration) -> Result<Done, Failed> {
-        self.tell(&Line::Do { what, callers, millis: time.as_millis().try_into()? })
+    pub(crate) fn act(
+        &mut self,
+        what: What,
+        callers: usize,
+        time: Duration,
+    ) -> Result<Done, Failed> {
+        self.tell(&Line::Do {
+            what,
+            callers,
+            millis: time.as_millis().try_into()?,
+        })
     }
 
     /// Each thing they do ends within the client's own patience, so a line comes.
@@ -113,18 +134,43 @@ impl Drop for Callers {
 pub(crate) async fn run() -> Result<(), Failed> {
     let mut lines = std::io::stdin().lines();
     let first = lines.next().ok_or("nothing was said")??;
-    let Line::Connect { url, data, workspace } = serde_json::from_str(&first)? else {
+    let Line::Connect {
+        url,
+        data,
+        workspace,
+    } = serde_json::from_str(&first)?
+    else {
         return Err("first the ledger must be named".into());
     };
     let identity = service::owner(&data)?;
-    let client = Client::connect(Settings { nats_url: url, identity, ledger: None, home: None }).await?;
-    let crowd = Crowd { client, workspace, created: Arc::default(), editors: Arc::default() };
+    let client = Client::connect(Settings {
+        nats_url: url,
+        identity,
+        ledger: None,
+        home: None,
+    })
+    .await?;
+    let crowd = Crowd {
+        client,
+        workspace,
+        created: Arc::default(),
+        editors: Arc::default(),
+    };
     answer(&crowd.prepare().await?)?;
     for line in lines {
-        let Line::Do { what, callers, millis } = serde_json::from_str(&line?)? else {
+        let Line::Do {
+            what,
+            callers,
+            millis,
+        } = serde_json::from_str(&line?)?
+        else {
             return Err("the ledger is named already".into());
         };
-        answer(&crowd.act(what, callers, Duration::from_millis(millis)).await?)?;
+        answer(
+            &crowd
+                .act(what, callers, Duration::from_millis(millis))
+                .await?,
+        )?;
     }
     Ok(())
 }
@@ -164,7 +210,11 @@ fn value_of(name: &str) -> String {
 impl Crowd {
     async fn prepare(&self) -> Result<Done, Failed> {
         let begun = Instant::now();
-        match self.client.act(&self.workspace, Action::WorkspaceCreate(Nothing {})).await {
+        match self
+            .client
+            .act(&self.workspace, Action::WorkspaceCreate(Nothing {}))
+            .await
+        {
             Err(error) if error.code() != keyroll_core::Code::Conflict => return Err(error.into()),
             _ => {}
         }
@@ -182,7 +232,10 @@ impl Crowd {
             restricted: false,
             rotate_every: None,
         };
-        let acted = self.client.create(&self.workspace, &[(spec, value_of(text).as_bytes())]).await?;
+        let acted = self
+            .client
+            .create(&self.workspace, &[(spec, value_of(text).as_bytes())])
+            .await?;
         let command = keyroll_core::SignedCommand::decode(&acted.entry.command.0)?;
         let Action::SecretCreate(create) = &command.command().action else {
             return Err("another command was carried out".into());
@@ -223,8 +276,12 @@ impl Crowd {
             seconds,
             p50: times.permille(500),
             p99: times.permille(990),
-            computed: machine::computed(std::process::id()).saturating_sub(before).as_secs_f64(),
-            entry: entry.map(|share| hex::encode(&share.entry)).unwrap_or_default(),
+            computed: machine::computed(std::process::id())
+                .saturating_sub(before)
+                .as_secs_f64(),
+            entry: entry
+                .map(|share| hex::encode(&share.entry))
+                .unwrap_or_default(),
         }
     }
 
@@ -234,15 +291,23 @@ impl Crowd {
         let mut indexes = BTreeSet::new();
         while Instant::now() < end {
             let text = revealed(rand::random_range(0..SECRETS));
-            let wanted = [Wanted { name: name(&text)?, version: None }];
+            let wanted = [Wanted {
+                name: name(&text)?,
+                version: None,
+            }];
             let begun = Instant::now();
-            let reveal = self.client.reveal(&self.workspace, &wanted, &purpose, None).await?;
+            let reveal = self
+                .client
+                .reveal(&self.workspace, &wanted, &purpose, None)
+                .await?;
             share.times.add(begun.elapsed());
             let [opened] = reveal.values.as_slice() else {
                 return Err("one value was asked for".into());
             };
             if *opened.value != value_of(&text).as_bytes() || !indexes.insert(reveal.index) {
-                return Err(format!("{text}: another value, or an entry that was there before").into());
+                return Err(
+                    format!("{text}: another value, or an entry that was there before").into(),
+                );
             }
             share.entry = reveal.receipt.entry.0;
         }
@@ -272,7 +337,13 @@ impl Crowd {
             version = version.next();
             let begun = Instant::now();
             let value = format!("{version} of {text}");
-            let edited = self.client.edit(&self.workspace, (id, &secret), version, value.as_bytes(), (None, None));
+            let edited = self.client.edit(
+                &self.workspace,
+                (id, &secret),
+                version,
+                value.as_bytes(),
+                (None, None),
+            );
             let acted = edited.await?;
             share.times.add(begun.elapsed());
             share.entry = acted.receipt.entry.0;

@@ -11,8 +11,8 @@ use ed25519_dalek::SigningKey;
 use keyroll_api::client::now;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
-    BlockRun, COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate, SecretEdit,
-    SecretReveal, SessionRef,
+    BlockRun, COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem,
+    SecretCreate, SecretEdit, SecretReveal, SessionRef,
 };
 use keyroll_core::commit::{COMMIT_V, RULES};
 use keyroll_core::crypto::sealed_size;
@@ -20,8 +20,9 @@ use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Action, Authority, Blob, CommandId, Commit, Digest, Entry, Glob, Identity, Index, LedgerId, Millis, Recorded,
-    SecretId, SecretName, SignedCommand, State, Version, WorkspaceName, cbor, cose, decide, limits,
+    Action, Authority, Blob, CommandId, Commit, Digest, Entry, Glob, Identity, Index, LedgerId,
+    Millis, Recorded, SecretId, SecretName, SignedCommand, State, Version, WorkspaceName, cbor,
+    cose, decide, limits,
 };
 use keyroll_merkle::leaf_hash;
 use keyroll_server::dev::launcher::CHILD_COMMAND;
@@ -66,7 +67,10 @@ pub(crate) fn editor() -> Identity {
 /// A month, from the first entry to the last.
 pub(crate) fn span() -> (Millis, Millis) {
     let end = now();
-    (Millis(end.0 - u64::try_from(SPAN.as_millis()).unwrap_or(0)), end)
+    (
+        Millis(end.0 - u64::try_from(SPAN.as_millis()).unwrap_or(0)),
+        end,
+    )
 }
 
 /// Everything a ledger signs with, and the log that is to be.
@@ -112,7 +116,12 @@ fn secret_id(secret: u64) -> SecretId {
 }
 
 /// Fills the log of `workspace` in the ledger of a data directory that no service uses now.
-pub(crate) async fn fill(data: &Path, workspace: &WorkspaceName, entries: u64, batch: u64) -> Result<Filled, Failed> {
+pub(crate) async fn fill(
+    data: &Path,
+    workspace: &WorkspaceName,
+    entries: u64,
+    batch: u64,
+) -> Result<Filled, Failed> {
     let begun = Instant::now();
     let world = World::load(data, workspace.clone(), entries, batch)?;
     let (server, operator) = start_nats(data).await?;
@@ -122,13 +131,22 @@ pub(crate) async fn fill(data: &Path, workspace: &WorkspaceName, entries: u64, b
     context.set_timeout(Duration::from_secs(30));
     let (mut head, mut count) = (0, 0);
     while let Some(commit) = commits.recv().await {
-        let message = PublishMessage::build().payload(commit.into()).expected_last_subject_sequence(head);
-        head = context.send_publish(format!("keyroll.log.{workspace}"), message).await?.await?.sequence;
+        let message = PublishMessage::build()
+            .payload(commit.into())
+            .expected_last_subject_sequence(head);
+        head = context
+            .send_publish(format!("keyroll.log.{workspace}"), message)
+            .await?
+            .await?
+            .sequence;
         count += 1;
     }
     making.await??;
     server.stop().await;
-    Ok(Filled { commits: count, seconds: begun.elapsed().as_secs_f64() })
+    Ok(Filled {
+        commits: count,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
 }
 
 /// The nats-server of a data directory, alone, tied to this process; and its operator.
@@ -137,7 +155,9 @@ async fn start_nats(data: &Path) -> Result<(DevServer, async_nats::Client), Fail
     let config = ServerConfig {
         server_name: "keyroll-bench".to_owned(),
         data_dir: data.to_owned(),
-        endpoint: Endpoint::Private { run_dir: data.join("run") },
+        endpoint: Endpoint::Private {
+            run_dir: data.join("run"),
+        },
         users: Users {
             service: user("service")?,
             operator: user("operator")?,
@@ -145,14 +165,27 @@ async fn start_nats(data: &Path) -> Result<(DevServer, async_nats::Client), Fail
             clients: Vec::new(),
         },
     };
-    let launcher: Launcher = Launcher { program: service::keyroll()?, args_prefix: vec![CHILD_COMMAND.into()] };
+    let launcher: Launcher = Launcher {
+        program: service::keyroll()?,
+        args_prefix: vec![CHILD_COMMAND.into()],
+    };
     let server = DevServer::start(programs::nats_server(), Some(&launcher), &config).await?;
-    let operator = config.users.operator.connect_options(OPERATOR_INBOX).connect(server.nats_url()).await?;
+    let operator = config
+        .users
+        .operator
+        .connect_options(OPERATOR_INBOX)
+        .connect(server.nats_url())
+        .await?;
     Ok((server, operator))
 }
 
 impl World {
-    fn load(data: &Path, workspace: WorkspaceName, entries: u64, batch: u64) -> Result<Self, Failed> {
+    fn load(
+        data: &Path,
+        workspace: WorkspaceName,
+        entries: u64,
+        batch: u64,
+    ) -> Result<Self, Failed> {
         let keys: PathBuf = data.join("keys");
         let statement = std::fs::read(keys.join("ledger-key.cose"))?;
         let said = cose::open::<LedgerKey>(&statement)?.payload;
@@ -161,7 +194,11 @@ impl World {
         Ok(Self {
             ledger: said.ledger,
             online: read_signing_key(&keys.join("online.pem"))?,
-            created: WorkspaceCreated { key: said.key, serial: said.serial, statement: statement.into() },
+            created: WorkspaceCreated {
+                key: said.key,
+                serial: said.serial,
+                statement: statement.into(),
+            },
             workspace,
             members,
             begin: span().0,
@@ -178,7 +215,10 @@ impl World {
     }
 
     fn session(&self) -> SessionRef {
-        SessionRef { enc: Encapsulated(self.ledger.0), period: 1 }
+        SessionRef {
+            enc: Encapsulated(self.ledger.0),
+            period: 1,
+        }
     }
 
     /// The command of an entry, and who signs it.
@@ -193,7 +233,11 @@ impl World {
         if number.is_multiple_of(EDIT_EVERY) {
             return Ok((self.edit(number / EDIT_EVERY)?, by));
         }
-        let secret = if number % 2 == 1 { number / 2 % HOT } else { spread(entry) % SECRETS };
+        let secret = if number % 2 == 1 {
+            number / 2 % HOT
+        } else {
+            spread(entry) % SECRETS
+        };
         let purpose = if number % 4 == 1 {
             Purpose::Block(BlockRun {
                 run: format!("run-{}", number / 40).parse()?,
@@ -204,7 +248,11 @@ impl World {
             Purpose::View(Nothing {})
         };
         let reveal = SecretReveal {
-            names: vec![RevealItem { id: None, name: name(secret)?, version: None }],
+            names: vec![RevealItem {
+                id: None,
+                name: name(secret)?,
+                version: None,
+            }],
             reason: None,
             purpose,
             session: self.session(),
@@ -213,7 +261,11 @@ impl World {
     }
 
     fn welcome(&self, entry: u64) -> Result<Action, Failed> {
-        let Some(key) = self.members.get(usize::try_from(entry)?).filter(|_| entry > 0) else {
+        let Some(key) = self
+            .members
+            .get(usize::try_from(entry)?)
+            .filter(|_| entry > 0)
+        else {
             return Ok(Action::WorkspaceCreate(Nothing {}));
         };
         Ok(Action::MemberAdd(MemberRecord {
@@ -236,7 +288,10 @@ impl World {
             description: "made by the bench".parse()?,
             rotate_every: None,
         };
-        Ok(Action::SecretCreate(SecretCreate { secret: new, session: self.session() }))
+        Ok(Action::SecretCreate(SecretCreate {
+            secret: new,
+            session: self.session(),
+        }))
     }
 
     fn edit(&self, edit: u64) -> Result<Action, Failed> {
@@ -269,7 +324,10 @@ impl World {
             workspace: self.workspace.clone(),
             delegation: None,
         };
-        Ok(SignedCommand::decode_trusted(&cose::sign(&command, &self.members[by]))?)
+        Ok(SignedCommand::decode_trusted(&cose::sign(
+            &command,
+            &self.members[by],
+        ))?)
     }
 
     /// Every batch in order, signed on all cores.
@@ -287,7 +345,12 @@ impl World {
         })
     }
 
-    fn sign_batches(&self, first: u64, step: u64, signed: &SyncSender<Result<Vec<SignedCommand>, Failed>>) {
+    fn sign_batches(
+        &self,
+        first: u64,
+        step: u64,
+        signed: &SyncSender<Result<Vec<SignedCommand>, Failed>>,
+    ) {
         let step = usize::try_from(step).unwrap_or(usize::MAX);
         for batch in (first..self.entries.div_ceil(self.batch)).step_by(step) {
             let begin = batch * self.batch;
@@ -324,7 +387,11 @@ impl World {
         state: &mut State,
         commands: &mut std::iter::Peekable<std::vec::IntoIter<SignedCommand>>,
     ) -> Result<Vec<u8>, Failed> {
-        let (first, root, at) = (state.size(), Digest(state.root().0), self.at(state.size().0));
+        let (first, root, at) = (
+            state.size(),
+            Digest(state.root().0),
+            self.at(state.size().0),
+        );
         let mut entries: Vec<Blob> = Vec::new();
         let mut bytes = COMMIT_OVERHEAD;
         while let Some(command) = commands.peek() {
@@ -350,15 +417,28 @@ impl World {
     }
 
     fn entry(&self, state: &mut State, at: Millis, command: SignedCommand) -> Result<Blob, Failed> {
-        let authority = Authority { operator: true, key: self.created.clone() };
+        let authority = Authority {
+            operator: true,
+            key: self.created.clone(),
+        };
         let (index, verbatim) = (state.size().next_index(), Blob(command.bytes().to_vec()));
         // Signed a moment ago, right here.
         let verified = command.clone().assume_verified();
         let events = decide(state, &verified, at, &authority)?;
-        let entry = Entry { at, events, command: verbatim };
+        let entry = Entry {
+            at,
+            events,
+            command: verbatim,
+        };
         let bytes = cbor::encode(&entry);
         let leaf = leaf_hash(&bytes);
-        state.apply(&Recorded { index: Index(index.0), at, events: entry.events, command, leaf });
+        state.apply(&Recorded {
+            index: Index(index.0),
+            at,
+            events: entry.events,
+            command,
+            leaf,
+        });
         Ok(Blob(bytes))
     }
 }

@@ -37,13 +37,22 @@ struct Filled {
 }
 
 impl Filled {
-    async fn new(plan: &Plan, data: &Path, entries: u64, report: &mut Report) -> Result<Self, Failed> {
+    async fn new(
+        plan: &Plan,
+        data: &Path,
+        entries: u64,
+        report: &mut Report,
+    ) -> Result<Self, Failed> {
         say(&format!("a log of {entries} entries"));
         // Makes keys and streams.
         Service::start(data)?.stop()?;
         let workspace: WorkspaceName = "archive".parse()?;
         let filled = fill::fill(data, &workspace, entries, plan.commit_entries).await?;
-        report.figure(format!("fill_{entries}_seconds"), filled.seconds, "s, by this program");
+        report.figure(
+            format!("fill_{entries}_seconds"),
+            filled.seconds,
+            "s, by this program",
+        );
         report.figure(
             format!("entries_per_commit_{entries}"),
             float(entries) / float(filled.commits),
@@ -51,29 +60,54 @@ impl Filled {
         );
         let service = Service::start(data)?;
         let first = service.started_in.as_secs_f64();
-        report.figure(format!("start_without_read_model_{entries}_seconds"), first, "s");
+        report.figure(
+            format!("start_without_read_model_{entries}_seconds"),
+            first,
+            "s",
+        );
         let client = service.client().await?;
-        Ok(Self { service, client, workspace, entries })
+        Ok(Self {
+            service,
+            client,
+            workspace,
+            entries,
+        })
     }
 
     /// Stops it and starts it again: how long that takes.
     async fn again(self, kill: bool) -> Result<(Self, f64), Failed> {
         let data = self.service.data().to_owned();
         drop(self.client);
-        if kill { self.service.kill()? } else { self.service.stop()? }
+        if kill {
+            self.service.kill()?
+        } else {
+            self.service.stop()?
+        }
         let service = Service::start(&data)?;
         let seconds = service.started_in.as_secs_f64();
         let client = service.client().await?;
-        Ok((Self { service, client, ..self }, seconds))
+        Ok((
+            Self {
+                service,
+                client,
+                ..self
+            },
+            seconds,
+        ))
     }
 
     async fn ask(&self, filter: &AuditLog) -> Result<Duration, Failed> {
         let begun = Instant::now();
-        let asked = self.client.ask(Some(&self.workspace), Ask::AuditLog(filter.clone())).await?;
+        let asked = self
+            .client
+            .ask(Some(&self.workspace), Ask::AuditLog(filter.clone()))
+            .await?;
         let took = begun.elapsed();
         match asked.answer {
             Answer::AuditLog(page) if page.rows.len() == filter.limit as usize => Ok(took),
-            Answer::AuditLog(page) => Err(format!("{} rows for {filter:?}", page.rows.len()).into()),
+            Answer::AuditLog(page) => {
+                Err(format!("{} rows for {filter:?}", page.rows.len()).into())
+            }
             _ => Err(unexpected().into()),
         }
     }
@@ -81,31 +115,80 @@ impl Filled {
     fn sizes(&self, report: &mut Report) {
         let entries = self.entries;
         let log = machine::bytes_below(&self.service.data().join("jetstream"));
-        let redb = std::fs::metadata(self.service.data().join("ledger.redb")).map_or(0, |found| found.len());
-        report.figure(format!("disk_jetstream_bytes_per_entry_{entries}"), float(log) / float(entries), "bytes");
-        report.figure(format!("disk_redb_bytes_per_entry_{entries}"), float(redb) / float(entries), "bytes");
+        let redb = std::fs::metadata(self.service.data().join("ledger.redb"))
+            .map_or(0, |found| found.len());
+        report.figure(
+            format!("disk_jetstream_bytes_per_entry_{entries}"),
+            float(log) / float(entries),
+            "bytes",
+        );
+        report.figure(
+            format!("disk_redb_bytes_per_entry_{entries}"),
+            float(redb) / float(entries),
+            "bytes",
+        );
         let (service, nats) = self.service.resident();
-        report.figure(format!("resident_{entries}_bytes"), float(service), "bytes, service after start and queries");
-        report.figure(format!("resident_nats_{entries}_bytes"), float(nats), "bytes, nats-server");
+        report.figure(
+            format!("resident_{entries}_bytes"),
+            float(service),
+            "bytes, service after start and queries",
+        );
+        report.figure(
+            format!("resident_nats_{entries}_bytes"),
+            float(nats),
+            "bytes, nats-server",
+        );
     }
 }
 
 /// The pages that people ask for; each has as many rows in a short log as in a long one.
 fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
-    let page = AuditLog { limit: ROWS, ..AuditLog::default() };
+    let page = AuditLog {
+        limit: ROWS,
+        ..AuditLog::default()
+    };
     let (begin, end) = fill::span();
     let middle = Millis(begin.0 + (end.0 - begin.0) / 2);
     Ok([
         ("newest", page.clone()),
-        ("secret", AuditLog { secret: Some(fill::hot_secret()?), ..page.clone() }),
-        ("actor", AuditLog { actor: Some(fill::editor()), ..page.clone() }),
-        ("action", AuditLog { action: Some("secret.edited".to_owned()), ..page.clone() }),
-        ("until", AuditLog { until: Some(middle), ..page }),
+        (
+            "secret",
+            AuditLog {
+                secret: Some(fill::hot_secret()?),
+                ..page.clone()
+            },
+        ),
+        (
+            "actor",
+            AuditLog {
+                actor: Some(fill::editor()),
+                ..page.clone()
+            },
+        ),
+        (
+            "action",
+            AuditLog {
+                action: Some("secret.edited".to_owned()),
+                ..page.clone()
+            },
+        ),
+        (
+            "until",
+            AuditLog {
+                until: Some(middle),
+                ..page
+            },
+        ),
     ])
 }
 
 /// Asks both in turns: the ratio of p99 of all kinds of queries.
-async fn queries(plan: &Plan, short: &Filled, long: &Filled, report: &mut Report) -> Result<(), Failed> {
+async fn queries(
+    plan: &Plan,
+    short: &Filled,
+    long: &Filled,
+    report: &mut Report,
+) -> Result<(), Failed> {
     let filters = filters()?;
     let mut kinds: [[Times; 2]; 5] = Default::default();
     let mut p99: [Vec<f64>; 2] = Default::default();
@@ -126,23 +209,41 @@ async fn queries(plan: &Plan, short: &Filled, long: &Filled, report: &mut Report
     report.ratio("audit_query_1e6_over_1e4", median_ratio(&p99[1], &p99[0]));
     for (which, filled) in [short, long].into_iter().enumerate() {
         let entries = filled.entries;
-        report.figure(format!("audit_query_{entries}_p99_us"), median(&p99[which]), "µs, 50 rows");
+        report.figure(
+            format!("audit_query_{entries}_p99_us"),
+            median(&p99[which]),
+            "µs, 50 rows",
+        );
         for (at, (kind, _)) in filters.iter().enumerate() {
             let p50 = kinds[at][which].permille(500);
-            report.figure(format!("audit_query_{kind}_{entries}_p50_us"), p50, "µs, 50 rows");
+            report.figure(
+                format!("audit_query_{kind}_{entries}_p50_us"),
+                p50,
+                "µs, 50 rows",
+            );
         }
     }
     let mut cold = Times::default();
-    let filter = AuditLog { limit: SCATTERED, secret: Some(fill::cold_secret()?), ..AuditLog::default() };
+    let filter = AuditLog {
+        limit: SCATTERED,
+        secret: Some(fill::cold_secret()?),
+        ..AuditLog::default()
+    };
     for _ in 0..QUERIES {
         cold.add(long.ask(&filter).await?);
     }
-    report.figure(format!("audit_query_scattered_{}_p50_us", long.entries), cold.permille(500), "µs, 25 rows far apart");
+    report.figure(
+        format!("audit_query_scattered_{}_p50_us", long.entries),
+        cold.permille(500),
+        "µs, 25 rows far apart",
+    );
     Ok(())
 }
 
 async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
-    let rebuilt = client.ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD).await?;
+    let rebuilt = client
+        .ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD)
+        .await?;
     let Answer::ProjectionRebuild(rebuilt) = rebuilt.answer else {
         return Err(unexpected().into());
     };
@@ -153,7 +254,9 @@ async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
 }
 
 async fn digest(client: &Client) -> Result<Digest, Failed> {
-    let asked = client.ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD).await?;
+    let asked = client
+        .ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD)
+        .await?;
     match asked.answer {
         Answer::ProjectionDigest(found) => Ok(found.digest),
         _ => Err(unexpected().into()),
@@ -161,12 +264,18 @@ async fn digest(client: &Client) -> Result<Digest, Failed> {
 }
 
 /// Rebuilds in turns with a bare drain of the same log: entries per second of each, per round.
-pub(crate) async fn rebuild_beside_drain(plan: &Plan, service: &Service) -> Result<(Vec<f64>, Vec<f64>), Failed> {
+pub(crate) async fn rebuild_beside_drain(
+    plan: &Plan,
+    service: &Service,
+) -> Result<(Vec<f64>, Vec<f64>), Failed> {
     let client = service.client().await?;
     let (mut rate, mut drained) = (Vec::new(), Vec::new());
     let before = digest(&client).await?;
     for round in 1..=plan.rounds.min(REBUILDS) {
-        say(&format!("rebuild, round {round} of {}", plan.rounds.min(REBUILDS)));
+        say(&format!(
+            "rebuild, round {round} of {}",
+            plan.rounds.min(REBUILDS)
+        ));
         let (_, seconds) = limits::drain(service.operator().await?).await?;
         let rebuilt = rebuild(&client).await?;
         rate.push(float(rebuilt.entries) * 1e3 / float(rebuilt.millis.max(1)));
@@ -194,7 +303,11 @@ async fn starts(plan: &Plan, mut filled: Filled, report: &mut Report) -> Result<
     Ok(filled)
 }
 
-pub(crate) async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+pub(crate) async fn measure(
+    plan: &Plan,
+    scratch: &Path,
+    report: &mut Report,
+) -> Result<(), Failed> {
     let short = Filled::new(plan, &scratch.join("short"), plan.entries[0], report).await?;
     let long = Filled::new(plan, &scratch.join("long"), plan.entries[1], report).await?;
     let short = starts(plan, short, report).await?;
@@ -210,6 +323,10 @@ pub(crate) async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) ->
     report.figure("rebuild_per_second", median(&rate), "entries/s");
     report.figure("drain_per_second", median(&drained), "entries/s");
     let (service, _) = long.service.resident();
-    report.figure("resident_after_rebuild_bytes", float(service), "bytes, service");
+    report.figure(
+        "resident_after_rebuild_bytes",
+        float(service),
+        "bytes, service",
+    );
     long.service.stop()
 }

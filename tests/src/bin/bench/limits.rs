@@ -29,7 +29,10 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) async fn new(operator: async_nats::Client, payload: Vec<u8>) -> Result<Self, Failed> {
+    pub(crate) async fn new(
+        operator: async_nats::Client,
+        payload: Vec<u8>,
+    ) -> Result<Self, Failed> {
         let mut context = jetstream::new(operator);
         context.set_timeout(ANSWER);
         let settings = stream::Config {
@@ -38,7 +41,10 @@ impl Publisher {
             ..LedgerStream::Log.config(1)
         };
         context.create_stream(settings).await?;
-        Ok(Self { context, payload: payload.into() })
+        Ok(Self {
+            context,
+            payload: payload.into(),
+        })
     }
 
     /// Publishes per second, with 1,024 in flight, each acknowledged.
@@ -48,7 +54,12 @@ impl Publisher {
         let mut waiting = FuturesUnordered::new();
         loop {
             while waiting.len() < IN_FLIGHT && begun.elapsed() < time {
-                waiting.push(self.context.publish(SUBJECT, self.payload.clone()).await?.into_future());
+                waiting.push(
+                    self.context
+                        .publish(SUBJECT, self.payload.clone())
+                        .await?
+                        .into_future(),
+                );
             }
             let Some(acknowledged) = waiting.next().await else {
                 break;
@@ -65,7 +76,10 @@ impl Publisher {
         let mut times = Times::default();
         while Instant::now() < end {
             let begun = Instant::now();
-            self.context.publish(SUBJECT, self.payload.clone()).await?.await?;
+            self.context
+                .publish(SUBJECT, self.payload.clone())
+                .await?
+                .await?;
             times.add(begun.elapsed());
         }
         Ok(times)
@@ -88,7 +102,10 @@ pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Fa
         ..pull::Config::default()
     };
     let consumer = log.create_consumer(settings).await?;
-    let batches = consumer.stream().max_messages_per_batch(BATCH).expires(Duration::from_secs(30));
+    let batches = consumer
+        .stream()
+        .max_messages_per_batch(BATCH)
+        .expires(Duration::from_secs(30));
     let mut messages = batches.messages().await?;
     let mut count = 0;
     while count < last {
@@ -123,8 +140,12 @@ pub(crate) fn verify_strict(time: Duration) -> Result<f64, Failed> {
 /// The same on all cores at once: where cores share parts, less than the product.
 pub(crate) fn verify_strict_together(time: Duration, cores: usize) -> Result<f64, Failed> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(|| verify_strict(time))).collect();
-        let rates = threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread failed")?);
+        let threads: Vec<_> = (0..cores)
+            .map(|_| scope.spawn(|| verify_strict(time)))
+            .collect();
+        let rates = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a thread failed")?);
         rates.sum()
     })
 }

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use keyroll_core::WorkspaceName;
-use keyroll_core::command::Nothing;
 use keyroll_api::client::unexpected;
 use keyroll_api::query::Ask;
 use keyroll_api::reply::Answer;
+use keyroll_core::WorkspaceName;
+use keyroll_core::command::Nothing;
 
 use crate::callers::{Callers, Done, What};
 use crate::limits::Publisher;
@@ -31,7 +31,12 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn run(&mut self, service: &Service, callers: &mut Callers, turn: (What, usize, Duration)) -> Result<Done, Failed> {
+    fn run(
+        &mut self,
+        service: &Service,
+        callers: &mut Callers,
+        turn: (What, usize, Duration),
+    ) -> Result<Done, Failed> {
         let before = service.computed();
         let done = callers.act(turn.0, turn.1, turn.2)?;
         let after = service.computed();
@@ -49,8 +54,15 @@ impl Rounds {
         report.figure(format!("{what}_per_second"), median(&self.rate), "1/s");
         report.figure(format!("{what}_p50_us"), median(&self.p50), "µs");
         report.figure(format!("{what}_p99_us"), median(&self.p99), "µs");
-        for (who, computed) in ["callers", "service", "nats"].into_iter().zip(&self.computed) {
-            report.figure(format!("{what}_cpu_{who}_us"), median(computed), "µs of a core, each");
+        for (who, computed) in ["callers", "service", "nats"]
+            .into_iter()
+            .zip(&self.computed)
+        {
+            report.figure(
+                format!("{what}_cpu_{who}_us"),
+                median(computed),
+                "µs of a core, each",
+            );
         }
     }
 }
@@ -73,21 +85,44 @@ impl Measured {
         (service, callers, publisher): (&Service, &mut Callers, &Publisher),
     ) -> Result<(), Failed> {
         self.publish.push(publisher.flood(plan.long).await?);
-        self.many.run(service, callers, (What::Reveal, MANY, plan.long))?;
-        self.some.run(service, callers, (What::Reveal, SOME, plan.long))?;
-        self.publish_p50.push(publisher.awaited(plan.short).await?.permille(500));
-        self.one.run(service, callers, (What::Reveal, 1, plan.short))?;
-        self.create.run(service, callers, (What::Create, MANY, plan.short))?;
-        self.edit.run(service, callers, (What::Edit, MANY, plan.short))?;
+        self.many
+            .run(service, callers, (What::Reveal, MANY, plan.long))?;
+        self.some
+            .run(service, callers, (What::Reveal, SOME, plan.long))?;
+        self.publish_p50
+            .push(publisher.awaited(plan.short).await?.permille(500));
+        self.one
+            .run(service, callers, (What::Reveal, 1, plan.short))?;
+        self.create
+            .run(service, callers, (What::Create, MANY, plan.short))?;
+        self.edit
+            .run(service, callers, (What::Edit, MANY, plan.short))?;
         Ok(())
     }
 
     fn tell(&self, report: &mut Report) {
-        report.ratio("reveal_256_over_publish", median_ratio(&self.many.rate, &self.publish));
-        report.ratio("reveal_64_over_publish", median_ratio(&self.some.rate, &self.publish));
-        report.ratio("reveal_1_p50_over_publish_p50", median_ratio(&self.one.p50, &self.publish_p50));
-        report.figure("publish_per_second", median(&self.publish), "1/s, 1024 in flight");
-        report.figure("publish_p50_us", median(&self.publish_p50), "µs, one at a time");
+        report.ratio(
+            "reveal_256_over_publish",
+            median_ratio(&self.many.rate, &self.publish),
+        );
+        report.ratio(
+            "reveal_64_over_publish",
+            median_ratio(&self.some.rate, &self.publish),
+        );
+        report.ratio(
+            "reveal_1_p50_over_publish_p50",
+            median_ratio(&self.one.p50, &self.publish_p50),
+        );
+        report.figure(
+            "publish_per_second",
+            median(&self.publish),
+            "1/s, 1024 in flight",
+        );
+        report.figure(
+            "publish_p50_us",
+            median(&self.publish_p50),
+            "µs, one at a time",
+        );
         self.many.tell(report, "reveal_256");
         self.some.tell(report, "reveal_64");
         self.one.tell(report, "reveal_1");
@@ -96,28 +131,50 @@ impl Measured {
     }
 }
 
-pub(crate) async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+pub(crate) async fn measure(
+    plan: &Plan,
+    scratch: &Path,
+    report: &mut Report,
+) -> Result<(), Failed> {
     let service = Service::start(&scratch.join("load"))?;
-    report.figure("start_new_seconds", service.started_in.as_secs_f64(), "s, a new ledger");
+    report.figure(
+        "start_new_seconds",
+        service.started_in.as_secs_f64(),
+        "s, a new ledger",
+    );
     let (resident, _) = service.resident();
     let workspace: WorkspaceName = "bench".parse()?;
     let mut callers = Callers::start(service.url(), service.data(), &workspace)?;
     let warm = callers.act(What::Reveal, MANY, Duration::from_millis(500))?;
     let entry = hex::decode(&warm.entry)?;
-    report.figure("entry_bytes", float(entry.len() as u64), "bytes of a reveal's entry");
+    report.figure(
+        "entry_bytes",
+        float(entry.len() as u64),
+        "bytes of a reveal's entry",
+    );
     let publisher = Publisher::new(service.operator().await?, entry).await?;
     publisher.flood(Duration::from_millis(500)).await?;
     let mut measured = Measured::default();
     for round in 1..=plan.rounds {
         say(&format!("load, round {round} of {}", plan.rounds));
-        measured.round(plan, (&service, &mut callers, &publisher)).await?;
+        measured
+            .round(plan, (&service, &mut callers, &publisher))
+            .await?;
     }
     measured.tell(report);
     drop(callers);
     let (after, nats) = service.resident();
-    report.figure("resident_new_bytes", float(resident), "bytes, service of a new ledger");
+    report.figure(
+        "resident_new_bytes",
+        float(resident),
+        "bytes, service of a new ledger",
+    );
     report.figure("resident_after_load_bytes", float(after), "bytes, service");
-    report.figure("resident_after_load_nats_bytes", float(nats), "bytes, nats-server");
+    report.figure(
+        "resident_after_load_nats_bytes",
+        float(nats),
+        "bytes, nats-server",
+    );
     look_back(plan, &service, &workspace, report).await?;
     service.stop()
 }
@@ -134,12 +191,28 @@ async fn look_back(
     let exported = Exported::of(&client, workspace).await?;
     let (entries, commits) = (exported.entries(), exported.commits());
     report.figure("load_entries", float(entries), "entries");
-    report.figure("load_entries_per_commit", float(entries) / float(commits), "entries");
+    report.figure(
+        "load_entries_per_commit",
+        float(entries) / float(commits),
+        "entries",
+    );
     let verification = exported.measure(plan)?;
     report.ratio("verify_over_strict", verification.ratio);
-    report.figure("verify_full_per_second", verification.signatures, "signatures/s");
-    report.figure("verify_strict_per_second", verification.strict, "1/s on one core");
-    report.figure("verify_strict_all_cores_per_second", verification.strict_together, "1/s");
+    report.figure(
+        "verify_full_per_second",
+        verification.signatures,
+        "signatures/s",
+    );
+    report.figure(
+        "verify_strict_per_second",
+        verification.strict,
+        "1/s on one core",
+    );
+    report.figure(
+        "verify_strict_all_cores_per_second",
+        verification.strict_together,
+        "1/s",
+    );
     let status = client.ask(None, Ask::Status(Nothing {})).await?;
     let Answer::Status(status) = status.answer else {
         return Err(unexpected().into());
@@ -150,6 +223,10 @@ async fn look_back(
     let (rate, drained) = history::rebuild_beside_drain(plan, service).await?;
     report.figure("rebuild_of_load_per_second", median(&rate), "entries/s");
     report.figure("drain_of_load_per_second", median(&drained), "entries/s");
-    report.figure("rebuild_of_load_over_drain", median_ratio(&rate, &drained), "");
+    report.figure(
+        "rebuild_of_load_over_drain",
+        median_ratio(&rate, &drained),
+        "",
+    );
     Ok(())
 }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_tests::harness::programs;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use serde_json::{Value, json};
 
 use crate::Failed;
@@ -20,8 +22,14 @@ pub(crate) fn cores() -> usize {
 
 /// What the figures depend on.
 pub(crate) fn describe(scratch: &Path) -> Result<Value, Failed> {
-    let version = Command::new(programs::nats_server()).arg("--version").output()?.stdout;
-    let version = String::from_utf8_lossy(&version).trim().trim_start_matches("nats-server: v").to_owned();
+    let version = Command::new(programs::nats_server())
+        .arg("--version")
+        .output()?
+        .stdout;
+    let version = String::from_utf8_lossy(&version)
+        .trim()
+        .trim_start_matches("nats-server: v")
+        .to_owned();
     Ok(json!({
         "cores": cores(),
         "cpu": field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
@@ -43,13 +51,54 @@ fn file_system(directory: &Path) -> String {
         let (place, kind) = (words.next()?, words.next()?);
         directory.starts_with(place).then_some((place.len(), kind))
     });
-    holds.max_by_key(|(length, _)| *length).map_or_else(String::new, |(_, kind)| kind.to_owned())
+    holds
+        .max_by_key(|(length, _)| *length)
+        .map_or_else(String::new, |(_, kind)| kind.to_owned())
+}
+
+/// Sees how much others take of the machine meanwhile: that spoils the figures, and not each of them
+/// to the same degree.
+pub(crate) struct Watch {
+    begun: Instant,
+    busy: Duration,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Self {
+        Self {
+            begun: Instant::now(),
+            busy: busy(),
+        }
+    }
+
+    /// Cores that processes other than this one and those it started kept busy, on average. Exact
+    /// once what was started has ended.
+    pub(crate) fn others(&self) -> Result<f64, Failed> {
+        let mut own = 0;
+        for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+            let used = getrusage(who)?;
+            own += used.user_time().num_milliseconds() + used.system_time().num_milliseconds();
+        }
+        let own = Duration::from_millis(own.try_into()?);
+        let others = (busy() - self.busy).saturating_sub(own);
+        Ok(others.as_secs_f64() / self.begun.elapsed().as_secs_f64())
+    }
+}
+
+/// What all cores have computed since the machine started: user, nice and system time.
+fn busy() -> Duration {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let times = text.split_whitespace().skip(1).take(3);
+    TICK * times.filter_map(|word| word.parse::<u32>().ok()).sum()
 }
 
 /// Processes that wanted a core in the last minute: others than ours spoil the figures.
 pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
+    text.split(' ')
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(f64::NAN)
 }
 
 fn field(file: &str, name: &str) -> Option<String> {

@@ -67,7 +67,11 @@ impl Plan {
             out: target().join("bench.json"),
         };
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
+            let mut value = || {
+                words
+                    .next()
+                    .ok_or_else(|| format!("{word} needs a value\n{USAGE}"))
+            };
             match word.as_str() {
                 "--quick" => {
                     plan.quick = true;
@@ -87,7 +91,11 @@ impl Plan {
             }
         }
         if !(1..=keyroll_core::limits::COMMIT_ENTRIES as u64).contains(&plan.commit_entries) {
-            return Err(format!("a commit has 1 to {} entries", keyroll_core::limits::COMMIT_ENTRIES).into());
+            return Err(format!(
+                "a commit has 1 to {} entries",
+                keyroll_core::limits::COMMIT_ENTRIES
+            )
+            .into());
         }
         Ok(plan)
     }
@@ -133,7 +141,10 @@ async fn bench(plan: &Plan) -> Result<(), Failed> {
 
 async fn measure(plan: &Plan) -> Result<(), Failed> {
     std::fs::create_dir_all(target())?;
-    let scratch = tempfile::Builder::new().prefix("bench-").tempdir_in(target())?;
+    let scratch = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(target())?;
+    let watch = machine::Watch::start();
     let mut report = Report::new(plan.quick, machine::describe(scratch.path())?);
     if plan.load {
         load::measure(plan, scratch.path(), &mut report).await?;
@@ -141,7 +152,7 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
     if plan.history {
         history::measure(plan, scratch.path(), &mut report).await?;
     }
-    report.figure("load_average_at_end", machine::load_average(), "1 min");
+    report.others(watch.others()?);
     println!("{report}");
     if plan.load && plan.history {
         report.write(&plan.out)?;

@@ -42,9 +42,13 @@ impl fmt::Display for Goal {
     }
 }
 
+/// From here on other processes are more than a machine at rest has, in cores.
+const DISTURBED: f64 = 0.1;
+
 /// What was measured.
 pub(crate) struct Report {
     quick: bool,
+    disturbed: bool,
     machine: Value,
     ratios: Vec<(&'static str, f64)>,
     figures: Vec<(String, Value, &'static str)>,
@@ -57,12 +61,22 @@ fn rounded(value: f64) -> f64 {
     }
     let digits = value.abs().log10().floor();
     let scale = 10_f64.powf(3.0 - digits);
-    if digits >= 3.0 { value.round() } else { (value * scale).round() / scale }
+    if digits >= 3.0 {
+        value.round()
+    } else {
+        (value * scale).round() / scale
+    }
 }
 
 impl Report {
     pub(crate) fn new(quick: bool, machine: Value) -> Self {
-        Self { quick, machine, ratios: Vec::new(), figures: Vec::new() }
+        Self {
+            quick,
+            disturbed: false,
+            machine,
+            ratios: Vec::new(),
+            figures: Vec::new(),
+        }
     }
 
     /// One of [`GOALS`].
@@ -70,12 +84,22 @@ impl Report {
     /// # Panics
     /// When it is none.
     pub(crate) fn ratio(&mut self, name: &'static str, value: f64) {
-        assert!(GOALS.iter().any(|goal| goal.0 == name), "{name} has no goal");
+        assert!(
+            GOALS.iter().any(|goal| goal.0 == name),
+            "{name} has no goal"
+        );
         self.ratios.push((name, rounded(value)));
     }
 
     pub(crate) fn figure(&mut self, name: impl Into<String>, value: f64, unit: &'static str) {
-        self.figures.push((name.into(), json!(rounded(value)), unit));
+        self.figures
+            .push((name.into(), json!(rounded(value)), unit));
+    }
+
+    /// Cores that others kept busy meanwhile.
+    pub(crate) fn others(&mut self, cores: f64) {
+        self.disturbed = cores > DISTURBED;
+        self.figure("others_busy_cores", cores, "cores, on average");
     }
 
     pub(crate) fn fact(&mut self, name: impl Into<String>, value: bool) {
@@ -83,11 +107,17 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let ratios: Map<String, Value> =
-            self.ratios.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        let figures: Map<String, Value> =
-            self.figures.iter().map(|(name, value, _)| (name.clone(), value.clone())).collect();
-        json!({"quick": self.quick, "machine": self.machine, "ratios": ratios, "figures": figures})
+        let ratios: Map<String, Value> = self
+            .ratios
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        let figures: Map<String, Value> = self
+            .figures
+            .iter()
+            .map(|(name, value, _)| (name.clone(), value.clone()))
+            .collect();
+        json!({"quick": self.quick, "disturbed": self.disturbed, "machine": self.machine, "ratios": ratios, "figures": figures})
     }
 
     /// Writes it as JSON.
@@ -107,13 +137,26 @@ impl fmt::Display for Report {
             machine("cpu"),
             machine("nats_server"),
             machine("file_system"),
-            if self.quick { "; QUICK: small sizes, short rounds" } else { "" }
+            if self.quick {
+                "; QUICK: small sizes, short rounds"
+            } else {
+                ""
+            }
         )?;
+        if self.disturbed {
+            writeln!(
+                f,
+                "\nDISTURBED: other processes kept cores busy; these ratios say little, met or not"
+            )?;
+        }
         writeln!(f, "\n{:<42} {:>12}  {:<8}", "ratio", "measured", "goal")?;
         for (name, value) in &self.ratios {
             let goal = GOALS.iter().find(|goal| goal.0 == *name);
             let (goal, verdict) = goal.map_or((String::new(), ""), |(_, goal)| {
-                (goal.to_string(), if goal.is_met(*value) { "met" } else { "MISSED" })
+                (
+                    goal.to_string(),
+                    if goal.is_met(*value) { "met" } else { "MISSED" },
+                )
             });
             writeln!(f, "{name:<42} {value:>12}  {goal:<8} {verdict}")?;
         }
@@ -143,14 +186,22 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_its_four_parts() {
+    fn the_file_has_all_parts() {
         let mut report = Report::new(true, json!({"cores": 2}));
         report.ratio("rebuild_over_drain", 0.5);
         report.figure("create_per_second", 10.0, "1/s");
         report.fact("digests_equal", true);
+        report.others(0.5);
         let json = report.json();
-        assert_eq!((&json["quick"], &json["machine"]["cores"]), (&json!(true), &json!(2)));
+        assert_eq!(json["disturbed"], json!(true));
+        assert_eq!(
+            (&json["quick"], &json["machine"]["cores"]),
+            (&json!(true), &json!(2))
+        );
         assert_eq!(json["ratios"]["rebuild_over_drain"], json!(0.5));
-        assert_eq!(json["figures"], json!({"create_per_second": 10.0, "digests_equal": true}));
+        assert_eq!(
+            json["figures"],
+            json!({"create_per_second": 10.0, "digests_equal": true, "others_busy_cores": 0.5})
+        );
     }
 }

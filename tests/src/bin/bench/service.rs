@@ -34,7 +34,11 @@ pub(crate) fn keyroll() -> Result<PathBuf, Failed> {
     if path.is_file() {
         return Ok(path);
     }
-    Err(format!("there is no keyroll at {}: run `just bench`", path.display()).into())
+    Err(format!(
+        "there is no keyroll at {}: run `just bench`",
+        path.display()
+    )
+    .into())
 }
 
 /// A running ledger. Dropped, it is killed, and its nats-server goes with it.
@@ -72,14 +76,24 @@ impl Service {
             .spawn()?;
         let line = first_line(child.stdout.take().ok_or("no stdout")?);
         let started_in = begun.elapsed();
-        let ready = line.and_then(|(line, stdout)| Some((serde_json::from_str(&line).ok()?, stdout)));
-        let (Some((ready, stdout)), Some(nats)) = (ready, Process::child(child.id(), "nats-server")) else {
+        let ready =
+            line.and_then(|(line, stdout)| Some((serde_json::from_str(&line).ok()?, stdout)));
+        let (Some((ready, stdout)), Some(nats)) =
+            (ready, Process::child(child.id(), "nats-server"))
+        else {
             // Reaped, so that nothing is left.
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!("keyroll dev is not ready: {}", fs::read_to_string(said)?).into());
         };
-        Ok(Self { child, nats, ready, data: data.to_owned(), started_in, _stdout: stdout })
+        Ok(Self {
+            child,
+            nats,
+            ready,
+            data: data.to_owned(),
+            started_in,
+            _stdout: stdout,
+        })
     }
 
     /// Stops it in an orderly way.
@@ -132,28 +146,49 @@ impl Service {
 
     /// A client as its owner and operator.
     pub(crate) async fn client(&self) -> Result<Client, Failed> {
-        let settings =
-            Settings { nats_url: self.url().to_owned(), identity: self.owner()?, ledger: None, home: None };
+        let settings = Settings {
+            nats_url: self.url().to_owned(),
+            identity: self.owner()?,
+            ledger: None,
+            home: None,
+        };
         Ok(Client::connect(settings).await?)
     }
 
     /// A connection to the streams' account, with the operator's password of this run.
     pub(crate) async fn operator(&self) -> Result<async_nats::Client, Failed> {
         let text = fs::read_to_string(self.data.join("run/nats-server.conf"))?;
-        let (_, rest) = text.split_once("user: \"operator\", password: \"").ok_or("no operator in nats-server.conf")?;
-        let (password, _) = rest.split_once('"').ok_or("no password in nats-server.conf")?;
-        let (_, address) = self.url().rsplit_once('@').ok_or("no address of nats-server")?;
-        let options = ConnectOptions::with_user_and_password("operator".to_owned(), password.to_owned());
-        Ok(options.custom_inbox_prefix(OPERATOR_INBOX).connect(format!("nats://{address}")).await?)
+        let (_, rest) = text
+            .split_once("user: \"operator\", password: \"")
+            .ok_or("no operator in nats-server.conf")?;
+        let (password, _) = rest
+            .split_once('"')
+            .ok_or("no password in nats-server.conf")?;
+        let (_, address) = self
+            .url()
+            .rsplit_once('@')
+            .ok_or("no address of nats-server")?;
+        let options =
+            ConnectOptions::with_user_and_password("operator".to_owned(), password.to_owned());
+        Ok(options
+            .custom_inbox_prefix(OPERATOR_INBOX)
+            .connect(format!("nats://{address}"))
+            .await?)
     }
 
     pub(crate) fn computed(&self) -> Computed {
-        Computed { service: machine::computed(self.child.id()), nats: machine::computed(self.nats.pid) }
+        Computed {
+            service: machine::computed(self.child.id()),
+            nats: machine::computed(self.nats.pid),
+        }
     }
 
     /// Bytes in memory: of the service, of its nats-server.
     pub(crate) fn resident(&self) -> (u64, u64) {
-        (machine::resident(self.child.id()), machine::resident(self.nats.pid))
+        (
+            machine::resident(self.child.id()),
+            machine::resident(self.nats.pid),
+        )
     }
 }
 

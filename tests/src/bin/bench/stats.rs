@@ -17,12 +17,20 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+    if sorted.len() % 2 == 1 {
+        sorted[middle]
+    } else {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    }
 }
 
 /// The median of the quotients, round by round.
 pub(crate) fn median_ratio(over: &[f64], under: &[f64]) -> f64 {
-    let ratios: Vec<f64> = over.iter().zip(under).map(|(over, under)| over / under).collect();
+    let ratios: Vec<f64> = over
+        .iter()
+        .zip(under)
+        .map(|(over, under)| over / under)
+        .collect();
     median(&ratios)
 }
 
@@ -32,7 +40,8 @@ pub(crate) struct Times(Vec<u32>);
 
 impl Times {
     pub(crate) fn add(&mut self, time: Duration) {
-        self.0.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+        self.0
+            .push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
     }
 
     pub(crate) fn extend(&mut self, other: &Self) {
@@ -67,6 +76,13 @@ mod tests {
         for time in 1..=100 {
             times.add(Duration::from_micros(time));
         }
-        assert_eq!((times.permille(500), times.permille(990), times.permille(1_000)), (50.0, 99.0, 100.0));
+        assert_eq!(
+            (
+                times.permille(500),
+                times.permille(990),
+                times.permille(1_000)
+            ),
+            (50.0, 99.0, 100.0)
+        );
     }
 }

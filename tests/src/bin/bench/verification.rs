@@ -37,21 +37,30 @@ pub(crate) struct Verification {
 impl Exported {
     /// Asks for everything there is.
     pub(crate) async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
-        let asked = client.ask(Some(workspace), Ask::AuditCheckpoint(Nothing {})).await?;
+        let asked = client
+            .ask(Some(workspace), Ask::AuditCheckpoint(Nothing {}))
+            .await?;
         let Answer::AuditCheckpoint(note) = asked.answer else {
             return Err(unexpected().into());
         };
         let checkpoint = SignedCheckpoint::open(&note.checkpoint, &client.verifier(workspace)?)?;
         let (mut commits, mut next) = (Vec::new(), Some(Index(0)));
         while let Some(first) = next {
-            let asked = client.ask(Some(workspace), Ask::AuditCommits(AuditCommits { first })).await?;
+            let asked = client
+                .ask(Some(workspace), Ask::AuditCommits(AuditCommits { first }))
+                .await?;
             let Answer::AuditCommits(page) = asked.answer else {
                 return Err(unexpected().into());
             };
             commits.extend(page.commits);
             next = page.next;
         }
-        Ok(Self { ledger: client.ledger(), workspace: workspace.clone(), commits, checkpoint })
+        Ok(Self {
+            ledger: client.ledger(),
+            workspace: workspace.clone(),
+            commits,
+            checkpoint,
+        })
     }
 
     pub(crate) fn entries(&self) -> u64 {
@@ -85,9 +94,15 @@ impl Exported {
         for _ in 0..plan.rounds {
             strict.push(limits::verify_strict(time)?);
             signatures.push(self.verify()?);
-            together.push(limits::verify_strict_together(Duration::from_millis(500), cores)?);
+            together.push(limits::verify_strict_together(
+                Duration::from_millis(500),
+                cores,
+            )?);
         }
-        let product: Vec<f64> = strict.iter().map(|rate| rate * float(cores as u64)).collect();
+        let product: Vec<f64> = strict
+            .iter()
+            .map(|rate| rate * float(cores as u64))
+            .collect();
         Ok(Verification {
             signatures: median(&signatures),
             strict: median(&strict),

@@ -55,7 +55,16 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
         alice(10, actions::reveal(world, Purpose::Run(Nothing {}))),
         alice(11, actions::describe(world)),
         alice(12, actions::rename(world)),
-        by(&world.online, 13, Action::DenialsSummarize(DenialsSummarize { denials: vec![DenialCount { count: 3, member: identity(&world.nightly) }] })),
+        by(
+            &world.online,
+            13,
+            Action::DenialsSummarize(DenialsSummarize {
+                denials: vec![DenialCount {
+                    count: 3,
+                    member: identity(&world.nightly),
+                }],
+            }),
+        ),
     ]
 }
 

@@ -4,7 +4,7 @@ use keyroll_api::query::{
     AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList,
 };
 use keyroll_api::reply::{
-    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, MemberRow, MemberRows,
+    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, LogProblem, MemberRow, MemberRows,
     ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows,
     SecretVersion, Status, VersionRow, VersionRows, WorkspaceRow, WorkspaceRows,
 };
@@ -235,7 +235,13 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     };
     let own = AuditRow {
         secrets: Vec::new(),
-        ..row(12, "denials.summarized", log::ledger_actor(world), "ledger", None)
+        ..row(
+            12,
+            "denials.summarized",
+            log::ledger_actor(world),
+            "ledger",
+            None,
+        )
     };
     AuditRows {
         rows: vec![denied, for_block, delegated, own],
@@ -302,6 +308,11 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::AuditCommits(Commits {
             next: Some(Index(13)),
             commits,
+            problems: vec![LogProblem {
+                kind: "stale".to_owned(),
+                detail: "a commit of entry 3 again".to_owned(),
+                sequence: Sequence(9),
+            }],
         }),
         Answer::AuditProve(receipt(world, log, 9)),
         Answer::AuditCheckpoint(CheckpointNote {
