@@ -227,17 +227,51 @@ fn check_text(text: &str) -> Result<(), String> {
 
 text_type!(
     /// A host that a secret may be sent to: `api.example.com`, `*.example.com`, with an optional
-    /// scheme and port. Matching is the resolver's; here only the alphabet is held.
+    /// scheme and port. Matching is the resolver's; here only the form is held.
     HostPattern, check_host
 );
 
 fn check_host(text: &str) -> Result<(), String> {
-    let ok = |byte: u8| byte.is_ascii_alphanumeric() || b".-*:/[]".contains(&byte);
-    if !text.is_empty() && text.len() <= limits::HOST_BYTES && text.bytes().all(ok) {
+    if text.len() <= limits::HOST_BYTES && is_host_pattern(text) {
         return Ok(());
     }
-    Err("a host is a DNS name such as api.example.com or *.example.com, with an optional scheme and port"
-        .to_owned())
+    Err(
+        "a host is a DNS name such as api.example.com or *.example.com, or an address, with an optional scheme (https://) and port"
+            .to_owned(),
+    )
+}
+
+/// `[http[s]://] ( address | [*.]name ) [:port]`
+fn is_host_pattern(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or(text);
+    if let Some(address) = rest.strip_prefix('[') {
+        let Some((address, port)) = address.split_once(']') else {
+            return false;
+        };
+        let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<std::net::Ipv6Addr>().is_ok() && port_fits;
+    }
+    let (host, port) = rest
+        .split_once(':')
+        .map_or((rest, None), |(host, port)| (host, Some(port)));
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    name.len() <= 253 && name.split('.').all(is_label) && port.is_none_or(is_port)
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port > 0) && !text.starts_with('+')
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -286,6 +320,41 @@ mod tests {
         assert!(!case("a*b", "abc"));
         assert!("".parse::<Glob>().is_err());
         assert!("a b".parse::<Glob>().is_err());
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for good in [
+            "api.example.com",
+            "*.example.com",
+            "https://api.example.com:8443",
+            "localhost",
+            "127.0.0.1:80",
+            "[::1]:80",
+        ] {
+            assert!(good.parse::<HostPattern>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "a b",
+            "https://",
+            "a.*.b",
+            "a..b",
+            "/path",
+            "a/b",
+            "-a",
+            "a:",
+            "a:0",
+            "a:99999",
+            "[::1",
+            "ftp://a",
+            "a@b",
+            "*.",
+            "user:pw@a",
+        ] {
+            assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
+        }
     }
 
     #[test]

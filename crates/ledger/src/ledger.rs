@@ -25,12 +25,12 @@ use keyroll_core::{
 use keyroll_merkle::empty_root;
 use tokio::sync::{mpsc, watch};
 
-use crate::follower::{Fold, Follower, Notice, Progress, Wish, progress_of};
+use crate::follower::{Fold, Follower, Notice, Progress, Wish, patrol, progress_of};
 use crate::health::Health;
 use crate::keyring::{Keyring, period_of};
 use crate::log::Log;
 use crate::objects::Objects;
-use crate::projection::{Projection, ProjectionError};
+use crate::projection::{Projection, ProjectionError, contained};
 use crate::vault::Vault;
 use crate::writer::{BETWEEN_LOOKS, LOOKS, Shared, Writer};
 
@@ -159,10 +159,14 @@ impl Ledger {
         let health = Arc::new(Health::default());
         let projection = open_projection(&file(&options.data_dir), &ledger)?;
         check_head(options.log.as_ref(), &projection, &health).await?;
-        let (progress, progressed) = watch::channel(progress_of(&projection)?);
+        let (progress, progressed) = watch::channel(contained(|| progress_of(&projection))?);
         let (projected, projection_of) = watch::channel(projection.clone());
         let (notices, noticed) = mpsc::channel(NOTICES);
         let (wishes, wished) = mpsc::channel(1);
+        let (held, patrolled) = (progressed.borrow().sequence, Arc::clone(&options.log));
+        if held > Sequence(0) && health.ledger().is_ok() {
+            tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
+        }
         let fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
         if health.ledger().is_ok() {
             let follower = Follower {
@@ -388,6 +392,8 @@ impl Ledger {
             return Ok(());
         }
         if sequence < head {
+            // Behind for good, when something stopped it.
+            self.shared.health.workspace(workspace)?;
             return Err(Rejection::new(
                 Code::Busy,
                 "the read model is behind the log: try again shortly",

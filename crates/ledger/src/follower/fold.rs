@@ -343,6 +343,14 @@ fn apply(
             slot.latest = recorded.at.0;
             part.times.push((recorded.at, recorded.index));
         }
+        // After every entry, not after the batch: what a secret was called in between counts too,
+        // however the log is cut into batches.
+        let named = changes
+            .secrets
+            .iter()
+            .filter_map(|id| slot.state.secret(id));
+        part.names
+            .extend(named.map(|secret| (secret.name.folded(), secret.ordinal)));
         merge(&mut part.changes, changes);
     }
     Ok(kinds)

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::health::Health;
 use crate::log::{FollowError, Log, Message};
-use crate::projection::{Batch, Projection, ProjectionError};
+use crate::projection::{Batch, Projection, ProjectionError, contained};
 
 pub use fold::Fold;
 pub(crate) use fold::actor_ordinal;
@@ -135,7 +135,8 @@ impl Follower {
     }
 
     fn step(&mut self, messages: Drained, durable: bool) -> Result<(), ProjectionError> {
-        let notices = self.fold.fold(&messages.messages, durable)?;
+        let fold = &mut self.fold;
+        let notices = contained(|| fold.fold(&messages.messages, durable))?;
         self.publish();
         for notice in notices {
             if self.notices.try_send(notice).is_err() {
@@ -193,6 +194,21 @@ pub async fn catch_up(
     }
     // Everything before it lasts with it.
     fold.projection().write(&Batch::default(), true)
+}
+
+/// Reads the part of the log that the read model holds already, beside everything else: a message
+/// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
+pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
+    let mut stream = log.follow(Sequence(0));
+    loop {
+        match stream.next().await {
+            Some(Ok(message)) if message.sequence < until => {}
+            Some(Err(error @ FollowError::Gap { .. })) => {
+                return health.fail(Code::Corrupt, error.to_string());
+            }
+            Some(Ok(_) | Err(FollowError::Behind { .. })) | None => return,
+        }
+    }
 }
 
 struct Drained {

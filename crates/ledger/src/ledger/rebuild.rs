@@ -42,8 +42,8 @@ impl Ledger {
     /// of the log, and puts it in its place. Commands and queries go on meanwhile.
     pub(crate) async fn rebuild(&self) -> Result<ProjectionRebuild, Rejection> {
         self.shared.health.ledger()?;
-        let busy = |_| Rejection::new(Code::Busy, "the read model is being rebuilt already");
-        let _alone = self.rebuilding.try_lock().map_err(busy)?;
+        // One after the other: each builds in the same file beside the present one.
+        let _alone = self.rebuilding.lock().await;
         let begun = Instant::now();
         let path = self.projection().path().with_extension("redb.rebuild");
         let fold = self.fold_anew(&path).await;

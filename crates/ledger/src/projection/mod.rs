@@ -78,6 +78,15 @@ from_redb!(
 fn classify(error: redb::Error) -> ProjectionError {
     match error {
         redb::Error::Corrupted(why) => ProjectionError::Damaged(why),
+        // What is no redb file, or is cut short.
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            ProjectionError::Damaged(error.to_string())
+        }
         error @ (redb::Error::TableTypeMismatch { .. }
         | redb::Error::TableDoesNotExist(_)
         | redb::Error::UpgradeRequired(_)
@@ -96,6 +105,42 @@ pub struct Projection {
 /// Memory for redb's pages.
 const CACHE_BYTES: usize = 128 * 1024 * 1024;
 
+/// A file up to this size is read through when it is opened, and every checksum in it compared.
+/// A larger one would make the start slow; what is wrong with it shows when it is read.
+const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+
+fn open_checked(path: &Path) -> Result<Database, ProjectionError> {
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    let mut db = opened.map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),
+        other => classify(redb::Error::from(other)),
+    })?;
+    if length > 0 && length <= CHECKED_BYTES {
+        match db.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => return Err(ProjectionError::Damaged("it had to be repaired".to_owned())),
+            Err(error) => return Err(ProjectionError::Damaged(error.to_string())),
+        }
+    }
+    Ok(db)
+}
+
+/// Runs something on the read model's file; a panic on damaged pages becomes an error.
+///
+/// # Errors
+/// As `run`, and [`ProjectionError::Damaged`] for a panic.
+pub(crate) fn contained<T>(
+    run: impl FnOnce() -> Result<T, ProjectionError>,
+) -> Result<T, ProjectionError> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    caught.unwrap_or_else(|_| {
+        Err(ProjectionError::Damaged(
+            "its pages do not make sense".to_owned(),
+        ))
+    })
+}
+
 impl Projection {
     /// Opens the file, or makes it.
     ///
@@ -110,23 +155,16 @@ impl Projection {
             .mode(0o600)
             .open(path);
         private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-        let db = opened.map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),
-            other => match classify(redb::Error::from(other)) {
-                // What is no redb file at all shows up as an I/O error of invalid data.
-                ProjectionError::Storage(why) if path.exists() && why.contains("nvalid") => {
-                    ProjectionError::Damaged(why)
-                }
-                other => other,
-            },
-        })?;
-        let projection = Self {
-            db: Arc::new(db),
-            path: path.to_owned(),
-        };
-        write::prepare(&projection, ledger)?;
-        Ok(projection)
+        // redb panics on some damaged pages instead of saying so.
+        contained(|| {
+            let db = open_checked(path)?;
+            let projection = Self {
+                db: Arc::new(db),
+                path: path.to_owned(),
+            };
+            write::prepare(&projection, ledger)?;
+            Ok(projection)
+        })
     }
 
     /// Where it lies.

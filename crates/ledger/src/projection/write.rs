@@ -59,6 +59,8 @@ pub struct WorkspaceBatch {
     pub members: Vec<(Identity, Member)>,
     /// Changed counts of refusals.
     pub denials: Vec<(Identity, Denials)>,
+    /// Names that secrets had after some entry, with the secrets' ordinals.
+    pub names: BTreeSet<(String, u32)>,
     /// Times at which the latest time grew, with the first entry of that time.
     pub times: Vec<(Millis, Index)>,
 }
@@ -240,7 +242,6 @@ fn write_rows(
     batch: &WorkspaceBatch,
 ) -> Result<(), ProjectionError> {
     if !batch.secrets.is_empty() {
-        let mut former = tx.open_table(FORMER_NAMES)?;
         let (mut secrets, mut names) = (tx.open_table(SECRETS)?, tx.open_table(SECRET_NAMES)?);
         let mut sorted: Vec<_> = batch.secrets.iter().collect();
         sorted.sort_unstable_by_key(|(_, secret)| secret.ordinal);
@@ -258,7 +259,6 @@ fn write_rows(
                         names.remove((number, old.as_str(), secret.ordinal))?;
                     }
                     names.insert((number, folded.as_str(), secret.ordinal), ())?;
-                    former.insert((number, folded.as_str(), secret.ordinal), ())?;
                 }
             }
             put(
@@ -270,6 +270,10 @@ fn write_rows(
                 },
             )?;
         }
+    }
+    for (name, ordinal) in &batch.names {
+        tx.open_table(FORMER_NAMES)?
+            .insert((number, name.as_str(), *ordinal), ())?;
     }
     if !batch.versions.is_empty() {
         let mut versions = tx.open_table(VERSIONS)?;

@@ -120,7 +120,7 @@ impl Task {
                     let operator = this.shared.operators.contains(&submission.command.signer());
                     let known =
                         known.filter(|state| operator || state.any_member(&actor).is_some());
-                    let position = known.map(|state| position(state, submission.seen));
+                    let position = known.and_then(|state| position(state, submission.seen));
                     Outcome::Refused(rejection, position)
                 }
                 Verdict::Entry {
@@ -219,14 +219,18 @@ impl<'a> Proofs<'a> {
     }
 }
 
-fn position(state: &keyroll_core::State, seen: TreeSize) -> Position {
+/// Nothing extends what is larger: that is said in words, as a rollback.
+fn position(state: &keyroll_core::State, seen: TreeSize) -> Option<Position> {
     let (size, root) = (state.size(), state.root());
+    if seen > size {
+        return None;
+    }
     let consistency = consistency_proof(state.tree(), seen.0, size.0).ok();
-    Position {
+    Some(Position {
         size,
         root,
         consistency,
-    }
+    })
 }
 
 /// Signs a checkpoint: only ever called for a size that is acknowledged.

@@ -221,7 +221,7 @@ impl Crowd {
         for number in 0..SECRETS {
             self.create(&revealed(number)).await?;
         }
-        Ok(self.done(begun, Duration::ZERO, &[Share::default()]))
+        Ok(Self::done(begun, Duration::ZERO, &[Share::default()]))
     }
 
     async fn create(&self, text: &str) -> Result<(SecretId, Vec<u8>), Failed> {
@@ -263,13 +263,15 @@ impl Crowd {
         for task in tasks {
             shares.push(task.await??);
         }
-        Ok(self.done(begun, before, &shares))
+        Ok(Self::done(begun, before, &shares))
     }
 
-    fn done(&self, begun: Instant, before: Duration, shares: &[Share]) -> Done {
+    fn done(begun: Instant, before: Duration, shares: &[Share]) -> Done {
         let seconds = begun.elapsed().as_secs_f64();
         let mut times = Times::default();
-        shares.iter().for_each(|share| times.extend(&share.times));
+        for share in shares {
+            times.extend(&share.times);
+        }
         let entry = shares.iter().find(|share| !share.entry.is_empty());
         Done {
             count: times.count(),

@@ -79,9 +79,9 @@ impl Filled {
         let data = self.service.data().to_owned();
         drop(self.client);
         if kill {
-            self.service.kill()?
+            self.service.kill()?;
         } else {
-            self.service.stop()?
+            self.service.stop()?;
         }
         let service = Service::start(&data)?;
         let seconds = service.started_in.as_secs_f64();

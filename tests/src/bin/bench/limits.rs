@@ -21,6 +21,8 @@ const IN_FLIGHT: usize = 1_024;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Messages asked for at once while draining.
 const BATCH: usize = 5_000;
+/// And bytes: nats-server drops a connection that is 64 MiB behind, and what was on its way is lost.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Publishes into a stream like the log's, in the same account, of a message like an entry.
 pub(crate) struct Publisher {
@@ -105,6 +107,7 @@ pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Fa
     let batches = consumer
         .stream()
         .max_messages_per_batch(BATCH)
+        .max_bytes_per_batch(BATCH_BYTES)
         .expires(Duration::from_secs(30));
     let mut messages = batches.messages().await?;
     let mut count = 0;

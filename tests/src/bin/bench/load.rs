@@ -45,8 +45,10 @@ impl Rounds {
         self.p50.push(done.p50);
         self.p99.push(done.p99);
         self.computed[0].push(each(done.computed));
-        self.computed[1].push(each((after.service - before.service).as_secs_f64()));
-        self.computed[2].push(each((after.nats - before.nats).as_secs_f64()));
+        self.computed[1].push(each(
+            after.service.saturating_sub(before.service).as_secs_f64(),
+        ));
+        self.computed[2].push(each(after.nats.saturating_sub(before.nats).as_secs_f64()));
         Ok(done)
     }
 

@@ -80,7 +80,7 @@ impl Watch {
             own += used.user_time().num_milliseconds() + used.system_time().num_milliseconds();
         }
         let own = Duration::from_millis(own.try_into()?);
-        let others = (busy() - self.busy).saturating_sub(own);
+        let others = busy().saturating_sub(self.busy).saturating_sub(own);
         Ok(others.as_secs_f64() / self.begun.elapsed().as_secs_f64())
     }
 }

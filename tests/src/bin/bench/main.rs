@@ -20,6 +20,7 @@ mod verification;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use report::Report;
@@ -125,17 +126,30 @@ fn ended(outcome: Result<(), Failed>) -> ExitCode {
     }
 }
 
+/// Set by a signal: what waits for long looks at it.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Relaxed)
+}
+
 #[tokio::main]
 async fn bench(plan: &Plan) -> Result<(), Failed> {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is no release build; run `just bench`");
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let stopped = tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        STOPPING.store(true, Ordering::Relaxed);
+    });
     tokio::select! {
         measured = measure(plan) => measured,
         // What was started is dropped with the measurement, and so stopped.
-        _ = terminate.recv() => Err("stopped".into()),
-        _ = tokio::signal::ctrl_c() => Err("stopped".into()),
+        _ = stopped => Err("stopped".into()),
     }
 }
 

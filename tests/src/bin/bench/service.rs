@@ -216,5 +216,13 @@ fn first_line(stdout: ChildStdout) -> Option<(String, BufReader<ChildStdout>)> {
             let _ = sender.send((line, reader));
         }
     });
-    receiver.recv_timeout(READY).ok()
+    let end = Instant::now() + READY;
+    while Instant::now() < end && !crate::is_stopping() {
+        match receiver.recv_timeout(Duration::from_millis(100)) {
+            Ok(said) => return Some(said),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+    None
 }
