@@ -190,7 +190,7 @@ impl Fold {
                     kind,
                 })),
                 Err(Odd::Reported(kind, words)) => {
-                    batch.problems.push(problem(message, kind, &words))
+                    batch.problems.push(problem(message, kind, &words));
                 }
                 Ok(Err(odd)) | Err(odd @ Odd::Broken(..)) => {
                     let (code, words) = match odd {
