@@ -230,4 +230,31 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let page = include_str!("../../../docs/roles.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .skip(2)
+            .map(|line| {
+                line.trim_matches('|')
+                    .split('|')
+                    .map(str::trim)
+                    .skip(1)
+                    .collect()
+            })
+            .collect();
+        assert_eq!(rows.len(), Permission::ALL.len());
+        for (permission, cells) in Permission::ALL.into_iter().zip(rows) {
+            for (role, cell) in Role::ALL.into_iter().zip(cells) {
+                assert_eq!(
+                    allows(role, permission),
+                    cell == "✓",
+                    "{role:?} {permission:?}"
+                );
+            }
+        }
+    }
 }
