@@ -123,20 +123,27 @@ impl Harness {
         self.connect(&user.credential, &client_inbox(name)).await
     }
 
+    /// Connects. A server that reloads its configuration turns connections away for a moment, with
+    /// no sign that tells when it has: so this tries again, for a while.
     async fn connect(&self, credential: &Credential, inbox: &str) -> Connection {
-        let (sender, errors) = mpsc::unbounded_channel();
-        let client = credential
-            .connect_options(inbox)
-            .event_callback(move |event| {
-                if let Event::ServerError(error) = event {
-                    let _ = sender.send(error.to_string());
-                }
-                async {}
-            })
-            .connect(self.server.nats_url())
-            .await
-            .unwrap();
-        Connection { client, errors }
+        let end = std::time::Instant::now() + SOON;
+        loop {
+            let (sender, errors) = mpsc::unbounded_channel();
+            let connecting = credential
+                .connect_options(inbox)
+                .event_callback(move |event| {
+                    if let Event::ServerError(error) = event {
+                        let _ = sender.send(error.to_string());
+                    }
+                    async {}
+                })
+                .connect(self.server.nats_url());
+            match connecting.await {
+                Ok(client) => return Connection { client, errors },
+                Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 }
 
