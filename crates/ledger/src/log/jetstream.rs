@@ -24,6 +24,11 @@ const STREAM: &str = "KEYROLL_LOG";
 const SUBJECT: &str = "keyroll.log.";
 /// Messages asked for at once while following.
 const BATCH: usize = 5_000;
+/// Bytes asked for at once: beyond 64 MiB waiting, nats-server drops the connection, and what was
+/// under way counts as delivered.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// How long nothing may come before it is asked whether nothing is there.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// [`Log`] on JetStream.
 #[derive(Clone)]
@@ -225,6 +230,7 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
     let batches = consumer
         .stream()
         .max_messages_per_batch(BATCH)
+        .max_bytes_per_batch(BATCH_BYTES)
         .heartbeat(Duration::from_secs(5))
         .expires(Duration::from_secs(30));
     let mut messages = batches.messages().await.map_err(|error| broken(&error))?;
@@ -232,6 +238,14 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         let next = tokio::select! {
             next = messages.next() => next,
             () = out.closed() => return Ok(()),
+            // A connection that was made anew may have lost what was under way.
+            () = tokio::time::sleep(QUIET) => {
+                let last = log.last().await.map_err(|error| broken(&error))?;
+                if last > *after {
+                    return Err(Broken::Connection(format!("nothing came after {after} of {last}")));
+                }
+                continue;
+            }
         };
         let Some(next) = next else {
             return Err(Broken::Connection("the consumer ended".to_owned()));
