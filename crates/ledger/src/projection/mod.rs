@@ -3,6 +3,7 @@
 //! canonical dump.
 
 mod digest;
+mod scan;
 mod schema;
 mod tree;
 mod view;
@@ -16,8 +17,9 @@ use keyroll_core::LedgerId;
 use redb::Database;
 
 pub use digest::digest;
+pub use scan::AuditScan;
 pub use schema::{LEDGER_ORDINAL, Problem, SCHEMA, WorkspaceHead};
-pub use view::{AuditScan, EntryAt, View, WorkspaceView};
+pub use view::{EntryAt, View, WorkspaceView};
 pub use write::{Batch, EntryFacts, WorkspaceBatch};
 
 /// The read model cannot be read or written.

@@ -5,17 +5,17 @@ use std::ops::Bound;
 use keyroll_core::state::{Denials, Member};
 use keyroll_core::state::{Parts, Secret, VersionInfo, WorkspaceRow};
 use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State,
-    TreeSize, Version, WorkspaceName,
+    Blob, Commit, Digest, Identity, Index, LedgerId, Recorded, SecretId, Sequence, State, TreeSize,
+    Version, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord,
-    PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES, VERSIONS,
-    WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
+    COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS,
+    REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
+    WorkspaceHead,
 };
 use super::write::decode;
 
@@ -37,19 +37,6 @@ pub struct EntryAt {
     pub bytes: Blob,
     /// The entry, decoded.
     pub recorded: Recorded,
-}
-
-/// Which index to scan for audit rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditScan {
-    /// All entries.
-    All,
-    /// Those that speak of the secret with this ordinal.
-    Secret(u32),
-    /// Those of the actor with this ordinal.
-    Actor(u32),
-    /// Those with an event of this kind.
-    Kind(u8),
 }
 
 /// Odd messages shown at most: after these a log is odd enough.
@@ -450,66 +437,5 @@ impl WorkspaceView<'_> {
         let recorded =
             Recorded::decode(index, &bytes.0).map_err(|rejection| damaged(rejection.message))?;
         Ok(Some(EntryAt { bytes, recorded }))
-    }
-
-    /// Indexes of audit rows, newest first, in `[from, until)`, until `more` says stop.
-    ///
-    /// # Errors
-    /// [`ProjectionError`], or what `more` fails with.
-    pub fn scan_audit(
-        &self,
-        scan: AuditScan,
-        (from, until): (u64, u64),
-        mut more: impl FnMut(Index) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
-        let until = until.min(self.head.size.0);
-        if from >= until {
-            return Ok(());
-        }
-        let (n, last) = (self.number, until - 1);
-        macro_rules! walk {
-            ($table:expr, $key:expr) => {
-                for row in self
-                    .view
-                    .tx
-                    .open_table($table)?
-                    .range((n, $key, from)..=(n, $key, last))?
-                    .rev()
-                {
-                    if !more(Index(row?.0.value().2))? {
-                        break;
-                    }
-                }
-            };
-        }
-        match scan {
-            AuditScan::All => {
-                for index in (from..until).rev() {
-                    if !more(Index(index))? {
-                        break;
-                    }
-                }
-            }
-            AuditScan::Secret(ordinal) => walk!(BY_SECRET, ordinal),
-            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, ordinal),
-            AuditScan::Kind(kind) => walk!(BY_KIND, kind),
-        }
-        Ok(())
-    }
-
-    /// The first index whose entry is later than `time`; the size when there is none.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn first_after(&self, time: Millis) -> Result<Index, ProjectionError> {
-        let times = self.view.tx.open_table(TIMES)?;
-        let Some(next) = time.0.checked_add(1) else {
-            return Ok(Index(self.head.size.0));
-        };
-        let mut later = times.range((self.number, next)..=(self.number, u64::MAX))?;
-        match later.next() {
-            Some(row) => Ok(Index(row?.1.value())),
-            None => Ok(Index(self.head.size.0)),
-        }
     }
 }

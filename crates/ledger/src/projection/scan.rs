@@ -1,0 +1,81 @@
+//! Finding audit rows by index and by time.
+
+use keyroll_core::{Index, Millis};
+
+use super::schema::{BY_ACTOR, BY_KIND, BY_SECRET, TIMES};
+use super::{ProjectionError, WorkspaceView};
+
+/// Which index to scan for audit rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditScan {
+    /// All entries.
+    All,
+    /// Those that speak of the secret with this ordinal.
+    Secret(u32),
+    /// Those of the actor with this ordinal.
+    Actor(u32),
+    /// Those with an event of this kind.
+    Kind(u8),
+}
+
+impl WorkspaceView<'_> {
+    /// Indexes of audit rows, newest first, in `[from, until)`, until `more` says stop.
+    ///
+    /// # Errors
+    /// [`ProjectionError`], or what `more` fails with.
+    pub fn scan_audit(
+        &self,
+        scan: AuditScan,
+        (from, until): (u64, u64),
+        mut more: impl FnMut(Index) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        let until = until.min(self.size().0);
+        if from >= until {
+            return Ok(());
+        }
+        let (n, last) = (self.number(), until - 1);
+        macro_rules! walk {
+            ($table:expr, $key:expr) => {
+                for row in self
+                    .tx()
+                    .open_table($table)?
+                    .range((n, $key, from)..=(n, $key, last))?
+                    .rev()
+                {
+                    if !more(Index(row?.0.value().2))? {
+                        break;
+                    }
+                }
+            };
+        }
+        match scan {
+            AuditScan::All => {
+                for index in (from..until).rev() {
+                    if !more(Index(index))? {
+                        break;
+                    }
+                }
+            }
+            AuditScan::Secret(ordinal) => walk!(BY_SECRET, ordinal),
+            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, ordinal),
+            AuditScan::Kind(kind) => walk!(BY_KIND, kind),
+        }
+        Ok(())
+    }
+
+    /// The first index whose entry is later than `time`; the size when there is none.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn first_after(&self, time: Millis) -> Result<Index, ProjectionError> {
+        let times = self.tx().open_table(TIMES)?;
+        let Some(next) = time.0.checked_add(1) else {
+            return Ok(Index(self.size().0));
+        };
+        let mut later = times.range((self.number(), next)..=(self.number(), u64::MAX))?;
+        match later.next() {
+            Some(row) => Ok(Index(row?.1.value())),
+            None => Ok(Index(self.size().0)),
+        }
+    }
+}
