@@ -1,0 +1,14 @@
+//! End-to-end tests through the built program on a real nats-server, a module per subject.
+
+mod audit;
+mod bad_input;
+mod block;
+mod canary;
+mod damage;
+mod dev;
+mod faults;
+mod life;
+mod permissions;
+mod projection;
+mod values;
+mod wire;
