@@ -6,6 +6,6 @@ pub mod reply;
 pub mod seen;
 pub mod subjects;
 
-pub use client::{Client, ClientError, Settings};
+pub use client::{Client, ClientError, Settings, Signer};
 pub use query::{Ask, Query};
 pub use reply::{CommandReply, CommandRequest, Receipt, Reply};

@@ -38,7 +38,7 @@ impl Context {
         let home = settings.home.value;
         let client = Client::connect(ClientSettings {
             nats_url: settings.nats_url.value,
-            identity: identity_file::load(&settings.identity.value)?,
+            identity: identity_file::load(&settings.identity.value)?.into(),
             ledger: settings.ledger.as_ref().map(|ledger| ledger.value),
             home: Some(home.clone()),
         })

@@ -126,7 +126,7 @@ async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing(
     dev.create("A", "the value");
     let settings = keyroll_api::Settings {
         nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner(),
+        identity: dev.owner().into(),
         ledger: Some(dev.ledger()),
         home: None,
     };

@@ -517,7 +517,7 @@ async fn reveal_of(dev: &Dev, name: &str) -> Action {
     let identity = dev.owner();
     let settings = keyroll_api::Settings {
         nats_url: dev.nats_url().to_owned(),
-        identity,
+        identity: identity.into(),
         ledger: Some(dev.ledger()),
         home: None,
     };

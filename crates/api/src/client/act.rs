@@ -79,11 +79,11 @@ impl Client {
             at: now(),
             id,
             action,
-            ledger: self.0.ledger,
+            ledger: self.link.ledger,
             workspace: workspace.clone(),
-            delegation: None,
+            delegation: self.signer().statement(),
         };
-        cose::sign(&command, &self.0.identity)
+        cose::sign(&command, self.signer().key())
     }
 
     /// Sends a signed command until its fate is known or patience ends. The same bytes are sent
@@ -97,7 +97,7 @@ impl Client {
         command: Vec<u8>,
         values: Vec<SealedValue>,
     ) -> Result<Acted, ClientError> {
-        let seen = self.0.seen.get(workspace)?;
+        let seen = self.link.seen.get(workspace)?;
         let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
         let digest = Digest::of(&command);
         let request = CommandRequest {
@@ -151,7 +151,7 @@ impl Client {
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
         let sent = self
-            .0
+            .link
             .nats
             .request(subjects::command(workspace), bytes.into());
         let reply = match tokio::time::timeout(left, sent).await {

@@ -47,7 +47,7 @@ impl Client {
         patience: std::time::Duration,
     ) -> Result<Answered, ClientError> {
         let seen = workspace
-            .map(|workspace| self.0.seen.get(workspace))
+            .map(|workspace| self.link.seen.get(workspace))
             .transpose()?
             .flatten();
         let query = Query {
@@ -55,18 +55,18 @@ impl Client {
             at: now(),
             ask,
             seen: seen.as_ref().map_or(TreeSize(0), |seen| seen.size),
-            ledger: self.0.ledger,
+            ledger: self.link.ledger,
             workspace: workspace.cloned(),
-            delegation: None,
+            delegation: self.signer().statement(),
         };
-        let bytes = cose::sign(&query, &self.0.identity);
+        let bytes = cose::sign(&query, self.signer().key());
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
         let asked = async_nats::Request::new()
             .payload(bytes.into())
             .timeout(Some(patience));
         let answer = self
-            .0
+            .link
             .nats
             .send_request(subject, asked)
             .await
@@ -99,7 +99,7 @@ impl Client {
         let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
         let opened = cose::open::<Reply>(bytes).map_err(ClientError::broken_reply)?;
         opened.verify().map_err(ClientError::broken_reply)?;
-        if opened.signer != self.0.key.key {
+        if opened.signer != self.link.key.key {
             return Err(corrupt("the reply is not signed by the ledger's key"));
         }
         if opened.payload.request != *request {
@@ -168,7 +168,7 @@ impl Client {
             root,
             note: note.map(str::to_owned),
         };
-        if self.0.seen.raise(workspace, fresh)? {
+        if self.link.seen.raise(workspace, fresh)? {
             return Ok(());
         }
         let message = format!(
@@ -203,7 +203,7 @@ impl Client {
 
     /// Who signed the replies this client believes.
     pub fn ledger_signer(&self) -> Identity {
-        self.0.key.key
+        self.link.key.key
     }
 }
 

@@ -3,6 +3,7 @@
 mod act;
 mod ask;
 mod error;
+mod signer;
 mod values;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ed25519_dalek::{SigningKey, VerifyingKey};
+use ed25519_dalek::VerifyingKey;
 use keyroll_core::crypto::{ClientSession, SessionContext};
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
@@ -28,6 +29,7 @@ use crate::subjects;
 pub use act::Acted;
 pub use ask::{Answered, unexpected};
 pub use error::ClientError;
+pub use signer::{Signer, delegate, public};
 pub use values::{NewSecretSpec, Opened, Reveal, Wanted};
 
 /// Until when one call tries, all its repetitions included.
@@ -39,8 +41,8 @@ const REQUEST: Duration = Duration::from_secs(4);
 pub struct Settings {
     /// `nats://user:password@host:port`.
     pub nats_url: String,
-    /// The identity that signs.
-    pub identity: SigningKey,
+    /// Who signs: an identity's own key (`key.into()`), or one that was delegated to.
+    pub identity: Signer,
     /// The ledger's id, when it is known: anything else is refused. Otherwise the ledger's own
     /// word is taken, and the caller keeps [`Client::ledger`] for the next time.
     pub ledger: Option<LedgerId>,
@@ -50,20 +52,37 @@ pub struct Settings {
 
 /// A connection to a ledger as one identity. Cheap to clone.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    link: Arc<Link>,
+    speaker: Arc<Speaker>,
+}
 
-struct Inner {
+/// What all who speak over one connection share.
+struct Link {
     nats: async_nats::Client,
-    identity: SigningKey,
     ledger: LedgerId,
     key: LedgerKey,
     /// The signed statement of `key`, as it came.
     statement: Vec<u8>,
     seen: SeenStore,
     sealing: Mutex<SealingKey>,
-    sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
     /// The checkpoint verified last, by workspace and text: replies of one commit carry the same.
     verified: Mutex<Option<(WorkspaceName, String, Checkpoint)>>,
+}
+
+/// Who signs, and its sessions: a session belongs to one identity.
+struct Speaker {
+    signer: Signer,
+    sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
+}
+
+impl Speaker {
+    fn new(signer: Signer) -> Arc<Self> {
+        Arc::new(Self {
+            signer,
+            sessions: Mutex::new(BTreeMap::new()),
+        })
+    }
 }
 
 /// The wall clock.
@@ -165,47 +184,62 @@ impl Client {
             Some(home) => SeenStore::in_home(home, &ledger),
             None => SeenStore::memory(),
         };
-        Ok(Self(Arc::new(Inner {
+        let link = Arc::new(Link {
             nats,
-            identity: settings.identity,
             ledger,
             key,
             statement: info.ledger_key.0,
             seen,
             sealing: Mutex::new(sealing),
-            sessions: Mutex::new(BTreeMap::new()),
             verified: Mutex::new(None),
-        })))
+        });
+        let speaker = Speaker::new(settings.identity);
+        Ok(Self { link, speaker })
+    }
+
+    /// The same connection for somebody else: a page that serves many people has one connection
+    /// and a client for each, under the key that each delegated to.
+    #[must_use]
+    pub fn speaking_as(&self, signer: Signer) -> Self {
+        Self {
+            link: Arc::clone(&self.link),
+            speaker: Speaker::new(signer),
+        }
     }
 
     /// The ledger's id.
     pub fn ledger(&self) -> LedgerId {
-        self.0.ledger
+        self.link.ledger
     }
 
-    /// Who this client is.
+    /// Who this client is, whichever key signs for it.
     pub fn identity(&self) -> Identity {
-        Identity(self.0.identity.verifying_key().to_bytes())
+        self.signer().identity()
+    }
+
+    /// Who signs.
+    pub fn signer(&self) -> &Signer {
+        &self.speaker.signer
     }
 
     /// The ledger's online key.
     pub fn ledger_key(&self) -> &LedgerKey {
-        &self.0.key
+        &self.link.key
     }
 
     /// The statement of the ledger's online key, signed by the ledger's id, as it came.
     pub fn ledger_statement(&self) -> &[u8] {
-        &self.0.statement
+        &self.link.statement
     }
 
     /// The highest checkpoints.
     pub fn seen(&self) -> &SeenStore {
-        &self.0.seen
+        &self.link.seen
     }
 
     /// The connection underneath.
     pub fn nats(&self) -> &async_nats::Client {
-        &self.0.nats
+        &self.link.nats
     }
 
     /// The key that checks a workspace's checkpoints.
@@ -213,7 +247,7 @@ impl Client {
     /// # Errors
     /// [`Code::WrongLedger`] when the ledger's key is none.
     pub fn verifier(&self, workspace: &WorkspaceName) -> Result<VerifierKey, ClientError> {
-        verifier(&self.0.ledger, workspace, &self.0.key.key)
+        verifier(&self.link.ledger, workspace, &self.link.key.key)
     }
 
     /// The session with the ledger for a workspace, begun when there is none.
@@ -221,13 +255,13 @@ impl Client {
     /// # Errors
     /// When the ledger's sealing key is none.
     pub fn session(&self, workspace: &WorkspaceName) -> Result<ClientSession, ClientError> {
-        let mut sessions = lock(&self.0.sessions);
+        let mut sessions = lock(&self.speaker.sessions);
         if let Some(session) = sessions.get(workspace) {
             return Ok(session.clone());
         }
-        let sealing = lock(&self.0.sealing).clone();
+        let sealing = lock(&self.link.sealing).clone();
         let context = SessionContext {
-            ledger: &self.0.ledger,
+            ledger: &self.link.ledger,
             workspace,
             actor: self.identity(),
         };
@@ -244,10 +278,10 @@ impl Client {
 
     /// Forgets all sessions and learns the present sealing key.
     pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
-        let info = fetch_info(&self.0.nats).await?;
-        let sealing = open_sealing_key(&info, &self.0.ledger, &self.0.key)?;
-        *lock(&self.0.sealing) = sealing;
-        lock(&self.0.sessions).clear();
+        let info = fetch_info(&self.link.nats).await?;
+        let sealing = open_sealing_key(&info, &self.link.ledger, &self.link.key)?;
+        *lock(&self.link.sealing) = sealing;
+        lock(&self.speaker.sessions).clear();
         Ok(())
     }
 
@@ -256,7 +290,7 @@ impl Client {
         workspace: &WorkspaceName,
         text: &str,
     ) -> Result<Checkpoint, ClientError> {
-        if let Some((of, known, checkpoint)) = lock(&self.0.verified).as_ref()
+        if let Some((of, known, checkpoint)) = lock(&self.link.verified).as_ref()
             && of == workspace
             && known == text
         {
@@ -272,7 +306,7 @@ impl Client {
                 checkpoint.origin
             )));
         }
-        *lock(&self.0.verified) = Some((workspace.clone(), text.to_owned(), checkpoint.clone()));
+        *lock(&self.link.verified) = Some((workspace.clone(), text.to_owned(), checkpoint.clone()));
         Ok(checkpoint)
     }
 }

@@ -79,7 +79,7 @@ impl Client {
     ) -> Result<Sealed, ClientError> {
         let data_key = Key::new(random()?);
         let context = SealContext {
-            ledger: &self.0.ledger,
+            ledger: &self.link.ledger,
             workspace,
             secret,
             version,
@@ -280,7 +280,7 @@ impl Client {
             .keys
             .open(Direction::ToClient, id, item, &got.key.0)?;
         let context = SealContext {
-            ledger: &self.0.ledger,
+            ledger: &self.link.ledger,
             workspace,
             secret: said.id,
             version: said.version,

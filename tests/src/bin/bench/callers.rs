@@ -145,7 +145,7 @@ pub(crate) async fn run() -> Result<(), Failed> {
     let identity = service::owner(&data)?;
     let client = Client::connect(Settings {
         nats_url: url,
-        identity,
+        identity: identity.into(),
         ledger: None,
         home: None,
     })

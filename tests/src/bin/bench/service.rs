@@ -148,7 +148,7 @@ impl Service {
     pub(crate) async fn client(&self) -> Result<Client, Failed> {
         let settings = Settings {
             nats_url: self.url().to_owned(),
-            identity: self.owner()?,
+            identity: self.owner()?.into(),
             ledger: None,
             home: None,
         };

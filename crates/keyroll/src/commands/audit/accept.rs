@@ -79,7 +79,7 @@ async fn anew(context: &Context, session: &Session) -> Result<Seen, Failure> {
     let settings = context.settings()?;
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
-        identity: identity_file::load(&settings.identity.value)?,
+        identity: identity_file::load(&settings.identity.value)?.into(),
         ledger: Some(session.client.ledger()),
         home: None,
     })

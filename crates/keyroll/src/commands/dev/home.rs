@@ -59,7 +59,7 @@ pub(super) async fn ensure_workspace(
 ) -> Result<Option<String>, Failure> {
     let settings = ClientSettings {
         nats_url: nats_url.to_owned(),
-        identity,
+        identity: identity.into(),
         ledger: Some(ledger),
         home: Some(home.to_owned()),
     };
