@@ -55,6 +55,16 @@ impl Health {
         inner.ledger.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the ledger takes commands, as far as no workspace's own state is concerned.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn serving(&self) -> Result<(), Rejection> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let wrong = inner.ledger.as_ref().or(inner.clock.as_ref());
+        wrong.cloned().map_or(Ok(()), Err)
+    }
+
     /// Whether the ledger takes commands of a workspace.
     ///
     /// # Errors

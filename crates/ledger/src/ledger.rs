@@ -34,7 +34,7 @@ use crate::projection::{Projection, ProjectionError, contained};
 use crate::vault::Vault;
 use crate::writer::{BETWEEN_LOOKS, LOOKS, Shared, Writer};
 
-pub use status::Surroundings;
+pub use status::{Surroundings, Vitals};
 
 /// Notices that wait to be sent; more are dropped, as they are best effort.
 const NOTICES: usize = 4_096;

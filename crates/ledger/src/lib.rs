@@ -14,4 +14,4 @@ pub mod vault;
 pub mod verify;
 pub mod writer;
 
-pub use ledger::{Ledger, OpenError, Options, Response, Surroundings};
+pub use ledger::{Ledger, OpenError, Options, Response, Surroundings, Vitals};

@@ -1,7 +1,9 @@
 //! The service side of keyroll on NATS, and a private nats-server for development.
 
+mod bounded;
 mod clock;
 pub mod dev;
 pub mod keys;
+pub mod metrics;
 pub mod nats;
 pub mod service;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use async_nats::service::{Request, ServiceExt as _};
@@ -17,6 +17,7 @@ use keyroll_ledger::{Ledger, OpenError, Options, Response, Surroundings};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::keys::KeyFiles;
+use crate::metrics::Metrics;
 use crate::nats::permissions::{SERVICE_INBOX, is_client_inbox};
 use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always};
 
@@ -81,6 +82,7 @@ pub enum ServeError {
 /// A running service.
 pub struct Service {
     ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
     micro: async_nats::service::Service,
     responder: async_nats::Client,
     stopped: watch::Receiver<bool>,
@@ -209,6 +211,7 @@ async fn serve(
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
     let work = Arc::new(Semaphore::new(IN_WORK_KIB));
+    let metrics = Arc::new(Metrics::new(Arc::clone(&work), IN_WORK_KIB));
     for (name, subject) in [
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
@@ -220,12 +223,13 @@ async fn serve(
             .add(subject)
             .await
             .map_err(announce)?;
-        tokio::spawn(answer_all(
-            Arc::clone(&ledger),
-            endpoint,
-            Arc::clone(&work),
-            stop.clone(),
-        ));
+        let answering = Answering {
+            kind: name,
+            ledger: Arc::clone(&ledger),
+            metrics: Arc::clone(&metrics),
+            work: Arc::clone(&work),
+        };
+        tokio::spawn(answer_all(answering, endpoint, stop.clone()));
     }
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
@@ -236,6 +240,7 @@ async fn serve(
         .map_err(|error| ServeError::Announce(error.to_string()))?;
     Ok(Service {
         ledger,
+        metrics,
         micro,
         responder,
         stopped,
@@ -246,6 +251,11 @@ impl Service {
     /// The ledger it serves.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Resolves when the service answers no more.
@@ -265,10 +275,18 @@ impl Service {
     }
 }
 
-async fn answer_all(
+/// What an endpoint's requests share.
+#[derive(Clone)]
+struct Answering {
+    kind: &'static str,
     ledger: Arc<Ledger>,
-    mut endpoint: async_nats::service::endpoint::Endpoint,
+    metrics: Arc<Metrics>,
     work: Arc<Semaphore>,
+}
+
+async fn answer_all(
+    shared: Answering,
+    mut endpoint: async_nats::service::endpoint::Endpoint,
     stop: watch::Sender<bool>,
 ) {
     while let Some(request) = endpoint.next().await {
@@ -277,20 +295,24 @@ async fn answer_all(
         // without one is carried out all the same.
         if reply.is_some_and(|reply| !is_client_inbox(reply)) {
             tracing::debug!("dropped a request whose reply subject is no inbox");
+            shared.metrics.dropped();
             continue;
         }
-        let ledger = Arc::clone(&ledger);
+        let (arrived, shared) = (Instant::now(), shared.clone());
         let cost = LEAST_KIB.max(request.message.payload.len() / 1_024);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(&work).try_acquire_many_owned(cost) {
+        if let Ok(permit) = Arc::clone(&shared.work).try_acquire_many_owned(cost) {
             tokio::spawn(async move {
-                let response = answer(&ledger, &request).await;
+                let response = answer(&shared.ledger, &request).await;
+                shared.metrics.answered(shared.kind, arrived, &response);
                 respond(&request, response).await;
                 drop(permit);
             });
         } else {
             let why = "too many requests are in work: try again shortly";
-            respond(&request, refuse(&ledger, &request, Code::Busy, why)).await;
+            let response = refuse(&shared.ledger, &request, Code::Busy, why);
+            shared.metrics.answered(shared.kind, arrived, &response);
+            respond(&request, response).await;
         }
     }
     stop.send_replace(true);

@@ -1,12 +1,15 @@
 //! `keyroll serve`: the service on somebody's own nats-server.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use keyroll_core::Identity;
 use keyroll_server::keys::KeyFiles;
-use keyroll_server::service::{self, ServeOptions};
+use keyroll_server::metrics;
+use keyroll_server::service::{self, ServeOptions, Service};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -29,6 +32,9 @@ pub(crate) struct ServeArgs {
     /// Start although it was not verified that every message is on disk before it is acknowledged
     #[arg(long)]
     allow_unsynced: bool,
+    /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
 }
 
 /// `serve.toml` in the home, written by `init`. It holds passwords.
@@ -106,7 +112,11 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    ready(context, &ledger.to_string())?;
+    let metrics = match args.metrics {
+        None => None,
+        Some(address) => Some(serve_metrics(&service, address).await?),
+    };
+    ready(context, &ledger.to_string(), metrics)?;
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -116,9 +126,22 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     ended
 }
 
-fn ready(context: &Context, ledger: &str) -> Result<(), Failure> {
-    let json = serde_json::json!({"ready": true, "ledger": ledger});
-    context.out.done(&json, &format!("serving ledger {ledger}"))
+async fn serve_metrics(service: &Service, address: SocketAddr) -> Result<SocketAddr, Failure> {
+    let (ledger, counted) = (Arc::clone(service.ledger()), Arc::clone(service.metrics()));
+    metrics::listen(address, ledger, counted)
+        .await
+        .map_err(|error| Failure::local(format!("--metrics {address}: {error}")))
+}
+
+fn ready(context: &Context, ledger: &str, metrics: Option<SocketAddr>) -> Result<(), Failure> {
+    let mut json = serde_json::json!({"ready": true, "ledger": ledger});
+    let mut text = format!("serving ledger {ledger}");
+    if let Some(address) = metrics {
+        let url = format!("http://{address}/metrics");
+        text = format!("{text}, metrics at {url}");
+        json["metrics_url"] = url.into();
+    }
+    context.out.done(&json, &text)
 }
 
 /// What the service says goes to stderr; `KEYROLL_LOG` chooses how much, as `RUST_LOG` does elsewhere.

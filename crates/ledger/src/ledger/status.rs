@@ -19,7 +19,39 @@ pub struct Surroundings {
     pub clock_ahead_ms: i64,
 }
 
+/// How the ledger is, as far as it knows without asking anybody.
+#[derive(Debug, Clone)]
+pub struct Vitals {
+    /// The last message of the log that is in the read model.
+    pub projected: Sequence,
+    /// Entries in the read model, of all workspaces; none while it cannot be read.
+    pub entries: Option<u64>,
+    /// What is wrong with the ledger or its workspaces.
+    pub problems: usize,
+    /// Why no command is taken at all, if none is.
+    pub refusing: Option<Rejection>,
+    /// Milliseconds that the service's clock is ahead of the nats-server's.
+    pub clock_ahead_ms: i64,
+}
+
 impl Ledger {
+    /// How it is, from memory and the read model alone: for monitoring, which must have an answer
+    /// while the log is out of reach.
+    pub fn vitals(&self) -> Vitals {
+        let view = self.projection().view().ok();
+        Vitals {
+            projected: self.shared.progress.borrow().sequence,
+            entries: view.and_then(|view| view.entries().ok()),
+            problems: self.shared.health.problems(|_| true).len(),
+            refusing: self.shared.health.serving().err(),
+            clock_ahead_ms: self
+                .surroundings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clock_ahead_ms,
+        }
+    }
+
     /// Tells what the service found around it; shown by status.
     pub fn set_surroundings(&self, surroundings: Surroundings) {
         *self
