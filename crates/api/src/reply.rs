@@ -185,8 +185,10 @@ pub struct SecretRow {
     pub stale: bool,
     /// Where it is in its life.
     pub state: Lifecycle,
-    /// Whether no value was released for 90 days.
+    /// Whether no saved workflow references it and no value was released for 90 days.
     pub unused: bool,
+    /// Blocks of saved workflows that reference it, the first 100.
+    pub used_by: Vec<UsedBy>,
     /// The current version.
     pub version: Version,
     /// When it was created.
@@ -207,6 +209,15 @@ pub struct SecretRow {
     /// When a value was last released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_revealed_at: Option<Millis>,
+}
+
+/// A block of a saved workflow that references a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct UsedBy {
+    pub block: String,
+    pub workflow: String,
 }
 
 /// A secret's versions.

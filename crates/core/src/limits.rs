@@ -50,6 +50,12 @@ pub const REVOCATIONS: usize = 256;
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.
 pub const SECRETS: usize = 1_000_000;
+/// Saved workflows of one workspace.
+pub const WORKFLOWS: usize = 1_000;
+/// Blocks of one workflow.
+pub const WORKFLOW_BLOCKS: usize = 256;
+/// References to secrets in one workflow, over all its blocks.
+pub const WORKFLOW_SECRETS: usize = 1_000;
 /// Secrets created by one import command.
 pub const IMPORT_SECRETS: usize = 1_000;
 

@@ -5,6 +5,7 @@ mod members;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod workflows;
 
 use crate::authorize::{Refusal, authorize};
 use crate::command::{Action, Nothing, Verified};
@@ -94,12 +95,12 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::SecretReveal(reveal) => secrets::reveal(state, command, reveal),
         Action::SecretDelete(secret) => Ok(secrets::delete(state, secret)?),
         Action::SecretRestore(secret) => Ok(secrets::restore(state, secret)?),
+        Action::WorkflowSave(save) => workflows::save(state, command, save),
+        Action::WorkflowRemove(remove) => workflows::remove(state, command, remove),
         Action::DelegationRevoke(revoke) => Ok(members::revoke(state, revoke)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
         action @ (Action::WorkspaceCreate(_)
         | Action::SecretDestroy(_)
-        | Action::WorkflowSave(_)
-        | Action::WorkflowRemove(_)
         | Action::KeyRotate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)

@@ -1,5 +1,7 @@
 //! Given a history, when a command comes, then these events or this refusal.
 
+mod workflows;
+
 use ed25519_dalek::SigningKey;
 use keyroll_merkle::leaf_hash;
 

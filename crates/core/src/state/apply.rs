@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Denials, Lifecycle, Member, Secret, State, ValueState, VersionInfo, VersionKind};
+use super::{
+    Denials, Lifecycle, Member, Secret, State, ValueState, VersionInfo, VersionKind, Workflow,
+};
 use crate::authorize::Role;
 use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit};
 use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
-use crate::names::{Glob, MemberName};
+use crate::names::{Glob, Label, MemberName};
 
 /// What an entry changed: the rows a read model writes again, and what its audit indexes say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +26,8 @@ pub struct Changes {
     pub denials: BTreeSet<Identity>,
     /// Delegations that were revoked: who delegated, and to which key.
     pub revoked: BTreeSet<(Identity, Identity)>,
+    /// Workflows that were saved or removed.
+    pub workflows: BTreeSet<Label>,
     /// Secrets that the entry speaks of, changed or not.
     pub touched: BTreeSet<SecretId>,
     /// Numbers of the kinds of its events.
@@ -105,9 +109,10 @@ impl State {
                 }
             }
             Event::AccessDenied(_) => self.count_denial(action, by, changes),
-            Event::WorkflowSaved(_)
-            | Event::WorkflowRemoved(_)
-            | Event::ValuesSwept(_)
+            Event::WorkflowSaved(_) | Event::WorkflowRemoved(_) => {
+                self.put_workflow(action, by, changes);
+            }
+            Event::ValuesSwept(_)
             | Event::KeyErased(_)
             | Event::LogTruncated(_)
             | Event::DenialsSummarized(_) => {}
@@ -315,6 +320,29 @@ impl State {
         });
     }
 
+    fn put_workflow(&mut self, action: &Action, (at, actor): By, changes: &mut Changes) {
+        if let Action::WorkflowSave(save) = action {
+            let blocks = save.blocks.clone();
+            let workflow = Workflow { at, actor, blocks };
+            self.workflows.insert(save.workflow.clone(), workflow);
+            changes.workflows.insert(save.workflow.clone());
+            self.touch_named(action, changes);
+        }
+        if let Action::WorkflowRemove(remove) = action {
+            self.workflows.remove(&remove.workflow);
+            changes.workflows.insert(remove.workflow.clone());
+        }
+    }
+
+    /// The entry speaks of the secrets that its action names.
+    fn touch_named(&self, action: &Action, changes: &mut Changes) {
+        let named = action
+            .names()
+            .into_iter()
+            .filter_map(|name| self.names.get(&name.folded()));
+        changes.touched.extend(named);
+    }
+
     fn count_denial(&mut self, action: &Action, (at, actor): By, changes: &mut Changes) {
         let minute = at.0 / 60_000;
         let known = self
@@ -324,11 +352,7 @@ impl State {
         let count = known.map_or(0, |denials| denials.count).saturating_add(1);
         self.denials.insert(actor, Denials { count, minute });
         changes.denials.insert(actor);
-        let named = action
-            .names()
-            .into_iter()
-            .filter_map(|name| self.names.get(&name.folded()));
-        changes.touched.extend(named);
+        self.touch_named(action, changes);
     }
 }
 

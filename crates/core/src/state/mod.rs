@@ -11,11 +11,12 @@ use keyroll_merkle::{Hash, Window};
 use crate::event::WorkspaceCreated;
 use crate::ids::{Epoch, Identity, LedgerId, Millis, SecretId, TreeSize, Version};
 use crate::limits;
-use crate::names::{SecretName, WorkspaceName};
+use crate::names::{Label, SecretName, WorkspaceName};
 
 pub use apply::Changes;
 pub use rows::{
-    Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, WorkspaceRow,
+    Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, Workflow,
+    WorkspaceRow,
 };
 
 /// Nodes kept in memory at each level of the tree: more than the entries of one commit, so that
@@ -36,6 +37,7 @@ pub struct State {
     /// Delegations that were revoked: who delegated, and to which key.
     revoked: BTreeSet<(Identity, Identity)>,
     denials: BTreeMap<Identity, Denials>,
+    workflows: BTreeMap<Label, Workflow>,
 }
 
 /// Everything a state is made of, as a read model keeps it.
@@ -55,6 +57,8 @@ pub struct Parts {
     pub revoked: Vec<(Identity, Identity)>,
     /// Refusals per member.
     pub denials: Vec<(Identity, Denials)>,
+    /// Saved workflows.
+    pub workflows: Vec<(Label, Workflow)>,
 }
 
 impl State {
@@ -70,6 +74,7 @@ impl State {
             names: BTreeMap::new(),
             revoked: BTreeSet::new(),
             denials: BTreeMap::new(),
+            workflows: BTreeMap::new(),
         }
     }
 
@@ -93,6 +98,7 @@ impl State {
             names,
             revoked: parts.revoked.into_iter().collect(),
             denials: parts.denials.into_iter().collect(),
+            workflows: parts.workflows.into_iter().collect(),
         })
     }
 
@@ -208,6 +214,16 @@ impl State {
         self.denials.iter()
     }
 
+    /// A saved workflow.
+    pub fn workflow(&self, name: &Label) -> Option<&Workflow> {
+        self.workflows.get(name)
+    }
+
+    /// Saved workflows, by name.
+    pub fn workflows(&self) -> impl Iterator<Item = (&Label, &Workflow)> {
+        self.workflows.iter()
+    }
+
     /// Whether another refusal of this member gets an entry of its own at `now`.
     pub fn records_denial(&self, actor: &Identity, now: Millis) -> bool {
         self.denials.get(actor).is_none_or(|denials| {
@@ -247,5 +263,6 @@ impl PartialEq for State {
             && self.names == other.names
             && self.revoked == other.revoked
             && self.denials == other.denials
+            && self.workflows == other.workflows
     }
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::authorize::Role;
+use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, Identity, Millis, Place, Version};
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
@@ -172,6 +173,24 @@ pub struct VersionInfo {
     /// Why, if its maker said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
+}
+
+/// A saved workflow: which of its blocks references which secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workflow {
+    /// When it was saved last.
+    pub at: Millis,
+    /// Who saved it last.
+    pub actor: Identity,
+    /// Its blocks.
+    pub blocks: Vec<BlockUse>,
+}
+
+impl Workflow {
+    /// The names it references.
+    pub fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.blocks.iter().flat_map(|block| &block.secrets)
+    }
 }
 
 /// Refusals of one member in one minute of the log.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use keyroll_core::names::Label;
 use keyroll_core::{
     Code, Commit, Digest, Identity, Index, LedgerId, Recorded, Rejection, Sequence, State,
     WorkspaceName,
@@ -238,6 +239,8 @@ impl Fold {
             let denials = state
                 .denials()
                 .filter(|(id, _)| part.changes.denials.contains(id));
+            let workflow = |name: &Label| (name.clone(), state.workflow(name).cloned());
+            part.workflows = part.changes.workflows.iter().map(workflow).collect();
             part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
         }
     }
@@ -395,4 +398,5 @@ fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
     into.members.extend(from.members);
     into.denials.extend(from.denials);
     into.revoked.extend(from.revoked);
+    into.workflows.extend(from.workflows);
 }

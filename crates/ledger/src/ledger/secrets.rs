@@ -1,7 +1,7 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
 use keyroll_api::query::{PAGE_ROWS, SecretList};
-use keyroll_api::reply::{SecretRow, SecretRows, VersionRow, VersionRows};
+use keyroll_api::reply::{SecretRow, SecretRows, UsedBy, VersionRow, VersionRows};
 use keyroll_core::authorize::Permission;
 use keyroll_core::state::{Lifecycle, Secret, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretId, SecretName, Version};
@@ -122,12 +122,19 @@ fn row(
     let stale = secret
         .rotate_every
         .is_some_and(|period| older_than(newest, period.saturating_mul(1_000)));
-    let unused = older_than(secret.last_revealed_at.unwrap_or(created_at), UNUSED_MS);
+    let uses = view
+        .uses(secret.name.as_str())
+        .map_err(|error| broken(&error))?;
+    let used_by = |(workflow, block)| UsedBy { block, workflow };
+    let used_by: Vec<UsedBy> = uses.into_iter().map(used_by).collect();
+    let last_use = secret.last_revealed_at.unwrap_or(created_at);
+    let unused = used_by.is_empty() && older_than(last_use, UNUSED_MS);
     Ok(SecretRow {
         id,
         stale,
         state: secret.lifecycle,
         unused,
+        used_by,
         version,
         created_at,
         restricted: secret.restricted,

@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
+    WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -35,6 +36,8 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, TIMES, &mut hash)?;
     table(view, PROBLEMS, &mut hash)?;
     table(view, FORMER_NAMES, &mut hash)?;
+    table(view, WORKFLOWS, &mut hash)?;
+    table(view, USES, &mut hash)?;
     Ok(Digest(hash.finalize().into()))
 }
 

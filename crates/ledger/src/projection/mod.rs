@@ -6,6 +6,7 @@ mod digest;
 mod scan;
 mod schema;
 mod tree;
+mod uses;
 mod view;
 mod write;
 
@@ -19,6 +20,7 @@ use redb::Database;
 pub use digest::digest;
 pub use scan::AuditScan;
 pub use schema::{LEDGER_ORDINAL, Problem, SCHEMA, WorkspaceHead};
+pub use uses::USES_SHOWN;
 pub use view::{EntryAt, View, WorkspaceView};
 pub use write::{Batch, EntryFacts, WorkspaceBatch};
 

@@ -1,13 +1,14 @@
 //! Tables and rows. Keys begin with the workspace's number (order of first appearance in the log)
 //! and go on with something that grows, so that writes stay near the end of each tree.
 
-use keyroll_core::state::{Member, Secret, WorkspaceRow};
+use keyroll_core::names::Label;
+use keyroll_core::state::{Member, Secret, Workflow, WorkspaceRow};
 use keyroll_core::{Digest, Identity, Rejection, SecretId, Sequence, TreeSize, WorkspaceName};
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -57,6 +58,13 @@ pub(super) const PROBLEMS: TableDefinition<'_, (u32, u64), &[u8]> =
 /// (workspace, folded name, ordinal): every name that a secret ever had.
 pub(super) const FORMER_NAMES: TableDefinition<'_, (u32, &str, u32), ()> =
     TableDefinition::new("former_names");
+
+/// (workspace, workflow) → workflow.
+pub(super) const WORKFLOWS: TableDefinition<'_, (u32, &str), &[u8]> =
+    TableDefinition::new("workflows");
+/// (workspace, secret's name, workflow, block): who references a name.
+pub(super) const USES: TableDefinition<'_, (u32, &str, &str, &str), ()> =
+    TableDefinition::new("uses");
 
 /// Stands for a message whose subject is no workspace's.
 pub(super) const NO_WORKSPACE: u32 = u32::MAX;
@@ -110,4 +118,11 @@ pub(super) struct SecretRecord {
 pub(super) struct MemberRecord {
     pub(super) identity: Identity,
     pub(super) member: Member,
+}
+
+/// A workflow as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WorkflowRecord {
+    pub(super) name: Label,
+    pub(super) workflow: Workflow,
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
-use keyroll_core::state::{Denials, Member};
-use keyroll_core::state::{Parts, Secret, VersionInfo, WorkspaceRow};
+use keyroll_core::names::Label;
+use keyroll_core::state::{Denials, Member, Parts, Secret, VersionInfo, Workflow, WorkspaceRow};
 use keyroll_core::{
     Blob, Commit, Digest, Identity, Index, LedgerId, Recorded, SecretId, Sequence, State, TreeSize,
     Version, WorkspaceName,
@@ -14,8 +14,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _}
 use super::ProjectionError;
 use super::schema::{
     COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS,
-    REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES,
-    WorkspaceHead,
+    REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
+    WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::write::decode;
 
@@ -202,6 +202,7 @@ impl WorkspaceView<'_> {
             secrets: self.all_secrets()?,
             revoked: self.revoked()?,
             denials: self.denials()?,
+            workflows: self.workflows()?,
         };
         State::restore(ledger, self.head.name.clone(), parts)
             .ok_or_else(|| damaged("a workspace's tree"))
@@ -385,6 +386,16 @@ impl WorkspaceView<'_> {
         for row in self.view.tx.open_table(DENIALS)?.range(self.keys())? {
             let (key, value) = row?;
             found.push((Identity(*key.value().1), decode(value.value())?));
+        }
+        Ok(found)
+    }
+
+    fn workflows(&self) -> Result<Vec<(Label, Workflow)>, ProjectionError> {
+        let mut found = Vec::new();
+        let workflows = self.view.tx.open_table(WORKFLOWS)?;
+        for row in workflows.range::<(u32, &str)>((self.number, "")..(self.number + 1, ""))? {
+            let record: WorkflowRecord = decode(row?.1.value())?;
+            found.push((record.name, record.workflow));
         }
         Ok(found)
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo};
+use keyroll_core::names::Label;
+use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo, Workflow};
 use keyroll_core::{
     CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version,
     WorkspaceName, cbor,
@@ -17,7 +18,8 @@ use serde::Serialize;
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord,
     NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS,
-    SecretRecord, TIMES, VERSIONS, WORKSPACE_NUMBERS, WORKSPACES, WorkspaceHead,
+    SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
+    WorkspaceHead,
 };
 use super::{Projection, ProjectionError};
 
@@ -59,6 +61,8 @@ pub struct WorkspaceBatch {
     pub members: Vec<(Identity, Member)>,
     /// Changed counts of refusals.
     pub denials: Vec<(Identity, Denials)>,
+    /// Changed workflows; `None` for a removed one.
+    pub workflows: Vec<(Label, Option<Workflow>)>,
     /// Names that secrets had after some entry, with the secrets' ordinals.
     pub names: BTreeSet<(String, u32)>,
     /// Times at which the latest time grew, with the first entry of that time.
@@ -141,6 +145,8 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(TIMES)?;
     tx.open_table(PROBLEMS)?;
     tx.open_table(FORMER_NAMES)?;
+    tx.open_table(WORKFLOWS)?;
+    tx.open_table(USES)?;
     Ok(())
 }
 
@@ -170,6 +176,7 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
         write_head(&tx, *number, workspace)?;
         write_log(&tx, *number, workspace)?;
         write_rows(&tx, *number, workspace)?;
+        write_workflows(&tx, *number, workspace)?;
         write_indexes(&tx, *number, workspace)?;
     }
     tx.commit()?;
@@ -298,6 +305,45 @@ fn write_rows(
             .insert((number, &identity.0, &key.0), ())?;
     }
     Ok(())
+}
+
+fn write_workflows(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    if batch.workflows.is_empty() {
+        return Ok(());
+    }
+    let (mut workflows, mut uses) = (tx.open_table(WORKFLOWS)?, tx.open_table(USES)?);
+    for (name, workflow) in &batch.workflows {
+        let key = (number, name.as_str());
+        let before = workflows
+            .remove(key)?
+            .map(|row| decode::<WorkflowRecord>(row.value()))
+            .transpose()?;
+        for (secret, block) in before.iter().flat_map(|record| pairs(&record.workflow)) {
+            uses.remove((number, secret, name.as_str(), block))?;
+        }
+        let Some(workflow) = workflow else { continue };
+        for (secret, block) in pairs(workflow) {
+            uses.insert((number, secret, name.as_str(), block), ())?;
+        }
+        let record = WorkflowRecord {
+            name: name.clone(),
+            workflow: workflow.clone(),
+        };
+        put(&mut workflows, key, &record)?;
+    }
+    Ok(())
+}
+
+/// Each secret's name with each block that references it.
+fn pairs(workflow: &Workflow) -> impl Iterator<Item = (&str, &str)> {
+    workflow.blocks.iter().flat_map(|block| {
+        let names = block.secrets.iter();
+        names.map(|secret| (secret.as_str(), block.name.as_str()))
+    })
 }
 
 fn write_indexes(

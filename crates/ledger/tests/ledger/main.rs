@@ -3,6 +3,7 @@
 mod replay;
 mod support;
 mod time;
+mod workflows;
 
 use keyroll_api::query::{Ask, AuditCommits, AuditLog, Named, SecretList};
 use keyroll_api::reply::Answer;

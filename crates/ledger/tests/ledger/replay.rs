@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
-    COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing, Purpose, RevealItem,
-    SecretCreate, SecretEdit, SecretRef, SecretRename, SecretReveal, SessionRef,
+    BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing, Purpose,
+    RevealItem, SecretCreate, SecretEdit, SecretRef, SecretRename, SecretReveal, SessionRef,
+    WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
@@ -103,7 +104,7 @@ impl History {
             .state
             .secret(&secret)
             .map_or(Version(2), |known| known.current().next());
-        let action = match what % 10 {
+        let action = match what % 12 {
             0 | 1 => Action::SecretCreate(SecretCreate {
                 secret: NewSecret {
                     id: SecretId([which; 16]),
@@ -162,8 +163,18 @@ impl History {
                 expires: which.is_multiple_of(2).then(|| Millis(self.at + 5_000)),
                 secrets: vec!["key_*".parse().expect("pattern")],
             }),
-            _ => Action::MemberRemove(MemberRemove {
+            9 => Action::MemberRemove(MemberRemove {
                 member: identity(&signing_key(20 + which % 3)),
+            }),
+            10 => Action::WorkflowSave(WorkflowSave {
+                blocks: vec![BlockUse {
+                    name: format!("block {}", which % 4).parse().expect("label"),
+                    secrets: vec![name(&called), name("Other")],
+                }],
+                workflow: format!("workflow {}", which % 3).parse().expect("label"),
+            }),
+            _ => Action::WorkflowRemove(WorkflowRemove {
+                workflow: format!("workflow {}", which % 3).parse().expect("label"),
             }),
         };
         self.try_act(actor, action);

@@ -6,7 +6,7 @@ use keyroll_api::query::{
 use keyroll_api::reply::{
     Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, LogProblem, MemberRow, MemberRows,
     ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows,
-    SecretVersion, Status, VersionRow, VersionRows, WorkspaceRow, WorkspaceRows,
+    SecretVersion, Status, UsedBy, VersionRow, VersionRows, WorkspaceRow, WorkspaceRows,
 };
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::Role;
@@ -130,6 +130,14 @@ fn secret_row(world: &World, full: bool, state: Lifecycle) -> SecretRow {
         stale: false,
         state,
         unused: !full,
+        used_by: if full {
+            vec![UsedBy {
+                block: "post".to_owned(),
+                workflow: "billing".to_owned(),
+            }]
+        } else {
+            vec![]
+        },
         version: Version(3),
         created_at: Millis(START + 240_005),
         restricted: full,

@@ -107,6 +107,7 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
             }
             .to_owned(),
         ),
+        ("used by", rows::used_by(row)),
         ("id", row.id.to_string()),
     ]
 }

@@ -2,7 +2,7 @@
 
 use keyroll_api::Ask;
 use keyroll_api::query::{PAGE_ROWS, SecretList};
-use keyroll_api::reply::{Answer, SecretRow};
+use keyroll_api::reply::{Answer, SecretRow, UsedBy};
 use keyroll_core::TreeSize;
 use keyroll_core::state::Lifecycle;
 use serde_json::{Value, json};
@@ -58,8 +58,7 @@ pub(crate) fn json(row: &SecretRow) -> Value {
         "updated_by": row.updated_by,
         "updated_by_name": row.updated_by_name,
         "last_revealed_at": row.last_revealed_at.map(time::rfc3339),
-        // Workflows are not saved yet, so none can use a secret.
-        "used_by": [],
+        "used_by": row.used_by,
         "stale": row.stale,
         "unused": row.unused,
         "restricted": row.restricted,
@@ -98,6 +97,16 @@ fn flags(row: &SecretRow) -> String {
         .join(",")
 }
 
+/// What uses it, in words.
+pub(crate) fn used_by(row: &SecretRow) -> String {
+    if row.used_by.is_empty() {
+        return "no saved workflow".to_owned();
+    }
+    let place = |used: &UsedBy| format!("{}/{}", used.workflow, used.block);
+    let places: Vec<String> = row.used_by.iter().map(place).collect();
+    places.join(", ")
+}
+
 /// Hosts in words.
 pub(crate) fn hosts(row: &SecretRow) -> String {
     if row.hosts.is_empty() {
@@ -124,6 +133,10 @@ mod tests {
             stale: true,
             state: Lifecycle::Deleted,
             unused: false,
+            used_by: vec![UsedBy {
+                block: "post".to_owned(),
+                workflow: "billing".to_owned(),
+            }],
             version: Version(3),
             created_at: Millis(0),
             restricted: false,
@@ -147,7 +160,7 @@ mod tests {
             ("updated_at", json!("2023-11-14T22:13:20.000Z")),
             ("updated_by", json!(Identity([7; 32]).to_string())),
             ("last_revealed_at", Value::Null),
-            ("used_by", json!([])),
+            ("used_by", json!([{"workflow": "billing", "block": "post"}])),
             ("stale", json!(true)),
             ("unused", json!(false)),
             ("restricted", json!(false)),

@@ -1,0 +1,79 @@
+//! Rules of saved workflows: which block references which secrets. The names need not exist yet;
+//! whether they may be used is judged when a block runs.
+
+use std::collections::BTreeSet;
+
+use super::Stop;
+use crate::command::{Nothing, Verified, WorkflowRemove, WorkflowSave};
+use crate::event::{DenialReason, Event};
+use crate::limits;
+use crate::rejection::{Code, Rejection};
+use crate::state::{State, Workflow};
+
+fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Stop> {
+    Err(Rejection::new(code, message).into())
+}
+
+pub(super) fn save(
+    state: &State,
+    command: &Verified,
+    save: &WorkflowSave,
+) -> Result<Vec<Event>, Stop> {
+    let known = state.workflow(&save.workflow);
+    check_scope(state, command, known)?;
+    if known.is_none() && state.workflows().count() >= limits::WORKFLOWS {
+        let message = format!("a workspace has at most {} workflows", limits::WORKFLOWS);
+        return rejected(Code::TooLarge, message);
+    }
+    if save.blocks.is_empty() || save.blocks.len() > limits::WORKFLOW_BLOCKS {
+        let message = format!("a workflow has 1 to {} blocks", limits::WORKFLOW_BLOCKS);
+        return rejected(Code::InvalidField, message);
+    }
+    let references: usize = save.blocks.iter().map(|block| block.secrets.len()).sum();
+    if references > limits::WORKFLOW_SECRETS {
+        let message = format!(
+            "a workflow references at most {} secrets",
+            limits::WORKFLOW_SECRETS
+        );
+        return rejected(Code::InvalidField, message);
+    }
+    let mut blocks = BTreeSet::new();
+    for block in &save.blocks {
+        if !blocks.insert(&block.name) {
+            let message = format!("block {} stands twice in one workflow", block.name);
+            return rejected(Code::InvalidField, message);
+        }
+        let mut names = BTreeSet::new();
+        if let Some(name) = block.secrets.iter().find(|name| !names.insert(*name)) {
+            let message = format!("{name} stands twice in block {}", block.name);
+            return rejected(Code::InvalidField, message);
+        }
+    }
+    Ok(vec![Event::WorkflowSaved(Nothing {})])
+}
+
+pub(super) fn remove(
+    state: &State,
+    command: &Verified,
+    remove: &WorkflowRemove,
+) -> Result<Vec<Event>, Stop> {
+    let known = state.workflow(&remove.workflow);
+    check_scope(state, command, known)?;
+    if known.is_none() {
+        let message = format!("there is no workflow {}", remove.workflow);
+        return rejected(Code::NotFound, message);
+    }
+    Ok(vec![Event::WorkflowRemoved(Nothing {})])
+}
+
+/// What is replaced or removed says of its secrets what uses them: that is for who may touch all
+/// of them.
+fn check_scope(state: &State, command: &Verified, known: Option<&Workflow>) -> Result<(), Stop> {
+    let (Some(known), Some(member)) = (known, state.member(&command.actor())) else {
+        return Ok(());
+    };
+    if known.names().all(|name| member.covers(name)) {
+        return Ok(());
+    }
+    Err(Stop::Denied(DenialReason::Scope))
+}
