@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use keyroll_core::rejection::Code;
+use keyroll_tests::harness::python::python;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -30,61 +31,6 @@ fn must(output: &Output, what: &str) {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{what}\n{out}{err}");
-}
-
-/// Python with the packages of `tests/tools/requirements.txt`, in `tools/vectors` of the target directory.
-fn python() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("tmp lies in the target directory");
-    let (tools, wanted) = (
-        target.join("tools"),
-        root().join("tests/tools/requirements.txt"),
-    );
-    let (home, stamp) = (
-        tools.join("vectors"),
-        tools.join("vectors/requirements.txt"),
-    );
-    fs::create_dir_all(&tools).expect("a directory for tools");
-    // Several test runs may need it at once.
-    let lock = fs::File::create(tools.join("vectors.lock")).expect("a lock");
-    lock.lock().expect("the lock");
-    let python = home.join("bin/python");
-    let wanted_text = fs::read(&wanted).expect("the requirements");
-    if fs::read(&stamp).is_ok_and(|found| found == wanted_text) {
-        return python;
-    }
-    if home.exists() {
-        fs::remove_dir_all(&home).expect("an old environment goes");
-    }
-    let made = run(
-        Command::new("python3").args(["-m", "venv"]).arg(&home),
-        "making a Python environment",
-    );
-    must(
-        &made,
-        "python3 -m venv failed; on Debian it is the package python3-venv",
-    );
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--only-binary",
-        ":all:",
-        "-r",
-    ];
-    let installed = run(
-        Command::new(&python).args(pip).arg(&wanted),
-        "installing Python packages",
-    );
-    must(
-        &installed,
-        "pip could not install tests/tools/requirements.txt; these tests need a package index or a mirror of one",
-    );
-    fs::write(&stamp, wanted_text).expect("a stamp");
-    python
 }
 
 fn check(schemas: &Path, documents: &[PathBuf]) -> Output {

@@ -21,6 +21,7 @@ pub mod http;
 pub mod nats;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod raw;
 pub mod run;
 pub mod scan;

@@ -20,24 +20,26 @@ pub struct Run {
 }
 
 impl Run {
-    /// `keyroll` with these words. Of the environment it gets what a shell needs, and nothing that
-    /// belongs to whoever runs the tests.
+    /// `keyroll` with these words.
     pub fn keyroll<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Self {
-        let mut command = Command::new(programs::keyroll());
+        let run = Self::program(programs::keyroll(), "keyroll");
+        let run = run.env("KEYROLL_NATS_BIN", programs::nats_server());
+        words.into_iter().fold(run, Self::arg)
+    }
+
+    /// A program, called `name` where it is spoken of. Of the environment it gets what a shell
+    /// needs, and nothing that belongs to whoever runs the tests.
+    pub fn program(path: impl AsRef<OsStr>, name: &str) -> Self {
+        let mut command = Command::new(path);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("KEYROLL_NATS_BIN", programs::nats_server());
         // Nothing of a person's own is ever read or written.
         command.env("HOME", "/nonexistent");
-        let mut run = Self {
+        Self {
             command,
-            words: vec!["keyroll".to_owned()],
+            words: vec![name.to_owned()],
             stdin: Vec::new(),
-        };
-        for word in words {
-            run = run.arg(word);
         }
-        run
     }
 
     /// One word more.

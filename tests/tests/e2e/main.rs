@@ -7,6 +7,7 @@ mod canary;
 mod damage;
 mod dev;
 mod faults;
+mod foreign;
 mod life;
 mod permissions;
 mod projection;
