@@ -31,10 +31,23 @@ demo: binary
 dev *args: binary
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" {{ quote(keyroll) }} dev --data-dir data {{ args }}
 
+# the program with the places where a test can end it, beside the one without them
+failpoints:
+    cargo build --locked -p keyroll --features failpoints
+    cp {{ quote(keyroll) }} {{ quote(keyroll + "-failpoints") }}
+    cargo build --locked -p keyroll
+
 # every test; further arguments go to `cargo test`
-test *args: binary
+test *args: failpoints
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
         cargo test --workspace --locked {{ args }}
+
+# the ledger is hurt under load, for 20 minutes at most: docs/reliability.md. `just test-faults crashes`
+# runs a part; KEYROLL_FAULTS=long for the counts of the design, KEYROLL_FAULTS_SEED to repeat a run
+test-faults part="": failpoints
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
+        KEYROLL_FAULTS="${KEYROLL_FAULTS:-bounded}" cargo test --locked -p keyroll-tests --test e2e -- \
+        hurt::{{ part }} --nocapture --test-threads 2
 
 # the table of benchmarks; also writes target/bench.json
 bench *args:

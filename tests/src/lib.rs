@@ -2,3 +2,4 @@
 //! between two tests.
 
 pub mod harness;
+pub mod hurt;

@@ -46,6 +46,15 @@ impl Health {
         inner.clock = wrong;
     }
 
+    /// Whether the clock can be trusted.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn clock(&self) -> Result<(), Rejection> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.clock.clone().map_or(Ok(()), Err)
+    }
+
     /// Whether the ledger serves at all.
     ///
     /// # Errors

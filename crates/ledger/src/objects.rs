@@ -111,7 +111,10 @@ impl Objects for JetStreamObjects {
                 .expected_last_subject_sequence(0);
             let publish = async {
                 match self.context.send_publish(subject.to_owned(), message).await {
-                    Ok(ack) => ack.await.map(drop).map_err(|error| put_error(&error)),
+                    Ok(ack) => {
+                        crate::failpoint!("objects.sent");
+                        ack.await.map(drop).map_err(|error| put_error(&error))
+                    }
                     Err(error) => Err(put_error(&error)),
                 }
             };

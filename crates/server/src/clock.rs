@@ -2,9 +2,9 @@
 //! rest on it, so while the two are far apart no command is taken.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use keyroll_core::{Code, Rejection};
+use keyroll_core::{Code, Millis, Rejection};
 use keyroll_ledger::{Ledger, Surroundings};
 use tokio::sync::watch;
 
@@ -12,23 +12,81 @@ use crate::nats::LedgerStream;
 
 /// How often the clocks are compared.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often to look whether ours was set: then they are compared at once.
+const LOOK: Duration = Duration::from_secs(1);
+/// A clock that gains or loses this much between two looks, in milliseconds, was set.
+const SET_MS: u64 = 1_000;
 /// How far apart they may be, in milliseconds.
 const APART_MS: u64 = 5_000;
 /// How long the nats-server may take to tell its time: a slow answer says little.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Compares the clocks once. A server that does not answer leaves things as they are: then the log
-/// does not answer either.
+/// The wall clock.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn now() -> Millis {
+    keyroll_api::client::now()
+}
+
+/// The wall clock, as far off as the file says that `KEYROLL_CLOCK_OFFSET_FILE` names: milliseconds,
+/// which a test may change while the service runs.
+#[cfg(feature = "failpoints")]
+pub(crate) fn now() -> Millis {
+    let read = |path| {
+        std::fs::read_to_string(path)
+            .ok()?
+            .trim()
+            .parse::<i64>()
+            .ok()
+    };
+    let offset = std::env::var_os("KEYROLL_CLOCK_OFFSET_FILE").and_then(read);
+    let true_time = keyroll_api::client::now().0;
+    Millis(true_time.saturating_add_signed(offset.unwrap_or_default()))
+}
+
+/// Compares the clocks once; whether that was possible. A server that does not answer leaves things
+/// as they are: then the log does not answer either.
 pub(crate) async fn compare(
     client: &async_nats::Client,
     ledger: &Ledger,
     around: &mut Surroundings,
-) {
-    if let Some(ahead) = ahead_of(client).await {
+) -> bool {
+    let ahead = ahead_of(client).await;
+    if let Some(ahead) = ahead {
         around.clock_ahead_ms = ahead;
         ledger.health().set_clock(judge(ahead));
     }
     ledger.set_surroundings(around.clone());
+    ahead.is_some()
+}
+
+/// When the clocks are to be compared: now and then, and when ours was set.
+struct Pace {
+    wall: Millis,
+    steady: Instant,
+    /// When they were last compared; none when that is due.
+    compared: Option<Instant>,
+}
+
+impl Pace {
+    const fn new(wall: Millis, steady: Instant) -> Self {
+        Self {
+            wall,
+            steady,
+            compared: Some(steady),
+        }
+    }
+
+    /// Looks at both clocks: whether to compare ours with the server's.
+    fn is_due(&mut self, wall: Millis, steady: Instant) -> bool {
+        let passed = u64::try_from((steady - self.steady).as_millis()).unwrap_or(u64::MAX);
+        let expected = self.wall.0.saturating_add(passed);
+        if wall.0.abs_diff(expected) > SET_MS {
+            self.compared = None;
+        }
+        (self.wall, self.steady) = (wall, steady);
+        self.compared
+            .is_none_or(|compared| steady - compared >= EVERY)
+    }
 }
 
 /// Compares the clocks until the service stops.
@@ -38,23 +96,26 @@ pub(crate) async fn watch(
     mut around: Surroundings,
     mut stopped: watch::Receiver<bool>,
 ) {
-    while tokio::time::timeout(EVERY, stopped.wait_for(|stopped| *stopped))
+    let mut pace = Pace::new(now(), Instant::now());
+    while tokio::time::timeout(LOOK, stopped.wait_for(|stopped| *stopped))
         .await
         .is_err()
     {
-        compare(&client, &ledger, &mut around).await;
+        if pace.is_due(now(), Instant::now()) && compare(&client, &ledger, &mut around).await {
+            pace.compared = Some(Instant::now());
+        }
     }
 }
 
 /// Milliseconds that our clock is ahead of the server's, taken at the middle of a round trip.
 async fn ahead_of(client: &async_nats::Client) -> Option<i64> {
-    let before = keyroll_api::client::now().0;
+    let before = now().0;
     let subject = format!("$JS.API.STREAM.INFO.{}", LedgerStream::Log.name());
     let reply = tokio::time::timeout(ANSWER, client.request(subject, "".into()))
         .await
         .ok()?
         .ok()?;
-    let middle = before.midpoint(keyroll_api::client::now().0);
+    let middle = before.midpoint(now().0);
     let info: serde_json::Value = serde_json::from_slice(&reply.payload).ok()?;
     let theirs: jiff::Timestamp = info.get("ts")?.as_str()?.parse().ok()?;
     Some(
@@ -79,6 +140,28 @@ fn judge(ahead: i64) -> Option<Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_compared_at_once_and_until_that_works() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        for set in [3_600_000_i64, -3_600_000, 1_500, -1_500] {
+            let mut pace = Pace::new(Millis(10_000_000), begin);
+            assert!(!pace.is_due(Millis(10_001_000), begin + second));
+            assert!(
+                !pace.is_due(Millis(10_002_400), begin + 2 * second),
+                "slewed"
+            );
+            let wall = |millis: u64| Millis(millis.saturating_add_signed(set));
+            assert!(pace.is_due(wall(10_003_400), begin + 3 * second), "{set}");
+            assert!(pace.is_due(wall(10_004_400), begin + 4 * second), "{set}");
+            pace.compared = Some(begin + 4 * second);
+            assert!(!pace.is_due(wall(10_005_400), begin + 5 * second), "{set}");
+            assert!(
+                pace.is_due(wall(10_064_400), begin + 64 * second),
+                "a minute"
+            );
+        }
+    }
 
     #[test]
     fn clocks_may_be_five_seconds_apart() {

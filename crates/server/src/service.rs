@@ -172,7 +172,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
                 .await
                 .map_err(log)?,
         ),
-        clock: keyroll_api::client::now,
+        clock: crate::clock::now,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
@@ -305,7 +305,9 @@ async fn answer_all(
             tokio::spawn(async move {
                 let response = answer(&shared.ledger, &request).await;
                 shared.metrics.answered(shared.kind, arrived, &response);
+                keyroll_ledger::failpoint!("service.before_reply");
                 respond(&request, response).await;
+                keyroll_ledger::failpoint!("service.replied");
                 drop(permit);
             });
         } else {

@@ -262,7 +262,7 @@ impl Drop for Dev {
 }
 
 /// Reads the first line, in bounded time.
-fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>) {
+pub(super) fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);

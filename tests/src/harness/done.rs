@@ -47,6 +47,11 @@ impl Done {
         self
     }
 
+    /// Whether the exit status is `code`.
+    pub fn is_code(&self, code: i32) -> bool {
+        self.code == code
+    }
+
     /// The exit status is one of `codes`.
     #[track_caller]
     pub fn code_in(self, codes: &[i32]) -> Self {

@@ -14,6 +14,7 @@
 //! The program under test is `target/debug/keyroll`, or the one that `KEYROLL_BIN` names. The
 //! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
 
+pub mod cluster;
 pub mod dev;
 pub mod done;
 pub mod home;
@@ -23,12 +24,16 @@ pub mod process;
 pub mod programs;
 pub mod python;
 pub mod raw;
+pub mod replica;
 pub mod run;
 pub mod scan;
+pub mod tied;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use dev::{Dev, Person};
 pub use done::Done;
 pub use home::Home;
 pub use nats::Nats;
+pub use replica::Replica;
 pub use run::Run;

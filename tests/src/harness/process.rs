@@ -62,6 +62,18 @@ impl Process {
         stat(self.pid).is_some_and(|stat| stat.state == 'T')
     }
 
+    /// Bytes of memory it has, as the system counts them.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn resident(self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid);
+        let status = fs::read_to_string(path).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1_024 * kib.and_then(|kib| kib.parse::<u64>().ok()).expect("a size")
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

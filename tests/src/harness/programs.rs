@@ -21,6 +21,24 @@ pub fn keyroll() -> &'static Path {
     })
 }
 
+/// `keyroll` with failpoints: the same program, built with feature `failpoints`.
+///
+/// # Panics
+/// When there is none, with what to do about it.
+pub fn keyroll_with_failpoints() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let beside = || keyroll().with_file_name("keyroll-failpoints");
+        let path = std::env::var_os("KEYROLL_FAILPOINTS_BIN").map_or_else(beside, PathBuf::from);
+        assert!(
+            path.is_file(),
+            "there is no keyroll with failpoints at {}: run `just failpoints`, or name it in KEYROLL_FAILPOINTS_BIN",
+            path.display()
+        );
+        path
+    })
+}
+
 /// Test executables lie in `deps/` of the directory that programs are built into.
 fn beside_this_test() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");

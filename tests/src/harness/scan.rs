@@ -67,8 +67,8 @@ fn numbers(bytes: &[u8]) -> String {
         .join(", ")
 }
 
-/// Looks at the first byte with a fast search before it compares.
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+/// Whether `bytes` hold `part`. Looks at the first byte with a fast search before it compares.
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     let Some(first) = part.first() else {
         return true;
     };

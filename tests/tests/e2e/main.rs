@@ -8,6 +8,7 @@ mod damage;
 mod dev;
 mod faults;
 mod foreign;
+mod hurt;
 mod life;
 mod permissions;
 mod projection;

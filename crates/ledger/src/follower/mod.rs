@@ -87,7 +87,8 @@ impl Follower {
     /// Follows for ever.
     pub async fn run(mut self) {
         let mut stream = self.log.follow(self.fold.sequence());
-        let mut unflushed = false;
+        // Since when something is unflushed. Counted from the first: under load there is no pause.
+        let mut unflushed: Option<tokio::time::Instant> = None;
         loop {
             tokio::select! {
                 message = stream.next() => match message {
@@ -96,7 +97,7 @@ impl Follower {
                         if let Err(why) = self.step(messages, false) {
                             return self.cannot_write(&why);
                         }
-                        unflushed = true;
+                        unflushed.get_or_insert_with(tokio::time::Instant::now);
                     }
                     Some(Err(error)) => return self.log_failed(&error),
                     None => return,
@@ -107,11 +108,12 @@ impl Follower {
                     // Whoever wished may have gone.
                     let _ = done.send(replaced);
                 }
-                () = tokio::time::sleep(FLUSH), if unflushed => {
+                () = flush_due(unflushed) => {
                     if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
                         return self.cannot_write(&why);
                     }
-                    unflushed = false;
+                    crate::failpoint!("follower.flushed");
+                    unflushed = None;
                 }
             }
         }
@@ -135,8 +137,10 @@ impl Follower {
     }
 
     fn step(&mut self, messages: Drained, durable: bool) -> Result<(), ProjectionError> {
+        crate::failpoint!("follower.received");
         let fold = &mut self.fold;
         let notices = contained(|| fold.fold(&messages.messages, durable))?;
+        crate::failpoint!("follower.folded");
         self.publish();
         for notice in notices {
             if self.notices.try_send(notice).is_err() {
@@ -167,6 +171,14 @@ impl Follower {
         self.fold = fresh;
         self.publish();
         Ok(Replaced { before, after })
+    }
+}
+
+/// Resolves when what is unflushed has been so for long enough; never when nothing is.
+async fn flush_due(unflushed: Option<tokio::time::Instant>) {
+    match unflushed {
+        Some(since) => tokio::time::sleep_until(since + FLUSH).await,
+        None => std::future::pending().await,
     }
 }
 

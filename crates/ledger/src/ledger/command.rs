@@ -142,6 +142,7 @@ impl Ledger {
         let command = Arc::new(signed.verify()?);
         self.shared.health.workspace(workspace)?;
         self.check_workspace(workspace, &command).await?;
+        crate::failpoint!("command.verified");
         // What is wrong with these is said only after the look for a receipt: a command that was
         // carried out gets the same one however late and however it is sent again.
         let (session, inadmissible) = match self.admit(workspace, &command, &request).await {
@@ -229,8 +230,10 @@ impl Ledger {
         if inadmissible.is_none()
             && let Some(epoch) = self.to_store(&writer, command, request).await
         {
+            crate::failpoint!("vault.before_store");
             self.store(workspace, command, request, session, epoch)
                 .await?;
+            crate::failpoint!("vault.stored");
             stored = Some(epoch);
         }
         for _ in 0..STORES {
@@ -359,6 +362,7 @@ impl Ledger {
         places: &[(Place, Epoch)],
         session: &SessionKeys,
     ) -> Result<Vec<Released>, Rejection> {
+        crate::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
             |(item, (one, (place, epoch)))| async move {
                 let workspace_key = self.keyring.workspace_key(workspace, *epoch).await?;
@@ -392,6 +396,7 @@ impl Ledger {
             .buffered(VAULT_AT_ONCE)
             .collect()
             .await;
+        crate::failpoint!("reveal.released");
         released.into_iter().collect()
     }
 

@@ -92,7 +92,10 @@ impl Log for JetStreamLog {
                     .send_publish(format!("{SUBJECT}{workspace}"), message)
                     .await;
                 match ack {
-                    Ok(ack) => ack.await.map_err(|error| append_error(&error)),
+                    Ok(ack) => {
+                        crate::failpoint!("log.sent");
+                        ack.await.map_err(|error| append_error(&error))
+                    }
                     Err(error) => Err(append_error(&error)),
                 }
             };

@@ -179,7 +179,9 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
         write_workflows(&tx, *number, workspace)?;
         write_indexes(&tx, *number, workspace)?;
     }
+    crate::failpoint!("projection.before_commit");
     tx.commit()?;
+    crate::failpoint!("projection.committed");
     Ok(())
 }
 

@@ -22,6 +22,7 @@ impl Task {
         let Some(commit) = commit else {
             return self.confirm(planned).await;
         };
+        crate::failpoint!("writer.decided");
         let appended = self
             .shared
             .log
@@ -29,6 +30,7 @@ impl Task {
             .await;
         match appended {
             Ok(sequence) => {
+                crate::failpoint!("writer.appended");
                 self.head = sequence;
                 for one in &planned {
                     if let Verdict::Entry { index, .. } = &one.verdict {
@@ -39,9 +41,11 @@ impl Task {
                     }
                 }
                 self.answer(planned);
+                crate::failpoint!("writer.answered");
                 Ok(())
             }
             Err(AppendError::Conflict) => {
+                crate::failpoint!("writer.conflicted");
                 self.state = None;
                 Err(planned
                     .into_iter()
@@ -145,6 +149,7 @@ impl Task {
         let Some(unsettled) = &self.unsettled else {
             return;
         };
+        crate::failpoint!("writer.settling");
         let commit = unsettled.commit.clone().into();
         match self
             .shared
@@ -153,6 +158,7 @@ impl Task {
             .await
         {
             Ok(_) => {
+                crate::failpoint!("writer.settled");
                 self.unsettled = None;
                 self.state = None;
             }
@@ -167,6 +173,7 @@ impl Task {
                     .await
                     .is_ok_and(|head| head > expected)
                 {
+                    crate::failpoint!("writer.superseded");
                     self.unsettled = None;
                     self.state = None;
                 }

@@ -1,0 +1,390 @@
+//! nats-servers with fixed addresses and any number of services on them, as an operator runs them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use ed25519_dalek::SigningKey;
+use keyroll_api::{Client, Settings};
+use keyroll_core::{Identity, LedgerId};
+use keyroll_server::nats::{ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces};
+use nix::sys::signal::Signal;
+
+use super::process::Process;
+use super::replica::Replica;
+use super::wait::{until, within};
+use super::{Home, Run, programs, raw, tied};
+
+/// The client user; at the second door `tester2`, and so on.
+const TESTER: &str = "tester";
+
+/// Some nats-servers, and a ledger on them. Dropped, all of it is killed.
+pub struct Cluster {
+    home: Home,
+    users: Users,
+    servers: Vec<NatsServer>,
+    ledger: LedgerId,
+}
+
+struct NatsServer {
+    name: String,
+    listen: SocketAddr,
+    monitoring: SocketAddr,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // What has ended already is only reaped.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Addresses that were free a moment ago.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("an address"))
+}
+
+fn user(name: &str) -> Credential {
+    Credential::generate(name).expect("a user")
+}
+
+impl Cluster {
+    /// Starts `servers` nats-servers (1, or 3 that keep every stream three times) and makes the
+    /// ledger. Each of `doors` is an account of clients: what comes through one reaches only
+    /// services that stand at it.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn start(servers: usize, doors: usize) -> Self {
+        let home = Home::new();
+        let users = Users {
+            service: user("service"),
+            operator: user("operator"),
+            responder: user("responder"),
+            clients: vec![ClientUser {
+                credential: user(TESTER),
+                workspaces: Workspaces::All,
+            }],
+        };
+        let routes: Vec<SocketAddr> = (0..servers).map(|_| free_addresses::<1>()[0]).collect();
+        let started = (0..servers).map(|number| {
+            let [listen, monitoring] = free_addresses();
+            let server = NatsServer {
+                name: format!("server-{number}"),
+                listen,
+                monitoring,
+                config: home.scratch().join(format!("server-{number}.conf")),
+                child: None,
+            };
+            let text = server.config_text(&home, &users, doors);
+            let text = clustered(text, number, &routes);
+            fs::write(&server.config, text).expect("written");
+            server
+        });
+        let mut cluster = Self {
+            servers: started.collect(),
+            home,
+            users,
+            ledger: LedgerId([0; 32]),
+        };
+        for server in &mut cluster.servers {
+            server.start();
+        }
+        cluster.ledger = cluster.init();
+        cluster
+    }
+
+    /// Makes streams and keys, once the servers have found each other.
+    fn init(&self) -> LedgerId {
+        let replicas = self.servers.len().to_string();
+        let urls = |user: &Credential| self.url(user, 0);
+        let mut words = vec![
+            "--json".to_owned(),
+            "init".to_owned(),
+            "--operator-nats".to_owned(),
+            urls(&self.users.operator),
+            "--ledger-nats".to_owned(),
+            urls(&self.users.service),
+            "--responder-nats".to_owned(),
+            urls(&self.users.responder),
+            "--replicas".to_owned(),
+            replicas,
+        ];
+        for server in &self.servers {
+            words.extend([
+                "--monitoring".to_owned(),
+                format!("http://{}", server.monitoring),
+            ]);
+        }
+        let made = until("the ledger to be made", || {
+            let run = self.keyroll(&words).run();
+            run.is_code(0).then_some(run)
+        });
+        let made = made.json()["ledger"].as_str().expect("an id").to_owned();
+        made.parse().expect("a ledger id")
+    }
+
+    /// The home of the first service and of the owner of workspace `demo`.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The ledger's id.
+    pub fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// The key of the operator and owner.
+    pub fn owner(&self) -> SigningKey {
+        raw::identity(&self.home.data().join("identity.pem"))
+    }
+
+    /// The owner's public key.
+    pub fn owner_identity(&self) -> Identity {
+        Identity(self.owner().verifying_key().to_bytes())
+    }
+
+    fn url(&self, user: &Credential, server: usize) -> String {
+        let (name, password) = (user.user(), user.expose_password());
+        format!("nats://{name}:{password}@{}", self.servers[server].listen)
+    }
+
+    /// The URL of clients at a door, through one of the servers.
+    pub fn client_url(&self, door: usize, server: usize) -> String {
+        let tester = &self.users.clients[0].credential;
+        self.url(tester, server)
+            .replacen(TESTER, &at_door(TESTER, door), 1)
+    }
+
+    /// A client as the owner. It remembers in memory what it has seen.
+    ///
+    /// # Panics
+    /// When it cannot connect.
+    pub async fn client(&self, door: usize, server: usize) -> Client {
+        self.client_as(self.owner(), door, server).await
+    }
+
+    /// A client as anybody.
+    ///
+    /// # Panics
+    /// When it cannot connect.
+    pub async fn client_as(&self, identity: SigningKey, door: usize, server: usize) -> Client {
+        let settings = Settings {
+            nats_url: self.client_url(door, server),
+            identity: identity.into(),
+            ledger: Some(self.ledger),
+            home: None,
+        };
+        within("a client", Box::pin(Client::connect(settings)))
+            .await
+            .expect("connected")
+    }
+
+    /// A command of the owner, at the first door.
+    pub fn keyroll<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Run {
+        Run::keyroll(words)
+            .env("KEYROLL_HOME", self.home.data())
+            .env("KEYROLL_NATS_URL", self.client_url(0, 0))
+            .env("KEYROLL_WORKSPACE", "demo")
+            .in_directory(self.home.scratch())
+    }
+
+    /// Starts a service with a read model of its own, at a door and on a server.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn serve(&self, replica: usize, door: usize, server: usize) -> Replica {
+        let mut started = self.begin_serve(replica, (door, server), None, &[]);
+        assert!(started.is_ready(), "not ready: {}", started.said());
+        started
+    }
+
+    /// As [`Cluster::serve`], with another program and environment; it may end before it is ready.
+    pub fn begin_serve(
+        &self,
+        replica: usize,
+        (door, server): (usize, usize),
+        program: Option<&std::path::Path>,
+        environment: &[(&str, String)],
+    ) -> Replica {
+        let home = self.replica_home(replica);
+        let responder = self.url(&self.users.responder, server).replacen(
+            "responder",
+            &at_door("responder", door),
+            1,
+        );
+        let program = program.unwrap_or_else(|| programs::keyroll());
+        let words = [
+            program.as_os_str().to_owned(),
+            "--json".into(),
+            "--home".into(),
+            home.into(),
+            "serve".into(),
+            "--ledger-nats".into(),
+            self.url(&self.users.service, server).into(),
+            "--responder-nats".into(),
+            responder.into(),
+        ];
+        let stderr = self
+            .home
+            .scratch()
+            .join(format!("replica-{replica}.stderr"));
+        Replica::start(tied::words(&words), environment, stderr)
+    }
+
+    /// Each replica but the first has a directory with the same keys and nothing else.
+    fn replica_home(&self, replica: usize) -> PathBuf {
+        if replica == 0 {
+            return self.home.data();
+        }
+        let home = self.home.scratch().join(format!("replica-{replica}"));
+        if !home.exists() {
+            fs::create_dir_all(home.join("keys")).expect("a directory");
+            let files = [
+                "serve.toml",
+                "keys/online.pem",
+                "keys/ledger-key.cose",
+                "keys/root.key",
+            ];
+            for file in files {
+                let to = home.join(file);
+                fs::copy(self.home.data().join(file), &to).expect("copied");
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("a mode");
+            }
+        }
+        home
+    }
+
+    /// A server's process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn server(&self, server: usize) -> Process {
+        let child = self.servers[server].child.as_ref().expect("it runs");
+        Process { pid: child.id() }
+    }
+
+    /// Kills a nats-server.
+    pub fn kill_server(&mut self, server: usize) {
+        let server = &mut self.servers[server];
+        if let Some(mut child) = server.child.take() {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// Starts a nats-server again on what it left.
+    pub fn restart_server(&mut self, server: usize) {
+        self.servers[server].start();
+    }
+
+    /// A connection to the streams' account as the operator.
+    pub async fn operator(&self, server: usize) -> async_nats::Client {
+        let operator = &self.users.operator;
+        let options = async_nats::ConnectOptions::with_user_and_password(
+            operator.user().to_owned(),
+            operator.expose_password().to_owned(),
+        );
+        let address = format!("nats://{}", self.servers[server].listen);
+        let options = options.custom_inbox_prefix("_INBOX_operator");
+        within("a connection", options.connect(address))
+            .await
+            .expect("connected")
+    }
+
+    /// The server that leads the log, where there are several.
+    pub async fn leader_of_log(&self, asked: usize) -> Option<usize> {
+        let context = async_nats::jetstream::new(self.operator(asked).await);
+        let mut stream = context.get_stream("KEYROLL_LOG").await.ok()?;
+        let leader = stream.info().await.ok()?.cluster.clone()?.leader?;
+        self.servers.iter().position(|server| server.name == leader)
+    }
+}
+
+impl NatsServer {
+    fn config_text(&self, home: &Home, users: &Users, doors: usize) -> String {
+        let config = ServerConfig {
+            server_name: self.name.clone(),
+            data_dir: home.scratch().join(&self.name),
+            endpoint: Endpoint::Fixed {
+                listen: self.listen,
+                monitoring: self.monitoring,
+                tls: None,
+            },
+            users: users.clone(),
+        };
+        let text = config.render().expect("a configuration");
+        let from = text.find("  CLIENTS {").expect("the clients' account");
+        let (before, account) = text.split_at(from);
+        let account = account.strip_suffix("}\n").expect("the end of accounts");
+        let accounts = (0..doors).map(|door| {
+            let door = |name: &str| at_door(name, door);
+            account
+                .replace("CLIENTS", &door("CLIENTS"))
+                .replace("\"responder\"", &format!("\"{}\"", door("responder")))
+                .replace(TESTER, &door(TESTER))
+        });
+        format!("{before}{}}}\n", accounts.collect::<String>())
+    }
+
+    fn start(&mut self) {
+        let log = self.config.with_extension("log");
+        let log = fs::OpenOptions::new().create(true).append(true).open(log);
+        let log = log.expect("a file for what it says");
+        let mut command = tied::command(programs::nats_server(), &self.config);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a handle"))
+            .stderr(log);
+        let mut child = tied::start(command);
+        until(&format!("{} to listen", self.name), || {
+            let ended = child.try_wait().expect("its status");
+            assert!(ended.is_none(), "{} has ended: {ended:?}", self.name);
+            std::net::TcpStream::connect(self.listen).ok()
+        });
+        self.child = Some(child);
+    }
+}
+
+/// What something is called at a door; as it is at the first.
+fn at_door(name: &str, door: usize) -> String {
+    match door {
+        0 => name.to_owned(),
+        _ => format!("{name}{}", door + 1),
+    }
+}
+
+fn clustered(text: String, number: usize, routes: &[SocketAddr]) -> String {
+    if routes.len() == 1 {
+        return text;
+    }
+    let listen = routes[number];
+    let others = routes.iter().map(|route| format!("\"nats://{route}\""));
+    let others = others.collect::<Vec<_>>().join(", ");
+    format!(
+        "{text}\ncluster {{\n  name: \"tests\"\n  listen: \"{listen}\"\n  routes: [{others}]\n}}\n"
+    )
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            // A stopped process dies of SIGKILL all the same; this is for its log.
+            if let Some(child) = &server.child {
+                let process = Process { pid: child.id() };
+                if process.is_stopped() {
+                    process.signal(Signal::SIGCONT);
+                }
+            }
+        }
+    }
+}

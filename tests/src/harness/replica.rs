@@ -1,0 +1,99 @@
+//! One running `keyroll serve`.
+
+use std::fs::{self, OpenOptions};
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::Signal;
+
+use super::dev::first_line;
+use super::process::Process;
+use super::tied;
+use super::wait::until;
+
+/// A service with a read model of its own. Dropped, it is killed.
+pub struct Replica {
+    child: Child,
+    stderr: PathBuf,
+    /// Until its first line is read.
+    unread: Option<ChildStdout>,
+    // Held open: whoever writes to a closed pipe is ended by that.
+    stdout: Option<BufReader<ChildStdout>>,
+    ready: bool,
+}
+
+impl Replica {
+    pub(super) fn start(
+        mut command: Command,
+        environment: &[(&str, String)],
+        stderr: PathBuf,
+    ) -> Self {
+        let said = OpenOptions::new().create(true).append(true).open(&stderr);
+        command
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said.expect("a file for stderr"));
+        let mut child = tied::start(command);
+        Self {
+            unread: child.stdout.take(),
+            child,
+            stderr,
+            stdout: None,
+            ready: false,
+        }
+    }
+
+    /// Waits until it says that it is ready, or has ended without.
+    pub fn is_ready(&mut self) -> bool {
+        if let Some(stdout) = self.unread.take() {
+            let (line, rest) = first_line(stdout);
+            self.ready = line.contains("\"ready\"");
+            self.stdout = Some(rest);
+        }
+        self.ready
+    }
+
+    /// This process.
+    pub fn process(&self) -> Process {
+        Process {
+            pid: self.child.id(),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("its status")
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the end of keyroll serve", || self.has_ended())
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) {
+        self.process().signal(Signal::SIGKILL);
+        self.ended();
+    }
+
+    /// Bytes of memory it has, as the system counts them.
+    pub fn resident(&self) -> u64 {
+        self.process().resident()
+    }
+
+    /// What it and its predecessors said on stderr.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.stderr).expect("stderr")
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // What has ended already is only reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        drop(self.stdout.take());
+    }
+}

@@ -1,0 +1,222 @@
+//! What callers were told against what the log says, once all is quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use keyroll_api::Client;
+use keyroll_api::client::Wanted;
+use keyroll_api::query::{Ask, AuditCommits};
+use keyroll_api::reply::Answer;
+use keyroll_core::command::{Nothing, Purpose};
+use keyroll_core::{Blob, Code, Commit, Digest, Entry, Index, WorkspaceName, cbor};
+
+use super::{Crowd, Record, Spy};
+use crate::harness::Cluster;
+
+/// How long a ledger may take until it answers again after the last blow. Reached only by a test
+/// that fails.
+const RECOVERY: Duration = Duration::from_secs(60);
+/// Values that are looked at, at the end.
+const LOOKED_AT: usize = 200;
+
+/// A workspace's entries.
+pub struct Log {
+    entries: Vec<Blob>,
+}
+
+/// What a check came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// Entries in the log.
+    pub entries: usize,
+    /// Acknowledged to somebody.
+    pub acked: usize,
+    /// Values released.
+    pub released: usize,
+    /// How often each refusal or failure came back.
+    pub codes: BTreeMap<&'static str, u64>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} entries, {} acknowledged, {} values released, refused or failed {:?}",
+            self.entries, self.acked, self.released, self.codes
+        )
+    }
+}
+
+impl Log {
+    /// Fetches all commits of a workspace, as its read model kept them.
+    ///
+    /// # Panics
+    /// When they cannot be fetched.
+    pub async fn fetch(client: &Client, workspace: &WorkspaceName) -> Self {
+        let (mut entries, mut next) = (Vec::new(), Some(Index(0)));
+        while let Some(first) = next {
+            let ask = Ask::AuditCommits(AuditCommits { first });
+            let answered = client.ask(Some(workspace), ask).await.expect("commits");
+            let Answer::AuditCommits(page) = answered.answer else {
+                panic!("an answer to another question")
+            };
+            assert!(page.problems.is_empty(), "{:?}", page.problems);
+            for commit in page.commits {
+                let commit = Commit::decode(&commit.0).expect("a commit").payload;
+                assert_eq!(commit.first.0, entries.len() as u64);
+                entries.extend(commit.entries);
+            }
+            next = page.next;
+        }
+        Self { entries }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// An entry's bytes.
+    pub fn entry(&self, index: Index) -> Option<&Blob> {
+        self.entries.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// Every command in it, each once.
+    ///
+    /// # Panics
+    /// When one is there twice.
+    pub fn commands(&self) -> BTreeSet<Vec<u8>> {
+        let mut commands = BTreeSet::new();
+        for bytes in &self.entries {
+            let entry: Entry = cbor::decode(&bytes.0).expect("an entry");
+            assert!(
+                commands.insert(entry.command.0),
+                "a command is in the log twice"
+            );
+        }
+        commands
+    }
+}
+
+/// Waits until the ledger takes commands again.
+async fn recovered(client: &Client, workspace: &WorkspaceName) {
+    let end = Instant::now() + RECOVERY;
+    loop {
+        let wanted = [Wanted {
+            name: "Shared_0".parse().expect("a name"),
+            version: None,
+        }];
+        let purpose = Purpose::Run(Nothing {});
+        match client.reveal(workspace, &wanted, &purpose, None).await {
+            Ok(_) => return,
+            Err(error) => assert!(Instant::now() < end, "it does not recover: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Learns the fate of every command that is in doubt, by sending its bytes again.
+async fn settle(crowd: &Crowd) {
+    let end = Instant::now() + RECOVERY;
+    loop {
+        let doubtful = std::mem::take(&mut crowd.record().unknown);
+        if doubtful.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "{} are in doubt", doubtful.len());
+        for bytes in doubtful {
+            if let Err(error) = crowd.send(0, bytes).await {
+                let fine = matches!(
+                    error.code(),
+                    Code::Stale | Code::Busy | Code::AuditUnknown | Code::AuditUnavailable
+                );
+                assert!(fine, "{}: {error}", error.code());
+            }
+        }
+    }
+}
+
+/// Holds all that was told against the log, verifies that, and builds the read model anew.
+///
+/// # Panics
+/// When an acknowledged entry is lost or another, a command is in the log twice, one that was
+/// refused for good is in it, a value left without its entry, a value is lost, verification finds
+/// anything, or the read model built anew differs.
+pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary {
+    let (client, workspace) = (&crowd.clients()[0], crowd.workspace());
+    recovered(client, workspace).await;
+    settle(crowd).await;
+    let log = Log::fetch(client, workspace).await;
+    let record: Record = std::mem::take(&mut *crowd.record());
+    for (index, told) in &record.acked {
+        assert_eq!(
+            log.entry(*index),
+            Some(told),
+            "entry {index} was acknowledged and is not there"
+        );
+    }
+    let commands = log.commands();
+    for refused in &record.refused {
+        assert!(
+            !commands.contains(refused),
+            "a command that was refused for good is in the log"
+        );
+    }
+    for (described, _) in &record.described {
+        assert!(commands.contains(described));
+    }
+    let mut released = 0;
+    for spy in spies {
+        for (index, entry) in spy.released() {
+            released += 1;
+            let held = log.entry(index).map(|bytes| Digest::of(&bytes.0));
+            assert_eq!(held, Some(entry), "a value left without entry {index}");
+        }
+    }
+    values_are_kept(client, workspace, &record).await;
+    verified(cluster).await;
+    Summary {
+        entries: log.len(),
+        acked: record.acked.len(),
+        released,
+        codes: record.codes,
+    }
+}
+
+async fn values_are_kept(client: &Client, workspace: &WorkspaceName, record: &Record) {
+    for ((name, version), value) in record.kept.iter().take(LOOKED_AT) {
+        let wanted = [Wanted {
+            name: name.clone(),
+            version: Some(*version),
+        }];
+        let purpose = Purpose::View(Nothing {});
+        let revealed = client.reveal(workspace, &wanted, &purpose, None).await;
+        let revealed = revealed.unwrap_or_else(|error| panic!("{version} of {name}: {error}"));
+        assert_eq!(
+            revealed.values[0].value.as_slice(),
+            value.as_slice(),
+            "{version} of {name}"
+        );
+    }
+}
+
+/// Through the built program.
+async fn verified(cluster: &Cluster) {
+    let run = |words: &[&str]| {
+        let run = cluster.keyroll(words);
+        tokio::task::spawn_blocking(|| run.run().code(0).json())
+    };
+    let report = run(&["audit", "verify", "--full", "--json"]).await;
+    let report = report.expect("it ran");
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(report["problems"], serde_json::json!([]), "{report}");
+    let rebuilt = run(&["projection", "rebuild", "--json"]).await;
+    let rebuilt = rebuilt.expect("it ran");
+    assert_eq!(rebuilt["identical"], true, "{rebuilt}");
+}

@@ -1,0 +1,99 @@
+//! How much is done, and by which numbers.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// How often something is tried: `KEYROLL_FAULTS` is `short` (or absent), `bounded` or `long`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// With every run of the tests.
+    Short,
+    /// `just test-faults`.
+    Bounded,
+    /// Once in a while, part by part.
+    Long,
+}
+
+fn said<T: FromStr>(name: &str) -> Option<T>
+where
+    T::Err: Display,
+{
+    let text = std::env::var(name).ok()?;
+    match text.parse() {
+        Ok(value) => Some(value),
+        Err(error) => panic!("{name}={text:?}: {error}"),
+    }
+}
+
+impl FromStr for Scale {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "short" => Ok(Self::Short),
+            "bounded" => Ok(Self::Bounded),
+            "long" => Ok(Self::Long),
+            _ => Err("short, bounded or long"),
+        }
+    }
+}
+
+/// The one of three numbers that is asked for.
+///
+/// # Panics
+/// When `KEYROLL_FAULTS` says something else.
+pub fn scale<T>(short: T, bounded: T, long: T) -> T {
+    match said("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
+        Scale::Short => short,
+        Scale::Bounded => bounded,
+        Scale::Long => long,
+    }
+}
+
+/// A seed to print: `KEYROLL_FAULTS_SEED`, or another every time.
+///
+/// # Panics
+/// When `KEYROLL_FAULTS_SEED` is no number.
+pub fn seed() -> u64 {
+    said("KEYROLL_FAULTS_SEED").unwrap_or_else(rand::random)
+}
+
+/// Numbers that follow from a seed (SplitMix64, Steele, Lea and Flood 2014).
+#[derive(Debug, Clone)]
+pub struct Seeded(u64);
+
+impl Seeded {
+    /// From a seed.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Any number.
+    pub const fn any(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub const fn below(&mut self, end: u64) -> u64 {
+        self.any() % end
+    }
+
+    /// One of several.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        let index = usize::try_from(self.below(of.len() as u64)).expect("an index");
+        &of[index]
+    }
+
+    /// Another sequence, which follows from this one.
+    #[must_use]
+    pub const fn split(&mut self) -> Self {
+        Self(self.any())
+    }
+}
