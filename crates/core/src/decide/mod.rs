@@ -2,6 +2,7 @@
 //! give the same answer to anybody.
 
 mod members;
+mod recovery;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -98,15 +99,15 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::WorkflowSave(save) => workflows::save(state, command, save),
         Action::WorkflowRemove(remove) => workflows::remove(state, command, remove),
         Action::DelegationRevoke(revoke) => Ok(members::revoke(state, revoke)?),
+        Action::ValuesLose(lose) => Ok(recovery::lose(state, lose)?),
+        Action::LogTruncate(truncate) => Ok(recovery::truncate(state, *truncate)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
         action @ (Action::WorkspaceCreate(_)
         | Action::SecretDestroy(_)
         | Action::KeyRotate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)
-        | Action::ValuesLose(_)
-        | Action::KeyErase(_)
-        | Action::LogTruncate(_)) => {
+        | Action::KeyErase(_)) => {
             let message = format!("this ledger does not carry out {} yet", action.name());
             Err(Rejection::new(Code::UpgradeNeeded, message).into())
         }

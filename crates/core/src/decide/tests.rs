@@ -1,5 +1,6 @@
 //! Given a history, when a command comes, then these events or this refusal.
 
+mod recovery;
 mod workflows;
 
 use ed25519_dalek::SigningKey;

@@ -101,6 +101,11 @@ impl State {
                     }
                 }
             }
+            Event::LogTruncated(_) => {
+                if let Action::LogTruncate(truncate) = action {
+                    self.row.truncated = self.row.truncated.max(Some(truncate.size));
+                }
+            }
             Event::KeyRotated(rotated) => self.row.epoch = rotated.epoch,
             Event::DelegationRevoked(_) => {
                 if let Action::DelegationRevoke(revoke) = action {
@@ -112,10 +117,7 @@ impl State {
             Event::WorkflowSaved(_) | Event::WorkflowRemoved(_) => {
                 self.put_workflow(action, by, changes);
             }
-            Event::ValuesSwept(_)
-            | Event::KeyErased(_)
-            | Event::LogTruncated(_)
-            | Event::DenialsSummarized(_) => {}
+            Event::ValuesSwept(_) | Event::KeyErased(_) | Event::DenialsSummarized(_) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::authorize::Role;
 use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
-use crate::ids::{Digest, Epoch, Identity, Millis, Place, Version};
+use crate::ids::{Digest, Epoch, Identity, Millis, Place, TreeSize, Version};
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
 
 /// The workspace itself.
@@ -19,6 +19,9 @@ pub struct WorkspaceRow {
     /// What the first entry said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<WorkspaceCreated>,
+    /// The highest size that a recovery could not bring back, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<TreeSize>,
     /// Members so far: the last ordinal given. 0 is the ledger's own key.
     pub last_member: u32,
     /// Secrets so far: the last ordinal given.
