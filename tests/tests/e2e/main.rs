@@ -10,6 +10,7 @@ mod faults;
 mod foreign;
 mod hurt;
 mod life;
+mod metrics;
 mod permissions;
 mod projection;
 mod values;

@@ -33,7 +33,7 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     allow_unsynced: bool,
     /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", env = "KEYROLL_METRICS")]
     metrics: Option<SocketAddr>,
 }
 
