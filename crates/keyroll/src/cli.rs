@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, block, command, completions, config, dev, identity, init, member, projection, secret,
-    serve, workspace,
+    audit, block, command, completions, config, console, dev, identity, init, member, projection,
+    secret, serve, workspace,
 };
 use crate::exit_code::HELP;
 
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     /// The audit log and its proofs
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// The Settings → Secrets page in a browser
+    Console(console::ConsoleArgs),
     /// The read model (operators)
     #[command(subcommand)]
     Projection(projection::ProjectionCommand),

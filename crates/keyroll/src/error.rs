@@ -67,6 +67,12 @@ impl Failure {
         )
     }
 
+    /// The ledger's code that is closest, for those who know no others.
+    pub(crate) fn ledger_code(&self) -> Code {
+        let known = Code::ALL.iter().find(|code| code.as_str() == self.code());
+        known.copied().unwrap_or(Code::Internal)
+    }
+
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         match self {

@@ -10,7 +10,6 @@ mod faults;
 mod foreign;
 mod hurt;
 mod life;
-mod metrics;
 mod permissions;
 mod projection;
 mod values;

@@ -5,6 +5,7 @@ pub(crate) mod block;
 pub(crate) mod command;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod console;
 pub(crate) mod dev;
 pub(crate) mod identity;
 pub(crate) mod init;
@@ -33,6 +34,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Workspace(command) => workspace::run(context, command).await,
         Command::Member(command) => member::run(context, command).await,
         Command::Secret(command) => secret::run(context, command).await,
+        Command::Console(args) => console::run(context, args).await,
         Command::Projection(command) => projection::run(context, command).await,
         Command::Status => status::run(context).await,
         Command::Config(command) => config::run(context, &command),

@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use keyroll_core::Identity;
+use ed25519_dalek::SigningKey;
+use keyroll_api::client::random;
+use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_console::{Console, Who};
+use keyroll_core::{Identity, LedgerId};
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeOptions, Service};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
+use super::console;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;
@@ -33,8 +39,18 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     allow_unsynced: bool,
     /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
-    #[arg(long, value_name = "ADDR", env = "KEYROLL_METRICS")]
+    #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
+    /// Serve the console too, for members who sign in with `keyroll console login`
+    #[arg(long, value_name = "ADDR")]
+    console: Option<SocketAddr>,
+    /// Under which https:// address people reach the console, where something in front of it
+    /// speaks TLS; without it ADDR has to be loopback
+    #[arg(long, value_name = "URL", requires = "console")]
+    console_url: Option<String>,
+    /// How the console reaches the ledger, as a NATS user for clients [--nats]
+    #[arg(long, value_name = "URL", requires = "console")]
+    console_nats: Option<String>,
 }
 
 /// `serve.toml` in the home, written by `init`. It holds passwords.
@@ -85,8 +101,15 @@ pub(crate) fn keys(home: &Path) -> PathBuf {
 }
 
 pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
-    let home = context.settings()?.home.value;
+    let settings = context.settings()?;
+    let home = settings.home.value;
     let file = ServeFile::load(&home)?;
+    let console_at = args.console.map(|address| ConsoleAt {
+        address,
+        url: args.console_url,
+        nats_url: args.console_nats.unwrap_or(settings.nats_url.value),
+        home: home.clone(),
+    });
     log_to_stderr();
     let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
     let keys = KeyFiles::load(&keys(&home)).map_err(|error| local(&error))?;
@@ -116,14 +139,53 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         None => None,
         Some(address) => Some(serve_metrics(&service, address).await?),
     };
-    ready(context, &ledger.to_string(), metrics)?;
+    let console = match console_at {
+        None => None,
+        Some(at) => match at.serve(ledger).await {
+            Ok(console) => Some(console),
+            Err(failure) => {
+                service.stop().await;
+                return Err(failure.within("--console"));
+            }
+        },
+    };
+    let console_url = console.as_ref().map(Console::origin);
+    ready(context, &ledger.to_string(), metrics, console_url)?;
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         () = service.stopped() => Err(Failure::local("the service has ended by itself")),
     };
+    if let Some(console) = console {
+        console.stop().await;
+    }
     service.stop().await;
     ended
+}
+
+/// A shared console beside the service.
+struct ConsoleAt {
+    address: SocketAddr,
+    url: Option<String>,
+    nats_url: String,
+    home: PathBuf,
+}
+
+impl ConsoleAt {
+    /// Nobody's own: the key made here signs nothing, each session has one that a member
+    /// delegated to.
+    async fn serve(self, ledger: LedgerId) -> Result<Console, Failure> {
+        let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
+        let client = Client::connect(ClientSettings {
+            nats_url: self.nats_url,
+            identity: key.into(),
+            ledger: Some(ledger),
+            home: Some(self.home),
+        })
+        .await?;
+        let place = (self.address, self.url.as_deref());
+        console::serve(client, None, Who::Members, place).await
+    }
 }
 
 async fn serve_metrics(service: &Service, address: SocketAddr) -> Result<SocketAddr, Failure> {
@@ -133,13 +195,22 @@ async fn serve_metrics(service: &Service, address: SocketAddr) -> Result<SocketA
         .map_err(|error| Failure::local(format!("--metrics {address}: {error}")))
 }
 
-fn ready(context: &Context, ledger: &str, metrics: Option<SocketAddr>) -> Result<(), Failure> {
+fn ready(
+    context: &Context,
+    ledger: &str,
+    metrics: Option<SocketAddr>,
+    console: Option<&str>,
+) -> Result<(), Failure> {
     let mut json = serde_json::json!({"ready": true, "ledger": ledger});
     let mut text = format!("serving ledger {ledger}");
     if let Some(address) = metrics {
         let url = format!("http://{address}/metrics");
         text = format!("{text}, metrics at {url}");
         json["metrics_url"] = url.into();
+    }
+    if let Some(url) = console {
+        text = format!("{text}, console at {url}");
+        json["console_url"] = url.into();
     }
     context.out.done(&json, &text)
 }

@@ -16,6 +16,8 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 
+pub(crate) use self::verify::verify_ledger as verify;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Who did what, one row per event, the newest last

@@ -34,9 +34,11 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, Failure> {
-    let report = match &args.bundle {
-        Some(path) => verify_bundle(path, args.key.as_deref())?,
-        None => verify_ledger(context, if args.full { Depth::Full } else { Depth::Quick }).await?,
+    let report = if let Some(path) = &args.bundle {
+        verify_bundle(path, args.key.as_deref())?
+    } else {
+        let depth = if args.full { Depth::Full } else { Depth::Quick };
+        verify_ledger(&context.session().await?, depth).await?
     };
     let status = if report.ok() {
         Exit::Ok
@@ -53,13 +55,12 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, F
 /// Follows the chain from the first entry to the newest checkpoint. The client holds that
 /// checkpoint against the highest one that it saw before, and so does the report: what the ledger
 /// signs while it is being verified proves nothing about the end.
-async fn verify_ledger(context: &Context, depth: Depth) -> Result<Report, Failure> {
-    let session = context.session().await?;
+pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Report, Failure> {
     let before = session.client.seen().get(&session.workspace);
     let before =
         before.map_err(|error| Failure::local(format!("the record of checkpoints: {error}")))?;
     let mut verifier = Verifier::new(session.client.ledger(), session.workspace.clone(), depth);
-    let (now, problems, failure) = match feed(&session, &mut verifier).await {
+    let (now, problems, failure) = match feed(session, &mut verifier).await {
         (now, Ok(problems)) => (now, problems, None),
         (now, Err(failure)) if failure.is_unverified() => (now, Vec::new(), Some(failure)),
         (_, Err(failure)) => return Err(failure),

@@ -8,10 +8,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use keyroll_console::Console;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::stack::Stack;
+use super::console;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -56,11 +58,23 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));
     }
-    let status = match ready(context, &stack, args.command.is_empty()) {
+    let (console, started) = if args.no_console {
+        (None, Ok(()))
+    } else {
+        match stack.console().await {
+            Ok(console) => (Some(console), Ok(())),
+            Err(failure) => (None, Err(failure)),
+        }
+    };
+    let ready = started.and_then(|()| ready(context, &stack, console.as_ref(), &args));
+    let status = match ready {
         Ok(()) if args.command.is_empty() => until_stopped(&stack).await,
         Ok(()) => child::run(&stack, &args.command).await,
         Err(failure) => Err(failure),
     };
+    if let Some(console) = console {
+        console.stop().await;
+    }
     stack.stop().await;
     if let Some(temporary) = temporary {
         temporary
@@ -78,24 +92,35 @@ fn temporary() -> Result<tempfile::TempDir, Failure> {
 }
 
 /// Says that everything is there; with a command only where a program asked for it.
-fn ready(context: &Context, stack: &Stack, alone: bool) -> Result<(), Failure> {
+fn ready(
+    context: &Context,
+    stack: &Stack,
+    console: Option<&Console>,
+    args: &DevArgs,
+) -> Result<(), Failure> {
+    let link = console.map(Console::link).transpose()?;
     if context.out.json {
         return context.out.document(&json!({
             "ready": true,
             "nats_url": stack.client_url(),
             "home": stack.home().display().to_string(),
             "workspace": home::WORKSPACE,
+            "console_url": link,
         }));
     }
-    if alone {
-        context.out.note(&words(stack.home()));
+    if args.command.is_empty() {
+        context.out.note(&words(stack.home(), link.as_deref()));
+        if let Some(link) = link.filter(|_| !args.no_open) {
+            console::open_browser(&link);
+        }
     }
     Ok(())
 }
 
-fn words(home: &Path) -> String {
+fn words(home: &Path, link: Option<&str>) -> String {
+    let console = link.map_or_else(String::new, |link| console::words(link) + "\n\n");
     format!(
-        "A private ledger is running. In another terminal:\n\n    \
+        "{console}A private ledger is running. In another terminal:\n\n    \
          export KEYROLL_HOME={home}\n    \
          keyroll secret create API_Key\n    \
          keyroll secret reveal API_Key\n    \

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_api::client::now;
+use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_console::{Console, Who};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
 use keyroll_server::keys::{KeyFiles, create_keys};
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
@@ -12,6 +14,7 @@ use keyroll_server::nats::{
 use keyroll_server::service::{self, ServeOptions, Service};
 
 use super::home;
+use crate::commands::console;
 use crate::error::Failure;
 use crate::identity_file;
 
@@ -92,6 +95,21 @@ impl Stack {
 
     pub(super) fn home(&self) -> &Path {
         &self.home
+    }
+
+    /// Starts the console, for the owner and for whoever else is a member.
+    pub(super) async fn console(&self) -> Result<Console, Failure> {
+        let config = crate::config::Config::load(&self.home)?;
+        let client = Client::connect(ClientSettings {
+            nats_url: self.client_url.clone(),
+            identity: identity_file::load(&home::identity(&self.home))?.into(),
+            ledger: config.ledger,
+            home: Some(self.home.clone()),
+        })
+        .await?;
+        let workspace = config.workspace.and_then(|name| name.parse().ok());
+        let who = Who::OwnerAndMembers;
+        console::serve(client, workspace, who, (console::ANY_PORT, None)).await
     }
 
     /// `nats://user:password@…` for clients.

@@ -1,0 +1,59 @@
+//! What to offer to whom. The ledger decides again whatever is offered here.
+
+use keyroll_api::reply::MemberRow;
+use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::{Glob, Millis, SecretName};
+
+/// What a member may do, as far as the member's record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    globs: Vec<Glob>,
+    expires: Option<Millis>,
+    delegated: bool,
+}
+
+impl Access {
+    pub(crate) fn of(row: &MemberRow, delegated: bool) -> Self {
+        Self {
+            name: row.name.to_string(),
+            role: row.role,
+            globs: row.secrets.clone(),
+            expires: row.expires,
+            delegated,
+        }
+    }
+
+    fn covers(&self, name: &SecretName) -> bool {
+        self.globs.iter().any(|glob| glob.matches(name))
+    }
+
+    /// Whether it may make secrets at all.
+    pub(crate) const fn creates(&self) -> bool {
+        allows(self.role, Permission::Write)
+    }
+
+    /// Whether it may change this secret.
+    pub(crate) fn writes(&self, name: &SecretName) -> bool {
+        self.creates() && self.covers(name)
+    }
+
+    /// Whether it may see this secret's value.
+    pub(crate) fn reveals(&self, name: &SecretName) -> bool {
+        allows(self.role, Permission::Reveal) && self.covers(name)
+    }
+
+    /// Whether it may read the audit log.
+    pub(crate) const fn audits(&self) -> bool {
+        allows(self.role, Permission::Audit)
+    }
+
+    /// Whether it may look after members: an owner without bounds, with the identity's own key.
+    pub(crate) fn manages(&self) -> bool {
+        allows(self.role, Permission::Manage)
+            && !self.delegated
+            && self.expires.is_none()
+            && self.globs.iter().any(|glob| *glob == Glob::any())
+    }
+}

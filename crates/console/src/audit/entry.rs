@@ -1,0 +1,177 @@
+//! One entry: what it says, its digest, its proof and its bytes.
+
+use axum::extract::{Path, Query};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use keyroll_api::Receipt;
+use keyroll_api::query::{Ask, AuditLog, AuditProve};
+use keyroll_api::reply::{Answer, AuditRow};
+use keyroll_core::{Digest, Entry, Index, TreeSize};
+use keyroll_merkle::{Hash, TlogProof, leaf_hash};
+use maud::{Markup, html};
+
+use super::filter::Filter;
+use super::list::{outcome, secrets, what, who, with_sheet};
+use crate::failure::Failure;
+use crate::page::sheet;
+use crate::visit::{Visit, answer};
+use crate::words::time;
+
+struct Proved {
+    receipt: Receipt,
+    entry: Entry,
+    size: TreeSize,
+}
+
+/// Fetches an entry and checks its proof.
+async fn prove(visit: &Visit, index: &str) -> Result<Proved, Failure> {
+    let index = index
+        .parse()
+        .map(Index)
+        .map_err(|_| Failure::not_found(format!("{index} is no place in the log.")))?;
+    let answered = visit.ask(Ask::AuditProve(AuditProve { index })).await?;
+    let receipt = answer!(answered, Answer::AuditProve)?;
+    let client = &visit.session.client;
+    let checked = client.check_receipt(&visit.workspace, &receipt);
+    let (entry, size, _) = visit.noticing(checked)?;
+    Ok(Proved {
+        receipt,
+        entry,
+        size,
+    })
+}
+
+pub(super) async fn show(
+    visit: Visit,
+    Path((_, index)): Path<(String, String)>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    let over = details(&visit, &index, &filter).await;
+    match over {
+        Ok(over) => with_sheet(&visit, &filter, Some(over)).await,
+        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+    }
+}
+
+async fn details(visit: &Visit, index: &str, filter: &Filter) -> Result<Markup, Failure> {
+    let proved = prove(visit, index).await?;
+    let index = proved.receipt.index;
+    let rows = rows(visit, index).await?;
+    let before = filter.before.parse().ok().map(Index);
+    let back = format!("{}{}#e-{index}", visit.path("audit"), filter.query(before));
+    let file = |name: &str| visit.path(&format!("audit/{index}/{name}"));
+    let receipt = &proved.receipt;
+    let body = html! {
+        @for row in &rows { (facts(row)) }
+        h3 { "Proof" }
+        p.proof {
+            "This entry is in the tree of " (proved.size) " entries that the ledger signed: checked here, now, with "
+            (receipt.path.len()) " hashes."
+        }
+        dl.facts {
+            dt { "Leaf" } dd { code.long { (Digest(leaf_hash(&receipt.entry.0).0)) } }
+            dt { "Command" } dd { code.long { (Digest::of(&proved.entry.command.0)) } span.dim { "SHA-256 of what the actor signed" } }
+        }
+        details.fold { summary { "Inclusion path" }
+            ol.hashes { @for hash in &receipt.path { li { code.long { (hash) } } } }
+        }
+        details.fold { summary { "Checkpoint, as the ledger signed it" } pre tabindex="0" { (receipt.checkpoint) } }
+        details.fold { summary { "Raw entry, " (receipt.entry.0.len()) " bytes" } pre.hex tabindex="0" { (hex_dump(&receipt.entry.0)) } }
+        p.row {
+            a.button href=(file("proof.txt")) download=(format!("keyroll-{}-{index}.tlog-proof", visit.workspace)) { "Save proof" }
+            a.button href=(file("entry.cbor")) download=(format!("keyroll-{}-{index}.cbor", visit.workspace)) { "Save entry" }
+        }
+    };
+    Ok(sheet(&format!("Entry {index}"), &back, true, &body))
+}
+
+/// The rows that an entry has in the log: one per event.
+async fn rows(visit: &Visit, index: Index) -> Result<Vec<AuditRow>, Failure> {
+    let ask = AuditLog {
+        limit: 1,
+        after: Some(index),
+        before: Some(Index(index.0.saturating_add(1))),
+        ..AuditLog::default()
+    };
+    let answered = visit.ask(Ask::AuditLog(ask)).await?;
+    Ok(answer!(answered, Answer::AuditLog)?.rows)
+}
+
+fn facts(row: &AuditRow) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Event" } dd { (what(row)) }
+            dt { "Who" } dd { (who(row)) code.long { (row.actor) } }
+            @if let Some(key) = row.delegate_key { dt { "Through key" } dd { code.long { (key) } } }
+            dt { "When" } dd { (time(row.at)) }
+            @if !row.secrets.is_empty() { dt { "Secrets" } dd { (secrets(row)) } }
+            dt { "Outcome" } dd { (outcome(row)) }
+        }
+    }
+}
+
+/// Bytes as people who look at bytes know them. The entry holds no value, only digests of sealed
+/// ones.
+fn hex_dump(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(bytes.len() * 5);
+    for (number, line) in bytes.chunks(16).enumerate() {
+        let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        let plain = |byte: &u8| {
+            if byte.is_ascii_graphic() || *byte == b' ' {
+                char::from(*byte)
+            } else {
+                '.'
+            }
+        };
+        let text: String = line.iter().map(plain).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{:06x}  {:<47}  {text}", number * 16, hex.join(" "));
+    }
+    out
+}
+
+pub(super) async fn raw(visit: Visit, Path((_, index)): Path<(String, String)>) -> Response {
+    match prove(&visit, &index).await {
+        Ok(proved) => file("application/cbor", proved.receipt.entry.0),
+        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+    }
+}
+
+pub(super) async fn proof(visit: Visit, Path((_, index)): Path<(String, String)>) -> Response {
+    match prove(&visit, &index).await {
+        Ok(proved) => {
+            let receipt = proved.receipt;
+            let proof = TlogProof {
+                extra: Vec::new(),
+                index: receipt.index.0,
+                proof: receipt.path.iter().map(|hash| Hash(hash.0)).collect(),
+                checkpoint: receipt.checkpoint,
+            };
+            file("text/plain; charset=utf-8", proof.format().into_bytes())
+        }
+        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+    }
+}
+
+fn file(kind: &'static str, bytes: Vec<u8>) -> Response {
+    (
+        [(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, "attachment")],
+        bytes,
+    )
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_sixteen_to_a_line() {
+        let dump = hex_dump(b"0123456789abcdef\x00z");
+        let lines: Vec<&str> = dump.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("000000  30 31") && lines[0].ends_with("0123456789abcdef"));
+        assert!(lines[1].starts_with("000010  00 7a") && lines[1].contains(".z"));
+    }
+}

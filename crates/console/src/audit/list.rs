@@ -1,0 +1,214 @@
+//! The rows of the audit log, newest first.
+
+use axum::extract::Query;
+use axum::response::Response;
+use keyroll_api::query::{Ask, Outcome};
+use keyroll_api::reply::{Answer, AuditRow, AuditRows};
+use keyroll_core::event::KINDS;
+use maud::{Markup, html};
+
+use super::filter::Filter;
+use crate::failure::Failure;
+use crate::page::{Page, Tab};
+use crate::visit::{Visit, answer};
+use crate::words::time;
+
+/// Rows of a page.
+const ROWS: u32 = 50;
+
+pub(super) async fn show(visit: Visit, Query(filter): Query<Filter>) -> Response {
+    with_sheet(&visit, &filter, None).await
+}
+
+/// The tab, perhaps with a row opened over it.
+pub(super) async fn with_sheet(visit: &Visit, filter: &Filter, over: Option<Markup>) -> Response {
+    let body = body(visit, filter).await;
+    let result = match body {
+        Ok(body) => {
+            let page = Page {
+                tab: Tab::Audit,
+                title: "Audit log".to_owned(),
+                body,
+                over,
+            };
+            Ok(visit.page(page).await)
+        }
+        Err(failure) => Err(failure),
+    };
+    visit.shown(result)
+}
+
+async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
+    if !visit.access.audits() {
+        return Ok(denied(visit));
+    }
+    let (page, wrong) = match ask(visit, filter).await {
+        Ok(page) => (page, None),
+        Err(failure) if failure.code == "invalid_field" || failure.code == "invalid_name" => {
+            let none = AuditRows {
+                rows: Vec::new(),
+                before: None,
+            };
+            (none, Some(failure))
+        }
+        Err(failure) => return Err(failure),
+    };
+    let rows = page.rows.iter().rev().collect::<Vec<_>>();
+    Ok(html! {
+        div.head {
+            h1 { "Audit log" }
+            p.note { "Every act is here before it takes effect." }
+            span.fill {}
+            a.button href=(format!("{}{}", visit.path("audit.jsonl"), filter.query(None))) download="" { "Export" }
+            form method="post" action=(visit.path("verify")) { button.main type="submit" { "Verify now" } }
+        }
+        (tools(visit, filter))
+        @if let Some(wrong) = wrong { p.error role="alert" { (wrong.words) } }
+        @else if rows.is_empty() { (empty(visit, page.before.is_some())) }
+        @else { (table(visit, filter, &rows)) }
+        p.pages {
+            @if !filter.before.is_empty() { a.button href=(format!("{}{}", visit.path("audit"), filter.query(None))) { "Newest" } }
+            @if let Some(before) = page.before {
+                a.button rel="next" href=(format!("{}{}", visit.path("audit"), filter.query(Some(before)))) { "Older" }
+            }
+        }
+    })
+}
+
+async fn ask(visit: &Visit, filter: &Filter) -> Result<AuditRows, Failure> {
+    let ask = filter.ask(&visit.members, ROWS)?;
+    answer!(visit.ask(Ask::AuditLog(ask)).await?, Answer::AuditLog)
+}
+
+fn denied(visit: &Visit) -> Markup {
+    html! {
+        div.head { h1 { "Audit log" } }
+        div.empty {
+            h2 { "Owners and auditors read the audit log" }
+            p { "You are " (visit.access.role.as_str()) " here. What you do is on record all the same; ask an owner if you need to read it." }
+        }
+    }
+}
+
+fn empty(visit: &Visit, more: bool) -> Markup {
+    html! {
+        div.empty {
+            h2 { "Nothing fits" }
+            @if more { p { "No row of these entries fits the filter. There are older ones." } }
+            @else { p { "No row of the log fits this filter." } }
+            p { a.button href=(visit.path("audit")) { "Show everything" } }
+        }
+    }
+}
+
+fn tools(visit: &Visit, filter: &Filter) -> Markup {
+    let field = |label: &str, name: &str, value: &str, holder: &str| {
+        html! {
+            label { span { (label) } input name=(name) value=(value) placeholder=(holder) autocomplete="off" spellcheck="false"; }
+        }
+    };
+    html! {
+        form.filter role="search" method="get" action=(visit.path("audit")) {
+            label {
+                span { "Actor" }
+                input name="actor" value=(filter.actor) list="actors" placeholder="anybody" autocomplete="off";
+                datalist #actors { @for row in visit.members.iter().take(200) { option value=(row.name) {} } }
+            }
+            label {
+                span { "Event" }
+                select name="action" {
+                    option value="" { "any" }
+                    @for kind in KINDS { option value=(kind.1) selected[filter.action == kind.1] { (kind.1) } }
+                }
+            }
+            label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }
+            label {
+                span { "Outcome" }
+                select name="outcome" {
+                    @for (value, words) in [("", "any"), ("granted", "granted"), ("denied", "denied")] {
+                        option value=(value) selected[filter.outcome == value] { (words) }
+                    }
+                }
+            }
+            (field("From (UTC)", "since", &filter.since, "2030-01-31T12:00"))
+            (field("Until (UTC)", "until", &filter.until, "2030-01-31T13:00"))
+            (field("Run", "run", &filter.run, "any"))
+            button type="submit" { "Apply" }
+            @if filter.narrows() { a.button href=(visit.path("audit")) { "Clear" } }
+        }
+    }
+}
+
+fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
+    html! {
+        div.scroll {
+            table.audit {
+                caption.vh { "Audit log of " (visit.workspace) }
+                thead {
+                    tr {
+                        th scope="col" { "Entry" }
+                        th scope="col" { "When" }
+                        th scope="col" { "Who" }
+                        th scope="col" { "Event" }
+                        th scope="col" { "Secrets" }
+                        th scope="col" { "Outcome" }
+                    }
+                }
+                tbody { @for row in rows { (line(visit, filter, row)) } }
+            }
+        }
+    }
+}
+
+fn line(visit: &Visit, filter: &Filter, row: &AuditRow) -> Markup {
+    let before = filter.before.parse().ok().map(keyroll_core::Index);
+    let address = format!(
+        "{}{}",
+        visit.path(&format!("audit/{}", row.index)),
+        filter.query(before)
+    );
+    html! {
+        tr id=(format!("e-{}", row.index)) tabindex="-1" {
+            th scope="row" { a href=(address) data-open="" { "#" (row.index) } }
+            td { (time(row.at)) }
+            td { (who(row)) }
+            td { (what(row)) }
+            td { (secrets(row)) }
+            td { (outcome(row)) }
+        }
+    }
+}
+
+pub(super) fn who(row: &AuditRow) -> Markup {
+    html! {
+        (row.actor_name)
+        @if row.delegate_key.is_some() { span.flag title="Signed by a key that the actor delegated to" { "delegated" } }
+    }
+}
+
+pub(super) fn what(row: &AuditRow) -> Markup {
+    html! {
+        code { (row.kind) }
+        @if let Some(attempted) = &row.attempted { span.dim { "tried " code { (attempted) } } }
+        @if let Some(reason) = &row.reason { span.about { "“" (reason) "”" } }
+        @if let Some(run) = &row.run { span.dim { (run.workflow) " / " (run.block) " / " (run.run) } }
+    }
+}
+
+pub(super) fn secrets(row: &AuditRow) -> Markup {
+    /// An import can name hundreds; the row's own page has them all.
+    const SHOWN: usize = 4;
+    html! {
+        @for secret in row.secrets.iter().take(SHOWN) {
+            code { (secret.name) @if let Some(version) = secret.version { "@" (version) } } " "
+        }
+        @if row.secrets.len() > SHOWN { span.dim { "and " (row.secrets.len() - SHOWN) " more" } }
+    }
+}
+
+pub(super) fn outcome(row: &AuditRow) -> Markup {
+    match row.outcome {
+        Outcome::Granted => html! { span.outcome data-outcome="granted" { "granted" } },
+        Outcome::Denied => html! { span.outcome data-outcome="denied" { "denied" } },
+    }
+}

@@ -1,0 +1,149 @@
+//! What every request has to pass before anything else looks at it, and what every response says.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::place::Place;
+use crate::server::App;
+
+/// No code and no style but the console's own files, nothing sent anywhere else, no frame around
+/// it, and no text that becomes markup in the browser.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'";
+
+const HEADERS: [(HeaderName, &str); 7] = [
+    (CONTENT_SECURITY_POLICY, POLICY),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), usb=()",
+    ),
+];
+
+/// Refuses foreign hosts and cross-site requests, and puts the headers on whatever comes back.
+pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = match check(&app.place, request.method(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err((status, words)) => (
+            status,
+            [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+            format!("{words}\n"),
+        )
+            .into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn check(
+    place: &Place,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), (StatusCode, &'static str)> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    if hosts.next().is_some() || !host.is_some_and(|host| place.is_host(host)) {
+        let words = "This console is not served under that name.";
+        return Err((StatusCode::MISDIRECTED_REQUEST, words));
+    }
+    let site = text(&HeaderName::from_static("sec-fetch-site"));
+    let cross = (
+        StatusCode::FORBIDDEN,
+        "Refused: the request came from another site.",
+    );
+    if method == Method::GET || method == Method::HEAD {
+        return Ok(());
+    }
+    if site.is_some_and(|site| site != "same-origin") {
+        return Err(cross);
+    }
+    // A browser that sends no referrer calls the origin of a form `null`; then it has to vouch for
+    // the site in the other header, which no page can set.
+    match text(&ORIGIN) {
+        Some(origin) if origin == place.origin() => Ok(()),
+        Some("null") | None if site.is_some() => Ok(()),
+        Some(_) | None => Err(cross),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: &Method, headers: &[(&'static str, &'static str)]) -> u16 {
+        let place = Place::loopback("127.0.0.1:8200".parse().expect("address")).expect("place");
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        check(&place, method, &map).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    const HOST: (&str, &str) = ("host", "127.0.0.1:8200");
+
+    #[test]
+    fn foreign_hosts_are_misdirected() {
+        for method in [Method::GET, Method::POST] {
+            assert_eq!(status(&method, &[("host", "evil.example:8200")]), 421);
+            assert_eq!(status(&method, &[]), 421);
+            assert_eq!(status(&method, &[HOST, HOST]), 421);
+        }
+        assert_eq!(status(&Method::GET, &[HOST]), 200);
+    }
+
+    #[test]
+    fn only_the_console_itself_posts() {
+        let origin = |origin| ("origin", origin);
+        let site = |site| ("sec-fetch-site", site);
+        let own = origin("http://127.0.0.1:8200");
+        for (headers, wanted) in [
+            (vec![HOST, own], 200),
+            (vec![HOST, own, site("same-origin")], 200),
+            (vec![HOST, origin("null"), site("same-origin")], 200),
+            (vec![HOST, site("same-origin")], 200),
+            (vec![HOST], 403),
+            (vec![HOST, origin("null")], 403),
+            (vec![HOST, origin("null"), site("cross-site")], 403),
+            (vec![HOST, site("none")], 403),
+            (vec![HOST, own, site("same-site")], 403),
+            (vec![HOST, origin("http://evil.example")], 403),
+            (
+                vec![HOST, origin("http://127.0.0.1:8201"), site("same-origin")],
+                403,
+            ),
+        ] {
+            for method in [Method::POST, Method::DELETE, Method::PUT] {
+                assert_eq!(status(&method, &headers), wanted, "{headers:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A secret in the table. There is no value here, whatever it is: always the same dots.
+
+use keyroll_api::reply::SecretRow;
+use keyroll_core::state::Lifecycle;
+use maud::{Markup, html};
+
+use crate::page::icon;
+use crate::visit::Visit;
+use crate::words::time_ago;
+
+/// As many for one byte as for four thousand.
+const DOTS: &str = "••••••••••••";
+
+pub(super) fn row(visit: &Visit, row: &SecretRow) -> Markup {
+    let name = &row.name;
+    html! {
+        tr id=(format!("s-{name}")) tabindex="-1" data-name=(name) {
+            th scope="row" {
+                div.name {
+                    code { (name) }
+                    button.copy type="button" data-copy=(name) aria-label=(format!("Copy the name {name}")) { (icon("copy")) }
+                }
+                (flags(row))
+                @if !row.description.as_str().is_empty() { p.about { (row.description) } }
+            }
+            td.value {
+                @if row.restricted {
+                    span.note { "Write-only: used by blocks, never shown." }
+                } @else {
+                    span.dots aria-label="hidden" role="img" { (DOTS) }
+                }
+            }
+            td.number { "v" (row.version) }
+            td { (time_ago(row.updated_at, visit.now)) span.dim { (row.updated_by_name) } }
+            td {
+                @match row.last_revealed_at {
+                    Some(at) => (time_ago(at, visit.now)),
+                    None => span.dim { "never" },
+                }
+            }
+            td { (used_by(row)) }
+            td.acts { (acts(visit, row)) }
+        }
+    }
+}
+
+fn flags(row: &SecretRow) -> Markup {
+    let flags = [
+        (
+            row.state == Lifecycle::Destroyed,
+            "destroyed",
+            "Its values are gone for good.",
+        ),
+        (
+            row.state == Lifecycle::Deleted,
+            "deleted",
+            "Hidden; it can be restored.",
+        ),
+        (row.stale, "stale", "A new value is due."),
+        (
+            row.unused,
+            "unused",
+            "No saved workflow uses it, and nobody took its value for 90 days.",
+        ),
+        (
+            row.restricted,
+            "restricted",
+            "Released to runners’ blocks only.",
+        ),
+    ];
+    html! {
+        @for (_, flag, why) in flags.iter().filter(|(set, _, _)| *set) {
+            span.flag data-flag=(flag) title=(why) { (flag) }
+        }
+    }
+}
+
+/// Blocks that reference it, the first few by name.
+pub(super) fn used_by(row: &SecretRow) -> Markup {
+    const SHOWN: usize = 2;
+    let all: Vec<String> = row
+        .used_by
+        .iter()
+        .map(|used| format!("{} / {}", used.workflow, used.block))
+        .collect();
+    html! {
+        @if all.is_empty() { span.dim { "—" } }
+        @for used in all.iter().take(SHOWN) { span.used { (used) } }
+        @if all.len() > SHOWN { span.dim title=(all.join(", ")) { "and " (all.len() - SHOWN) " more" } }
+    }
+}
+
+fn acts(visit: &Visit, row: &SecretRow) -> Markup {
+    let name = &row.name;
+    let path = |what| visit.secret_path(name, what);
+    let writes = visit.access.writes(name);
+    let off = visit.app.verification.failed(&visit.workspace);
+    if row.state != Lifecycle::Active {
+        return html! {
+            @if writes && row.state == Lifecycle::Deleted {
+                form method="post" action=(path("restore")) {
+                    button type="submit" disabled[off] aria-label=(format!("Restore {name}")) { "Restore" }
+                }
+            }
+            a.button href=(path("history")) data-act="history" aria-label=(format!("History of {name}")) { "History" }
+        };
+    }
+    html! {
+        @if visit.access.reveals(name) && !row.restricted {
+            form.reveal method="post" action=(path("view")) data-plain="" {
+                button type="submit" data-act="view" disabled[off] aria-pressed="false" aria-label=(format!("View {name}")) { "View" }
+            }
+        }
+        @if writes {
+            a.button href=(path("edit")) data-act="edit" aria-label=(format!("Edit {name}")) { "Edit" }
+        }
+        a.button href=(path("history")) data-act="history" aria-label=(format!("History of {name}")) { "History" }
+        @if writes {
+            details.menu.more {
+                summary aria-label=(format!("More for {name}")) { "⋯" }
+                ul {
+                    li { a href=(path("details")) data-act="details" { "Details" } }
+                    li { a.danger href=(path("delete")) data-act="delete" { "Delete…" } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Who is signed in. Sessions and one-time links live in memory only, under the hash of what the
+//! browser holds: whoever reads the memory of names learns no way in.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keyroll_api::Client;
+use keyroll_api::client::{ClientError, random};
+use keyroll_core::{Digest, Millis, WorkspaceName};
+
+use crate::secrets::Listing;
+
+/// Sessions and links at a time: more people than one console serves.
+const MOST: usize = 1_000;
+/// How long a one-time link is good.
+pub(crate) const LINK_MS: u64 = 60_000;
+/// How long a session on somebody's own console lasts: a working day.
+pub(crate) const SESSION_MS: u64 = 12 * 60 * 60 * 1_000;
+
+/// What a one-time link opens.
+#[derive(Clone)]
+pub(crate) struct Ticket {
+    pub(crate) client: Client,
+    /// The only workspace of a delegated session.
+    pub(crate) only: Option<WorkspaceName>,
+    /// When the session ends.
+    pub(crate) until: Millis,
+}
+
+/// Somebody who is signed in.
+pub(crate) struct Session {
+    pub(crate) key: Digest,
+    pub(crate) client: Client,
+    pub(crate) only: Option<WorkspaceName>,
+    pub(crate) until: Millis,
+    said: Mutex<Option<String>>,
+    /// What was listed last, and where: the page behind a dialog.
+    list: Mutex<Option<(WorkspaceName, Listing)>>,
+}
+
+impl Session {
+    /// Keeps words for the next page.
+    pub(crate) fn say(&self, words: String) {
+        *lock(&self.said) = Some(words);
+    }
+
+    /// Takes the words kept for this page.
+    pub(crate) fn said(&self) -> Option<String> {
+        lock(&self.said).take()
+    }
+
+    /// Keeps what was listed.
+    pub(crate) fn listed(&self, workspace: &WorkspaceName, listing: Listing) {
+        *lock(&self.list) = Some((workspace.clone(), listing));
+    }
+
+    /// What was listed last in a workspace.
+    pub(crate) fn listing(&self, workspace: &WorkspaceName) -> Listing {
+        let list = lock(&self.list);
+        let here = list.as_ref().filter(|(of, _)| of == workspace);
+        here.map_or_else(Listing::default, |(_, listing)| listing.clone())
+    }
+
+    /// Whether another identity's key signs for it.
+    pub(crate) fn delegated(&self) -> bool {
+        self.client.signer().delegation().is_some()
+    }
+}
+
+/// A bounded map of what ends by itself.
+pub(crate) struct Ending<K, V>(Mutex<HashMap<K, (Millis, V)>>);
+
+impl<K: Eq + Hash + Clone, V> Default for Ending<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Ending<K, V> {
+    /// Keeps a thing until a moment. When there are too many, the one that ends first goes.
+    pub(crate) fn keep(&self, key: K, until: Millis, value: V, now: Millis) {
+        let mut all = lock(&self.0);
+        all.retain(|_, (until, _)| now < *until);
+        if all.len() >= MOST {
+            let first = all.iter().min_by_key(|(_, (until, _))| *until);
+            if let Some(first) = first.map(|(key, _)| key.clone()) {
+                all.remove(&first);
+            }
+        }
+        all.insert(key, (until, value));
+    }
+
+    /// Takes a thing out, once.
+    pub(crate) fn take(&self, key: &K, now: Millis) -> Option<V> {
+        let (until, value) = lock(&self.0).remove(key)?;
+        (now < until).then_some(value)
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Ending<K, V> {
+    fn get(&self, key: &K, now: Millis) -> Option<V> {
+        let mut all = lock(&self.0);
+        let (until, value) = all.get(key)?;
+        if now < *until {
+            return Some(value.clone());
+        }
+        all.remove(key);
+        None
+    }
+}
+
+/// All sessions and links.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    links: Ending<Digest, Ticket>,
+    open: Ending<Digest, Arc<Session>>,
+}
+
+impl Sessions {
+    /// A one-time token for a link.
+    pub(crate) fn link(&self, ticket: Ticket, now: Millis) -> Result<String, ClientError> {
+        let (token, digest) = token()?;
+        self.links
+            .keep(digest, Millis(now.0.saturating_add(LINK_MS)), ticket, now);
+        Ok(token)
+    }
+
+    /// Spends a link's token for a session's.
+    pub(crate) fn open(
+        &self,
+        link: &str,
+        now: Millis,
+    ) -> Result<Option<(String, Arc<Session>)>, ClientError> {
+        let Some(ticket) = self.links.take(&Digest::of(link.as_bytes()), now) else {
+            return Ok(None);
+        };
+        let (token, key) = token()?;
+        let session = Arc::new(Session {
+            key,
+            client: ticket.client,
+            only: ticket.only,
+            until: ticket.until,
+            said: Mutex::new(None),
+            list: Mutex::new(None),
+        });
+        self.open.keep(key, ticket.until, Arc::clone(&session), now);
+        Ok(Some((token, session)))
+    }
+
+    /// The session of a request.
+    pub(crate) fn of(
+        &self,
+        headers: &HeaderMap,
+        cookie: &str,
+        now: Millis,
+    ) -> Option<Arc<Session>> {
+        let token = headers.get_all(COOKIE).iter().find_map(|header| {
+            let pairs = header.to_str().ok()?.split(';');
+            pairs
+                .filter_map(|pair| pair.trim().split_once('='))
+                .find_map(|(name, token)| (name == cookie).then_some(token))
+        })?;
+        self.open.get(&Digest::of(token.as_bytes()), now)
+    }
+
+    /// Ends a session.
+    pub(crate) fn end(&self, session: &Session, now: Millis) {
+        self.open.take(&session.key, now);
+    }
+}
+
+/// 256 random bits for a link or cookie, and the hash under which they are known.
+pub(crate) fn token() -> Result<(String, Digest), ClientError> {
+    let token = URL_SAFE_NO_PAD.encode(random::<32>()?);
+    let digest = Digest::of(token.as_bytes());
+    Ok((token, digest))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_is_gone_at_its_moment_and_is_taken_once() {
+        let kept = Ending::<u8, &str>::default();
+        kept.keep(1, Millis(60), "a", Millis(0));
+        assert_eq!(kept.get(&1, Millis(59)), Some("a"));
+        assert_eq!(kept.take(&1, Millis(59)), Some("a"));
+        assert_eq!(kept.take(&1, Millis(59)), None);
+        kept.keep(2, Millis(60), "b", Millis(0));
+        assert_eq!(kept.get(&2, Millis(60)), None);
+        kept.keep(3, Millis(60), "c", Millis(0));
+        assert_eq!(kept.take(&3, Millis(60)), None);
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_bound() {
+        let kept = Ending::<usize, ()>::default();
+        for key in 0..MOST + 5 {
+            kept.keep(key, Millis(1_000 + key as u64), (), Millis(0));
+        }
+        assert_eq!(lock(&kept.0).len(), MOST);
+        assert!(kept.get(&4, Millis(0)).is_none() && kept.get(&5, Millis(0)).is_some());
+    }
+}

@@ -1,0 +1,96 @@
+//! Moments and counts as people read them.
+
+use jiff::Timestamp;
+use keyroll_core::Millis;
+use maud::{Markup, html};
+
+const UNITS: [(u64, &str, &str); 6] = [
+    (365 * 86_400, "year", "years"),
+    (30 * 86_400, "month", "months"),
+    (86_400, "day", "days"),
+    (3_600, "h", "h"),
+    (60, "min", "min"),
+    (1, "s", "s"),
+];
+
+/// How long ago, in one unit.
+pub(crate) fn ago(at: Millis, now: Millis) -> String {
+    let seconds = now.0.saturating_sub(at.0) / 1_000;
+    if seconds < 5 {
+        return "just now".to_owned();
+    }
+    format!("{} ago", span(seconds))
+}
+
+/// How long until, in one unit.
+pub(crate) fn until(at: Millis, now: Millis) -> String {
+    format!("in {}", span(at.0.saturating_sub(now.0).div_ceil(1_000)))
+}
+
+fn span(seconds: u64) -> String {
+    let unit = UNITS.into_iter().find(|(size, _, _)| seconds >= *size);
+    let (size, one, many) = unit.unwrap_or((1, "s", "s"));
+    let count = seconds / size;
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// RFC 3339 in UTC.
+pub(crate) fn rfc3339(at: Millis) -> String {
+    format(at, "%Y-%m-%dT%H:%M:%S.%3fZ")
+}
+
+/// To the second, for people.
+pub(crate) fn moment(at: Millis) -> String {
+    format(at, "%Y-%m-%d %H:%M:%S UTC")
+}
+
+/// Times that no calendar holds are shown as they are.
+fn format(at: Millis, pattern: &str) -> String {
+    let timestamp = i64::try_from(at.0)
+        .ok()
+        .and_then(|at| Timestamp::from_millisecond(at).ok());
+    timestamp.map_or_else(
+        || at.to_string(),
+        |timestamp| timestamp.strftime(pattern).to_string(),
+    )
+}
+
+/// A moment as how long ago it was, with the moment itself behind it.
+pub(crate) fn time_ago(at: Millis, now: Millis) -> Markup {
+    html! { time datetime=(rfc3339(at)) title=(moment(at)) { (ago(at, now)) } }
+}
+
+/// A moment in full.
+pub(crate) fn time(at: Millis) -> Markup {
+    html! { time datetime=(rfc3339(at)) { (moment(at)) } }
+}
+
+/// A public key, short enough for a table.
+pub(crate) fn short_key(key: &keyroll_core::Identity) -> String {
+    let text = key.to_string();
+    let (start, end) = (text.get(..15), text.get(text.len().saturating_sub(4)..));
+    match (start, end) {
+        (Some(start), Some(end)) => format!("{start}…{end}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_in_one_unit() {
+        let now = Millis(1_700_000_000_000);
+        let back = |seconds: u64| ago(Millis(now.0 - seconds * 1_000), now);
+        assert_eq!(back(4), "just now");
+        assert_eq!(back(59), "59 s ago");
+        assert_eq!(back(125), "2 min ago");
+        assert_eq!(back(7_300), "2 h ago");
+        assert_eq!(back(86_400), "1 day ago");
+        assert_eq!(back(65 * 86_400), "2 months ago");
+        assert_eq!(ago(Millis(now.0 + 9_000), now), "just now");
+        assert_eq!(until(Millis(now.0 + 3_600_000), now), "in 1 h");
+        assert_eq!(rfc3339(now), "2023-11-14T22:13:20.000Z");
+    }
+}

@@ -1,0 +1,170 @@
+//! `keyroll console login`: the console shows a key, the identity delegates to it.
+
+use std::time::Duration;
+
+use clap::Args;
+use keyroll_api::client::{delegate, now};
+use keyroll_console::{Begun, Finish, Finished, Place};
+use keyroll_core::limits::DELEGATION_MS;
+use keyroll_core::{Code, Millis};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::open_browser;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::identity_file;
+use crate::time;
+
+/// A console answers with a few hundred bytes.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// A console asks its ledger before it answers.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArgs {
+    /// The console, such as https://keyroll.example.com
+    url: String,
+    /// How long the session lasts, at most 12h
+    #[arg(long, value_name = "DURATION", default_value = "8h")]
+    expires: String,
+}
+
+pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failure> {
+    let place = Place::public(&args.url).map_err(|bad| Failure::usage(bad.0))?;
+    let lasts = time::duration(&args.expires)?;
+    if lasts.is_zero() || lasts > Duration::from_millis(DELEGATION_MS) {
+        return Err(Failure::usage("a session lasts at most 12h"));
+    }
+    let settings = context.settings()?;
+    let workspace = settings.workspace()?;
+    let identity = identity_file::load(&settings.identity.value)?;
+    // Also learns and keeps the ledger's id, so that another ledger's console is not believed.
+    let client = context.client().await?;
+    let http = Http::new(&place)?;
+    let begun: Begun = http.post("/login/begin", &json!({})).await?;
+    if begun.ledger != client.ledger() {
+        let message = format!(
+            "the console at {} is of ledger {}, not of {}",
+            place.origin(),
+            begun.ledger,
+            client.ledger()
+        );
+        return Err(Failure::coded(Code::WrongLedger, message));
+    }
+    let begins = now();
+    let ends = Millis(begins.0 + u64::try_from(lasts.as_millis()).unwrap_or(DELEGATION_MS));
+    let delegation = delegate(
+        &identity,
+        begun.key,
+        (client.ledger(), &workspace),
+        (begins, ends),
+        // As the caller knows it, whatever the console says: a console in between gets nothing.
+        place.origin().parse()?,
+    );
+    let finish = Finish {
+        key: begun.key,
+        delegation: delegation.into(),
+    };
+    let finished: Finished = http.post("/login/finish", &finish).await?;
+    let document = json!({
+        "url": finished.url,
+        "key": begun.key,
+        "workspace": workspace,
+        "expires": time::rfc3339(ends),
+    });
+    let words = format!(
+        "{}\n\nThis link works once, within a minute. The session in {workspace} ends at {}.",
+        finished.url,
+        time::short(ends)
+    );
+    context.out.done(&document, &words)?;
+    if !context.out.json {
+        open_browser(&finished.url);
+    }
+    Ok(())
+}
+
+struct Http {
+    client: reqwest::Client,
+    origin: String,
+}
+
+impl Http {
+    fn new(place: &Place) -> Result<Self, Failure> {
+        // Fails only where the process has a provider already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none());
+        if place.origin().starts_with("http://") {
+            // Loopback alone: nothing in between, and no certificates needed.
+            builder = builder.no_proxy().tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| {
+            Failure::local(format!("the HTTP client cannot be set up: {error}"))
+        })?;
+        Ok(Self {
+            client,
+            origin: place.origin().to_owned(),
+        })
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let unreachable = |why: &dyn std::fmt::Display| {
+            Failure::coded(
+                Code::Unreachable,
+                format!("the console at {}: {why}", self.origin),
+            )
+        };
+        let body = serde_json::to_vec(body).map_err(|error| unreachable(&error))?;
+        let request = self
+            .client
+            .post(format!("{}{path}", self.origin))
+            .header("content-type", "application/json")
+            .header("origin", &self.origin)
+            .body(body);
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| unreachable(&error.without_url()))?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unreachable(&error.without_url()))?
+        {
+            if bytes.len() + chunk.len() > ANSWER_BYTES {
+                return Err(unreachable(&"it answers too much"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            let no_console = |_| unreachable(&"what answers there is no keyroll console");
+            return serde_json::from_slice(&bytes).map_err(no_console);
+        }
+        Err(refused(&bytes).unwrap_or_else(|| unreachable(&format!("it answers {status}"))))
+    }
+}
+
+/// The console's words for its refusal, under the code that it names.
+fn refused(bytes: &[u8]) -> Option<Failure> {
+    let body: Value = serde_json::from_slice(bytes).ok()?;
+    let text = |field: &str| body["error"][field].as_str();
+    let code = Code::ALL
+        .iter()
+        .find(|code| Some(code.as_str()) == text("code"))
+        .copied()
+        .unwrap_or(Code::Denied);
+    let message = text("message")?
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(500);
+    Some(Failure::coded(code, message.collect::<String>()))
+}
