@@ -1,11 +1,19 @@
 //! Deterministic CBOR (RFC 8949 §4.2.1), as far as keyroll's forms use it: integers, byte and text
 //! strings, arrays, maps, booleans. No floats, no null, no tags, no indefinite lengths.
+//!
+//! Every entry is decoded and encoded several times on its way, so both are written for this subset
+//! and for memory; the tests hold them to `ciborium`.
+
+mod de;
+mod ser;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::limits;
 use crate::rejection::{Code, Rejection};
+
+pub(crate) use ser::push_head;
 
 /// The canonical bytes of a form.
 ///
@@ -23,12 +31,14 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// CBOR of a row of the read model: the same bytes for the same row, in declaration order. Rows
 /// are never signed and never leave the process, so no canonical order is asked of them.
 pub fn encode_row<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
-    // A Vec takes every write, and our forms hold nothing that serde can refuse.
-    if ciborium::into_writer(value, &mut bytes).is_err() {
-        bytes.clear();
+    let mut writer = ser::Writer(Vec::with_capacity(256));
+    // Our forms and rows hold nothing that has no encoding.
+    let encoded = value.serialize(&mut writer);
+    debug_assert!(encoded.is_ok(), "a form or row with a float");
+    if encoded.is_err() {
+        writer.0.clear();
     }
-    bytes
+    writer.0
 }
 
 /// Decodes bytes from outside: bounded, canonical, and nothing in them that the form does not know.
@@ -50,18 +60,14 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Reject
 /// # Errors
 /// As [`decode`], without the check of the canonical form.
 pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
-    let mut rest = bytes;
-    let decoded = ciborium::de::from_reader_with_recursion_limit(&mut rest, limits::CBOR_DEPTH * 4);
-    let value = decoded.map_err(|error| {
-        let ciborium::de::Error::Semantic(_, message) = error else {
-            return malformed(&format!("{error:?}"));
-        };
+    let mut reader = de::Reader::new(bytes);
+    let value = T::deserialize(&mut reader).map_err(|de::Error(message)| {
         match message.strip_prefix("invalid_name: ") {
             Some(rule) => Rejection::new(Code::InvalidName, rule),
             None => malformed(&message),
         }
     })?;
-    if rest.is_empty() {
+    if reader.is_at_end() {
         return Ok(value);
     }
     Err(malformed("bytes after the end"))
@@ -196,8 +202,11 @@ impl<'a> Scan<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use proptest::prelude::*;
+    use serde::Deserialize;
 
     #[test]
     fn canonical_items_pass() {
@@ -248,10 +257,102 @@ mod tests {
         assert!(check(&deep).is_err(), "deep nesting");
     }
 
+    /// One of everything that forms and rows are made of.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    enum Sample {
+        Alone,
+        One(Box<Sample>),
+        Two(u8, i64),
+        Named {
+            a: Option<u32>,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            b: Option<String>,
+            c: bool,
+        },
+        Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+        Text(String, char),
+        Many(Vec<Sample>),
+        Map(BTreeMap<String, u64>),
+        Counter(crate::ids::TreeSize, crate::ids::Digest, crate::ids::Blob),
+        Empty(()),
+    }
+
+    fn sample() -> impl Strategy<Value = Sample> {
+        let digest = any::<[u8; 32]>().prop_map(crate::ids::Digest);
+        let blob = proptest::collection::vec(any::<u8>(), 0..300).prop_map(crate::ids::Blob);
+        let leaf = prop_oneof![
+            Just(Sample::Alone),
+            Just(Sample::Empty(())),
+            (any::<u8>(), any::<i64>()).prop_map(|(a, b)| Sample::Two(a, b)),
+            (any::<Option<u32>>(), any::<Option<String>>(), any::<bool>())
+                .prop_map(|(a, b, c)| Sample::Named { a, b, c }),
+            proptest::collection::vec(any::<u8>(), 0..70_000).prop_map(Sample::Bytes),
+            (any::<String>(), any::<char>()).prop_map(|(a, b)| Sample::Text(a, b)),
+            proptest::collection::btree_map(any::<String>(), any::<u64>(), 0..30)
+                .prop_map(Sample::Map),
+            (any::<u64>(), digest, blob).prop_map(|(a, b, c)| Sample::Counter(
+                crate::ids::TreeSize(a),
+                b,
+                c
+            )),
+        ];
+        leaf.prop_recursive(4, 64, 30, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|one| Sample::One(Box::new(one))),
+                proptest::collection::vec(inner, 0..30).prop_map(Sample::Many),
+            ]
+        })
+    }
+
+    fn by_ciborium<T: Serialize>(value: &T) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(value, &mut bytes).expect("encoded");
+        bytes
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = check(&bytes);
+            let _ = decode_trusted::<Sample>(&bytes);
+            let _ = decode_trusted::<serde::de::IgnoredAny>(&bytes);
         }
+
+        #[test]
+        fn bytes_are_those_of_another_implementation(sample in sample()) {
+            let bytes = encode_row(&sample);
+            prop_assert_eq!(&bytes, &by_ciborium(&sample));
+            prop_assert_eq!(decode_trusted::<Sample>(&bytes).expect("decodes"), sample);
+        }
+
+        /// Whatever canonical bytes another implementation takes for a sample are taken here for the
+        /// same one, and no others: broken bytes too.
+        #[test]
+        fn what_is_taken_is_what_another_implementation_takes(
+            sample in sample(),
+            at in any::<proptest::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = encode_row(&sample);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let theirs = ciborium::from_reader::<Sample, _>(bytes.as_slice()).ok();
+            let theirs = theirs.filter(|sample| check(&bytes).is_ok() && by_ciborium(sample) == bytes);
+            prop_assert_eq!(decode::<Sample>(&bytes).ok(), theirs);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_not_followed() {
+        let mut sample = Sample::Alone;
+        for _ in 0..limits::CBOR_DEPTH {
+            sample = Sample::One(Box::new(sample));
+        }
+        assert!(decode_trusted::<Sample>(&encode_row(&sample)).is_ok());
+        let deep = [vec![0x81; 1_000_000], vec![0]].concat();
+        assert!(decode_trusted::<serde::de::IgnoredAny>(&deep).is_err());
+        let long = hex::decode("9b7fffffffffffffff00").expect("hex");
+        assert!(decode_trusted::<Vec<u64>>(&long).is_err());
     }
 }

@@ -150,6 +150,13 @@ impl SignedCommand {
 #[derive(Debug, Clone)]
 pub struct Verified(SignedCommand);
 
+impl Verified {
+    /// The command, as one whose signatures are still to be looked at.
+    pub fn into_signed(self) -> SignedCommand {
+        self.0
+    }
+}
+
 impl std::ops::Deref for Verified {
     type Target = SignedCommand;
 
