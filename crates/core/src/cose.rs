@@ -602,7 +602,8 @@ mod tests {
             + std::ops::Mul<Output = S>
             + std::ops::Sub<Output = S>,
     {
-        let zero = like - like;
+        let one = like;
+        let zero = like - one;
         let digits = bytes.iter().rev().map(|byte| S::from(u64::from(*byte)));
         digits.fold(zero, |sum, digit| sum * S::from(256) + digit)
     }

@@ -3,18 +3,19 @@
 //!
 //! What it cannot see without a later checkpoint, receipt or read model is a cut end.
 
-use std::collections::BTreeSet;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+mod prepare;
+
+use std::collections::HashSet;
 
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, CommandId, Commit, Identity, Index, LedgerId, Recorded, Rejection,
-    SignedCommand, State, TreeSize, WorkspaceName, decide,
+    Authority, Code, CommandId, Identity, Index, LedgerId, Recorded, Rejection, State, TreeSize,
+    WorkspaceName, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
+
+use prepare::{Lost, Preparation, Prepared, PreparedEntry};
 
 /// How much to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +85,16 @@ impl Report {
 pub struct Verifier {
     depth: Depth,
     state: State,
-    key: Option<WorkspaceCreated>,
-    seen: BTreeSet<(Identity, CommandId)>,
+    /// The key that the ledger's id vouches for, as deciding again wants it.
+    authority: Option<Authority>,
+    seen: HashSet<(Identity, CommandId)>,
     problems: Vec<Problem>,
     asserted: u64,
     /// Entries that are earlier than the one before them: how many, and the first.
     time_jumps: u64,
     first_jump: Index,
     stopped: bool,
-    signatures: Option<Signatures>,
+    preparation: Preparation,
 }
 
 /// Problems listed at most: after that a log is broken enough.
@@ -104,20 +106,15 @@ impl Verifier {
         Self {
             depth,
             state: State::new(ledger, workspace),
-            key: None,
-            seen: BTreeSet::new(),
+            authority: None,
+            seen: HashSet::new(),
             problems: Vec::new(),
             asserted: 0,
             time_jumps: 0,
             first_jump: Index(0),
             stopped: false,
-            signatures: (depth == Depth::Full).then(Signatures::start),
+            preparation: Preparation::start(depth),
         }
-    }
-
-    /// Entries verified so far.
-    pub fn entries(&self) -> u64 {
-        self.state.size().0
     }
 
     fn problem(&mut self, index: Option<Index>, kind: &str, detail: impl Into<String>) {
@@ -130,28 +127,52 @@ impl Verifier {
         }
     }
 
-    /// Verifies the next commit. After one that does not fit nothing further can be said, and
-    /// nothing further is taken in.
+    /// Verifies the next commit, now or later. After one that does not fit nothing further can be
+    /// said, and nothing further is taken in.
     pub fn commit(&mut self, bytes: &[u8]) {
         if self.stopped {
             return;
         }
-        if let Err((kind, rejection)) = self.try_commit(bytes) {
+        match self.preparation.add(bytes) {
+            Ok(ready) => ready
+                .into_iter()
+                .flatten()
+                .for_each(|one| self.take_in(one)),
+            Err(lost) => self.lost(&lost),
+        }
+    }
+
+    fn lost(&mut self, Lost: &Lost) {
+        let detail = "a thread that checks signatures failed: nothing is proven of them";
+        self.problem(None, "actor_signature", detail);
+        self.stopped = true;
+    }
+
+    fn take_in(&mut self, prepared: Result<Prepared, Rejection>) {
+        if self.stopped {
+            return;
+        }
+        let taken = prepared
+            .map_err(malformed)
+            .and_then(|prepared| self.try_commit(prepared));
+        if let Err((kind, words)) = taken {
             let next = self.state.size().next_index();
-            self.problem(Some(next), kind, rejection);
+            self.problem(Some(next), kind, words);
             self.stopped = true;
         }
     }
 
-    fn try_commit(&mut self, bytes: &[u8]) -> Result<(), (&'static str, String)> {
-        let malformed = |rejection: Rejection| ("malformed", rejection.message);
-        let opened = Commit::decode_strict(bytes).map_err(malformed)?;
-        let commit = &opened.payload;
-        if self.key.is_none() {
-            self.key = Some(self.vouched(commit)?);
+    fn try_commit(&mut self, prepared: Prepared) -> Result<(), (&'static str, String)> {
+        let commit = &prepared.commit.payload;
+        if self.authority.is_none() {
+            let key = self.vouched(&prepared)?;
+            self.authority = Some(Authority {
+                operator: true,
+                key,
+            });
         }
-        let signer = self.key.as_ref().map(|created| created.key);
-        if signer != Some(opened.signer) || opened.verify().is_err() {
+        let signer = self.authority.as_ref().map(|known| known.key.key);
+        if signer != Some(prepared.commit.signer) || !prepared.signed {
             return Err((
                 "signature",
                 "the commit is not signed by the ledger's key".to_owned(),
@@ -185,22 +206,19 @@ impl Verifier {
         if commit.entries.is_empty() {
             return Err(("malformed", "a commit without entries".to_owned()));
         }
-        for (index, entry) in (commit.first.0..).zip(&commit.entries) {
-            let recorded = Recorded::decode_strict(Index(index), &entry.0).map_err(malformed)?;
-            self.entry(&recorded);
+        for entry in prepared.entries {
+            self.entry(entry);
         }
-        Ok(())
+        prepared.malformed.map_or(Ok(()), |why| Err(malformed(why)))
     }
 
     /// The key that the first entry names, if the ledger's id vouches for it.
-    fn vouched(&self, commit: &Commit) -> Result<WorkspaceCreated, (&'static str, String)> {
+    fn vouched(&self, prepared: &Prepared) -> Result<WorkspaceCreated, (&'static str, String)> {
         let unknown = |why: &str| ("ledger_key", why.to_owned());
-        let first = commit
-            .entries
-            .first()
-            .ok_or_else(|| unknown("the first commit has no entry"))?;
-        let recorded =
-            Recorded::decode_strict(Index(0), &first.0).map_err(|r| ("malformed", r.message))?;
+        let Some(PreparedEntry { recorded, .. }) = prepared.entries.first() else {
+            let why = prepared.malformed.clone().map(malformed);
+            return Err(why.unwrap_or_else(|| unknown("the first commit has no entry")));
+        };
         let Some(Event::WorkspaceCreated(created)) = recorded.events.first() else {
             return Err(unknown("the first entry does not make the workspace"));
         };
@@ -214,7 +232,13 @@ impl Verifier {
         Ok(created.clone())
     }
 
-    fn entry(&mut self, recorded: &Recorded) {
+    fn entry(
+        &mut self,
+        PreparedEntry {
+            mut recorded,
+            signed,
+        }: PreparedEntry,
+    ) {
         if recorded.at < self.state.at() {
             if self.time_jumps == 0 {
                 self.first_jump = recorded.index;
@@ -222,7 +246,10 @@ impl Verifier {
             self.time_jumps += 1;
         }
         if self.depth == Depth::Full {
-            self.decide_again(recorded);
+            if let Err(rejection) = signed {
+                self.problem(Some(recorded.index), "actor_signature", rejection.message);
+            }
+            recorded = self.decide_again(recorded);
             let name = (recorded.command.actor(), recorded.command.command().id);
             if !self.seen.insert(name) {
                 self.problem(
@@ -231,33 +258,21 @@ impl Verifier {
                     "the command was carried out before",
                 );
             }
-            if let Some(signatures) = &self.signatures {
-                signatures.check(recorded.index, recorded.command.clone());
-            }
         }
-        self.state.apply(recorded);
+        self.state.apply(&recorded);
     }
 
-    fn decide_again(&mut self, recorded: &Recorded) {
-        let own = self
-            .key
-            .as_ref()
-            .is_some_and(|created| created.key == recorded.command.actor());
-        if own || recorded.index == Index(0) {
+    fn decide_again(&mut self, mut recorded: Recorded) -> Recorded {
+        let Some(authority) = &self.authority else {
+            return recorded;
+        };
+        if authority.key.key == recorded.command.actor() || recorded.index == Index(0) {
             self.asserted += 1;
         }
-        let Some(key) = self.key.clone() else { return };
-        // Its signature is checked on another thread, and reported there.
-        let command = recorded.command.clone().assume_verified();
-        let decided = decide(
-            &self.state,
-            &command,
-            recorded.at,
-            &Authority {
-                operator: true,
-                key,
-            },
-        );
+        // Its signature was checked by itself, and one that does not hold is reported.
+        let command = recorded.command.assume_verified();
+        let decided = decide(&self.state, &command, recorded.at, authority);
+        recorded.command = command.into_signed();
         match decided {
             Ok(events) if events == recorded.events => {}
             Ok(_) => self.problem(
@@ -275,13 +290,17 @@ impl Verifier {
                 );
             }
         }
+        recorded
     }
 
     /// What was found, held against a verified checkpoint when there is one.
     pub fn finish(mut self, checkpoint: Option<&Checkpoint>) -> Report {
-        if let Some(signatures) = self.signatures.take() {
-            self.problems.extend(signatures.finish());
-            self.problems.sort_by_key(|problem| problem.index);
+        while !self.stopped {
+            match self.preparation.rest() {
+                Ok(Some(ready)) => ready.into_iter().for_each(|one| self.take_in(one)),
+                Ok(None) => break,
+                Err(lost) => self.lost(&lost),
+            }
         }
         let (entries, root) = (self.state.size().0, self.state.root());
         let mut end_proven = false;
@@ -316,7 +335,7 @@ impl Verifier {
         Report {
             workspace: self.state.workspace().clone(),
             ledger: *self.state.ledger(),
-            key: self.key.map(|created| created.key),
+            key: self.authority.map(|known| known.key.key),
             entries,
             root,
             end_proven,
@@ -327,76 +346,6 @@ impl Verifier {
     }
 }
 
-/// Verifies actors' signatures on all cores while the log is folded on one.
-struct Signatures {
-    work: SyncSender<(Index, SignedCommand)>,
-    workers: Vec<JoinHandle<()>>,
-    problems: Arc<Mutex<Vec<Problem>>>,
-}
-
-/// Commands that may wait for a worker.
-const WAITING: usize = 1_024;
-
-impl Signatures {
-    fn start() -> Self {
-        let (work, waiting) = sync_channel(WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
-        let problems = Arc::new(Mutex::new(Vec::new()));
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let worker = |_| {
-            let (waiting, problems) = (Arc::clone(&waiting), Arc::clone(&problems));
-            std::thread::spawn(move || check_all(&waiting, &problems))
-        };
-        Self {
-            work,
-            workers: (0..cores).map(worker).collect(),
-            problems,
-        }
-    }
-
-    fn check(&self, index: Index, command: SignedCommand) {
-        // Fails only when every worker is gone, and then `finish` says so.
-        drop(self.work.send((index, command)));
-    }
-
-    fn finish(self) -> Vec<Problem> {
-        drop(self.work);
-        let mut lost = 0;
-        for worker in self.workers {
-            lost += usize::from(worker.join().is_err());
-        }
-        let mut problems =
-            std::mem::take(&mut *self.problems.lock().unwrap_or_else(PoisonError::into_inner));
-        if lost > 0 {
-            let detail =
-                "a thread that checks signatures failed: nothing is proven of them".to_owned();
-            problems.push(Problem {
-                index: None,
-                kind: "actor_signature".to_owned(),
-                detail,
-            });
-        }
-        problems
-    }
-}
-
-fn check_all(waiting: &Mutex<Receiver<(Index, SignedCommand)>>, problems: &Mutex<Vec<Problem>>) {
-    loop {
-        let next = waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv();
-        let Ok((index, command)) = next else { return };
-        if let Err(rejection) = command.check_signatures() {
-            let mut problems = problems.lock().unwrap_or_else(PoisonError::into_inner);
-            if problems.len() < PROBLEMS {
-                let kind = "actor_signature".to_owned();
-                problems.push(Problem {
-                    index: Some(index),
-                    kind,
-                    detail: rejection.message,
-                });
-            }
-        }
-    }
+fn malformed(rejection: Rejection) -> (&'static str, String) {
+    ("malformed", rejection.message)
 }
