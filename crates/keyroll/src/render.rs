@@ -36,6 +36,11 @@ impl Output {
         Ok(stdout.flush()?)
     }
 
+    /// Bytes as they are to stderr: what a program printed that is not ours.
+    pub(crate) fn err_bytes(self, bytes: &[u8]) {
+        let _ = io::stderr().lock().write_all(bytes);
+    }
+
     /// A line of text to stdout.
     pub(crate) fn line(self, text: &str) -> Result<(), Failure> {
         self.bytes(format!("{text}\n").as_bytes())

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use keyroll_resolver::{PYTHON_CHILD, exec_python_child};
 use keyroll_server::dev::{CHILD_COMMAND, exec_child};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -24,6 +25,15 @@ pub(crate) fn run() -> ExitCode {
     {
         let Err(error) = exec_child(arguments.into_iter().skip(2));
         Output::new(false).failure(&Failure::local(error.to_string()));
+        return Status::from(Exit::Other).into();
+    }
+    // So is this: it becomes a block's Python, inside the sandbox.
+    if arguments
+        .get(1)
+        .is_some_and(|argument| argument == PYTHON_CHILD)
+    {
+        let Err(error) = exec_python_child(arguments.into_iter().skip(2));
+        Output::new(false).failure(&Failure::local(error));
         return Status::from(Exit::Other).into();
     }
     forbid_core_dumps();

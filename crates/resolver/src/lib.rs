@@ -19,6 +19,7 @@
 //! | `hosts` | the hosts that a secret is bound to |
 //! | `address` | which network addresses may be connected to |
 //! | `http` | one request, to addresses that were checked |
+//! | `python` | Python blocks, in a process and a sandbox of their own |
 //! | `redact`, `forms` | masking of every spelling of a value |
 //! | `run` | the steps above |
 //! | `error` | what can go wrong, under stable codes |
@@ -32,6 +33,7 @@ mod hosts;
 mod http;
 mod json;
 mod prepare;
+mod python;
 mod redact;
 mod references;
 mod run;
@@ -45,6 +47,10 @@ pub use error::{Code, ResolveError};
 pub use hosts::{HostPattern, check_hosts};
 pub use json::Json;
 pub use prepare::{Prepared, PreparedHeader, prepare};
+pub use python::{
+    Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonOutcome, RevealSecrets,
+    analyse_python, exec_python_child, execute_python, probe_sandbox,
+};
 pub use redact::{RedactStream, Redactor};
 pub use references::{Context, Place, references};
 pub use run::{Options, Outcome, Plan, execute, plan};

@@ -12,7 +12,7 @@ use crate::xml;
 
 /// The most references in one block. A place is built for each, and a place repeats the keys
 /// above it.
-const MAX_REFERENCES: usize = 1000;
+pub(crate) const MAX_REFERENCES: usize = 1000;
 
 /// The most bytes of a JSON key that a place repeats.
 const MAX_KEY: usize = 64;
@@ -34,6 +34,8 @@ pub enum Context {
     Xml,
     /// Plain text.
     Text,
+    /// Python code.
+    Python,
 }
 
 /// Where a reference stands.
@@ -54,7 +56,7 @@ impl fmt::Display for Place {
 }
 
 /// Every secret that a block references, with its places in file order. Empty for a Python block,
-/// whose references this version does not read.
+/// whose code only a Python can read: [`crate::analyse_python`].
 ///
 /// # Errors
 ///

@@ -65,13 +65,12 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// `block_invalid`, `template_syntax`, `context_forbidden`; `sandbox_unavailable` for a Python
-/// block.
+/// `block_invalid`, also for a Python block; `template_syntax`, `context_forbidden`.
 pub fn plan(file: &BlockFile, block: Option<&str>) -> Result<Plan, ResolveError> {
     match file.block(block)? {
         Block::Python(python) => Err(ResolveError::new(
-            Code::SandboxUnavailable,
-            "this version does not run python blocks",
+            Code::BlockInvalid,
+            "a python block makes no request: it is run with `execute_python`",
         )
         .in_block(&python.name)),
         Block::External(api) => {

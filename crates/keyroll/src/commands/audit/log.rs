@@ -105,6 +105,23 @@ async fn filter(session: &Session, args: LogArgs) -> Result<AuditLog, Failure> {
     })
 }
 
+/// Every entry of a run of a block.
+pub(crate) async fn of_run(session: &Session, run: &str) -> Result<Vec<AuditRow>, Failure> {
+    let filter = AuditLog {
+        run: Some(run.to_owned()),
+        actor: None,
+        after: None,
+        limit: PAGE_ROWS,
+        since: None,
+        until: None,
+        action: Some("secret.revealed".to_owned()),
+        before: None,
+        secret: None,
+        outcome: Some(Outcome::Granted),
+    };
+    Ok(newest(session, &filter, None).await?.rows)
+}
+
 struct Found {
     /// The newest last.
     rows: Vec<AuditRow>,

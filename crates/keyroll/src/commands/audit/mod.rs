@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 
+pub(crate) use self::log::of_run;
 pub(crate) use self::verify::verify_ledger as verify;
 
 #[derive(Debug, Subcommand)]

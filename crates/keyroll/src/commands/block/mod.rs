@@ -1,6 +1,9 @@
 //! `keyroll block`: blocks of workflows, which use secrets by name.
 
 mod check;
+mod external;
+mod ledger;
+mod python;
 mod run;
 
 use std::fs::File;
@@ -29,11 +32,14 @@ pub(crate) enum BlockCommand {
     },
     /// Run a block with the secrets it names, revealed in one entry that says so
     Run(run::RunArgs),
+    /// Run a block once more, with exactly the versions that an earlier run had
+    Replay(run::ReplayArgs),
 }
 
 pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Status, Failure> {
     match command {
         BlockCommand::Run(args) => run::run(context, args).await,
+        BlockCommand::Replay(args) => run::replay(context, args).await,
         BlockCommand::Check { file, offline } => check::run(context, &file, offline)
             .await
             .map(|()| Exit::Ok.into()),
@@ -41,12 +47,24 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
 }
 
 fn read(path: &Path) -> Result<BlockFile, Failure> {
+    Ok(BlockFile::parse(&read_limited(path, FILE_BYTES)?)?)
+}
+
+fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| Failure::file(path, &error);
     let mut bytes = Vec::new();
     File::open(path)
         .map_err(failed)?
-        .take(FILE_BYTES)
+        .take(limit)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    Ok(BlockFile::parse(&bytes)?)
+    Ok(bytes)
+}
+
+fn warn_unmasked(context: &Context, names: &[String]) {
+    for name in names {
+        context.out.note(&format!(
+            "warning: the value of {name} has less than 8 bytes and is not masked"
+        ));
+    }
 }

@@ -1,0 +1,126 @@
+//! Running a Python block: its secrets are revealed as its code asks for them.
+
+use std::path::Path;
+
+use keyroll_resolver::{
+    BlockFile, Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python,
+};
+use serde_json::{Value, json};
+
+use super::ledger::{Replay, Run};
+use super::run::RunOptions;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::{Exit, Status};
+use crate::time;
+
+/// The largest `document`.
+const MAX_INPUT: u64 = 10 * 1024 * 1024;
+
+/// How this machine runs Python, as the operator said.
+pub(super) async fn options(options: &RunOptions) -> Result<PythonOptions, Failure> {
+    let sandbox = options.sandbox.is_required();
+    Ok(PythonOptions {
+        launcher: PythonLauncher::this_program()
+            .map_err(|error| Failure::local(format!("this program cannot be found: {error}")))?,
+        interpreter: Interpreter::find(options.python.as_deref(), sandbox).await?,
+        sandbox,
+        network: options.allow_network,
+        timeout: time::duration(&options.timeout)?,
+    })
+}
+
+pub(super) async fn run(
+    context: &Context,
+    (file, block): (&BlockFile, &Python),
+    given: &RunOptions,
+    replay: Option<&Replay>,
+) -> Result<Status, Failure> {
+    let document = given
+        .input
+        .as_deref()
+        .map_or(Ok(Value::Null), |path| document(path))?;
+    let options = options(given).await?;
+    if !options.sandbox {
+        context
+            .out
+            .note("warning: without the sandbox the block may do whatever you may");
+    }
+    let id = uuid::Uuid::now_v7().to_string();
+    let session = context.session().await?;
+    let mut run = Run::new(&session, (&file.workflow, &block.name), &id, replay);
+    let outcome = match execute_python(block, &document, &options, &mut run).await {
+        Ok(outcome) => outcome,
+        Err(error) => return Err(refused(&mut run, &error)),
+    };
+    show(context, &outcome, &run)?;
+    Ok(if outcome.failed {
+        Exit::Other
+    } else {
+        Exit::Ok
+    }
+    .into())
+}
+
+/// Where the ledger's refusal is what ended the block, its own words and status count.
+fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
+    let failure = run.after_reveal(error);
+    match run.refused.take() {
+        Some(Failure::Said {
+            code,
+            exit,
+            message,
+        }) if error.detail() == message => {
+            let Failure::Said { message, .. } = failure else {
+                return failure;
+            };
+            Failure::Said {
+                code,
+                exit,
+                message,
+            }
+        }
+        _ => failure,
+    }
+}
+
+fn document(path: &Path) -> Result<Value, Failure> {
+    let bytes = super::read_limited(path, MAX_INPUT)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Failure::usage(format!(
+            "{}: no JSON document: line {line} column {column}",
+            path.display()
+        ))
+    })
+}
+
+fn show(context: &Context, outcome: &PythonOutcome, run: &Run) -> Result<(), Failure> {
+    super::warn_unmasked(context, &outcome.unmasked);
+    if context.out.json {
+        return context.out.document(&json!({
+            "status": if outcome.failed { "failed" } else { "ok" },
+            "http_status": null,
+            "output": String::from_utf8_lossy(&outcome.stdout),
+            "result": outcome.result,
+            "stderr": String::from_utf8_lossy(&outcome.stderr),
+            "run": run.id,
+            "secrets": run.used(),
+            "unmasked": outcome.unmasked,
+            "index": run.index(),
+        }));
+    }
+    // The result is the data; what was printed on the way is for people.
+    context.out.err_bytes(&outcome.stdout);
+    context.out.err_bytes(&outcome.stderr);
+    let status = if outcome.failed { "failed" } else { "ok" };
+    let record = run
+        .index()
+        .map(|index| format!(", entry {index}"))
+        .unwrap_or_default();
+    context.out.note(&format!("{status} (run {}{record})", run.id));
+    if outcome.failed {
+        return Ok(());
+    }
+    context.out.document(&outcome.result)
+}

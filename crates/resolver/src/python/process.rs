@@ -1,0 +1,179 @@
+//! The child of a run: its channel, its output, its end.
+
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use zeroize::Zeroizing;
+
+use super::launcher::Order;
+use super::run::PythonOptions;
+use crate::error::{Code, ResolveError};
+
+/// The most bytes that a block may print, and the largest result.
+pub(super) const MAX_OUTPUT: usize = 10 * 1024 * 1024;
+
+/// A result as a message has a few bytes around it.
+const MAX_MESSAGE: usize = MAX_OUTPUT + 64;
+
+/// What the child says. It may be the block that speaks: nothing here is trusted.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Message {
+    /// The sandbox, or the interpreter in it, is not to be had.
+    Sandbox(String),
+    /// The code is no Python: what, line, column.
+    Syntax(String, usize, usize),
+    /// The names in the code.
+    Analysis(Found),
+    /// A secret is asked for.
+    Get(String),
+    /// The block has ended well.
+    Result(Value),
+    /// The block has ended with an error; with a code where a refused secret is the reason.
+    Failed(String),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Found {
+    /// Name, line, column.
+    pub(super) references: Vec<(String, usize, usize)>,
+    pub(super) dynamic: Vec<(usize, usize)>,
+}
+
+/// A running child. Killed, with everything in its process group, when dropped.
+pub(super) struct Process {
+    child: Child,
+}
+
+/// The ends of what connects to the child.
+pub(super) struct Ends {
+    pub(super) channel: Channel,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+impl Process {
+    pub(super) fn start(options: &PythonOptions) -> Result<(Self, Ends), ResolveError> {
+        let failed = |error: std::io::Error| {
+            ResolveError::new(
+                Code::SandboxUnavailable,
+                format!("the block's process cannot be started: {error}"),
+            )
+        };
+        let (own, other) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        own.set_nonblocking(true).map_err(failed)?;
+        let channel = Channel(UnixStream::from_std(own).map_err(failed)?);
+        let order = Order {
+            parent: std::process::id(),
+            interpreter: options.interpreter.program.clone(),
+            read: options.interpreter.read.clone(),
+            sandbox: options.sandbox,
+            network: options.network,
+            seconds: options.timeout.as_secs() + 1,
+        };
+        let order = serde_json::to_string(&order).map_err(|error| failed(error.into()))?;
+        let mut child = Command::new(&options.launcher.program)
+            .args(&options.launcher.args_prefix)
+            .arg(order)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(other)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let process = Self { child };
+        match (stdout, stderr) {
+            (Some(stdout), Some(stderr)) => Ok((
+                process,
+                Ends {
+                    channel,
+                    stdout,
+                    stderr,
+                },
+            )),
+            _ => Err(failed(std::io::Error::other("no pipes"))),
+        }
+    }
+
+    /// Ends the whole group. The leader is not reaped yet, so its number is still its own.
+    pub(super) fn kill(&self) {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+
+    /// How the child ended, in words.
+    pub(super) async fn end(&mut self) -> String {
+        let status = self.child.wait().await;
+        status.map_or_else(|error| error.to_string(), |status| status.to_string())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Messages to and from the child.
+pub(super) struct Channel(UnixStream);
+
+impl Channel {
+    pub(super) async fn send(&mut self, message: &Value) -> std::io::Result<()> {
+        let mut bytes = Zeroizing::new(vec![0; 4]);
+        serde_json::to_writer(&mut *bytes, message)?;
+        let len = u32::try_from(bytes.len() - 4).map_err(std::io::Error::other)?;
+        bytes[..4].copy_from_slice(&len.to_be_bytes());
+        self.0.write_all(&bytes).await
+    }
+
+    /// The next message; none when the child has closed its end or says what nobody understands.
+    pub(super) async fn receive(&mut self) -> Result<Option<Message>, ResolveError> {
+        let Ok(len) = self.0.read_u32().await else {
+            return Ok(None);
+        };
+        let len = len as usize;
+        if len > MAX_MESSAGE {
+            return Err(too_much("the result is larger than 10 MiB"));
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        // Grows with what comes, not with what was announced.
+        let read = (&mut self.0).take(len as u64).read_to_end(&mut bytes).await;
+        if read.is_err() || bytes.len() < len {
+            return Ok(None);
+        }
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+}
+
+/// Reads to the end, or until both streams together are too much.
+pub(super) async fn read_output(
+    mut stream: impl AsyncRead + Unpin,
+    total: &AtomicUsize,
+) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let mut part = Zeroizing::new(vec![0; 64 * 1024]);
+    while let Ok(count @ 1..) = stream.read(&mut part).await {
+        if total.fetch_add(count, Ordering::Relaxed) + count > MAX_OUTPUT {
+            return Err(too_much("the block printed more than 10 MiB"));
+        }
+        bytes.extend_from_slice(&part[..count]);
+    }
+    Ok(bytes)
+}
+
+fn too_much(detail: &str) -> ResolveError {
+    ResolveError::new(Code::OutputLimit, detail)
+}

@@ -1,0 +1,404 @@
+//! What a block asks for, what it gets, and what becomes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::interpreter::Interpreter;
+use super::launcher::PythonLauncher;
+use super::process::{Channel, Ends, Found, Message, Process, read_output};
+use crate::block::Python;
+use crate::error::{Code, ResolveError};
+use crate::redact::Redactor;
+use crate::references::{Context, MAX_REFERENCES, Place};
+use crate::secret::{SecretValue, SecretValues};
+
+/// How Python blocks are run.
+#[derive(Debug, Clone)]
+pub struct PythonOptions {
+    /// How this program starts itself as the launcher.
+    pub launcher: PythonLauncher,
+    /// Which Python.
+    pub interpreter: Interpreter,
+    /// Whether every wall of the sandbox has to stand. Without it a block may do whatever this
+    /// program may.
+    pub sandbox: bool,
+    /// Whether the sandbox lets the block open internet sockets. A secret that is bound to hosts
+    /// is refused then.
+    pub network: bool,
+    /// The limit for the whole run.
+    pub timeout: Duration,
+}
+
+/// Where the values of a run come from: every call is an audited reveal, made once per name.
+pub trait RevealSecrets: Send {
+    /// The hosts that a secret is bound to, without revealing it.
+    fn allowed_hosts(
+        &mut self,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<String>, ResolveError>> + Send;
+
+    /// The value.
+    fn reveal(
+        &mut self,
+        name: &str,
+    ) -> impl Future<Output = Result<SecretValue, ResolveError>> + Send;
+}
+
+/// What a block's code says of the secrets it uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Analysis {
+    /// Every name that the code writes out, with its places.
+    pub references: BTreeMap<String, Vec<Place>>,
+    /// Line and column, from one, of each use of `secrets` whose name is only known when it runs.
+    /// It can reach no name that is not also written out.
+    pub dynamic: Vec<(usize, usize)>,
+}
+
+/// What a block did. Everything in it is masked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PythonOutcome {
+    /// What the block assigned to `result`; null where it assigned nothing or failed.
+    pub result: Value,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it printed as errors, and the traceback where it failed.
+    pub stderr: Vec<u8>,
+    /// Whether it ended with an exception, or without a result.
+    pub failed: bool,
+    /// What its code says.
+    pub analysis: Analysis,
+    /// Secrets of the run whose values are too short to be masked.
+    pub unmasked: Vec<String>,
+}
+
+/// How the conversation ended.
+enum End {
+    Result(Value),
+    Failed,
+    /// Without a word.
+    Silent,
+}
+
+/// Reads the references in a block's code, by the interpreter's own syntax tree. The code is not
+/// run; reading it takes place inside the sandbox all the same.
+///
+/// # Errors
+///
+/// `block_invalid` with line and column for what is no Python, `sandbox_unavailable`, `timeout`.
+pub async fn analyse_python(
+    block: &Python,
+    options: &PythonOptions,
+) -> Result<Analysis, ResolveError> {
+    let analyse = async {
+        let (_process, ends) = Process::start(options)?;
+        let mut run = Run::new(block, ends.channel, options, Nobody);
+        run.begin(false, &Value::Null).await;
+        run.converse().await?;
+        Ok(run.analysis)
+    };
+    within(options.timeout, analyse)
+        .await
+        .map_err(|error| error.in_block(&block.name))
+}
+
+/// Starts an interpreter inside the sandbox and has it do nothing, so that what is missing is
+/// known before a block needs it.
+///
+/// # Errors
+///
+/// `sandbox_unavailable`.
+pub async fn probe_sandbox(options: &PythonOptions) -> Result<(), ResolveError> {
+    let nothing = Python {
+        name: "probe".to_owned(),
+        code: String::new(),
+    };
+    match analyse_python(&nothing, options).await {
+        Err(error) if error.kind() != Code::SandboxUnavailable => Err(ResolveError::new(
+            Code::SandboxUnavailable,
+            error.detail(),
+        )),
+        other => other.map(drop),
+    }
+}
+
+/// Runs a block. Each secret is revealed when the code first asks for it, and only if its name is
+/// written out in the code.
+///
+/// # Errors
+///
+/// `block_invalid` for what is no Python, `sandbox_unavailable`, `timeout`, `output_limit`; where
+/// the block ended because it did not get a secret, the error of that: `denied`,
+/// `secret_not_found`, `secret_deleted`, `host_not_allowed`, `value_illegal_for_context`,
+/// `audit_unavailable`. Any other exception is an outcome.
+pub async fn execute_python(
+    block: &Python,
+    document: &Value,
+    options: &PythonOptions,
+    secrets: &mut impl RevealSecrets,
+) -> Result<PythonOutcome, ResolveError> {
+    let in_block = |error: ResolveError| error.in_block(&block.name);
+    let (mut process, ends) = Process::start(options).map_err(in_block)?;
+    let Ends {
+        channel,
+        stdout,
+        stderr,
+    } = ends;
+    let mut run = Run::new(block, channel, options, secrets);
+    let total = AtomicUsize::new(0);
+    let all = async {
+        let conversation = async {
+            run.begin(true, document).await;
+            let end = run.converse().await;
+            // What was printed is in the pipes; whatever still runs has no say any more.
+            process.kill();
+            end
+        };
+        tokio::try_join!(
+            conversation,
+            read_output(stdout, &total),
+            read_output(stderr, &total)
+        )
+    };
+    let ended = within(options.timeout, all).await;
+    process.kill();
+    let redactor = Redactor::of(&run.values).map_err(in_block)?;
+    let (end, stdout, stderr) =
+        ended.map_err(|error| error.in_block(&block.name).masked(&redactor))?;
+    let mut stderr = redactor.redact(&stderr);
+    let (result, failed) = match end {
+        End::Result(result) => (masked(result, &redactor), false),
+        End::Failed => (Value::Null, true),
+        End::Silent => {
+            let how = process.end().await;
+            stderr.extend(format!("the block ended without a result ({how})\n").bytes());
+            (Value::Null, true)
+        }
+    };
+    Ok(PythonOutcome {
+        result,
+        stdout: redactor.redact(&stdout),
+        stderr,
+        failed,
+        analysis: run.analysis,
+        unmasked: redactor.unmasked().to_vec(),
+    })
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ResolveError>>,
+) -> Result<T, ResolveError> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(ResolveError::new(
+            Code::Timeout,
+            "the block took too long",
+        ))
+    })
+}
+
+/// A result with every string, key and number masked.
+fn masked(value: Value, redactor: &Redactor) -> Value {
+    let text = |text: &str| {
+        let masked = redactor.redact(text.as_bytes());
+        String::from_utf8_lossy(&masked).into_owned()
+    };
+    match value {
+        Value::String(string) => Value::String(text(&string)),
+        Value::Number(number) => {
+            let plain = number.to_string();
+            let masked = text(&plain);
+            if masked == plain {
+                Value::Number(number)
+            } else {
+                Value::String(masked)
+            }
+        }
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| masked(item, redactor))
+            .collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, item)| (text(&key), masked(item, redactor)))
+            .collect(),
+        Value::Null | Value::Bool(_) => value,
+    }
+}
+
+/// The source of a run that must not ask.
+struct Nobody;
+
+impl RevealSecrets for Nobody {
+    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
+        self.reveal(name).await.map(|value| value.allowed_hosts)
+    }
+
+    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
+        Err(ResolveError::new(Code::Denied, "the code is not being run").about(name))
+    }
+}
+
+impl<S: RevealSecrets> RevealSecrets for &mut S {
+    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
+        (**self).allowed_hosts(name).await
+    }
+
+    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
+        (**self).reveal(name).await
+    }
+}
+
+struct Run<'a, S> {
+    block: &'a Python,
+    channel: Channel,
+    options: &'a PythonOptions,
+    source: S,
+    /// The names that may be asked for; none before the code was read.
+    allowed: Option<BTreeSet<String>>,
+    analysis: Analysis,
+    values: SecretValues,
+    /// Why a secret was refused, the last time that one was.
+    refusal: Option<ResolveError>,
+}
+
+impl<'a, S: RevealSecrets> Run<'a, S> {
+    fn new(block: &'a Python, channel: Channel, options: &'a PythonOptions, source: S) -> Self {
+        Self {
+            block,
+            channel,
+            options,
+            source,
+            allowed: None,
+            analysis: Analysis::default(),
+            values: SecretValues::new(),
+            refusal: None,
+        }
+    }
+
+    /// Hands the block over. Where the child has ended already, the next message says so.
+    async fn begin(&mut self, run: bool, document: &Value) {
+        let block = &self.block;
+        let message = json!({
+            "name": block.name, "code": block.code, "run": run, "document": document,
+        });
+        let _ = self.channel.send(&message).await;
+    }
+
+    async fn converse(&mut self) -> Result<End, ResolveError> {
+        while let Some(message) = self.channel.receive().await? {
+            match message {
+                Message::Sandbox(detail) if self.allowed.is_none() => {
+                    return Err(ResolveError::new(Code::SandboxUnavailable, detail));
+                }
+                Message::Syntax(what, line, column) if self.allowed.is_none() => {
+                    let detail = format!("the code is no Python: {what}");
+                    return Err(ResolveError::new(Code::BlockInvalid, detail)
+                        .in_place("code")
+                        .at_line(line, column));
+                }
+                Message::Analysis(found) if self.allowed.is_none() => self.learn(found)?,
+                Message::Get(name) if self.allowed.is_some() => self.answer(&name).await,
+                Message::Result(result) if self.allowed.is_some() => {
+                    return Ok(End::Result(result));
+                }
+                Message::Failed(code) if self.allowed.is_some() => {
+                    return match self.refusal.take() {
+                        Some(refusal) if !code.is_empty() => Err(refusal),
+                        _ => Ok(End::Failed),
+                    };
+                }
+                // The block speaks on the channel itself, and out of turn.
+                _ => return Ok(End::Silent),
+            }
+        }
+        Ok(End::Silent)
+    }
+
+    /// What the code says, before any of it has run: from here on it can say nothing new.
+    fn learn(&mut self, found: Found) -> Result<(), ResolveError> {
+        if found.references.len() > MAX_REFERENCES {
+            return Err(ResolveError::new(
+                Code::BlockInvalid,
+                "a block has at most 1000 references",
+            ));
+        }
+        for (name, line, column) in found.references {
+            let place = Place {
+                path: format!("code line {line} column {column}"),
+                offset: offset(&self.block.code, line, column),
+                context: Context::Python,
+            };
+            self.analysis
+                .references
+                .entry(name)
+                .or_default()
+                .push(place);
+        }
+        self.analysis.dynamic = found.dynamic;
+        self.allowed = Some(self.analysis.references.keys().cloned().collect());
+        Ok(())
+    }
+
+    async fn answer(&mut self, name: &str) {
+        let message = match self.value(name).await {
+            Ok(()) => match self.values.get(name) {
+                Ok(value) => json!({"value": STANDARD.encode(&value.bytes)}),
+                Err(error) => json!({"error": error.code(), "message": error.to_string()}),
+            },
+            Err(error) => {
+                let message = json!({"error": error.code(), "message": error.to_string()});
+                self.refusal = Some(error);
+                message
+            }
+        };
+        // A child that has ended meanwhile is noticed when it is listened to.
+        let _ = self.channel.send(&message).await;
+    }
+
+    /// Makes sure that a value is there.
+    async fn value(&mut self, name: &str) -> Result<(), ResolveError> {
+        if self.values.get(name).is_ok() {
+            return Ok(());
+        }
+        if !self.allowed.iter().flatten().any(|known| known == name) {
+            return Err(ResolveError::new(
+                Code::Denied,
+                "the block's code does not write this name out",
+            )
+            .about(&name.chars().take(128).collect::<String>()));
+        }
+        let open = self.options.network || !self.options.sandbox;
+        if open && !self.source.allowed_hosts(name).await?.is_empty() {
+            return Err(ResolveError::new(
+                Code::HostNotAllowed,
+                "the secret is bound to hosts, and this block could send it anywhere",
+            )
+            .about(name));
+        }
+        let value = self.source.reveal(name).await?;
+        value.text().map_err(|error| error.about(name))?;
+        self.values.insert(name, value);
+        Ok(())
+    }
+}
+
+/// Bytes from the start of a text to a line and a column, both from one.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let rest = text.get(start..).unwrap_or_default();
+    start
+        + rest
+            .char_indices()
+            .nth(column.saturating_sub(1))
+            .map_or(rest.len(), |(at, _)| at)
+}

@@ -1,0 +1,198 @@
+//! The walls around a block's process: user, limits, files, system calls.
+//!
+//! They are put up by the process itself between its start and the interpreter's, and every one
+//! either stands or ends the process: there is no weaker sandbox than the whole one.
+
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope as LandlockScope,
+};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+
+use super::elf;
+use super::syscalls::{Scope, filters};
+
+/// The most bytes of address space, so that a block that eats memory fails alone.
+const MEMORY: u64 = 1024 * 1024 * 1024;
+
+/// The most open files.
+const FILES: u64 = 256;
+
+/// The most threads, where they can be counted: the limit is one of a user, not of a process.
+const THREADS: u64 = 64;
+
+/// Where users lie that nobody logs in as: the range that systemd gives to services for the time
+/// they run. A process's id chooses one, so that blocks that run side by side differ.
+const USERS: std::ops::Range<u32> = 61_184..65_520;
+
+/// What a block's process may do.
+#[derive(Debug)]
+pub(super) struct Policy<'a> {
+    pub(super) interpreter: &'a Path,
+    /// Further directories and files that may be read.
+    pub(super) read: &'a [PathBuf],
+    pub(super) network: bool,
+    /// Seconds of processor time.
+    pub(super) seconds: u64,
+}
+
+/// Directories and files that any Python reads. Those that are not there are left out.
+const READ: [&str; 10] = [
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/ssl/openssl.cnf",
+    "/dev/urandom",
+];
+
+/// What looking up names and checking certificates reads.
+const READ_FOR_NETWORK: [&str; 9] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/nsswitch.conf",
+    "/etc/services",
+    "/etc/protocols",
+    "/etc/ssl/certs",
+    "/usr/share/ca-certificates",
+];
+
+/// Puts up every wall around this process.
+///
+/// # Errors
+///
+/// What is missing, in words for people. The process must not go on then.
+pub(super) fn enter(policy: &Policy) -> Result<(), String> {
+    limits(policy.seconds)?;
+    leave_root()?;
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|error| format!("no_new_privs cannot be set: {error}"))?;
+    files(policy)?;
+    let scope = Scope {
+        pid: std::process::id(),
+        network: policy.network,
+    };
+    for filter in filters(scope)? {
+        seccompiler::apply_filter(&filter)
+            .map_err(|error| format!("seccomp is not available: {error}"))?;
+    }
+    Ok(())
+}
+
+fn limits(seconds: u64) -> Result<(), String> {
+    let mut limits = vec![
+        (Resource::RLIMIT_AS, MEMORY),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_CPU, seconds),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_MEMLOCK, 0),
+        (Resource::RLIMIT_MSGQUEUE, 0),
+        (Resource::RLIMIT_NOFILE, FILES),
+    ];
+    if geteuid().is_root() {
+        limits.push((Resource::RLIMIT_NPROC, THREADS));
+    }
+    for (resource, limit) in limits {
+        setrlimit(resource, limit, limit)
+            .map_err(|error| format!("{resource:?} cannot be set: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The user that a block of root runs as.
+pub(super) fn user() -> Option<u32> {
+    let own = std::process::id();
+    geteuid()
+        .is_root()
+        .then_some(USERS.start + own % (USERS.end - USERS.start))
+}
+
+fn leave_root() -> Result<(), String> {
+    let Some(user) = user() else {
+        return Ok(());
+    };
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+    setgroups(&[])
+        .and_then(|()| setresgid(gid, gid, gid))
+        .and_then(|()| setresuid(uid, uid, uid))
+        .map_err(|error| format!("root cannot become user {user}: {error}"))
+}
+
+/// Reading the interpreter and its libraries, and nothing else: no writing anywhere.
+///
+/// The first form of Landlock (Linux 5.13) is required. What later forms add is used where it is
+/// there, and lies with seccomp where it is not.
+fn files(policy: &Policy) -> Result<(), String> {
+    let missing = |error| {
+        format!("Landlock is not available (it needs Linux 5.13, enabled in the `lsm` list): {error}")
+    };
+    let status = landlock(policy).map_err(missing)?;
+    if status == RulesetStatus::NotEnforced {
+        return Err(missing("the kernel does not enforce it".to_owned()));
+    }
+    Ok(())
+}
+
+fn landlock(policy: &Policy) -> Result<RulesetStatus, String> {
+    let text = |error: landlock::RulesetError| error.to_string();
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .map_err(text)?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(ABI::V5))
+        .map_err(text)?
+        .scope(LandlockScope::from_all(ABI::V6))
+        .map_err(text)?
+        .create()
+        .map_err(text)?;
+    let mut allow = |path: &Path, execute: bool, write: bool| {
+        let (Ok(meta), Ok(opened)) = (path.metadata(), PathFd::new(path)) else {
+            return Ok(());
+        };
+        let mut access: BitFlags<AccessFs> = AccessFs::ReadFile.into();
+        if meta.is_dir() {
+            access |= AccessFs::ReadDir;
+        }
+        if execute {
+            access |= AccessFs::Execute;
+        }
+        if write {
+            access |= AccessFs::WriteFile;
+        }
+        (&mut ruleset)
+            .add_rule(PathBeneath::new(opened, access))
+            .map(drop)
+            .map_err(text)
+    };
+    let interpreter = policy
+        .interpreter
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", policy.interpreter.display()))?;
+    allow(&interpreter, true, false)?;
+    if let Some(loader) = elf::loader(&interpreter) {
+        allow(&loader, true, false)?;
+    }
+    allow(Path::new("/dev/null"), false, true)?;
+    let network: &[&str] = if policy.network {
+        &READ_FOR_NETWORK
+    } else {
+        &[]
+    };
+    for path in READ.iter().chain(network) {
+        allow(Path::new(path), false, false)?;
+    }
+    for path in policy.read {
+        allow(path, false, false)?;
+    }
+    Ok(ruleset.restrict_self().map_err(text)?.ruleset)
+}
