@@ -17,6 +17,11 @@ pub(crate) struct Output {
     styled: bool,
 }
 
+/// Bytes as they are to stderr: what a program printed that is not ours.
+pub(crate) fn relay(bytes: &[u8]) {
+    let _ = io::stderr().lock().write_all(bytes);
+}
+
 impl Output {
     /// For this process. `NO_COLOR` (no-color.org) and a terminal that knows no styles are heeded.
     pub(crate) fn new(json: bool) -> Self {
@@ -34,11 +39,6 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         Ok(stdout.flush()?)
-    }
-
-    /// Bytes as they are to stderr: what a program printed that is not ours.
-    pub(crate) fn err_bytes(self, bytes: &[u8]) {
-        let _ = io::stderr().lock().write_all(bytes);
     }
 
     /// A line of text to stdout.

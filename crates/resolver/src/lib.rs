@@ -48,8 +48,8 @@ pub use hosts::{HostPattern, check_hosts};
 pub use json::Json;
 pub use prepare::{Prepared, PreparedHeader, prepare};
 pub use python::{
-    Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonOutcome, RevealSecrets,
-    analyse_python, exec_python_child, execute_python, probe_sandbox,
+    Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonOutcome,
+    RevealSecrets, analyse_python, exec_python_child, execute_python, probe_sandbox,
 };
 pub use redact::{RedactStream, Redactor};
 pub use references::{Context, Place, references};

@@ -21,11 +21,8 @@ fn a_file_has_external_and_python_blocks() {
         "https://a.example/"
     );
     let error = plan(&file, Some("p")).unwrap_err();
-    assert_eq!(
-        (error.code(), error.block()),
-        ("sandbox_unavailable", Some("p"))
-    );
-    assert!(error.to_string().contains("does not run python blocks"));
+    assert_eq!((error.code(), error.block()), ("block_invalid", Some("p")));
+    assert!(error.to_string().contains("execute_python"));
     assert_eq!(plan(&file, None).unwrap_err().code(), "block_invalid");
     assert_eq!(plan(&file, Some("c")).unwrap_err().code(), "block_invalid");
     assert!(plan(&parse(REQUEST).unwrap(), None).is_ok());

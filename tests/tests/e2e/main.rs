@@ -12,5 +12,6 @@ mod hurt;
 mod life;
 mod permissions;
 mod projection;
+mod python;
 mod values;
 mod wire;

@@ -89,7 +89,9 @@ impl Interpreter {
     }
 
     async fn describe(candidate: &Path, sandboxed: bool) -> Result<Self, String> {
-        let kept = KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let kept = KEPT
+            .iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         let output = tokio::process::Command::new(candidate)
             .args(["-I", "-B", "-c", DESCRIBE])
             .env_clear()
@@ -109,7 +111,10 @@ impl Interpreter {
             read: described.read,
         };
         if found.version[..2] < OLDEST[..] {
-            return Err(format!("Python {} is too old: 3.8 is needed", found.version()));
+            return Err(format!(
+                "Python {} is too old: 3.8 is needed",
+                found.version()
+            ));
         }
         if sandboxed && nix::unistd::geteuid().is_root() {
             let library = found.read.iter().filter(|path| path.is_dir());

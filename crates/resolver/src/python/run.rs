@@ -119,10 +119,9 @@ pub async fn probe_sandbox(options: &PythonOptions) -> Result<(), ResolveError> 
         code: String::new(),
     };
     match analyse_python(&nothing, options).await {
-        Err(error) if error.kind() != Code::SandboxUnavailable => Err(ResolveError::new(
-            Code::SandboxUnavailable,
-            error.detail(),
-        )),
+        Err(error) if error.kind() != Code::SandboxUnavailable => {
+            Err(ResolveError::new(Code::SandboxUnavailable, error.detail()))
+        }
         other => other.map(drop),
     }
 }
@@ -194,12 +193,9 @@ async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, ResolveError>>,
 ) -> Result<T, ResolveError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        Err(ResolveError::new(
-            Code::Timeout,
-            "the block took too long",
-        ))
-    })
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(ResolveError::new(Code::Timeout, "the block took too long")))
 }
 
 /// A result with every string, key and number masked.

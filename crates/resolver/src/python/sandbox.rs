@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope as LandlockScope,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope as LandlockScope,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
@@ -133,7 +133,9 @@ fn leave_root() -> Result<(), String> {
 /// there, and lies with seccomp where it is not.
 fn files(policy: &Policy) -> Result<(), String> {
     let missing = |error| {
-        format!("Landlock is not available (it needs Linux 5.13, enabled in the `lsm` list): {error}")
+        format!(
+            "Landlock is not available (it needs Linux 5.13, enabled in the `lsm` list): {error}"
+        )
     };
     let status = landlock(policy).map_err(missing)?;
     if status == RulesetStatus::NotEnforced {

@@ -168,7 +168,10 @@ pub(super) fn filters(scope: Scope) -> Result<Vec<BpfProgram>, String> {
             .map_err(|error| format!("the seccomp filter cannot be built: {error}"))
     };
     let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
-    let mut filters = vec![build(unknown, libc::ENOSYS)?, build(refused(scope)?, libc::EPERM)?];
+    let mut filters = vec![
+        build(unknown, libc::ENOSYS)?,
+        build(refused(scope)?, libc::EPERM)?,
+    ];
     if cfg!(target_arch = "x86_64") {
         filters.push(no_x32());
     }

@@ -58,8 +58,11 @@ impl<'a> Run<'a> {
 
     /// A secret that is there, under exactly this name.
     pub(super) async fn secret(&self, text: &str) -> Result<SecretRow, Failure> {
-        let missing =
-            |code, detail| ResolveError::new(code, detail).about(text).in_block(self.block);
+        let missing = |code, detail| {
+            ResolveError::new(code, detail)
+                .about(text)
+                .in_block(self.block)
+        };
         let not_there = || missing(BlockCode::SecretNotFound, "there is no such secret");
         let name: SecretName = text.parse()?;
         let row = match self.session.secret(&name).await {
@@ -91,7 +94,9 @@ impl<'a> Run<'a> {
             block: label(self.block)?,
             workflow: label(self.workflow)?,
         });
-        let reason = self.replay.map(|replay| format!("replay of run {}", replay.run));
+        let reason = self
+            .replay
+            .map(|replay| format!("replay of run {}", replay.run));
         let reason = reason.map(|text| text.parse::<Text>()).transpose()?;
         let answer = self
             .session

@@ -12,6 +12,7 @@ use super::run::RunOptions;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::render::relay;
 use crate::time;
 
 /// The largest `document`.
@@ -36,10 +37,7 @@ pub(super) async fn run(
     given: &RunOptions,
     replay: Option<&Replay>,
 ) -> Result<Status, Failure> {
-    let document = given
-        .input
-        .as_deref()
-        .map_or(Ok(Value::Null), |path| document(path))?;
+    let document = given.input.as_deref().map_or(Ok(Value::Null), document)?;
     let options = options(given).await?;
     if !options.sandbox {
         context
@@ -111,14 +109,16 @@ fn show(context: &Context, outcome: &PythonOutcome, run: &Run) -> Result<(), Fai
         }));
     }
     // The result is the data; what was printed on the way is for people.
-    context.out.err_bytes(&outcome.stdout);
-    context.out.err_bytes(&outcome.stderr);
+    relay(&outcome.stdout);
+    relay(&outcome.stderr);
     let status = if outcome.failed { "failed" } else { "ok" };
     let record = run
         .index()
         .map(|index| format!(", entry {index}"))
         .unwrap_or_default();
-    context.out.note(&format!("{status} (run {}{record})", run.id));
+    context
+        .out
+        .note(&format!("{status} (run {}{record})", run.id));
     if outcome.failed {
         return Ok(());
     }

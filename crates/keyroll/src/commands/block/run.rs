@@ -79,7 +79,14 @@ impl Sandbox {
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Failure> {
-    start(context, &args.file, args.block.as_deref(), &args.options, None).await
+    start(
+        context,
+        &args.file,
+        args.block.as_deref(),
+        &args.options,
+        None,
+    )
+    .await
 }
 
 pub(crate) async fn replay(context: &Context, args: ReplayArgs) -> Result<Status, Failure> {
@@ -95,15 +102,21 @@ pub(crate) async fn replay(context: &Context, args: ReplayArgs) -> Result<Status
             file.workflow
         )));
     }
-    start(context, &args.file, Some(&block), &args.options, Some(&replay)).await
+    start(
+        context,
+        &args.file,
+        Some(&block),
+        &args.options,
+        Some(&replay),
+    )
+    .await
 }
 
 /// What the audit log says of a run: which block it was, and the version of each secret.
 fn recorded(rows: &[AuditRow], run: &str) -> Result<(Replay, String, String), Failure> {
     let missing = || {
-        let message = format!(
-            "there is no run {run} on record: a run that reveals nothing leaves no entry"
-        );
+        let message =
+            format!("there is no run {run} on record: a run that reveals nothing leaves no entry");
         Failure::coded(Code::NotFound, message)
     };
     let granted = |row: &&AuditRow| row.outcome == Outcome::Granted && row.run.is_some();
