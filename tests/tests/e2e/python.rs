@@ -23,7 +23,7 @@ fn run(dev: &Dev, code: &str) -> Done {
 fn a_block_gets_its_secrets_when_it_asks_for_them() {
     let dev = Dev::start();
     for name in ["Api_Key", "Other", "Never", "Quoted"] {
-        dev.create(name, &format!("value-of-{name}"));
+        dev.create(name, format!("value-of-{name}"));
     }
     let input = dev.home().write(
         "in.json",
