@@ -3,11 +3,13 @@
 
 mod crowd;
 mod evidence;
+pub mod history;
 
+pub mod linear;
 mod scale;
 mod spy;
 
 pub use crowd::{Crowd, Record};
 pub use evidence::{Log, Summary, check};
-pub use scale::{Scale, Seeded, scale, seed};
+pub use scale::{Scale, Seeded, rounds, scale, seed};
 pub use spy::Spy;

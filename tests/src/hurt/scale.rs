@@ -50,6 +50,14 @@ pub fn scale<T>(short: T, bounded: T, long: T) -> T {
     }
 }
 
+/// How many rounds: `KEYROLL_FAULTS_ROUNDS`, to do a long form in pieces, or as many as are usual.
+///
+/// # Panics
+/// When `KEYROLL_FAULTS_ROUNDS` is no number.
+pub fn rounds(usual: u64) -> u64 {
+    said("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
+}
+
 /// A seed to print: `KEYROLL_FAULTS_SEED`, or another every time.
 ///
 /// # Panics

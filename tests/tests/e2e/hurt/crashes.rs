@@ -7,7 +7,7 @@ use keyroll_tests::harness::process::Frozen;
 use keyroll_tests::harness::scan::contains;
 use keyroll_tests::harness::wait::PATIENCE;
 use keyroll_tests::harness::{Cluster, Replica, programs};
-use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, scale, seed};
+use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
 use tokio::time::sleep;
 
 /// Every place where a test can end the service, with how many visits to wait for at most.
@@ -154,7 +154,7 @@ async fn killed_at(point: &str, most: u64, kills: u64, numbers: &mut Seeded) {
 /// One point after the other; each test takes a part, so that they run side by side.
 async fn killed_at_some(part: usize, parts: usize) {
     let seed = seed();
-    let kills = scale(1, 8, 50);
+    let kills = rounds(scale(1, 5, 50));
     let only = std::env::var("KEYROLL_FAULTS_POINT").ok();
     eprintln!("seed {seed}, {kills} kills at each point");
     let mut numbers = Seeded::new(seed);
@@ -177,7 +177,7 @@ async fn killed_at_any_step_it_loses_and_doubles_nothing_part_2() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_nats_server_killed_nothing_is_lost_or_doubled() {
-    let (seed, kills) = (seed(), scale(3, 15, 50));
+    let (seed, kills) = (seed(), rounds(scale(3, 15, 50)));
     eprintln!("seed {seed}, {kills} kills of nats-server");
     let mut numbers = Seeded::new(seed);
     let mut cluster = Cluster::start(1, 1);

@@ -4,3 +4,4 @@
 //! each test prints both what it did and its seed.
 
 mod crashes;
+mod replicas;
