@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod query;
 mod rebuild;
+mod release;
 mod secrets;
 mod status;
 
@@ -34,6 +35,7 @@ use crate::projection::{Projection, ProjectionError, contained};
 use crate::vault::Vault;
 use crate::writer::{BETWEEN_LOOKS, LOOKS, Shared, Writer};
 
+pub use release::Room;
 pub use status::{Surroundings, Vitals};
 
 /// Notices that wait to be sent; more are dropped, as they are best effort.
@@ -104,6 +106,8 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// The refusal in it, for headers and counters.
     pub refusal: Option<Rejection>,
+    /// Room for the values in it, until they are sent.
+    pub room: Option<Room>,
 }
 
 /// A running ledger.
@@ -112,6 +116,7 @@ pub struct Ledger {
     pub(crate) statement: Blob,
     pub(crate) keyring: Keyring,
     pub(crate) vault: Vault,
+    releases: release::Releases,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
@@ -201,6 +206,7 @@ impl Ledger {
             vault: Vault::new(options.vault),
             shared: Arc::new(shared),
             statement: options.statement,
+            releases: release::Releases::default(),
             writers: Mutex::default(),
             wishes,
             rebuilding: tokio::sync::Mutex::default(),
@@ -309,6 +315,7 @@ impl Ledger {
         Response {
             bytes: cbor::encode(&info),
             refusal: None,
+            room: None,
         }
     }
 
@@ -318,6 +325,7 @@ impl Ledger {
         Response {
             bytes,
             refusal: Some(rejection),
+            room: None,
         }
     }
 

@@ -22,13 +22,20 @@ use crate::nats::permissions::{SERVICE_INBOX, is_client_inbox};
 use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always};
 
 /// KiB of requests in work at once, each counted with [`LEAST_KIB`] at least: 32,768 small ones,
-/// or 145 of the largest. More are told to come again.
+/// or 36 of the largest. More are told to come again.
 const IN_WORK_KIB: usize = 128 * 1_024;
 /// What a request costs besides its bytes: its task, its state, its answer.
 const LEAST_KIB: usize = 4;
 /// Requests that the connection holds for us before it drops them. They are taken out at once, to
 /// work or to a `busy`, so this fills only when the process itself is starved.
 const HELD: usize = 16_384;
+/// A request's bytes are held decoded and on their way into the vault besides.
+const COPIES: usize = 4;
+/// Queries of workspaces answered at once. Others wait for their turn, so that neither the
+/// processors nor the way out belong to them alone, and no more answers than these are in memory.
+const QUERIES: usize = 32;
+/// An answer of more bytes than this is in our hands until it is with the nats-server.
+const LARGE: usize = 32 * 1_024;
 /// How often sealing keys that are over are erased.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long a start may wait for the read model, between signs of progress.
@@ -211,6 +218,7 @@ async fn serve(
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
     let work = Arc::new(Semaphore::new(IN_WORK_KIB));
+    let queries = Arc::new(Semaphore::new(QUERIES));
     let metrics = Arc::new(Metrics::new(Arc::clone(&work), IN_WORK_KIB));
     for (name, subject) in [
         ("command", subjects::COMMANDS),
@@ -228,6 +236,8 @@ async fn serve(
             ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             work: Arc::clone(&work),
+            queries: Arc::clone(&queries),
+            responder: responder.clone(),
         };
         tokio::spawn(answer_all(answering, endpoint, stop.clone()));
     }
@@ -282,6 +292,28 @@ struct Answering {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     work: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
+    responder: async_nats::Client,
+}
+
+impl Answering {
+    /// Answers, and holds what that takes until the answer is on its way.
+    async fn answer(&self, request: &Request, arrived: Instant) {
+        let turn = match addressed(request) {
+            ("query", Some(_)) => self.queries.acquire().await.ok(),
+            _ => None,
+        };
+        let response = answer(&self.ledger, request).await;
+        self.metrics.answered(self.kind, arrived, &response);
+        keyroll_ledger::failpoint!("service.before_reply");
+        let (room, large) = (response.room.clone(), response.bytes.len() > LARGE);
+        respond(request, response).await;
+        if large && let Err(error) = self.responder.flush().await {
+            tracing::debug!(%error, "an answer was not sent");
+        }
+        keyroll_ledger::failpoint!("service.replied");
+        drop((turn, room));
+    }
 }
 
 async fn answer_all(
@@ -299,15 +331,11 @@ async fn answer_all(
             continue;
         }
         let (arrived, shared) = (Instant::now(), shared.clone());
-        let cost = LEAST_KIB.max(request.message.payload.len() / 1_024);
+        let cost = LEAST_KIB.max(COPIES * request.message.payload.len() / 1_024);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         if let Ok(permit) = Arc::clone(&shared.work).try_acquire_many_owned(cost) {
             tokio::spawn(async move {
-                let response = answer(&shared.ledger, &request).await;
-                shared.metrics.answered(shared.kind, arrived, &response);
-                keyroll_ledger::failpoint!("service.before_reply");
-                respond(&request, response).await;
-                keyroll_ledger::failpoint!("service.replied");
+                shared.answer(&request, arrived).await;
                 drop(permit);
             });
         } else {

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt, Released};
+use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt};
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
-use keyroll_core::event::SecretRevealed;
 use keyroll_core::{
     Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, Sequence, SignedCommand,
     TreeSize, Verified, WorkspaceName, cbor, limits,
 };
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
 
+use super::release::Room;
 use super::{Ledger, Position, Response};
-use crate::keyring::random;
 use crate::projection::{ProjectionError, WorkspaceView};
 use crate::writer::{self, Landed, Outcome, Submission, sign_checkpoint, unavailable};
 
 /// Vault messages read or written at once for one command.
-const VAULT_AT_ONCE: usize = 16;
+pub(super) const VAULT_AT_ONCE: usize = 16;
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
 
@@ -27,6 +26,8 @@ const STORES: usize = 4;
 struct Said {
     digest: Digest,
     seen: TreeSize,
+    /// Room for the values that its answer releases.
+    room: Option<Room>,
 }
 
 /// A refusal, and where the workspace was when it was decided.
@@ -56,11 +57,13 @@ impl Ledger {
         let mut said = Said {
             digest: Digest::of(request),
             seen: TreeSize(0),
+            room: None,
         };
         match self.carry_out(workspace, request, &mut said).await {
             Ok(done) => Response {
                 bytes: cbor::encode(&CommandReply::Done(done)),
                 refusal: None,
+                room: said.room,
             },
             Err(Refused(rejection, position)) => {
                 match self.proven(workspace, said.seen, position).await {
@@ -87,6 +90,7 @@ impl Ledger {
         Response {
             bytes: cbor::encode(&CommandReply::Refused(signed.into())),
             refusal: Some(rejection),
+            room: None,
         }
     }
 
@@ -131,6 +135,7 @@ impl Ledger {
         *said = Said {
             digest: Digest::of(&request.command.0),
             seen: request.seen,
+            room: None,
         };
         let signed = SignedCommand::decode(&request.command.0)?;
         if signed.command().workspace != *workspace {
@@ -160,7 +165,7 @@ impl Ledger {
             .await?
         {
             Outcome::Recorded(landed) => Ok(self
-                .done(workspace, &command, request.seen, *landed, session.as_ref())
+                .done(workspace, &command, said, *landed, session.as_ref())
                 .await?),
             Outcome::Known(index) => Ok(self.known(workspace, request.seen, index).await?),
             Outcome::Refused(rejection, position) => Err(Refused(rejection, position)),
@@ -325,12 +330,13 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         command: &Verified,
-        seen: TreeSize,
+        said: &mut Said,
         landed: Landed,
         session: Option<&SessionKeys>,
     ) -> Result<Done, Rejection> {
         let released = match (landed.events.first(), session) {
             (Some(Event::SecretRevealed(revealed)), Some(session)) => {
+                said.room = Some(self.releases.room_for(landed.places.len()).await?);
                 self.release(workspace, command, revealed, &landed.places, session)
                     .await?
             }
@@ -338,7 +344,7 @@ impl Ledger {
         };
         let consistency = match &landed.consistency {
             Some(consistency) => digests(consistency),
-            None => self.consistency(workspace, seen, landed.size).await?,
+            None => self.consistency(workspace, said.seen, landed.size).await?,
         };
         let receipt = Receipt {
             path: digests(&landed.path),
@@ -351,53 +357,6 @@ impl Ledger {
             released,
             consistency,
         })
-    }
-
-    /// Releases keys. Only ever called with an entry whose commit is acknowledged.
-    async fn release(
-        &self,
-        workspace: &WorkspaceName,
-        command: &Verified,
-        revealed: &SecretRevealed,
-        places: &[(Place, Epoch)],
-        session: &SessionKeys,
-    ) -> Result<Vec<Released>, Rejection> {
-        crate::failpoint!("reveal.before_release");
-        let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
-            |(item, (one, (place, epoch)))| async move {
-                let workspace_key = self.keyring.workspace_key(workspace, *epoch).await?;
-                let context = WrapContext {
-                    ledger: &self.shared.ledger,
-                    workspace,
-                    secret: one.id,
-                    version: one.version,
-                    epoch: *epoch,
-                    digest: one.digest,
-                };
-                let found = self.vault.find(place, &workspace_key, &context).await?;
-                let key = session.seal(
-                    Direction::ToClient,
-                    &command.command().id,
-                    item,
-                    &found.data_key,
-                    random()?,
-                );
-                Ok(Released {
-                    key: key.into(),
-                    name: one.name.clone(),
-                    sealed: found.sealed,
-                    version: one.version,
-                })
-            },
-        );
-        let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> =
-            each.map(futures::FutureExt::boxed).collect();
-        let released: Vec<Result<Released, Rejection>> = futures::stream::iter(each)
-            .buffered(VAULT_AT_ONCE)
-            .collect()
-            .await;
-        crate::failpoint!("reveal.released");
-        released.into_iter().collect()
     }
 
     /// Consistency from a size that is older than what the writer has in memory.

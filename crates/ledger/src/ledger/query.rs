@@ -63,6 +63,7 @@ impl Ledger {
         Response {
             bytes: reply,
             refusal,
+            room: None,
         }
     }
 
