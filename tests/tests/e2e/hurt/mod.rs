@@ -3,5 +3,7 @@
 //! `KEYROLL_FAULTS` says how often (`short`, `bounded`, `long`), `KEYROLL_FAULTS_SEED` by which numbers;
 //! each test prints both what it did and its seed.
 
+mod clocks;
 mod crashes;
+mod crowds;
 mod replicas;
