@@ -50,6 +50,15 @@ pub const REVOCATIONS: usize = 256;
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.
 pub const SECRETS: usize = 1_000_000;
+/// Versions or places that one act ends, erases, loses or sweeps: an array has no more items, and
+/// the entry stays far below its limit.
+pub const ENDED_AT_ONCE: usize = 1_000;
+/// Age at which a stored value that no version refers to is an orphan, in milliseconds: far more
+/// than [`FRESH_MS`], so that no command that is still taken can refer to it.
+pub const ORPHAN_MS: u64 = 5 * 60 * 1_000;
+/// Age up to which a value that a command stored earlier may serve the command sent again: it lands
+/// within [`FRESH_MS`] either side of its own time, so before it could be an orphan.
+pub const STORED_AGAIN_MS: u64 = 2 * 60 * 1_000;
 /// Saved workflows of one workspace.
 pub const WORKFLOWS: usize = 1_000;
 /// Blocks of one workflow.

@@ -1,6 +1,7 @@
 //! `decide`: a command on a state, to events or a refusal. Pure: the same state, command and time
 //! give the same answer to anybody.
 
+mod erasure;
 mod members;
 mod recovery;
 mod secrets;
@@ -99,17 +100,18 @@ fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Sto
         Action::WorkflowSave(save) => workflows::save(state, command, save),
         Action::WorkflowRemove(remove) => workflows::remove(state, command, remove),
         Action::DelegationRevoke(revoke) => Ok(members::revoke(state, revoke)?),
+        Action::SecretDestroy(destroy) => Ok(erasure::destroy(state, destroy)?),
+        Action::KeyRotate(_) => Ok(erasure::rotate(state)?),
+        Action::ValueErase(erase) => Ok(erasure::erase(state, erase)?),
+        Action::ValuesSweep(sweep) => Ok(erasure::sweep(state, sweep)?),
         Action::ValuesLose(lose) => Ok(recovery::lose(state, lose)?),
+        Action::KeyErase(erase) => Ok(erasure::erase_key(state, *erase)?),
         Action::LogTruncate(truncate) => Ok(recovery::truncate(state, *truncate)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
-        action @ (Action::WorkspaceCreate(_)
-        | Action::SecretDestroy(_)
-        | Action::KeyRotate(_)
-        | Action::ValueErase(_)
-        | Action::ValuesSweep(_)
-        | Action::KeyErase(_)) => {
-            let message = format!("this ledger does not carry out {} yet", action.name());
-            Err(Rejection::new(Code::UpgradeNeeded, message).into())
+        // Decided before permission is looked at, as nobody has any yet.
+        Action::WorkspaceCreate(_) => {
+            let message = format!("workspace {} exists already", state.workspace());
+            Err(Rejection::new(Code::Conflict, message).into())
         }
     }
 }

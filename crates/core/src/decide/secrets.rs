@@ -115,7 +115,11 @@ fn active<'a>(state: &'a State, id: &SecretId, name: &SecretName) -> Result<&'a 
     }
 }
 
-fn known<'a>(state: &'a State, id: &SecretId, name: &SecretName) -> Result<&'a Secret, Rejection> {
+pub(super) fn known<'a>(
+    state: &'a State,
+    id: &SecretId,
+    name: &SecretName,
+) -> Result<&'a Secret, Rejection> {
     let Some(secret) = state.secret(id) else {
         return rejected(
             Code::NotFound,
@@ -160,10 +164,7 @@ pub(super) fn rollback(
     rollback: &SecretRollback,
 ) -> Result<Vec<Event>, Rejection> {
     let secret = active(state, &rollback.edit.id, &rollback.edit.name)?;
-    if secret.version(rollback.from).is_none() {
-        let message = format!("{} has no version {}", rollback.edit.name, rollback.from);
-        return rejected(Code::NotFound, message);
-    }
+    live(secret, &rollback.edit.name, rollback.from)?;
     edit(state, command, &rollback.edit)
 }
 

@@ -1,5 +1,6 @@
 //! Given a history, when a command comes, then these events or this refusal.
 
+mod erasure;
 mod recovery;
 mod workflows;
 
@@ -956,19 +957,6 @@ fn the_ledgers_own_acts_are_its_own() {
         .denied(DenialReason::Role);
     given.when(66, summary).rejected(Code::Denied);
     given.when(ONLINE, reveal("Key")).rejected(Code::Denied);
-}
-
-#[test]
-fn what_is_not_carried_out_yet_says_so() {
-    let given = Given::workspace().and(OWNER, create(1, "Key"));
-    let destroy = SecretDestroy {
-        id: sid(1),
-        name: name("Key"),
-        versions: None,
-    };
-    given
-        .when(OWNER, Action::SecretDestroy(destroy))
-        .rejected(Code::UpgradeNeeded);
 }
 
 #[test]

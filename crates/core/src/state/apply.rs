@@ -106,7 +106,17 @@ impl State {
                     self.row.truncated = self.row.truncated.max(Some(truncate.size));
                 }
             }
-            Event::KeyRotated(rotated) => self.row.epoch = rotated.epoch,
+            Event::KeyRotated(rotated) => {
+                self.row.retiring = Some(self.row.epoch);
+                self.row.epoch = rotated.epoch;
+            }
+            Event::KeyErased(_) => {
+                if let Action::KeyErase(erase) = action
+                    && self.row.retiring == Some(erase.epoch)
+                {
+                    self.row.retiring = None;
+                }
+            }
             Event::DelegationRevoked(_) => {
                 if let Action::DelegationRevoke(revoke) = action {
                     self.revoked.insert((revoke.identity, revoke.key));
@@ -117,7 +127,7 @@ impl State {
             Event::WorkflowSaved(_) | Event::WorkflowRemoved(_) => {
                 self.put_workflow(action, by, changes);
             }
-            Event::ValuesSwept(_) | Event::KeyErased(_) | Event::DenialsSummarized(_) => {}
+            Event::ValuesSwept(_) | Event::DenialsSummarized(_) => {}
         }
     }
 
@@ -295,6 +305,13 @@ impl State {
                 .checked_sub(1)
                 .and_then(|at| usize::try_from(at).ok());
             if let Some(info) = place.and_then(|at| secret.versions.get_mut(at)) {
+                let (was, is) = (info.state, state);
+                if was == ValueState::Destroyed {
+                    self.row.ending = self.row.ending.saturating_sub(1);
+                }
+                if is == ValueState::Destroyed {
+                    self.row.ending = self.row.ending.saturating_add(1);
+                }
                 info.state = state;
                 changes.versions.insert((id, *version));
             }

@@ -16,9 +16,14 @@ pub struct WorkspaceRow {
     pub at: Millis,
     /// Generation whose key wraps new values; 0 before the workspace exists.
     pub epoch: Epoch,
+    /// Versions that are ended and not yet erased.
+    pub ending: u32,
     /// What the first entry said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<WorkspaceCreated>,
+    /// The generation being retired: its values are copied under `epoch`, then it is erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Epoch>,
     /// The highest size that a recovery could not bring back, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<TreeSize>,
@@ -26,6 +31,28 @@ pub struct WorkspaceRow {
     pub last_member: u32,
     /// Secrets so far: the last ordinal given.
     pub last_secret: u32,
+}
+
+impl WorkspaceRow {
+    /// The oldest generation that values may lie under; those before it are gone for good.
+    pub fn oldest_epoch(&self) -> Epoch {
+        self.retiring.unwrap_or(self.epoch)
+    }
+
+    /// Whether something is to be erased, or copied first.
+    pub const fn is_unfinished(&self) -> bool {
+        self.ending > 0 || self.retiring.is_some()
+    }
+
+    /// Under which generation a version lies, and under which one else. A generation is retired
+    /// only after all its values are copied: so what is no longer under the first is under the
+    /// second.
+    pub fn epochs_of(&self, version: &VersionInfo) -> (Epoch, Option<Epoch>) {
+        match self.retiring {
+            Some(old) if version.epoch < self.epoch => (old, Some(self.epoch)),
+            _ => (self.epoch, None),
+        }
+    }
 }
 
 /// A member of the workspace.
