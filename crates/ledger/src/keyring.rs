@@ -158,6 +158,32 @@ impl Keyring {
         }
     }
 
+    /// Erases the wrapping keys of a workspace's generations before `oldest`, and forgets them.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`] when they cannot be listed or erased.
+    pub async fn erase_workspace_keys(
+        &self,
+        workspace: &WorkspaceName,
+        oldest: Epoch,
+    ) -> Result<usize, Rejection> {
+        lock(&self.workspaces).retain(|(name, epoch), _| name != workspace || *epoch >= oldest);
+        let filter = format!("keyroll.keys.{workspace}.*");
+        let mut erased = 0;
+        for subject in self.objects.list(&filter).await.map_err(unavailable)? {
+            let epoch = subject
+                .rsplit('.')
+                .next()
+                .and_then(|token| token.parse().ok());
+            if epoch.is_some_and(|epoch| Epoch(epoch) < oldest)
+                && self.objects.erase(&subject).await.map_err(unavailable)?
+            {
+                erased += 1;
+            }
+        }
+        Ok(erased)
+    }
+
     /// The public sealing key of a period, made when there is none yet.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! implementations: JetStream, and memory for tests of the writer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::jetstream;
@@ -11,6 +12,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
+use keyroll_core::Millis;
 
 use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
 use crate::log::Unavailable;
@@ -24,6 +26,15 @@ pub enum PutError {
     /// It is not known to be stored.
     #[error("not known to be stored: {0}")]
     Unavailable(String),
+}
+
+/// A stored message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its number, never used again.
+    pub sequence: u64,
+    /// When it was stored, by the store's clock.
+    pub at: Millis,
 }
 
 /// Write-once storage under NATS subjects.
@@ -40,11 +51,36 @@ pub trait Objects: Send + Sync + 'static {
     /// [`Unavailable`], in bounded time.
     fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>>;
 
+    /// Which message is stored under a subject, and since when.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>>;
+
     /// Erases what is stored under a subject, its bytes on disk included. Whether there was any.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>>;
+    fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        async move {
+            match self.held(subject).await? {
+                Some(held) => self.erase_held(subject, held).await,
+                None => Ok(false),
+            }
+        }
+        .boxed()
+    }
+
+    /// Erases this very message, and nothing that was stored under its subject since. Whether it
+    /// was still there.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn erase_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>>;
 
     /// Subjects under a filter that hold something, in order.
     ///
@@ -80,9 +116,16 @@ impl JetStreamObjects {
         })
     }
 
-    async fn leader_get(&self, subject: &str) -> Result<Option<(u64, Bytes)>, Unavailable> {
+    async fn leader_get(&self, subject: &str) -> Result<Option<(Held, Bytes)>, Unavailable> {
         match self.stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => Ok(Some((message.sequence, message.payload))),
+            Ok(message) => {
+                let at = message.time.unix_timestamp_nanos() / 1_000_000;
+                let held = Held {
+                    sequence: message.sequence,
+                    at: Millis(u64::try_from(at).unwrap_or(0)),
+                };
+                Ok(Some((held, message.payload)))
+            }
             Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
                 Ok(None)
             }
@@ -138,16 +181,25 @@ impl Objects for JetStreamObjects {
         .boxed()
     }
 
-    fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
+    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+        bounded(async move { Ok(self.leader_get(subject).await?.map(|(held, _)| held)) }).boxed()
+    }
+
+    fn erase_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         bounded(async move {
-            let Some((sequence, _)) = self.leader_get(subject).await? else {
-                return Ok(false);
-            };
             // Without `no_erase` the server writes over the message's bytes.
-            self.stream
-                .delete_message(sequence)
-                .await
-                .map_err(unavailable)
+            match self.stream.delete_message(held.sequence).await {
+                Ok(done) => Ok(done),
+                // Somebody else may have been first: that is no failure.
+                Err(error) => match self.leader_get(subject).await? {
+                    Some((there, _)) if there == held => Err(unavailable(error)),
+                    _ => Ok(false),
+                },
+            }
         })
         .boxed()
     }
@@ -171,57 +223,172 @@ impl Objects for JetStreamObjects {
     }
 }
 
-/// [`Objects`] in memory.
-#[derive(Clone, Default)]
-pub struct MemoryObjects(Arc<Mutex<BTreeMap<String, Bytes>>>);
+/// [`Objects`] in memory, which can be made to fail after so many uses.
+#[derive(Clone)]
+pub struct MemoryObjects {
+    inner: Arc<Mutex<Inner>>,
+    clock: fn() -> Millis,
+    uses_left: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    stored: BTreeMap<String, (Held, Bytes)>,
+}
+
+impl Default for MemoryObjects {
+    /// Whose clock stands at zero.
+    fn default() -> Self {
+        Self::with_clock(|| Millis(0))
+    }
+}
 
 impl MemoryObjects {
-    fn with<T: Send + 'static>(&self, run: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> T {
-        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Empty, with this clock.
+    pub fn with_clock(clock: fn() -> Millis) -> Self {
+        Self {
+            inner: Arc::default(),
+            clock,
+            uses_left: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// Empty, failing together with this one.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            inner: Arc::default(),
+            clock: self.clock,
+            uses_left: Arc::clone(&self.uses_left),
+        }
+    }
+
+    /// Lets so many uses go well; all after them fail.
+    pub fn fail_after(&self, uses: u64) {
+        self.uses_left.store(uses, Ordering::SeqCst);
+    }
+
+    fn with<T: Send + 'static>(&self, run: impl FnOnce(&mut Inner) -> T) -> T {
+        run(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn used<T: Send + 'static>(&self, run: impl FnOnce(&mut Inner) -> T) -> Result<T, Unavailable> {
+        let use_one = |left: u64| left.checked_sub(1);
+        let left = self
+            .uses_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, use_one);
+        match left {
+            Ok(_) => Ok(self.with(run)),
+            Err(_) => Err(Unavailable("made to fail".to_owned())),
+        }
     }
 
     /// Takes everything away, as a lost stream would.
     pub fn lose_all(&self) {
-        self.with(BTreeMap::clear);
+        self.with(|inner| inner.stored.clear());
+    }
+
+    /// Takes one thing away, without a trace.
+    pub fn lose(&self, subject: &str) -> bool {
+        self.with(|inner| inner.stored.remove(subject).is_some())
+    }
+
+    /// Puts something under a subject, whatever was there.
+    pub fn overwrite(&self, subject: &str, bytes: impl Into<Bytes>) {
+        let (bytes, at) = (bytes.into(), (self.clock)());
+        self.with(|inner| insert(inner, subject, bytes, at));
     }
 
     /// How many things are stored.
     pub fn count(&self) -> usize {
-        self.with(|stored| stored.len())
+        self.with(|inner| inner.stored.len())
     }
+
+    /// Everything that is stored, by subject.
+    pub fn all(&self) -> Vec<(String, Bytes)> {
+        self.with(|inner| {
+            let stored = inner.stored.iter();
+            stored
+                .map(|(subject, (_, bytes))| (subject.clone(), bytes.clone()))
+                .collect()
+        })
+    }
+}
+
+fn insert(inner: &mut Inner, subject: &str, bytes: Bytes, at: Millis) {
+    inner.last += 1;
+    let held = Held {
+        sequence: inner.last,
+        at,
+    };
+    inner.stored.insert(subject.to_owned(), (held, bytes));
+}
+
+/// Whether a subject matches a NATS filter.
+fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for part in filter.split('.') {
+        match (part, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (part, Some(token)) if part == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
 }
 
 impl Objects for MemoryObjects {
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
-        let result = self.with(|stored| {
-            if stored.contains_key(subject) {
+        let at = (self.clock)();
+        let result = self.used(|inner| {
+            if inner.stored.contains_key(subject) {
                 return Err(PutError::Exists);
             }
-            stored.insert(subject.to_owned(), bytes);
+            insert(inner, subject, bytes, at);
             Ok(())
         });
+        let result = result.unwrap_or_else(|why| Err(PutError::Unavailable(why.0)));
         async move { result }.boxed()
     }
 
     fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        let found = self.with(|stored| stored.get(subject).cloned());
-        async move { Ok(found) }.boxed()
+        let found = self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()));
+        async move { found }.boxed()
     }
 
-    fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        let found = self.with(|stored| stored.remove(subject).is_some());
-        async move { Ok(found) }.boxed()
+    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+        let found = self.used(|inner| inner.stored.get(subject).map(|(held, _)| *held));
+        async move { found }.boxed()
+    }
+
+    fn erase_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        let found = self.used(|inner| {
+            let there = inner
+                .stored
+                .get(subject)
+                .is_some_and(|(now, _)| *now == held);
+            if there {
+                inner.stored.remove(subject);
+            }
+            there
+        });
+        async move { found }.boxed()
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
-        let prefix = filter.trim_end_matches('>').to_owned();
-        let found = self.with(|stored| {
-            stored
-                .keys()
-                .filter(|key| key.starts_with(&prefix))
+        let found = self.used(|inner| {
+            let subjects = inner.stored.keys();
+            subjects
+                .filter(|subject| matches(filter, subject))
                 .cloned()
                 .collect()
         });
-        async move { Ok(found) }.boxed()
+        async move { found }.boxed()
     }
 }

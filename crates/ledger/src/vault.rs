@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext, check_sealed, unwrap_key, wrap_key};
-use keyroll_core::{Blob, Code, Digest, Epoch, Place, Rejection, WorkspaceName, cbor};
+use keyroll_core::{
+    Blob, Code, Digest, Epoch, Millis, Place, Rejection, WorkspaceName, cbor, limits,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::random;
-use crate::objects::{Objects, PutError};
+use crate::objects::{Held, Objects, PutError};
 
 /// Bytes of sealed values kept in memory: they are immutable, so keeping them is safe.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -47,6 +50,33 @@ pub struct Found {
 
 fn subject(workspace: &WorkspaceName, place: &Place, epoch: Epoch) -> String {
     format!("keyroll.vault.{workspace}.{place}.{epoch}")
+}
+
+/// A place and generation out of a subject.
+fn parse(subject: &str) -> Option<StoredAt> {
+    let mut tokens = subject.split('.').skip(3);
+    let (place, epoch) = (tokens.next()?, tokens.next()?);
+    Some(StoredAt {
+        epoch: Epoch(epoch.parse().ok()?),
+        place: place.parse().ok()?,
+    })
+}
+
+fn open(bytes: &[u8], workspace_key: &Key, context: &WrapContext<'_>) -> Result<Found, Rejection> {
+    let stored: Stored =
+        cbor::decode(bytes).map_err(|_| lost(context, "the vault's message is damaged"))?;
+    if Digest::of(&stored.sealed.0) != context.digest {
+        return Err(lost(
+            context,
+            "the vault's message is not what the log says",
+        ));
+    }
+    let data_key = unwrap_key(workspace_key, &stored.key.0, context)
+        .map_err(|error| lost(context, &error.to_string()))?;
+    Ok(Found {
+        sealed: stored.sealed,
+        data_key,
+    })
 }
 
 fn unavailable(what: impl std::fmt::Display) -> Rejection {
@@ -86,6 +116,7 @@ impl Vault {
         data_key: &Key,
         workspace_key: &Key,
         context: &WrapContext<'_>,
+        now: Millis,
     ) -> Result<(), Rejection> {
         check_sealed(&sealed.0, &context.digest, data_key)
             .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
@@ -99,16 +130,40 @@ impl Vault {
             Ok(()) => Ok(()),
             Err(PutError::Unavailable(why)) => Err(unavailable(why)),
             // The same command again: its value is there.
-            Err(PutError::Exists) => match self.find(place, workspace_key, context).await {
+            Err(PutError::Exists) => match self
+                .stored_before(place, &subject, context, workspace_key, now)
+                .await
+            {
                 Ok(found) if found.data_key.bytes() == data_key.bytes() => Ok(()),
                 Ok(_) => Err(Rejection::new(
                     Code::Conflict,
                     "another value lies at this command's place",
                 )),
-                // What came first there may still be on its way.
-                Err(rejection) => Err(unavailable(rejection.message)),
+                Err(rejection) => Err(rejection),
             },
         }
+    }
+
+    /// What the same command stored before. Not for long: what lies there without an entry is
+    /// swept, and a command that then still refers to it would lose its value.
+    async fn stored_before(
+        &self,
+        place: &Place,
+        subject: &str,
+        context: &WrapContext<'_>,
+        workspace_key: &Key,
+        now: Millis,
+    ) -> Result<Found, Rejection> {
+        let held = self.objects.held(subject).await.map_err(unavailable)?;
+        let age = held.map_or(0, |held| now.0.saturating_sub(held.at.0));
+        if age > limits::STORED_AGAIN_MS {
+            let message =
+                "the value was stored too long ago: send it again under a fresh command id";
+            return Err(Rejection::new(Code::Conflict, message));
+        }
+        let found = self.find(place, workspace_key, context).await;
+        // What came first there may still be on its way.
+        found.map_err(|rejection| unavailable(rejection.message))
     }
 
     /// Finds a sealed value and unwraps its data key, after the check of its digest.
@@ -127,20 +182,107 @@ impl Vault {
             Some(bytes) => bytes,
             None => self.fetch(name, context).await?,
         };
-        let stored: Stored =
-            cbor::decode(&bytes).map_err(|_| lost(context, "the vault's message is damaged"))?;
-        if Digest::of(&stored.sealed.0) != context.digest {
-            return Err(lost(
-                context,
-                "the vault's message is not what the log says",
-            ));
+        open(&bytes, workspace_key, context)
+    }
+
+    /// As [`Vault::find`], from the store itself; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// [`Code::ValueLost`] when it is damaged, [`Code::AuditUnavailable`].
+    pub async fn read(
+        &self,
+        place: &Place,
+        workspace_key: &Key,
+        context: &WrapContext<'_>,
+    ) -> Result<Option<Found>, Rejection> {
+        let subject = subject(context.workspace, place, context.epoch);
+        let bytes = self.objects.get(&subject).await.map_err(unavailable)?;
+        bytes
+            .map(|bytes| open(&bytes, workspace_key, context))
+            .transpose()
+    }
+
+    /// Puts a found value at its place under another generation's key. What is there already stays.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn copy(
+        &self,
+        place: &Place,
+        found: &Found,
+        workspace_key: &Key,
+        context: &WrapContext<'_>,
+    ) -> Result<(), Rejection> {
+        let key = wrap_key(workspace_key, &found.data_key, random()?, context).into();
+        let sealed = found.sealed.clone();
+        let bytes = Bytes::from(cbor::encode(&Stored { key, sealed }));
+        let subject = subject(context.workspace, place, context.epoch);
+        match self.objects.put(&subject, bytes).await {
+            Ok(()) | Err(PutError::Exists) => Ok(()),
+            Err(PutError::Unavailable(why)) => Err(unavailable(why)),
         }
-        let data_key = unwrap_key(workspace_key, &stored.key.0, context)
-            .map_err(|error| lost(context, &error.to_string()))?;
-        Ok(Found {
-            sealed: stored.sealed,
-            data_key,
-        })
+    }
+
+    /// Everything that lies in the vault of a workspace: at one place, of one generation, or all.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn list(
+        &self,
+        workspace: &WorkspaceName,
+        place: Option<&Place>,
+        epoch: Option<Epoch>,
+    ) -> Result<Vec<StoredAt>, Rejection> {
+        let place = place.map_or_else(|| "*".to_owned(), ToString::to_string);
+        let epoch = epoch.map_or_else(|| "*".to_owned(), |epoch| epoch.to_string());
+        let filter = format!("keyroll.vault.{workspace}.{place}.{epoch}");
+        let subjects = self.objects.list(&filter).await.map_err(unavailable)?;
+        Ok(subjects
+            .iter()
+            .filter_map(|subject| parse(subject))
+            .collect())
+    }
+
+    /// Erases what lies at a place under a generation, its bytes on disk included.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn erase(&self, workspace: &WorkspaceName, at: StoredAt) -> Result<bool, Rejection> {
+        let subject = subject(workspace, &at.place, at.epoch);
+        self.objects.erase(&subject).await.map_err(unavailable)
+    }
+
+    /// Which message lies at a place, and since when.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn held(
+        &self,
+        workspace: &WorkspaceName,
+        at: StoredAt,
+    ) -> Result<Option<Held>, Rejection> {
+        let subject = subject(workspace, &at.place, at.epoch);
+        self.objects.held(&subject).await.map_err(unavailable)
+    }
+
+    /// Erases this very message, nothing that came to its place since.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn erase_held(
+        &self,
+        workspace: &WorkspaceName,
+        at: StoredAt,
+        held: Held,
+    ) -> Result<bool, Rejection> {
+        let subject = subject(workspace, &at.place, at.epoch);
+        let erased = self.objects.erase_held(&subject, held).await;
+        erased.map_err(unavailable)
+    }
+
+    /// Forgets what it keeps in memory.
+    pub fn forget(&self) {
+        *self.lock() = Cache::default();
     }
 
     async fn fetch(

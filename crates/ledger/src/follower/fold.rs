@@ -91,6 +91,11 @@ impl Fold {
             progress
                 .workspaces
                 .insert(workspace.clone(), (slot.sequence, slot.state.size()));
+            if slot.state.row().is_unfinished() {
+                progress.unfinished.insert(workspace.clone());
+            } else {
+                progress.unfinished.remove(workspace);
+            }
         }
     }
 

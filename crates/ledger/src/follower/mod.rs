@@ -2,7 +2,7 @@
 
 mod fold;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Progress {
     pub sequence: Sequence,
     /// By workspace: the last message on its subject, and the number of entries.
     pub workspaces: BTreeMap<WorkspaceName, (Sequence, TreeSize)>,
+    /// Workspaces with something to erase, or to copy first.
+    pub unfinished: BTreeSet<WorkspaceName>,
 }
 
 /// What was folded in: for notices.
@@ -261,11 +263,17 @@ pub fn progress_of(projection: &Projection) -> Result<Progress, ProjectionError>
     let view = projection.view()?;
     let sequence = view.head()?.map_or(Sequence(0), |(sequence, _)| sequence);
     let workspaces = view.workspaces()?;
+    let unfinished = workspaces
+        .iter()
+        .filter(|(_, head)| head.row.is_unfinished())
+        .map(|(_, head)| head.name.clone())
+        .collect();
     let by_name = workspaces
         .into_iter()
         .map(|(_, head)| (head.name, (head.sequence, head.size)));
     Ok(Progress {
         sequence,
         workspaces: by_name.collect(),
+        unfinished,
     })
 }

@@ -39,6 +39,11 @@ impl From<Rejection> for Refused {
     }
 }
 
+/// Whether an action brings a wrapping key into force, which has to be there before.
+const fn makes_key(action: &Action) -> bool {
+    matches!(action, Action::WorkspaceCreate(_) | Action::KeyRotate(_))
+}
+
 fn keeps_changing() -> Rejection {
     Rejection::new(Code::Busy, "the wrapping key keeps changing: try again")
 }
@@ -248,6 +253,7 @@ impl Ledger {
                 seen,
                 stored,
                 inadmissible,
+                while_retiring: None,
             };
             match writer.submit(submission).await {
                 Outcome::Store(epoch) => {
@@ -267,7 +273,7 @@ impl Ledger {
         command: &Arc<Verified>,
         request: &CommandRequest,
     ) -> Option<Epoch> {
-        let makes_key = matches!(command.command().action, Action::WorkspaceCreate(_));
+        let makes_key = makes_key(&command.command().action);
         if request.values.is_empty() && !makes_key {
             return None;
         }
@@ -283,7 +289,8 @@ impl Ledger {
         session: Option<&SessionKeys>,
         epoch: Epoch,
     ) -> Result<(), Rejection> {
-        if let Action::WorkspaceCreate(_) = command.command().action {
+        let now = self.now();
+        if makes_key(&command.command().action) {
             return self.keyring.make_workspace_key(workspace, epoch).await;
         }
         let Some(session) = session else {
@@ -313,7 +320,14 @@ impl Ledger {
                 };
                 let place = Place::of(&command.actor(), &command.command().id, item, &digest);
                 self.vault
-                    .store(&place, &value.sealed, &data_key, workspace_key, &context)
+                    .store(
+                        &place,
+                        &value.sealed,
+                        &data_key,
+                        workspace_key,
+                        &context,
+                        now,
+                    )
                     .await
             },
         );

@@ -6,13 +6,15 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use keyroll_api::reply::Released;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
-use keyroll_core::event::SecretRevealed;
-use keyroll_core::{Code, Epoch, Place, Rejection, Verified, WorkspaceName, limits};
+use keyroll_core::event::{Revealed, SecretRevealed};
+use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
 use super::command::VAULT_AT_ONCE;
 use crate::keyring::random;
+use crate::vault::Found;
+use crate::writer::Whereabouts;
 
 /// KiB of released values on their way to callers: each as the vault has it, as it is released, and
 /// as it is sent.
@@ -57,22 +59,13 @@ impl Ledger {
         workspace: &WorkspaceName,
         command: &Verified,
         revealed: &SecretRevealed,
-        places: &[(Place, Epoch)],
+        places: &[Whereabouts],
         session: &SessionKeys,
     ) -> Result<Vec<Released>, Rejection> {
         crate::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
-            |(item, (one, (place, epoch)))| async move {
-                let workspace_key = self.keyring.workspace_key(workspace, *epoch).await?;
-                let context = WrapContext {
-                    ledger: &self.shared.ledger,
-                    workspace,
-                    secret: one.id,
-                    version: one.version,
-                    epoch: *epoch,
-                    digest: one.digest,
-                };
-                let found = self.vault.find(place, &workspace_key, &context).await?;
+            |(item, (one, whereabouts))| async move {
+                let found = self.find(workspace, one, *whereabouts).await?;
                 let key = session.seal(
                     Direction::ToClient,
                     &command.command().id,
@@ -96,5 +89,32 @@ impl Ledger {
             .await;
         crate::failpoint!("reveal.released");
         released.into_iter().collect()
+    }
+
+    /// Finds a value under the generation it lies under, or under the one it is copied to.
+    async fn find(
+        &self,
+        workspace: &WorkspaceName,
+        one: &Revealed,
+        whereabouts: Whereabouts,
+    ) -> Result<Found, Rejection> {
+        let at = |epoch: Epoch| async move {
+            let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
+            let context = WrapContext {
+                ledger: &self.shared.ledger,
+                workspace,
+                secret: one.id,
+                version: one.version,
+                epoch,
+                digest: one.digest,
+            };
+            let place = &whereabouts.place;
+            self.vault.find(place, &workspace_key, &context).await
+        };
+        let found = at(whereabouts.epoch).await;
+        match (found, whereabouts.then) {
+            (Err(rejection), Some(then)) if rejection.code == Code::ValueLost => at(then).await,
+            (found, _) => found,
+        }
     }
 }

@@ -6,9 +6,9 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
-    WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, ENDING, FORMER_NAMES, MEMBERS, META, NODES,
+    PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS, WORKFLOWS,
+    WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -38,6 +38,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, FORMER_NAMES, &mut hash)?;
     table(view, WORKFLOWS, &mut hash)?;
     table(view, USES, &mut hash)?;
+    table(view, ENDING, &mut hash)?;
     Ok(Digest(hash.finalize().into()))
 }
 

@@ -7,6 +7,7 @@ mod scan;
 mod schema;
 mod tree;
 mod uses;
+mod values;
 mod view;
 mod write;
 
@@ -21,6 +22,7 @@ pub use digest::digest;
 pub use scan::AuditScan;
 pub use schema::{LEDGER_ORDINAL, Problem, SCHEMA, WorkspaceHead};
 pub use uses::USES_SHOWN;
+pub use values::{Cursor, VersionOf};
 pub use view::{EntryAt, View, WorkspaceView};
 pub use write::{Batch, EntryFacts, WorkspaceBatch};
 

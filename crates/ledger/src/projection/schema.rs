@@ -59,6 +59,8 @@ pub(super) const PROBLEMS: TableDefinition<'_, (u32, u64), &[u8]> =
 pub(super) const FORMER_NAMES: TableDefinition<'_, (u32, &str, u32), ()> =
     TableDefinition::new("former_names");
 
+/// (workspace, secret's ordinal, version) of a version that is ended and not yet erased.
+pub(super) const ENDING: TableDefinition<'_, (u32, u32, u32), ()> = TableDefinition::new("ending");
 /// (workspace, workflow) → workflow.
 pub(super) const WORKFLOWS: TableDefinition<'_, (u32, &str), &[u8]> =
     TableDefinition::new("workflows");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use keyroll_core::names::Label;
-use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo, Workflow};
+use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
 use keyroll_core::{
     CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version,
     WorkspaceName, cbor,
@@ -16,10 +16,10 @@ use redb::{
 use serde::Serialize;
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord,
-    NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS,
-    SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
-    WorkspaceHead,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, ENDING, FORMER_NAMES, MEMBERS, META,
+    MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES,
+    SECRETS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    WorkflowRecord, WorkspaceHead,
 };
 use super::{Projection, ProjectionError};
 
@@ -147,6 +147,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(FORMER_NAMES)?;
     tx.open_table(WORKFLOWS)?;
     tx.open_table(USES)?;
+    tx.open_table(ENDING)?;
     Ok(())
 }
 
@@ -285,11 +286,17 @@ fn write_rows(
             .insert((number, name.as_str(), *ordinal), ())?;
     }
     if !batch.versions.is_empty() {
-        let mut versions = tx.open_table(VERSIONS)?;
+        let (mut versions, mut ending) = (tx.open_table(VERSIONS)?, tx.open_table(ENDING)?);
         let mut sorted: Vec<_> = batch.versions.iter().collect();
         sorted.sort_unstable_by_key(|(ordinal, version, _)| (*ordinal, *version));
         for (ordinal, version, info) in sorted {
             put(&mut versions, (number, *ordinal, version.0), info)?;
+            let key = (number, *ordinal, version.0);
+            match info.state {
+                ValueState::Live => {}
+                ValueState::Destroyed => drop(ending.insert(key, ())?),
+                ValueState::Erased | ValueState::Lost => drop(ending.remove(key)?),
+            }
         }
     }
     for (identity, member) in &batch.members {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use keyroll_api::client::origin;
-use keyroll_core::{Blob, Digest, Epoch, Event, Index, Place, Rejection, TreeSize};
+use keyroll_core::{Blob, Digest, Event, Index, Rejection, TreeSize};
 use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
 
 use super::plan::{Plan, Planned, Verdict};
-use super::{Job, Landed, Outcome, Position, Submission, Task, Unsettled, unavailable, unknown};
+use super::{
+    Job, Landed, Outcome, Position, Submission, Task, Unsettled, Whereabouts, unavailable, unknown,
+};
 use crate::log::AppendError;
 
 impl Task {
@@ -204,7 +206,7 @@ impl<'a> Proofs<'a> {
         submission: &Submission,
         index: Index,
         entry: Blob,
-        (events, places): (Vec<Event>, Vec<(Place, Epoch)>),
+        (events, places): (Vec<Event>, Vec<Whereabouts>),
     ) -> Outcome {
         let (tree, size) = (self.state.tree(), self.state.size());
         // The window holds more than one commit's entries, so this cannot fail.

@@ -77,6 +77,8 @@ pub struct Submission {
     /// Why it cannot be carried out anew, if it cannot: what was carried out before gets its
     /// receipt all the same.
     pub inadmissible: Option<Rejection>,
+    /// The generation that must be being retired when it is decided, for what was seen then.
+    pub while_retiring: Option<Epoch>,
 }
 
 /// What became of a command.
@@ -121,7 +123,18 @@ pub struct Landed {
     /// The checkpoint's size.
     pub size: TreeSize,
     /// Where the values lie that a reveal releases, in its order.
-    pub places: Vec<(Place, Epoch)>,
+    pub places: Vec<Whereabouts>,
+}
+
+/// Where a value lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its place.
+    pub place: Place,
+    /// The generation it lies under, as long as that is not retired.
+    pub epoch: Epoch,
+    /// The one it lies under after that.
+    pub then: Option<Epoch>,
 }
 
 pub(crate) enum Job {

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use keyroll_core::{Authority, commit};
 use keyroll_core::{
-    Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Place, Recorded, Rejection,
-    TreeSize, cbor, cose, decide, limits,
+    Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, TreeSize,
+    cbor, cose, decide, limits,
 };
 use keyroll_merkle::leaf_hash;
 use tokio::sync::oneshot;
 
-use super::{Job, Outcome, Submission, Task};
+use super::{Job, Outcome, Submission, Task, Whereabouts};
 use crate::follower::actor_ordinal;
 
 /// Room that a commit's own fields and signature take.
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
         index: Index,
         entry: Blob,
         events: Vec<Event>,
-        places: Vec<(Place, Epoch)>,
+        places: Vec<Whereabouts>,
     },
     Known(Index),
     Store(Epoch),
@@ -158,15 +158,20 @@ impl Task {
         if let Some(rejection) = &submission.inadmissible {
             return Verdict::Refused(rejection.clone());
         }
+        if let Some(old) = submission.while_retiring
+            && state.row().retiring != Some(old)
+        {
+            let message = format!("epoch {old} is not being retired any more");
+            return Verdict::Refused(Rejection::new(Code::Conflict, message));
+        }
         let events = match self.decide(state, command, at) {
             Ok(events) => events,
             Err(rejection) => return Verdict::Refused(rejection),
         };
-        let stores = events
-            .iter()
-            .any(|event| matches!(event, Event::SecretCreated(_) | Event::SecretEdited(_)));
-        if stores && submission.stored != Some(state.epoch()) {
-            return Verdict::Store(state.epoch());
+        if let Ok(epoch) = stores(state, &events)
+            && submission.stored != Some(epoch)
+        {
+            return Verdict::Store(epoch);
         }
         let entry = Entry {
             at,
@@ -280,14 +285,14 @@ fn recorded(
 /// The epoch to store a command's values under, if what came of it brings any: a refusal that goes
 /// on record must not fill the vault.
 fn stores(state: &keyroll_core::State, events: &[Event]) -> Result<Epoch, Rejection> {
-    let brings = |event: &Event| {
-        matches!(
-            event,
-            Event::SecretCreated(_) | Event::SecretEdited(_) | Event::WorkspaceCreated(_)
-        )
-    };
-    if events.iter().any(brings) {
-        return Ok(state.epoch().max(Epoch(1)));
+    for event in events {
+        match event {
+            Event::SecretCreated(_) | Event::SecretEdited(_) => return Ok(state.epoch()),
+            Event::WorkspaceCreated(_) => return Ok(Epoch(1)),
+            // Its key must be there before anybody can learn that it is in force.
+            Event::KeyRotated(rotated) => return Ok(rotated.epoch),
+            _ => {}
+        }
     }
     Err(Rejection::new(
         Code::Denied,
@@ -295,14 +300,15 @@ fn stores(state: &keyroll_core::State, events: &[Event]) -> Result<Epoch, Reject
     ))
 }
 
-fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<(Place, Epoch)> {
+fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<Whereabouts> {
     let mut places = Vec::new();
     for event in events {
         if let Event::SecretRevealed(revealed) = event {
             let place = |one: &keyroll_core::event::Revealed| {
-                state
-                    .version(&one.id, one.version)
-                    .map(|info| (info.place, info.epoch))
+                let info = state.version(&one.id, one.version)?;
+                let (epoch, then) = state.row().epochs_of(info);
+                let place = info.place;
+                Some(Whereabouts { place, epoch, then })
             };
             places.extend(revealed.secrets.iter().filter_map(place));
         }

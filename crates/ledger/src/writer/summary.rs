@@ -78,6 +78,7 @@ impl Task {
                 seen: TreeSize(0),
                 stored: None,
                 inadmissible: None,
+                while_retiring: None,
             },
             answer,
         ))
