@@ -58,6 +58,9 @@ pub enum Ask {
     /// Members, former ones too.
     #[serde(rename = "member.list")]
     MemberList(Nothing),
+    /// The wrapping keys of the workspace, and how far a rotation is.
+    #[serde(rename = "key.status")]
+    KeyStatus(Nothing),
     /// Rows of the audit log, newest last.
     #[serde(rename = "audit.log")]
     AuditLog(AuditLog),

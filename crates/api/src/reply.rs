@@ -5,8 +5,8 @@ use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
-    Blob, Digest, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId, SecretName,
-    Sequence, TreeSize, Version, WorkspaceName,
+    Blob, Digest, Epoch, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId,
+    SecretName, Sequence, TreeSize, Version, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,8 @@ pub enum Answer {
     SecretHistory(VersionRows),
     #[serde(rename = "member.list")]
     MemberList(MemberRows),
+    #[serde(rename = "key.status")]
+    KeyStatus(KeyStatus),
     #[serde(rename = "audit.log")]
     AuditLog(AuditRows),
     #[serde(rename = "audit.commits")]
@@ -277,6 +279,26 @@ pub struct MemberRow {
     pub secrets: Vec<Glob>,
 }
 
+/// The wrapping keys of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyStatus {
+    /// Values that the answering replica has copied under the new generation, or found there.
+    pub done: u64,
+    /// The generation in force.
+    pub epoch: Epoch,
+    /// Values that it has to.
+    pub total: u64,
+    /// Destroyed values that are not yet erased.
+    pub ending: u32,
+    /// Why the last attempt to erase or copy ended before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Rejection>,
+    /// The generation being retired, while a rotation is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Epoch>,
+}
+
 /// A page of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -408,6 +430,8 @@ pub struct Status {
     pub problems: Vec<String>,
     /// The last message of the log that the read model holds.
     pub projected: Sequence,
+    /// What is being erased or copied, in words.
+    pub under_way: Vec<String>,
     /// Name and version of the nats-server.
     pub nats_server: String,
     /// The last message of the log.

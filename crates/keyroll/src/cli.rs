@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, block, command, completions, config, console, dev, identity, init, member, projection,
-    secret, serve, workspace,
+    audit, block, command, completions, config, console, dev, identity, init, key, member,
+    projection, secret, serve, workspace,
 };
 use crate::exit_code::HELP;
 
@@ -76,6 +76,9 @@ pub(crate) enum Command {
     /// Secrets
     #[command(subcommand)]
     Secret(secret::SecretCommand),
+    /// The workspace's wrapping key
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Blocks of workflows, which use secrets by name
     #[command(subcommand)]
     Block(block::BlockCommand),

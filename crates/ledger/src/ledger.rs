@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::follower::{Fold, Follower, Notice, Progress, Wish, patrol, progress_of};
 use crate::health::Health;
+use crate::keeper::Keeper;
 use crate::keyring::{Keyring, period_of};
 use crate::log::Log;
 use crate::objects::Objects;
@@ -117,6 +118,7 @@ pub struct Ledger {
     pub(crate) keyring: Keyring,
     pub(crate) vault: Vault,
     releases: release::Releases,
+    pub(crate) keeper: Keeper,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
@@ -204,6 +206,7 @@ impl Ledger {
         let ledger = Self {
             keyring: Keyring::new(options.root, ledger, options.keys),
             vault: Vault::new(options.vault),
+            keeper: Keeper::default(),
             shared: Arc::new(shared),
             statement: options.statement,
             releases: release::Releases::default(),

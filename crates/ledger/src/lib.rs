@@ -6,6 +6,7 @@ pub mod failpoints;
 pub mod follower;
 pub mod health;
 mod jetstream;
+mod keeper;
 pub mod keyring;
 pub mod ledger;
 pub mod log;

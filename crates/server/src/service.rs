@@ -36,7 +36,10 @@ const COPIES: usize = 4;
 const QUERIES: usize = 32;
 /// An answer of more bytes than this is in our hands until it is with the nats-server.
 const LARGE: usize = 32 * 1_024;
-/// How often sealing keys that are over are erased.
+/// How long after one pass over what is to end the next one begins, and after a failed one.
+const TEND: Duration = Duration::from_millis(200);
+const TEND_AGAIN: Duration = Duration::from_secs(2);
+/// How often sealing keys that are over are erased, and the vault is swept.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long a start may wait for the read model, between signs of progress.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -243,6 +246,7 @@ async fn serve(
     }
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
+    tokio::spawn(tend(Arc::clone(&ledger), stopped.clone()));
     // Requests reach us once the server has the subscriptions.
     responder
         .flush()
@@ -408,10 +412,35 @@ async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver
     }
 }
 
+/// Erases and copies what the log says is to end, as soon as it says so.
+async fn tend(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let pass = async {
+            ledger.unfinished().await;
+            if ledger.tend().await.is_ok() {
+                TEND
+            } else {
+                TEND_AGAIN
+            }
+        };
+        let wait = tokio::select! {
+            wait = pass => wait,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        let waited = tokio::time::timeout(wait, stopped.wait_for(|stopped| *stopped)).await;
+        if waited.is_ok() {
+            return;
+        }
+    }
+}
+
 async fn keep_house(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         if let Err(error) = ledger.housekeeping().await {
             tracing::debug!(%error, "past sealing keys are still there");
+        }
+        if let Err(error) = ledger.sweep().await {
+            tracing::debug!(%error, "not everything was swept");
         }
         let waited = tokio::time::timeout(HOUSEKEEPING, stopped.wait_for(|stopped| *stopped)).await;
         if waited.is_ok() {

@@ -115,7 +115,7 @@ pub(super) fn erase(state: &State, erase: &ValueErase) -> Result<Vec<Event>, Rej
 }
 
 pub(super) fn sweep(state: &State, sweep: &ValuesSweep) -> Result<Vec<Event>, Rejection> {
-    distinct(sweep.places.iter(), "places")?;
+    distinct(sweep.places.iter(), "stored values")?;
     let swept: BTreeSet<_> = sweep.places.iter().map(|stored| stored.place).collect();
     let mut versions = state.secrets().flat_map(|(_, secret)| &secret.versions);
     if let Some(info) = versions.find(|info| swept.contains(&info.place)) {

@@ -9,6 +9,7 @@ pub(crate) mod console;
 pub(crate) mod dev;
 pub(crate) mod identity;
 pub(crate) mod init;
+pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod projection;
 pub(crate) mod secret;
@@ -35,6 +36,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Member(command) => member::run(context, command).await,
         Command::Secret(command) => secret::run(context, command).await,
         Command::Console(args) => console::run(context, args).await,
+        Command::Key(command) => key::run(context, command).await,
         Command::Projection(command) => projection::run(context, command).await,
         Command::Status => status::run(context).await,
         Command::Config(command) => config::run(context, &command),

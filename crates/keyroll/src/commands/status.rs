@@ -22,6 +22,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     } else {
         status.problems.join("; ")
     };
+    let under_way = if status.under_way.is_empty() {
+        "nothing".to_owned()
+    } else {
+        status.under_way.join("; ")
+    };
     let synced = if status.sync_verified {
         "verified"
     } else {
@@ -43,6 +48,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
             ),
             ("sync_interval: always", synced.to_owned()),
             ("clock", clock),
+            ("under way", under_way),
             ("problems", problems),
         ],
     )

@@ -216,6 +216,10 @@ impl Ledger {
                 super::secrets::history(view, asker, &named.name).map(Answer::SecretHistory)
             }
             Ask::MemberList(_) => members(view, asker).map(Answer::MemberList),
+            Ask::KeyStatus(_) => {
+                asker.may(Permission::Read, &[])?;
+                Ok(Answer::KeyStatus(self.key_status(view)))
+            }
             Ask::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
             Ask::AuditCommits(from) => {
                 asker.may(Permission::Audit, &[])?;
@@ -273,6 +277,7 @@ impl Ledger {
             | Ask::SecretShow(_)
             | Ask::SecretHistory(_)
             | Ask::MemberList(_)
+            | Ask::KeyStatus(_)
             | Ask::AuditLog(_)
             | Ask::AuditCommits(_)
             | Ask::AuditProve(_)

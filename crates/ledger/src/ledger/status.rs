@@ -2,11 +2,14 @@
 
 use std::sync::PoisonError;
 
-use keyroll_api::reply::Status;
+use keyroll_api::reply::{KeyStatus, Status};
+use keyroll_core::state::WorkspaceRow;
 use keyroll_core::{Code, Identity, Rejection, Sequence, WorkspaceName};
 
 use super::query::broken;
 use super::{Ledger, last_of};
+use crate::keeper::Tending;
+use crate::projection::WorkspaceView;
 
 /// What the service knows of the nats-server and its own clock.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,19 @@ impl Ledger {
             .unwrap_or_else(PoisonError::into_inner) = surroundings;
     }
 
+    /// The wrapping keys of a workspace, and how far a rotation is.
+    pub(super) fn key_status(&self, view: &WorkspaceView<'_>) -> KeyStatus {
+        let (row, tending) = (view.row(), self.keeper.of(&view.head().name));
+        KeyStatus {
+            done: tending.done,
+            epoch: row.epoch,
+            total: tending.total,
+            ending: row.ending,
+            problem: tending.problem.filter(|_| row.is_unfinished()),
+            retiring: row.retiring,
+        }
+    }
+
     /// How the ledger is, as far as it concerns the asker: operators are told all, members of
     /// workspaces what is wrong with theirs.
     pub(super) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
@@ -84,6 +100,14 @@ impl Ledger {
                 ));
             }
         }
+        let mut under_way = Vec::new();
+        let heads = view.workspaces().map_err(|error| broken(&error))?;
+        for (_, head) in heads.iter().filter(|(_, head)| shown(&head.name)) {
+            let tending = self.keeper.of(&head.name);
+            under_way.extend(words(&head.name, &head.row, &tending));
+            let problem = tending.problem.filter(|_| head.row.is_unfinished());
+            problems.extend(problem.map(|why| format!("{}: {why}", head.name)));
+        }
         let entries = if operator {
             view.entries().map_err(|error| broken(&error))?
         } else {
@@ -102,8 +126,20 @@ impl Ledger {
             projected: head.map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),
+            under_way,
             sync_verified: around.sync_verified,
             clock_ahead_ms: around.clock_ahead_ms,
         })
     }
+}
+
+/// What the keeper is doing in a workspace.
+fn words(name: &WorkspaceName, row: &WorkspaceRow, tending: &Tending) -> Vec<String> {
+    let rotating = row.retiring.map(|old| {
+        let (done, total, new) = (tending.done, tending.total, row.epoch);
+        format!("{name}: key rotation from epoch {old} to {new}, {done} of {total} values copied")
+    });
+    let ending = row.ending;
+    let erasing = (ending > 0).then(|| format!("{name}: {ending} destroyed values to erase"));
+    rotating.into_iter().chain(erasing).collect()
 }

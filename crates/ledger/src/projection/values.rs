@@ -56,16 +56,20 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    /// Versions that are ended and not yet said to be erased, at most `limit`.
+    /// Versions after a place in their order that are ended and not yet said to be erased, at most
+    /// `limit`.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn ending(&self, limit: usize) -> Result<Vec<VersionOf>, ProjectionError> {
+    pub fn ending(&self, after: Cursor, limit: usize) -> Result<Vec<VersionOf>, ProjectionError> {
         let mut found = Vec::new();
         let ending = self.tx().open_table(ENDING)?;
         let versions = self.tx().open_table(VERSIONS)?;
-        let all = (self.number(), 0, 0)..=(self.number(), u32::MAX, u32::MAX);
-        for row in ending.range(all)?.take(limit) {
+        let from = (self.number(), after.0, after.1.saturating_add(1));
+        for row in ending
+            .range(from..=(self.number(), u32::MAX, u32::MAX))?
+            .take(limit)
+        {
             let key = row?.0.value();
             let missing = || ProjectionError::Damaged("an ended version is missing".to_owned());
             let info = versions.get(key)?.ok_or_else(missing)?;

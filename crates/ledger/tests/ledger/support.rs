@@ -76,13 +76,9 @@ pub(crate) fn owner() -> SigningKey {
 impl World {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("directory");
-        Self::open(
-            MemoryLog::default(),
-            MemoryObjects::default(),
-            MemoryObjects::default(),
-            dir,
-        )
-        .await
+        let vault = MemoryObjects::with_clock(now);
+        let keys = vault.beside();
+        Self::open(MemoryLog::default(), vault, keys, dir).await
     }
 
     /// A world with workspace `demo`, owned by [`owner`].

@@ -4,16 +4,17 @@ use keyroll_api::query::{
     AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList,
 };
 use keyroll_api::reply::{
-    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, LogProblem, MemberRow, MemberRows,
-    ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow, SecretRows,
-    SecretVersion, Status, UsedBy, VersionRow, VersionRows, WorkspaceRow, WorkspaceRows,
+    Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, KeyStatus, LogProblem, MemberRow,
+    MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow,
+    SecretRows, SecretVersion, Status, UsedBy, VersionRow, VersionRows, WorkspaceRow,
+    WorkspaceRows,
 };
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
-    Action, Code, Digest, Index, Millis, Rejection, Sequence, TreeSize, Version, cose,
+    Action, Code, Digest, Epoch, Index, Millis, Rejection, Sequence, TreeSize, Version, cose,
 };
 use serde_json::{Value, json};
 
@@ -76,6 +77,7 @@ fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ("secret.show", Ask::SecretShow(named.clone()), true),
         ("secret.history", Ask::SecretHistory(named), true),
         ("member.list", Ask::MemberList(none), true),
+        ("key.status", Ask::KeyStatus(none), true),
         (
             "audit.log",
             Ask::AuditLog(AuditLog {
@@ -274,6 +276,7 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         version: "0.1.0".to_owned(),
         problems: vec!["message 9 of the log: foreign".to_owned()],
         projected: Sequence(4),
+        under_way: vec!["billing: 1 destroyed values to erase".to_owned()],
         nats_server: "keyroll-1 2.12.0".to_owned(),
         log_sequence: Sequence(4),
         sync_verified: true,
@@ -312,6 +315,14 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::SecretShow(Box::new(secret_row(world, true, Lifecycle::Active))),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
+        Answer::KeyStatus(KeyStatus {
+            done: 7,
+            epoch: Epoch(2),
+            total: 9,
+            ending: 1,
+            problem: Some(Rejection::new(Code::Busy, "a copy is not there yet")),
+            retiring: Some(Epoch(1)),
+        }),
         Answer::AuditLog(audit_rows(world, log)),
         Answer::AuditCommits(Commits {
             next: Some(Index(13)),

@@ -1,6 +1,7 @@
 //! `keyroll secret`.
 
 mod create;
+mod destroy;
 mod edit;
 mod lifecycle;
 mod read;
@@ -44,6 +45,8 @@ pub(crate) enum SecretCommand {
     Rollback(edit::RollbackArgs),
     /// Hide a secret: it cannot be revealed until it is restored
     Delete(lifecycle::NamedArgs),
+    /// End values for good: no copy is left in the vault
+    Destroy(destroy::DestroyArgs),
     /// Bring a deleted secret back
     Restore(lifecycle::NamedArgs),
 }
@@ -60,6 +63,7 @@ pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(),
         SecretCommand::Rename(args) => lifecycle::rename(context, args).await,
         SecretCommand::Rollback(args) => edit::rollback(context, args).await,
         SecretCommand::Delete(args) => lifecycle::delete(context, args).await,
+        SecretCommand::Destroy(args) => destroy::run(context, args).await,
         SecretCommand::Restore(args) => lifecycle::restore(context, args).await,
     }
 }

@@ -1,0 +1,112 @@
+//! `keyroll key`: the workspace's wrapping key.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use keyroll_api::Ask;
+use keyroll_api::reply::{Answer, KeyStatus};
+use keyroll_core::command::Nothing;
+use keyroll_core::{Action, Code};
+use serde_json::json;
+
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::session::{Session, answer};
+
+const POLL: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Wrap every value under a new key, then erase the old key and everything under it
+    Rotate(DryRun),
+}
+
+pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
+    match command {
+        KeyCommand::Rotate(dry) => rotate(context, dry).await,
+    }
+}
+
+async fn rotate(context: &Context, dry: DryRun) -> Result<(), Failure> {
+    let session = context.session().await?;
+    if dry.dry_run {
+        let status = key_status(&session).await?;
+        let epoch = status.epoch.0.saturating_add(1);
+        let json = json!({"epoch": epoch, "dry_run": true});
+        let words = format!(
+            "would have rotated the key of {} to epoch {epoch}",
+            session.workspace
+        );
+        return context.out.done(&json, &words);
+    }
+    let acted = session.act(Action::KeyRotate(Nothing {})).await?;
+    let (index, epoch) = (acted.index, key_status(&session).await?.epoch);
+    context.out.note(&format!(
+        "rotating the key of {} to epoch {epoch} (entry {index}); the service goes on with it whatever becomes of this command",
+        session.workspace
+    ));
+    let values = wait(context, &session).await?;
+    let json = json!({"epoch": epoch, "values": values, "index": index, "receipt": acted.receipt});
+    let words = format!(
+        "rotated the key of {} to epoch {epoch}: {values} values wrapped anew, the old key is erased",
+        session.workspace
+    );
+    context.out.done(&json, &words)
+}
+
+async fn key_status(session: &Session) -> Result<KeyStatus, Failure> {
+    let answered = session.ask(Ask::KeyStatus(Nothing {})).await?;
+    answer!(answered, Answer::KeyStatus)
+}
+
+/// Waits until the old generation is gone, and shows how far that is. How many values were copied,
+/// as far as the service said.
+async fn wait(context: &Context, session: &Session) -> Result<u64, Failure> {
+    let bar = if std::io::stderr().is_terminal() && !context.out.json {
+        ProgressBar::no_length().with_style(style())
+    } else {
+        ProgressBar::hidden()
+    };
+    let (mut values, mut told) = (0, None);
+    loop {
+        let status = key_status(session).await?;
+        if status.retiring.is_none() {
+            bar.finish_and_clear();
+            return Ok(values);
+        }
+        values = values.max(status.total);
+        bar.set_length(status.total);
+        bar.set_position(status.done);
+        if let Some(problem) = status.problem {
+            stop_for(&problem)?;
+        }
+        if bar.is_hidden() && told != Some(status.done) {
+            let (done, total) = (status.done, status.total);
+            context.out.note(&format!("{done} of {total} values"));
+            told = Some(done);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// What passes by itself is waited for; the rest is for an operator to mend.
+fn stop_for(problem: &keyroll_core::Rejection) -> Result<(), Failure> {
+    match problem.code {
+        Code::ValueLost | Code::Internal | Code::Corrupt | Code::Rollback => {
+            let message = format!(
+                "the rotation is on record and goes on once this is mended: {}",
+                problem.message
+            );
+            Err(Failure::coded(problem.code, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} values {elapsed}");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+}

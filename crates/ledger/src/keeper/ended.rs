@@ -1,0 +1,75 @@
+//! Destroyed values: erased at every place they may lie, then said to be.
+
+use futures::FutureExt as _;
+use keyroll_core::command::{StoredAt, ValueErase};
+use keyroll_core::{Action, Code, Place, Rejection, SecretId, Version, WorkspaceName, limits};
+
+use super::each;
+use crate::ledger::Ledger;
+use crate::projection::VersionOf;
+
+impl Ledger {
+    /// Erases what is ended. It is said to be erased only while no generation is being retired: a
+    /// copy under way could bring a value back, so until then it is erased and not said.
+    pub(super) async fn erase_ended(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let mut after = (0, 0);
+        loop {
+            let (ended, retiring) = self.with_view(workspace, |view| {
+                let ended = view.ending(after, limits::ENDED_AT_ONCE)?;
+                Ok((ended, view.row().retiring.is_some()))
+            })?;
+            let Some(last) = ended.last() else {
+                return Ok(());
+            };
+            after = last.cursor;
+            let places = ended.iter().map(|version| version.info.place);
+            let erase = places.map(|place| self.erase_place(workspace, place).boxed());
+            each(erase.collect()).await?;
+            if !retiring {
+                self.say_erased(workspace, &ended).await?;
+            }
+        }
+    }
+
+    async fn say_erased(
+        &self,
+        workspace: &WorkspaceName,
+        ended: &[VersionOf],
+    ) -> Result<(), Rejection> {
+        for of_secret in ended.chunk_by(|one, next| one.id == next.id) {
+            let id: SecretId = of_secret[0].id;
+            let versions: Vec<Version> = of_secret.iter().map(|one| one.version).collect();
+            let action = Action::ValueErase(ValueErase { id, versions });
+            // Another keeper may have said it first, of all or some: the next pass sees.
+            self.own_act(workspace, action, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Erases a place under every generation, and looks that nothing is left.
+    async fn erase_place(&self, workspace: &WorkspaceName, place: Place) -> Result<(), Rejection> {
+        for at in self.vault.list(workspace, Some(&place), None).await? {
+            self.vault.erase(workspace, at).await?;
+        }
+        Self::is_empty(&self.vault.list(workspace, Some(&place), None).await?)
+    }
+
+    /// Erases all of `stored`.
+    pub(super) async fn erase_all(
+        &self,
+        workspace: &WorkspaceName,
+        stored: Vec<StoredAt>,
+    ) -> Result<usize, Rejection> {
+        let erase = |at| self.vault.erase(workspace, at).boxed();
+        let erased = each(stored.into_iter().map(erase).collect()).await?;
+        Ok(erased.into_iter().filter(|erased| *erased).count())
+    }
+
+    pub(super) fn is_empty(left: &[StoredAt]) -> Result<(), Rejection> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} messages of the vault are not erased yet", left.len());
+        Err(Rejection::new(Code::Busy, message))
+    }
+}

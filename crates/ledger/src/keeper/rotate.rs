@@ -1,0 +1,178 @@
+//! Retiring a generation of the wrapping key: every live value is copied under the new one and
+//! read back; only then is the old one erased, values first, its key last.
+
+use futures::FutureExt as _;
+use keyroll_core::command::{KeyErase, LostValue, StoredAt, ValuesLose};
+use keyroll_core::crypto::{Key, WrapContext};
+use keyroll_core::state::ValueState;
+use keyroll_core::{Action, Code, Epoch, Rejection, WorkspaceName};
+
+use super::{CHUNK, each};
+use crate::ledger::Ledger;
+use crate::projection::{Cursor, VersionOf};
+use crate::writer::{BETWEEN_LOOKS, LOOKS};
+
+/// One generation on its way out.
+struct Retiring<'a> {
+    workspace: &'a WorkspaceName,
+    old: Epoch,
+    new: Epoch,
+    new_key: Key,
+}
+
+impl Ledger {
+    pub(super) async fn retire(
+        &self,
+        workspace: &WorkspaceName,
+        old: Epoch,
+        new: Epoch,
+    ) -> Result<(), Rejection> {
+        let retiring = Retiring {
+            workspace,
+            old,
+            new,
+            new_key: self.keyring.workspace_key(workspace, new).await?,
+        };
+        self.copy_all(&retiring).await?;
+        // From here on nothing live is under the old generation alone.
+        let left = self.vault.list(workspace, None, Some(old)).await?;
+        self.erase_all(workspace, left).await?;
+        Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
+        self.keyring.erase_workspace_keys(workspace, new).await?;
+        // Also what was destroyed while it was copied.
+        self.erase_ended(workspace).await?;
+        let erased = Action::KeyErase(KeyErase { epoch: old });
+        self.own_act(workspace, erased, Some(old)).await?;
+        Ok(())
+    }
+
+    /// Versions that may lie under the old generation, after a place in their order, and where the
+    /// next ones begin. What is older than the rotation is all in the read model that shows it.
+    fn chunk(
+        &self,
+        retiring: &Retiring<'_>,
+        after: Cursor,
+    ) -> Result<Option<(Vec<VersionOf>, Cursor)>, Rejection> {
+        let mut chunk =
+            self.with_view(retiring.workspace, |view| view.versions_after(after, CHUNK))?;
+        let Some(next) = chunk.last().map(|last| last.cursor) else {
+            return Ok(None);
+        };
+        let live = |info: &keyroll_core::state::VersionInfo| {
+            info.state == ValueState::Live && info.epoch < retiring.new
+        };
+        chunk.retain(|version| live(&version.info));
+        Ok(Some((chunk, next)))
+    }
+
+    async fn copy_all(&self, retiring: &Retiring<'_>) -> Result<(), Rejection> {
+        let (mut after, mut total) = ((0, 0), 0);
+        while let Some((chunk, next)) = self.chunk(retiring, after)? {
+            total += chunk.len() as u64;
+            after = next;
+        }
+        self.keeper.change(retiring.workspace, |tending| {
+            (tending.done, tending.total) = (0, total);
+        });
+        after = (0, 0);
+        while let Some((chunk, next)) = self.chunk(retiring, after)? {
+            self.copy_chunk(retiring, chunk).await?;
+            after = next;
+        }
+        Ok(())
+    }
+
+    async fn copy_chunk(
+        &self,
+        retiring: &Retiring<'_>,
+        mut chunk: Vec<VersionOf>,
+    ) -> Result<(), Rejection> {
+        for look in 0..LOOKS {
+            if look > 0 {
+                // A stream's new leader may answer before it has caught up with its own messages.
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            let copy = |version| async move {
+                let copied = self.copy_one(retiring, version).await?;
+                if copied {
+                    self.keeper
+                        .change(retiring.workspace, |tending| tending.done += 1);
+                }
+                Ok(copied)
+            };
+            let work = chunk.iter().map(|version| copy(version).boxed()).collect();
+            let copied = each(work).await?;
+            let mut copied = copied.into_iter();
+            chunk.retain(|_| !copied.next().unwrap_or(false));
+            if chunk.is_empty() {
+                return Ok(());
+            }
+        }
+        self.lose(retiring, &chunk).await
+    }
+
+    /// What is at neither generation is gone. Said under the fence, and only if this generation is
+    /// still being retired then: later ones are not where was looked.
+    async fn lose(&self, retiring: &Retiring<'_>, lost: &[VersionOf]) -> Result<(), Rejection> {
+        let value = |one: &VersionOf| LostValue {
+            id: one.id,
+            version: one.version,
+        };
+        let values = lost.iter().map(value).collect();
+        let lose = Action::ValuesLose(ValuesLose { values });
+        if self
+            .own_act(retiring.workspace, lose, Some(retiring.old))
+            .await?
+        {
+            return Ok(());
+        }
+        let message = "values changed while they were copied: looked at again";
+        Err(Rejection::new(Code::Busy, message))
+    }
+
+    /// Makes sure that a value is under the new generation; not when it is under neither.
+    async fn copy_one(
+        &self,
+        retiring: &Retiring<'_>,
+        version: &VersionOf,
+    ) -> Result<bool, Rejection> {
+        let (workspace, place) = (retiring.workspace, version.info.place);
+        let context = |epoch: Epoch| WrapContext {
+            ledger: &self.shared.ledger,
+            workspace,
+            secret: version.id,
+            version: version.version,
+            epoch,
+            digest: version.info.digest,
+        };
+        let (old, new) = (context(retiring.old), context(retiring.new));
+        let is_lost = |rejection: &Rejection| rejection.code == Code::ValueLost;
+        let damaged = match self.vault.read(&place, &retiring.new_key, &new).await {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => false,
+            Err(rejection) if is_lost(&rejection) => true,
+            Err(rejection) => return Err(rejection),
+        };
+        let at = |epoch| StoredAt { epoch, place };
+        if self.vault.held(workspace, at(old.epoch)).await?.is_none() {
+            return Ok(false);
+        }
+        // There is a value and no key: that is for people to mend, so nothing is said to be lost.
+        let old_key = self.keyring.workspace_key(workspace, old.epoch).await?;
+        let found = match self.vault.read(&place, &old_key, &old).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
+            Err(rejection) if is_lost(&rejection) => return Ok(false),
+            Err(rejection) => return Err(rejection),
+        };
+        if damaged {
+            self.vault.erase(workspace, at(new.epoch)).await?;
+        }
+        self.vault
+            .copy(&place, &found, &retiring.new_key, &new)
+            .await?;
+        let copy = self.vault.read(&place, &retiring.new_key, &new).await?;
+        let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
+        copy.map(|_| true).ok_or_else(missing)
+    }
+}

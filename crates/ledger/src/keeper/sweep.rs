@@ -1,0 +1,124 @@
+//! Sweeping: what the log says is erased is erased, also when a replica that was asleep put it
+//! back; and what was stored and never became an entry goes, once the log says so.
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt as _;
+use keyroll_core::command::{StoredAt, ValuesSweep};
+use keyroll_core::state::ValueState;
+use keyroll_core::{Action, Epoch, Place, Rejection, WorkspaceName, limits};
+
+use super::{CHUNK, each};
+use crate::ledger::Ledger;
+use crate::objects::Held;
+
+/// What the log says of places: whether what lies there is ended.
+struct Known {
+    ended: BTreeMap<Place, bool>,
+    /// Generations before this one are gone.
+    oldest: Epoch,
+}
+
+impl Ledger {
+    /// Sweeps every workspace. How many messages of vault and keys were erased.
+    ///
+    /// # Errors
+    /// The first failure; the other workspaces are swept all the same.
+    pub async fn sweep(&self) -> Result<usize, Rejection> {
+        let workspaces: Vec<WorkspaceName> = {
+            let progress = self.shared.progress.borrow();
+            progress.workspaces.keys().cloned().collect()
+        };
+        let mut all = Ok(0);
+        for workspace in workspaces {
+            let swept = self.sweep_workspace(&workspace).await;
+            all = all.and_then(|before| swept.map(|swept| before + swept));
+        }
+        all
+    }
+
+    async fn sweep_workspace(&self, workspace: &WorkspaceName) -> Result<usize, Rejection> {
+        self.shared.health.workspace(workspace)?;
+        // Listed first: what is stored later than this look at the log is left alone.
+        let stored = self.vault.list(workspace, None, None).await?;
+        let known = self.known_places(workspace)?;
+        let keys = self
+            .keyring
+            .erase_workspace_keys(workspace, known.oldest)
+            .await?;
+        let gone = |at: &StoredAt| {
+            at.epoch < known.oldest || known.ended.get(&at.place).is_some_and(|ended| *ended)
+        };
+        let (gone, rest): (Vec<StoredAt>, Vec<StoredAt>) = stored.into_iter().partition(gone);
+        if !gone.is_empty() {
+            self.vault.forget();
+        }
+        let erased = self.erase_all(workspace, gone).await?;
+        let unknown = rest
+            .into_iter()
+            .filter(|at| !known.ended.contains_key(&at.place));
+        let swept = self.sweep_orphans(workspace, unknown.collect()).await?;
+        Ok(keys + erased + swept)
+    }
+
+    fn known_places(&self, workspace: &WorkspaceName) -> Result<Known, Rejection> {
+        self.with_view(workspace, |view| {
+            let (mut ended, mut after) = (BTreeMap::new(), (0, 0));
+            loop {
+                let chunk = view.versions_after(after, CHUNK)?;
+                let Some(last) = chunk.last() else { break };
+                after = last.cursor;
+                let known = |state| matches!(state, ValueState::Destroyed | ValueState::Erased);
+                ended.extend(
+                    chunk
+                        .iter()
+                        .map(|one| (one.info.place, known(one.info.state))),
+                );
+            }
+            let oldest = view.row().oldest_epoch();
+            Ok(Known { ended, oldest })
+        })
+    }
+
+    /// Erases orphans, once an entry names them: decided under the fence, so that what was decided
+    /// before can no longer refer to them, and what comes later is stale.
+    async fn sweep_orphans(
+        &self,
+        workspace: &WorkspaceName,
+        unknown: Vec<StoredAt>,
+    ) -> Result<usize, Rejection> {
+        let held = |at: StoredAt| async move {
+            let held = self.vault.held(workspace, at).await?;
+            Ok(held.map(|held| (at, held)))
+        };
+        let held = each(unknown.into_iter().map(|at| held(at).boxed()).collect()).await?;
+        let now = self.now();
+        let old =
+            |(_, held): &(StoredAt, Held)| now.0.saturating_sub(held.at.0) > limits::ORPHAN_MS;
+        let orphans: Vec<(StoredAt, Held)> = held.into_iter().flatten().filter(old).collect();
+        let mut swept = 0;
+        for some in parts(&orphans) {
+            let places = some.iter().map(|(at, _)| *at).collect();
+            let action = Action::ValuesSweep(ValuesSweep { places });
+            if !self.own_act(workspace, action, None).await? {
+                // The read model was behind: a version does refer to one.
+                continue;
+            }
+            let erase = |(at, held)| async move {
+                // This message and no other: what is stored there anew is not meant.
+                self.vault.erase_held(workspace, at, held).await
+            };
+            let erased = each(some.into_iter().map(|one| erase(one).boxed()).collect()).await?;
+            swept += erased.into_iter().filter(|erased| *erased).count();
+        }
+        Ok(swept)
+    }
+}
+
+/// Parts that each fit one entry.
+fn parts(orphans: &[(StoredAt, Held)]) -> Vec<Vec<(StoredAt, Held)>> {
+    orphans
+        .chunks(limits::ENDED_AT_ONCE)
+        .map(<[_]>::to_vec)
+        .collect()
+}

@@ -1,0 +1,357 @@
+//! What is to end ends: after a crash at any step, with two keepers at once, and for good.
+
+use keyroll_api::query::{Ask, Named};
+use keyroll_api::reply::{Answer, KeyStatus};
+use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
+use keyroll_core::state::ValueState;
+use keyroll_core::{Action, Code, Epoch, Millis, SecretId, Version};
+use keyroll_ledger::Ledger;
+use keyroll_ledger::log::Fate;
+use keyroll_ledger::verify::{Depth, Verifier};
+
+use crate::support::{World, advance, code, demo, name, owner};
+
+fn destroy(id: SecretId, called: &str, versions: Option<&[u32]>) -> Action {
+    Action::SecretDestroy(SecretDestroy {
+        id,
+        name: name(called),
+        versions: versions.map(|versions| versions.iter().copied().map(Version).collect()),
+    })
+}
+
+fn rotate() -> Action {
+    Action::KeyRotate(Nothing {})
+}
+
+async fn act(world: &World, action: Action) {
+    world.act(&owner(), action).await.expect("carried out");
+}
+
+/// Places in the vault by their end: `.1` is the first generation.
+fn under(world: &World, epoch: u32) -> usize {
+    let end = format!(".{epoch}");
+    let all = world.vault.all();
+    all.iter().filter(|(at, _)| at.ends_with(&end)).count()
+}
+
+fn has_key(world: &World, epoch: u32) -> bool {
+    let subject = format!("keyroll.keys.demo.{epoch}");
+    world.keys.all().iter().any(|(at, _)| *at == subject)
+}
+
+async fn states(world: &World, called: &str) -> Vec<ValueState> {
+    let ask = Ask::SecretHistory(Named { name: name(called) });
+    let Ok(Answer::SecretHistory(history)) = world.ask(&owner(), ask).await else {
+        panic!("no history of {called}")
+    };
+    history.rows.iter().rev().map(|row| row.state).collect()
+}
+
+async fn key_status(world: &World) -> KeyStatus {
+    match world.ask(&owner(), Ask::KeyStatus(Nothing {})).await {
+        Ok(Answer::KeyStatus(status)) => status,
+        other => panic!("no status of the keys: {other:?}"),
+    }
+}
+
+fn verifies(world: &World) {
+    let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+    for commit in world.log.bytes() {
+        verifier.commit(&commit);
+    }
+    let report = verifier.finish(None);
+    assert!(report.ok(), "{:?}", report.problems);
+}
+
+/// Another service on the same streams, with a read model of its own.
+async fn replica(world: &World) -> (Ledger, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("directory");
+    let keys = (&world.id, &world.online);
+    let ledger = World::replica(&world.log, &world.vault, &world.keys, dir.path(), keys).await;
+    ledger.caught_up().await.expect("caught up");
+    (ledger, dir)
+}
+
+/// Three secrets: one of two versions, one deleted, one of which a version is destroyed.
+async fn three() -> (World, SecretId) {
+    let world = World::with_demo().await;
+    let one = world.create(&owner(), "One", b"1").await.expect("created");
+    let again = world.edit(&owner(), (one, "One"), 2, b"2").await;
+    again.expect("edited");
+    let gone = world.create(&owner(), "Gone", b"3").await.expect("created");
+    let reference = SecretRef {
+        id: gone,
+        name: name("Gone"),
+    };
+    act(&world, Action::SecretDelete(reference)).await;
+    let part = world.create(&owner(), "Part", b"4").await.expect("created");
+    let again = world.edit(&owner(), (part, "Part"), 2, b"5").await;
+    again.expect("edited");
+    (world, gone)
+}
+
+/// After a rotation and the destruction of `Part`'s first version, whatever happened on the way.
+async fn is_done(world: &World, gone: SecretId) {
+    let status = key_status(world).await;
+    assert_eq!(
+        (status.epoch, status.retiring, status.ending),
+        (Epoch(2), None, 0)
+    );
+    assert_eq!((under(world, 1), under(world, 2)), (0, 4));
+    assert!(!has_key(world, 1) && has_key(world, 2));
+    assert_eq!(
+        states(world, "Part").await,
+        [ValueState::Erased, ValueState::Live]
+    );
+    assert_eq!(world.reveal(&owner(), "One").await.expect("value"), b"2");
+    assert_eq!(world.reveal(&owner(), "Part").await.expect("value"), b"5");
+    let reference = SecretRef {
+        id: gone,
+        name: name("Gone"),
+    };
+    act(world, Action::SecretRestore(reference)).await;
+    assert_eq!(world.reveal(&owner(), "Gone").await.expect("value"), b"3");
+    verifies(world);
+}
+
+async fn part(world: &World) -> SecretId {
+    let ask = Ask::SecretShow(Named { name: name("Part") });
+    match world.ask(&owner(), ask).await {
+        Ok(Answer::SecretShow(row)) => row.id,
+        other => panic!("no secret: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_destroyed_is_erased_and_then_said_to_be() {
+    let (world, _) = three().await;
+    let part = part(&world).await;
+    act(&world, destroy(part, "Part", Some(&[1]))).await;
+    assert_eq!(world.vault.count(), 5);
+    assert_eq!(states(&world, "Part").await[0], ValueState::Destroyed);
+    assert_eq!(key_status(&world).await.ending, 1);
+    world.ledger.tend().await.expect("tended");
+    assert_eq!(world.vault.count(), 4);
+    assert_eq!(states(&world, "Part").await[0], ValueState::Erased);
+    assert_eq!(key_status(&world).await.ending, 0);
+    act(&world, destroy(part, "Part", None)).await;
+    world.ledger.tend().await.expect("tended");
+    assert_eq!(world.vault.count(), 3);
+    assert_eq!(
+        code(world.reveal(&owner(), "Part").await),
+        Some(Code::Destroyed)
+    );
+    let entries = world.log.bytes().len();
+    world.ledger.tend().await.expect("nothing to do");
+    assert_eq!(world.log.bytes().len(), entries);
+    verifies(&world);
+}
+
+#[tokio::test]
+async fn values_are_read_at_either_generation_while_one_is_retired() {
+    let (world, gone) = three().await;
+    act(&world, rotate()).await;
+    assert_eq!(
+        code(world.act(&owner(), rotate()).await),
+        Some(Code::Conflict)
+    );
+    let part = part(&world).await;
+    act(&world, destroy(part, "Part", Some(&[1]))).await;
+    assert_eq!(world.reveal(&owner(), "One").await.expect("value"), b"2");
+    world.create(&owner(), "New", b"6").await.expect("created");
+    assert_eq!((under(&world, 1), under(&world, 2)), (5, 1));
+    // Enough to copy some, and not to erase: then everything is still to be had.
+    world.vault.fail_after(14);
+    assert!(world.ledger.tend().await.is_err());
+    world.vault.fail_after(u64::MAX);
+    assert!(under(&world, 1) >= 4 && under(&world, 2) > 1);
+    assert!(key_status(&world).await.problem.is_some());
+    for (called, value) in [("One", b"2"), ("Part", b"5"), ("New", b"6")] {
+        assert_eq!(world.reveal(&owner(), called).await.expect("value"), value);
+    }
+    let id = match world
+        .ask(&owner(), Ask::SecretShow(Named { name: name("New") }))
+        .await
+    {
+        Ok(Answer::SecretShow(row)) => row.id,
+        other => panic!("no secret: {other:?}"),
+    };
+    world.ledger.tend().await.expect("tended");
+    act(&world, destroy(id, "New", None)).await;
+    world.ledger.tend().await.expect("tended");
+    is_done(&world, gone).await;
+    act(&world, rotate()).await;
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_is_taken_up_by_another() {
+    let mut whole = false;
+    for step in 0.. {
+        let (world, gone) = three().await;
+        act(&world, rotate()).await;
+        act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+        world.vault.fail_after(step);
+        whole = world.ledger.tend().await.is_ok();
+        world.vault.fail_after(u64::MAX);
+        let (other, _dir) = replica(&world).await;
+        other.tend().await.expect("taken up");
+        is_done(&world, gone).await;
+        if whole {
+            break;
+        }
+        assert!(step < 500, "it never ends");
+    }
+    assert!(whole);
+}
+
+#[tokio::test]
+async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
+    for fate in [Fate::Refused, Fate::AckLost] {
+        for before in 0..3 {
+            let (world, gone) = three().await;
+            act(&world, rotate()).await;
+            act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+            let well = std::iter::repeat_n(Fate::Acknowledged, before);
+            world.log.fates(well.chain([fate]));
+            // Whether it fails or not, another pass finds the rest.
+            let _ = world.ledger.tend().await;
+            world.log.fates([]);
+            let (other, _dir) = replica(&world).await;
+            for _ in 0..20 {
+                if other.tend().await.is_ok() && other.progress().unfinished.is_empty() {
+                    break;
+                }
+            }
+            world.ledger.caught_up().await.expect("caught up");
+            assert!(key_status(&world).await.retiring.is_none(), "{fate:?}");
+            assert_eq!((under(&world, 1), under(&world, 2)), (0, 4));
+            let _ = gone;
+            verifies(&world);
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_keepers_at_once_do_no_harm() {
+    let (world, gone) = three().await;
+    let (other, _dir) = replica(&world).await;
+    act(&world, rotate()).await;
+    act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+    for _ in 0..20 {
+        other.caught_up().await.expect("caught up");
+        // One may find the other's work half done: the next pass finds the rest.
+        let (_, _) = tokio::join!(world.ledger.tend(), other.tend());
+        world.ledger.caught_up().await.expect("caught up");
+        if world.ledger.progress().unfinished.is_empty() {
+            break;
+        }
+    }
+    is_done(&world, gone).await;
+}
+
+#[tokio::test]
+async fn what_is_at_neither_generation_is_lost_and_skipped() {
+    let (world, _) = three().await;
+    let lost = world.vault.all()[0].0.clone();
+    assert!(world.vault.lose(&lost));
+    // Damaged: it is there, and not what the log says.
+    let damaged = world.vault.all()[0].0.clone();
+    world.vault.overwrite(&damaged, &b"something else"[..]);
+    act(&world, rotate()).await;
+    world.ledger.tend().await.expect("tended");
+    assert_eq!(key_status(&world).await.retiring, None);
+    assert_eq!((under(&world, 1), under(&world, 2)), (0, 3));
+    let mut all = states(&world, "One").await;
+    all.extend(states(&world, "Gone").await);
+    all.extend(states(&world, "Part").await);
+    let lost = all.iter().filter(|state| **state == ValueState::Lost);
+    assert_eq!(lost.count(), 2);
+    verifies(&world);
+}
+
+#[tokio::test]
+async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
+    let (world, gone) = three().await;
+    act(&world, rotate()).await;
+    act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+    let subject = "keyroll.keys.demo.1";
+    let key = world.keys.all().into_iter().find(|(at, _)| at == subject);
+    world.keys.lose(subject);
+    let (other, _dir) = replica(&world).await;
+    assert_eq!(code(other.tend().await), Some(Code::ValueLost));
+    assert_eq!((under(&world, 1), under(&world, 2)), (4, 0));
+    // The stream is mended, and it goes on.
+    world.keys.overwrite(subject, key.expect("there").1);
+    other.tend().await.expect("tended");
+    world.ledger.caught_up().await.expect("caught up");
+    is_done(&world, gone).await;
+}
+
+#[tokio::test]
+async fn what_never_became_an_entry_is_named_and_swept() {
+    let (world, _) = three().await;
+    let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
+    world
+        .vault
+        .overwrite(&orphan, &b"stored, never committed"[..]);
+    advance(5 * 60 * 1_000);
+    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.vault.count(), 6);
+    advance(1);
+    let entries = world.log.bytes().len();
+    // The entry comes first: without it nothing is erased.
+    world.log.fates([Fate::Refused]);
+    assert!(world.ledger.sweep().await.is_err());
+    assert_eq!(world.vault.count(), 6);
+    assert_eq!(world.ledger.sweep().await, Ok(1));
+    assert_eq!(
+        (world.vault.count(), world.log.bytes().len()),
+        (5, entries + 1)
+    );
+    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.log.bytes().len(), entries + 1);
+    assert_eq!(world.reveal(&owner(), "One").await.expect("value"), b"2");
+    verifies(&world);
+}
+
+#[tokio::test]
+async fn what_a_sleeping_replica_puts_back_is_swept() {
+    let (world, gone) = three().await;
+    let old: Vec<_> = world.vault.all();
+    let old_key = world.keys.all();
+    act(&world, rotate()).await;
+    act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+    world.ledger.tend().await.expect("tended");
+    for (subject, bytes) in old {
+        // Of the retired generation, and as a late copy under the new one.
+        world.vault.overwrite(&subject, bytes.clone());
+        let late = subject.trim_end_matches(".1").to_owned() + ".2";
+        if !world.vault.all().iter().any(|(at, _)| *at == late) {
+            world.vault.overwrite(&late, bytes);
+        }
+    }
+    for (subject, bytes) in old_key {
+        world.keys.overwrite(&subject, bytes);
+    }
+    assert!(has_key(&world, 1));
+    assert_eq!(world.ledger.sweep().await, Ok(5 + 1 + 1));
+    is_done(&world, gone).await;
+}
+
+#[tokio::test]
+async fn a_value_stored_long_ago_serves_no_command() {
+    let world = World::with_demo().await;
+    let secret = SecretId([5; 16]);
+    let (command, values) = world.create_command(&owner(), secret, "Key", b"v").await;
+    world.log.fates([Fate::Refused]);
+    let refused = world.send(command.clone(), values.clone()).await;
+    assert_eq!(code(refused), Some(Code::AuditUnavailable));
+    assert_eq!(world.vault.count(), 1);
+    // The same act signed anew under the same id, when the sweep may be near.
+    advance(keyroll_core::limits::STORED_AGAIN_MS + 1);
+    let signed = keyroll_core::SignedCommand::decode(&command).expect("signed");
+    let said = signed.command();
+    let at = Millis(said.at.0 + keyroll_core::limits::STORED_AGAIN_MS);
+    let anew = world.command_bytes(&owner(), said.id, at, said.action.clone());
+    assert_eq!(code(world.send(anew, values).await), Some(Code::Conflict));
+}
