@@ -5,6 +5,7 @@ mod bad_input;
 mod block;
 mod canary;
 mod damage;
+mod destroy;
 mod dev;
 mod faults;
 mod foreign;
