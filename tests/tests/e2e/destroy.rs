@@ -190,7 +190,6 @@ async fn a_kill_between_entry_and_erasure_is_made_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     let dev = Dev::start();
     let client = client(&dev).await;
