@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, block, command, completions, config, console, dev, identity, init, key, member,
-    projection, secret, serve, workspace,
+    audit, block, command, completions, config, console, delegation, dev, identity, init, key,
+    member, projection, root_key, secret, serve, workspace,
 };
 use crate::exit_code::HELP;
 
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Workspaces
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    /// Keys that speak for you for a while
+    #[command(subcommand)]
+    Delegation(delegation::DelegationCommand),
     /// Who may do what in a workspace
     #[command(subcommand)]
     Member(member::MemberCommand),
@@ -90,6 +93,9 @@ pub(crate) enum Command {
     /// The read model (operators)
     #[command(subcommand)]
     Projection(projection::ProjectionCommand),
+    /// Where the root key is kept (operators)
+    #[command(subcommand)]
+    RootKey(root_key::RootKeyCommand),
     /// How the service is
     Status,
     /// Settings

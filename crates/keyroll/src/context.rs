@@ -4,11 +4,14 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use keyroll_api::Signer;
 use keyroll_core::{LedgerId, WorkspaceName};
 
 use crate::cli::Global;
 use crate::config::Config;
 use crate::error::Failure;
+use crate::identity_file;
+use crate::passphrase::Asking;
 use crate::render::Output;
 
 /// Where nats-server listens when nothing is said.
@@ -70,6 +73,18 @@ impl Context {
     pub(crate) fn may_ask(&self) -> bool {
         use std::io::IsTerminal as _;
         !self.global.no_input && std::io::stdin().is_terminal()
+    }
+}
+
+impl Context {
+    /// How the passphrase of an identity file is come by.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking::for_identity(self.may_ask())
+    }
+
+    /// Who signs: what an identity file holds.
+    pub(crate) fn signer(&self, path: &Path) -> Result<Signer, Failure> {
+        identity_file::signer(path, self.asking())
     }
 }
 

@@ -129,6 +129,12 @@ impl From<ResolveError> for Failure {
     }
 }
 
+impl From<keyroll_server::keys::KeysError> for Failure {
+    fn from(error: keyroll_server::keys::KeysError) -> Self {
+        Self::local(error.to_string())
+    }
+}
+
 impl From<InvalidName> for Failure {
     fn from(InvalidName(rule): InvalidName) -> Self {
         Self::coded(Code::InvalidName, rule)

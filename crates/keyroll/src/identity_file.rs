@@ -1,29 +1,74 @@
 //! The identity file: an Ed25519 key as PKCS#8 PEM (RFC 8410), as `openssl genpkey -algorithm
-//! ed25519` makes it.
+//! ed25519` makes it, with a passphrase when wanted (PBES2, RFC 8018). The file of a delegated key
+//! has the identity's statement as a second PEM block.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
+use keyroll_api::Signer;
+use keyroll_api::client::random;
 use keyroll_core::Identity;
+use pkcs8::pkcs5::pbes2;
+use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
+use crate::passphrase::Asking;
 use crate::private_file;
 
 /// Such a file has 119 bytes; with text around the key it may have more.
 const FILE_BYTES: u64 = 16 * 1024;
+/// PBKDF2-HMAC-SHA256, as OWASP recommends it. (scrypt at OWASP's cost needs more memory than
+/// openssl grants it, and openssl is to read these files.)
+const PBKDF2_ITERATIONS: u32 = 600_000;
+
+const PLAIN: &str = "PRIVATE KEY";
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+const DELEGATION: &str = "KEYROLL DELEGATION";
 
 /// The public half of a key.
 pub(crate) fn identity(key: &SigningKey) -> Identity {
-    Identity(key.verifying_key().to_bytes())
+    keyroll_api::client::public(key)
 }
 
-/// Reads an identity file that only its owner can read.
-pub(crate) fn load(path: &Path) -> Result<SigningKey, Failure> {
+/// Reads the key of an identity file that only its owner can read.
+pub(crate) fn load(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
+    let text = read(path)?;
+    if block(&text, DELEGATION).is_some() {
+        return Err(Failure::usage(format!(
+            "{} is a delegated key, and this needs an identity's own",
+            path.display()
+        )));
+    }
+    key(path, &text, asking)
+}
+
+/// Reads an identity file: an identity's own key, or a delegated one.
+pub(crate) fn signer(path: &Path, asking: Asking) -> Result<Signer, Failure> {
+    let text = read(path)?;
+    let key = key(path, &text, asking)?;
+    let Some(statement) = block(&text, DELEGATION) else {
+        return Ok(key.into());
+    };
+    let body: String = statement
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let within = |failure: Failure| failure.within(&path.display().to_string());
+    let statement = STANDARD.decode(body.trim()).map_err(|_| {
+        within(Failure::usage(
+            "the delegation is not base64: make a new one",
+        ))
+    })?;
+    Signer::delegated(key, statement).map_err(|error| within(error.into()))
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::local(format!(
             "there is no identity at {}: make one with `keyroll identity new`, or name one with --identity",
@@ -33,42 +78,110 @@ pub(crate) fn load(path: &Path) -> Result<SigningKey, Failure> {
     })?;
     let failed = |error: io::Error| Failure::file(path, &error);
     private_file::check_mode(path, &file.metadata().map_err(failed)?)?;
-    let mut text = Zeroizing::new(String::with_capacity(1024));
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(17 * 1024));
     file.by_ref()
         .take(FILE_BYTES)
         .read_to_string(&mut text)
         .map_err(failed)?;
-    // openssl writes nothing around the key, people sometimes do.
-    let start = text.find("-----BEGIN PRIVATE KEY-----").unwrap_or(0);
-    SigningKey::from_pkcs8_pem(text[start..].trim_end()).map_err(|_| {
+    Ok(text)
+}
+
+/// A PEM block, from its first line to its last.
+fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+    let (first, last) = (
+        format!("-----BEGIN {label}-----"),
+        format!("-----END {label}-----"),
+    );
+    let start = text.find(&first)?;
+    let end = start + text[start..].find(&last)? + last.len();
+    Some(&text[start..end])
+}
+
+fn key(path: &Path, text: &str, asking: Asking) -> Result<SigningKey, Failure> {
+    let shown = path.display();
+    if let Some(pem) = block(text, ENCRYPTED) {
+        let passphrase = asking.present(&shown.to_string())?;
+        return SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| {
+            Failure::local(format!(
+                "{shown} does not open: the passphrase is another one, or it is no Ed25519 key in \
+                 encrypted PKCS#8 PEM with PBES2 (PBKDF2 or scrypt, AES)"
+            ))
+        });
+    }
+    let pem = block(text, PLAIN).unwrap_or_default();
+    SigningKey::from_pkcs8_pem(pem).map_err(|_| {
         Failure::local(format!(
-            "{} is no Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` makes one",
-            path.display()
+            "{shown} is no Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` makes one"
         ))
     })
 }
 
-/// Makes a key and writes its file, never over one that is there.
-pub(crate) fn create(path: &Path) -> Result<SigningKey, Failure> {
-    let key = SigningKey::from_bytes(&Zeroizing::new(keyroll_api::client::random()?));
+fn new_key() -> Result<SigningKey, Failure> {
+    Ok(SigningKey::from_bytes(&Zeroizing::new(random()?)))
+}
+
+fn pem(key: &SigningKey, passphrase: Option<&str>) -> Result<Zeroizing<String>, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::local(format!("the key cannot be written as PKCS#8: {error}"))
+    };
     // Without the public key, which older readers of PKCS#8 do not know.
     let pair = KeypairBytes {
         secret_key: key.to_bytes(),
         public_key: None,
     };
-    let pem = pair
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|error| Failure::local(format!("the key cannot be written as PKCS#8: {error}")))?;
-    private_file::create(path, pem.as_bytes())?;
+    let Some(passphrase) = passphrase else {
+        return pair
+            .to_pkcs8_pem(LineEnding::LF)
+            .map_err(|error| failed(&error));
+    };
+    let (salt, iv): ([u8; 16], [u8; 16]) = (random()?, random()?);
+    let parameters =
+        pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(PBKDF2_ITERATIONS, &salt, iv)
+            .map_err(|error| failed(&error))?;
+    let der = pair.to_pkcs8_der().map_err(|error| failed(&error))?;
+    PrivateKeyInfoRef::try_from(der.as_bytes())
+        .and_then(|info| Ok(info.encrypt_with_params(parameters, passphrase)?))
+        .map_err(|error| failed(&error))?
+        .to_pem(ENCRYPTED, LineEnding::LF)
+        .map_err(|error| failed(&error))
+}
+
+/// Makes a key and writes its file, never over one that is there.
+pub(crate) fn create(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Failure> {
+    let key = new_key()?;
+    private_file::create(path, pem(&key, passphrase)?.as_bytes())?;
     Ok(key)
 }
 
+/// Makes a key, has somebody delegate to it, and writes both into a file that is not there yet.
+pub(crate) fn create_delegated(
+    path: &Path,
+    delegate: impl FnOnce(Identity) -> Vec<u8>,
+) -> Result<Signer, Failure> {
+    let key = new_key()?;
+    let statement = delegate(identity(&key));
+    let mut text = pem(&key, None)?;
+    let encoded = STANDARD.encode(&statement);
+    // Base64 is ASCII.
+    let lines: Vec<&str> = (0..encoded.len())
+        .step_by(64)
+        .map(|at| &encoded[at..encoded.len().min(at + 64)])
+        .collect();
+    let body = lines.join("\n");
+    text.push_str(&format!(
+        "-----BEGIN {DELEGATION}-----\n{body}\n-----END {DELEGATION}-----\n"
+    ));
+    private_file::create(path, text.as_bytes())?;
+    Ok(Signer::delegated(key, statement)?)
+}
+
 /// The key of a file, made when there is no such file.
-pub(crate) fn load_or_create(path: &Path) -> Result<SigningKey, Failure> {
+pub(crate) fn load_or_create(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
     if path.exists() {
-        load(path)
+        load(path, asking)
     } else {
-        create(path)
+        create(path, None)
     }
 }
 
@@ -84,6 +197,8 @@ mod tests {
         -----END PRIVATE KEY-----\n";
     const EXAMPLE_PUBLIC: &str = "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
 
+    const NOBODY: Asking = Asking::for_identity(false);
+
     fn written(text: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("identity.pem");
@@ -96,7 +211,7 @@ mod tests {
     fn files_of_other_programs_are_read() {
         for text in [EXAMPLE.to_owned(), format!("my key\n{EXAMPLE}\n")] {
             let (_home, path) = written(&text, 0o600);
-            let key = load(&path).expect("read");
+            let key = load(&path, NOBODY).expect("read");
             assert_eq!(identity(&key).to_string(), EXAMPLE_PUBLIC);
         }
     }
@@ -105,9 +220,12 @@ mod tests {
     fn what_is_made_is_read_and_never_overwritten() {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("deep/identity.pem");
-        let made = create(&path).expect("made");
-        assert_eq!(identity(&load(&path).expect("read")), identity(&made));
-        assert!(create(&path).is_err());
+        let made = create(&path, None).expect("made");
+        assert_eq!(
+            identity(&load(&path, NOBODY).expect("read")),
+            identity(&made)
+        );
+        assert!(create(&path, None).is_err());
         let text = fs::read_to_string(&path).expect("read");
         // The form of the example above, to the byte: 119 bytes, same prefix.
         assert_eq!((text.len(), &text[..48]), (EXAMPLE.len(), &EXAMPLE[..48]));
@@ -116,7 +234,7 @@ mod tests {
     #[test]
     fn a_file_that_others_can_read_is_refused() {
         let (_home, path) = written(EXAMPLE, 0o640);
-        let error = load(&path).expect_err("refused");
+        let error = load(&path, NOBODY).expect_err("refused");
         assert!(error.message().contains("chmod 600"), "{}", error.message());
     }
 
@@ -128,10 +246,56 @@ mod tests {
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         ] {
             let (_home, path) = written(text, 0o600);
-            let error = load(&path).expect_err("refused");
+            let error = load(&path, NOBODY).expect_err("refused");
             assert!(
                 error.message().contains("identity.pem") && !error.message().contains("hunter2")
             );
         }
+    }
+
+    #[test]
+    fn a_delegated_key_keeps_its_statement_beside_it() {
+        use keyroll_core::{LedgerId, Millis};
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("page.pem");
+        let owner = SigningKey::from_bytes(&[7; 32]);
+        let workspace = "demo".parse().expect("a name");
+        let made = create_delegated(&path, |key| {
+            let (place, times) = ("page".parse().expect("a label"), (Millis(1), Millis(2)));
+            keyroll_api::client::delegate(
+                &owner,
+                key,
+                (LedgerId([1; 32]), &workspace),
+                times,
+                place,
+            )
+        });
+        let made = made.expect("made");
+        let read = signer(&path, NOBODY).expect("read");
+        assert_eq!(read.identity(), identity(&owner));
+        assert_eq!(identity(read.key()), identity(made.key()));
+        assert_eq!(read.delegation(), made.delegation());
+        // Where an identity's own key is needed, this one will not do.
+        assert_eq!(load(&path, NOBODY).expect_err("refused").code(), "usage");
+        let text = fs::read_to_string(&path).expect("read");
+        fs::write(&path, text.replace(&text[130..140], "AAAAAAAAAA")).expect("written");
+        assert!(signer(&path, NOBODY).is_err());
+    }
+
+    #[test]
+    fn a_passphrase_is_asked_for_where_somebody_can_answer() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("identity.pem");
+        let key = create(&path, Some("several easy words")).expect("made");
+        let text = fs::read_to_string(&path).expect("read");
+        assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+        let error = load(&path, NOBODY).expect_err("nobody to ask");
+        assert!(error.message().contains("KEYROLL_PASSPHRASE_FILE"));
+        let open = |words: &str| SigningKey::from_pkcs8_encrypted_pem(&text, words);
+        assert!(open("several easy word").is_err());
+        assert_eq!(
+            identity(&open("several easy words").expect("opens")),
+            identity(&key)
+        );
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod exit_code;
 mod identity_file;
 mod input;
+mod passphrase;
 mod private_file;
 mod render;
 mod run;

@@ -50,6 +50,9 @@ pub(crate) fn run() -> ExitCode {
 fn forbid_core_dumps() {
     let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
+    // Where cores go to a program instead of a file, the limit is not asked; nor is it by other
+    // processes of the same user that look into this one's memory.
+    let _ = nix::sys::prctl::set_dumpable(false);
 }
 
 fn execute(cli: Cli) -> Status {
@@ -79,5 +82,18 @@ fn execute(cli: Cli) -> Status {
                 Failure::Pipe => Exit::Ok.into(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_core_of_this_program_is_dumped() {
+        forbid_core_dumps();
+        let (soft, _) = getrlimit(Resource::RLIMIT_CORE).expect("the limit");
+        let dumpable = nix::sys::prctl::get_dumpable().expect("whether it is dumpable");
+        assert_eq!((soft, dumpable), (0, false));
     }
 }

@@ -10,7 +10,6 @@ use keyroll_core::{Action, Code, Identity, SecretName, WorkspaceName};
 use crate::config;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::identity_file;
 
 /// A connection and the workspace that is meant.
 pub(crate) struct Session {
@@ -38,7 +37,7 @@ impl Context {
         let home = settings.home.value;
         let client = Client::connect(ClientSettings {
             nats_url: settings.nats_url.value,
-            identity: identity_file::load(&settings.identity.value)?.into(),
+            identity: self.signer(&settings.identity.value)?,
             ledger: settings.ledger.as_ref().map(|ledger| ledger.value),
             home: Some(home.clone()),
         })

@@ -4,7 +4,7 @@
 //! ledger-id.pem    the key whose public half is the ledger's id; may be moved offline
 //! online.pem       the key that signs commits and checkpoints
 //! ledger-key.cose  the id's statement for the online key
-//! root.key         64 hex digits: the key that wraps all keys
+//! root.key         64 hex digits: the key that wraps all keys, unless it is kept in another way
 //! ```
 
 use std::fs::OpenOptions;
@@ -21,6 +21,8 @@ use keyroll_core::{Blob, Identity, LedgerId, Millis, cose};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
+
+use crate::root_key::{PlainFile, RootKeySource};
 
 /// How long an online key lasts: ten years.
 const LIFE_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
@@ -60,14 +62,14 @@ pub struct KeyFiles {
     ledger: LedgerId,
 }
 
-fn content(file: &Path, why: impl std::fmt::Display) -> KeysError {
+pub(crate) fn content(file: &Path, why: impl std::fmt::Display) -> KeysError {
     KeysError::Content {
         file: file.to_owned(),
         why: why.to_string(),
     }
 }
 
-fn write_new(file: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<(), KeysError> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => KeysError::Exists(file.to_owned()),
         _ => KeysError::Io {
@@ -85,7 +87,7 @@ fn write_new(file: &Path, bytes: &[u8]) -> Result<(), KeysError> {
     out.sync_all().map_err(io)
 }
 
-fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+pub(crate) fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     let io = |error| KeysError::Io {
         file: file.to_owned(),
         error,
@@ -97,8 +99,8 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
     std::fs::read(file).map(Zeroizing::new).map_err(io)
 }
 
-fn random_key(file: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
-    let mut bytes = Zeroizing::new([0_u8; 32]);
+pub(crate) fn random<const N: usize>(file: &Path) -> Result<Zeroizing<[u8; N]>, KeysError> {
+    let mut bytes = Zeroizing::new([0_u8; N]);
     SysRng
         .try_fill_bytes(bytes.as_mut())
         .map_err(|error| content(file, format!("no randomness: {error}")))?;
@@ -110,7 +112,7 @@ fn random_key(file: &Path) -> Result<Zeroizing<[u8; 32]>, KeysError> {
 /// # Errors
 /// [`KeysError`].
 pub fn new_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
-    let key = SigningKey::from_bytes(&*random_key(file)?);
+    let key = SigningKey::from_bytes(&*random::<32>(file)?);
     let pkcs8 = KeypairBytes {
         secret_key: key.to_bytes(),
         public_key: None,
@@ -133,11 +135,36 @@ pub fn read_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
         .map_err(|error| content(file, format!("not an Ed25519 PKCS#8 PEM key: {error}")))
 }
 
-/// Makes a ledger's keys in `dir`.
+/// The file of a plain root key among the others.
+pub fn plain_root(dir: &Path) -> PathBuf {
+    dir.join("root.key")
+}
+
+/// The file of a root key that a passphrase opens.
+pub fn locked_root(dir: &Path) -> PathBuf {
+    dir.join("root.locked")
+}
+
+/// Makes a ledger's keys in `dir`, with a plain root key.
 ///
 /// # Errors
 /// [`KeysError`]; nothing that exists is replaced.
 pub fn create_keys(dir: &Path, now: Millis) -> Result<LedgerId, KeysError> {
+    create_keys_with(dir, now, |key| {
+        crate::root_key::write_plain(&plain_root(dir), key)
+    })
+}
+
+/// Makes a ledger's keys in `dir`; `keep` puts a new root key where it is to be kept. That comes
+/// first: where it fails there are no keys, and it can be done again.
+///
+/// # Errors
+/// [`KeysError`], or what `keep` fails with; nothing that exists is replaced.
+pub fn create_keys_with<E: From<KeysError>>(
+    dir: &Path,
+    now: Millis,
+    keep: impl FnOnce(&Key) -> Result<(), E>,
+) -> Result<LedgerId, E> {
     let made = std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -146,6 +173,7 @@ pub fn create_keys(dir: &Path, now: Millis) -> Result<LedgerId, KeysError> {
         file: dir.to_owned(),
         error,
     })?;
+    keep(&Key::new(*random(dir)?))?;
     let id = new_signing_key(&dir.join("ledger-id.pem"))?;
     let online = new_signing_key(&dir.join("online.pem"))?;
     let ledger = LedgerId(id.verifying_key().to_bytes());
@@ -158,9 +186,6 @@ pub fn create_keys(dir: &Path, now: Millis) -> Result<LedgerId, KeysError> {
         not_before: now,
     };
     write_new(&dir.join("ledger-key.cose"), &cose::sign(&statement, &id))?;
-    let root = dir.join("root.key");
-    let hex = Zeroizing::new(hex::encode(*random_key(&root)?) + "\n");
-    write_new(&root, hex.as_bytes())?;
     Ok(ledger)
 }
 
@@ -170,6 +195,14 @@ impl KeyFiles {
     /// # Errors
     /// [`KeysError`].
     pub fn load(dir: &Path) -> Result<Self, KeysError> {
+        Self::load_with(dir, &PlainFile(plain_root(dir)))
+    }
+
+    /// As [`KeyFiles::load`], with the root key from elsewhere.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub fn load_with(dir: &Path, root: &dyn RootKeySource) -> Result<Self, KeysError> {
         let online = read_signing_key(&dir.join("online.pem"))?;
         let file = dir.join("ledger-key.cose");
         let statement = std::fs::read(&file).map_err(|error| KeysError::Io {
@@ -187,15 +220,10 @@ impl KeyFiles {
                 "it is a statement for another key than online.pem",
             ));
         }
-        let file = dir.join("root.key");
-        let text = read_private(&file)?;
-        let mut root = Zeroizing::new([0_u8; 32]);
-        hex::decode_to_slice(text.trim_ascii(), root.as_mut())
-            .map_err(|_| content(&file, "expected 64 hex digits"))?;
         Ok(Self {
             statement: statement.into(),
             online,
-            root: Key::new(*root),
+            root: root.root_key()?,
             ledger: said.ledger,
         })
     }

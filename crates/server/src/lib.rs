@@ -6,4 +6,5 @@ pub mod dev;
 pub mod keys;
 pub mod metrics;
 pub mod nats;
+pub mod root_key;
 pub mod service;

@@ -65,7 +65,7 @@ impl Signer {
     }
 
     /// The statement that goes along with what is signed.
-    pub(super) fn statement(&self) -> Option<Blob> {
+    pub fn statement(&self) -> Option<Blob> {
         let delegated = self.delegated.as_ref();
         delegated.map(|delegated| delegated.statement.clone())
     }
@@ -104,6 +104,29 @@ mod tests {
     use keyroll_core::Code;
 
     use super::*;
+
+    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {{ $({
+            trait Either<Which> {
+                fn known() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Either<Has> for T {}
+            <$type as Either<_>>::known();
+        })+ }};
+    }
+
+    #[test]
+    fn what_holds_secrets_is_neither_shown_nor_written() {
+        use crate::client::{Client, Opened, Reveal, Settings};
+        never!(Signer: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+        never!(Settings: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+        never!(Client: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+        never!(Opened: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+        never!(Reveal: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+    }
 
     fn key(byte: u8) -> SigningKey {
         SigningKey::from_bytes(&[byte; 32])

@@ -134,6 +134,8 @@ pub enum RootContext<'a> {
     Workspace(&'a LedgerId, &'a WorkspaceName, Epoch),
     /// The ledger's sealing key of one period.
     Sealing(&'a LedgerId, u32),
+    /// The root key itself, under a key made of a passphrase with these parameters.
+    Passphrase(&'a str),
 }
 
 impl RootContext<'_> {
@@ -145,6 +147,7 @@ impl RootContext<'_> {
             Self::Sealing(ledger, period) => {
                 context("keyroll/sealing-secret/v1", &(ledger, period))
             }
+            Self::Passphrase(parameters) => context("keyroll/root-key/v1", &(parameters,)),
         }
     }
 }
@@ -170,6 +173,27 @@ pub fn unwrap_root(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {{ $({
+            trait Either<Which> {
+                fn known() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Either<Has> for T {}
+            <$type as Either<_>>::known();
+        })+ }};
+    }
+
+    #[test]
+    fn keys_are_neither_shown_nor_written() {
+        use crate::crypto::{ClientSession, SessionKeys};
+        never!(Key: std::fmt::Debug, std::fmt::Display, serde::Serialize, PartialEq);
+        never!(ClientSession: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+        never!(SessionKeys: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+    }
 
     #[test]
     fn a_wrapped_key_opens_in_its_own_context_only() {

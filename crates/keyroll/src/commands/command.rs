@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 
 use clap::Subcommand;
 use keyroll_api::client::{new_command_id, now};
-use keyroll_api::{CommandReply, CommandRequest, Query, Reply};
+use keyroll_api::{CommandReply, CommandRequest, Query, Reply, Signer};
 use keyroll_core::command::COMMAND_V;
 use keyroll_core::cose::{self, Form};
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
@@ -16,7 +16,6 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::identity_file;
 
 /// The largest form is a message of the log, 1 MiB.
 const FORM_BYTES: usize = 1024 * 1024;
@@ -58,10 +57,12 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
     let action = read_action(action, &standard_input(limits::COMMAND_BYTES)?)?;
-    let identity = identity_file::load(&settings.identity.value)?;
-    let ledger: LedgerId = match settings.ledger {
-        Some(ledger) => ledger.value,
-        None => context.client().await?.ledger(),
+    let (signer, ledger): (Signer, LedgerId) = match settings.ledger {
+        Some(ledger) => (context.signer(&settings.identity.value)?, ledger.value),
+        None => {
+            let client = context.client().await?;
+            (client.signer().clone(), client.ledger())
+        }
     };
     let id = new_command_id();
     let command = Command {
@@ -71,9 +72,9 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
         action,
         ledger,
         workspace,
-        delegation: None,
+        delegation: signer.statement(),
     };
-    let command = Blob(cose::sign(&command, &identity));
+    let command = Blob(cose::sign(&command, signer.key()));
     let request = cbor::encode(&CommandRequest {
         seen: TreeSize(0),
         values: Vec::new(),

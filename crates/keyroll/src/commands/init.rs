@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::Args;
 use keyroll_api::client::now;
 use keyroll_core::Identity;
-use keyroll_server::keys::create_keys;
+use keyroll_core::crypto::Key;
+use keyroll_server::keys::create_keys_with;
 use keyroll_server::nats::{
     ClientUser, Credential, Endpoint, ServerConfig, TlsFiles, Users, Workspaces, create_streams,
 };
 use serde_json::json;
 
+use super::root_key::{self, RootKeyPlace};
 use super::serve::{self, ServeFile};
 use crate::context::Context;
 use crate::error::Failure;
@@ -49,6 +51,9 @@ pub(crate) struct InitArgs {
     /// Copies of each stream: 1, 3 or 5
     #[arg(long, default_value_t = 1)]
     replicas: usize,
+    /// Where the root key is kept
+    #[arg(long, value_name = "PLACE", value_enum, default_value = "file")]
+    root_key: RootKeyPlace,
     /// Only print a nats-server configuration, with new passwords
     #[arg(long)]
     print_nats_config: bool,
@@ -122,16 +127,20 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
             "init needs --operator-nats, --ledger-nats and --responder-nats",
         ));
     };
+    root_key::writable(args.root_key)?;
     let home = context.settings()?.home.value;
     let operators = operators(context, &args.operator)?;
     make_streams(&operator, args.replicas).await?;
     // After the streams: a step that was cut short leaves no keys, and can be done again.
-    let ledger = create_keys(&serve::keys(&home), now()).map_err(local)?;
+    let keys = serve::keys(&home);
+    let keep = |key: &Key| args.root_key.keep(context, &keys, key);
+    let ledger = create_keys_with::<Failure>(&keys, now(), keep)?;
     let file = ServeFile {
         ledger_url,
         client_account_url,
         monitoring: args.monitoring,
         operators,
+        root_key: args.root_key,
     };
     file.store(&home)?;
     let json = json!({
@@ -141,7 +150,7 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
     });
     let words = format!(
         "made the ledger {ledger} in {}. Run `keyroll serve` there; keep ledger-id.pem offline and \
-         root.key in a backup of its own",
+         the root key in a backup of its own",
         home.display()
     );
     context.out.done(&json, &words)
@@ -164,7 +173,7 @@ fn operators(context: &Context, named: &[String]) -> Result<Vec<Identity>, Failu
     }
     let path = context.settings()?.identity.value;
     Ok(vec![identity_file::identity(
-        &identity_file::load_or_create(&path)?,
+        &identity_file::load_or_create(&path, context.asking())?,
     )])
 }
 

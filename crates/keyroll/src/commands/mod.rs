@@ -6,12 +6,14 @@ pub(crate) mod command;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod console;
+pub(crate) mod delegation;
 pub(crate) mod dev;
 pub(crate) mod identity;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod projection;
+pub(crate) mod root_key;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -33,7 +35,9 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Identity(command) => identity::run(context, &command),
         Command::Signed(command) => command::run(context, command).await,
         Command::Workspace(command) => workspace::run(context, command).await,
+        Command::Delegation(command) => delegation::run(context, command).await,
         Command::Member(command) => member::run(context, command).await,
+        Command::RootKey(command) => root_key::run(context, &command),
         Command::Secret(command) => secret::run(context, command).await,
         Command::Console(args) => console::run(context, args).await,
         Command::Key(command) => key::run(context, command).await,

@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::console;
+use super::root_key::RootKeyPlace;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;
@@ -38,6 +39,9 @@ pub(crate) struct ServeArgs {
     /// Start although it was not verified that every message is on disk before it is acknowledged
     #[arg(long)]
     allow_unsynced: bool,
+    /// Where the root key is kept [default: as `init` was told]
+    #[arg(long, value_name = "PLACE", value_enum)]
+    root_key: Option<RootKeyPlace>,
     /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
@@ -65,6 +69,9 @@ pub(crate) struct ServeFile {
     pub(crate) monitoring: Vec<String>,
     /// Who may make workspaces and look after the read model.
     pub(crate) operators: Vec<Identity>,
+    /// Where the root key is kept.
+    #[serde(default)]
+    pub(crate) root_key: RootKeyPlace,
 }
 
 impl ServeFile {
@@ -78,7 +85,7 @@ impl ServeFile {
         private_file::replace(&Self::path(home), text.as_bytes())
     }
 
-    fn load(home: &Path) -> Result<Self, Failure> {
+    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
         let path = Self::path(home);
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::usage(format!(
@@ -112,7 +119,9 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     });
     log_to_stderr();
     let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
-    let keys = KeyFiles::load(&keys(&home)).map_err(|error| local(&error))?;
+    let place = args.root_key.unwrap_or(file.root_key);
+    let (dir, root) = (keys(&home), place.source(context, &keys(&home))?);
+    let keys = KeyFiles::load_with(&dir, root.as_ref()).map_err(|error| local(&error))?;
     let ledger = keys.ledger();
     let options = ServeOptions {
         ledger_url: args.ledger_nats.unwrap_or(file.ledger_url),
@@ -244,6 +253,7 @@ mod tests {
             client_account_url: "nats://responder:x@h".to_owned(),
             monitoring: vec!["http://h:8222".to_owned()],
             operators: vec![Identity([7; 32])],
+            root_key: RootKeyPlace::Passphrase,
         };
         file.store(home.path()).expect("written");
         assert_eq!(ServeFile::load(home.path()).ok(), Some(file));

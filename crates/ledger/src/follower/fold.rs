@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Code, Commit, Digest, Identity, Index, LedgerId, Recorded, Rejection, Sequence, State,
-    WorkspaceName,
+    Code, Commit, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName,
+    Sequence, State, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 
@@ -386,8 +386,19 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
         command: recorded.command.command().id,
         secrets: changes.touched.iter().filter_map(ordinal).collect(),
         kinds: changes.kinds.clone(),
+        denied: denied_names(recorded),
         nodes: nodes.collect(),
     }
+}
+
+/// The names that a recorded refusal spoke of: they need not be any secret's.
+fn denied_names(recorded: &Recorded) -> Vec<String> {
+    let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
+    if !recorded.events.iter().any(denied) {
+        return Vec::new();
+    }
+    let names = recorded.command.command().action.names();
+    names.into_iter().map(SecretName::folded).collect()
 }
 
 /// The ordinal that indexes know an actor by.

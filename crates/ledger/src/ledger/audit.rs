@@ -76,7 +76,9 @@ fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, 
         let ordinals = view
             .ordinals_ever_named(&name.folded())
             .map_err(|error| broken(&error))?;
-        return Ok(ordinals.into_iter().map(AuditScan::Secret).collect());
+        let secrets = ordinals.into_iter().map(AuditScan::Secret);
+        // A refusal may speak of a name that no secret ever had.
+        return Ok(secrets.chain([AuditScan::Denied(name.folded())]).collect());
     }
     if let Some(actor) = &filter.actor {
         let member = view.member(actor).map_err(|error| broken(&error))?;
@@ -119,7 +121,7 @@ fn candidates(
             left -= 1;
             Ok(left > 0)
         };
-        view.scan_audit(*scan, range, take)
+        view.scan_audit(scan, range, take)
             .map_err(|error| broken(&error))?;
     }
     Ok(found.into_iter().rev().take(LOOKED_AT + 1).collect())

@@ -6,9 +6,9 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, ENDING, FORMER_NAMES, MEMBERS, META, NODES,
-    PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS, WORKFLOWS,
-    WORKSPACE_NUMBERS, WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
+    META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -33,6 +33,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, BY_SECRET, &mut hash)?;
     table(view, BY_ACTOR, &mut hash)?;
     table(view, BY_KIND, &mut hash)?;
+    table(view, DENIED_NAMES, &mut hash)?;
     table(view, TIMES, &mut hash)?;
     table(view, PROBLEMS, &mut hash)?;
     table(view, FORMER_NAMES, &mut hash)?;

@@ -2,16 +2,18 @@
 
 use keyroll_core::{Index, Millis};
 
-use super::schema::{BY_ACTOR, BY_KIND, BY_SECRET, TIMES};
+use super::schema::{BY_ACTOR, BY_KIND, BY_SECRET, DENIED_NAMES, TIMES};
 use super::{ProjectionError, WorkspaceView};
 
 /// Which index to scan for audit rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditScan {
     /// All entries.
     All,
     /// Those that speak of the secret with this ordinal.
     Secret(u32),
+    /// Recorded refusals that spoke of a name (folded).
+    Denied(String),
     /// Those of the actor with this ordinal.
     Actor(u32),
     /// Those with an event of this kind.
@@ -25,7 +27,7 @@ impl WorkspaceView<'_> {
     /// [`ProjectionError`], or what `more` fails with.
     pub fn scan_audit(
         &self,
-        scan: AuditScan,
+        scan: &AuditScan,
         (from, until): (u64, u64),
         mut more: impl FnMut(Index) -> Result<bool, ProjectionError>,
     ) -> Result<(), ProjectionError> {
@@ -56,9 +58,10 @@ impl WorkspaceView<'_> {
                     }
                 }
             }
-            AuditScan::Secret(ordinal) => walk!(BY_SECRET, ordinal),
-            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, ordinal),
-            AuditScan::Kind(kind) => walk!(BY_KIND, kind),
+            AuditScan::Secret(ordinal) => walk!(BY_SECRET, *ordinal),
+            AuditScan::Denied(name) => walk!(DENIED_NAMES, name.as_str()),
+            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, *ordinal),
+            AuditScan::Kind(kind) => walk!(BY_KIND, *kind),
         }
         Ok(())
     }

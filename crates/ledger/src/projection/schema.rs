@@ -8,7 +8,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -50,6 +50,10 @@ pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> =
     TableDefinition::new("by_actor");
 /// (workspace, kind of event, index).
 pub(super) const BY_KIND: TableDefinition<'_, (u32, u8, u64), ()> = TableDefinition::new("by_kind");
+/// (workspace, folded name, index of a recorded refusal that spoke of it), whether or not a secret
+/// ever had the name.
+pub(super) const DENIED_NAMES: TableDefinition<'_, (u32, &str, u64), ()> =
+    TableDefinition::new("denied_names");
 /// (workspace, time) → first index whose time is later than that of every entry before it.
 pub(super) const TIMES: TableDefinition<'_, (u32, u64), u64> = TableDefinition::new("times");
 /// (workspace, or [`NO_WORKSPACE`], stream sequence) → [`ProblemRecord`].

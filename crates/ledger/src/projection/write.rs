@@ -16,10 +16,10 @@ use redb::{
 use serde::Serialize;
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, ENDING, FORMER_NAMES, MEMBERS, META,
-    MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES,
-    SECRETS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
-    WorkflowRecord, WorkspaceHead,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
+    META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA,
+    SECRET_NAMES, SECRETS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
+    WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::{Projection, ProjectionError};
 
@@ -38,6 +38,8 @@ pub struct EntryFacts {
     pub secrets: Vec<u32>,
     /// Kinds of its events.
     pub kinds: BTreeSet<u8>,
+    /// Names, folded, that it refused somebody.
+    pub denied: Vec<String>,
     /// Complete subtrees that it completed, of the levels that are kept.
     pub nodes: Vec<(u8, u64, Hash)>,
 }
@@ -142,6 +144,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(BY_SECRET)?;
     tx.open_table(BY_ACTOR)?;
     tx.open_table(BY_KIND)?;
+    tx.open_table(DENIED_NAMES)?;
     tx.open_table(TIMES)?;
     tx.open_table(PROBLEMS)?;
     tx.open_table(FORMER_NAMES)?;
@@ -392,6 +395,12 @@ fn write_indexes(
     by_kind.sort_unstable();
     for (kind, index) in by_kind {
         kinds.insert((number, kind, index), ())?;
+    }
+    let mut names = tx.open_table(DENIED_NAMES)?;
+    for entry in &batch.entries {
+        for name in &entry.denied {
+            names.insert((number, name.as_str(), entry.index.0), ())?;
+        }
     }
     Ok(())
 }

@@ -627,6 +627,19 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     };
     assert_eq!(rows.rows.len(), 10);
     assert_eq!(rows.rows[0].attempted.as_deref(), Some("secret.reveal"));
+    // Whoever asks for a name finds the tries at it, though no secret ever had it.
+    for (called, tries) in [("key", 5), ("nothing", 5), ("other", 0)] {
+        let log = AuditLog {
+            limit: 100,
+            secret: Some(name(called)),
+            outcome: Some(keyroll_api::query::Outcome::Denied),
+            ..AuditLog::default()
+        };
+        let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+            panic!("no rows")
+        };
+        assert_eq!(rows.rows.len(), tries, "{called}");
+    }
     // Strangers leave no entry.
     let before = world.log.bytes().len();
     assert_eq!(

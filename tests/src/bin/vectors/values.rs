@@ -101,6 +101,7 @@ fn under_root(name: &str, key: [u8; 32], of: &RootContext<'_>) -> Value {
         RootContext::Sealing(ledger, period) => {
             context("keyroll/sealing-secret/v1", &(ledger, period))
         }
+        RootContext::Passphrase(parameters) => context("keyroll/root-key/v1", &(parameters,)),
     };
     json!({
         "name": name,

@@ -12,7 +12,6 @@ use serde_json::json;
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::identity_file;
 use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
@@ -79,7 +78,7 @@ async fn anew(context: &Context, session: &Session) -> Result<Seen, Failure> {
     let settings = context.settings()?;
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
-        identity: identity_file::load(&settings.identity.value)?.into(),
+        identity: session.client.signer().clone(),
         ledger: Some(session.client.ledger()),
         home: None,
     })

@@ -203,7 +203,10 @@ fn table() -> Table<AuditRow> {
     Table(vec![
         ("INDEX", |row| row.index.to_string()),
         ("AT", |row| time::short(row.at)),
-        ("ACTOR", |row| row.actor_name.clone()),
+        ("ACTOR", |row| match &row.delegate_key {
+            Some(key) => format!("{} (through {key})", row.actor_name),
+            None => row.actor_name.clone(),
+        }),
         ("EVENT", |row| match &row.attempted {
             Some(attempted) => format!("{} ({attempted})", row.kind),
             None => row.kind.clone(),

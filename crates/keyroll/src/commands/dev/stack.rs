@@ -17,6 +17,7 @@ use super::home;
 use crate::commands::console;
 use crate::error::Failure;
 use crate::identity_file;
+use crate::passphrase::Asking;
 
 /// Everything that runs.
 pub(super) struct Stack {
@@ -63,7 +64,8 @@ impl Stack {
         }
         let keys = KeyFiles::load(&home::keys(home)).map_err(local)?;
         let ledger = keys.ledger();
-        let identity = identity_file::load_or_create(&home::identity(home))?;
+        let identity =
+            identity_file::load_or_create(&home::identity(home), Asking::for_identity(false))?;
         let url = |credential: &Credential| {
             let url = credential.in_url(nats.nats_url());
             url.ok_or_else(|| Failure::local("nats-server names no address"))

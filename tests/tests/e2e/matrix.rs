@@ -1,0 +1,383 @@
+//! Every role, every action, in every workspace: through the command line and as signed requests.
+
+use keyroll_api::client::now;
+use keyroll_api::query::{AuditCommits, AuditLog, AuditProve, Named, SecretList};
+use keyroll_api::reply::Body;
+use keyroll_api::{Ask, Query, Reply};
+use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::command::{
+    BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
+    SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, WorkflowSave,
+};
+use keyroll_core::names::Label;
+use keyroll_core::{
+    Action, Code, Entry, Event, Glob, Identity, Index, Rejection, SecretId, TreeSize, cbor, cose,
+};
+use keyroll_tests::harness::raw::{self, identity};
+use keyroll_tests::harness::{Dev, Nats, Person};
+
+const VALUE: &str = "the value of it";
+
+fn reveal(purpose: Purpose, session: SessionRef) -> Action {
+    Action::SecretReveal(SecretReveal {
+        names: vec![RevealItem {
+            id: None,
+            name: "Db_main".parse().expect("a name"),
+            version: None,
+        }],
+        reason: None,
+        purpose,
+        session,
+    })
+}
+
+/// Every action that anybody may ask for and that carries no value, on a secret that is there.
+fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
+    let name = || "Db_main".parse().expect("a name");
+    let label = |text: &str| text.parse::<Label>().expect("a label");
+    let reference = || SecretRef { id, name: name() };
+    let member = || MemberRecord {
+        name: "x".parse().expect("a name"),
+        role: Role::Owner,
+        member: Identity([3; 32]),
+        expires: None,
+        secrets: vec![Glob::any()],
+    };
+    let block = BlockRun {
+        run: label("r"),
+        block: label("b"),
+        workflow: label("w"),
+    };
+    vec![
+        (
+            reveal(Purpose::View(Nothing {}), session),
+            Permission::Reveal,
+        ),
+        (
+            reveal(Purpose::Copy(Nothing {}), session),
+            Permission::Reveal,
+        ),
+        (
+            reveal(Purpose::Run(Nothing {}), session),
+            Permission::Reveal,
+        ),
+        (
+            reveal(Purpose::Export(Nothing {}), session),
+            Permission::Reveal,
+        ),
+        (
+            reveal(Purpose::Block(block), session),
+            Permission::RevealForBlock,
+        ),
+        (
+            Action::SecretDescribe(SecretDescribe {
+                id,
+                name: name(),
+                hosts: None,
+                restricted: None,
+                description: Some("again".parse().expect("words")),
+                rotate_every: None,
+            }),
+            Permission::Write,
+        ),
+        (
+            Action::SecretRename(SecretRename {
+                id,
+                to: "Db_other".parse().expect("a name"),
+                name: name(),
+            }),
+            Permission::Write,
+        ),
+        (Action::SecretDelete(reference()), Permission::Write),
+        (Action::SecretRestore(reference()), Permission::Write),
+        (
+            Action::WorkflowSave(WorkflowSave {
+                blocks: vec![BlockUse {
+                    name: label("b"),
+                    secrets: vec![name()],
+                }],
+                workflow: label("w"),
+            }),
+            Permission::Write,
+        ),
+        (
+            Action::SecretDestroy(SecretDestroy {
+                id,
+                name: name(),
+                versions: None,
+            }),
+            Permission::Manage,
+        ),
+        (Action::KeyRotate(Nothing {}), Permission::Manage),
+        (Action::MemberAdd(member()), Permission::Manage),
+        (Action::MemberChange(member()), Permission::Manage),
+        (
+            Action::MemberRemove(MemberRemove {
+                member: Identity([4; 32]),
+            }),
+            Permission::Manage,
+        ),
+        (
+            Action::DelegationRevoke(DelegationRevoke {
+                key: Identity([5; 32]),
+                identity: Identity([6; 32]),
+            }),
+            Permission::Manage,
+        ),
+    ]
+}
+
+/// A session of somebody's in a workspace.
+async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
+    let settings = keyroll_api::Settings {
+        nats_url: dev.nats_url().to_owned(),
+        identity: identity(&who.home.join("identity.pem")).into(),
+        ledger: Some(dev.ledger()),
+        home: None,
+    };
+    let client = keyroll_api::Client::connect(settings).await;
+    let client = client.expect("connected");
+    let session = client.session(&place.parse().expect("a name"));
+    session.expect("a session").reference
+}
+
+fn questions() -> Vec<(Ask, Permission)> {
+    let named = || Named {
+        name: "Db_main".parse().expect("a name"),
+    };
+    let list = SecretList {
+        limit: 10,
+        ..SecretList::default()
+    };
+    let log = AuditLog {
+        limit: 10,
+        ..AuditLog::default()
+    };
+    vec![
+        (Ask::SecretList(list), Permission::Read),
+        (Ask::SecretHistory(named()), Permission::Read),
+        (Ask::MemberList(Nothing {}), Permission::Read),
+        (Ask::AuditLog(log), Permission::Audit),
+        (
+            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Permission::Audit,
+        ),
+        (
+            Ask::AuditProve(AuditProve { index: Index(0) }),
+            Permission::Audit,
+        ),
+    ]
+}
+
+/// What came of a command: its code, or none when it was carried out.
+async fn outcome(
+    dev: &Dev,
+    nats: &Nats,
+    who: &Person,
+    place: &str,
+    action: Action,
+) -> Option<Code> {
+    let key = identity(&who.home.join("identity.pem"));
+    let mut command = dev.command(action);
+    command.workspace = place.parse().expect("a name");
+    let subject = format!("keyroll.v1.{place}.command");
+    let reply = nats.request(&subject, raw::signed(&command, &key)).await;
+    assert!(!holds_value(&reply.payload), "a value in a reply");
+    let answer: keyroll_api::CommandReply = cbor::decode(&reply.payload).expect("a reply");
+    match answer {
+        keyroll_api::CommandReply::Refused(signed) => Some(rejected(&signed.0).code),
+        keyroll_api::CommandReply::Done(done) => {
+            let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
+            let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
+            let denied = entry.events.iter().any(denied);
+            assert!(!denied || done.released.is_empty(), "released and denied");
+            denied.then_some(Code::Denied)
+        }
+    }
+}
+
+fn rejected(signed: &[u8]) -> Rejection {
+    let reply = cose::open::<Reply>(signed).expect("a signed reply").payload;
+    match reply.body {
+        Body::Error(rejection) => rejection,
+        Body::Answer(_) => panic!("an answer in place of a refusal"),
+    }
+}
+
+fn holds_value(bytes: &[u8]) -> bool {
+    bytes
+        .windows(VALUE.len())
+        .any(|part| part == VALUE.as_bytes())
+}
+
+async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Ask) -> Vec<u8> {
+    let query = Query {
+        v: 1,
+        at: now(),
+        ask,
+        seen: TreeSize(0),
+        ledger: dev.ledger(),
+        workspace: Some(place.parse().expect("a name")),
+        delegation: None,
+    };
+    let key = identity(&who.home.join("identity.pem"));
+    let subject = format!("keyroll.v1.{place}.query");
+    let reply = nats.request(&subject, cose::sign(&query, &key)).await;
+    reply.payload.to_vec()
+}
+
+fn code_of(reply: &[u8]) -> Option<Code> {
+    let reply = cose::open::<Reply>(reply).expect("a signed reply").payload;
+    match reply.body {
+        Body::Error(rejection) => Some(rejection.code),
+        Body::Answer(_) => None,
+    }
+}
+
+fn secret_id(dev: &Dev, name: &str) -> SecretId {
+    let shown = dev.keyroll(["secret", "show", name, "--json"]);
+    let shown = shown.run().code(0).json();
+    shown["id"].as_str().expect("an id").parse().expect("an id")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_holds_for_signed_requests_in_every_workspace() {
+    let dev = Dev::start();
+    dev.create("Db_main", VALUE);
+    dev.keyroll(["workspace", "create", "other"]).run().code(0);
+    let other = ["-w", "other", "secret", "create", "Db_main", "--stdin"];
+    dev.keyroll(other).stdin(VALUE).run().code(0);
+    let nats = dev.nats().await;
+    for role in Role::ALL {
+        // A member of one workspace each, for one pattern each: two reads and nothing else.
+        let inside = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
+        let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
+        let begun = session(&dev, &inside, "demo").await;
+        for (action, permission) in actions(secret_id(&dev, "Db_main"), begun) {
+            let case = format!("{role:?} {}", action.name());
+            // Elsewhere nobody is anything, whatever they are here.
+            let elsewhere = outcome(&dev, &nats, &inside, "other", action.clone()).await;
+            assert_eq!(elsewhere, Some(Code::Denied), "{case} in other");
+            let about_name = !action.names().is_empty() || permission == Permission::Manage;
+            if about_name {
+                let scoped = outcome(&dev, &nats, &narrow, "demo", action.clone()).await;
+                assert_eq!(scoped, Some(Code::Denied), "{case} out of scope");
+            }
+            if !allows(role, permission) {
+                let refused = outcome(&dev, &nats, &inside, "demo", action).await;
+                assert_eq!(refused, Some(Code::Denied), "{case}");
+            }
+        }
+        for (ask, permission) in questions() {
+            let case = format!("{role:?} {ask:?}");
+            let elsewhere = asked(&dev, &nats, &inside, "other", ask.clone()).await;
+            assert_eq!(code_of(&elsewhere), Some(Code::Denied), "{case} in other");
+            let here = asked(&dev, &nats, &inside, "demo", ask.clone()).await;
+            let expected = (!allows(role, permission)).then_some(Code::Denied);
+            assert_eq!(code_of(&here), expected, "{case}");
+            if let Ask::SecretHistory(_) = ask {
+                let scoped = asked(&dev, &nats, &narrow, "demo", ask).await;
+                assert_eq!(code_of(&scoped), Some(Code::Denied), "{case} out of scope");
+            }
+        }
+    }
+    // Nothing of all that was carried out, and the other workspace holds nobody's attempt.
+    let shown = dev.keyroll(["secret", "reveal", "Db_main"]).run().code(0);
+    shown.stdout(VALUE);
+    let elsewhere = dev.keyroll(["-w", "other", "audit", "log", "--json"]);
+    assert_eq!(elsewhere.run().code(0).rows().len(), 2);
+    dev.verifies();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_whom_the_table_allows_get_through() {
+    let dev = Dev::start();
+    dev.create("Db_main", VALUE);
+    let nats = dev.nats().await;
+    for role in Role::ALL {
+        let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "db_*");
+        let begun = session(&dev, &who, "demo").await;
+        for (action, permission) in actions(secret_id(&dev, "Db_main"), begun) {
+            // Of what changes the secret for those after it, only what can be repeated.
+            let reveals = matches!(permission, Permission::Reveal | Permission::RevealForBlock);
+            if !(reveals || matches!(action, Action::SecretDescribe(_))) {
+                continue;
+            }
+            let case = format!("{role:?} {}", action.name());
+            let got = outcome(&dev, &nats, &who, "demo", action).await;
+            let expected = (!allows(role, permission)).then_some(Code::Denied);
+            assert_eq!(got, expected, "{case}");
+        }
+        for (words, permission) in [
+            (["secret", "reveal", "Db_main"], Permission::Reveal),
+            (["secret", "show", "Db_main"], Permission::Read),
+            (["secret", "history", "Db_main"], Permission::Read),
+            (["audit", "prove", "0"], Permission::Audit),
+        ] {
+            let run = dev.keyroll_as(&who, words).run();
+            let run = run.code(if allows(role, permission) { 0 } else { 4 });
+            if permission == Permission::Reveal && allows(role, permission) {
+                run.stdout(VALUE);
+            } else {
+                run.lacks(VALUE);
+            }
+        }
+    }
+    dev.verifies();
+}
+
+/// A reply with the name that was asked for, and what belongs to the one request, cut out.
+fn bare(reply: &[u8], name: &str) -> (Code, String, TreeSize, usize) {
+    let reply = cose::open::<Reply>(reply).expect("a signed reply").payload;
+    let Body::Error(rejection) = reply.body else {
+        panic!("an answer")
+    };
+    let message = rejection.message.replace(name, "NAME");
+    (rejection.code, message, reply.size, reply.consistency.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_found_and_denied_look_alike() {
+    let dev = Dev::start();
+    dev.create("Secret_one", VALUE);
+    dev.create("Secret_del", VALUE);
+    dev.keyroll(["secret", "delete", "Secret_del", "--yes"])
+        .run()
+        .code(0);
+    let nats = dev.nats().await;
+    let who = dev.member("nora", "editor", "Mine_*");
+    let stranger = dev.person("stranger");
+    for person in [&who, &stranger] {
+        let mut seen = Vec::new();
+        for name in ["Secret_one", "Secret_del", "Secret_not"] {
+            let named = || Named {
+                name: name.parse().expect("a name"),
+            };
+            let show = asked(&dev, &nats, person, "demo", Ask::SecretShow(named())).await;
+            let history = asked(&dev, &nats, person, "demo", Ask::SecretHistory(named())).await;
+            seen.push((bare(&show, name), bare(&history, name)));
+            assert_eq!(show.len(), history.len(), "nor by length");
+        }
+        assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+        assert_eq!(seen[0].0.0, Code::Denied);
+    }
+    // Whoever is told no hears the same of a workspace that does not exist.
+    let ask = || Ask::MemberList(Nothing {});
+    let one = asked(&dev, &nats, &stranger, "demo", ask()).await;
+    let none = asked(&dev, &nats, &stranger, "nono", ask()).await;
+    assert_eq!(bare(&one, "demo"), bare(&none, "nono"));
+    assert_eq!(one.len(), none.len());
+    // Commands: the message, and the entry that it becomes, differ in the name alone.
+    for name in ["Secret_one", "Secret_not"] {
+        let run = dev
+            .keyroll_as(&who, ["--json", "secret", "reveal", name])
+            .run();
+        let said = run.code(4).error_code("denied").message();
+        let words = "secret.reveal: a name is outside the patterns you were given";
+        assert!(said.starts_with(words), "{said}");
+    }
+    let tries = ["audit", "log", "--secret", "secret_not", "--json"];
+    let rows = dev.keyroll(tries).run().code(0).rows();
+    assert_eq!(rows.len(), 1, "a try at a name that no secret has");
+    assert_eq!(rows[0]["type"], "access.denied");
+}
