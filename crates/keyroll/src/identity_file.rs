@@ -141,7 +141,7 @@ fn pem(key: &SigningKey, passphrase: Option<&str>) -> Result<Zeroizing<String>, 
             .map_err(|error| failed(&error))?;
     let der = pair.to_pkcs8_der().map_err(|error| failed(&error))?;
     PrivateKeyInfoRef::try_from(der.as_bytes())
-        .and_then(|info| Ok(info.encrypt_with_params(parameters, passphrase)?))
+        .and_then(|info| info.encrypt_with_params(parameters, passphrase))
         .map_err(|error| failed(&error))?
         .to_pem(ENCRYPTED, LineEnding::LF)
         .map_err(|error| failed(&error))
@@ -161,7 +161,7 @@ pub(crate) fn create_delegated(
 ) -> Result<Signer, Failure> {
     let key = new_key()?;
     let statement = delegate(identity(&key));
-    let mut text = pem(&key, None)?;
+    let pem = pem(&key, None)?;
     let encoded = STANDARD.encode(&statement);
     // Base64 is ASCII.
     let lines: Vec<&str> = (0..encoded.len())
@@ -169,9 +169,14 @@ pub(crate) fn create_delegated(
         .map(|at| &encoded[at..encoded.len().min(at + 64)])
         .collect();
     let body = lines.join("\n");
-    text.push_str(&format!(
-        "-----BEGIN {DELEGATION}-----\n{body}\n-----END {DELEGATION}-----\n"
-    ));
+    // Room for both: a string that grows leaves a copy of the key behind.
+    let mut text = Zeroizing::new(String::with_capacity(pem.len() + body.len() + 128));
+    for part in [pem.as_str(), "-----BEGIN ", DELEGATION, "-----\n", &body] {
+        text.push_str(part);
+    }
+    for part in ["\n-----END ", DELEGATION, "-----\n"] {
+        text.push_str(part);
+    }
     private_file::create(path, text.as_bytes())?;
     Ok(Signer::delegated(key, statement)?)
 }

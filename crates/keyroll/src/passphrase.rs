@@ -43,15 +43,14 @@ impl Asking {
 
     /// A passphrase for something new. From a terminal it is taken twice.
     pub(crate) fn fresh(self, of: &str) -> Result<Zeroizing<String>, Failure> {
-        let words = match self.file() {
-            Some(file) => read(&file)?,
-            None => {
-                let first = self.ask(&format!("Passphrase for {of}: "), of)?;
-                if *first != *self.ask("The same again: ", of)? {
-                    return Err(Failure::usage("the two differ: nothing was done"));
-                }
-                first
+        let words = if let Some(file) = self.file() {
+            read(&file)?
+        } else {
+            let first = self.ask(&format!("Passphrase for {of}: "), of)?;
+            if *first != *self.ask("The same again: ", of)? {
+                return Err(Failure::usage("the two differ: nothing was done"));
             }
+            first
         };
         if words.chars().count() < LEAST_CHARS {
             return Err(Failure::usage(format!(

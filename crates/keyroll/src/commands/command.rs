@@ -57,12 +57,11 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
     let action = read_action(action, &standard_input(limits::COMMAND_BYTES)?)?;
-    let (signer, ledger): (Signer, LedgerId) = match settings.ledger {
-        Some(ledger) => (context.signer(&settings.identity.value)?, ledger.value),
-        None => {
-            let client = context.client().await?;
-            (client.signer().clone(), client.ledger())
-        }
+    let (signer, ledger): (Signer, LedgerId) = if let Some(ledger) = settings.ledger {
+        (context.signer(&settings.identity.value)?, ledger.value)
+    } else {
+        let client = context.client().await?;
+        (client.signer().clone(), client.ledger())
     };
     let id = new_command_id();
     let command = Command {

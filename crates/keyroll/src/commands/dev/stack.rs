@@ -104,7 +104,11 @@ impl Stack {
         let config = crate::config::Config::load(&self.home)?;
         let client = Client::connect(ClientSettings {
             nats_url: self.client_url.clone(),
-            identity: identity_file::load(&home::identity(&self.home))?.into(),
+            identity: identity_file::load(
+                &home::identity(&self.home),
+                Asking::for_identity(false),
+            )?
+            .into(),
             ledger: config.ledger,
             home: Some(self.home.clone()),
         })
