@@ -283,7 +283,7 @@ mod tests {
         // Where an identity's own key is needed, this one will not do.
         assert_eq!(load(&path, NOBODY).expect_err("refused").code(), "usage");
         let text = fs::read_to_string(&path).expect("read");
-        fs::write(&path, text.replace(&text[130..140], "AAAAAAAAAA")).expect("written");
+        fs::write(&path, text.replace(&text[170..180], "AAAAAAAAAA")).expect("written");
         assert!(signer(&path, NOBODY).is_err());
     }
 
