@@ -171,10 +171,10 @@ pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary
     for (described, _) in &record.described {
         assert!(commands.contains(described));
     }
-    let mut released = 0;
+    let mut released = BTreeSet::new();
     for spy in spies {
         for (index, entry) in spy.released() {
-            released += 1;
+            released.insert(index);
             let held = log.entry(index).map(|bytes| Digest::of(&bytes.0));
             assert_eq!(held, Some(entry), "a value left without entry {index}");
         }
@@ -184,7 +184,7 @@ pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary
     Summary {
         entries: log.len(),
         acked: record.acked.len(),
-        released,
+        released: released.len(),
         codes: record.codes,
     }
 }

@@ -7,3 +7,4 @@ mod clocks;
 mod crashes;
 mod crowds;
 mod replicas;
+mod three_nodes;

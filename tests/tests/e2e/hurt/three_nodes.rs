@@ -1,0 +1,57 @@
+//! Three nats-servers that keep every stream three times, one of them killed under load.
+
+use std::time::Duration;
+
+use keyroll_tests::harness::Cluster;
+use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
+use tokio::time::sleep;
+
+const CALLERS: usize = 8;
+
+/// Which server leads the log, once one does.
+async fn leader(cluster: &Cluster, asked: usize) -> usize {
+    for _ in 0..100 {
+        if let Some(leader) = cluster.leader_of_log(asked).await {
+            return leader;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    panic!("the log has no leader");
+}
+
+/// Services stand at two servers; the log's leader dies, again and again, and comes back each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
+    let (seed, kills) = (seed(), rounds(scale(1, 4, 12)));
+    eprintln!("seed {seed}, {kills} kills of the leader of three");
+    let mut numbers = Seeded::new(seed);
+    let mut cluster = Cluster::start(3, 1);
+    let _services = [cluster.serve(0, 0, 0), cluster.serve(1, 0, 1)];
+    let clients = vec![
+        Box::pin(cluster.client(0, 0)).await,
+        Box::pin(cluster.client(0, 1)).await,
+        Box::pin(cluster.client(0, 2)).await,
+    ];
+    let crowd = Crowd::gather(clients, numbers.any()).await;
+    let mut spies = Vec::new();
+    for server in 0..3 {
+        spies.push(Spy::at(&cluster, 0, server).await);
+    }
+    let mut shifts = Vec::new();
+    for _ in 0..kills {
+        let leader = leader(&cluster, 0).await;
+        shifts.extend(crowd.work(CALLERS));
+        sleep(Duration::from_millis(300 + numbers.below(700))).await;
+        cluster.kill_server(leader);
+        // Two are enough: a new leader is chosen, and work goes on.
+        sleep(Duration::from_secs(8)).await;
+        cluster.restart_server(leader);
+        sleep(Duration::from_secs(3)).await;
+        crowd.rest();
+    }
+    for caller in shifts {
+        caller.await.expect("a caller met what it must not");
+    }
+    let summary = check(&cluster, &crowd, spies).await;
+    eprintln!("the leader of three killed {kills} times; {summary}");
+}
