@@ -22,6 +22,7 @@
 //! | `python` | Python blocks, in a process and a sandbox of their own |
 //! | `redact`, `forms` | masking of every spelling of a value |
 //! | `run` | the steps above |
+//! | `shapes` | keys that were written into a block by hand |
 //! | `error` | what can go wrong, under stable codes |
 
 mod address;
@@ -38,6 +39,7 @@ mod redact;
 mod references;
 mod run;
 mod secret;
+mod shapes;
 mod template;
 mod xml;
 
@@ -55,4 +57,5 @@ pub use redact::{RedactStream, Redactor};
 pub use references::{Context, Place, references};
 pub use run::{Options, Outcome, Plan, execute, plan};
 pub use secret::{SecretValue, SecretValues};
+pub use shapes::{KeyShape, key_shapes};
 pub use template::{Segment, Template};

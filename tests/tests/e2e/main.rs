@@ -16,5 +16,6 @@ mod matrix;
 mod permissions;
 mod projection;
 mod python;
+mod uses;
 mod values;
 mod wire;

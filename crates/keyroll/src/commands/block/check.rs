@@ -4,29 +4,28 @@ use std::path::Path;
 
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, SecretName};
-use keyroll_resolver::{Block, BlockFile, plan, references};
+use keyroll_resolver::{BlockFile, Code as BlockCode, ResolveError, key_shapes};
 use serde_json::{Value, json};
 
-use super::read;
+use super::uses::{Use, uses};
+use super::{FILE_BYTES, RunPython, read_limited};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
 use crate::session::Session;
 
-/// A secret that a block names.
-struct Use {
-    block: String,
-    secret: String,
-    places: String,
-    state: &'static str,
-}
-
-pub(crate) async fn run(context: &Context, path: &Path, offline: bool) -> Result<(), Failure> {
-    let file = read(path)?;
-    let mut uses = uses(&file)?;
-    if !offline && !uses.is_empty() {
+pub(crate) async fn run(
+    context: &Context,
+    path: &Path,
+    offline: bool,
+    how: &RunPython,
+) -> Result<(), Failure> {
+    let bytes = read_limited(path, FILE_BYTES)?;
+    let file = BlockFile::parse(&bytes)?;
+    let mut uses = uses(&file, how).await?;
+    if !offline && uses.iter().any(|one| !one.dynamic) {
         let session = context.session().await?;
-        for one in &mut uses {
+        for one in uses.iter_mut().filter(|one| !one.dynamic) {
             one.state = state(&session, &one.secret).await?;
         }
     }
@@ -39,11 +38,12 @@ pub(crate) async fn run(context: &Context, path: &Path, offline: bool) -> Result
     context.out.items(&uses, use_json, &table)?;
     let bad = uses
         .iter()
-        .find(|one| !matches!(one.state, "active" | "not checked"));
+        .find(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"));
     if let Some(bad) = bad {
         let message = format!("{}: the secret {} is {}", bad.block, bad.secret, bad.state);
         return Err(Failure::coded(Code::NotFound, message));
     }
+    written_by_hand(path, &String::from_utf8_lossy(&bytes))?;
     let blocks = file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
@@ -52,28 +52,27 @@ pub(crate) async fn run(context: &Context, path: &Path, offline: bool) -> Result
     Ok(())
 }
 
-fn uses(file: &BlockFile) -> Result<Vec<Use>, Failure> {
-    let mut uses = Vec::new();
-    for block in &file.blocks {
-        if let Block::External(_) = block {
-            // Also whether method, URL and headers make a request.
-            plan(file, Some(block.name()))?;
-        }
-        for (secret, places) in references(block)? {
-            let places = places
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ");
-            uses.push(Use {
-                block: block.name().to_owned(),
-                secret,
-                places,
-                state: "not checked",
-            });
-        }
+/// Values that belong into a secret. What is found is not repeated.
+fn written_by_hand(path: &Path, text: &str) -> Result<(), Failure> {
+    let found: Vec<String> = key_shapes(text)
+        .iter()
+        .map(|key| {
+            let line = text[..key.offset].matches('\n').count() + 1;
+            format!("line {line}: {}", key.what)
+        })
+        .collect();
+    if found.is_empty() {
+        return Ok(());
     }
-    Ok(uses)
+    Err(ResolveError::new(
+        BlockCode::BlockInvalid,
+        format!(
+            "{}: a value is written into a block by hand ({}): make it a secret and refer to it by name",
+            path.display(),
+            found.join("; ")
+        ),
+    )
+    .into())
 }
 
 async fn state(session: &Session, secret: &str) -> Result<&'static str, Failure> {

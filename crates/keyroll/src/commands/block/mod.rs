@@ -5,12 +5,14 @@ mod external;
 mod ledger;
 mod python;
 mod run;
+mod save;
+mod uses;
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use keyroll_resolver::BlockFile;
 
 use crate::context::Context;
@@ -29,6 +31,20 @@ pub(crate) enum BlockCommand {
         /// Do not ask the ledger about the secrets
         #[arg(long)]
         offline: bool,
+        #[command(flatten)]
+        how: RunPython,
+    },
+    /// Record which block of the file uses which secret
+    Save {
+        /// The block file
+        file: PathBuf,
+        #[command(flatten)]
+        how: RunPython,
+    },
+    /// Forget a saved workflow
+    Remove {
+        /// The workflow
+        workflow: String,
     },
     /// Run a block with the secrets it names, revealed in one entry that says so
     Run(run::RunArgs),
@@ -36,11 +52,42 @@ pub(crate) enum BlockCommand {
     Replay(run::ReplayArgs),
 }
 
+/// How Python is started, also where code is only read.
+#[derive(Debug, Args)]
+pub(crate) struct RunPython {
+    /// The Python for Python blocks, where it is not the one on the path
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// Whether Python blocks need the whole sandbox
+    #[arg(long, value_name = "WHETHER", default_value = "required")]
+    sandbox: Sandbox,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sandbox {
+    /// Run nothing where a part of it is missing
+    Required,
+    /// Run without it: the block may do whatever you may
+    Off,
+}
+
+impl Sandbox {
+    const fn is_required(self) -> bool {
+        matches!(self, Self::Required)
+    }
+}
+
 pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Status, Failure> {
     match command {
         BlockCommand::Run(args) => run::run(context, args).await,
         BlockCommand::Replay(args) => run::replay(context, args).await,
-        BlockCommand::Check { file, offline } => check::run(context, &file, offline)
+        BlockCommand::Check { file, offline, how } => check::run(context, &file, offline, &how)
+            .await
+            .map(|()| Exit::Ok.into()),
+        BlockCommand::Save { file, how } => save::save(context, &file, &how)
+            .await
+            .map(|()| Exit::Ok.into()),
+        BlockCommand::Remove { workflow } => save::remove(context, &workflow)
             .await
             .map(|()| Exit::Ok.into()),
     }

@@ -1,12 +1,14 @@
 //! Running a Python block: its secrets are revealed as its code asks for them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use keyroll_resolver::{
     BlockFile, Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python,
 };
 use serde_json::{Value, json};
 
+use super::RunPython;
 use super::ledger::{Replay, Run};
 use super::run::RunOptions;
 use crate::context::Context;
@@ -18,16 +20,19 @@ use crate::time;
 /// The largest `document`.
 const MAX_INPUT: u64 = 10 * 1024 * 1024;
 
-/// How this machine runs Python, as the operator said.
-pub(super) async fn options(options: &RunOptions) -> Result<PythonOptions, Failure> {
-    let sandbox = options.sandbox.is_required();
+/// How long reading a block's code may take.
+const READING: Duration = Duration::from_secs(30);
+
+/// How code is read, for its references.
+pub(super) async fn analysis(how: &RunPython) -> Result<PythonOptions, Failure> {
+    let sandbox = how.sandbox.is_required();
     Ok(PythonOptions {
         launcher: PythonLauncher::this_program()
             .map_err(|error| Failure::local(format!("this program cannot be found: {error}")))?,
-        interpreter: Interpreter::find(options.python.as_deref(), sandbox).await?,
+        interpreter: Interpreter::find(how.python.as_deref(), sandbox).await?,
         sandbox,
-        network: options.allow_network,
-        timeout: time::duration(&options.timeout)?,
+        network: false,
+        timeout: READING,
     })
 }
 
@@ -38,7 +43,11 @@ pub(super) async fn run(
     replay: Option<&Replay>,
 ) -> Result<Status, Failure> {
     let document = given.input.as_deref().map_or(Ok(Value::Null), document)?;
-    let options = options(given).await?;
+    let options = PythonOptions {
+        network: given.allow_network,
+        timeout: time::duration(&given.timeout)?,
+        ..analysis(&given.how).await?
+    };
     if !options.sandbox {
         context
             .out

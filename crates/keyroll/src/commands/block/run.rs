@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use keyroll_api::query::Outcome;
 use keyroll_api::reply::AuditRow;
 use keyroll_core::Code;
 use keyroll_resolver::{Block, Options, ResolveError, plan};
 
 use super::ledger::Replay;
-use super::{external, python, read};
+use super::{RunPython, external, python, read};
 use crate::commands::audit;
 use crate::context::Context;
 use crate::error::Failure;
@@ -53,29 +53,11 @@ pub(crate) struct RunOptions {
     /// How long the block may take
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(super) timeout: String,
-    /// The Python for Python blocks, where it is not the one on the path
-    #[arg(long, value_name = "PATH")]
-    pub(super) python: Option<PathBuf>,
-    /// Whether Python blocks need the whole sandbox
-    #[arg(long, value_name = "WHETHER", default_value = "required")]
-    pub(super) sandbox: Sandbox,
+    #[command(flatten)]
+    pub(super) how: RunPython,
     /// Let Python blocks open internet connections
     #[arg(long)]
     pub(super) allow_network: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sandbox {
-    /// Run nothing where a part of it is missing
-    Required,
-    /// Run without it: the block may do whatever you may
-    Off,
-}
-
-impl Sandbox {
-    pub(super) const fn is_required(self) -> bool {
-        matches!(self, Self::Required)
-    }
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Failure> {

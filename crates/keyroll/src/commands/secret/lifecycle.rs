@@ -1,12 +1,14 @@
 //! `keyroll secret rename`, `delete` and `restore`.
 
 use clap::Args;
+use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{SecretRef, SecretRename};
 use keyroll_core::{Action, SecretName};
 use serde_json::json;
 
 use super::apply;
 use super::edit::active;
+use super::rows;
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -35,6 +37,7 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     let to: SecretName = args.to.parse()?;
     let session = context.session().await?;
     let row = active(&session, &name).await?;
+    warn_of_uses(context, &row);
     let words = format!("{name} to {to}");
     let json = json!({"name": to, "version": row.version, "was": name});
     let action = Action::SecretRename(SecretRename {
@@ -52,17 +55,29 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     .await
 }
 
+/// Says which saved blocks reference a secret that is about to leave its name.
+fn warn_of_uses(context: &Context, row: &SecretRow) {
+    if !row.used_by.is_empty() {
+        context.out.note(&format!(
+            "warning: {} is used by {}",
+            row.name,
+            rows::used_by(row)
+        ));
+    }
+}
+
 pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
+    let session = context.session().await?;
+    let row = active(&session, &name).await?;
+    warn_of_uses(context, &row);
     if !args.dry.dry_run {
         confirm(
             context,
             &format!("Delete {name} in {workspace}? What uses it will fail."),
         )?;
     }
-    let session = context.session().await?;
-    let row = active(&session, &name).await?;
     let json = json!({"name": name, "version": row.version, "state": "deleted"});
     let words = name.to_string();
     let action = Action::SecretDelete(SecretRef { id: row.id, name });

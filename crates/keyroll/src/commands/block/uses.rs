@@ -1,0 +1,60 @@
+//! Which secrets the blocks of a file use, and where.
+
+use keyroll_resolver::{Block, BlockFile, Place, analyse_python, plan, references};
+
+use super::{RunPython, python};
+use crate::error::Failure;
+
+/// A secret that a block names.
+pub(super) struct Use {
+    pub(super) block: String,
+    /// Empty where the name is only known when the code runs.
+    pub(super) secret: String,
+    pub(super) places: String,
+    pub(super) state: &'static str,
+    pub(super) dynamic: bool,
+}
+
+pub(super) async fn uses(file: &BlockFile, how: &RunPython) -> Result<Vec<Use>, Failure> {
+    let python = if file
+        .blocks
+        .iter()
+        .any(|block| matches!(block, Block::Python(_)))
+    {
+        Some(python::analysis(how).await?)
+    } else {
+        None
+    };
+    let mut uses = Vec::new();
+    for block in &file.blocks {
+        let found = match (block, &python) {
+            (Block::Python(block), Some(options)) => {
+                let analysis = analyse_python(block, options).await?;
+                uses.extend(analysis.dynamic.iter().map(|(line, column)| Use {
+                    block: block.name.clone(),
+                    secret: String::new(),
+                    places: format!("code line {line} column {column}"),
+                    state: "only known when it runs",
+                    dynamic: true,
+                }));
+                analysis.references
+            }
+            _ => {
+                // Also whether method, URL and headers make a request.
+                plan(file, Some(block.name()))?;
+                references(block)?
+            }
+        };
+        for (secret, places) in found {
+            let places: Vec<String> = places.iter().map(Place::to_string).collect();
+            uses.push(Use {
+                block: block.name().to_owned(),
+                secret,
+                places: places.join(", "),
+                state: "not checked",
+                dynamic: false,
+            });
+        }
+    }
+    Ok(uses)
+}

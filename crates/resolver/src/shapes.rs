@@ -1,0 +1,226 @@
+//! Values written into a block by hand, recognised by how well-known keys look.
+
+/// What a key of a service looks like: how it begins, what follows, and how much of it at least.
+struct Shape {
+    what: &'static str,
+    starts: &'static [&'static str],
+    rest: fn(u8) -> bool,
+    min: usize,
+}
+
+fn capitals(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit()
+}
+
+fn alphanumeric(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+}
+
+fn word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+fn path(byte: u8) -> bool {
+    word(byte) || byte == b'/'
+}
+
+const SHAPES: [Shape; 12] = [
+    Shape {
+        what: "an AWS access key id",
+        starts: &["AKIA", "ASIA"],
+        rest: capitals,
+        min: 16,
+    },
+    Shape {
+        what: "a GitHub token",
+        starts: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
+        rest: alphanumeric,
+        min: 36,
+    },
+    Shape {
+        what: "a GitHub token",
+        starts: &["github_pat_"],
+        rest: word,
+        min: 22,
+    },
+    Shape {
+        what: "a GitLab token",
+        starts: &["glpat-"],
+        rest: word,
+        min: 20,
+    },
+    Shape {
+        what: "a Stripe key",
+        starts: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"],
+        rest: alphanumeric,
+        min: 16,
+    },
+    Shape {
+        what: "a Slack token",
+        starts: &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xapp-"],
+        rest: word,
+        min: 10,
+    },
+    Shape {
+        what: "a Slack webhook",
+        starts: &["https://hooks.slack.com/services/"],
+        rest: path,
+        min: 20,
+    },
+    Shape {
+        what: "a Google API key",
+        starts: &["AIza"],
+        rest: word,
+        min: 35,
+    },
+    Shape {
+        what: "an npm token",
+        starts: &["npm_"],
+        rest: alphanumeric,
+        min: 36,
+    },
+    Shape {
+        what: "a PyPI token",
+        starts: &["pypi-"],
+        rest: word,
+        min: 50,
+    },
+    Shape {
+        what: "an API key",
+        starts: &["sk-ant-", "sk-proj-", "sk-"],
+        rest: word,
+        min: 32,
+    },
+    Shape {
+        what: "a SendGrid key",
+        starts: &["SG."],
+        rest: |byte| word(byte) || byte == b'.',
+        min: 60,
+    },
+];
+
+/// A value that looks like a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyShape {
+    /// Which sort of key.
+    pub what: &'static str,
+    /// Bytes from the start of the text.
+    pub offset: usize,
+}
+
+/// Finds what looks like a key of a well-known service, a private key in PEM, or a JSON web token.
+/// It repeats nothing of what it finds.
+///
+/// ```
+/// let found = keyroll_resolver::key_shapes("token = 'AKIAIOSFODNN7EXAMPLE'");
+/// assert_eq!(found[0].what, "an AWS access key id");
+/// assert_eq!(found[0].offset, 9);
+/// assert!(keyroll_resolver::key_shapes("{{secrets.AWS_Key}}").is_empty());
+/// ```
+pub fn key_shapes(text: &str) -> Vec<KeyShape> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text.as_bytes()[at..];
+        let inside = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
+        let hit = if inside { None } else { shape_at(rest) };
+        match hit {
+            Some((what, len)) => {
+                found.push(KeyShape { what, offset: at });
+                at += len;
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+fn shape_at(rest: &[u8]) -> Option<(&'static str, usize)> {
+    if rest.starts_with(b"-----BEGIN ") {
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or(rest);
+        let end = 64.min(line.len());
+        let header = &line[..end];
+        return header
+            .windows(b"PRIVATE KEY-----".len())
+            .any(|window| window == b"PRIVATE KEY-----")
+            .then_some(("a private key", end));
+    }
+    if rest.starts_with(b"eyJ") {
+        let run = |rest: &[u8]| rest.iter().take_while(|byte| word(**byte)).count();
+        let first = run(rest);
+        let second = rest
+            .get(first + 1..)
+            .filter(|_| rest.get(first) == Some(&b'.'))?;
+        let count = run(second);
+        return (second.starts_with(b"eyJ") && second.get(count) == Some(&b'.'))
+            .then_some(("a JSON web token", first + 1 + count));
+    }
+    SHAPES.iter().find_map(|shape| {
+        let start = shape
+            .starts
+            .iter()
+            .find(|start| rest.starts_with(start.as_bytes()))?;
+        let count = rest[start.len()..]
+            .iter()
+            .take_while(|byte| (shape.rest)(**byte))
+            .count();
+        (count >= shape.min).then_some((shape.what, start.len() + count))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_keys_are_found_where_they_stand() {
+        let key = |start: &str, count: usize| format!("{start}{}", "A1".repeat(count / 2 + 1));
+        for (text, what) in [
+            (key("AKIA", 16), "an AWS access key id"),
+            (key("ghp_", 36), "a GitHub token"),
+            (key("github_pat_", 30), "a GitHub token"),
+            (key("glpat-", 20), "a GitLab token"),
+            (key("sk_live_", 24), "a Stripe key"),
+            (key("xoxb-", 20), "a Slack token"),
+            (
+                key("https://hooks.slack.com/services/", 30),
+                "a Slack webhook",
+            ),
+            (key("AIza", 35), "a Google API key"),
+            (key("npm_", 36), "an npm token"),
+            (key("sk-proj-", 40), "an API key"),
+            (
+                "-----BEGIN EC PRIVATE KEY-----\nMHc".to_owned(),
+                "a private key",
+            ),
+            (
+                format!(
+                    "{}.{}.{}",
+                    "eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxIn0", "c2ln"
+                ),
+                "a JSON web token",
+            ),
+        ] {
+            let text = format!("x = '{text}' # é");
+            let found = key_shapes(&text);
+            let expected = KeyShape { what, offset: 5 };
+            assert_eq!(found, [expected], "{what}");
+        }
+    }
+
+    #[test]
+    fn ordinary_text_has_no_keys() {
+        for text in [
+            "",
+            "{{secrets.Stripe_Key}}",
+            "AKIA",
+            "sk_live_ is a prefix",
+            "task-force-of-the-northern-hemisphere-and-more",
+            "-----BEGIN CERTIFICATE-----",
+            "eyJhbGciOiJIUzI1NiJ9 and eyJ",
+            "https://hooks.slack.com/services/{{secrets.Hook}}",
+        ] {
+            assert_eq!(key_shapes(text), [], "{text}");
+        }
+    }
+}
