@@ -27,23 +27,20 @@ pub(super) async fn uses(file: &BlockFile, how: &RunPython) -> Result<Vec<Use>, 
     };
     let mut uses = Vec::new();
     for block in &file.blocks {
-        let found = match (block, &python) {
-            (Block::Python(block), Some(options)) => {
-                let analysis = analyse_python(block, options).await?;
-                uses.extend(analysis.dynamic.iter().map(|(line, column)| Use {
-                    block: block.name.clone(),
-                    secret: String::new(),
-                    places: format!("code line {line} column {column}"),
-                    state: "only known when it runs",
-                    dynamic: true,
-                }));
-                analysis.references
-            }
-            _ => {
-                // Also whether method, URL and headers make a request.
-                plan(file, Some(block.name()))?;
-                references(block)?
-            }
+        let found = if let (Block::Python(block), Some(options)) = (block, &python) {
+            let analysis = analyse_python(block, options).await?;
+            uses.extend(analysis.dynamic.iter().map(|(line, column)| Use {
+                block: block.name.clone(),
+                secret: String::new(),
+                places: format!("code line {line} column {column}"),
+                state: "only known when it runs",
+                dynamic: true,
+            }));
+            analysis.references
+        } else {
+            // Also whether method, URL and headers make a request.
+            plan(file, Some(block.name()))?;
+            references(block)?
         };
         for (secret, places) in found {
             let places: Vec<String> = places.iter().map(Place::to_string).collect();
