@@ -3,6 +3,7 @@
 
 mod audit;
 mod command;
+mod head;
 mod query;
 mod rebuild;
 mod release;
@@ -34,7 +35,8 @@ use crate::log::Log;
 use crate::objects::Objects;
 use crate::projection::{Projection, ProjectionError, contained};
 use crate::vault::Vault;
-use crate::writer::{BETWEEN_LOOKS, LOOKS, Shared, Writer};
+use crate::writer::{Shared, Writer};
+use head::{check_head, last_of};
 
 pub use release::Room;
 pub use status::{Surroundings, Vitals};
@@ -443,66 +445,4 @@ impl Ledger {
     ) -> Result<(), Rejection> {
         self.reach(workspace, index.tree_size()).await
     }
-}
-
-/// Compares the last message that the read model holds with the log: a log that is shorter or has
-/// other bytes there was set back.
-async fn check_head(
-    log: &dyn Log,
-    projection: &Projection,
-    health: &Health,
-) -> Result<(), OpenError> {
-    let Some((sequence, digest)) = projection.view()?.head()? else {
-        return Ok(());
-    };
-    let last = settled_last(log, sequence).await?;
-    if last < sequence {
-        health.fail(
-            Code::Rollback,
-            format!("the log ends at message {last}, the read model knows message {sequence}"),
-        );
-        return Ok(());
-    }
-    let message = log
-        .message(sequence)
-        .await
-        .map_err(|error| OpenError::Log(error.0))?;
-    match message {
-        Some(message) if Digest::of(&message.bytes) == digest => Ok(()),
-        Some(_) => {
-            health.fail(
-                Code::Rollback,
-                format!("message {sequence} of the log is not the one the read model knows"),
-            );
-            Ok(())
-        }
-        None => {
-            health.fail(
-                Code::Corrupt,
-                format!("message {sequence} of the log is missing"),
-            );
-            Ok(())
-        }
-    }
-}
-
-/// The last message of the log, looked at for a while if it seems to be before `known`: a stream's
-/// new leader may answer before it has caught up with its own log.
-async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
-    let mut last = Sequence(0);
-    for _ in 0..LOOKS {
-        last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
-        if last >= known {
-            break;
-        }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-    }
-    Ok(last)
-}
-
-/// The last message of the log, for status.
-pub(crate) async fn last_of(log: &dyn Log) -> Result<Sequence, Rejection> {
-    log.last()
-        .await
-        .map_err(|why| Rejection::new(Code::Unreachable, why.0))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishError;
@@ -16,6 +17,9 @@ use keyroll_core::Millis;
 
 use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
 use crate::log::Unavailable;
+
+/// How long a list may take, which comes in pages: each of them is bounded as any request is.
+const LIST: Duration = Duration::from_secs(60);
 
 /// Why something was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -205,7 +209,7 @@ impl Objects for JetStreamObjects {
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
-        bounded(async move {
+        let list = async move {
             let subjects = self
                 .stream
                 .info_with_subjects(filter)
@@ -218,7 +222,11 @@ impl Objects for JetStreamObjects {
                 .map_err(unavailable)?;
             found.sort_unstable();
             Ok(found)
-        })
+        };
+        async move {
+            let listed = tokio::time::timeout(LIST, list).await;
+            listed.unwrap_or_else(|_| Err(Unavailable("the list takes too long".to_owned())))
+        }
         .boxed()
     }
 }

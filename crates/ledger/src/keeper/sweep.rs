@@ -29,6 +29,8 @@ impl Ledger {
             let progress = self.shared.progress.borrow();
             progress.workspaces.keys().cloned().collect()
         };
+        // Another replica may have erased what this one still holds in memory.
+        self.vault.forget();
         let mut all = Ok(0);
         for workspace in workspaces {
             let swept = self.sweep_workspace(&workspace).await;
@@ -50,9 +52,6 @@ impl Ledger {
             at.epoch < known.oldest || known.ended.get(&at.place).is_some_and(|ended| *ended)
         };
         let (gone, rest): (Vec<StoredAt>, Vec<StoredAt>) = stored.into_iter().partition(gone);
-        if !gone.is_empty() {
-            self.vault.forget();
-        }
         let erased = self.erase_all(workspace, gone).await?;
         let unknown = rest
             .into_iter()

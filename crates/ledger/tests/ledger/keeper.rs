@@ -355,3 +355,31 @@ async fn a_value_stored_long_ago_serves_no_command() {
     let anew = world.command_bytes(&owner(), said.id, at, said.action.clone());
     assert_eq!(code(world.send(anew, values).await), Some(Code::Conflict));
 }
+
+#[tokio::test]
+async fn a_keeper_that_slept_through_a_rotation_loses_nothing() {
+    let (world, _) = three().await;
+    let (other, _dir) = replica(&world).await;
+    let (subject, bytes) = world.vault.all()[0].clone();
+    act(&world, rotate()).await;
+    other.caught_up().await.expect("caught up");
+    world.vault.lose(&subject);
+    // The other looks for the value again and again; meanwhile it comes back, and is carried two
+    // generations on, where the other does not look.
+    let sleeper = other.tend();
+    let meanwhile = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        world.vault.overwrite(&subject, bytes);
+        world.ledger.tend().await.expect("tended");
+        act(&world, rotate()).await;
+        world.ledger.tend().await.expect("tended");
+    };
+    let (slept, ()) = tokio::join!(sleeper, meanwhile);
+    assert!(slept.is_err());
+    world.ledger.caught_up().await.expect("caught up");
+    assert_eq!((under(&world, 2), under(&world, 3)), (0, 5));
+    for called in ["One", "Gone", "Part"] {
+        let states = states(&world, called).await;
+        assert!(states.iter().all(|state| *state == ValueState::Live));
+    }
+}
