@@ -49,6 +49,10 @@ test-faults part="": failpoints
         KEYROLL_FAULTS="${KEYROLL_FAULTS:-bounded}" cargo test --locked -p keyroll-tests --test e2e -- \
         hurt::{{ part }} --nocapture --test-threads 2
 
+# hostile bytes for every decoder, SECONDS for each
+fuzz seconds="60":
+    KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test --release --locked -p keyroll-tests --test fuzz -- --nocapture
+
 # the table of benchmarks; also writes target/bench.json
 bench *args:
     cargo build --release --locked -p keyroll -p keyroll-tests
