@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::error::{Code, ResolveError};
 use crate::forms::{Form, MIN_MASKED, forms};
 use crate::secret::SecretValues;
+use skip::{Skip, WINDOW};
 
 /// The most states of an automaton, at about 50 bytes each. The largest value there is, 64 KiB of
 /// random bytes, needs a third of it.
@@ -29,6 +30,7 @@ struct Automat {
     start: StateID,
     /// By state.
     nodes: Vec<Node>,
+    skip: Option<Skip>,
     /// What stands in for a value, by secret.
     labels: Vec<Vec<u8>>,
     unmasked: Vec<String>,
@@ -88,6 +90,7 @@ impl Redactor {
             nfa,
             start,
             nodes,
+            skip: Skip::new(known.keys()),
             labels,
             unmasked,
         })))
@@ -224,8 +227,10 @@ impl RedactStream {
     pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
         let read = self.pending.len();
         self.pending.extend_from_slice(part);
-        for (offset, byte) in part.iter().enumerate() {
-            self.step(read + offset, *byte);
+        let mut at = self.pass_over(read);
+        while let Some(byte) = self.pending.get(at).copied() {
+            self.step(at, byte);
+            at = self.pass_over(at + 1);
         }
         let mut out = Vec::with_capacity(part.len());
         self.emit(self.final_end(), &mut out);
@@ -240,6 +245,28 @@ impl RedactStream {
         let mut out = Vec::with_capacity(self.pending.len());
         self.emit(self.pending.len(), &mut out);
         out
+    }
+
+    /// The next byte to read, when those up to `at` have been: beyond text in which no match can
+    /// begin, as long as nothing is in progress that has got past its first bytes. It may lie
+    /// before `at`, where what was in progress has come to nothing; no match ends in between.
+    fn pass_over(&mut self, at: usize) -> usize {
+        let depth = self.node().depth;
+        let settled = self
+            .marks
+            .last()
+            .is_none_or(|mark| mark.tail == Tail::Nothing);
+        let from = at.saturating_sub(depth);
+        match &self.automat.skip {
+            Some(skip) if depth < WINDOW && settled => match skip.find(&self.pending, from) {
+                next if next > from => {
+                    self.state = self.automat.start;
+                    next
+                }
+                _ => at,
+            },
+            _ => at,
+        }
     }
 
     fn node(&self) -> Node {
@@ -336,5 +363,6 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
+mod skip;
 #[cfg(test)]
 mod tests;

@@ -320,3 +320,75 @@ fn the_largest_value_fits_and_more_are_refused() {
     let error = Redactor::new(&values).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), "output_limit");
 }
+
+/// Numbers that look random and are the same every time.
+fn numbers(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    }
+}
+
+#[test]
+fn of_ten_thousand_cases_none_gets_through() {
+    let (mut next, mut cases) = (numbers(7), 0);
+    while cases < 10_000 {
+        let len = 8 + usize::try_from(next() % 40).unwrap();
+        let value: String = (0..len)
+            .map(|_| char::from(b'!' + u8::try_from(next() % 90).unwrap()))
+            .collect();
+        let redactor = redactor(value.as_bytes());
+        for form in spellings(&value) {
+            let text = format!(" {form} ");
+            for _ in 0..8 {
+                let split = usize::try_from(next()).unwrap() % (text.len() + 1);
+                let masked = in_two(&redactor, text.as_bytes(), split);
+                assert!(
+                    contains(&masked, b"[REDACTED:KEY]") && !contains(&masked, form.as_bytes()),
+                    "{value:?} as {form:?}, split at {split}"
+                );
+                cases += 1;
+            }
+        }
+    }
+}
+
+/// Few letters, so that beginnings of matches are everywhere.
+#[test]
+fn passing_over_text_changes_no_result() {
+    let mut next = numbers(11);
+    let mut text = |len: u64| -> Vec<u8> {
+        (0..len)
+            .map(|_| b"aab="[usize::try_from(next() % 4).unwrap()])
+            .collect()
+    };
+    for _ in 0..300 {
+        let values = [text(8), text(9), text(14)];
+        let named: Vec<(&str, &[u8])> = values
+            .iter()
+            .map(|value| ("KEY", value.as_slice()))
+            .collect();
+        let quick = Redactor::new(&named).unwrap();
+        let mut slow = Redactor::new(&named).unwrap();
+        Arc::get_mut(&mut slow.0).unwrap().skip = None;
+        let mut said = text(200);
+        for (value, at) in values.iter().zip([20, 60, 130]) {
+            said.splice(at..at, value.iter().copied());
+        }
+        let expected = slow.redact(&said);
+        assert!(contains(&expected, LABEL.as_bytes()));
+        assert_eq!(quick.redact(&said), expected);
+        for size in [1, 3, 7, 8, 9, 50] {
+            let mut stream = quick.stream();
+            let mut out: Vec<u8> = said
+                .chunks(size)
+                .flat_map(|part| stream.push(part))
+                .collect();
+            out.extend(stream.finish());
+            assert_eq!(out, expected, "in parts of {size}");
+        }
+    }
+}

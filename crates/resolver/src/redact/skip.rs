@@ -1,0 +1,70 @@
+//! Passing over text in which no match can begin.
+//!
+//! Nearly all of an output holds no value, and an automaton with a hundred thousand states reads
+//! it at the pace of memory. Every form has at least eight bytes, so its first eight tell where a
+//! match may begin: four of them at a time say how far the next such place is (after Wu and
+//! Manber). It errs on one side only: a place that it passes over begins no match.
+
+/// Bytes of each form that are looked at.
+pub(super) const WINDOW: usize = 8;
+const BLOCK: usize = 4;
+const SHIFT_BITS: u32 = 18;
+const START_BITS: u32 = 20;
+
+pub(super) struct Skip {
+    /// By hash of four bytes: how far it is at least from them to where a window may end.
+    shifts: Vec<u8>,
+    /// By hash of a window, a bit: whether a form begins so.
+    starts: Vec<u64>,
+}
+
+impl Skip {
+    /// None where a form is shorter than the window.
+    pub(super) fn new<'a>(forms: impl Iterator<Item = &'a Vec<u8>>) -> Option<Self> {
+        let far = u8::try_from(WINDOW - BLOCK + 1).ok()?;
+        let mut skip = Self {
+            shifts: vec![far; 1 << SHIFT_BITS],
+            starts: vec![0; 1 << (START_BITS - 6)],
+        };
+        for form in forms {
+            let window: [u8; WINDOW] = form.first_chunk().copied()?;
+            for (shift, block) in (0..far).zip(window.windows(BLOCK).rev()) {
+                let slot = &mut skip.shifts[shift_slot(block)];
+                *slot = shift.min(*slot);
+            }
+            let bit = start_bit(window);
+            skip.starts[bit / 64] |= 1 << (bit % 64);
+        }
+        Some(skip)
+    }
+
+    /// The first place from `from` on where a match may begin, or which cannot be judged yet.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while let Some(window) = text.get(at..).and_then(|rest| rest.first_chunk::<WINDOW>()) {
+            match self.shifts[shift_slot(&window[WINDOW - BLOCK..])] {
+                0 => {
+                    let bit = start_bit(*window);
+                    if self.starts[bit / 64] & (1 << (bit % 64)) != 0 {
+                        return at;
+                    }
+                    at += 1;
+                }
+                shift => at += usize::from(shift),
+            }
+        }
+        at
+    }
+}
+
+fn shift_slot(block: &[u8]) -> usize {
+    let number = block
+        .first_chunk()
+        .map_or(0, |block| u32::from_le_bytes(*block));
+    (number.wrapping_mul(0x9E37_79B1) >> (u32::BITS - SHIFT_BITS)) as usize
+}
+
+fn start_bit(window: [u8; WINDOW]) -> usize {
+    let number = u64::from_le_bytes(window).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (number >> (u64::BITS - START_BITS)) as usize
+}
