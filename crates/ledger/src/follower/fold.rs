@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Code, Commit, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName,
-    Sequence, State, WorkspaceName,
+    Code, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName, Sequence,
+    State, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 
+use super::prepare::{Opened, Prepared, prepare};
 use super::{Notice, Progress};
 use crate::health::Health;
 use crate::log::Message;
@@ -157,13 +158,27 @@ impl Fold {
         messages: &[Message],
         durable: bool,
     ) -> Result<Vec<Notice>, ProjectionError> {
+        self.fold_prepared(self.prepared(messages.to_vec()), durable)
+    }
+
+    /// What can be done with messages before the ones before them are folded in.
+    pub(super) fn prepared(&self, messages: Vec<Message>) -> Vec<Prepared> {
+        prepare(messages, &self.key)
+    }
+
+    pub(super) fn fold_prepared(
+        &mut self,
+        messages: Vec<Prepared>,
+        durable: bool,
+    ) -> Result<Vec<Notice>, ProjectionError> {
         let mut batch = Batch::default();
         let mut notices = Vec::new();
-        for message in messages {
-            self.message(message, &mut batch, &mut notices)?;
-            self.sequence = message.sequence;
-            batch.head = Some((message.sequence, Digest::of(&message.bytes)));
+        let last = messages.last().map(|one| one.message.clone());
+        for one in messages {
+            self.sequence = one.message.sequence;
+            self.message(one, &mut batch, &mut notices)?;
         }
+        batch.head = last.map(|last| (last.sequence, Digest::of(&last.bytes)));
         self.collect_rows(&mut batch);
         self.projection.write(&batch, durable)?;
         Ok(notices)
@@ -171,10 +186,11 @@ impl Fold {
 
     fn message(
         &mut self,
-        message: &Message,
+        Prepared { message, opened }: Prepared,
         batch: &mut Batch,
         notices: &mut Vec<Notice>,
     ) -> Result<(), ProjectionError> {
+        let message = &message;
         let at = message.sequence;
         let Some(workspace) = &message.workspace else {
             batch
@@ -182,14 +198,12 @@ impl Fold {
                 .push(problem(message, "foreign", "its subject is no workspace's"));
             return Ok(());
         };
-        let (ledger, key, health) = (self.ledger, self.key, Arc::clone(&self.health));
+        let (ledger, health) = (self.ledger, Arc::clone(&self.health));
         let slot = self.slot(workspace)?;
         slot.sequence = at;
         if slot.wrong.is_none() {
             let part = batch.workspaces.entry(slot.number).or_default();
-            match check(slot, &ledger, &key, message)
-                .map(|commit| apply(slot, message, &commit, part))
-            {
+            match check(slot, &ledger, opened).map(|opened| apply(slot, message, opened, part)) {
                 Ok(Ok(kinds)) => notices.extend(kinds.into_iter().map(|(index, kind)| Notice {
                     workspace: workspace.clone(),
                     index,
@@ -280,16 +294,14 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
 }
 
 /// Checks that a message is the workspace's next commit.
-fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> Result<Commit, Odd> {
-    let opened = Commit::decode(&message.bytes).map_err(|rejection| match rejection.code {
+fn check(slot: &Slot, ledger: &LedgerId, opened: Result<Opened, Rejection>) -> Result<Opened, Odd> {
+    let opened = opened.map_err(|rejection| match rejection.code {
         Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
+        Code::BadSignature => Odd::Broken(Code::Corrupt, rejection.message),
         _ => Odd::Reported("foreign", rejection.message),
     })?;
     let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
-    if opened.signer != *key || opened.verify().is_err() {
-        return corrupt("the commit is not signed by the ledger's key".to_owned());
-    }
-    let commit = opened.payload;
+    let commit = &opened.commit;
     let state = &slot.state;
     if commit.ledger != *ledger || commit.workspace != *state.workspace() {
         return corrupt(format!(
@@ -320,7 +332,7 @@ fn check(slot: &Slot, ledger: &LedgerId, key: &Identity, message: &Message) -> R
     if commit.entries.is_empty() {
         return corrupt("a commit without entries".to_owned());
     }
-    Ok(commit)
+    Ok(opened)
 }
 
 type Kinds = Vec<(Index, &'static str)>;
@@ -328,14 +340,10 @@ type Kinds = Vec<(Index, &'static str)>;
 fn apply(
     slot: &mut Slot,
     message: &Message,
-    commit: &Commit,
+    Opened { commit, entries }: Opened,
     part: &mut WorkspaceBatch,
 ) -> Result<Kinds, Odd> {
-    let decoded: Result<Vec<Recorded>, _> = (commit.first.0..)
-        .zip(&commit.entries)
-        .map(|(index, bytes)| Recorded::decode(Index(index), &bytes.0))
-        .collect();
-    let entries = decoded.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
+    let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
     let mut kinds = Vec::new();
     part.commits.push((commit.first.0, message.bytes.clone()));
     for recorded in &entries {

@@ -1,6 +1,8 @@
 //! The follower: the one way into the read model.
 
 mod fold;
+mod pace;
+mod prepare;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,11 +19,15 @@ use crate::projection::{Batch, Projection, ProjectionError, contained};
 
 pub use fold::Fold;
 pub(crate) use fold::actor_ordinal;
+pub use pace::Pace;
 
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;
 /// Bytes of commits in one transaction at most.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Batches between two that are flushed to disk while a long log is folded in: redb cannot use pages
+/// again that an unflushed transaction freed, and keeps note of each in memory.
+const BATCHES_UNFLUSHED: u32 = 8;
 /// How long a transaction may stay without being flushed to disk. What a crash takes of the read
 /// model comes again from the log.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -83,6 +89,8 @@ pub struct Follower {
     pub wishes: mpsc::Receiver<Wish>,
     /// What is wrong.
     pub health: Arc<Health>,
+    /// Who waits for the read model.
+    pub pace: Arc<Pace>,
 }
 
 impl Follower {
@@ -91,11 +99,14 @@ impl Follower {
         let mut stream = self.log.follow(self.fold.sequence());
         // Since when something is unflushed. Counted from the first: under load there is no pause.
         let mut unflushed: Option<tokio::time::Instant> = None;
+        let mut written = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 message = stream.next() => match message {
                     Some(Ok(message)) => {
-                        let messages = drain(message, &mut stream);
+                        let mut messages = Drained::new(message);
+                        self.gather(&mut messages, &mut stream, written + pace::PAUSE).await;
+                        written = tokio::time::Instant::now();
                         if let Err(why) = self.step(messages, false) {
                             return self.cannot_write(&why);
                         }
@@ -117,6 +128,27 @@ impl Follower {
                     crate::failpoint!("follower.flushed");
                     unflushed = None;
                 }
+            }
+        }
+    }
+
+    /// Takes what comes until the time, until there is enough, or until somebody waits for it.
+    async fn gather(
+        &self,
+        drained: &mut Drained,
+        stream: &mut Stream,
+        until: tokio::time::Instant,
+    ) {
+        drained.take_what_is_there(stream);
+        while drained.has_room() {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(until) => return,
+                () = self.pace.hurried() => return,
+                next = stream.next() => match next {
+                    Some(next) => drained.take(next),
+                    None => return,
+                },
             }
         }
     }
@@ -165,8 +197,7 @@ impl Follower {
 
     async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
-        let before = crate::projection::digest(&self.fold.projection().view()?)?;
-        let after = crate::projection::digest(&fresh.projection().view()?)?;
+        let (before, after) = digests(self.fold.projection(), fresh.projection())?;
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
         self.projection.send_replace(fresh.projection().clone());
@@ -184,6 +215,24 @@ async fn flush_due(unflushed: Option<tokio::time::Instant>) {
     }
 }
 
+/// Digests of two read models, computed side by side.
+fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), ProjectionError> {
+    let of = |projection: &Projection| {
+        contained(|| {
+            projection
+                .view()
+                .and_then(|view| crate::projection::digest(&view))
+        })
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| of(other));
+        let one = of(one)?;
+        let other = other.join();
+        let failed = |_| Err(ProjectionError::Storage("a thread failed".to_owned()));
+        Ok((one, other.unwrap_or_else(failed)?))
+    })
+}
+
 /// Folds the log into `fold` up to and with the message `until`.
 ///
 /// # Errors
@@ -194,14 +243,17 @@ pub async fn catch_up(
     until: Sequence,
 ) -> Result<(), ProjectionError> {
     let mut stream = log.follow(fold.sequence());
+    let mut batches = 0;
     while fold.sequence() < until {
         let Some(next) = stream.next().await else {
             return Err(ProjectionError::Storage("the log ended".to_owned()));
         };
         let first = next.map_err(|error| ProjectionError::Storage(error.to_string()))?;
-        let mut drained = drain(first, &mut stream);
+        let mut drained = Drained::new(first);
+        drained.take_what_is_there(&mut stream);
         drained.messages.retain(|message| message.sequence <= until);
-        fold.fold(&drained.messages, fold.sequence() >= until)?;
+        batches += 1;
+        fold.fold(&drained.messages, batches % BATCHES_UNFLUSHED == 0)?;
         if let Some(error) = drained.then {
             return Err(ProjectionError::Storage(error.to_string()));
         }
@@ -225,33 +277,45 @@ pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Healt
     }
 }
 
+type Stream = BoxStream<'static, Result<Message, FollowError>>;
+
+/// Messages for one transaction, up to a bound.
 struct Drained {
     messages: Vec<Message>,
+    bytes: usize,
     then: Option<FollowError>,
 }
 
-/// Takes what is there already, up to a bound.
-fn drain(first: Message, stream: &mut BoxStream<'static, Result<Message, FollowError>>) -> Drained {
-    let mut bytes = first.bytes.len();
-    let mut messages = vec![first];
-    while messages.len() < BATCH_MESSAGES && bytes < BATCH_BYTES {
-        match futures::FutureExt::now_or_never(stream.next()) {
-            Some(Some(Ok(message))) => {
-                bytes += message.bytes.len();
-                messages.push(message);
-            }
-            Some(Some(Err(error))) => {
-                return Drained {
-                    messages,
-                    then: Some(error),
-                };
-            }
-            Some(None) | None => break,
+impl Drained {
+    fn new(first: Message) -> Self {
+        Self {
+            bytes: first.bytes.len(),
+            messages: vec![first],
+            then: None,
         }
     }
-    Drained {
-        messages,
-        then: None,
+
+    fn has_room(&self) -> bool {
+        self.then.is_none() && self.messages.len() < BATCH_MESSAGES && self.bytes < BATCH_BYTES
+    }
+
+    fn take(&mut self, next: Result<Message, FollowError>) {
+        match next {
+            Ok(message) => {
+                self.bytes += message.bytes.len();
+                self.messages.push(message);
+            }
+            Err(error) => self.then = Some(error),
+        }
+    }
+
+    fn take_what_is_there(&mut self, stream: &mut Stream) {
+        while self.has_room() {
+            match futures::FutureExt::now_or_never(stream.next()) {
+                Some(Some(next)) => self.take(next),
+                Some(None) | None => return,
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The log on JetStream: stream `KEYROLL_LOG`, subjects `keyroll.log.<workspace>`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use keyroll_core::{Sequence, WorkspaceName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
 
@@ -26,7 +28,10 @@ const SUBJECT: &str = "keyroll.log.";
 const BATCH: usize = 5_000;
 /// Bytes asked for at once: beyond 64 MiB waiting, nats-server drops the connection, and what was
 /// under way counts as delivered.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// KiB of messages that wait for the reader at most: what has been read and what is asked for next
+/// must not hold a large part of the log in memory.
+const AHEAD_KIB: usize = 8 * 1024;
 /// How long nothing may come before it is asked whether nothing is there.
 const QUIET: Duration = Duration::from_secs(5);
 
@@ -157,21 +162,46 @@ impl Log for JetStreamLog {
 
     fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>> {
         let (out, incoming) = tokio::sync::mpsc::channel(BATCH);
-        tokio::spawn(follow(self.clone(), after, out));
+        let room = Arc::new(Semaphore::new(AHEAD_KIB));
+        tokio::spawn(follow(self.clone(), after, Out { out, room }));
         futures::stream::unfold(incoming, |mut incoming| async move {
-            incoming.recv().await.map(|message| (message, incoming))
+            // What was taken makes room for more.
+            let (message, _) = incoming.recv().await?;
+            Some((message, incoming))
         })
         .boxed()
     }
 }
 
-type Out = tokio::sync::mpsc::Sender<Result<Message, FollowError>>;
+type Followed = Result<Message, FollowError>;
+
+/// The way to the reader.
+struct Out {
+    out: tokio::sync::mpsc::Sender<(Followed, Option<OwnedSemaphorePermit>)>,
+    room: Arc<Semaphore>,
+}
+
+/// The reader is gone.
+struct Gone;
+
+impl Out {
+    async fn message(&self, message: Message) -> Result<(), Gone> {
+        let size = (message.bytes.len() / 1024 + 1).min(AHEAD_KIB);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let room = tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
+            () = self.out.closed() => return Err(Gone),
+        };
+        let sent = self.out.send((Ok(message), room)).await;
+        sent.map_err(|_| Gone)
+    }
+}
 
 /// Follows with one ephemeral consumer after the other, until the reader or the log ends.
 async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
     let mut pause = Duration::from_millis(50);
     let mut looks = 0;
-    while !out.is_closed() {
+    while !out.out.is_closed() {
         let from = after;
         match consume(&log, &mut after, &out).await {
             Ok(()) => return,
@@ -183,7 +213,7 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
             }
             Err(Broken::Log(error)) => {
                 // The reader may be gone: then nobody needs to know.
-                let _ = out.send(Err(error)).await;
+                let _ = out.out.send((Err(error), None)).await;
                 return;
             }
             Err(Broken::Connection(why)) => {
@@ -240,7 +270,7 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
     loop {
         let next = tokio::select! {
             next = messages.next() => next,
-            () = out.closed() => return Ok(()),
+            () = out.out.closed() => return Ok(()),
             // A connection that was made anew may have lost what was under way.
             () = tokio::time::sleep(QUIET) => {
                 let last = log.last().await.map_err(|error| broken(&error))?;
@@ -268,15 +298,12 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         }
         let workspace = parse_subject(&message.subject);
         let bytes = message.message.payload;
-        if out
-            .send(Ok(Message {
-                sequence: Sequence(sequence),
-                workspace,
-                bytes,
-            }))
-            .await
-            .is_err()
-        {
+        let message = Message {
+            sequence: Sequence(sequence),
+            workspace,
+            bytes,
+        };
+        if out.message(message).await.is_err() {
             return Ok(());
         }
         *after = Sequence(sequence);

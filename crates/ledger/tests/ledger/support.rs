@@ -22,7 +22,7 @@ use keyroll_core::{
     Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,
     SecretId, SecretName, TreeSize, Version, WorkspaceName, cbor, cose,
 };
-use keyroll_ledger::log::MemoryLog;
+use keyroll_ledger::log::{Log as _, MemoryLog};
 use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::{Ledger, Options};
 use rand::rand_core::UnwrapErr;
@@ -378,6 +378,7 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, actor: &SigningKey, ask: Ask) -> Result<Answer, Rejection> {
+        self.projected().await;
         let size = self
             .ledger
             .progress()
@@ -395,6 +396,21 @@ impl World {
         };
         self.ask_bytes(Some(&demo()), &cose::sign(&query, actor))
             .await
+    }
+
+    /// Waits, for a while, until the read model has what the log has of the workspace.
+    async fn projected(&self) {
+        let Ok(head) = self.log.head(&demo()).await else {
+            return;
+        };
+        for _ in 0..500 {
+            let progress = self.ledger.progress();
+            let known = progress.workspaces.get(&demo());
+            if known.is_some_and(|known| known.0 >= head) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     pub(crate) async fn ask_bytes(

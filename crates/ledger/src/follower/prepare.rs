@@ -1,0 +1,100 @@
+//! What can be done with messages before their place in the tree is known: decode them, and check
+//! the ledger's signature. Many at once are shared among the cores.
+
+use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection};
+
+use crate::log::Message;
+
+/// Bytes of commits that are worth a thread: below it, starting one costs more.
+const WORTHWHILE: usize = 128 * 1024;
+
+/// A message taken by itself.
+pub(super) struct Prepared {
+    pub(super) message: Message,
+    pub(super) opened: Result<Opened, Rejection>,
+}
+
+/// A commit that the ledger's key signed, with its entries, unless one is malformed.
+pub(super) struct Opened {
+    pub(super) commit: Commit,
+    pub(super) entries: Result<Vec<Recorded>, Rejection>,
+}
+
+fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
+    let opened = Commit::decode(bytes)?;
+    if opened.signer != *key || opened.verify().is_err() {
+        let words = "the commit is not signed by the ledger's key";
+        return Err(Rejection::new(Code::BadSignature, words));
+    }
+    let commit = opened.payload;
+    let entries = (commit.first.0..).zip(&commit.entries);
+    let entries = entries.map(|(index, entry)| Recorded::decode(Index(index), &entry.0));
+    Ok(Opened {
+        entries: entries.collect(),
+        commit,
+    })
+}
+
+fn prepare_all(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
+    let one = |message: Message| Prepared {
+        opened: open(&message.bytes, key),
+        message,
+    };
+    messages.into_iter().map(one).collect()
+}
+
+/// Prepares messages, on all cores when there is enough of them. `key` is the ledger's.
+pub(super) fn prepare(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
+    let bytes: usize = messages.iter().map(|message| message.bytes.len()).sum();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shares = cores.min(bytes / WORTHWHILE).min(messages.len());
+    if shares < 2 {
+        return prepare_all(messages, key);
+    }
+    let mut shared: Vec<Vec<Message>> = vec![Vec::new()];
+    let mut held = 0;
+    for message in messages {
+        if held > bytes / shares {
+            shared.push(Vec::new());
+            held = 0;
+        }
+        held += message.bytes.len();
+        if let Some(last) = shared.last_mut() {
+            last.push(message);
+        }
+    }
+    std::thread::scope(|scope| {
+        let started: Vec<_> = shared
+            .into_iter()
+            .map(|share| scope.spawn(move || prepare_all(share, key)))
+            .collect();
+        let done = started.into_iter().map(|thread| {
+            let ended = thread.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.flatten().collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_core::Sequence;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shared_among_cores_comes_back_whole_and_in_order() {
+        let message = |number: u64| Message {
+            sequence: Sequence(number),
+            workspace: None,
+            // Of sizes that divide evenly among no number of cores.
+            bytes: vec![0; 7_919 * usize::try_from(number % 13).expect("small")].into(),
+        };
+        for count in [0, 1, 2, 61, 200] {
+            let prepared = prepare((0..count).map(message).collect(), &Identity([7; 32]));
+            let sequences = prepared.iter().map(|one| one.message.sequence.0);
+            assert!(sequences.eq(0..count), "{count} messages");
+            assert!(prepared.iter().all(|one| one.opened.is_err()));
+        }
+    }
+}
