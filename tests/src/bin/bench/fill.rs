@@ -37,7 +37,11 @@ use crate::{Failed, machine, service};
 
 /// Owner and editors.
 const MEMBERS: u64 = 8;
+/// Secrets that are revealed and edited.
 const SECRETS: u64 = 1_000;
+/// One entry in so many makes a secret, up to the most of them.
+const CREATE_EVERY: u64 = 10;
+const MOST_SECRETS: u64 = 100_000;
 /// Secrets that every other reveal is of.
 const HOT: u64 = 20;
 /// One entry in so many is an edit.
@@ -214,6 +218,11 @@ impl World {
         Millis(self.begin.0 + (span - 60_000) / self.entries * (entry / self.batch * self.batch))
     }
 
+    /// Secrets that are made.
+    fn secrets(&self) -> u64 {
+        (self.entries / CREATE_EVERY).clamp(SECRETS, MOST_SECRETS)
+    }
+
     fn session(&self) -> SessionRef {
         SessionRef {
             enc: Encapsulated(self.ledger.0),
@@ -226,7 +235,7 @@ impl World {
         let Some(after_members) = entry.checked_sub(MEMBERS) else {
             return Ok((self.welcome(entry)?, 0));
         };
-        let Some(number) = after_members.checked_sub(SECRETS) else {
+        let Some(number) = after_members.checked_sub(self.secrets()) else {
             return Ok((self.create(after_members)?, 0));
         };
         let by = usize::try_from(spread(number) % MEMBERS)?;

@@ -146,27 +146,24 @@ async fn bench(plan: &Plan) -> Result<(), Failed> {
         }
         STOPPING.store(true, Ordering::Relaxed);
     });
-    tokio::select! {
-        measured = measure(plan) => measured,
-        // What was started is dropped with the measurement, and so stopped.
-        _ = stopped => Err("stopped".into()),
-    }
-}
-
-async fn measure(plan: &Plan) -> Result<(), Failed> {
     std::fs::create_dir_all(target())?;
     let scratch = tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(target())?;
     let watch = machine::Watch::start();
     let mut report = Report::new(plan.quick, machine::describe(scratch.path())?);
-    if plan.load {
-        load::measure(plan, scratch.path(), &mut report).await?;
-    }
-    if plan.history {
-        history::measure(plan, scratch.path(), &mut report).await?;
-    }
+    let measured = tokio::select! {
+        measured = measure(plan, scratch.path(), &mut report) => measured,
+        // What was started is dropped with the measurement, and so stopped.
+        _ = stopped => Err("stopped".into()),
+    };
     report.others(watch.others()?);
+    if let Err(error) = measured {
+        // What was measured until then is worth something, and so are the services' last words.
+        report.incomplete(&error.to_string());
+        println!("{report}");
+        return Err(format!("{error}{}", last_words(scratch.path())).into());
+    }
     println!("{report}");
     if plan.load && plan.history {
         report.write(&plan.out)?;
@@ -174,6 +171,38 @@ async fn measure(plan: &Plan) -> Result<(), Failed> {
     }
     scratch.close()?;
     Ok(())
+}
+
+async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+    if plan.load {
+        load::measure(plan, scratch, report).await?;
+    }
+    if plan.history {
+        history::measure(plan, scratch, report).await?;
+    }
+    Ok(())
+}
+
+/// Lines of each service's stderr that are shown when a run fails.
+const LAST_WORDS: usize = 20;
+
+/// What the services said at the end, which goes with the directory that they lie in.
+fn last_words(scratch: &Path) -> String {
+    let files = std::fs::read_dir(scratch).into_iter().flatten().flatten();
+    let mut all = String::new();
+    for path in files.map(|file| file.path()) {
+        if path.extension().is_none_or(|kind| kind != "stderr") {
+            continue;
+        }
+        let said = std::fs::read_to_string(&path).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
+        if !last.is_empty() {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            all = format!("{all}\n{name} said:\n  {}", last.join("\n  "));
+        }
+    }
+    all
 }
 
 /// Says what is being done; the table comes at the end.

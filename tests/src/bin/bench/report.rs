@@ -49,6 +49,8 @@ const DISTURBED: f64 = 0.1;
 pub(crate) struct Report {
     quick: bool,
     disturbed: bool,
+    /// Why it ended early, if it did.
+    incomplete: Option<String>,
     machine: Value,
     ratios: Vec<(&'static str, f64)>,
     figures: Vec<(String, Value, &'static str)>,
@@ -73,6 +75,7 @@ impl Report {
         Self {
             quick,
             disturbed: false,
+            incomplete: None,
             machine,
             ratios: Vec::new(),
             figures: Vec::new(),
@@ -100,6 +103,11 @@ impl Report {
     pub(crate) fn others(&mut self, cores: f64) {
         self.disturbed = cores > DISTURBED;
         self.figure("others_busy_cores", cores, "cores, on average");
+    }
+
+    /// The run ended early: what is here is what was measured until then.
+    pub(crate) fn incomplete(&mut self, why: &str) {
+        self.incomplete = Some(why.to_owned());
     }
 
     pub(crate) fn fact(&mut self, name: impl Into<String>, value: bool) {
@@ -149,6 +157,9 @@ impl fmt::Display for Report {
                 "\nDISTURBED: other processes kept cores busy; these ratios say little, met or not"
             )?;
         }
+        if let Some(why) = &self.incomplete {
+            writeln!(f, "\nINCOMPLETE: {why}")?;
+        }
         writeln!(f, "\n{:<42} {:>12}  {:<8}", "ratio", "measured", "goal")?;
         for (name, value) in &self.ratios {
             let goal = GOALS.iter().find(|goal| goal.0 == *name);
@@ -183,6 +194,16 @@ mod tests {
     fn goals_are_met_from_their_own_side() {
         assert!(Goal::AtLeast(4.0).is_met(4.0) && !Goal::AtLeast(4.0).is_met(3.9));
         assert!(Goal::AtMost(1.5).is_met(1.5) && !Goal::AtMost(1.5).is_met(1.6));
+    }
+
+    #[test]
+    fn a_run_that_failed_shows_why_and_what_it_had() {
+        let mut report = Report::new(true, json!({"cores": 2}));
+        report.figure("create_per_second", 10.0, "1/s");
+        report.incomplete("the callers failed");
+        let shown = report.to_string();
+        assert!(shown.contains("INCOMPLETE: the callers failed"), "{shown}");
+        assert!(shown.contains("create_per_second"), "{shown}");
     }
 
     #[test]
