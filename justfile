@@ -41,6 +41,9 @@ failpoints:
 test *args: failpoints
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
         cargo test --workspace --locked {{ args }}
+    # Without a browser the rest counts all the same; `just ci` insists on one.
+    if [ -n "{{ args }}" ]; then exit 0; fi; if tests/browser/run.sh --can; then just test-browser; \
+        else echo "no Chromium, Node.js or npm: the console was not tested in a browser" >&2; fi
 
 # the ledger is hurt under load, for 20 minutes at most: docs/reliability.md. `just test-faults crashes`
 # runs a part; KEYROLL_FAULTS=long for the counts of the design, KEYROLL_FAULTS_SEED to repeat a run
@@ -52,6 +55,18 @@ test-faults part="": failpoints
 # hostile bytes for every decoder, SECONDS for each
 fuzz seconds="60":
     KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test --release --locked -p keyroll-tests --test fuzz -- --nocapture
+
+# the console in a real Chromium ($KEYROLL_CHROMIUM, else found on PATH), with Node.js and npm;
+# its pictures go to target/screenshots
+test-browser: binary
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
+        KEYROLL_SCREENSHOTS={{ quote(target / "screenshots") }} \
+        tests/browser/run.sh {{ quote(target / "tools/browser") }}
+
+# the pictures of docs/console.md, made anew by the tests
+screenshots: test-browser
+    cd {{ quote(target / "screenshots") }} && cp view-light.png view-dark.png history-light.png audit-dark.png failed-light.png \
+        {{ quote(justfile_directory() / "docs/console") }}
 
 # the table of benchmarks; also writes target/bench.json
 bench *args:
@@ -68,4 +83,7 @@ lint:
         else echo "cargo-deny is not installed: dependencies were not checked" >&2; fi
 
 # what must pass before a merge
-ci: lint test demo
+ci: lint
+    tests/browser/run.sh --can || { echo "CI needs Chromium, Node.js and npm" >&2; exit 1; }
+    just test
+    just demo

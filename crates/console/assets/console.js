@@ -125,8 +125,10 @@ async function send(form) {
     if (answer.ok) {
       form.reset();
       const here = location.pathname + location.search;
+      const [path, row] = answer.body.href.split("#");
       location.assign(answer.body.href);
-      if (answer.body.href.split("#")[0] === here) location.reload();
+      // To another row of this page that is no navigation. Never twice: words are said once.
+      if (row && path === here) location.reload();
       return;
     }
     const { message, see } = answer.body.error;
@@ -210,21 +212,21 @@ document.addEventListener("click", (event) => {
 
 const sheet = one("dialog.sheet");
 if (sheet) {
-  sheet.close();
+  // As it came it is open beside the page; `close()` would count as somebody's wish.
+  sheet.removeAttribute("open");
   sheet.showModal();
   const first = one("[autofocus], textarea, input:not([type=hidden])", sheet);
   first?.focus();
-  sheet.addEventListener("cancel", (event) => {
-    event.preventDefault();
-    location.assign(sheet.dataset.back);
-  });
+  // Not `cancel`: a browser skips that where nobody has touched the page yet.
+  sheet.addEventListener("close", () => location.assign(sheet.dataset.back));
 } else {
   const [name, act] = (sessionStorage.getItem(CAME_FROM) ?? "").split(" ");
   sessionStorage.removeItem(CAME_FROM);
   const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
   const control = target && target.dataset.name === name ? one(`[data-act="${CSS.escape(act)}"]`, target) : null;
   const menu = control?.closest("details");
-  (menu ? one("summary", menu) : control ?? target)?.focus();
+  // After the browser's own turn: it moves the focus to what the address names.
+  addEventListener("load", () => setTimeout(() => (menu ? one("summary", menu) : control ?? target)?.focus()));
 }
 
 document.addEventListener("click", (event) => {

@@ -69,6 +69,23 @@ impl FromRequestParts<Arc<App>> for Visit {
     }
 }
 
+/// A visit in order to see a value: what keeps it from taking place keeps the value from being
+/// shown, and is told so.
+pub(crate) struct Looking(pub(crate) Visit);
+
+impl FromRequestParts<Arc<App>> for Looking {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let SignedIn(session) = SignedIn::from_request_parts(parts, app).await?;
+        let wants = Wants::of(parts);
+        let arrived = arrive(parts, app, session, wants).await;
+        arrived
+            .map(Self)
+            .map_err(|failure| wants.failure(&failure.of_reveal(), None))
+    }
+}
+
 async fn arrive(
     parts: &mut Parts,
     app: &Arc<App>,

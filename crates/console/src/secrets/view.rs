@@ -16,7 +16,7 @@ use super::list::back;
 use crate::failure::Failure;
 use crate::outcome::html_page;
 use crate::page;
-use crate::visit::Visit;
+use crate::visit::{Looking, Visit};
 
 /// A value for the module; borrowed, so that no copy outlives it.
 #[derive(Serialize)]
@@ -28,7 +28,10 @@ struct Shown<'a> {
     index: u64,
 }
 
-pub(super) async fn view(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
+pub(super) async fn view(
+    Looking(visit): Looking,
+    Path((_, name)): Path<(String, String)>,
+) -> Response {
     match reveal(&visit, &name).await {
         Ok((opened, index)) => show(&visit, &opened, index),
         Err(failure) => {

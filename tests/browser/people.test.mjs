@@ -1,0 +1,131 @@
+// Who is who: roles, delegated sessions, their end; and requests that no page of the console made.
+
+import assert from "node:assert/strict";
+import http from "node:http";
+import { after, before, test } from "node:test";
+import { CANARY, Ledger, Window, accessible, closeAll, picture } from "./harness.mjs";
+
+let ledger;
+before(async () => { ledger = await Ledger.start(); await ledger.create("API_Key", CANARY); });
+after(closeAll);
+
+test("members of different rights see different controls", async () => {
+  const viewer = await ledger.member("vera", "viewer");
+  const editor = await ledger.member("edi", "editor", "STRIPE_*");
+  const window = await Window.open(await ledger.login(viewer));
+  for (const act of ["view", "edit"]) assert.equal(await window.page.locator(`[data-act=${act}]`).count(), 0, act);
+  assert.equal(await window.page.locator("[data-key=n]").count(), 0);
+  await window.page.click("nav >> text=Audit log");
+  await window.page.waitForSelector("text=Owners and auditors read the audit log");
+  await accessible(window.page, "a refused audit log");
+  // What is not offered is refused by the ledger all the same, and on record.
+  const refused = await window.page.evaluate(async () => {
+    const answer = await fetch("/w/demo/secrets/API_Key/view", { method: "POST", headers: { accept: "application/json" } });
+    return { status: answer.status, text: await answer.text() };
+  });
+  assert.equal(refused.status, 403);
+  assert.ok(!refused.text.includes(CANARY));
+  const denied = await ledger.audit("--outcome", "denied");
+  assert.equal(denied.length, 1);
+  assert.equal(denied[0].actor_name, "vera");
+  assert.ok(denied[0].delegate_key, "the entry says that a delegated key signed it");
+  await window.close();
+  const other = await Window.open(await ledger.login(editor));
+  assert.equal(await other.page.locator("#s-API_Key").count(), 0, "a name outside the scope is not listed");
+  await other.close();
+});
+
+test("an owner adds and removes members", async () => {
+  const window = await Window.open((await ledger.console()).info.console_url);
+  const { page } = window;
+  const person = await ledger.member("temp", "viewer");
+  await page.click("nav >> text=Members");
+  await page.waitForSelector("table.members");
+  await accessible(page, "members");
+  await picture(page, "members");
+  await page.click('[aria-label="Change temp"]');
+  await page.fill("#expires", "8h");
+  await page.click("dialog button[type=submit]");
+  await page.waitForSelector("text=Changed temp");
+  const session = await Window.open(await ledger.login(person));
+  await page.click('[aria-label="Remove temp"]');
+  await page.click("text=Remove for sure?");
+  await page.waitForSelector("text=Removed temp");
+  await session.page.reload();
+  await session.page.waitForSelector("text=this session has ended");
+  await session.page.goto(`${ledger.base}/secrets`);
+  await session.page.waitForSelector("text=You are signed out");
+  await session.close();
+  window.quiet();
+  await window.close();
+  await ledger.own.stop();
+});
+
+test("a link works once, and signing out ends the session", async () => {
+  const link = await ledger.link();
+  const window = await Window.open(link);
+  const cookie = (await window.context.cookies())[0];
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Strict", JSON.stringify(cookie));
+  const second = await Window.open();
+  await second.page.goto(link);
+  await second.page.waitForSelector("text=used before or is older than a minute");
+  await window.page.click(".me summary");
+  await window.page.click("text=Sign out");
+  await window.page.waitForSelector("text=You are signed out");
+  await window.page.goto(`${ledger.base}/secrets`);
+  await window.page.waitForSelector("text=You are signed out");
+  // The cookie itself is worth nothing any more.
+  await window.context.addCookies([cookie]);
+  await window.page.goto(`${ledger.base}/secrets`);
+  await window.page.waitForSelector("text=You are signed out");
+  await window.close();
+  await second.close();
+});
+
+function request(method, path, headers) {
+  const { hostname, port } = new URL(ledger.url);
+  return new Promise((resolve, reject) => {
+    const asked = http.request({ hostname, port, path, method, headers }, (answer) => {
+      answer.resume();
+      answer.on("end", () => resolve(answer));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
+
+test("foreign hosts and cross-site posts are refused before anything else", async () => {
+  const window = await Window.open(await ledger.link());
+  const cookie = (await window.context.cookies()).map(({ name, value }) => `${name}=${value}`).join();
+  const before = (await ledger.audit()).length;
+  const path = "/w/demo/secrets/API_Key/view";
+  assert.equal((await request("POST", path, { cookie, host: "evil.example", origin: ledger.url })).statusCode, 421);
+  assert.equal((await request("GET", "/", { cookie, host: "evil.example" })).statusCode, 421);
+  assert.equal((await request("POST", path, { cookie, origin: "http://evil.example" })).statusCode, 403);
+  assert.equal((await request("POST", path, { cookie })).statusCode, 403);
+  // A page of another site, in the same browser.
+  const evil = http.createServer((_, answer) => {
+    answer.setHeader("content-type", "text/html");
+    answer.end(`<form method=post action="${ledger.url}${path}"><button>x</button></form>`);
+  });
+  await new Promise((resolve) => evil.listen(0, "127.0.0.1", resolve));
+  const page = await window.context.newPage();
+  await page.goto(`http://127.0.0.1:${evil.address().port}/`);
+  const [answer] = await Promise.all([page.waitForResponse(/view/), page.click("button")]);
+  assert.equal(answer.status(), 403);
+  evil.close();
+  assert.equal((await ledger.audit()).length, before, "none of it is an entry");
+  await window.close();
+});
+
+test("every response has its headers", async () => {
+  for (const path of ["/", "/enter?token=x", "/nothing", "/assets/nothing.js", "/w/demo/secrets"]) {
+    const { headers } = await request("GET", path, {});
+    assert.match(headers["content-security-policy"], /default-src 'none'.*frame-ancestors 'none'.*require-trusted-types-for 'script'/);
+    assert.doesNotMatch(headers["content-security-policy"], /unsafe/);
+    assert.equal(headers["referrer-policy"], "no-referrer");
+    assert.equal(headers["cache-control"], "no-store");
+    assert.equal(headers["x-content-type-options"], "nosniff");
+    assert.equal(headers["x-frame-options"], "DENY");
+  }
+});

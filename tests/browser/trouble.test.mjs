@@ -1,0 +1,81 @@
+// When something is wrong: no nats-server, a damaged log.
+
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { CANARY, Ledger, Window, accessible, closeAll, picture } from "./harness.mjs";
+
+after(closeAll);
+
+const NOT_RECORDED = "Not shown: the read could not be recorded.";
+
+test("what cannot be recorded is not shown", async () => {
+  const ledger = await Ledger.start();
+  await ledger.create("API_Key", CANARY);
+  const own = await ledger.console();
+  const window = await Window.open(own.info.console_url);
+  const { page } = window;
+  const entries = (await ledger.audit()).length;
+  // nats-server dies with its parent.
+  await ledger.dev.stop("SIGKILL");
+  await page.click("#s-API_Key [data-act=view]");
+  await page.waitForSelector("tr.refused", { timeout: 30_000 });
+  assert.equal(await page.textContent("tr.refused"), NOT_RECORDED);
+  assert.equal(await page.locator("tr.shown pre").count(), 0);
+  await accessible(page, "a refused view");
+  await picture(page, "refused");
+  for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
+  await page.goto(`${new URL(own.info.console_url).origin}/w/demo/secrets`);
+  await page.waitForSelector("text=The ledger cannot be reached");
+  await accessible(page, "a ledger out of reach");
+  await window.close();
+  await own.stop();
+  await ledger.up();
+  assert.equal((await ledger.audit()).length, entries, "there is no entry");
+  await ledger.down();
+});
+
+test("a frozen nats-server shows nothing", async () => {
+  const ledger = await Ledger.start();
+  await ledger.create("API_Key", CANARY);
+  const window = await Window.open(ledger.dev.info.console_url);
+  const nats = ledger.nats();
+  process.kill(nats, "SIGSTOP");
+  try {
+    await window.page.click("#s-API_Key [data-act=view]");
+    await window.page.waitForSelector("tr.refused", { timeout: 30_000 });
+    assert.equal(await window.page.textContent("tr.refused"), NOT_RECORDED);
+  } finally {
+    process.kill(nats, "SIGCONT");
+  }
+  for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
+  await window.close();
+  await ledger.down();
+});
+
+test("a tampered log shows Failed and turns writes off", async () => {
+  const ledger = await Ledger.start();
+  for (const number of [0, 1, 2, 3, 4, 5]) await ledger.create(`S${number}`, CANARY);
+  await ledger.dev.stop();
+  const block = join(ledger.home, "jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk");
+  const bytes = readFileSync(block);
+  bytes[bytes.length - 100] ^= 0x10;
+  writeFileSync(block, bytes);
+  await ledger.up();
+  const window = await Window.open(ledger.dev.info.console_url);
+  const { page } = window;
+  await page.waitForSelector('#chip[data-state="failed"]', { timeout: 30_000 });
+  await page.waitForSelector("text=The log does not verify");
+  assert.ok(await page.locator("#s-S0 [data-act=view]").isDisabled());
+  await accessible(page, "a log that does not verify");
+  await picture(page, "failed");
+  const refused = await page.evaluate(async () => {
+    const answer = await fetch("/w/demo/secrets/S0/view", { method: "POST", headers: { accept: "application/json" } });
+    return { status: answer.status, text: await answer.text() };
+  });
+  assert.equal(refused.status, 409);
+  assert.ok(!refused.text.includes(CANARY));
+  await window.close();
+  await ledger.down();
+});
