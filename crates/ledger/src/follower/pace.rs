@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Between the beginnings of two transactions, unless somebody waits. Notices come as late.
-pub(super) const PAUSE: Duration = Duration::from_millis(5);
+/// Between the beginnings of two transactions, unless somebody waits. None: the keeper reads the read
+/// model without saying so, and a pause would show it the state before its own last entry.
+pub(super) const PAUSE: Duration = Duration::ZERO;
 
 /// Who waits for the read model.
 #[derive(Debug, Default)]
