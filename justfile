@@ -42,7 +42,7 @@ test *args: failpoints
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
         cargo test --workspace --locked {{ args }}
     # Without a browser the rest counts all the same; `just ci` insists on one.
-    if [ -n "{{ args }}" ]; then exit 0; fi; if tests/browser/run.sh --can; then just test-browser; \
+    if [ -n "{{ args }}" ]; then exit 0; fi; if tests/browser/run.sh --can; then {{ quote(just_executable()) }} test-browser; \
         else echo "no Chromium, Node.js or npm: the console was not tested in a browser" >&2; fi
 
 # the ledger is hurt under load, for 20 minutes at most: docs/reliability.md. `just test-faults crashes`
@@ -85,5 +85,5 @@ lint:
 # what must pass before a merge
 ci: lint
     tests/browser/run.sh --can || { echo "CI needs Chromium, Node.js and npm" >&2; exit 1; }
-    just test
-    just demo
+    {{ quote(just_executable()) }} test
+    {{ quote(just_executable()) }} demo
