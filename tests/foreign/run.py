@@ -57,7 +57,7 @@ class Tour:
         await refused("conflict", client.edit(id, "Py_One", 3, b"late"))
         await client.act("secret.rename", {"id": id, "to": "Py_First", "name": "Py_One"})
         await client.act("secret.describe", {"id": id, "name": "Py_First", "hosts": ["*.example.com"]})
-        history, _, _ = await client.ask("secret.history", name="Py_First")
+        history, _, _ = await client.ask("secret.history", name="Py_First", limit=100)
         types = [(row["version"], row["type"]) for row in history["rows"]]
         must(types == [(3, "rolled back from 1"), (2, "edited"), (1, "created")], f"history: {types}")
         ref = {"id": id, "name": "Py_First"}
@@ -150,7 +150,7 @@ class Tour:
         kept = client.file.read_text()
         client.file.write_text(json.dumps({"size": asked[0] + 1000, "root": bytes(32).hex()}))
         try:
-            await client.ask("member.list")
+            await client.ask("member.list", limit=100)
             raise AssertionError("an answer from before what was seen")
         except Refused as refusal:
             must(refusal.code == "rollback", f"{refusal}")
@@ -162,7 +162,7 @@ class Tour:
         await refused("denied", vera.ask("secret.list", limit=10, deleted=False))
         record = {"name": "py-vera", "role": "viewer", "member": public(key), "secrets": ["py_*"]}
         await client.act("member.add", record)
-        members, _, _ = await client.ask("member.list")
+        members, _, _ = await client.ask("member.list", limit=100)
         must("py-vera" in [row["name"] for row in members["rows"]], "the new member is listed")
         rows = await vera.rows("secret.list", deleted=False)
         must(rows and all(row["name"].startswith("Py_") for row in rows), "a member sees what the patterns cover")
@@ -171,7 +171,7 @@ class Tour:
         log, _, _ = await client.ask("audit.log", limit=10, outcome="denied", actor=public(key))
         must([row["attempted"] for row in log["rows"]] == ["secret.reveal"] * 2, "both attempts are on record")
         await client.act("member.remove", {"member": public(key)})
-        await refused("denied", vera.ask("member.list"))
+        await refused("denied", vera.ask("member.list", limit=100))
 
     async def delegation(self):
         client, key = self.client, Ed25519PrivateKey.generate()

@@ -3,7 +3,8 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::{
-    Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, WorkspaceName,
+    Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, Version,
+    WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,13 +55,16 @@ pub enum Ask {
     SecretShow(Named),
     /// One secret's versions, newest first.
     #[serde(rename = "secret.history")]
-    SecretHistory(Named),
+    SecretHistory(SecretHistory),
     /// Members, former ones too.
     #[serde(rename = "member.list")]
-    MemberList(Nothing),
+    MemberList(MemberList),
     /// The wrapping keys of the workspace, and how far a rotation is.
     #[serde(rename = "key.status")]
     KeyStatus(Nothing),
+    /// What a point in history is: how many entries, what time, which root.
+    #[serde(rename = "workspace.at")]
+    WorkspaceAt(Point),
     /// Rows of the audit log, newest last.
     #[serde(rename = "audit.log")]
     AuditLog(AuditLog),
@@ -93,10 +97,35 @@ pub enum Ask {
     ProjectionRebuild(Nothing),
 }
 
+/// A point in history, as people name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Point {
+    /// After this many entries.
+    #[serde(rename = "size")]
+    Size(TreeSize),
+    /// Before the first entry that is later than this.
+    #[serde(rename = "time")]
+    Time(Millis),
+}
+
+/// A point in history, to the entry: what `workspace.at` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// After this many entries.
+    pub size: TreeSize,
+    /// The time that what ends or falls due by then is judged by.
+    pub time: Millis,
+}
+
 /// Fields of `secret.list`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretList {
+    /// As it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
     /// Only after this name (case folded); for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -110,8 +139,38 @@ pub struct SecretList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
+    /// As it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
     /// The name.
     pub name: SecretName,
+}
+
+/// Fields of `secret.history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretHistory {
+    /// The name.
+    pub name: SecretName,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
+    /// Only versions before this one; for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Version>,
+}
+
+/// Fields of `member.list`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberList {
+    /// As they were then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Moment>,
+    /// Only those who joined after this one, by order of joining; for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
 }
 
 /// Fields of `audit.log`: all filters must fit.

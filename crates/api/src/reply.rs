@@ -10,7 +10,7 @@ use keyroll_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::query::Outcome;
+use crate::query::{Moment, Outcome};
 
 /// A signed command on its way, with the values that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +140,8 @@ pub enum Answer {
     MemberList(MemberRows),
     #[serde(rename = "key.status")]
     KeyStatus(KeyStatus),
+    #[serde(rename = "workspace.at")]
+    WorkspaceAt(WorkspaceAt),
     #[serde(rename = "audit.log")]
     AuditLog(AuditRows),
     #[serde(rename = "audit.commits")]
@@ -222,10 +224,13 @@ pub struct UsedBy {
     pub workflow: String,
 }
 
-/// A secret's versions.
+/// A page of a secret's versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VersionRows {
+    /// The version before which to ask for the next page, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Version>,
     /// Newest first.
     pub rows: Vec<VersionRow>,
 }
@@ -246,16 +251,47 @@ pub struct VersionRow {
     /// Why, if its maker said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
+    /// Who was released its value, latest first, [`SEEN_ROWS`] at most; only for who may read the
+    /// audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_by: Option<Vec<SeenBy>>,
     /// Its number.
     pub version: Version,
     /// Who made it: name.
     pub actor_name: String,
+    /// How many were released its value; beside `seen_by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_by_count: Option<u32>,
 }
 
-/// Members.
+/// Most identities named for one version.
+pub const SEEN_ROWS: usize = 100;
+
+/// Somebody who was released a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenBy {
+    /// Who: key.
+    pub actor: Identity,
+    /// How often.
+    pub count: u64,
+    /// The entry that says so last.
+    pub index: Index,
+    /// When last.
+    pub last_at: Millis,
+    /// When first.
+    pub first_at: Millis,
+    /// Who: name.
+    pub actor_name: String,
+}
+
+/// A page of members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberRows {
+    /// What to ask for after this page, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
     /// In order of joining.
     pub rows: Vec<MemberRow>,
 }
@@ -416,6 +452,16 @@ pub struct WorkspaceRow {
     pub size: TreeSize,
     /// Its name.
     pub workspace: WorkspaceName,
+}
+
+/// A point in history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceAt {
+    /// To the entry.
+    pub at: Moment,
+    /// The root over its entries.
+    pub root: Digest,
 }
 
 /// How the service is.

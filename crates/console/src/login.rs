@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use ed25519_dalek::SigningKey;
 use keyroll_api::client::{ClientError, Signer, now, public, random};
-use keyroll_api::query::Ask;
-use keyroll_core::command::Nothing;
+use keyroll_api::query::{Ask, MemberList};
 use keyroll_core::{Blob, Identity, LedgerId, Millis};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -107,7 +106,13 @@ async fn ticket(app: &App, secret: SigningKey, statement: Vec<u8>) -> Result<Tic
     }
     let client = app.base.speaking_as(signer);
     client
-        .ask(Some(&said.workspace), Ask::MemberList(Nothing {}))
+        .ask(
+            Some(&said.workspace),
+            Ask::MemberList(MemberList {
+                limit: 1,
+                ..MemberList::default()
+            }),
+        )
         .await?;
     Ok(Ticket {
         client,

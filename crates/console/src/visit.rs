@@ -8,7 +8,6 @@ use axum::response::Response;
 use keyroll_api::client::{Answered, ClientError, now, unexpected};
 use keyroll_api::query::{Ask, Named};
 use keyroll_api::reply::{Answer, MemberRow, SecretRow};
-use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, Millis, SecretName, TreeSize, WorkspaceName};
 
 use crate::access::Access;
@@ -107,9 +106,8 @@ async fn arrive(
         );
         return Err(Failure::denied(words));
     }
-    let ask = Ask::MemberList(Nothing {});
-    let answered = match session.client.ask(Some(&workspace), ask).await {
-        Ok(answered) => answered,
+    let (members, size) = match session.client.members(&workspace, None).await {
+        Ok(found) => found,
         Err(error) if error.code() == Code::Denied && session.delegated() => {
             // Removed, expired or revoked: the session has nothing left to stand on.
             app.sessions.end(&session, now());
@@ -123,8 +121,6 @@ async fn arrive(
             return Err(app.noticed(&workspace, error));
         }
     };
-    let size = answered.size;
-    let members = answer!(answered, Answer::MemberList)?.rows;
     let identity = session.client.identity();
     let own = members
         .iter()
@@ -173,7 +169,10 @@ impl Visit {
 
     /// The secret of a name: the active one, or the one deleted or destroyed last.
     pub(crate) async fn secret(&self, name: &SecretName) -> Result<SecretRow, Failure> {
-        let ask = Ask::SecretShow(Named { name: name.clone() });
+        let ask = Ask::SecretShow(Named {
+            at: None,
+            name: name.clone(),
+        });
         match self.ask(ask).await?.answer {
             Answer::SecretShow(row) => Ok(*row),
             _ => Err(unexpected().into()),

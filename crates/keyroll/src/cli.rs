@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, block, command, completions, config, console, delegation, dev, identity, init, key,
-    member, projection, root_key, secret, serve, workspace,
+    audit, block, command, completions, config, console, delegation, dev, export, identity, import,
+    init, key, member, projection, root_key, run, secret, serve, workspace,
 };
 use crate::exit_code::HELP;
 
@@ -82,6 +82,12 @@ pub(crate) enum Command {
     /// The workspace's wrapping key
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Run a command with secrets in its environment and its output masked
+    Run(run::RunArgs),
+    /// Make secrets from a dotenv, JSON or YAML file
+    Import(import::ImportArgs),
+    /// Write values to a dotenv, JSON or YAML file; what is revealed is on record
+    Export(export::ExportArgs),
     /// Blocks of workflows, which use secrets by name
     #[command(subcommand)]
     Block(block::BlockCommand),

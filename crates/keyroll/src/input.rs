@@ -7,18 +7,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use keyroll_core::{Code, SecretName, limits};
-use rand::TryRng as _;
-use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::generate::Spec;
 
 /// A value of full size with some newlines after it.
 const READ_BYTES: usize = 70_000;
-/// Lengths of generated values: shorter ones can be guessed and are not masked in output.
-const GENERATED_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
-const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Where a value comes from. It never comes from the command line: others can see that, and the
 /// shell writes it down.
@@ -30,10 +26,11 @@ pub(crate) struct ValueArgs {
     /// Read the value from a file
     #[arg(long, value_name = "FILE", group = "source")]
     file: Option<PathBuf>,
-    /// Make a random value of LENGTH letters and digits, 32 when nothing is said
-    #[arg(long, value_name = "LENGTH", group = "source", num_args = 0..=1, require_equals = true,
+    /// Make a random value: LENGTH letters and digits (32 when nothing is said), LENGTH,CHARSET
+    /// (alnum, alpha, lower, upper, digits, symbols), hex[,LENGTH], uuid or passphrase[,WORDS]
+    #[arg(long, value_name = "SPEC", group = "source", num_args = 0..=1, require_equals = true,
         default_missing_value = "32")]
-    generate: Option<usize>,
+    generate: Option<String>,
     /// Keep a newline at the end of the value; else it is refused
     #[arg(long)]
     keep_newline: bool,
@@ -94,8 +91,8 @@ impl ValueArgs {
         context: &Context,
         name: &SecretName,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        if let Some(length) = self.generate {
-            return generate(length);
+        if let Some(spec) = &self.generate {
+            return spec.parse::<Spec>().map_err(Failure::usage)?.generate();
         }
         let value = if let Some(path) = &self.file {
             let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
@@ -156,30 +153,6 @@ fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<V
     }
     let message = format!("a value has 1 to {} bytes", limits::VALUE_BYTES.end());
     Err(Failure::coded(Code::InvalidValue, message))
-}
-
-/// Random letters and digits, each of the 62 equally likely.
-fn generate(length: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if !GENERATED_BYTES.contains(&length) {
-        let (least, most) = (GENERATED_BYTES.start(), GENERATED_BYTES.end());
-        return Err(Failure::usage(format!(
-            "a generated value has {least} to {most} characters"
-        )));
-    }
-    let mut value = Zeroizing::new(Vec::with_capacity(length));
-    let mut random = Zeroizing::new([0_u8; 64]);
-    while value.len() < length {
-        SysRng
-            .try_fill_bytes(random.as_mut())
-            .map_err(|error| Failure::local(format!("no randomness: {error}")))?;
-        // Six bits name 64 characters: the two that are too many are drawn again.
-        let letters = random
-            .iter()
-            .filter_map(|byte| ALPHABET.get(usize::from(byte & 0x3f)));
-        let missing = length - value.len();
-        value.extend(letters.take(missing));
-    }
-    Ok(value)
 }
 
 /// Asks for consent to something that is hard to take back.
@@ -253,19 +226,5 @@ mod tests {
         let failure = secret_name("hunter-2", "create").expect_err("refused");
         assert!(!failure.message().contains("hunter"));
         assert_eq!(failure.code(), "invalid_name");
-    }
-
-    #[test]
-    fn generated_values_have_their_length_and_alphabet() {
-        for length in [8, 32, 1_024] {
-            let value = generate(length).expect("made");
-            assert_eq!(value.len(), length);
-            assert!(value.iter().all(u8::is_ascii_alphanumeric));
-        }
-        assert_ne!(*generate(32).expect("made"), *generate(32).expect("made"));
-        assert!(generate(7).is_err() && generate(1_025).is_err());
-        // All 62 occur: in 1,024 draws each is missing with a chance of 6 in a hundred million.
-        let value = generate(1_024).expect("made");
-        assert!(ALPHABET.iter().all(|letter| value.contains(letter)));
     }
 }

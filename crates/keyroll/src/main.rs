@@ -1,16 +1,20 @@
 //! The command line of keyroll.
 
+mod child;
 mod cli;
 mod commands;
 mod config;
 mod context;
 mod error;
 mod exit_code;
+mod generate;
 mod identity_file;
 mod input;
+mod journal;
 mod passphrase;
 mod private_file;
 mod render;
+mod reveals;
 mod run;
 mod session;
 mod time;

@@ -1,15 +1,15 @@
 //! A connection to the ledger, as one identity and mostly in one workspace.
 
 use keyroll_api::client::{Acted, Answered};
-use keyroll_api::query::Named;
-use keyroll_api::reply::{Answer, MemberRow, SecretRow};
+use keyroll_api::query::{Moment, Named, Point};
+use keyroll_api::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
 use keyroll_api::{Ask, Client, Settings as ClientSettings};
-use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Code, Identity, SecretName, WorkspaceName};
+use keyroll_core::{Action, Code, Identity, SecretName, TreeSize, WorkspaceName};
 
 use crate::config;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::time;
 
 /// A connection and the workspace that is meant.
 pub(crate) struct Session {
@@ -74,14 +74,53 @@ impl Session {
 
     /// The secret of a name: the active one, or the one deleted or destroyed last.
     pub(crate) async fn secret(&self, name: &SecretName) -> Result<SecretRow, Failure> {
-        let ask = Ask::SecretShow(Named { name: name.clone() });
+        self.secret_at(name, None).await
+    }
+
+    /// The secret of a name, as it is or was.
+    pub(crate) async fn secret_at(
+        &self,
+        name: &SecretName,
+        at: Option<Moment>,
+    ) -> Result<SecretRow, Failure> {
+        let name = name.clone();
+        let ask = Ask::SecretShow(Named { at, name });
         answer!(self.ask(ask).await?, Answer::SecretShow).map(|row| *row)
+    }
+
+    /// What a point in history is.
+    pub(crate) async fn point(&self, point: Point) -> Result<WorkspaceAt, Failure> {
+        answer!(
+            self.ask(Ask::WorkspaceAt(point)).await?,
+            Answer::WorkspaceAt
+        )
+    }
+
+    /// The present, as a point that stays where it is.
+    pub(crate) async fn present(&self) -> Result<WorkspaceAt, Failure> {
+        let begin = Point::Size(TreeSize(0));
+        let size = self.ask(Ask::WorkspaceAt(begin)).await?.size;
+        let mut found = self.point(Point::Size(size)).await?;
+        // What has ended or fallen due since the last entry has done so.
+        found.at.time = found.at.time.max(keyroll_api::client::now());
+        Ok(found)
+    }
+
+    /// What `--at P` is, when it was said.
+    pub(crate) async fn moment(&self, at: Option<&str>) -> Result<Option<Moment>, Failure> {
+        let Some(text) = at else { return Ok(None) };
+        let point = time::point(text, keyroll_api::client::now())?;
+        Ok(Some(self.point(point).await?.at))
     }
 
     /// Members, former ones too.
     pub(crate) async fn members(&self) -> Result<Vec<MemberRow>, Failure> {
-        let answered = self.ask(Ask::MemberList(Nothing {})).await?;
-        answer!(answered, Answer::MemberList).map(|members| members.rows)
+        self.members_at(None).await
+    }
+
+    /// Members, former ones too, as they are or were.
+    pub(crate) async fn members_at(&self, at: Option<Moment>) -> Result<Vec<MemberRow>, Failure> {
+        Ok(self.client.members(&self.workspace, at).await?.0)
     }
 
     /// A member by public key or by name. A present member goes before a former one.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo, Timestamp};
-use keyroll_core::Millis;
+use keyroll_api::query::Point;
+use keyroll_core::{Millis, TreeSize};
 
 use crate::error::Failure;
 
@@ -24,6 +25,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
 /// A moment that lies back: RFC 3339, or how long ago.
 pub(crate) fn past(text: &str, now: Millis) -> Result<Millis, Failure> {
     moment(text, |ago| now.0.saturating_sub(ago))
+}
+
+/// A point in history: `N` for the first N entries, RFC 3339, or how long ago.
+pub(crate) fn point(text: &str, now: Millis) -> Result<Point, Failure> {
+    if let Ok(size) = text.parse() {
+        return Ok(Point::Size(TreeSize(size)));
+    }
+    let wrong = |_| {
+        let shown = text.escape_debug().to_string();
+        Failure::usage(format!(
+            "{shown:?} is no point in history: write a number of entries, RFC 3339 \
+             (2030-01-31T12:00:00Z), or how long ago (2h)"
+        ))
+    };
+    past(text, now).map(Point::Time).map_err(wrong)
 }
 
 /// A moment to come: RFC 3339, or how long from now.
@@ -130,6 +146,24 @@ mod tests {
             future("90d", NOW).map_err(|_| ()),
             Ok(Millis(NOW.0 + 7_776_000_000))
         );
+    }
+
+    #[test]
+    fn points_are_entries_moments_or_durations() {
+        let points =
+            ["17", "2h", "2023-11-14T22:13:20Z"].map(|text| point(text, NOW).map_err(|_| ()));
+        let ago = Point::Time(Millis(NOW.0 - 7_200_000));
+        let known = [Point::Size(TreeSize(17)), ago, Point::Time(NOW)];
+        assert_eq!(points, known.map(Ok));
+        for text in [
+            "",
+            "-1",
+            "17 entries",
+            "18446744073709551616",
+            "1969-12-31T00:00:00Z",
+        ] {
+            assert_eq!(point(text, NOW).expect_err(text).code(), "usage");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod audit;
 mod command;
 mod head;
+mod past;
 mod query;
 mod rebuild;
 mod release;

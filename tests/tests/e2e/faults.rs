@@ -234,6 +234,8 @@ async fn with_a_full_log_nothing_is_released() {
     with_full(&dev, "KEYROLL_LOG", || {
         for words in [
             &["secret", "reveal", "A"] as &[&str],
+            &["run", "--", "echo", "it was started"],
+            &["export", "--format", "json"],
             &["secret", "create", "B", "--generate"],
         ] {
             let run = in_bounded_time(dev.keyroll(words).run());

@@ -263,7 +263,7 @@ fn json_has_the_documented_shapes() {
     shape(
         &history[0],
         &["version", "at", "actor", "type", "state"],
-        &["actor_name", "reason"],
+        &["actor_name", "reason", "seen_by", "seen_by_count"],
     );
     let versions: Vec<_> = history
         .iter()

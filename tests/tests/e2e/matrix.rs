@@ -1,7 +1,9 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
 use keyroll_api::client::now;
-use keyroll_api::query::{AuditCommits, AuditLog, AuditProve, Named, SecretList};
+use keyroll_api::query::{
+    AuditCommits, AuditLog, AuditProve, MemberList, Named, SecretHistory, SecretList,
+};
 use keyroll_api::reply::Body;
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::{Permission, Role, allows};
@@ -143,6 +145,7 @@ async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
 
 fn questions() -> Vec<(Ask, Permission)> {
     let named = || Named {
+        at: None,
         name: "Db_main".parse().expect("a name"),
     };
     let list = SecretList {
@@ -155,8 +158,21 @@ fn questions() -> Vec<(Ask, Permission)> {
     };
     vec![
         (Ask::SecretList(list), Permission::Read),
-        (Ask::SecretHistory(named()), Permission::Read),
-        (Ask::MemberList(Nothing {}), Permission::Read),
+        (
+            Ask::SecretHistory(SecretHistory {
+                name: named().name,
+                limit: 100,
+                before: None,
+            }),
+            Permission::Read,
+        ),
+        (
+            Ask::MemberList(MemberList {
+                limit: 100,
+                ..MemberList::default()
+            }),
+            Permission::Read,
+        ),
         (Ask::AuditLog(log), Permission::Audit),
         (
             Ask::AuditCommits(AuditCommits { first: Index(0) }),
@@ -351,10 +367,22 @@ async fn not_found_and_denied_look_alike() {
         let mut seen = Vec::new();
         for name in ["Secret_one", "Secret_del", "Secret_not"] {
             let named = || Named {
+                at: None,
                 name: name.parse().expect("a name"),
             };
             let show = asked(&dev, &nats, person, "demo", Ask::SecretShow(named())).await;
-            let history = asked(&dev, &nats, person, "demo", Ask::SecretHistory(named())).await;
+            let history = asked(
+                &dev,
+                &nats,
+                person,
+                "demo",
+                Ask::SecretHistory(SecretHistory {
+                    name: named().name,
+                    limit: 100,
+                    before: None,
+                }),
+            )
+            .await;
             seen.push((bare(&show, name), bare(&history, name)));
             assert_eq!(show.len(), history.len(), "nor by length");
         }
@@ -362,7 +390,12 @@ async fn not_found_and_denied_look_alike() {
         assert_eq!(seen[0].0.0, Code::Denied);
     }
     // Whoever is told no hears the same of a workspace that does not exist.
-    let ask = || Ask::MemberList(Nothing {});
+    let ask = || {
+        Ask::MemberList(MemberList {
+            limit: 100,
+            ..MemberList::default()
+        })
+    };
     let one = asked(&dev, &nats, &stranger, "demo", ask()).await;
     let none = asked(&dev, &nats, &stranger, "nono", ask()).await;
     assert_eq!(bare(&one, "demo"), bare(&none, "nono"));

@@ -3,6 +3,7 @@
 use async_nats::Message;
 use futures::StreamExt as _;
 use keyroll_api::client::now;
+use keyroll_api::query::MemberList;
 use keyroll_api::reply::Done;
 use keyroll_api::{Ask, CommandRequest, Query};
 use keyroll_core::command::{MemberRecord, Nothing, Purpose, RevealItem, SecretRef, SecretReveal};
@@ -36,7 +37,10 @@ fn query(dev: &Dev) -> Query {
     Query {
         v: 1,
         at: now(),
-        ask: Ask::MemberList(Nothing {}),
+        ask: Ask::MemberList(MemberList {
+            limit: 100,
+            ..MemberList::default()
+        }),
         seen: TreeSize(0),
         ledger: dev.ledger(),
         workspace: Some("demo".parse().expect("a name")),

@@ -6,8 +6,8 @@ use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
 use keyroll_merkle::{Hash, verify_consistency};
 
 use super::{Client, ClientError, now};
-use crate::query::{Ask, QUERY_V, Query};
-use crate::reply::{Answer, Body, CheckpointNote, Reply};
+use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query};
+use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply};
 use crate::seen::Seen;
 use crate::subjects;
 
@@ -34,6 +34,34 @@ impl Client {
         ask: Ask,
     ) -> Result<Answered, ClientError> {
         self.ask_within(workspace, ask, super::REQUEST).await
+    }
+
+    /// Members of a workspace, former ones too, in order of joining, as they are or were; and the
+    /// size that the first of them was read at.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn members(
+        &self,
+        workspace: &WorkspaceName,
+        at: Option<Moment>,
+    ) -> Result<(Vec<MemberRow>, TreeSize), ClientError> {
+        let (mut rows, mut after, mut size) = (Vec::new(), None, None);
+        loop {
+            let limit = PAGE_ROWS;
+            let list = Ask::MemberList(MemberList { at, after, limit });
+            let answered = self.ask(Some(workspace), list).await?;
+            let size = *size.get_or_insert(answered.size);
+            let Answer::MemberList(page) = answered.answer else {
+                return Err(unexpected());
+            };
+            rows.extend(page.rows);
+            // A page that does not lead on is the last, whatever it says.
+            if page.next <= after {
+                return Ok((rows, size));
+            }
+            after = page.next;
+        }
     }
 
     /// As [`Client::ask`], for what takes its time.

@@ -30,7 +30,7 @@ pub use act::Acted;
 pub use ask::{Answered, unexpected};
 pub use error::ClientError;
 pub use signer::{Signer, delegate, public};
-pub use values::{NewSecretSpec, Opened, Reveal, Wanted};
+pub use values::{NewSecretSpec, Opened, Reveal, Wanted, parts};
 
 /// Until when one call tries, all its repetitions included.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -3,7 +3,7 @@
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_api::query::{Ask, Named};
+use keyroll_api::query::{Ask, SecretHistory};
 use keyroll_api::reply::Answer;
 use keyroll_core::{SecretName, Version};
 use maud::html;
@@ -104,7 +104,11 @@ pub(super) async fn conflict(
     based_on: Version,
     failure: Failure,
 ) -> Failure {
-    let ask = Ask::SecretHistory(Named { name: name.clone() });
+    let ask = Ask::SecretHistory(SecretHistory {
+        name: name.clone(),
+        limit: 1,
+        before: None,
+    });
     let Ok(answered) = visit.ask(ask).await else {
         return failure;
     };

@@ -6,7 +6,7 @@ use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
 use keyroll_api::client::{Wanted, unexpected};
-use keyroll_api::query::{Ask, AuditLog, Named, PAGE_ROWS};
+use keyroll_api::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
 use keyroll_api::reply::{Answer, SecretRow, VersionRow};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
@@ -39,7 +39,11 @@ async fn drawer(visit: &Visit, name: &str) -> Result<Markup, Failure> {
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let answered = visit
-        .ask(Ask::SecretHistory(Named { name: name.clone() }))
+        .ask(Ask::SecretHistory(SecretHistory {
+            name: name.clone(),
+            limit: PAGE_ROWS,
+            before: None,
+        }))
         .await?;
     let versions = answer!(answered, Answer::SecretHistory)?.rows;
     let entries = entries(visit, &name).await?;

@@ -87,6 +87,7 @@ async fn find(visit: &Visit, listing: &Listing) -> Result<Found, Failure> {
     let mut rows: Vec<SecretRow> = Vec::new();
     for _ in 0..LOOKED_AT {
         let ask = SecretList {
+            at: None,
             after: after.clone(),
             limit,
             deleted: listing.show == "deleted",

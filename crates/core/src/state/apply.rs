@@ -28,6 +28,8 @@ pub struct Changes {
     pub revoked: BTreeSet<(Identity, Identity)>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
+    /// Values that were released.
+    pub revealed: BTreeSet<(SecretId, Version)>,
     /// Secrets that the entry speaks of, changed or not.
     pub touched: BTreeSet<SecretId>,
     /// Numbers of the kinds of its events.
@@ -195,6 +197,7 @@ impl State {
             if let Some(secret) = self.secrets.get_mut(&one.id) {
                 secret.last_revealed_at = Some(at);
                 changes.secrets.insert(one.id);
+                changes.revealed.insert((one.id, one.version));
             }
         }
     }

@@ -34,6 +34,9 @@ pub(crate) enum MemberCommand {
         /// Former members too
         #[arg(long)]
         removed: bool,
+        /// As they were: after N entries, at an RFC 3339 time, or a duration ago
+        #[arg(long, value_name = "P")]
+        at: Option<String>,
     },
 }
 
@@ -108,7 +111,7 @@ pub(crate) async fn run(context: &Context, command: MemberCommand) -> Result<(),
         MemberCommand::Add(args) => add(context, args).await,
         MemberCommand::Change(args) => change(context, args).await,
         MemberCommand::Remove { member, dry } => remove(context, &member, dry).await,
-        MemberCommand::List { removed } => list(context, removed).await,
+        MemberCommand::List { removed, at } => list(context, removed, at.as_deref()).await,
     }
 }
 
@@ -228,9 +231,10 @@ async fn apply(
         .done(&json, &format!("{verb} {words} (entry {})", acted.index))
 }
 
-async fn list(context: &Context, removed: bool) -> Result<(), Failure> {
+async fn list(context: &Context, removed: bool, at: Option<&str>) -> Result<(), Failure> {
     let session = context.session().await?;
-    let mut rows = session.members().await?;
+    let at = session.moment(at).await?;
+    let mut rows = session.members_at(at).await?;
     rows.retain(|row| removed || !row.removed);
     context.out.items(&rows, json, &table())
 }

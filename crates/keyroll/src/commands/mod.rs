@@ -8,12 +8,15 @@ pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod delegation;
 pub(crate) mod dev;
+pub(crate) mod export;
 pub(crate) mod identity;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod projection;
 pub(crate) mod root_key;
+pub(crate) mod run;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -30,6 +33,9 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Dev(args) => return dev::run(context, args).await,
         Command::Audit(command) => return audit::run(context, command).await,
         Command::Block(command) => return block::run(context, command).await,
+        Command::Run(args) => return run::run(context, args).await,
+        Command::Import(args) => import::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
         Command::Init(args) => init::run(context, args).await,
         Command::Serve(args) => serve::run(context, args).await,
         Command::Identity(command) => identity::run(context, &command),

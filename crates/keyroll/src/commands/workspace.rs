@@ -2,9 +2,10 @@
 
 use clap::Subcommand;
 use keyroll_api::Ask;
-use keyroll_api::reply::{Answer, MemberRow, SecretRow, WorkspaceRow};
+use keyroll_api::client::now;
+use keyroll_api::reply::{Answer, WorkspaceAt, WorkspaceRow};
 use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Code, WorkspaceName};
+use keyroll_core::{Action, WorkspaceName};
 use serde_json::json;
 
 use super::member;
@@ -13,10 +14,8 @@ use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
-use crate::session::{Session, answer, ask_ledger};
-
-/// How often a state is read again because the workspace changed meanwhile.
-const STATE_ATTEMPTS: usize = 5;
+use crate::session::{answer, ask_ledger};
+use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspaceCommand {
@@ -30,14 +29,18 @@ pub(crate) enum WorkspaceCommand {
     /// Workspaces you are a member of
     List,
     /// Names, versions and members, never values
-    State,
+    State {
+        /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+        #[arg(long, value_name = "P")]
+        at: Option<String>,
+    },
 }
 
 pub(crate) async fn run(context: &Context, command: WorkspaceCommand) -> Result<(), Failure> {
     match command {
         WorkspaceCommand::Create { name, dry } => create(context, &name, dry).await,
         WorkspaceCommand::List => list(context).await,
-        WorkspaceCommand::State => state(context).await,
+        WorkspaceCommand::State { at } => state(context, at.as_deref()).await,
     }
 }
 
@@ -73,72 +76,39 @@ async fn list(context: &Context) -> Result<(), Failure> {
     context.out.items(&rows, json, &table)
 }
 
-/// Members and secrets at one size of the workspace.
-struct State {
-    size: u64,
-    root: String,
-    secrets: Vec<SecretRow>,
-    members: Vec<MemberRow>,
-}
-
-async fn state(context: &Context) -> Result<(), Failure> {
+async fn state(context: &Context, at: Option<&str>) -> Result<(), Failure> {
     let session = context.session().await?;
-    let mut found = None;
-    for _ in 0..STATE_ATTEMPTS {
-        found = one_state(&session).await?;
-        if found.is_some() {
-            break;
-        }
-    }
-    let Some(state) = found else {
-        return Err(Failure::coded(
-            Code::Busy,
-            "the workspace changes too fast to be shown as one",
-        ));
+    // One point for every page: entries that come meanwhile lie after it.
+    let WorkspaceAt { at, root } = match at {
+        Some(text) => session.point(time::point(text, now())?).await?,
+        None => session.present().await?,
     };
+    let mut members = session.members_at(Some(at)).await?;
+    members.retain(|row| !row.removed);
+    let mut secrets = rows::all(&session, false, Some(at)).await?;
+    secrets.extend(rows::all(&session, true, Some(at)).await?);
     if context.out.json {
         return context.out.document(&json!({
             "workspace": session.workspace,
-            "entries": state.size,
-            "root": state.root,
-            "secrets": state.secrets.iter().map(rows::json).collect::<Vec<_>>(),
-            "members": state.members.iter().map(member::json).collect::<Vec<_>>(),
+            "entries": at.size,
+            "root": root,
+            "at": time::rfc3339(at.time),
+            "secrets": secrets.iter().map(rows::json).collect::<Vec<_>>(),
+            "members": members.iter().map(member::json).collect::<Vec<_>>(),
         }));
     }
     context.out.facts(
         &(),
         &[
             ("workspace", session.workspace.to_string()),
-            ("entries", state.size.to_string()),
-            ("root", state.root),
+            ("entries", at.size.to_string()),
+            ("root", root.to_string()),
         ],
     )?;
     context.out.line("")?;
     context
         .out
-        .items(&state.members, member::json, &member::table())?;
+        .items(&members, member::json, &member::table())?;
     context.out.line("")?;
-    context
-        .out
-        .items(&state.secrets, rows::json, &rows::table())
-}
-
-/// `None` when an entry came in between: the parts would not belong together.
-async fn one_state(session: &Session) -> Result<Option<State>, Failure> {
-    let first = session.ask(Ask::MemberList(Nothing {})).await?;
-    let (size, root) = (first.size, first.root.to_string());
-    let mut members = answer!(first, Answer::MemberList)?.rows;
-    members.retain(|row| !row.removed);
-    let mut active = rows::all(session, false).await?;
-    let gone = rows::all(session, true).await?;
-    if active.size != size || gone.size != size {
-        return Ok(None);
-    }
-    active.secrets.extend(gone.secrets);
-    Ok(Some(State {
-        size: size.0,
-        root,
-        secrets: active.secrets,
-        members,
-    }))
+    context.out.items(&secrets, rows::json, &rows::table())
 }

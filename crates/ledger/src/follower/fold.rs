@@ -1,13 +1,13 @@
 //! Folding messages into a projection: decode, check the ledger's signature, the place and the
 //! root, fold, write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Code, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName, Sequence,
-    State, WorkspaceName,
+    Action, Code, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName,
+    Sequence, State, Version, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 
@@ -16,8 +16,8 @@ use super::{Notice, Progress};
 use crate::health::Health;
 use crate::log::Message;
 use crate::projection::{
-    Batch, EntryFacts, LEDGER_ORDINAL, Problem, Projection, ProjectionError, WorkspaceBatch,
-    WorkspaceHead,
+    Batch, EntryFacts, LEDGER_ORDINAL, Problem, Projection, ProjectionError, SecretRecord, Use,
+    WorkspaceBatch, WorkspaceHead,
 };
 
 struct Slot {
@@ -347,6 +347,7 @@ fn apply(
     let mut kinds = Vec::new();
     part.commits.push((commit.first.0, message.bytes.clone()));
     for recorded in &entries {
+        let before = uses_before(&slot.state, recorded);
         let changes = slot.state.apply(recorded);
         kinds.extend(
             recorded
@@ -367,9 +368,76 @@ fn apply(
             .filter_map(|id| slot.state.secret(id));
         part.names
             .extend(named.map(|secret| (secret.name.folded(), secret.ordinal)));
+        remember(&slot.state, recorded.index, &changes, part);
+        remember_uses(&slot.state, recorded.index, (&before, &changes), part);
         merge(&mut part.changes, changes);
     }
     Ok(kinds)
+}
+
+/// The rows that this one entry changed, as it left them: for looking back.
+fn remember(
+    state: &State,
+    index: Index,
+    changes: &keyroll_core::Changes,
+    part: &mut WorkspaceBatch,
+) {
+    let revealed = |id: &keyroll_core::SecretId| {
+        let (first, last) = ((*id, Version(0)), (*id, Version(u32::MAX)));
+        changes.revealed.range(first..=last).next().is_some()
+    };
+    for id in changes.secrets.iter().filter(|id| !revealed(id)) {
+        if let Some(secret) = state.secret(id) {
+            part.secrets_since
+                .push((index, SecretRecord::of(*id, secret)));
+        }
+    }
+    for id in &changes.members {
+        if let Some(member) = state.any_member(id) {
+            part.members_since.push((index, *id, member.clone()));
+        }
+    }
+}
+
+fn uses(state: &State, workflow: &Label) -> BTreeSet<Use> {
+    let blocks = state.workflow(workflow).map(|found| &found.blocks);
+    let uses = blocks.into_iter().flatten().flat_map(|block| {
+        block.secrets.iter().map(|secret| Use {
+            secret: secret.clone(),
+            workflow: workflow.clone(),
+            block: block.name.clone(),
+        })
+    });
+    uses.collect()
+}
+
+/// What the workflow that an entry may change references before it.
+fn uses_before(state: &State, recorded: &Recorded) -> BTreeSet<Use> {
+    let action = &recorded.command.command().action;
+    if let Action::WorkflowSave(save) = action {
+        return uses(state, &save.workflow);
+    }
+    if let Action::WorkflowRemove(remove) = action {
+        return uses(state, &remove.workflow);
+    }
+    BTreeSet::new()
+}
+
+/// The uses that an entry began or ended.
+fn remember_uses(
+    state: &State,
+    index: Index,
+    (before, changes): (&BTreeSet<Use>, &keyroll_core::Changes),
+    part: &mut WorkspaceBatch,
+) {
+    for workflow in &changes.workflows {
+        let after = uses(state, workflow);
+        let begun = after.difference(before).map(|one| (one, true));
+        let ended = before.difference(&after).map(|one| (one, false));
+        let both = begun.chain(ended);
+        part.uses_since
+            .extend(both.map(|(one, begun)| (index, one.clone(), begun)));
+    }
 }
 
 fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> EntryFacts {
@@ -393,6 +461,12 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
         actor: actor_ordinal(state, &recorded.command.actor()),
         command: recorded.command.command().id,
         secrets: changes.touched.iter().filter_map(ordinal).collect(),
+        revealed: changes
+            .revealed
+            .iter()
+            .filter_map(|(id, version)| Some((ordinal(id)?, *version)))
+            .collect(),
+        by: recorded.command.actor(),
         kinds: changes.kinds.clone(),
         denied: denied_names(recorded),
         nodes: nodes.collect(),

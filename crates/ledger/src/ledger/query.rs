@@ -3,8 +3,7 @@
 
 use keyroll_api::query::{Ask, PAGE_BYTES, Query};
 use keyroll_api::reply::{
-    Answer, Body, CheckpointNote, Commits, LogProblem, MemberRow, MemberRows, WorkspaceRow,
-    WorkspaceRows,
+    Answer, Body, CheckpointNote, Commits, LogProblem, WorkspaceRow, WorkspaceRows,
 };
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
@@ -210,12 +209,17 @@ impl Ledger {
             Ask::SecretList(list) => {
                 super::secrets::list(view, asker, list).map(Answer::SecretList)
             }
-            Ask::SecretShow(named) => super::secrets::show(view, asker, &named.name)
+            Ask::SecretShow(named) => super::secrets::show(view, asker, named)
                 .map(|row| Answer::SecretShow(Box::new(row))),
-            Ask::SecretHistory(named) => {
-                super::secrets::history(view, asker, &named.name).map(Answer::SecretHistory)
+            Ask::SecretHistory(history) => {
+                super::secrets::history(view, asker, history).map(Answer::SecretHistory)
             }
-            Ask::MemberList(_) => members(view, asker).map(Answer::MemberList),
+            Ask::MemberList(list) => {
+                super::past::members(view, asker, list).map(Answer::MemberList)
+            }
+            Ask::WorkspaceAt(point) => {
+                super::past::at(view, asker, *point).map(Answer::WorkspaceAt)
+            }
             Ask::KeyStatus(_) => {
                 asker.may(Permission::Read, &[])?;
                 Ok(Answer::KeyStatus(self.key_status(view)))
@@ -278,6 +282,7 @@ impl Ledger {
             | Ask::SecretHistory(_)
             | Ask::MemberList(_)
             | Ask::KeyStatus(_)
+            | Ask::WorkspaceAt(_)
             | Ask::AuditLog(_)
             | Ask::AuditCommits(_)
             | Ask::AuditProve(_)
@@ -397,22 +402,6 @@ fn stands(view: &WorkspaceView<'_>, seen: TreeSize) -> Result<Position, Rejectio
         size,
         root,
         consistency: digests(&consistency),
-    })
-}
-
-fn members(view: &WorkspaceView<'_>, asker: &Asker<'_>) -> Result<MemberRows, Rejection> {
-    asker.may(Permission::Read, &[])?;
-    let members = view.members().map_err(|error| broken(&error))?;
-    let row = |(member, known): (Identity, Member)| MemberRow {
-        name: known.name,
-        role: known.role,
-        member,
-        expires: known.expires,
-        removed: known.removed,
-        secrets: known.secrets,
-    };
-    Ok(MemberRows {
-        rows: members.into_iter().map(row).collect(),
     })
 }
 

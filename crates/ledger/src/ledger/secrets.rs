@@ -1,16 +1,25 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
-use keyroll_api::query::{PAGE_ROWS, SecretList};
-use keyroll_api::reply::{SecretRow, SecretRows, UsedBy, VersionRow, VersionRows};
+use keyroll_api::query::{Moment, Named, PAGE_ROWS, SecretHistory, SecretList};
+use keyroll_api::reply::{
+    SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
+};
 use keyroll_core::authorize::Permission;
-use keyroll_core::state::{Lifecycle, Secret, VersionInfo, VersionKind};
-use keyroll_core::{Code, Millis, Rejection, SecretId, SecretName, Version};
+use keyroll_core::state::{Lifecycle, VersionInfo, VersionKind};
+use keyroll_core::{Code, Millis, Rejection, SecretName, Version, limits};
 
+use super::past::check_size;
 use super::query::{Asker, actor_name, broken};
-use crate::projection::{ProjectionError, WorkspaceView};
+use crate::projection::{ProjectionError, SecretRecord, WorkspaceView};
 
 /// A secret whose value nobody took for this long counts as unused: 90 days.
 const UNUSED_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
+/// Bytes of secrets in one answer: descriptions and hosts make rows of very different sizes.
+const LIST_BYTES: usize = 512 * 1024;
+/// What a secret's row costs besides names, hosts and description.
+const ROW_OVERHEAD: usize = 400;
+/// Identities named on one page of a history.
+const SEEN_ON_PAGE: usize = 1_000;
 
 pub(super) fn list(
     view: &WorkspaceView<'_>,
@@ -18,58 +27,176 @@ pub(super) fn list(
     list: &SecretList,
 ) -> Result<SecretRows, Rejection> {
     asker.may(Permission::Read, &[])?;
+    if let Some(at) = list.at {
+        check_size(view, at.size)?;
+    }
     let limit = usize::try_from(list.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
-    let mut rows: Vec<(SecretId, Secret)> = Vec::new();
-    let mut next = None;
-    let mut last: Option<String> = None;
-    view.scan_names(list.after.as_deref(), |folded, ordinal| {
+    let mut page = Page::default();
+    let visit = |folded: &str, ordinal: u32| {
         // A page ends between names, never among secrets of one name.
-        if rows.len() >= limit && last.as_deref() != Some(folded) {
-            next.clone_from(&last);
+        let full = page.found.len() >= limit || page.bytes >= LIST_BYTES;
+        if full && page.last.as_deref() != Some(folded) {
+            page.next.clone_from(&page.last);
             return Ok(false);
         }
-        let missing = || ProjectionError::Damaged("a name without its secret".to_owned());
-        let (id, secret) = view.secret(ordinal)?.ok_or_else(missing)?;
-        let wanted = (secret.lifecycle != Lifecycle::Active) == list.deleted;
-        if wanted && asker.member.covers(&secret.name) {
-            rows.push((id, secret));
-            last = Some(folded.to_owned());
+        if let Some(record) = shown(view, asker, list.at, (folded, ordinal))?
+            && (record.secret.lifecycle != Lifecycle::Active) == list.deleted
+        {
+            let used_by = used_by(view, &record, list.at)?;
+            page.bytes += weight(&record, &used_by);
+            page.found.push((record, used_by));
+            page.last = Some(folded.to_owned());
         }
         Ok(true)
-    })
-    .map_err(|error| broken(&error))?;
-    let rows: Result<_, _> = rows
+    };
+    let after = list.after.as_deref();
+    let scanned = match list.at {
+        Some(_) => view.scan_names_ever(after, visit),
+        None => view.scan_names(after, visit),
+    };
+    scanned.map_err(|error| broken(&error))?;
+    let now = list.at.map_or(asker.now, |at| at.time);
+    let rows: Result<_, _> = page
+        .found
         .into_iter()
-        .map(|(id, secret)| row(view, asker.now, id, secret))
+        .map(|(record, used_by)| row(view, now, record, used_by))
         .collect();
-    Ok(SecretRows { next, rows: rows? })
+    Ok(SecretRows {
+        next: page.next,
+        rows: rows?,
+    })
+}
+
+#[derive(Default)]
+struct Page {
+    found: Vec<(SecretRecord, Vec<UsedBy>)>,
+    bytes: usize,
+    last: Option<String>,
+    next: Option<String>,
+}
+
+fn weight(record: &SecretRecord, used_by: &[UsedBy]) -> usize {
+    let secret = &record.secret;
+    let hosts: usize = secret
+        .hosts
+        .iter()
+        .map(|host| host.as_str().len() + 3)
+        .sum();
+    let words = secret.description.as_str().len() + 2 * limits::LABEL_BYTES;
+    let uses: usize = used_by
+        .iter()
+        .map(|one| one.block.len() + one.workflow.len() + 24)
+        .sum();
+    hosts + words + uses + secret.name.as_str().len() + ROW_OVERHEAD
+}
+
+/// The blocks that reference a secret's name, or did then.
+fn used_by(
+    view: &WorkspaceView<'_>,
+    record: &SecretRecord,
+    at: Option<Moment>,
+) -> Result<Vec<UsedBy>, ProjectionError> {
+    let name = record.secret.name.as_str();
+    let uses = match at {
+        Some(at) => view.uses_at(name, at.size)?,
+        None => view.uses(name)?,
+    };
+    let used_by = |(workflow, block)| UsedBy { block, workflow };
+    Ok(uses.into_iter().map(used_by).collect())
+}
+
+/// The secret with an ordinal, if it has this name (then), and the asker may see it. Who may not
+/// see what it is called now does not see it under an old name either.
+fn shown(
+    view: &WorkspaceView<'_>,
+    asker: &Asker<'_>,
+    at: Option<Moment>,
+    (folded, ordinal): (&str, u32),
+) -> Result<Option<SecretRecord>, ProjectionError> {
+    let missing = || ProjectionError::Damaged("a name without its secret".to_owned());
+    let now = view.secret(ordinal)?.ok_or_else(missing)?;
+    if !asker.member.covers(&now.secret.name) {
+        return Ok(None);
+    }
+    let Some(at) = at else {
+        return Ok(Some(now));
+    };
+    let then = view.secret_at(ordinal, at.size)?;
+    let fits = |then: &SecretRecord| {
+        then.secret.name.folded() == folded && asker.member.covers(&then.secret.name)
+    };
+    Ok(then.filter(fits))
 }
 
 pub(super) fn show(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
-    name: &SecretName,
+    named: &Named,
 ) -> Result<SecretRow, Rejection> {
-    let (id, secret) = find(view, asker, name)?;
-    row(view, asker.now, id, secret)
+    let record = find(view, asker, &named.name, named.at)?;
+    let used_by = used_by(view, &record, named.at).map_err(|error| broken(&error))?;
+    let now = named.at.map_or(asker.now, |at| at.time);
+    row(view, now, record, used_by)
 }
 
 pub(super) fn history(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
-    name: &SecretName,
+    history: &SecretHistory,
 ) -> Result<VersionRows, Rejection> {
-    let (_, secret) = find(view, asker, name)?;
-    let versions = view
-        .versions(secret.ordinal)
+    let record = find(view, asker, &history.name, None)?;
+    let ordinal = record.secret.ordinal;
+    let limit = usize::try_from(history.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
+    let mut found: Vec<(Version, VersionInfo)> = Vec::new();
+    let before = history.before.unwrap_or(Version(u32::MAX));
+    let more = |version: Version, info: VersionInfo| {
+        found.push((version, info));
+        Ok(found.len() <= limit)
+    };
+    view.versions(ordinal, before, more)
         .map_err(|error| broken(&error))?;
-    let numbered = (1_u32..).map(Version).zip(versions);
-    let rows: Result<Vec<_>, _> = numbered
-        .map(|(version, info)| version_row(view, version, info))
-        .collect();
-    let mut rows = rows?;
-    rows.reverse();
-    Ok(VersionRows { rows })
+    let audit = asker.may(Permission::Audit, &[]).is_ok();
+    let (mut rows, mut seen) = (Vec::new(), 0);
+    for (version, info) in found {
+        if rows.len() == limit || seen >= SEEN_ON_PAGE {
+            return Ok(VersionRows {
+                next: Some(version.next()),
+                rows,
+            });
+        }
+        let mut row = version_row(view, version, info)?;
+        if audit {
+            let (count, by) = seen_by(view, ordinal, version)?;
+            seen += by.len();
+            (row.seen_by_count, row.seen_by) = (Some(count), Some(by));
+        }
+        rows.push(row);
+    }
+    Ok(VersionRows { next: None, rows })
+}
+
+/// Who was released a version: how many, and the latest.
+fn seen_by(
+    view: &WorkspaceView<'_>,
+    ordinal: u32,
+    version: Version,
+) -> Result<(u32, Vec<SeenBy>), Rejection> {
+    let mut seen = view
+        .seen(ordinal, version)
+        .map_err(|error| broken(&error))?;
+    let count = u32::try_from(seen.len()).unwrap_or(u32::MAX);
+    seen.sort_unstable_by_key(|(_, exposure)| std::cmp::Reverse(exposure.index));
+    let named = seen.into_iter().take(SEEN_ROWS).map(|(actor, exposure)| {
+        Ok(SeenBy {
+            actor,
+            count: exposure.count,
+            index: exposure.index,
+            last_at: exposure.last,
+            first_at: exposure.first,
+            actor_name: actor_name(view, &actor)?,
+        })
+    });
+    Ok((count, named.collect::<Result<_, Rejection>>()?))
 }
 
 /// The active secret of this name, or else the one that went last. Permission is judged on the
@@ -78,26 +205,38 @@ fn find(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
     name: &SecretName,
-) -> Result<(SecretId, Secret), Rejection> {
+    at: Option<Moment>,
+) -> Result<SecretRecord, Rejection> {
     asker.may(Permission::Read, &[name])?;
-    let ordinals = view
-        .ordinals_named(&name.folded())
-        .map_err(|error| broken(&error))?;
-    let mut found: Vec<(SecretId, Secret)> = Vec::new();
-    for ordinal in ordinals {
-        found.extend(view.secret(ordinal).map_err(|error| broken(&error))?);
+    let folded = name.folded();
+    let ordinals = match at {
+        Some(at) => {
+            check_size(view, at.size)?;
+            view.ordinals_ever_named(&folded)
+        }
+        None => view.ordinals_named(&folded),
+    };
+    let mut found: Vec<SecretRecord> = Vec::new();
+    for ordinal in ordinals.map_err(|error| broken(&error))? {
+        found.extend(shown(view, asker, at, (&folded, ordinal)).map_err(|error| broken(&error))?);
     }
-    let rank = |secret: &Secret| (secret.lifecycle == Lifecycle::Active, secret.updated_at);
-    let best = found.into_iter().max_by_key(|(_, secret)| rank(secret));
+    let best = found.into_iter().max_by_key(|record| {
+        let secret = &record.secret;
+        (secret.lifecycle == Lifecycle::Active, secret.updated_at)
+    });
+    let then = if at.is_some() { " then" } else { "" };
     match best {
-        Some((id, secret)) if secret.name == *name => Ok((id, secret)),
-        Some((_, secret)) => Err(Rejection::new(
+        Some(record) if record.secret.name == *name => Ok(record),
+        Some(other) => Err(Rejection::new(
             Code::NotFound,
-            format!("there is no secret {name}; there is {}", secret.name),
+            format!(
+                "there is no secret {name}{then}; there is {}",
+                other.secret.name
+            ),
         )),
         None => Err(Rejection::new(
             Code::NotFound,
-            format!("there is no secret {name}"),
+            format!("there is no secret {name}{then}"),
         )),
     }
 }
@@ -105,38 +244,24 @@ fn find(
 fn row(
     view: &WorkspaceView<'_>,
     now: Millis,
-    id: SecretId,
-    secret: Secret,
+    record: SecretRecord,
+    used_by: Vec<UsedBy>,
 ) -> Result<SecretRow, Rejection> {
-    let versions = view
-        .versions(secret.ordinal)
-        .map_err(|error| broken(&error))?;
-    let version = Version(u32::try_from(versions.len()).unwrap_or(u32::MAX));
-    let created_at = versions
-        .first()
-        .map_or(secret.updated_at, |version| version.at);
-    let newest = versions
-        .last()
-        .map_or(secret.updated_at, |version| version.at);
+    let secret = record.secret;
     let older_than = |at: Millis, ms: u64| now.0.saturating_sub(at.0) > ms;
     let stale = secret
         .rotate_every
-        .is_some_and(|period| older_than(newest, period.saturating_mul(1_000)));
-    let uses = view
-        .uses(secret.name.as_str())
-        .map_err(|error| broken(&error))?;
-    let used_by = |(workflow, block)| UsedBy { block, workflow };
-    let used_by: Vec<UsedBy> = uses.into_iter().map(used_by).collect();
-    let last_use = secret.last_revealed_at.unwrap_or(created_at);
+        .is_some_and(|period| older_than(record.renewed_at, period.saturating_mul(1_000)));
+    let last_use = secret.last_revealed_at.unwrap_or(record.created_at);
     let unused = used_by.is_empty() && older_than(last_use, UNUSED_MS);
     Ok(SecretRow {
-        id,
+        id: record.id,
         stale,
         state: secret.lifecycle,
         unused,
         used_by,
-        version,
-        created_at,
+        version: record.version,
+        created_at: record.created_at,
         restricted: secret.restricted,
         updated_at: secret.updated_at,
         updated_by: secret.updated_by,
@@ -165,7 +290,9 @@ fn version_row(
         actor: info.actor,
         state: info.state,
         reason: info.reason,
+        seen_by: None,
         version,
         actor_name: actor_name(view, &info.actor)?,
+        seen_by_count: None,
     })
 }

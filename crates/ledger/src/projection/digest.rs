@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
-    META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, TIMES, USES, VERSIONS,
-    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE,
+    SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -40,6 +40,10 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, WORKFLOWS, &mut hash)?;
     table(view, USES, &mut hash)?;
     table(view, ENDING, &mut hash)?;
+    table(view, SECRETS_SINCE, &mut hash)?;
+    table(view, MEMBERS_SINCE, &mut hash)?;
+    table(view, SEEN, &mut hash)?;
+    table(view, USES_SINCE, &mut hash)?;
     Ok(Digest(hash.finalize().into()))
 }
 

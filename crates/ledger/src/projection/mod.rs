@@ -3,6 +3,7 @@
 //! canonical dump.
 
 mod digest;
+mod past;
 mod scan;
 mod schema;
 mod tree;
@@ -20,11 +21,11 @@ use redb::Database;
 
 pub use digest::digest;
 pub use scan::AuditScan;
-pub use schema::{LEDGER_ORDINAL, Problem, SCHEMA, WorkspaceHead};
+pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead};
 pub use uses::USES_SHOWN;
 pub use values::{Cursor, VersionOf};
 pub use view::{EntryAt, View, WorkspaceView};
-pub use write::{Batch, EntryFacts, WorkspaceBatch};
+pub use write::{Batch, EntryFacts, Use, WorkspaceBatch};
 
 /// The read model cannot be read or written.
 #[derive(Debug, thiserror::Error)]

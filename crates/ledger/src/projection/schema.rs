@@ -2,13 +2,16 @@
 //! and go on with something that grows, so that writes stay near the end of each tree.
 
 use keyroll_core::names::Label;
-use keyroll_core::state::{Member, Secret, Workflow, WorkspaceRow};
-use keyroll_core::{Digest, Identity, Rejection, SecretId, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::state::{Member, Secret, VersionInfo, Workflow, WorkspaceRow};
+use keyroll_core::{
+    Digest, Identity, Index, Millis, Rejection, SecretId, Sequence, TreeSize, Version,
+    WorkspaceName,
+};
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -42,9 +45,20 @@ pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");
-/// (workspace, secret's ordinal, index).
-pub(super) const BY_SECRET: TableDefinition<'_, (u32, u32, u64), ()> =
+/// (workspace, secret's ordinal, index) → the entry's time when it released a value of the secret,
+/// else 0.
+pub(super) const BY_SECRET: TableDefinition<'_, (u32, u32, u64), u64> =
     TableDefinition::new("by_secret");
+/// (workspace, secret's ordinal, index) → [`SecretRecord`] as that entry left it. Reveals write
+/// none: they change nothing but the time of the last one, which `by_secret` has.
+pub(super) const SECRETS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
+    TableDefinition::new("secrets_since");
+/// (workspace, member's ordinal, index) → [`MemberRecord`] as that entry left it.
+pub(super) const MEMBERS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
+    TableDefinition::new("members_since");
+/// (workspace, secret's ordinal, version, public key) → [`Exposure`].
+pub(super) const SEEN: TableDefinition<'_, (u32, u32, u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("seen");
 /// (workspace, member's ordinal, index).
 pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> =
     TableDefinition::new("by_actor");
@@ -71,6 +85,11 @@ pub(super) const WORKFLOWS: TableDefinition<'_, (u32, &str), &[u8]> =
 /// (workspace, secret's name, workflow, block): who references a name.
 pub(super) const USES: TableDefinition<'_, (u32, &str, &str, &str), ()> =
     TableDefinition::new("uses");
+
+/// (workspace, secret's name, workflow, block, index) → whether that block references the name since
+/// that entry.
+pub(super) const USES_SINCE: TableDefinition<'_, (u32, &str, &str, &str, u64), bool> =
+    TableDefinition::new("uses_since");
 
 /// Stands for a message whose subject is no workspace's.
 pub(super) const NO_WORKSPACE: u32 = u32::MAX;
@@ -112,11 +131,58 @@ pub struct Problem {
     pub workspace: Option<WorkspaceName>,
 }
 
-/// A secret as stored.
+/// A secret as stored: what a list shows of it, in one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SecretRecord {
-    pub(super) id: SecretId,
-    pub(super) secret: Secret,
+pub struct SecretRecord {
+    /// Its id.
+    pub id: SecretId,
+    /// The secret, without its versions.
+    pub secret: Secret,
+    /// The current version.
+    pub version: Version,
+    /// When the first version was made.
+    pub created_at: Millis,
+    /// When the current version was made.
+    pub renewed_at: Millis,
+}
+
+impl SecretRecord {
+    /// Of a secret with its versions, which are left out.
+    pub fn of(id: SecretId, secret: &Secret) -> Self {
+        let at = |version: Option<&VersionInfo>| version.map_or(secret.updated_at, |info| info.at);
+        Self {
+            id,
+            version: secret.current(),
+            created_at: at(secret.versions.first()),
+            renewed_at: at(secret.versions.last()),
+            secret: Secret {
+                name: secret.name.clone(),
+                hosts: secret.hosts.clone(),
+                ordinal: secret.ordinal,
+                lifecycle: secret.lifecycle,
+                restricted: secret.restricted,
+                description: secret.description.clone(),
+                rotate_every: secret.rotate_every,
+                updated_at: secret.updated_at,
+                updated_by: secret.updated_by,
+                last_revealed_at: secret.last_revealed_at,
+                versions: Vec::new(),
+            },
+        }
+    }
+}
+
+/// What one identity was released of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// When last.
+    pub last: Millis,
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub first: Millis,
+    /// The entry that says so last.
+    pub index: Index,
 }
 
 /// A member as stored.

@@ -85,6 +85,6 @@ impl WorkspaceView<'_> {
 
     fn id_of(&self, ordinal: u32) -> Result<SecretId, ProjectionError> {
         let missing = || ProjectionError::Damaged("a version without its secret".to_owned());
-        Ok(self.secret(ordinal)?.ok_or_else(missing)?.0)
+        Ok(self.secret(ordinal)?.ok_or_else(missing)?.id)
     }
 }

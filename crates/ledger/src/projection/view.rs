@@ -9,7 +9,7 @@ use keyroll_core::{
     Version, WorkspaceName,
 };
 use keyroll_merkle::Hash;
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::ProjectionError;
 use super::schema::{
@@ -247,26 +247,30 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn secret(&self, ordinal: u32) -> Result<Option<(SecretId, Secret)>, ProjectionError> {
+    pub fn secret(&self, ordinal: u32) -> Result<Option<SecretRecord>, ProjectionError> {
         let row = self.view.tx.open_table(SECRETS)?;
-        let Some(row) = row.get((self.number, ordinal))? else {
-            return Ok(None);
-        };
-        let record: SecretRecord = decode(row.value())?;
-        Ok(Some((record.id, record.secret)))
+        let row = row.get((self.number, ordinal))?;
+        row.map(|row| decode(row.value())).transpose()
     }
 
-    /// Versions of a secret, the first first.
+    /// Versions of a secret before `before`, newest first, until `more` says stop.
     ///
     /// # Errors
-    /// [`ProjectionError`].
-    pub fn versions(&self, ordinal: u32) -> Result<Vec<VersionInfo>, ProjectionError> {
-        let mut found = Vec::new();
-        let range = (self.number, ordinal, 0)..=(self.number, ordinal, u32::MAX);
-        for row in self.view.tx.open_table(VERSIONS)?.range(range)? {
-            found.push(decode(row?.1.value())?);
+    /// [`ProjectionError`], or what `more` fails with.
+    pub fn versions(
+        &self,
+        ordinal: u32,
+        before: Version,
+        mut more: impl FnMut(Version, VersionInfo) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        let range = (self.number, ordinal, 0)..(self.number, ordinal, before.0);
+        for row in self.view.tx.open_table(VERSIONS)?.range(range)?.rev() {
+            let (key, value) = row?;
+            if !more(Version(key.value().2), decode(value.value())?)? {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Ordinals of secrets by name, those after the folded name `after`, until `more` says stop.
@@ -276,9 +280,18 @@ impl WorkspaceView<'_> {
     pub fn scan_names(
         &self,
         after: Option<&str>,
+        more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        self.scan_table(SECRET_NAMES, after, more)
+    }
+
+    pub(super) fn scan_table(
+        &self,
+        table: TableDefinition<'static, (u32, &'static str, u32), ()>,
+        after: Option<&str>,
         mut more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
     ) -> Result<(), ProjectionError> {
-        let names = self.view.tx.open_table(SECRET_NAMES)?;
+        let names = self.view.tx.open_table(table)?;
         let start = match after {
             Some(name) => Bound::Excluded((self.number, name, u32::MAX)),
             None => Bound::Included((self.number, "", 0)),
@@ -346,7 +359,7 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn members(&self) -> Result<Vec<(Identity, Member)>, ProjectionError> {
+    fn members(&self) -> Result<Vec<(Identity, Member)>, ProjectionError> {
         let mut found = Vec::new();
         for row in self.view.tx.open_table(MEMBERS)?.range(self.keys())? {
             let record: MemberRecord = decode(row?.1.value())?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keyroll_core::names::Label;
 use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
 use keyroll_core::{
-    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, Sequence, Version,
+    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, SecretName, Sequence, Version,
     WorkspaceName, cbor,
 };
 use keyroll_merkle::Hash;
@@ -17,11 +17,11 @@ use serde::Serialize;
 
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
-    META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED, SCHEMA,
-    SECRET_NAMES, SECRETS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
-    WORKSPACES, WorkflowRecord, WorkspaceHead,
+    MEMBERS_SINCE, META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED,
+    SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, SecretRecord, TIMES, USES, USES_SINCE,
+    VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
-use super::{Projection, ProjectionError};
+use super::{Projection, ProjectionError, past};
 
 /// What the indexes say of one entry.
 #[derive(Debug, Clone)]
@@ -36,12 +36,27 @@ pub struct EntryFacts {
     pub command: CommandId,
     /// Ordinals of the secrets it speaks of.
     pub secrets: Vec<u32>,
+    /// Values that it released: secrets' ordinals and versions.
+    pub revealed: Vec<(u32, Version)>,
+    /// Who signed it.
+    pub by: Identity,
     /// Kinds of its events.
     pub kinds: BTreeSet<u8>,
     /// Names, folded, that it refused somebody.
     pub denied: Vec<String>,
     /// Complete subtrees that it completed, of the levels that are kept.
     pub nodes: Vec<(u8, u64, Hash)>,
+}
+
+/// A block that references a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    /// The secret's name.
+    pub secret: SecretName,
+    /// The workflow.
+    pub workflow: Label,
+    /// The block.
+    pub block: Label,
 }
 
 /// What changed in one workspace.
@@ -65,6 +80,12 @@ pub struct WorkspaceBatch {
     pub denials: Vec<(Identity, Denials)>,
     /// Changed workflows; `None` for a removed one.
     pub workflows: Vec<(Label, Option<Workflow>)>,
+    /// Secrets as single entries left them, reveals aside.
+    pub secrets_since: Vec<(Index, SecretRecord)>,
+    /// Uses of names that single entries began or ended.
+    pub uses_since: Vec<(Index, Use, bool)>,
+    /// Members as single entries left them.
+    pub members_since: Vec<(Index, Identity, Member)>,
     /// Names that secrets had after some entry, with the secrets' ordinals.
     pub names: BTreeSet<(String, u32)>,
     /// Times at which the latest time grew, with the first entry of that time.
@@ -151,6 +172,10 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(WORKFLOWS)?;
     tx.open_table(USES)?;
     tx.open_table(ENDING)?;
+    tx.open_table(SECRETS_SINCE)?;
+    tx.open_table(MEMBERS_SINCE)?;
+    tx.open_table(SEEN)?;
+    tx.open_table(USES_SINCE)?;
     Ok(())
 }
 
@@ -182,6 +207,7 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
         write_rows(&tx, *number, workspace)?;
         write_workflows(&tx, *number, workspace)?;
         write_indexes(&tx, *number, workspace)?;
+        past::write(&tx, *number, workspace)?;
     }
     crate::failpoint!("projection.before_commit");
     tx.commit()?;
@@ -211,7 +237,7 @@ fn write_head(
     Ok(())
 }
 
-fn put<'k, K: redb::Key + 'static, T: Serialize>(
+pub(super) fn put<'k, K: redb::Key + 'static, T: Serialize>(
     table: &mut Table<'_, K, &'static [u8]>,
     key: impl std::borrow::Borrow<K::SelfType<'k>>,
     row: &T,
@@ -274,14 +300,7 @@ fn write_rows(
                     names.insert((number, folded.as_str(), secret.ordinal), ())?;
                 }
             }
-            put(
-                &mut secrets,
-                key,
-                &SecretRecord {
-                    id: *id,
-                    secret: secret.clone(),
-                },
-            )?;
+            put(&mut secrets, key, &SecretRecord::of(*id, secret))?;
         }
     }
     for (name, ordinal) in &batch.names {
@@ -377,15 +396,13 @@ fn write_indexes(
     }
     let pairs = |e: &EntryFacts| {
         let index = e.index.0;
-        e.secrets
-            .clone()
-            .into_iter()
-            .map(move |ordinal| (ordinal, index))
+        let row = |ordinal: &u32| (*ordinal, index, released_at(e, *ordinal));
+        e.secrets.iter().map(row).collect::<Vec<_>>()
     };
     let mut by_secret: Vec<_> = batch.entries.iter().flat_map(pairs).collect();
     by_secret.sort_unstable();
-    for (ordinal, index) in by_secret {
-        secrets.insert((number, ordinal, index), ())?;
+    for (ordinal, index, released) in by_secret {
+        secrets.insert((number, ordinal, index), released)?;
     }
     let mut by_kind: Vec<_> = batch
         .entries
@@ -403,6 +420,12 @@ fn write_indexes(
         }
     }
     Ok(())
+}
+
+/// When an entry released a value of a secret; 0 when it released none.
+fn released_at(entry: &EntryFacts, ordinal: u32) -> u64 {
+    let released = entry.revealed.iter().any(|(of, _)| *of == ordinal);
+    if released { entry.at.0 } else { 0 }
 }
 
 pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionError> {

@@ -1,6 +1,6 @@
 //! What is to end ends: after a crash at any step, with two keepers at once, and for good.
 
-use keyroll_api::query::{Ask, Named};
+use keyroll_api::query::{Ask, Named, SecretHistory};
 use keyroll_api::reply::{Answer, KeyStatus};
 use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
 use keyroll_core::state::ValueState;
@@ -40,7 +40,11 @@ fn has_key(world: &World, epoch: u32) -> bool {
 }
 
 async fn states(world: &World, called: &str) -> Vec<ValueState> {
-    let ask = Ask::SecretHistory(Named { name: name(called) });
+    let ask = Ask::SecretHistory(SecretHistory {
+        name: name(called),
+        limit: 100,
+        before: None,
+    });
     let Ok(Answer::SecretHistory(history)) = world.ask(&owner(), ask).await else {
         panic!("no history of {called}")
     };
@@ -115,7 +119,10 @@ async fn is_done(world: &World, gone: SecretId) {
 }
 
 async fn part(world: &World) -> SecretId {
-    let ask = Ask::SecretShow(Named { name: name("Part") });
+    let ask = Ask::SecretShow(Named {
+        at: None,
+        name: name("Part"),
+    });
     match world.ask(&owner(), ask).await {
         Ok(Answer::SecretShow(row)) => row.id,
         other => panic!("no secret: {other:?}"),
@@ -170,7 +177,13 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
         assert_eq!(world.reveal(&owner(), called).await.expect("value"), value);
     }
     let id = match world
-        .ask(&owner(), Ask::SecretShow(Named { name: name("New") }))
+        .ask(
+            &owner(),
+            Ask::SecretShow(Named {
+                at: None,
+                name: name("New"),
+            }),
+        )
         .await
     {
         Ok(Answer::SecretShow(row)) => row.id,

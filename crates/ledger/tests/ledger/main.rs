@@ -580,7 +580,13 @@ async fn a_log_that_was_set_back_is_seen_at_start() {
     );
     assert!(
         again
-            .ask(&owner(), Ask::SecretShow(Named { name: name("Key") }))
+            .ask(
+                &owner(),
+                Ask::SecretShow(Named {
+                    at: None,
+                    name: name("Key")
+                })
+            )
             .await
             .is_ok(),
         "queries go on"

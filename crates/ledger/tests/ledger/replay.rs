@@ -1,6 +1,7 @@
 //! The read model is a pure function of the log: whatever the history and however it is cut into
 //! commits and batches, what redb holds is what a replay gives.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keyroll_core::authorize::Role;
@@ -13,13 +14,13 @@ use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::{
-    Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, SecretId, Sequence,
-    SignedCommand, State, Version, cbor, cose, decide,
+    Action, Authority, Blob, Commit, Digest, Entry, Event, Index, LedgerId, Millis, Recorded,
+    SecretId, Sequence, SignedCommand, State, TreeSize, Version, cbor, cose, decide,
 };
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::health::Health;
 use keyroll_ledger::log::Message;
-use keyroll_ledger::projection::{Projection, digest};
+use keyroll_ledger::projection::{Projection, SecretRecord, digest};
 use proptest::prelude::*;
 
 use crate::support::{demo, fresh, identity, name, signing_key};
@@ -269,4 +270,118 @@ fn another_history_has_another_digest() {
         digest(&fold.projection().view().expect("a view")).expect("a digest")
     });
     assert_ne!(digests[0], digests[1]);
+}
+
+/// What a replay of the first `size` entries gives.
+fn replayed(history: &History, size: usize) -> State {
+    let mut state = State::new(LEDGER, demo());
+    for entry in &history.entries[..size] {
+        let recorded = Recorded::decode(state.size().next_index(), &entry.0).expect("an entry");
+        state.apply(&recorded);
+    }
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn looking_back_shows_what_a_replay_up_to_there_gives(
+        steps in proptest::collection::vec(any::<(u8, u8)>(), 1..60),
+        lengths in proptest::collection::vec(1_usize..9, 1..5),
+        batch in 1_usize..9,
+    ) {
+        let mut history = History::new();
+        for (what, which) in steps {
+            history.step(what, which);
+        }
+        let dir = tempfile::tempdir().expect("directory");
+        let mut folded = fold(dir.path(), "past.redb");
+        for messages in history.commits(&lengths).chunks(batch) {
+            folded.fold(messages, true).expect("folds");
+        }
+        let view = folded.projection().view().expect("a view");
+        let view = view.workspace(&demo()).expect("reads").expect("there");
+        for size in 0..=history.entries.len() {
+            let then = replayed(&history, size);
+            let size = TreeSize(size as u64);
+            prop_assert_eq!(keyroll_merkle::root(&view, size.0).expect("a root"), then.root());
+            let time = view.time_of(size).expect("a time");
+            prop_assert_eq!(time, then.at());
+
+            // Every secret, found by the names that secrets ever had, once and under its name then.
+            let mut found = BTreeMap::new();
+            view.scan_names_ever(None, |folded, ordinal| {
+                if let Some(record) = view.secret_at(ordinal, size)?
+                    && record.secret.name.folded() == folded
+                {
+                    assert!(found.insert(record.id, record).is_none());
+                }
+                Ok(true)
+            }).expect("a scan");
+            let expected: BTreeMap<_, _> = then
+                .secrets()
+                .map(|(id, secret)| (*id, SecretRecord::of(*id, secret)))
+                .collect();
+            prop_assert_eq!(found, expected);
+
+            // Every block that referenced a name.
+            for name in (0..6).map(|which| format!("Key_{which}")) {
+                let mut expected = BTreeSet::new();
+                for (workflow, saved) in then.workflows() {
+                    let blocks = saved.blocks.iter().filter(|block| {
+                        block.secrets.iter().any(|secret| secret.as_str() == name)
+                    });
+                    let used = blocks.map(|block| (workflow.to_string(), block.name.to_string()));
+                    expected.extend(used);
+                }
+                let found = view.uses_at(&name, size).expect("uses");
+                prop_assert!(found.iter().eq(&expected), "{:?} {:?}", found, expected);
+            }
+
+            // Every member, former ones too, in order of joining, in pages of two.
+            let (mut members, mut after) = (Vec::new(), 0);
+            loop {
+                let page = view.members_at(size, after, 2).expect("members");
+                let Some((_, last)) = page.last() else { break };
+                after = last.ordinal;
+                members.extend(page);
+            }
+            let mut expected: Vec<_> = then.members().map(|(id, member)| (*id, member.clone())).collect();
+            expected.sort_unstable_by_key(|(_, member)| member.ordinal);
+            prop_assert_eq!(members, expected);
+        }
+
+        // The time T is before the first entry later than T, also where clocks went back.
+        for time in (0..8).map(|part| Millis(1_800_000_000_000 + part * 400_000)) {
+            let naive = (0..history.entries.len())
+                .position(|index| replayed(&history, index + 1).at() > time)
+                .unwrap_or(history.entries.len());
+            prop_assert_eq!(view.first_after(time).expect("an index").0, naive as u64);
+        }
+
+        // Who has seen what: counted by going through the log.
+        let mut seen = BTreeMap::new();
+        for (index, entry) in (0..).zip(&history.entries) {
+            let recorded = Recorded::decode(Index(index), &entry.0).expect("an entry");
+            for event in &recorded.events {
+                let Event::SecretRevealed(revealed) = event else { continue };
+                for one in &revealed.secrets {
+                    let row = seen
+                        .entry((one.id, one.version, recorded.command.actor()))
+                        .or_insert((0, recorded.at, recorded.at, recorded.index));
+                    *row = (row.0 + 1, row.1, recorded.at, recorded.index);
+                }
+            }
+        }
+        let mut kept = BTreeMap::new();
+        for (id, secret) in history.state.secrets() {
+            for version in (1..=secret.current().0).map(Version) {
+                for (actor, by) in view.seen(secret.ordinal, version).expect("rows") {
+                    kept.insert((*id, version, actor), (by.count, by.first, by.last, by.index));
+                }
+            }
+        }
+        prop_assert_eq!(kept, seen);
+    }
 }

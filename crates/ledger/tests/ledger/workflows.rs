@@ -18,7 +18,10 @@ fn save(workflow: &str, block: &str, names: &[&str]) -> Action {
 }
 
 async fn shown(world: &World, called: &str) -> SecretRow {
-    let ask = Ask::SecretShow(Named { name: name(called) });
+    let ask = Ask::SecretShow(Named {
+        at: None,
+        name: name(called),
+    });
     let Ok(Answer::SecretShow(row)) = world.ask(&owner(), ask).await else {
         panic!("no row of {called}")
     };

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use keyroll_api::Client;
 use keyroll_api::client::unexpected;
-use keyroll_api::query::{Ask, AuditLog};
+use keyroll_api::query::{Ask, AuditLog, PAGE_ROWS, Point, SecretList};
 use keyroll_api::reply::{Answer, ProjectionRebuild};
 use keyroll_core::command::Nothing;
-use keyroll_core::{Digest, Millis, WorkspaceName};
+use keyroll_core::{Digest, Millis, TreeSize, WorkspaceName};
 
 use crate::report::Report;
 use crate::service::Service;
@@ -240,6 +240,41 @@ async fn queries(
     Ok(())
 }
 
+/// A page of secrets as they were in the middle of the log.
+async fn looking_back(filled: &Filled, report: &mut Report) -> Result<(), Failed> {
+    let (client, workspace) = (&filled.client, Some(&filled.workspace));
+    let middle = Point::Size(TreeSize(filled.entries / 2));
+    let Answer::WorkspaceAt(found) = client
+        .ask(workspace, Ask::WorkspaceAt(middle))
+        .await?
+        .answer
+    else {
+        return Err(unexpected().into());
+    };
+    let list = SecretList {
+        at: Some(found.at),
+        limit: PAGE_ROWS,
+        ..SecretList::default()
+    };
+    let mut times = Times::default();
+    for _ in 0..QUERIES * 5 {
+        let begun = Instant::now();
+        let asked = client.ask(workspace, Ask::SecretList(list.clone())).await?;
+        times.add(begun.elapsed());
+        match asked.answer {
+            Answer::SecretList(page) if !page.rows.is_empty() => {}
+            _ => return Err(unexpected().into()),
+        }
+    }
+    let entries = filled.entries;
+    report.figure(
+        format!("list_at_{entries}_p99_us"),
+        times.permille(990),
+        "µs, a page of secrets as they were",
+    );
+    Ok(())
+}
+
 async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
     let rebuilt = client
         .ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD)
@@ -314,6 +349,8 @@ pub(crate) async fn measure(
     let long = starts(plan, long, report).await?;
     say("audit queries");
     queries(plan, &short, &long, report).await?;
+    looking_back(&short, report).await?;
+    looking_back(&long, report).await?;
     short.sizes(report);
     long.sizes(report);
     short.service.stop()?;

@@ -1,13 +1,14 @@
 //! Every question and every answer.
 
 use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, Named, Outcome, QUERY_V, ReceiptOf, SecretList,
+    AuditCommits, AuditLog, AuditProve, MemberList, Moment, Named, Outcome, Point, QUERY_V,
+    ReceiptOf, SecretHistory, SecretList,
 };
 use keyroll_api::reply::{
     Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, KeyStatus, LogProblem, MemberRow,
     MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow,
-    SecretRows, SecretVersion, Status, UsedBy, VersionRow, VersionRows, WorkspaceRow,
-    WorkspaceRows,
+    SecretRows, SecretVersion, SeenBy, Status, UsedBy, VersionRow, VersionRows, WorkspaceAt,
+    WorkspaceRow, WorkspaceRows,
 };
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::Role;
@@ -24,6 +25,11 @@ use crate::{actions, forms, log, tree};
 
 /// What the asker had seen before.
 const SEEN: u64 = 7;
+/// A point in history.
+const THEN: Moment = Moment {
+    size: TreeSize(5),
+    time: Millis(START + 360_000),
+};
 
 fn query(world: &World, ask: Ask, workspace: bool) -> Query {
     Query {
@@ -38,10 +44,82 @@ fn query(world: &World, ask: Ask, workspace: bool) -> Query {
 }
 
 fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
-    let none = Nothing {};
-    let named = Named {
-        name: "STRIPE_LIVE_KEY".parse().expect("a name"),
+    let mut asks = of_rows();
+    asks.extend(of_the_log(world));
+    asks
+}
+
+fn of_rows() -> Vec<(&'static str, Ask, bool)> {
+    let name = || "STRIPE_LIVE_KEY".parse().expect("a name");
+    let shown = |at| Ask::SecretShow(Named { at, name: name() });
+    let history = |before| {
+        Ask::SecretHistory(SecretHistory {
+            name: name(),
+            limit: 1_000,
+            before,
+        })
     };
+    let members = |at, after| {
+        Ask::MemberList(MemberList {
+            at,
+            after,
+            limit: 1_000,
+        })
+    };
+    let then = Some(THEN);
+    vec![
+        (
+            "secret.list",
+            Ask::SecretList(SecretList {
+                limit: 1_000,
+                ..SecretList::default()
+            }),
+            true,
+        ),
+        (
+            "secret.list, next page",
+            Ask::SecretList(SecretList {
+                at: None,
+                after: Some("pem".to_owned()),
+                limit: 2,
+                deleted: true,
+            }),
+            true,
+        ),
+        (
+            "secret.list, as it was",
+            Ask::SecretList(SecretList {
+                at: then,
+                limit: 1_000,
+                ..SecretList::default()
+            }),
+            true,
+        ),
+        ("secret.show", shown(None), true),
+        ("secret.show, as it was", shown(then), true),
+        ("secret.history", history(None), true),
+        ("secret.history, next page", history(Some(Version(3))), true),
+        ("member.list", members(None, None), true),
+        (
+            "member.list, next page, as it was",
+            members(then, Some(1_000)),
+            true,
+        ),
+        (
+            "workspace.at, entries",
+            Ask::WorkspaceAt(Point::Size(THEN.size)),
+            true,
+        ),
+        (
+            "workspace.at, time",
+            Ask::WorkspaceAt(Point::Time(THEN.time)),
+            true,
+        ),
+    ]
+}
+
+fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
+    let none = Nothing {};
     let every_filter = AuditLog {
         run: Some("run-42".to_owned()),
         actor: Some(identity(&world.nightly)),
@@ -56,28 +134,6 @@ fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
     };
     let id = world.command(4, actions::create(world)).id;
     vec![
-        (
-            "secret.list",
-            Ask::SecretList(SecretList {
-                after: None,
-                limit: 1_000,
-                deleted: false,
-            }),
-            true,
-        ),
-        (
-            "secret.list, next page",
-            Ask::SecretList(SecretList {
-                after: Some("pem".to_owned()),
-                limit: 2,
-                deleted: true,
-            }),
-            true,
-        ),
-        ("secret.show", Ask::SecretShow(named.clone()), true),
-        ("secret.history", Ask::SecretHistory(named), true),
-        ("member.list", Ask::MemberList(none), true),
-        ("key.status", Ask::KeyStatus(none), true),
         (
             "audit.log",
             Ask::AuditLog(AuditLog {
@@ -97,6 +153,7 @@ fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
             Ask::AuditProve(AuditProve { index: Index(9) }),
             true,
         ),
+        ("key.status", Ask::KeyStatus(none), true),
         ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
         ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
         ("workspace.list", Ask::WorkspaceList(none), false),
@@ -159,13 +216,29 @@ fn version_rows(world: &World) -> VersionRows {
         actor: identity(&world.alice),
         state,
         reason: reason.map(|text| text.parse().expect("text")),
+        seen_by: None,
         version: Version(version),
         actor_name: "owner".to_owned(),
+        seen_by_count: None,
+    };
+    let seen = SeenBy {
+        actor: identity(&world.nightly),
+        count: 3,
+        index: Index(6),
+        last_at: Millis(START + 600_005),
+        first_at: Millis(START + 420_005),
+        actor_name: "nightly".to_owned(),
+    };
+    let seen = VersionRow {
+        seen_by: Some(vec![seen]),
+        seen_by_count: Some(1),
+        ..row(3, "rolled back from 1", None, ValueState::Live)
     };
     VersionRows {
+        next: Some(Version(1)),
         rows: vec![
             row(4, "edited", None, ValueState::Lost),
-            row(3, "rolled back from 1", None, ValueState::Live),
+            seen,
             row(
                 2,
                 "edited",
@@ -187,6 +260,7 @@ fn member_rows(world: &World) -> MemberRows {
         secrets: vec!["*".parse().expect("a pattern")],
     };
     MemberRows {
+        next: Some(2),
         rows: vec![
             row("owner", Role::Owner, &world.alice, None, false),
             row(
@@ -323,6 +397,10 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
             problem: Some(Rejection::new(Code::Busy, "a copy is not there yet")),
             retiring: Some(Epoch(1)),
         }),
+        Answer::WorkspaceAt(WorkspaceAt {
+            at: THEN,
+            root: Digest(tree::root(log, 5).0),
+        }),
         Answer::AuditLog(audit_rows(world, log)),
         Answer::AuditCommits(Commits {
             next: Some(Index(13)),
@@ -375,7 +453,14 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     }
     let delegated = Query {
         delegation: Some(world.delegation().into()),
-        ..query(world, Ask::MemberList(Nothing {}), true)
+        ..query(
+            world,
+            Ask::MemberList(MemberList {
+                limit: 1_000,
+                ..MemberList::default()
+            }),
+            true,
+        )
     };
     let delegated = cose::sign(&delegated, &world.console);
     list.push(forms::signed::<Query>(

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use keyroll_api::client::NewSecretSpec;
+use keyroll_core::Code;
 use serde_json::json;
 
-use super::{add_receipt, hosts, period, text, would};
+use super::{add_receipt, hosts, period, rows, text, would};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -45,10 +46,14 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
     let value = args.value.read(context, &spec.name)?;
     let words = format!("{} in {workspace}", spec.name);
     let mut json = json!({"name": spec.name, "version": 1});
+    let session = context.session().await?;
     if args.dry.dry_run {
+        if let Some(known) = rows::taken(&session, &spec.name).await? {
+            let message = format!("the name {} is taken (by {})", spec.name, known.name);
+            return Err(Failure::coded(Code::Conflict, message));
+        }
         return would(context, ("created", &words, json));
     }
-    let session = context.session().await?;
     let name = spec.name.clone();
     let acted = session
         .client

@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::Ask;
-use keyroll_api::query::Named;
-use keyroll_api::reply::{Answer, VersionRow};
+use keyroll_api::reply::VersionRow;
 use keyroll_core::command::SecretDestroy;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
+use super::read::versions;
 use super::{add_receipt, would};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::{confirm, secret_name};
-use crate::session::{Session, answer};
+use crate::session::Session;
 
 /// How often to look whether the values are erased, and how many times at most: while a key is
 /// rotated, that is said only at its end.
@@ -86,8 +85,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
 /// Whether everything destroyed of a secret is erased by now.
 async fn erased(session: &Session, name: &SecretName) -> Result<bool, Failure> {
     for _ in 0..POLLS {
-        let ask = Ask::SecretHistory(Named { name: name.clone() });
-        let versions = answer!(session.ask(ask).await?, Answer::SecretHistory)?.rows;
+        let versions = versions(session, name.clone()).await?;
         let left = |row: &VersionRow| row.state == ValueState::Destroyed;
         if !versions.iter().any(left) {
             return Ok(true);

@@ -113,7 +113,7 @@ fn host(pattern: &str) -> Result<HostPattern, Failure> {
     Ok(pattern.parse()?)
 }
 
-fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
+pub(crate) fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
     text.map(|text| text.parse().map_err(Failure::from))
         .transpose()
 }

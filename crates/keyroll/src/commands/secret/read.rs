@@ -3,9 +3,11 @@
 use clap::Args;
 use keyroll_api::Ask;
 use keyroll_api::client::now;
-use keyroll_api::query::Named;
-use keyroll_api::reply::{Answer, MemberRow, SecretRow, VersionRow};
+use keyroll_api::query::{Moment, PAGE_ROWS, SecretHistory};
+use keyroll_api::reply::{Answer, MemberRow, SecretRow, SeenBy, VersionRow};
 use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::state::Lifecycle;
+use keyroll_core::{SecretName, Version};
 use serde_json::{Value, json};
 
 use super::rows;
@@ -15,6 +17,9 @@ use crate::input::secret_name;
 use crate::render::Table;
 use crate::session::{Session, answer};
 use crate::time;
+
+/// Names in the column of who has seen a version.
+const SEEN_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -27,6 +32,9 @@ pub(crate) struct ListArgs {
     /// Only those that nothing used for a long time
     #[arg(long)]
     unused: bool,
+    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    #[arg(long, value_name = "P")]
+    at: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -36,11 +44,15 @@ pub(crate) struct ShowArgs {
     /// Also who may reveal it
     #[arg(long)]
     readers: bool,
+    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    #[arg(long, value_name = "P")]
+    at: Option<String>,
 }
 
 pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
     let session = context.session().await?;
-    let mut secrets = rows::all(&session, args.deleted).await?.secrets;
+    let at = session.moment(args.at.as_deref()).await?;
+    let mut secrets = rows::all(&session, args.deleted, at).await?;
     secrets.retain(|row| (!args.stale || row.stale) && (!args.unused || row.unused));
     context.out.items(&secrets, rows::json, &rows::table())
 }
@@ -48,9 +60,10 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
 pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "show")?;
     let session = context.session().await?;
-    let row = session.secret(&name).await?;
+    let at = session.moment(args.at.as_deref()).await?;
+    let row = session.secret_at(&name, at).await?;
     let readers = if args.readers {
-        Some(readers(&session, &row).await?)
+        Some(readers(&session, &row, at).await?)
     } else {
         None
     };
@@ -118,12 +131,22 @@ struct Reader {
     purpose: &'static str,
 }
 
-/// Who may reveal a secret now, by the same table that the ledger decides with.
-async fn readers(session: &Session, secret: &SecretRow) -> Result<Vec<Reader>, Failure> {
+/// Who may reveal a secret, or might have, by the same table that the ledger decides with.
+async fn readers(
+    session: &Session,
+    secret: &SecretRow,
+    at: Option<Moment>,
+) -> Result<Vec<Reader>, Failure> {
+    // What is deleted or destroyed is revealed to nobody.
+    if secret.state != Lifecycle::Active {
+        return Ok(Vec::new());
+    }
+    let time = at.map_or_else(now, |at| at.time);
     let covers = |member: &MemberRow| member.secrets.iter().any(|glob| glob.matches(&secret.name));
     let present =
-        |member: &MemberRow| !member.removed && member.expires.is_none_or(|end| end > now());
-    let readers = session.members().await?.into_iter().filter_map(|member| {
+        |member: &MemberRow| !member.removed && member.expires.is_none_or(|end| end > time);
+    let members = session.members_at(at).await?;
+    let readers = members.into_iter().filter_map(|member| {
         let purpose = purpose(member.role, secret.restricted)?;
         (present(&member) && covers(&member)).then_some(Reader { member, purpose })
     });
@@ -156,14 +179,14 @@ fn reader_table() -> Table<Reader> {
 pub(crate) async fn history(context: &Context, name: &str) -> Result<(), Failure> {
     let name = secret_name(name, "history")?;
     let session = context.session().await?;
-    let answered = session.ask(Ask::SecretHistory(Named { name })).await?;
-    let versions = answer!(answered, Answer::SecretHistory)?.rows;
+    let versions = versions(&session, name).await?;
     let table = Table::<VersionRow>(vec![
         ("VERSION", |row| row.version.to_string()),
         ("AT", |row| time::short(row.at)),
         ("BY", |row| row.actor_name.clone()),
         ("TYPE", |row| row.kind.clone()),
         ("STATE", |row| row.state.as_str().to_owned()),
+        ("SEEN BY", seen_by),
         ("REASON", |row| {
             row.reason
                 .as_ref()
@@ -183,7 +206,64 @@ fn version_json(row: &VersionRow) -> Value {
         "type": row.kind,
         "state": row.state.as_str(),
         "reason": row.reason,
+        "seen_by": row.seen_by.as_ref().map(|seen| seen.iter().map(seen_json).collect::<Vec<_>>()),
+        "seen_by_count": row.seen_by_count,
     })
+}
+
+fn seen_json(seen: &SeenBy) -> Value {
+    json!({
+        "actor": seen.actor,
+        "actor_name": seen.actor_name,
+        "count": seen.count,
+        "first_at": time::rfc3339(seen.first_at),
+        "last_at": time::rfc3339(seen.last_at),
+        "index": seen.index,
+    })
+}
+
+/// Who was released a version, for people: the latest first, some of many.
+fn seen_by(row: &VersionRow) -> String {
+    let (Some(seen), Some(count)) = (&row.seen_by, row.seen_by_count) else {
+        return "?".to_owned();
+    };
+    let mut names: Vec<String> = seen
+        .iter()
+        .take(SEEN_SHOWN)
+        .map(|seen| seen.actor_name.clone())
+        .collect();
+    let more = usize::try_from(count).unwrap_or(usize::MAX) - names.len();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    if names.is_empty() {
+        return "nobody".to_owned();
+    }
+    names.join(", ")
+}
+
+/// All versions of a secret, newest first.
+pub(super) async fn versions(
+    session: &Session,
+    name: SecretName,
+) -> Result<Vec<VersionRow>, Failure> {
+    let (mut rows, mut before) = (Vec::new(), None);
+    loop {
+        let ask = SecretHistory {
+            name: name.clone(),
+            limit: PAGE_ROWS,
+            before,
+        };
+        let answered = session.ask(Ask::SecretHistory(ask)).await?;
+        let page = answer!(answered, Answer::SecretHistory)?;
+        rows.extend(page.rows);
+        // A page that does not lead on is the last, whatever it says.
+        let onward = |next: &Version| before.is_none_or(|before| *next < before);
+        match page.next.filter(onward) {
+            Some(next) => before = Some(next),
+            None => return Ok(rows),
+        }
+    }
 }
 
 #[cfg(test)]

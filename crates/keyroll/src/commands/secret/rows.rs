@@ -1,9 +1,9 @@
 //! Secrets as rows: fetched, for programs and for people.
 
 use keyroll_api::Ask;
-use keyroll_api::query::{PAGE_ROWS, SecretList};
+use keyroll_api::query::{Moment, PAGE_ROWS, SecretList};
 use keyroll_api::reply::{Answer, SecretRow, UsedBy};
-use keyroll_core::TreeSize;
+use keyroll_core::SecretName;
 use keyroll_core::state::Lifecycle;
 use serde_json::{Value, json};
 
@@ -12,31 +12,52 @@ use crate::render::Table;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// Secrets, and the size of the workspace that the last of them was read at.
-pub(crate) struct Page {
-    pub(crate) secrets: Vec<SecretRow>,
-    pub(crate) size: TreeSize,
-}
-
-/// All secrets that may be listed: active ones, or else deleted and destroyed ones.
-pub(crate) async fn all(session: &Session, deleted: bool) -> Result<Page, Failure> {
+/// All secrets that may be listed, as they are or were: active ones, or else deleted and destroyed
+/// ones.
+pub(crate) async fn all(
+    session: &Session,
+    deleted: bool,
+    at: Option<Moment>,
+) -> Result<Vec<SecretRow>, Failure> {
     let (mut secrets, mut after) = (Vec::new(), None);
     loop {
         let list = SecretList {
+            at,
             after: after.clone(),
             limit: PAGE_ROWS,
             deleted,
         };
         let answered = session.ask(Ask::SecretList(list)).await?;
-        let size = answered.size;
         let page = answer!(answered, Answer::SecretList)?;
         secrets.extend(page.rows);
         // A page that does not lead on is the last, whatever it says.
         if page.next.is_none() || page.next == after {
-            return Ok(Page { secrets, size });
+            return Ok(secrets);
         }
         after = page.next;
     }
+}
+
+/// The active secret whose name is this one but for case.
+pub(crate) async fn taken(
+    session: &Session,
+    name: &SecretName,
+) -> Result<Option<SecretRow>, Failure> {
+    let folded = name.folded();
+    // What sorts right before it: no name has a character behind `z`.
+    let after = folded.char_indices().next_back().and_then(|(at, last)| {
+        let before = char::from_u32(u32::from(last).checked_sub(1)?)?;
+        Some(format!("{}{before}~", &folded[..at]))
+    });
+    let list = SecretList {
+        after,
+        limit: 1,
+        ..SecretList::default()
+    };
+    let answered = session.ask(Ask::SecretList(list)).await?;
+    let page = answer!(answered, Answer::SecretList)?;
+    let same = |row: &SecretRow| row.name.folded() == folded;
+    Ok(page.rows.into_iter().find(same))
 }
 
 pub(crate) const fn state(state: Lifecycle) -> &'static str {

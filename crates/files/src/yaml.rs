@@ -1,0 +1,181 @@
+//! One mapping: names, and scalars. What stands without quotes is taken as it is written, so that
+//! `1.10` and `yes` are what they look like; `!!binary` is Base64.
+
+use keyroll_core::SecretName;
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use zeroize::Zeroizing;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::json::decode_base64;
+use crate::read::Reading;
+
+/// Where in the file the reading is.
+enum Place {
+    Begin,
+    /// In the mapping, before a name.
+    Name,
+    /// After a name, if it was a good one, and its line: the value may begin on another.
+    Value(Option<(usize, SecretName)>),
+    End,
+}
+
+const FLAT: &str = "a value is text, not a list or mapping";
+const ONE: &str = "this is no mapping of names and values";
+
+pub(crate) fn read(text: &str, reading: &mut Reading) {
+    let (mut place, mut depth) = (Place::Begin, 0_usize);
+    for event in Parser::new_from_str(text) {
+        let (event, line) = match event {
+            Ok((event, span)) => (event, span.start.line()),
+            Err(error) => {
+                // Its words may quote the file.
+                let line = error.marker().line();
+                reading.problem(
+                    line,
+                    "this is no YAML: is a value to be put in quotes here?",
+                );
+                return;
+            }
+        };
+        let opens = matches!(event, Event::MappingStart(..) | Event::SequenceStart(..));
+        let closes = matches!(event, Event::MappingEnd | Event::SequenceEnd);
+        if depth > 1 || (depth == 1 && opens) {
+            // Inside what is refused as a whole.
+            if depth == 1 {
+                reading.problem(line, FLAT);
+            }
+            depth = if opens {
+                depth + 1
+            } else {
+                depth - usize::from(closes)
+            };
+            if depth == 1 {
+                place = match place {
+                    Place::Name => Place::Value(None),
+                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                };
+            }
+            continue;
+        }
+        place = match (event, place) {
+            (Event::MappingStart(..), Place::Begin) => {
+                depth = 1;
+                Place::Name
+            }
+            (Event::MappingEnd, _) => {
+                depth = 0;
+                Place::End
+            }
+            (Event::Scalar(text, ..), Place::Name) => {
+                Place::Value(reading.name(line, &text).map(|name| (line, name)))
+            }
+            (Event::Scalar(text, style, _, tag), Place::Value(name)) => {
+                if let Some((line, name)) = name {
+                    match value(&text, style, tag.as_deref()) {
+                        Ok(value) => reading.value(line, name, value),
+                        Err(message) => reading.problem(line, format!("{name}: {message}")),
+                    }
+                }
+                Place::Name
+            }
+            (Event::Alias(_), at) => {
+                reading.problem(line, "aliases are not followed: write the value out");
+                match at {
+                    Place::Name => Place::Value(None),
+                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                }
+            }
+            (Event::DocumentStart(_), Place::End) => {
+                reading.problem(line, "a second document begins here: one file, one mapping");
+                return;
+            }
+            // An empty file, or one of comments.
+            (Event::Scalar(text, ScalarStyle::Plain, ..), Place::Begin) if is_null(&text) => {
+                Place::End
+            }
+            (Event::Scalar(..) | Event::SequenceStart(..), _) => {
+                reading.problem(line, ONE);
+                return;
+            }
+            (_, place) => place,
+        };
+    }
+}
+
+fn value(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let core = tag.filter(|tag| tag.is_yaml_core_schema());
+    match (tag, core.map(|tag| tag.suffix.as_str())) {
+        (Some(_), Some("binary")) => {
+            let packed: Zeroizing<String> =
+                Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+            decode_base64(&packed)
+        }
+        (Some(_), Some("str")) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+        (Some(_), _) => Err("of tags only !!binary and !!str are known"),
+        (None, _) if style == ScalarStyle::Plain && is_null(text) => {
+            Err("there is no value: write it in quotes, or take the name out")
+        }
+        (None, _) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+    }
+}
+
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// Writes the mapping. Everything is quoted: a bare `NO` is a boolean to some readers.
+pub(crate) fn write(values: &[(&SecretName, &[u8])], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        out.extend_from_slice(b"{}\n");
+    }
+    for (name, value) in values {
+        out.push(b'"');
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b"\": ");
+        if let Ok(text) = std::str::from_utf8(value) {
+            string(text, out);
+        } else {
+            out.extend_from_slice(b"!!binary \"");
+            out.extend_from_slice(Zeroizing::new(STANDARD.encode(value)).as_bytes());
+            out.push(b'"');
+        }
+        out.push(b'\n');
+    }
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for c in text.chars() {
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            c if is_printable(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            c => out.extend_from_slice(escaped(u32::from(c)).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+fn escaped(code: u32) -> String {
+    match code {
+        0..=0xff => format!("\\x{code:02x}"),
+        0x100..=0xffff => format!("\\u{code:04x}"),
+        _ => format!("\\U{code:08x}"),
+    }
+}
+
+/// What YAML lets stand for itself, without line breaks of any kind and byte order marks.
+fn is_printable(c: char) -> bool {
+    let breaks = matches!(
+        c,
+        '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+    );
+    !c.is_control() && !breaks
+}

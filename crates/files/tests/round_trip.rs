@@ -1,0 +1,175 @@
+//! What is written is read again, byte for byte, whatever the values hold.
+
+use keyroll_core::SecretName;
+use keyroll_files::{Format, WriteError, read, write};
+use proptest::prelude::*;
+
+fn names(count: usize) -> Vec<SecretName> {
+    (0..count)
+        .map(|at| format!("Key_{at}").parse().expect("a name"))
+        .collect()
+}
+
+fn back(format: Format, values: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, WriteError> {
+    let names = names(values.len());
+    let pairs: Vec<_> = names.iter().zip(values.iter().map(Vec::as_slice)).collect();
+    let file = write(format, &pairs)?;
+    let read = read(format, &file);
+    let shown = String::from_utf8_lossy(&file);
+    assert_eq!(read.problems, [], "{shown}");
+    assert!(
+        read.secrets.iter().map(|found| &found.name).eq(&names),
+        "{shown}"
+    );
+    Ok(read
+        .secrets
+        .iter()
+        .map(|found| found.value.to_vec())
+        .collect())
+}
+
+/// Texts that formats, shells or terminals take for something else.
+const NASTY: [&str; 34] = [
+    "a",
+    " ",
+    "  both  ",
+    "\n",
+    "\r",
+    "\r\n",
+    "a\nb",
+    "a\r\nb\r\n",
+    "\n\nlast\n",
+    "\t",
+    "'",
+    "\"",
+    "'\"",
+    "it's \"quoted\"",
+    "\\",
+    "\\\\",
+    "\\n",
+    "'\\'",
+    "ends with \\",
+    "\"\\",
+    "$HOME",
+    "${HOME}",
+    "$(id)'`id`",
+    "`",
+    "#",
+    "a #b",
+    "# '",
+    "=",
+    "null",
+    "~",
+    "{{secrets.X}}",
+    "- [a]: {b}",
+    "é\u{202e}\u{feff}\u{85}\u{2028}😀\u{7f}",
+    "!!binary x: |\n  y",
+];
+
+#[test]
+fn nasty_values_come_back() {
+    let values: Vec<Vec<u8>> = NASTY.iter().map(|text| text.as_bytes().to_vec()).collect();
+    for format in Format::ALL {
+        assert_eq!(back(format, &values).as_ref(), Ok(&values), "{format}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_come_back_or_are_refused() {
+    let all: Vec<u8> = (0..=255).collect();
+    let values = [all, vec![0], vec![0xff, 0xfe], b"a\0b".to_vec()].map(|value| vec![value]);
+    for value in values {
+        for format in [Format::Json, Format::Yaml] {
+            assert_eq!(back(format, &value).as_ref(), Ok(&value), "{format}");
+        }
+        let refused = back(Format::Dotenv, &value).expect_err("refused");
+        assert!(refused.to_string().contains("Key_0"));
+    }
+}
+
+#[test]
+fn no_values_are_a_file_too() {
+    for format in Format::ALL {
+        assert_eq!(back(format, &[]), Ok(vec![]), "{format}");
+        assert_eq!(read(format, b"").secrets.len(), 0);
+    }
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 1..200),
+        any::<String>().prop_map(String::into_bytes),
+        "[ -~\n\r\t]{1,60}".prop_map(String::into_bytes),
+        // Mostly what means something to one of the formats.
+        "['\"\\\\$`#=\n\r: {}\\[\\]&*!|>%@a]{1,40}".prop_map(String::into_bytes),
+    ]
+    .prop_filter("a value is not empty", |value| !value.is_empty())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn values_come_back(values in proptest::collection::vec(value(), 1..6)) {
+        for format in [Format::Json, Format::Yaml] {
+            let same = back(format, &values);
+            prop_assert_eq!(same.as_ref(), Ok(&values));
+        }
+        let text = |value: &Vec<u8>| !value.contains(&0) && std::str::from_utf8(value).is_ok();
+        match back(Format::Dotenv, &values) {
+            Ok(same) => prop_assert_eq!(&same, &values),
+            Err(WriteError::NotText(_)) => prop_assert!(!values.iter().all(text)),
+        }
+    }
+
+    #[test]
+    fn any_file_is_read_or_refused_with_lines(text in "(?s).{0,200}", bytes in any::<Vec<u8>>()) {
+        for format in Format::ALL {
+            for file in [text.as_bytes(), &bytes] {
+                // To YAML a carriage return is a line's end as well.
+                let lines = 1 + file.iter().filter(|byte| b"\n\r".contains(byte)).count();
+                let read = read(format, file);
+                for problem in &read.problems {
+                    prop_assert!((1..=lines + 1).contains(&problem.line), "{:?}", problem);
+                }
+            }
+        }
+    }
+}
+
+/// A POSIX shell reads a dotenv file to the same values.
+#[test]
+fn a_shell_reads_the_same() {
+    let values: Vec<&str> = NASTY
+        .iter()
+        .copied()
+        .filter(|text| !text.contains('\u{0}'))
+        .collect();
+    let names = names(values.len());
+    let pairs: Vec<_> = names
+        .iter()
+        .zip(values.iter().map(|text| text.as_bytes()))
+        .collect();
+    let file = write(Format::Dotenv, &pairs).expect("text");
+    let mut script = file.to_vec();
+    for name in &names {
+        script.extend_from_slice(format!("printf '%s\\0' \"${name}\"\n").as_bytes());
+    }
+    let path = std::env::temp_dir().join(format!("keyroll-files-{}.sh", std::process::id()));
+    std::fs::write(&path, &script).expect("written");
+    let run = std::process::Command::new("sh")
+        .arg(&path)
+        .output()
+        .expect("sh runs");
+    std::fs::remove_file(&path).expect("removed");
+    let said: Vec<&[u8]> = run.stdout.split(|byte| *byte == 0).collect();
+    assert_eq!(
+        said.len(),
+        values.len() + 1,
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    for (said, value) in said.iter().zip(values) {
+        assert_eq!(*said, value.as_bytes());
+    }
+}

@@ -1,0 +1,385 @@
+//! `keyroll import`: secrets from a file, all or nothing per command.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use keyroll_api::client::{NewSecretSpec, parts};
+use keyroll_api::reply::SecretRow;
+use keyroll_core::names::Text;
+use keyroll_core::state::Lifecycle;
+use keyroll_core::{Code, Index, SecretId, SecretName};
+use keyroll_files::{Existing, Format, Found, Preview, Problem, preview, read};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::secret::rows;
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::Exit;
+use crate::input::confirm;
+use crate::journal::Journal;
+use crate::render::Table;
+use crate::session::Session;
+
+/// Largest file that is read: ten thousand values of some size.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Lines and names that one message lists.
+const LISTED: usize = 100;
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file
+    file: PathBuf,
+    /// Its format: dotenv, json or yaml [default: by extension]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Leave out names that are taken; else nothing is imported when there are any
+    #[arg(long)]
+    skip_existing: bool,
+    /// Reveal them to runners' blocks only, to nobody else
+    #[arg(long)]
+    restricted: bool,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failure> {
+    let bytes = load(&args)?;
+    let format = format(&args)?;
+    let found = parse(&args, format, &bytes)?;
+    let session = context.session().await?;
+    let import = Import::new(context, &session, &args, (&bytes, found)).await?;
+    if args.dry.dry_run {
+        return import.show(context);
+    }
+    import.run(context, &session).await
+}
+
+fn load(args: &ImportArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let failed = |error: std::io::Error| Failure::file(&args.file, &error);
+    let file = File::open(&args.file).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    // Large enough at once: a buffer that grows leaves copies behind.
+    let room = usize::try_from(length.min(FILE_BYTES)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        let message = format!("{} has more than {FILE_BYTES} bytes", args.file.display());
+        return Err(Failure::coded(Code::TooLarge, message));
+    }
+    Ok(bytes)
+}
+
+fn format(args: &ImportArgs) -> Result<Format, Failure> {
+    args.format
+        .or_else(|| Format::of(&args.file))
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "which format is {}? Say --format dotenv, json or yaml",
+                args.file.display()
+            ))
+        })
+}
+
+fn parse(args: &ImportArgs, format: Format, bytes: &[u8]) -> Result<Vec<Found>, Failure> {
+    let read = read(format, bytes);
+    if read.problems.is_empty() {
+        return Ok(read.secrets);
+    }
+    let line = |problem: &Problem| format!("line {}: {}", problem.line, problem.message);
+    let message = format!(
+        "{} cannot be imported as {format}; nothing was sent\n{}",
+        args.file.display(),
+        listed(read.problems.iter().map(line))
+    );
+    Err(Failure::Said {
+        code: "invalid_file",
+        exit: Exit::Usage,
+        message,
+    })
+}
+
+/// Lines, not too many of them.
+fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
+    let more = lines.len().saturating_sub(LISTED);
+    let mut shown: Vec<String> = lines.take(LISTED).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join("\n")
+}
+
+/// What a file holds, held against what exists.
+struct Import<'a> {
+    args: &'a ImportArgs,
+    found: Vec<Found>,
+    preview: Preview,
+    journal: Journal,
+}
+
+/// A secret that is to be made.
+type New<'a> = (SecretId, NewSecretSpec, &'a [u8]);
+
+/// What came of the commands.
+#[derive(Default)]
+struct Sent {
+    entries: Vec<Index>,
+    /// Secrets that were there already.
+    before: usize,
+}
+
+/// Whether secrets exist under exactly these ids and names.
+async fn landed(session: &Session, secrets: &[New<'_>]) -> Result<bool, Failure> {
+    let rows = rows::all(session, false, None).await?;
+    let known: HashMap<SecretId, SecretName> =
+        rows.into_iter().map(|row| (row.id, row.name)).collect();
+    Ok(secrets
+        .iter()
+        .all(|(id, spec, _)| known.get(id) == Some(&spec.name)))
+}
+
+/// One line of a preview.
+struct Row {
+    name: String,
+    line: usize,
+    action: &'static str,
+}
+
+impl<'a> Import<'a> {
+    async fn new(
+        context: &Context,
+        session: &Session,
+        args: &'a ImportArgs,
+        (bytes, found): (&[u8], Vec<Found>),
+    ) -> Result<Self, Failure> {
+        let mut journal = Journal::open(context, session, bytes)?;
+        let active = rows::all(session, false, None).await?;
+        let gone = rows::all(session, true, None).await?;
+        let used: HashMap<SecretId, &SecretRow> = active
+            .iter()
+            .chain(&gone)
+            .map(|row| (row.id, row))
+            .collect();
+        for secret in &found {
+            // An id is never used twice: what was imported and is gone, or has another name now, is
+            // imported anew.
+            let spent = |id: &SecretId| {
+                let row = used.get(id);
+                row.is_some_and(|row| row.state != Lifecycle::Active || row.name != secret.name)
+            };
+            journal.assign(&secret.name, spent)?;
+        }
+        let existing = active.into_iter().map(|row| {
+            let own = journal.id(&row.name) == Some(row.id);
+            (
+                row.name.folded(),
+                Existing {
+                    name: row.name,
+                    own,
+                },
+            )
+        });
+        let preview = preview(&found, &existing.collect());
+        Ok(Self {
+            args,
+            found,
+            preview,
+            journal,
+        })
+    }
+
+    fn show(&self, context: &Context) -> Result<(), Failure> {
+        let mut actions = vec!["create"; self.found.len()];
+        for at in &self.preview.done {
+            actions[*at] = "done";
+        }
+        let taken = if self.args.skip_existing {
+            "skip"
+        } else {
+            "refuse"
+        };
+        for (at, _) in &self.preview.taken {
+            actions[*at] = taken;
+        }
+        let row = |(found, action): (&Found, &'static str)| Row {
+            name: found.name.to_string(),
+            line: found.line,
+            action,
+        };
+        let rows: Vec<Row> = self.found.iter().zip(actions).map(row).collect();
+        let table = Table::<Row>(vec![
+            ("NAME", |row| row.name.clone()),
+            ("LINE", |row| row.line.to_string()),
+            ("ACTION", |row| row.action.to_owned()),
+        ]);
+        let json = |row: &Row| json!({"name": row.name, "line": row.line, "action": row.action, "dry_run": true});
+        context.out.items(&rows, json, &table)?;
+        let fate = match self.refusal() {
+            Some(_) => "nothing would be imported: names are taken, see --skip-existing",
+            None => "nothing was sent",
+        };
+        context.out.note(&format!("{}; {fate}", self.words()));
+        Ok(())
+    }
+
+    fn words(&self) -> String {
+        let count = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let preview = &self.preview;
+        let words = [
+            Some(format!("{} to create", preview.create.len())),
+            count(preview.done.len(), "imported before"),
+            count(preview.taken.len(), "whose name is taken"),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// Names that are taken, unless they are to be left out.
+    fn refusal(&self) -> Option<Failure> {
+        if self.args.skip_existing || self.preview.taken.is_empty() {
+            return None;
+        }
+        let taken = self.preview.taken.iter().map(|(at, known)| {
+            let found = &self.found[*at];
+            format!(
+                "line {}: the name {} is taken (by {known})",
+                found.line, found.name
+            )
+        });
+        let message = format!(
+            "nothing was sent: whether the values are the same is not known; --skip-existing leaves \
+             these out\n{}",
+            listed(taken)
+        );
+        Some(Failure::coded(Code::Conflict, message))
+    }
+
+    async fn run(self, context: &Context, session: &Session) -> Result<(), Failure> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let new = self.new_secrets()?;
+        if !new.is_empty() {
+            self.note_newlines(context);
+            let (file, workspace) = (self.args.file.display(), &session.workspace);
+            confirm(
+                context,
+                &format!("Import {file} into {workspace}: {}?", self.words()),
+            )?;
+            // Before anything is sent: what is cut short is recognised by it.
+            self.journal.save()?;
+        }
+        let sent = self.send(context, session, &new).await?;
+        self.journal.remove()?;
+        self.report(context, session, (new.len(), &sent))
+    }
+
+    async fn send(
+        &self,
+        context: &Context,
+        session: &Session,
+        new: &[New<'_>],
+    ) -> Result<Sent, Failure> {
+        let parts = parts(new);
+        let mut done = Sent::default();
+        for (number, part) in (1..).zip(&parts) {
+            let secrets = &new[part.clone()];
+            match session.client.import(&session.workspace, secrets).await {
+                Ok(acted) => done.entries.push(acted.index),
+                // One that was cut short a moment ago may come in only now.
+                Err(error)
+                    if error.code() == Code::Conflict && landed(session, secrets).await? =>
+                {
+                    done.before += secrets.len();
+                }
+                Err(error) => {
+                    let imported = self.preview.done.len() + part.start;
+                    return Err(Failure::from(error).within(&format!(
+                        "command {number} of {} ({imported} secrets are imported; the same import \
+                         again goes on from there)",
+                        parts.len()
+                    )));
+                }
+            }
+            if parts.len() > 1 {
+                let (end, all) = (part.end, new.len());
+                context.out.note(&format!("imported {end} of {all}"));
+            }
+        }
+        Ok(done)
+    }
+
+    fn report(
+        &self,
+        context: &Context,
+        session: &Session,
+        (new, sent): (usize, &Sent),
+    ) -> Result<(), Failure> {
+        let (workspace, entries) = (&session.workspace, sent.entries.as_slice());
+        let (created, before) = (new - sent.before, self.preview.done.len() + sent.before);
+        let name = |(at, _): &(usize, SecretName)| self.found[*at].name.clone();
+        let skipped: Vec<SecretName> = self.preview.taken.iter().map(name).collect();
+        let json = json!({
+            "workspace": workspace,
+            "created": created,
+            "done_before": before,
+            "skipped": skipped,
+            "entries": entries,
+        });
+        let place = match entries {
+            [] => String::new(),
+            [one] => format!(" (entry {one})"),
+            [first, .., last] => format!(" (entries {first} to {last})"),
+        };
+        let count = |count: usize, what: &str| match count {
+            0 => String::new(),
+            count => format!("; {count} {what}"),
+        };
+        let words = format!(
+            "imported {created} secrets into {workspace}{place}{}{}",
+            count(before, "were imported before"),
+            count(skipped.len(), "left out, as their names are taken")
+        );
+        context.out.done(&json, &words)
+    }
+
+    fn new_secrets(&self) -> Result<Vec<New<'_>>, Failure> {
+        let nothing: Text = "".parse()?;
+        let new = |at: &usize| {
+            let found = &self.found[*at];
+            let spec = NewSecretSpec {
+                name: found.name.clone(),
+                description: nothing.clone(),
+                hosts: Vec::new(),
+                restricted: self.args.restricted,
+                rotate_every: None,
+            };
+            Some((self.journal.id(&found.name)?, spec, found.value.as_slice()))
+        };
+        Ok(self.preview.create.iter().filter_map(new).collect())
+    }
+
+    /// A newline at the end cannot be seen, so it is said; in a file it was written on purpose.
+    fn note_newlines(&self, context: &Context) {
+        let ends = |at: &&usize| self.found[**at].value.ends_with(b"\n");
+        let names: Vec<String> = self
+            .preview
+            .create
+            .iter()
+            .filter(ends)
+            .map(|at| self.found[*at].name.to_string())
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let shown = listed(names.into_iter()).replace('\n', ", ");
+        context.out.note(&format!(
+            "these values end with a newline, which is kept: {shown}"
+        ));
+    }
+}

@@ -1,0 +1,253 @@
+//! Looking back: rows as single entries left them. "At size P" is after the first P entries.
+
+use std::collections::BTreeMap;
+
+use keyroll_core::state::Member;
+use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
+use redb::{ReadableTable as _, WriteTransaction};
+
+use super::schema::{
+    BY_SECRET, Exposure, FORMER_NAMES, MEMBERS_SINCE, MemberRecord, SECRETS_SINCE, SEEN,
+    SecretRecord, USES_SINCE,
+};
+use super::write::{WorkspaceBatch, decode, put};
+use super::{ProjectionError, USES_SHOWN, WorkspaceView};
+
+pub(super) fn write(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    if !batch.secrets_since.is_empty() {
+        let mut table = tx.open_table(SECRETS_SINCE)?;
+        let mut sorted: Vec<_> = batch.secrets_since.iter().collect();
+        sorted.sort_unstable_by_key(|(index, record)| (record.secret.ordinal, index.0));
+        for (index, record) in sorted {
+            put(&mut table, (number, record.secret.ordinal, index.0), record)?;
+        }
+    }
+    if !batch.members_since.is_empty() {
+        let mut table = tx.open_table(MEMBERS_SINCE)?;
+        for (index, identity, member) in &batch.members_since {
+            let record = MemberRecord {
+                identity: *identity,
+                member: member.clone(),
+            };
+            put(&mut table, (number, member.ordinal, index.0), &record)?;
+        }
+    }
+    write_uses(tx, number, batch)?;
+    write_seen(tx, number, batch)
+}
+
+fn write_uses(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    if batch.uses_since.is_empty() {
+        return Ok(());
+    }
+    let mut table = tx.open_table(USES_SINCE)?;
+    for (index, one, begun) in &batch.uses_since {
+        let (secret, workflow, block) = (&one.secret, &one.workflow, &one.block);
+        let key = (
+            number,
+            secret.as_str(),
+            workflow.as_str(),
+            block.as_str(),
+            index.0,
+        );
+        table.insert(key, begun)?;
+    }
+    Ok(())
+}
+
+/// Adds the batch's reveals to what is known of who has seen which version.
+fn write_seen(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    let mut fresh: BTreeMap<(u32, u32, Identity), Exposure> = BTreeMap::new();
+    for entry in &batch.entries {
+        for (ordinal, version) in &entry.revealed {
+            let (at, index) = (entry.at, entry.index);
+            let once = Exposure {
+                last: at,
+                count: 1,
+                first: at,
+                index,
+            };
+            fresh
+                .entry((*ordinal, version.0, entry.by))
+                .and_modify(|known| *known = known.then(once))
+                .or_insert(once);
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut table = tx.open_table(SEEN)?;
+    for ((ordinal, version, by), new) in fresh {
+        let key = (number, ordinal, version, &by.0);
+        let known: Option<Exposure> = table.get(key)?.map(|row| decode(row.value())).transpose()?;
+        let row = known.map_or(new, |known| known.then(new));
+        put(&mut table, key, &row)?;
+    }
+    Ok(())
+}
+
+impl Exposure {
+    fn then(self, later: Self) -> Self {
+        Self {
+            last: later.last,
+            count: self.count.saturating_add(later.count),
+            first: self.first,
+            index: later.index,
+        }
+    }
+}
+
+impl WorkspaceView<'_> {
+    /// A secret after the first `size` entries; `None` when it did not exist then.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn secret_at(
+        &self,
+        ordinal: u32,
+        size: TreeSize,
+    ) -> Result<Option<SecretRecord>, ProjectionError> {
+        let (n, table) = (self.number(), self.tx().open_table(SECRETS_SINCE)?);
+        let mut before = table.range((n, ordinal, 0)..(n, ordinal, size.0))?;
+        let Some(row) = before.next_back() else {
+            return Ok(None);
+        };
+        let (key, value) = row?;
+        let changed = key.value().2;
+        let mut record: SecretRecord = decode(value.value())?;
+        // Since its last change it may have been revealed.
+        let entries = self.tx().open_table(BY_SECRET)?;
+        for row in entries
+            .range((n, ordinal, changed)..(n, ordinal, size.0))?
+            .rev()
+        {
+            let released = row?.1.value();
+            if released > 0 {
+                record.secret.last_revealed_at = Some(Millis(released));
+                break;
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// Names that secrets ever had, those after the folded name `after`, with the secrets'
+    /// ordinals, until `more` says stop.
+    ///
+    /// # Errors
+    /// [`ProjectionError`], or what `more` fails with.
+    pub fn scan_names_ever(
+        &self,
+        after: Option<&str>,
+        more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
+    ) -> Result<(), ProjectionError> {
+        self.scan_table(FORMER_NAMES, after, more)
+    }
+
+    /// Members after the first `size` entries, in order of joining: those after the ordinal
+    /// `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn members_at(
+        &self,
+        size: TreeSize,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<(Identity, Member)>, ProjectionError> {
+        let (n, table) = (self.number(), self.tx().open_table(MEMBERS_SINCE)?);
+        let mut found = Vec::new();
+        for ordinal in after.saturating_add(1)..=self.row().last_member {
+            if found.len() == limit {
+                break;
+            }
+            let mut before = table.range((n, ordinal, 0)..(n, ordinal, size.0))?;
+            let Some(row) = before.next_back() else {
+                // Ordinals are given in order: who comes later joined later.
+                break;
+            };
+            let record: MemberRecord = decode(row?.1.value())?;
+            found.push((record.identity, record.member));
+        }
+        Ok(found)
+    }
+
+    /// Who was released a version of a secret, in the order of keys.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn seen(
+        &self,
+        ordinal: u32,
+        version: Version,
+    ) -> Result<Vec<(Identity, Exposure)>, ProjectionError> {
+        let (n, table) = (self.number(), self.tx().open_table(SEEN)?);
+        let (least, most) = (&[0; 32], &[0xff; 32]);
+        let range = (n, ordinal, version.0, least)..=(n, ordinal, version.0, most);
+        let mut found = Vec::new();
+        for row in table.range::<(u32, u32, u32, &[u8; 32])>(range)? {
+            let (key, value) = row?;
+            found.push((Identity(*key.value().3), decode(value.value())?));
+        }
+        Ok(found)
+    }
+
+    /// Workflows and blocks that referenced a name after the first `size` entries, in their order,
+    /// the first [`USES_SHOWN`].
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn uses_at(
+        &self,
+        name: &str,
+        size: TreeSize,
+    ) -> Result<Vec<(String, String)>, ProjectionError> {
+        let (n, table) = (self.number(), self.tx().open_table(USES_SINCE)?);
+        let mut found: Vec<(String, String)> = Vec::new();
+        for row in table.range::<(u32, &str, &str, &str, u64)>((n, name, "", "", 0)..)? {
+            let (key, begun) = row?;
+            let (number, secret, workflow, block, index) = key.value();
+            if (number, secret) != (n, name) {
+                break;
+            }
+            let same = |(known, of): &(String, String)| known == workflow && of == block;
+            let known = found.last().is_some_and(same);
+            if !known && found.len() >= USES_SHOWN {
+                break;
+            }
+            // The rows of one use follow each other, the latest last.
+            match (index < size.0, begun.value(), known) {
+                (true, true, false) => found.push((workflow.to_owned(), block.to_owned())),
+                (true, false, true) => {
+                    found.pop();
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The time of the last of the first `size` entries.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn time_of(&self, size: TreeSize) -> Result<Millis, ProjectionError> {
+        let Some(last) = size.0.checked_sub(1) else {
+            return Ok(Millis(0));
+        };
+        let entry = self.entry(Index(last))?;
+        let missing = || ProjectionError::Damaged(format!("entry {last} is missing"));
+        Ok(entry.ok_or_else(missing)?.recorded.at)
+    }
+}
