@@ -28,7 +28,7 @@ use keyroll_core::{
 use keyroll_merkle::empty_root;
 use tokio::sync::{mpsc, watch};
 
-use crate::follower::{Fold, Follower, Notice, Pace, Progress, Wish, patrol, progress_of};
+use crate::follower::{Fold, Follower, Notice, Progress, Wish, patrol, progress_of};
 use crate::health::Health;
 use crate::keeper::Keeper;
 use crate::keyring::{Keyring, period_of};
@@ -178,7 +178,6 @@ impl Ledger {
             tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
         }
         let fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
-        let pace = Arc::new(Pace::default());
         if health.ledger().is_ok() {
             let follower = Follower {
                 log: Arc::clone(&options.log),
@@ -188,7 +187,6 @@ impl Ledger {
                 notices,
                 wishes: wished,
                 health: Arc::clone(&health),
-                pace: Arc::clone(&pace),
             };
             tokio::spawn(follower.run());
         }
@@ -205,7 +203,6 @@ impl Ledger {
             log: options.log,
             health,
             progress: progressed,
-            pace,
             projection: projection_of,
             clock: options.clock,
         };
@@ -236,7 +233,6 @@ impl Ledger {
             .await
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         let mut progress = self.shared.progress.clone();
-        let _waiting = self.shared.pace.wait();
         loop {
             self.shared.health.ledger()?;
             let projected = progress.borrow_and_update().sequence;
@@ -392,7 +388,6 @@ impl Ledger {
                 .unwrap_or_default()
         };
         let mut progress = self.shared.progress.clone();
-        let _waiting = self.shared.pace.wait();
         let (sequence, reached) = projected(&progress.borrow());
         if reached >= size {
             return Ok(());
@@ -430,7 +425,6 @@ impl Ledger {
         let head = self.shared.log.head(workspace).await;
         let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         let mut progress = self.shared.progress.clone();
-        let _waiting = self.shared.pace.wait();
         let reached = progress.wait_for(|progress| {
             progress
                 .workspaces

@@ -1,7 +1,6 @@
 //! The follower: the one way into the read model.
 
 mod fold;
-mod pace;
 mod prepare;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,6 @@ use crate::projection::{Batch, Projection, ProjectionError, contained};
 
 pub use fold::Fold;
 pub(crate) use fold::actor_ordinal;
-pub use pace::Pace;
 
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;
@@ -89,8 +87,6 @@ pub struct Follower {
     pub wishes: mpsc::Receiver<Wish>,
     /// What is wrong.
     pub health: Arc<Health>,
-    /// Who waits for the read model.
-    pub pace: Arc<Pace>,
 }
 
 impl Follower {
@@ -99,14 +95,12 @@ impl Follower {
         let mut stream = self.log.follow(self.fold.sequence());
         // Since when something is unflushed. Counted from the first: under load there is no pause.
         let mut unflushed: Option<tokio::time::Instant> = None;
-        let mut written = tokio::time::Instant::now();
         loop {
             tokio::select! {
                 message = stream.next() => match message {
                     Some(Ok(message)) => {
                         let mut messages = Drained::new(message);
-                        self.gather(&mut messages, &mut stream, written + pace::PAUSE).await;
-                        written = tokio::time::Instant::now();
+                        messages.take_what_is_there(&mut stream);
                         if let Err(why) = self.step(messages, false) {
                             return self.cannot_write(&why);
                         }
@@ -128,27 +122,6 @@ impl Follower {
                     crate::failpoint!("follower.flushed");
                     unflushed = None;
                 }
-            }
-        }
-    }
-
-    /// Takes what comes until the time, until there is enough, or until somebody waits for it.
-    async fn gather(
-        &self,
-        drained: &mut Drained,
-        stream: &mut Stream,
-        until: tokio::time::Instant,
-    ) {
-        drained.take_what_is_there(stream);
-        while drained.has_room() {
-            tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(until) => return,
-                () = self.pace.hurried() => return,
-                next = stream.next() => match next {
-                    Some(next) => drained.take(next),
-                    None => return,
-                },
             }
         }
     }

@@ -19,7 +19,7 @@ use keyroll_core::{
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follower::{Pace, Progress};
+use crate::follower::Progress;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
@@ -60,8 +60,6 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// How far the read model is.
     pub progress: watch::Receiver<Progress>,
-    /// Who waits for it.
-    pub pace: Arc<Pace>,
     /// The read model.
     pub projection: watch::Receiver<Projection>,
     /// The wall clock.
@@ -403,7 +401,6 @@ impl Task {
     }
 
     async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
-        let _waiting = self.shared.pace.wait();
         let mut progress = self.shared.progress.clone();
         let reached = progress.wait_for(|progress| {
             progress
