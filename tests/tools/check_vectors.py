@@ -204,7 +204,7 @@ class Checker:
             except (AssertionError, CryptoError):
                 continue
             raise AssertionError(f"values.json: {self.one(one['name'])} opens")
-        contexts = ("wrap-context", "workspace-key-context", "sealing-secret-context")
+        contexts = ("wrap-context", "workspace-key-context", "sealing-secret-context", "root-key-context")
         for one, context in zip(document["wrapped"], contexts, strict=True):
             name, raw = self.one(one["name"]), unhex(one, "under", "nonce", "aad", "key", "wrapped")
             self.schema.validate(context, decode(raw["aad"]))

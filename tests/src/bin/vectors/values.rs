@@ -224,6 +224,7 @@ pub(crate) fn document(world: &World) -> Value {
             wrapped(world),
             under_root("a workspace key", fixed("workspace key"), &RootContext::Workspace(&world.ledger, &world.workspace, Epoch(1))),
             under_root("a sealing key", world.sealing, &RootContext::Sealing(&world.ledger, PERIOD)),
+            under_root("a root key under a passphrase", fixed("a root key"), &RootContext::Passphrase("the first line of the file")),
         ],
         "places": places(world),
         "session": session(world),
