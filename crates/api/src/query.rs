@@ -3,7 +3,7 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::{
-    Blob, CommandId, Identity, Index, LedgerId, Millis, SecretName, TreeSize, Version,
+    Blob, CommandId, Digest, Identity, Index, LedgerId, Millis, SecretName, TreeSize, Version,
     WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,18 @@ pub enum Ask {
     /// Drop the read model and build it again from the log; of the ledger, by operators.
     #[serde(rename = "projection.rebuild")]
     ProjectionRebuild(Nothing),
+    /// Whether the streams hold what the log says; of the ledger, by operators.
+    #[serde(rename = "audit.storage")]
+    AuditStorage(AuditStorage),
+    /// What a recovery of the log would do; of the ledger, by operators.
+    #[serde(rename = "recover.plan")]
+    RecoverPlan(RecoverPlan),
+    /// Stop every writer, and wait for the log to be made anew; of the ledger, by operators.
+    #[serde(rename = "recover.begin")]
+    RecoverBegin(RecoverBegin),
+    /// Append what was kept to the log that was made anew; of the ledger, by operators.
+    #[serde(rename = "recover.finish")]
+    RecoverFinish(RecoverFinish),
 }
 
 /// A point in history, as people name it.
@@ -240,4 +252,48 @@ pub struct AuditProve {
 pub struct ReceiptOf {
     /// The command.
     pub command: CommandId,
+}
+
+/// Fields of `audit.storage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditStorage {
+    /// The workspace whose values are looked up.
+    pub workspace: WorkspaceName,
+}
+
+/// Fields of `recover.plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverPlan {
+    /// What the operator has seen of each workspace.
+    pub seen: Vec<SeenSize>,
+}
+
+/// The largest size of a workspace that somebody has seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeenSize {
+    /// The size.
+    pub size: TreeSize,
+    /// The workspace.
+    pub workspace: WorkspaceName,
+}
+
+/// Fields of `recover.begin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverBegin {
+    /// The plan, by the digest it was shown with: nothing else is done.
+    pub plan: Digest,
+    /// As when the plan was asked for.
+    pub seen: Vec<SeenSize>,
+}
+
+/// Fields of `recover.finish`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverFinish {
+    /// The plan that was begun.
+    pub plan: Digest,
 }

@@ -162,6 +162,14 @@ pub enum Answer {
     ProjectionDigest(ProjectionDigest),
     #[serde(rename = "projection.rebuild")]
     ProjectionRebuild(ProjectionRebuild),
+    #[serde(rename = "audit.storage")]
+    AuditStorage(StorageReport),
+    #[serde(rename = "recover.plan")]
+    RecoverPlan(RecoveryPlan),
+    #[serde(rename = "recover.begin")]
+    RecoverBegin(RecoveryPlan),
+    #[serde(rename = "recover.finish")]
+    RecoverFinish(Recovered),
 }
 
 /// A page of secrets.
@@ -528,6 +536,81 @@ pub struct ProjectionRebuild {
     pub entries: u64,
     /// Whether the new read model equals the old one at the same place of the log.
     pub identical: bool,
+}
+
+/// Whether the streams hold what the log says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageReport {
+    /// Live values that were looked up.
+    pub checked: u64,
+    /// Messages of the log.
+    pub messages: u64,
+    /// What is wrong.
+    pub problems: Vec<StorageProblem>,
+    /// What is no problem and should be known.
+    pub warnings: Vec<String>,
+}
+
+/// Something that a stream should hold and does not, or the other way round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageProblem {
+    /// `corrupt`, `value_lost` or `not_erased`.
+    pub kind: String,
+    /// The words.
+    pub detail: String,
+}
+
+/// What a recovery would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryPlan {
+    /// Its digest, to name it by.
+    pub plan: Digest,
+    /// What is wrong with the log, in words.
+    pub wrong: Vec<String>,
+    /// Whether the log has to be made anew; otherwise only losses of values go on record.
+    pub remake: bool,
+    /// Messages of the log, those that cannot be read included.
+    pub messages: u64,
+    /// Messages of the log that cannot be read.
+    pub unreadable: u64,
+    /// Each workspace.
+    pub workspaces: Vec<RecoveryRow>,
+}
+
+/// What a recovery would do to one workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryRow {
+    /// Versions whose values are gone; the first of them.
+    pub lost: Vec<SecretVersion>,
+    /// Places of destroyed values that are erased again.
+    pub erase: u64,
+    /// The highest size there was, when entries are gone: that goes on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<TreeSize>,
+    /// How many values are gone.
+    pub values: u64,
+    /// Entries that the new log will hold.
+    pub entries: TreeSize,
+    /// The workspace.
+    pub workspace: WorkspaceName,
+}
+
+/// What a recovery did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovered {
+    /// Entries that put losses on record.
+    pub added: u64,
+    /// Digest of the new read model.
+    pub digest: Digest,
+    /// Places of destroyed values that were erased again.
+    pub erased: u64,
+    /// Entries of the log now.
+    pub entries: u64,
 }
 
 /// What a client needs before it can say anything. Not signed as a whole: each part is.

@@ -62,6 +62,26 @@ impl SeenStore {
         }
     }
 
+    /// Workspaces of which something was seen.
+    ///
+    /// # Errors
+    /// When the directory is there and cannot be read.
+    pub fn workspaces(&self) -> std::io::Result<Vec<WorkspaceName>> {
+        let Some(dir) = &self.dir else {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(known.keys().cloned().collect());
+        };
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut found: Vec<WorkspaceName> = entries.flatten().filter_map(name).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// Keeps a checkpoint if it is higher than the one kept. False when the one kept has the same
     /// size and another root: then the log was forked.
     ///

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, block, command, completions, config, console, delegation, dev, export, identity, import,
-    init, key, member, projection, root_key, run, secret, serve, workspace,
+    init, key, member, projection, recover, root_key, run, secret, serve, workspace,
 };
 use crate::exit_code::HELP;
 
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     /// Where the root key is kept (operators)
     #[command(subcommand)]
     RootKey(root_key::RootKeyCommand),
+    /// Put a damaged or rolled-back log right again, after showing what that means (operators)
+    Recover(recover::RecoverArgs),
     /// How the service is
     Status,
     /// Settings

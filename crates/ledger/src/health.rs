@@ -14,6 +14,10 @@ pub struct Health(RwLock<Inner>);
 struct Inner {
     ledger: Option<Rejection>,
     workspaces: BTreeMap<WorkspaceName, Rejection>,
+    /// Passing: the read model cannot be written.
+    storage: Option<Rejection>,
+    /// Passing: an operator is at work on the log.
+    recovery: Option<Rejection>,
     /// Passing: the clock and the nats-server's are too far apart.
     clock: Option<Rejection>,
 }
@@ -35,6 +39,32 @@ impl Health {
             .workspaces
             .entry(workspace.clone())
             .or_insert(rejection);
+    }
+
+    /// Refuses commands while the read model cannot be written, and takes them again when it can.
+    pub fn set_storage(&self, wrong: Option<Rejection>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match (&wrong, &inner.storage) {
+            (Some(rejection), _) => tracing::error!("{}", rejection.message),
+            (None, Some(_)) => tracing::info!("the read model can be written again"),
+            (None, None) => {}
+        }
+        inner.storage = wrong;
+    }
+
+    /// Refuses commands while a recovery is under way.
+    pub fn set_recovery(&self, under_way: bool) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let words = "a recovery of the log is under way";
+        inner.recovery = under_way.then(|| Rejection::new(Code::Busy, words));
+    }
+
+    /// Forgets what was wrong with the log: it has been made anew.
+    pub fn recovered(&self) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        inner.ledger = None;
+        inner.workspaces.clear();
+        inner.recovery = None;
     }
 
     /// Refuses commands while the clock is wrong, and takes them again when it is not.
@@ -61,7 +91,8 @@ impl Health {
     /// Why not.
     pub fn ledger(&self) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.ledger.clone().map_or(Ok(()), Err)
+        let wrong = inner.ledger.as_ref().or(inner.storage.as_ref());
+        wrong.cloned().map_or(Ok(()), Err)
     }
 
     /// Whether the ledger takes commands, as far as no workspace's own state is concerned.
@@ -84,8 +115,18 @@ impl Health {
             .ledger
             .as_ref()
             .or_else(|| inner.workspaces.get(workspace));
-        let wrong = broken.or(inner.clock.as_ref());
+        let passing = inner.storage.as_ref().or(inner.recovery.as_ref());
+        let wrong = broken.or(passing).or(inner.clock.as_ref());
         wrong.cloned().map_or(Ok(()), Err)
+    }
+
+    /// What is wrong with the log, in words.
+    pub fn broken(&self) -> Vec<String> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let workspaces = inner.workspaces.iter();
+        let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
+        let ledger = inner.ledger.iter().map(ToString::to_string);
+        ledger.chain(workspaces).collect()
     }
 
     /// Everything that is wrong, in words: of the ledger as a whole, and of the workspaces that
@@ -95,6 +136,8 @@ impl Health {
         let ledger = inner
             .ledger
             .iter()
+            .chain(&inner.storage)
+            .chain(&inner.recovery)
             .chain(&inner.clock)
             .map(ToString::to_string);
         let workspaces = inner

@@ -18,6 +18,12 @@ pub(crate) fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable(error.to_string())
 }
 
+/// Whether a server says that there is no such stream (10059). The client's errors keep the code in
+/// their words only.
+pub(crate) fn is_missing_stream(error: &impl std::fmt::Display) -> bool {
+    error.to_string().contains("error code 10059")
+}
+
 /// Bounds a read, since a frozen server answers nothing.
 pub(crate) async fn bounded<T>(
     read: impl Future<Output = Result<T, Unavailable>>,

@@ -207,6 +207,24 @@ impl Keyring {
             .ok_or_else(|| unavailable("the sealing key was erased meanwhile"))
     }
 
+    /// A sealing key that is kept nowhere, for as long as keys cannot be.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] without randomness.
+    pub fn passing_sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
+        let secret = SealingSecret::new(&Key::new(random()?)).map_err(internal)?;
+        let public = secret.public();
+        lock(&self.sealing).insert(period, Arc::new(secret));
+        Ok(public)
+    }
+
+    /// Forgets everything that is kept in memory: the stream under it is another one.
+    pub fn forget(&self) {
+        lock(&self.workspaces).clear();
+        lock(&self.sealing).clear();
+        lock(&self.sessions).clear();
+    }
+
     async fn sealing_secret(&self, period: u32) -> Result<Option<Arc<SealingSecret>>, Rejection> {
         if let Some(secret) = lock(&self.sealing).get(&period) {
             return Ok(Some(Arc::clone(secret)));

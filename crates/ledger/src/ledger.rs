@@ -7,9 +7,11 @@ mod head;
 mod past;
 mod query;
 mod rebuild;
+mod recover;
 mod release;
 mod secrets;
 mod status;
+mod storage;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -69,6 +71,9 @@ pub struct Options {
     pub keys: Arc<dyn Objects>,
     /// The wall clock.
     pub clock: fn() -> Millis,
+    /// What is wrong with the streams already, in words: then the ledger is out of service until a
+    /// recovery.
+    pub damage: Option<String>,
 }
 
 /// Why a ledger cannot be opened.
@@ -125,25 +130,13 @@ pub struct Ledger {
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
+    checking: tokio::sync::Mutex<()>,
+    recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
     surroundings: Mutex<Surroundings>,
 }
 
 fn file(data_dir: &Path) -> PathBuf {
     data_dir.join("ledger.redb")
-}
-
-/// Opens the read model; one that is damaged or of another schema is dropped, as the log has it all.
-fn open_projection(path: &Path, ledger: &LedgerId) -> Result<Projection, ProjectionError> {
-    match Projection::open(path, ledger) {
-        Err(error) if error.wants_rebuild() => {
-            tracing::warn!(%error, "the read model is built anew from the log");
-            let aside = path.with_extension("redb.damaged");
-            std::fs::rename(path, aside)
-                .map_err(|error| ProjectionError::Storage(error.to_string()))?;
-            Projection::open(path, ledger)
-        }
-        opened => opened,
-    }
 }
 
 impl Ledger {
@@ -167,8 +160,11 @@ impl Ledger {
             )));
         }
         let health = Arc::new(Health::default());
-        let projection = open_projection(&file(&options.data_dir), &ledger)?;
-        check_head(options.log.as_ref(), &projection, &health).await?;
+        let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
+        match options.damage {
+            Some(words) => health.fail(Code::Corrupt, words),
+            None => check_head(options.log.as_ref(), &projection, &health).await?,
+        }
         let (progress, progressed) = watch::channel(contained(|| progress_of(&projection))?);
         let (projected, projection_of) = watch::channel(projection.clone());
         let (notices, noticed) = mpsc::channel(NOTICES);
@@ -178,18 +174,18 @@ impl Ledger {
             tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
         }
         let fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
-        if health.ledger().is_ok() {
-            let follower = Follower {
-                log: Arc::clone(&options.log),
-                fold,
-                progress,
-                projection: projected,
-                notices,
-                wishes: wished,
-                health: Arc::clone(&health),
-            };
-            tokio::spawn(follower.run());
-        }
+        let follower = Follower {
+            log: Arc::clone(&options.log),
+            fold,
+            progress,
+            projection: projected,
+            notices,
+            wishes: wished,
+            halted: health.ledger().is_err(),
+            health: Arc::clone(&health),
+            catching_up: None,
+        };
+        tokio::spawn(follower.run());
         let created = WorkspaceCreated {
             key: public,
             serial: said.serial,
@@ -202,6 +198,7 @@ impl Ledger {
             operators: options.operators,
             log: options.log,
             health,
+            gate: tokio::sync::RwLock::new(0),
             progress: progressed,
             projection: projection_of,
             clock: options.clock,
@@ -216,6 +213,8 @@ impl Ledger {
             writers: Mutex::default(),
             wishes,
             rebuilding: tokio::sync::Mutex::default(),
+            checking: tokio::sync::Mutex::default(),
+            recovery: Arc::default(),
             surroundings: Mutex::default(),
         };
         Ok((ledger, noticed))
@@ -304,7 +303,14 @@ impl Ledger {
         let period = period_of(now);
         let key = match self.keyring.sealing_key(period).await {
             Ok(key) => key,
-            Err(rejection) => return self.refuse_query(&[], rejection),
+            // Out of service for want of a stream: an operator still has to reach it.
+            Err(rejection) => match self.shared.health.ledger() {
+                Ok(()) => return self.refuse_query(&[], rejection),
+                Err(_) => match self.keyring.passing_sealing_key(period) {
+                    Ok(key) => key,
+                    Err(rejection) => return self.refuse_query(&[], rejection),
+                },
+            },
         };
         let sealing = SealingKey {
             v: 1,

@@ -15,7 +15,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
 use keyroll_core::Millis;
 
-use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
+use crate::jetstream::{
+    ACK, Refused, bounded, is_connected, is_missing_stream, refused, unavailable,
+};
 use crate::log::Unavailable;
 
 /// How long a list may take, which comes in pages: each of them is bounded as any request is.
@@ -133,6 +135,7 @@ impl JetStreamObjects {
             Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
                 Ok(None)
             }
+            Err(error) if is_missing_stream(&error) => Ok(None),
             Err(error) => Err(unavailable(error)),
         }
     }
@@ -210,11 +213,11 @@ impl Objects for JetStreamObjects {
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
         let list = async move {
-            let subjects = self
-                .stream
-                .info_with_subjects(filter)
-                .await
-                .map_err(unavailable)?;
+            let subjects = match self.stream.info_with_subjects(filter).await {
+                Ok(subjects) => subjects,
+                Err(error) if is_missing_stream(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(unavailable(error)),
+            };
             let mut found: Vec<String> = subjects
                 .map_ok(|(subject, _)| subject)
                 .try_collect()

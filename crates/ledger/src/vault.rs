@@ -280,6 +280,45 @@ impl Vault {
         erased.map_err(unavailable)
     }
 
+    /// Whether a value is in the vault itself, as the log says, and its data key can be unwrapped.
+    ///
+    /// # Errors
+    /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].
+    pub async fn check(
+        &self,
+        place: &Place,
+        workspace_key: &Key,
+        context: &WrapContext<'_>,
+    ) -> Result<(), Rejection> {
+        let found = self.read(place, workspace_key, context).await?;
+        found
+            .map(drop)
+            .ok_or_else(|| lost(context, "it is missing from the vault"))
+    }
+
+    /// What is stored of a workspace: each subject, and the place it names.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn stored(
+        &self,
+        workspace: &WorkspaceName,
+    ) -> Result<Vec<(String, Place)>, Rejection> {
+        let stored = self.list(workspace, None, None).await?;
+        let named = |at: StoredAt| (subject(workspace, &at.place, at.epoch), at.place);
+        Ok(stored.into_iter().map(named).collect())
+    }
+
+    /// Erases what is stored under a subject. Whether there was any.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn erase_at(&self, subject: &str) -> Result<bool, Rejection> {
+        // No copy outlives it.
+        self.forget();
+        self.objects.erase(subject).await.map_err(unavailable)
+    }
+
     /// Forgets what it keeps in memory.
     pub fn forget(&self) {
         *self.lock() = Cache::default();

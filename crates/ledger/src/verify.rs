@@ -309,6 +309,11 @@ impl Verifier {
             let (count, first) = (self.time_jumps, self.first_jump);
             warnings.push(format!("time_jump: {count} entries are earlier than the one before them, entry {first} first"));
         }
+        if let Some(size) = self.state.row().truncated {
+            warnings.push(format!(
+                "log.truncated: a recovery could not bring back all entries; there were {size} at least"
+            ));
+        }
         match checkpoint {
             Some(checkpoint) if checkpoint.size == entries && checkpoint.root == root => {
                 end_proven = true;

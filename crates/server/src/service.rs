@@ -160,9 +160,12 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
     let responder = connect(&options.client_account_url, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
-    check_streams(&client)
-        .await
-        .map_err(|error| ServeError::Unfit(error.to_string()))?;
+    // Without a stream nothing works but what an operator needs to recover it.
+    let damage = match check_streams(&client).await {
+        Ok(_) => None,
+        Err(error) if error.only_missing() => Some(error.to_string()),
+        Err(error) => return Err(ServeError::Unfit(error.to_string())),
+    };
     let sync_verified = check_sync(&client, &options).await?;
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
     let opened = Ledger::open(Options {
@@ -183,6 +186,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
                 .map_err(log)?,
         ),
         clock: crate::clock::now,
+        damage,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();

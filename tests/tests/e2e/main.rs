@@ -19,6 +19,7 @@ mod matrix;
 mod permissions;
 mod projection;
 mod python;
+mod recover;
 mod run;
 mod uses;
 mod values;

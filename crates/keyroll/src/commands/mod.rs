@@ -15,6 +15,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod member;
 pub(crate) mod projection;
+pub(crate) mod recover;
 pub(crate) mod root_key;
 pub(crate) mod run;
 pub(crate) mod secret;
@@ -48,6 +49,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Console(args) => console::run(context, args).await,
         Command::Key(command) => key::run(context, command).await,
         Command::Projection(command) => projection::run(context, command).await,
+        Command::Recover(args) => recover::run(context, args).await,
         Command::Status => status::run(context).await,
         Command::Config(command) => config::run(context, &command),
         Command::Completions(args) => completions::completions(context, &args),

@@ -52,7 +52,10 @@ async fn status(context: &Context, client: &Client) -> Result<(), Failure> {
 }
 
 async fn digest(context: &Context, client: &Client) -> Result<(), Failure> {
-    let answered = ask_ledger(client, Ask::ProjectionDigest(Nothing {})).await?;
+    // The whole read model is read for it.
+    let answered = client
+        .ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD)
+        .await?;
     let digest = answer!(answered, Answer::ProjectionDigest)?;
     if context.out.json {
         return context.out.document(&digest);

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use keyroll_core::names::Label;
 use keyroll_core::{
     Action, Code, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName,
-    Sequence, State, Version, WorkspaceName,
+    Sequence, State, TreeSize, Version, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 
-use super::prepare::{Opened, Prepared, prepare};
+use super::prepare::{Opened, Prepared, open, prepare};
 use super::{Notice, Progress};
 use crate::health::Health;
 use crate::log::Message;
 use crate::projection::{
     Batch, EntryFacts, LEDGER_ORDINAL, Problem, Projection, ProjectionError, SecretRecord, Use,
-    WorkspaceBatch, WorkspaceHead,
+    WorkspaceBatch, WorkspaceHead, contained,
 };
 
 struct Slot {
@@ -41,9 +41,23 @@ pub struct Fold {
 }
 
 /// What a message turned out to be, if not the next commit.
-enum Odd {
-    /// Reported, and nothing else.
-    Reported(&'static str, String),
+pub(crate) enum Odd {
+    /// No commit: reported, and nothing else.
+    Foreign(String),
+    /// A commit of entries that are there: reported, and nothing else.
+    Again {
+        /// Its first entry.
+        first: TreeSize,
+        /// How many it has.
+        entries: u64,
+    },
+    /// A commit of later entries: what comes before it is missing, and the workspace stops here.
+    Later {
+        /// Its first entry.
+        first: TreeSize,
+        /// How many it has.
+        entries: u64,
+    },
     /// The workspace stops here.
     Broken(Code, String),
 }
@@ -106,6 +120,22 @@ impl Fold {
             .map_err(|error| ProjectionError::Storage(error.to_string()))?;
         self.projection = self.projection.clone().moved_to(path);
         Ok(())
+    }
+
+    /// Opens its file again after the disk failed it, and goes on where that is.
+    ///
+    /// # Errors
+    /// [`ProjectionError`]: then this can be tried again.
+    pub(super) fn reopen(&mut self) -> Result<(), ProjectionError> {
+        self.projection.reopen(&self.ledger)?;
+        let (projection, health) = (self.projection.clone(), Arc::clone(&self.health));
+        *self = contained(|| Self::resume(projection, self.ledger, self.key, health))?;
+        Ok(())
+    }
+
+    /// Reports to another place what is wrong from now on.
+    pub(crate) fn report_to(&mut self, health: Arc<Health>) {
+        self.health = health;
     }
 
     /// The projection it writes.
@@ -203,19 +233,31 @@ impl Fold {
         slot.sequence = at;
         if slot.wrong.is_none() {
             let part = batch.workspaces.entry(slot.number).or_default();
-            match check(slot, &ledger, opened).map(|opened| apply(slot, message, opened, part)) {
+            match next(&slot.state, &ledger, opened)
+                .map(|opened| apply(slot, message, opened, part))
+            {
                 Ok(Ok(kinds)) => notices.extend(kinds.into_iter().map(|(index, kind)| Notice {
                     workspace: workspace.clone(),
                     index,
                     kind,
                 })),
-                Err(Odd::Reported(kind, words)) => {
-                    batch.problems.push(problem(message, kind, &words));
+                Err(Odd::Foreign(words)) => {
+                    batch.problems.push(problem(message, "foreign", &words));
                 }
-                Ok(Err(odd)) | Err(odd @ Odd::Broken(..)) => {
+                Err(Odd::Again { first, .. }) => {
+                    let words = format!("a commit of entry {first} again");
+                    batch.problems.push(problem(message, "stale", &words));
+                }
+                Ok(Err(odd)) | Err(odd @ (Odd::Broken(..) | Odd::Later { .. })) => {
                     let (code, words) = match odd {
                         Odd::Broken(code, words) => (code, words),
-                        Odd::Reported(_, words) => (Code::Corrupt, words),
+                        Odd::Later { first, .. } => {
+                            let size = slot.state.size();
+                            let words = format!("entries {size} to {first} are missing before it");
+                            (Code::Corrupt, words)
+                        }
+                        Odd::Foreign(words) => (Code::Corrupt, words),
+                        Odd::Again { first, .. } => (Code::Corrupt, format!("entry {first} again")),
                     };
                     let wrong = Rejection::new(code, format!("message {at} of the log: {words}"));
                     health.fail_workspace(workspace, wrong.clone());
@@ -294,15 +336,18 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
 }
 
 /// Checks that a message is the workspace's next commit.
-fn check(slot: &Slot, ledger: &LedgerId, opened: Result<Opened, Rejection>) -> Result<Opened, Odd> {
+fn next(
+    state: &State,
+    ledger: &LedgerId,
+    opened: Result<Opened, Rejection>,
+) -> Result<Opened, Odd> {
     let opened = opened.map_err(|rejection| match rejection.code {
         Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
         Code::BadSignature => Odd::Broken(Code::Corrupt, rejection.message),
-        _ => Odd::Reported("foreign", rejection.message),
+        _ => Odd::Foreign(rejection.message),
     })?;
     let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
     let commit = &opened.commit;
-    let state = &slot.state;
     if commit.ledger != *ledger || commit.workspace != *state.workspace() {
         return corrupt(format!(
             "a commit of workspace {} lies on the subject of {}",
@@ -310,18 +355,12 @@ fn check(slot: &Slot, ledger: &LedgerId, opened: Result<Opened, Rejection>) -> R
             state.workspace()
         ));
     }
-    if commit.first < state.size() {
-        return Err(Odd::Reported(
-            "stale",
-            format!("a commit of entry {} again", commit.first),
-        ));
+    let (first, entries) = (commit.first, commit.entries.len() as u64);
+    if first < state.size() {
+        return Err(Odd::Again { first, entries });
     }
-    if commit.first > state.size() {
-        return corrupt(format!(
-            "entries {} to {} are missing before it",
-            state.size(),
-            commit.first
-        ));
+    if first > state.size() {
+        return Err(Odd::Later { first, entries });
     }
     if commit.root_before() != state.root() {
         return corrupt(format!(
@@ -333,6 +372,25 @@ fn check(slot: &Slot, ledger: &LedgerId, opened: Result<Opened, Rejection>) -> R
         return corrupt("a commit without entries".to_owned());
     }
     Ok(opened)
+}
+
+/// Folds a commit into a state, if it is the next one, and does nothing else.
+///
+/// # Errors
+/// What it is instead; the state is as it was.
+pub(crate) fn fold_next(
+    state: &mut State,
+    ledger: &LedgerId,
+    key: &Identity,
+    bytes: &[u8],
+) -> Result<(), Odd> {
+    let opened = next(state, ledger, open(bytes, key))?;
+    let entries = opened.entries;
+    let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
+    for recorded in &entries {
+        state.apply(recorded);
+    }
+    Ok(())
 }
 
 type Kinds = Vec<(Index, &'static str)>;

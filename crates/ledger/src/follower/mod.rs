@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use keyroll_core::{Code, Digest, Index, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::{Code, Digest, Index, Rejection, Sequence, TreeSize, WorkspaceName};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::health::Health;
@@ -17,7 +17,7 @@ use crate::log::{FollowError, Log, Message};
 use crate::projection::{Batch, Projection, ProjectionError, contained};
 
 pub use fold::Fold;
-pub(crate) use fold::actor_ordinal;
+pub(crate) use fold::{Odd, actor_ordinal, fold_next};
 
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;
@@ -29,6 +29,9 @@ const BATCHES_UNFLUSHED: u32 = 8;
 /// How long a transaction may stay without being flushed to disk. What a crash takes of the read
 /// model comes again from the log.
 const FLUSH: Duration = Duration::from_millis(500);
+/// How long to wait before the read model is opened again, at first and later.
+const REOPEN: Duration = Duration::from_millis(100);
+const REOPEN_AT_MOST: Duration = Duration::from_secs(2);
 
 /// How far the read model is: the stream's sequence, and each workspace's head and size.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,24 @@ pub enum Wish {
         Box<Fold>,
         oneshot::Sender<Result<Replaced, ProjectionError>>,
     ),
+    /// Follow no further until told to; answered when nothing is followed any more.
+    Halt(oneshot::Sender<()>),
+    /// Follow again from where it was halted.
+    GoOn,
+    /// The log was made anew and this fold built from it: move its file into place, and follow it.
+    Resume(Box<Fold>, oneshot::Sender<Result<(), ProjectionError>>),
+}
+
+/// Why nothing is followed for now.
+enum Stop {
+    /// The log failed, or somebody said so: only a wish leads on.
+    Halted,
+    /// The disk under the read model failed.
+    Storage(ProjectionError),
+    /// Another fold is in place.
+    Resumed,
+    /// For good.
+    Ended,
 }
 
 /// What came of a replacement.
@@ -87,11 +108,35 @@ pub struct Follower {
     pub wishes: mpsc::Receiver<Wish>,
     /// What is wrong.
     pub health: Arc<Health>,
+    /// Whether to wait for a recovery, as the log is not the one that the read model knows.
+    pub halted: bool,
+    /// Where the log ended when the read model was opened again: once that is reached, commands
+    /// are taken again.
+    pub catching_up: Option<Sequence>,
 }
 
 impl Follower {
-    /// Follows for ever.
+    /// Follows for ever, whatever happens to the log and to the disk.
     pub async fn run(mut self) {
+        let mut stop = if self.halted {
+            Stop::Halted
+        } else {
+            self.follow().await
+        };
+        loop {
+            stop = match stop {
+                Stop::Ended => return,
+                Stop::Resumed => self.follow().await,
+                Stop::Halted => self.wait_for_recovery().await,
+                Stop::Storage(why) => {
+                    self.reopen(&why).await;
+                    self.follow().await
+                }
+            };
+        }
+    }
+
+    async fn follow(&mut self) -> Stop {
         let mut stream = self.log.follow(self.fold.sequence());
         // Since when something is unflushed. Counted from the first: under load there is no pause.
         let mut unflushed: Option<tokio::time::Instant> = None;
@@ -101,23 +146,41 @@ impl Follower {
                     Some(Ok(message)) => {
                         let mut messages = Drained::new(message);
                         messages.take_what_is_there(&mut stream);
+                        let failed = messages.then.is_some();
                         if let Err(why) = self.step(messages, false) {
-                            return self.cannot_write(&why);
+                            return Stop::Storage(why);
+                        }
+                        if failed {
+                            return Stop::Halted;
                         }
                         unflushed.get_or_insert_with(tokio::time::Instant::now);
                     }
-                    Some(Err(error)) => return self.log_failed(&error),
-                    None => return,
+                    Some(Err(error)) => {
+                        self.log_failed(&error);
+                        return Stop::Halted;
+                    }
+                    None => return Stop::Ended,
                 },
-                wish = self.wishes.recv() => {
-                    let Some(Wish::Replace(fold, done)) = wish else { return };
-                    let replaced = self.replace(*fold).await;
-                    // Whoever wished may have gone.
-                    let _ = done.send(replaced);
-                }
+                wish = self.wishes.recv() => match wish {
+                    None => return Stop::Ended,
+                    Some(Wish::Replace(fold, done)) => {
+                        let replaced = self.replace(*fold).await;
+                        // Whoever wished may have gone.
+                        let _ = done.send(replaced);
+                    }
+                    Some(Wish::GoOn) => {}
+                    Some(Wish::Halt(halted)) => {
+                        let _ = halted.send(());
+                        return Stop::Halted;
+                    }
+                    Some(Wish::Resume(fold, done)) => {
+                        let _ = done.send(self.resume(*fold));
+                        return Stop::Resumed;
+                    }
+                },
                 () = flush_due(unflushed) => {
                     if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
-                        return self.cannot_write(&why);
+                        return Stop::Storage(why);
                     }
                     crate::failpoint!("follower.flushed");
                     unflushed = None;
@@ -126,13 +189,80 @@ impl Follower {
         }
     }
 
-    /// Without a read model nothing can be decided on. redb takes no more after an I/O error, so
-    /// only a new start helps.
-    fn cannot_write(&self, why: &ProjectionError) {
+    async fn wait_for_recovery(&mut self) -> Stop {
+        while let Some(wish) = self.wishes.recv().await {
+            match wish {
+                Wish::Replace(_, done) => {
+                    let words = "the log is not being followed".to_owned();
+                    let _ = done.send(Err(ProjectionError::Storage(words)));
+                }
+                Wish::Halt(halted) => {
+                    let _ = halted.send(());
+                }
+                // A log that failed is not gone on with.
+                Wish::GoOn if self.health.ledger().is_err() => {}
+                Wish::GoOn => return Stop::Resumed,
+                Wish::Resume(fold, done) => {
+                    let _ = done.send(self.resume(*fold));
+                    return Stop::Resumed;
+                }
+            }
+        }
+        Stop::Ended
+    }
+
+    fn resume(&mut self, mut fresh: Fold) -> Result<(), ProjectionError> {
+        let path = self.fold.projection().path().to_owned();
+        fresh.move_to(&path)?;
+        self.projection.send_replace(fresh.projection().clone());
+        let progress = progress_of(fresh.projection())?;
+        self.fold = fresh;
+        self.progress.send_replace(progress);
+        Ok(())
+    }
+
+    /// Without a read model nothing can be decided on, and redb takes nothing more after an I/O
+    /// error. So commands are refused, and the file is opened again until that works: what it held
+    /// durably is there, and the rest comes from the log once more.
+    async fn reopen(&mut self, why: &ProjectionError) {
         let words = format!(
-            "{why}; mend the disk (is it full?) and start the service again: nothing is lost"
+            "{why}; nothing is lost, and it goes on by itself when the disk can be written again"
         );
-        self.health.fail(Code::AuditUnavailable, words);
+        let rejection = Rejection::new(Code::AuditUnavailable, words);
+        self.health.set_storage(Some(rejection));
+        let mut pause = REOPEN;
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.try_reopen().await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "the read model is not open yet"),
+            }
+            pause = (pause * 2).min(REOPEN_AT_MOST);
+        }
+    }
+
+    async fn try_reopen(&mut self) -> Result<(), ProjectionError> {
+        let unread = |why: crate::log::Unavailable| ProjectionError::Storage(why.0);
+        let last = self.log.last().await.map_err(unread)?;
+        self.fold.reopen()?;
+        // That it can be written is seen by writing.
+        self.fold.projection().write(&Batch::default(), true)?;
+        let progress = contained(|| progress_of(self.fold.projection()))?;
+        self.progress.send_replace(progress);
+        self.catching_up = Some(last);
+        self.caught_up();
+        Ok(())
+    }
+
+    /// Takes commands again once everything is there that was when the read model was opened.
+    fn caught_up(&mut self) {
+        if self
+            .catching_up
+            .is_some_and(|last| self.fold.sequence() >= last)
+        {
+            self.catching_up = None;
+            self.health.set_storage(None);
+        }
     }
 
     fn log_failed(&self, error: &FollowError) {
@@ -149,6 +279,7 @@ impl Follower {
         let notices = contained(|| fold.fold(&messages.messages, durable))?;
         crate::failpoint!("follower.folded");
         self.publish();
+        self.caught_up();
         for notice in notices {
             if self.notices.try_send(notice).is_err() {
                 break;

@@ -20,7 +20,8 @@ pub(super) struct Opened {
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
 
-fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
+/// Takes a commit by itself. `key` is the ledger's.
+pub(super) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     let opened = Commit::decode(bytes)?;
     if opened.signer != *key || opened.verify().is_err() {
         let words = "the commit is not signed by the ledger's key";

@@ -53,7 +53,7 @@ pub(crate) fn digests(hashes: &[Hash]) -> Vec<Digest> {
 }
 
 fn broken(error: &ProjectionError) -> Rejection {
-    Rejection::new(Code::Internal, error.to_string())
+    error.rejection()
 }
 
 impl Ledger {

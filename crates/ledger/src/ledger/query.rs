@@ -41,7 +41,7 @@ impl Asker<'_> {
 }
 
 pub(super) fn broken(error: &ProjectionError) -> Rejection {
-    Rejection::new(Code::Internal, error.to_string())
+    error.rejection()
 }
 
 impl Ledger {
@@ -251,7 +251,11 @@ impl Ledger {
             | Ask::Status(_)
             | Ask::ProjectionStatus(_)
             | Ask::ProjectionDigest(_)
-            | Ask::ProjectionRebuild(_) => Err(Rejection::new(
+            | Ask::ProjectionRebuild(_)
+            | Ask::AuditStorage(_)
+            | Ask::RecoverPlan(_)
+            | Ask::RecoverBegin(_)
+            | Ask::RecoverFinish(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of the ledger, not of a workspace",
             )),
@@ -276,6 +280,24 @@ impl Ledger {
             Ask::ProjectionRebuild(_) => {
                 self.operator(identity)?;
                 self.rebuild().await.map(Answer::ProjectionRebuild)
+            }
+            Ask::AuditStorage(check) => {
+                self.operator(identity)?;
+                self.check_storage(&check.workspace)
+                    .await
+                    .map(Answer::AuditStorage)
+            }
+            Ask::RecoverPlan(said) => {
+                self.operator(identity)?;
+                self.plan_recovery(said).await.map(Answer::RecoverPlan)
+            }
+            Ask::RecoverBegin(said) => {
+                self.operator(identity)?;
+                self.begin_recovery(said).await.map(Answer::RecoverBegin)
+            }
+            Ask::RecoverFinish(said) => {
+                self.operator(identity)?;
+                self.finish_recovery(said).await.map(Answer::RecoverFinish)
             }
             Ask::SecretList(_)
             | Ask::SecretShow(_)

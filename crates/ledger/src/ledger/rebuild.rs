@@ -12,7 +12,7 @@ use crate::follower::{Fold, Wish, catch_up};
 use crate::projection::{Projection, ProjectionError, View, digest};
 
 fn broken(error: &ProjectionError) -> Rejection {
-    Rejection::new(Code::Internal, error.to_string())
+    error.rejection()
 }
 
 impl Ledger {

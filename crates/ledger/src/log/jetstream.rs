@@ -15,7 +15,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use keyroll_core::{Sequence, WorkspaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::jetstream::{ACK, Refused, bounded, is_connected, refused, unavailable};
+use crate::jetstream::{
+    ACK, Refused, bounded, is_connected, is_missing_stream, refused, unavailable,
+};
 
 use crate::writer::{BETWEEN_LOOKS, LOOKS};
 
@@ -137,8 +139,12 @@ impl Log for JetStreamLog {
 
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {
         bounded(async move {
-            let info = self.stream.get_info().await.map_err(unavailable)?;
-            Ok(Sequence(info.state.last_sequence))
+            match self.stream.get_info().await {
+                Ok(info) => Ok(Sequence(info.state.last_sequence)),
+                // A stream that was deleted holds nothing: whoever knows better says `rollback`.
+                Err(error) if is_missing_stream(&error) => Ok(Sequence(0)),
+                Err(error) => Err(unavailable(error)),
+            }
         })
         .boxed()
     }

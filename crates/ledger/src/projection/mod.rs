@@ -14,9 +14,9 @@ mod write;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use keyroll_core::LedgerId;
+use keyroll_core::{Code, LedgerId, Rejection};
 use redb::Database;
 
 pub use digest::digest;
@@ -55,12 +55,28 @@ pub enum ProjectionError {
     /// The file or the disk under it.
     #[error("the read model: {0}")]
     Storage(String),
+    /// It is being opened again after the disk failed it.
+    #[error("the read model is being opened again: try again shortly")]
+    Closed,
 }
 
 impl ProjectionError {
     /// Whether building the read model anew is the remedy.
     pub const fn wants_rebuild(&self) -> bool {
         matches!(self, Self::OtherSchema { .. } | Self::Damaged(_))
+    }
+
+    /// What a caller is told.
+    pub fn rejection(&self) -> Rejection {
+        let code = match self {
+            Self::Closed => Code::Busy,
+            Self::OtherLedger { .. }
+            | Self::OtherSchema { .. }
+            | Self::Damaged(_)
+            | Self::InUse(_)
+            | Self::Storage(_) => Code::Internal,
+        };
+        Rejection::new(code, self.to_string())
     }
 }
 
@@ -102,11 +118,21 @@ fn classify(error: redb::Error) -> ProjectionError {
     }
 }
 
+/// How the database on a file is opened. Tests put one in that fails.
+pub type Opener = Arc<dyn Fn(&Path) -> Result<Database, redb::DatabaseError> + Send + Sync>;
+
 /// The read model's file, open.
 #[derive(Clone)]
 pub struct Projection {
-    db: Arc<Database>,
+    /// None while it is opened again: redb takes nothing more after an I/O error.
+    db: Arc<RwLock<Option<Database>>>,
+    opener: Opener,
     path: PathBuf,
+}
+
+/// Opens files as they are.
+pub fn plain_files() -> Opener {
+    Arc::new(|path| Database::builder().set_cache_size(CACHE_BYTES).create(path))
 }
 
 /// Memory for redb's pages.
@@ -116,10 +142,9 @@ const CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// A larger one would make the start slow; what is wrong with it shows when it is read.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
-fn open_checked(path: &Path) -> Result<Database, ProjectionError> {
+fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionError> {
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-    let mut db = opened.map_err(|error| match error {
+    let mut db = opener(path).map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),
         other => classify(redb::Error::from(other)),
     })?;
@@ -154,24 +179,62 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn open(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
-        // Names, descriptions and members are nobody else's business.
-        let private = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path);
-        private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
-        // redb panics on some damaged pages instead of saying so.
-        contained(|| {
-            let db = open_checked(path)?;
-            let projection = Self {
-                db: Arc::new(db),
-                path: path.to_owned(),
-            };
-            write::prepare(&projection, ledger)?;
-            Ok(projection)
+        Self::open_with(path, ledger, plain_files())
+    }
+
+    /// As [`Projection::open`], with another way to the file.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn open_with(
+        path: &Path,
+        ledger: &LedgerId,
+        opener: Opener,
+    ) -> Result<Self, ProjectionError> {
+        let db = open_database(path, ledger, &opener)?;
+        Ok(Self {
+            db: Arc::new(RwLock::new(Some(db))),
+            opener,
+            path: path.to_owned(),
         })
+    }
+
+    /// As [`Projection::open`]; a file that is damaged or of another schema is put aside and made
+    /// anew, as the log has it all.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn open_or_anew(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
+        match Self::open(path, ledger) {
+            Err(error) if error.wants_rebuild() => {
+                put_aside(path, &error)?;
+                Self::open(path, ledger)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Closes the file and opens it again, after the disk has failed it. What it held durably is
+    /// there again; should it be damaged, it is empty and wants to be built anew.
+    ///
+    /// # Errors
+    /// [`ProjectionError`]: then it stays closed, and this can be tried again.
+    pub fn reopen(&self, ledger: &LedgerId) -> Result<(), ProjectionError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Whatever a database that failed does when it is dropped must not end the process.
+        drop(contained(|| {
+            *db = None;
+            Ok(())
+        }));
+        let opened = match open_database(&self.path, ledger, &self.opener) {
+            Err(error) if error.wants_rebuild() => {
+                put_aside(&self.path, &error)?;
+                open_database(&self.path, ledger, &self.opener)
+            }
+            opened => opened,
+        };
+        *db = Some(opened?);
+        Ok(())
     }
 
     /// Where it lies.
@@ -191,7 +254,7 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn view(&self) -> Result<View, ProjectionError> {
-        View::begin(&self.db)
+        self.with(View::begin)
     }
 
     /// Writes a batch in one transaction. `durable` also makes everything written before it last
@@ -200,6 +263,41 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`]; nothing of the batch is written then.
     pub fn write(&self, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
-        write::write(&self.db, batch, durable)
+        self.with(|db| write::write(db, batch, durable))
     }
+
+    fn with<T>(
+        &self,
+        run: impl FnOnce(&Database) -> Result<T, ProjectionError>,
+    ) -> Result<T, ProjectionError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        run(db.as_ref().ok_or(ProjectionError::Closed)?)
+    }
+}
+
+fn open_database(
+    path: &Path,
+    ledger: &LedgerId,
+    opener: &Opener,
+) -> Result<Database, ProjectionError> {
+    // Names, descriptions and members are nobody else's business.
+    let private = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path);
+    private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
+    // redb panics on some damaged pages instead of saying so.
+    contained(|| {
+        let db = open_checked(path, opener)?;
+        write::prepare(&db, path, ledger)?;
+        Ok(db)
+    })
+}
+
+fn put_aside(path: &Path, error: &ProjectionError) -> Result<(), ProjectionError> {
+    tracing::warn!(%error, "the read model is built anew from the log");
+    let aside = path.with_extension("redb.damaged");
+    std::fs::rename(path, aside).map_err(|error| ProjectionError::Storage(error.to_string()))
 }

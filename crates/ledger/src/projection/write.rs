@@ -1,6 +1,7 @@
 //! Writing: one transaction per drained batch, keys sorted within each table.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use bytes::Bytes;
 use keyroll_core::names::Label;
@@ -21,7 +22,7 @@ use super::schema::{
     SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, SecretRecord, TIMES, USES, USES_SINCE,
     VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
-use super::{Projection, ProjectionError, past};
+use super::{ProjectionError, past};
 
 /// What the indexes say of one entry.
 #[derive(Debug, Clone)]
@@ -104,11 +105,15 @@ pub struct Batch {
 }
 
 /// Makes all tables, or checks that they are this program's and this ledger's.
-pub(super) fn prepare(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionError> {
-    if projection.db.begin_read()?.list_tables()?.next().is_some() {
-        return check(projection, ledger);
+pub(super) fn prepare(
+    db: &Database,
+    path: &Path,
+    ledger: &LedgerId,
+) -> Result<(), ProjectionError> {
+    if db.begin_read()?.list_tables()?.next().is_some() {
+        return check(db, path, ledger);
     }
-    let tx = projection.db.begin_write()?;
+    let tx = db.begin_write()?;
     {
         let mut meta = tx.open_table(META)?;
         meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
@@ -119,8 +124,8 @@ pub(super) fn prepare(projection: &Projection, ledger: &LedgerId) -> Result<(), 
     Ok(())
 }
 
-fn check(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionError> {
-    let tx = projection.db.begin_read()?;
+fn check(db: &Database, path: &Path, ledger: &LedgerId) -> Result<(), ProjectionError> {
+    let tx = db.begin_read()?;
     let meta = tx.open_table(META)?;
     let schema = meta
         .get("schema")?
@@ -144,7 +149,7 @@ fn check(projection: &Projection, ledger: &LedgerId) -> Result<(), ProjectionErr
     let found = <[u8; 32]>::try_from(found.as_slice())
         .map_or_else(|_| "?".to_owned(), |id| LedgerId(id).to_string());
     Err(ProjectionError::OtherLedger {
-        file: projection.path.clone(),
+        file: path.to_owned(),
         found,
         expected: *ledger,
     })

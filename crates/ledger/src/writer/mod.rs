@@ -58,6 +58,9 @@ pub struct Shared {
     pub log: Arc<dyn Log>,
     /// What is wrong.
     pub health: Arc<Health>,
+    /// Held by every round of a writer, and alone by a recovery: how many logs there were. A state
+    /// of an earlier one is worth nothing.
+    pub gate: tokio::sync::RwLock<u64>,
     /// How far the read model is.
     pub progress: watch::Receiver<Progress>,
     /// The read model.
@@ -170,6 +173,7 @@ impl Writer {
             unsettled: None,
             view: None,
             suppressed: Suppressed::default(),
+            generation: 0,
         };
         tokio::spawn(task.run(waiting));
         Self { jobs }
@@ -243,6 +247,8 @@ struct Task {
     /// A view for looking up receipts, of the beginning of this round.
     view: Option<View>,
     suppressed: Suppressed,
+    /// Of which log `state` is.
+    generation: u64,
 }
 
 impl Task {
@@ -253,7 +259,7 @@ impl Task {
                 match tokio::time::timeout(self.patience(), waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
-                    Err(_) if self.unsettled.is_some() => self.settle().await,
+                    Err(_) if self.unsettled.is_some() => self.settle_in_time().await,
                     Err(_) if !self.suppressed.is_empty() => {}
                     Err(_) => {
                         self.state = None;
@@ -283,9 +289,31 @@ impl Task {
 
     /// Decides what waits, appends it as one commit, and answers.
     async fn round(&mut self, jobs: &mut VecDeque<Job>) {
+        let shared = Arc::clone(&self.shared);
+        let generation = shared.gate.read().await;
+        self.belong_to(*generation);
         self.try_round(jobs).await;
         // A view keeps every page alive that was written since: none is held between rounds.
         self.view = None;
+    }
+
+    async fn settle_in_time(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let generation = shared.gate.read().await;
+        self.belong_to(*generation);
+        if shared.health.workspace(&self.workspace).is_ok() {
+            self.settle().await;
+        }
+    }
+
+    /// After a recovery nothing is left of what was known of the log before.
+    fn belong_to(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.state = None;
+            self.unsettled = None;
+            self.recent = Recent::default();
+        }
     }
 
     async fn try_round(&mut self, jobs: &mut VecDeque<Job>) {
@@ -345,9 +373,7 @@ impl Task {
         // In this order: whatever the pruning forgets, the view taken after `projected` holds.
         let projected = self.projected();
         let projection = self.shared.projection.borrow().clone();
-        let view = projection
-            .view()
-            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
+        let view = projection.view().map_err(|error| error.rejection())?;
         self.view = Some(view);
         self.prune(projected);
         Ok(())

@@ -135,6 +135,7 @@ impl World {
             vault: Arc::new(vault.clone()),
             keys: Arc::new(keys.clone()),
             clock: now,
+            damage: None,
         });
         let (ledger, _) = opened.await.expect("opens");
         ledger

@@ -46,6 +46,11 @@ pub enum StreamError {
          of SERVICE with all its imports (docs/operations.md)"
     )]
     NoJetStream,
+    #[error(
+        "the log ends at message {last}, the plan knows {known}: somebody else writes to it; stop \
+         every other replica"
+    )]
+    MovedOn { known: u64, last: u64 },
     #[error("JetStream refused a request about stream {stream}: {reason}")]
     Refused {
         stream: LedgerStream,
@@ -73,6 +78,18 @@ pub enum StreamError {
         stream: LedgerStream,
         reason: String,
     },
+}
+
+impl StreamError {
+    /// Whether nothing is wrong but streams that are not there.
+    pub fn only_missing(&self) -> bool {
+        let Self::Unfit(problems) = self else {
+            return false;
+        };
+        problems
+            .iter()
+            .all(|problem| matches!(problem, Problem::Missing(_)))
+    }
 }
 
 /// What is wrong with a stream.
@@ -252,6 +269,43 @@ pub async fn create_stream(
             stream,
             reason: error.to_string(),
         })
+}
+
+/// Makes the log anew, empty, with as many replicas as the streams have, and whatever other stream
+/// is missing. What the log held is gone: `messages` is how much of it is known to be kept, and
+/// more than that is not deleted.
+///
+/// # Errors
+///
+/// When the log has moved on, or JetStream refuses or does not answer.
+pub async fn remake_log(operator: &Client, messages: u64) -> Result<(), StreamError> {
+    let (found, _) = look(operator).await?;
+    let replicas = found.iter().map(|found| found.replicas).max().unwrap_or(1);
+    let replicas = usize::try_from(replicas).unwrap_or(1).max(1);
+    let log = found.iter().find(|found| found.stream == LedgerStream::Log);
+    if let Some(log) = log {
+        if log.last_sequence != messages {
+            return Err(StreamError::MovedOn {
+                known: messages,
+                last: log.last_sequence,
+            });
+        }
+        let mut context = jetstream::new(operator.clone());
+        context.set_timeout(API_TIMEOUT);
+        let stream = LedgerStream::Log;
+        let deleted = context.delete_stream(stream.name()).await;
+        deleted.map_err(|error| StreamError::Refused {
+            stream,
+            reason: error.to_string(),
+        })?;
+    }
+    for stream in LedgerStream::ALL {
+        let there = found.iter().any(|found| found.stream == stream);
+        if !there || stream == LedgerStream::Log {
+            create_stream(operator, stream, replicas).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that all streams are there with the right settings.

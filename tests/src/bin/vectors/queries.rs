@@ -1,14 +1,16 @@
 //! Every question and every answer.
 
 use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, MemberList, Moment, Named, Outcome, Point, QUERY_V,
-    ReceiptOf, SecretHistory, SecretList,
+    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Outcome, Point,
+    QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
+    SeenSize,
 };
 use keyroll_api::reply::{
     Answer, AuditRow, AuditRows, Body, CheckpointNote, Commits, KeyStatus, LogProblem, MemberRow,
-    MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, RunRow, SecretRow,
-    SecretRows, SecretVersion, SeenBy, Status, UsedBy, VersionRow, VersionRows, WorkspaceAt,
-    WorkspaceRow, WorkspaceRows,
+    MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, Recovered,
+    RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy, Status,
+    StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt, WorkspaceRow,
+    WorkspaceRows,
 };
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::Role;
@@ -161,7 +163,70 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ("projection.status", Ask::ProjectionStatus(none), false),
         ("projection.digest", Ask::ProjectionDigest(none), false),
         ("projection.rebuild", Ask::ProjectionRebuild(none), false),
+        (
+            "audit.storage",
+            Ask::AuditStorage(AuditStorage {
+                workspace: world.workspace.clone(),
+            }),
+            false,
+        ),
+        (
+            "recover.plan",
+            Ask::RecoverPlan(RecoverPlan {
+                seen: seen_sizes(world),
+            }),
+            false,
+        ),
+        (
+            "recover.begin",
+            Ask::RecoverBegin(RecoverBegin {
+                plan: Digest([7; 32]),
+                seen: Vec::new(),
+            }),
+            false,
+        ),
+        (
+            "recover.finish",
+            Ask::RecoverFinish(RecoverFinish {
+                plan: Digest([7; 32]),
+            }),
+            false,
+        ),
     ]
+}
+
+fn seen_sizes(world: &World) -> Vec<SeenSize> {
+    vec![SeenSize {
+        size: TreeSize(SEEN),
+        workspace: world.workspace.clone(),
+    }]
+}
+
+/// One with losses, and one of a log that is well.
+fn recovery_plan(world: &World, lost: bool) -> RecoveryPlan {
+    let version = SecretVersion {
+        name: "STRIPE_KEY".parse().expect("a name"),
+        version: Some(Version(3)),
+    };
+    RecoveryPlan {
+        plan: Digest([7; 32]),
+        wrong: if lost {
+            vec!["messages 4 to 4 of the log are missing (corrupt)".to_owned()]
+        } else {
+            Vec::new()
+        },
+        remake: lost,
+        messages: 12,
+        unreadable: u64::from(lost),
+        workspaces: vec![RecoveryRow {
+            lost: if lost { vec![version] } else { Vec::new() },
+            erase: 0,
+            known: lost.then_some(TreeSize(12)),
+            values: u64::from(lost),
+            entries: TreeSize(11),
+            workspace: world.workspace.clone(),
+        }],
+    }
 }
 
 pub(crate) fn receipt(world: &World, log: &Log, index: u64) -> Receipt {
@@ -333,6 +398,28 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     }
 }
 
+fn of_a_recovery(world: &World) -> Vec<Answer> {
+    vec![
+        Answer::AuditStorage(StorageReport {
+            checked: 5,
+            messages: 12,
+            problems: vec![StorageProblem {
+                kind: "value_lost".to_owned(),
+                detail: "STRIPE_KEY, version 3: it is missing from the vault".to_owned(),
+            }],
+            warnings: vec!["1 stored values belong to no version".to_owned()],
+        }),
+        Answer::RecoverPlan(recovery_plan(world, true)),
+        Answer::RecoverBegin(recovery_plan(world, false)),
+        Answer::RecoverFinish(Recovered {
+            added: 2,
+            digest: Digest([7; 32]),
+            erased: 1,
+            entries: 13,
+        }),
+    ]
+}
+
 fn answers(world: &World, log: &Log) -> Vec<Answer> {
     let size = log.entries.len();
     let commits = log
@@ -374,7 +461,7 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         entries: 13,
         identical: true,
     };
-    vec![
+    let mut answers = vec![
         Answer::SecretList(SecretRows {
             next: Some("stripe_key".to_owned()),
             rows: vec![
@@ -421,7 +508,9 @@ fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::ProjectionStatus(at),
         Answer::ProjectionDigest(digest),
         Answer::ProjectionRebuild(rebuilt),
-    ]
+    ];
+    answers.extend(of_a_recovery(world));
+    answers
 }
 
 /// The name on the wire of what a reply says.
@@ -477,6 +566,10 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
                 | Answer::ProjectionStatus(_)
                 | Answer::ProjectionDigest(_)
                 | Answer::ProjectionRebuild(_)
+                | Answer::AuditStorage(_)
+                | Answer::RecoverPlan(_)
+                | Answer::RecoverBegin(_)
+                | Answer::RecoverFinish(_)
         );
         let (size, seen) = if of_ledger { (0, 0) } else { (size, SEEN) };
         let reply = reply_to(log, &delegated, Body::Answer(Box::new(answer)), size, seen);

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keyroll_api::reply::LogProblem;
+use keyroll_api::Ask;
+use keyroll_api::query::AuditStorage;
+use keyroll_api::reply::{Answer, LogProblem};
 use keyroll_core::TreeSize;
 use keyroll_ledger::bundle;
 use keyroll_ledger::verify::{Depth, Problem, Report, Verifier};
@@ -15,8 +17,10 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 use crate::render::Table;
-use crate::session::Session;
+use crate::session::{Session, answer};
 
+/// Every message and value is read.
+const STORAGE: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// A bundle is held in memory; a million entries have some 700 MB.
 const BUNDLE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
@@ -31,15 +35,21 @@ pub(crate) struct VerifyArgs {
     /// The key that must have signed the bundle's checkpoint, as `audit key` prints it
     #[arg(long, value_name = "VKEY", requires = "bundle")]
     key: Option<String>,
+    /// Also compare the streams with the read model, and look every value up (operators)
+    #[arg(long, conflicts_with = "bundle")]
+    storage: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, Failure> {
-    let report = if let Some(path) = &args.bundle {
+    let mut report = if let Some(path) = &args.bundle {
         verify_bundle(path, args.key.as_deref())?
     } else {
         let depth = if args.full { Depth::Full } else { Depth::Quick };
         verify_ledger(&context.session().await?, depth).await?
     };
+    if args.storage {
+        storage(context, &mut report).await?;
+    }
     let status = if report.ok() {
         Exit::Ok
     } else {
@@ -83,6 +93,24 @@ pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Rep
         });
     }
     Ok(report)
+}
+
+/// What the service finds in its streams. It alone can look, so this is its word.
+async fn storage(context: &Context, report: &mut Report) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let ask = Ask::AuditStorage(AuditStorage {
+        workspace: report.workspace.clone(),
+    });
+    let answered = client.ask_within(None, ask, STORAGE).await?;
+    let found = answer!(answered, Answer::AuditStorage)?;
+    report.warnings.extend(found.warnings);
+    let problems = found.problems.into_iter().map(|problem| Problem {
+        index: None,
+        kind: problem.kind,
+        detail: problem.detail,
+    });
+    report.problems.extend(problems);
+    Ok(())
 }
 
 async fn feed(

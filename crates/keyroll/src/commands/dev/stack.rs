@@ -15,9 +15,11 @@ use keyroll_server::service::{self, ServeOptions, Service};
 
 use super::home;
 use crate::commands::console;
+use crate::commands::recover;
 use crate::error::Failure;
 use crate::identity_file;
 use crate::passphrase::Asking;
+use crate::private_file;
 
 /// Everything that runs.
 pub(super) struct Stack {
@@ -83,6 +85,8 @@ impl Stack {
             operators: vec![identity_file::identity(&identity)],
             allow_unsynced: false,
         };
+        let operator = url(&config.users.operator)?;
+        private_file::replace(&recover::operator_file(home), operator.as_bytes())?;
         let service = service::start(options).await.map_err(local)?;
         home::write_config(home, &client_url, ledger)?;
         let made = home::ensure_workspace(home, &client_url, identity, ledger).await;

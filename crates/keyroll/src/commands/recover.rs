@@ -1,0 +1,177 @@
+//! `keyroll recover`: what an operator does when the log is damaged or was set back.
+//!
+//! The service has no NATS user that can delete a stream. So it says what it can bring back, and
+//! saves that; this program deletes the log and makes it anew with the operator's credentials; and
+//! the service appends.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
+use keyroll_api::reply::{Answer, RecoveryPlan, RecoveryRow};
+use keyroll_api::{Ask, Client};
+use keyroll_server::nats::{NatsClient, remake_log};
+use serde_json::json;
+
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::input::confirm;
+use crate::session::answer;
+
+/// Every message is read, verified and appended again.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// As a NATS user that may delete and make streams [default: that of `keyroll dev` in the home]
+    #[arg(long, value_name = "URL")]
+    operator_nats: Option<String>,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+/// Where `keyroll dev` says how to reach its nats-server as the operator, while it runs.
+pub(crate) fn operator_file(home: &Path) -> PathBuf {
+    home.join("run").join("operator.url")
+}
+
+pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Failure> {
+    let client = context.client().await?;
+    let seen = seen(&client)?;
+    let ask = Ask::RecoverPlan(RecoverPlan { seen: seen.clone() });
+    let answered = client.ask_within(None, ask, PATIENCE).await?;
+    let plan = answer!(answered, Answer::RecoverPlan)?;
+    let nothing = !plan.remake && plan.workspaces.iter().all(|row| !changes(row));
+    if nothing || args.dry.dry_run {
+        if !context.out.json {
+            show(context, &plan);
+        }
+        let words = if nothing {
+            "there is nothing to recover"
+        } else {
+            "nothing was done"
+        };
+        return context.out.done(&json_of(&plan, false), words);
+    }
+    show(context, &plan);
+    // Before the question: nobody agrees to what cannot be done.
+    let operator = if plan.remake {
+        Some(connect(context, args.operator_nats.as_deref()).await?)
+    } else {
+        None
+    };
+    confirm(context, "Recover by this plan?")?;
+    let begin = RecoverBegin {
+        plan: plan.plan,
+        seen,
+    };
+    let answered = client.ask_within(None, Ask::RecoverBegin(begin), PATIENCE);
+    let begun = answer!(answered.await?, Answer::RecoverBegin)?;
+    if let Some(operator) = operator {
+        let remade = remake_log(&operator, begun.messages).await;
+        remade.map_err(|error| Failure::local(error.to_string()))?;
+    }
+    let finish = Ask::RecoverFinish(RecoverFinish { plan: plan.plan });
+    let answered = client.ask_within(None, finish, PATIENCE).await?;
+    let done = answer!(answered, Answer::RecoverFinish)?;
+    let mut json = json_of(&plan, true);
+    json["digest"] = json!(done.digest);
+    json["entries"] = json!(done.entries);
+    json["added"] = json!(done.added);
+    json["erased"] = json!(done.erased);
+    let words = format!(
+        "recovered {} entries, {} of them to put losses on record; erased {} destroyed values again.\n\
+         Whoever has seen entries that are gone goes on with `keyroll audit accept`; other replicas \
+         need a new start without their ledger.redb",
+        done.entries, done.added, done.erased
+    );
+    context.out.done(&json, &words)
+}
+
+/// What this operator has seen of every workspace counts: a log that was cut says nothing of it.
+fn seen(client: &Client) -> Result<Vec<SeenSize>, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::local(format!("the record of checkpoints: {error}"));
+    let mut found = Vec::new();
+    for workspace in client.seen().workspaces().map_err(failed)? {
+        if let Some(seen) = client.seen().get(&workspace).map_err(failed)? {
+            let size = seen.size;
+            found.push(SeenSize { size, workspace });
+        }
+    }
+    Ok(found)
+}
+
+async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, Failure> {
+    let url = if let Some(url) = named {
+        url.to_owned()
+    } else {
+        let path = operator_file(&context.settings()?.home.value);
+        std::fs::read_to_string(&path).map_err(|_| {
+            Failure::usage(
+                "say with --operator-nats how to reach nats-server as a user that may delete and make streams",
+            )
+        })?
+    };
+    let connected = keyroll_api::client::connect_nats(url.trim()).await;
+    connected.map_err(|error| Failure::from(error).within("--operator-nats"))
+}
+
+fn changes(row: &RecoveryRow) -> bool {
+    row.known.is_some() || row.values > 0 || row.erase > 0
+}
+
+fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
+    let mut json = json!(plan);
+    json["done"] = json!(done);
+    json
+}
+
+fn show(context: &Context, plan: &RecoveryPlan) {
+    let note = |words: String| context.out.note(&crate::render::plain(&words));
+    for wrong in &plan.wrong {
+        note(format!("wrong: {wrong}"));
+    }
+    let (messages, unreadable) = (plan.messages, plan.unreadable);
+    note(format!(
+        "the log has {messages} messages, {unreadable} of them cannot be read"
+    ));
+    for row in &plan.workspaces {
+        let (workspace, entries) = (&row.workspace, row.entries);
+        note(format!(
+            "{workspace}: {entries} entries verify and are kept"
+        ));
+        if let Some(known) = row.known {
+            note(format!(
+                "{workspace}: what came after them is LOST; there were {known} entries at least"
+            ));
+        }
+        if row.values > 0 {
+            let named: Vec<String> = row
+                .lost
+                .iter()
+                .map(|lost| match lost.version {
+                    Some(version) => format!("{} version {version}", lost.name),
+                    None => lost.name.to_string(),
+                })
+                .collect();
+            let (values, named) = (row.values, named.join(", "));
+            note(format!("{workspace}: {values} values are LOST: {named}"));
+        }
+        if row.erase > 0 {
+            let erase = row.erase;
+            note(format!(
+                "{workspace}: {erase} destroyed values are erased again"
+            ));
+        }
+    }
+    note(if plan.remake {
+        "to do: delete the stream KEYROLL_LOG, make it anew, append what is kept, put on record what \
+         is lost, build the read model anew. Stop every other replica first"
+            .to_owned()
+    } else {
+        "to do: put on record what is lost; the log stays as it is".to_owned()
+    });
+}

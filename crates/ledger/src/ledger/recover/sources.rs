@@ -1,0 +1,128 @@
+//! What an operator lays beside the read model, in the directory `recover`: read models of other
+//! replicas (`*.redb`), bundles (`*.bundle`), and what an earlier recovery saved.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use keyroll_core::{Code, Commit, LedgerId, Rejection, WorkspaceName};
+
+use crate::bundle;
+use crate::projection::{Projection, ProjectionError};
+
+/// A file of saved commits and a bundle are read into memory.
+const FILE_BYTES: u64 = 512 * 1024 * 1024;
+
+type Take<'a> = dyn FnMut(&WorkspaceName, Bytes) -> Result<(), Rejection> + 'a;
+
+fn failed(path: &Path, why: impl std::fmt::Display) -> Rejection {
+    Rejection::new(Code::Internal, format!("{}: {why}", path.display()))
+}
+
+/// Hands every commit on. What they are worth is found out by verifying them; a file that cannot
+/// be read at all is an error, as somebody put it there for a reason.
+pub(super) fn each(beside: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), Rejection> {
+    let entries = match std::fs::read_dir(beside) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(beside, error)),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("redb") => {
+                read_model(&path, ledger, take).map_err(|why| failed(&path, why))?;
+            }
+            Some("bundle") => {
+                let (header, commits) = bundle::read(&read(&path)?)?;
+                for commit in commits {
+                    take(&header.workspace, commit.into())?;
+                }
+            }
+            Some("commits") => saved(&read(&path)?, take)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
+    let length = std::fs::metadata(path)
+        .map_err(|error| failed(path, error))?
+        .len();
+    if length > FILE_BYTES {
+        return Err(failed(path, "it is too large"));
+    }
+    std::fs::read(path).map_err(|error| failed(path, error))
+}
+
+fn read_model(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), String> {
+    let text = |error: ProjectionError| error.to_string();
+    let projection = Projection::open(path, ledger).map_err(text)?;
+    let view = projection.view().map_err(text)?;
+    for (_, head) in view.workspaces().map_err(text)? {
+        let Some(found) = view.workspace(&head.name).map_err(text)? else {
+            continue;
+        };
+        let mut at = keyroll_core::Index(0);
+        while at.0 < head.size.0 {
+            let Some((first, commit)) = found.commit_of(at).map_err(text)? else {
+                break;
+            };
+            let entries = Commit::decode(&commit)
+                .map_err(|why| why.to_string())?
+                .payload
+                .entries
+                .len();
+            at = keyroll_core::Index(first + (entries as u64).max(1));
+            take(&head.name, commit.into()).map_err(|why| why.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Saves commits, durably.
+pub(super) fn save<'a>(
+    path: &Path,
+    commits: impl Iterator<Item = &'a Bytes>,
+) -> Result<(), Rejection> {
+    let mut bytes = Vec::new();
+    for commit in commits {
+        bytes.extend_from_slice(
+            &u32::try_from(commit.len())
+                .unwrap_or(u32::MAX)
+                .to_be_bytes(),
+        );
+        bytes.extend_from_slice(commit);
+    }
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let write = || {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let fresh = path.with_extension("new");
+        let mut file = std::fs::File::create(&fresh)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)
+    };
+    write().map_err(|error: std::io::Error| failed(path, error))
+}
+
+/// One that was cut short holds what it holds.
+fn saved(mut rest: &[u8], take: &mut Take<'_>) -> Result<(), Rejection> {
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((commit, behind)) = behind.split_at_checked(length) else {
+            break;
+        };
+        if let Ok(opened) = Commit::decode(commit) {
+            take(&opened.payload.workspace, Bytes::copy_from_slice(commit))?;
+        }
+        rest = behind;
+    }
+    Ok(())
+}

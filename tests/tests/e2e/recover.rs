@@ -1,0 +1,290 @@
+//! A log that is damaged or was set back, and `keyroll recover`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use keyroll_tests::harness::{Dev, Home};
+
+/// Six secrets, and a first one that has two versions.
+fn filled() -> Dev {
+    let dev = Dev::start();
+    for number in 0..6 {
+        dev.create(&format!("S{number}"), format!("value {number}"));
+    }
+    dev
+}
+
+fn block(home: &Home) -> PathBuf {
+    home.data()
+        .join("jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk")
+}
+
+fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
+    let path = block(home);
+    let mut bytes = fs::read(&path).expect("the log's only block");
+    let at = at(bytes.len());
+    bytes[at] ^= 0x10;
+    fs::write(&path, bytes).expect("written");
+}
+
+fn refused(dev: &Dev, code: &str) {
+    let reveal = dev.keyroll(["secret", "reveal", "S0"]).run();
+    reveal.code(6).error_code(code).lacks("value 0");
+}
+
+/// Shows a plan and changes nothing, asks before it acts, and acts.
+fn recovers(dev: &Dev) -> serde_json::Value {
+    let dry = ["recover", "--dry-run", "--json"];
+    let plan = dev.keyroll(dry).run().code(0).json();
+    assert_eq!(plan["done"], false, "{plan}");
+    assert_eq!(plan["remake"], true, "{plan}");
+    dev.keyroll(["recover"]).run().code(2).stderr_has("--yes");
+    assert_eq!(dev.keyroll(dry).run().code(0).json()["plan"], plan["plan"]);
+    let done = dev.keyroll(["recover", "--yes", "--json"]).run().code(0);
+    let done = done.json();
+    assert_eq!(done["done"], true, "{done}");
+    done
+}
+
+/// Everything is served, verified and the same after a rebuild and a restart.
+fn whole_again(dev: Dev, secrets: usize) -> Dev {
+    for number in 0..secrets {
+        let name = format!("S{number}");
+        let reveal = dev.keyroll(["secret", "reveal", &name]).run();
+        reveal.code(0).stdout(format!("value {number}"));
+    }
+    dev.create("After", "the recovery");
+    dev.verifies();
+    let storage = ["audit", "verify", "--storage", "--json"];
+    let report = dev.keyroll(storage).run().code(0).json();
+    assert_eq!(report["problems"], serde_json::json!([]), "{report}");
+    let rebuild = ["projection", "rebuild", "--json"];
+    let rebuilt = dev.keyroll(rebuild).run().code(0).json();
+    assert_eq!(rebuilt["identical"], true, "{rebuilt}");
+    let digest = dev.digest();
+    let dev = Dev::start_in(dev.stop());
+    assert_eq!(dev.digest(), digest);
+    let nothing = dev.keyroll(["recover"]).run().code(0);
+    nothing.stderr_has("nothing to recover");
+    dev
+}
+
+fn truncations(dev: &Dev) -> usize {
+    let rows = dev.audit();
+    let of = |row: &&serde_json::Value| row["type"] == "log.truncated";
+    rows.iter().filter(of).count()
+}
+
+#[test]
+fn a_log_that_was_set_back_is_recovered_without_loss() {
+    let dev = filled();
+    let home = dev.stop();
+    home.save("jetstream", "earlier");
+    let dev = Dev::start_in(home);
+    dev.create("Later", "than the copy");
+    let home = dev.stop();
+    // Only the log: the vault still holds the later value.
+    let log = "LEDGER/streams/KEYROLL_LOG";
+    fs::remove_dir_all(home.data().join("jetstream").join(log)).expect("removed");
+    let from = home.scratch().join("earlier").join(log);
+    fs::rename(from, home.data().join("jetstream").join(log)).expect("put back");
+    let dev = Dev::start_in(home);
+    refused(&dev, "rollback");
+    recovers(&dev);
+    let later = dev.keyroll(["secret", "reveal", "Later"]).run();
+    later.code(0).stdout("than the copy");
+    let dev = whole_again(dev, 6);
+    assert_eq!(truncations(&dev), 0);
+}
+
+#[test]
+fn a_damaged_end_is_recovered_from_the_read_model() {
+    let home = filled().stop();
+    flip(&home, |length| length - 100);
+    let dev = Dev::start_in(home);
+    refused(&dev, "corrupt");
+    recovers(&dev);
+    assert_eq!(truncations(&whole_again(dev, 6)), 0);
+}
+
+#[test]
+fn what_is_lost_in_the_middle_is_named_and_the_rest_goes_on() {
+    let home = filled().stop();
+    flip(&home, |length| length / 2);
+    home.remove("ledger.redb");
+    let dev = Dev::start_in(home);
+    refused(&dev, "corrupt");
+    let done = recovers(&dev);
+    // The owner has seen all seven entries.
+    assert_eq!(done["workspaces"][0]["known"], 7, "{done}");
+    let kept = done["workspaces"][0]["entries"].as_u64().expect("a number");
+    assert!((1..7).contains(&kept), "{done}");
+    // Whoever saw what is gone is told so, and goes on only on purpose.
+    dev.keyroll(["secret", "reveal", "S0"]).run().code(6);
+    dev.keyroll(["audit", "verify"]).run().code(6);
+    let accepted = dev.keyroll(["audit", "accept"]).run().code(0);
+    accepted.stderr_has("is kept in");
+    let secrets = usize::try_from(kept - 1).expect("few");
+    let dev = whole_again(dev, secrets);
+    assert_eq!(truncations(&dev), 1);
+    let report = dev.verifies();
+    let warned = report["warnings"].to_string();
+    assert!(warned.contains("log.truncated"), "{report}");
+    let gone = dev.keyroll(["secret", "reveal", "S5"]).run();
+    gone.code(3).error_code("not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_deleted_and_made_anew_is_recovered() {
+    let dev = filled();
+    {
+        let operator = dev.nats_as("operator").await;
+        let context = async_nats::jetstream::new(operator.client.clone());
+        let stream = context.get_stream("KEYROLL_LOG").await.expect("the log");
+        let config = stream.cached_info().config.clone();
+        context.delete_stream("KEYROLL_LOG").await.expect("deleted");
+        context.create_stream(config).await.expect("made anew");
+    }
+    let dev = Dev::start_in(dev.stop());
+    refused(&dev, "rollback");
+    recovers(&dev);
+    assert_eq!(truncations(&whole_again(dev, 6)), 0);
+}
+
+#[test]
+fn a_lost_stream_is_recovered_and_its_service_starts_meanwhile() {
+    let home = filled().stop();
+    let log = "jetstream/LEDGER/streams/KEYROLL_LOG";
+    fs::remove_dir_all(home.data().join(log)).expect("removed");
+    let dev = Dev::start_in(home);
+    refused(&dev, "corrupt");
+    recovers(&dev);
+    assert_eq!(truncations(&whole_again(dev, 6)), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_do_not_belong_stop_one_workspace_at_most() {
+    let dev = filled();
+    dev.keyroll(["workspace", "create", "other"]).run().code(0);
+    let create = ["-w", "other", "secret", "create", "A", "--stdin"];
+    dev.keyroll(create).stdin("elsewhere").run().code(0);
+    let service = dev.nats_as("service").await;
+    let context = async_nats::jetstream::new(service.client.clone());
+    let log = context
+        .get_stream_no_info("KEYROLL_LOG")
+        .await
+        .expect("the log");
+    let old = log.get_raw_message(2).await.expect("an old commit").payload;
+    let put = async |workspace: &str, bytes: Vec<u8>| {
+        let subject = format!("keyroll.log.{workspace}");
+        let sent = context.publish(subject, bytes.into()).await.expect("sent");
+        sent.await.expect("stored").sequence
+    };
+    put("demo", b"no commit at all".to_vec()).await;
+    put("demo", old.to_vec()).await;
+    // Reported, and stop nothing.
+    let reveal = dev.keyroll(["secret", "reveal", "S0"]).run();
+    reveal.code(0).stdout("value 0");
+    let verify = ["audit", "verify", "--json"];
+    let report = dev.keyroll(verify).run().code(6).json();
+    let kinds: Vec<_> = report["problems"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .collect();
+    let kinds: Vec<_> = kinds.iter().map(|problem| &problem["kind"]).collect();
+    assert_eq!(kinds, ["foreign", "stale"], "{report}");
+    // A commit of another workspace, and one that the ledger did not sign, stop the workspace.
+    let at = put("other", old.to_vec()).await;
+    let elsewhere = ["-w", "other", "secret", "reveal", "A"];
+    let run = dev.keyroll(elsewhere).run().code(6).error_code("corrupt");
+    run.stderr_has(&format!("message {at}")).lacks("elsewhere");
+    let listed = dev
+        .keyroll(["-w", "other", "secret", "list", "--json"])
+        .run();
+    assert_eq!(listed.code(0).rows().len(), 1);
+    let reveal = dev.keyroll(["secret", "reveal", "S1"]).run();
+    reveal.code(0).stdout("value 1");
+    let last = log.get_raw_message(9).await.expect("a commit").payload;
+    let mut forged = last.to_vec();
+    *forged.last_mut().expect("a signature") ^= 1;
+    put("demo", forged).await;
+    refused(&dev, "corrupt");
+    dev.keyroll(["audit", "verify"]).run().code(6);
+    recovers(&dev);
+    dev.keyroll(elsewhere).run().code(0).stdout("elsewhere");
+    assert_eq!(truncations(&whole_again(dev, 6)), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_and_swapped_values_are_named_and_go_on_record() {
+    let dev = filled();
+    let operator = dev.nats_as("operator").await;
+    let context = async_nats::jetstream::new(operator.client.clone());
+    let vault = context
+        .get_stream("KEYROLL_VAULT")
+        .await
+        .expect("the vault");
+    // S0 is gone; S1 has the bytes of S2.
+    vault.delete_message(1).await.expect("deleted");
+    let one = vault.get_raw_message(2).await.expect("a value");
+    let two = vault.get_raw_message(3).await.expect("a value");
+    vault.delete_message(2).await.expect("deleted");
+    let put = context.publish(one.subject.to_string(), two.payload).await;
+    put.expect("sent").await.expect("stored");
+    let dev = Dev::start_in(dev.stop());
+    for name in ["S0", "S1"] {
+        let run = dev.keyroll(["secret", "reveal", name]).run();
+        run.code(6).error_code("value_lost").stdout("");
+    }
+    let storage = ["audit", "verify", "--storage", "--json"];
+    let report = dev.keyroll(storage).run().code(6).json();
+    let problems = report["problems"].as_array().expect("a list");
+    assert_eq!(problems.len(), 2, "{report}");
+    for (problem, name) in problems.iter().zip(["S0", "S1"]) {
+        assert_eq!(problem["kind"], "value_lost", "{report}");
+        let detail = problem["detail"].as_str().expect("words");
+        assert!(
+            problems.len() == 2 && detail.contains("version 1"),
+            "{name}: {detail}"
+        );
+    }
+    dev.verifies();
+    let done = dev
+        .keyroll(["recover", "--yes", "--json"])
+        .run()
+        .code(0)
+        .json();
+    assert_eq!(
+        (&done["remake"], &done["added"]),
+        (&false.into(), &1.into()),
+        "{done}"
+    );
+    assert_eq!(done["workspaces"][0]["values"], 2, "{done}");
+    // On record it is no problem any more, and the secrets can have new values.
+    let report = dev.keyroll(storage).run().code(0).json();
+    assert!(
+        report["warnings"]
+            .to_string()
+            .contains("2 values were lost"),
+        "{report}"
+    );
+    let edit = dev.keyroll(["secret", "edit", "S0", "--stdin"]);
+    edit.stdin("value 0").run().code(0);
+    let edit = dev.keyroll(["secret", "edit", "S1", "--stdin"]);
+    edit.stdin("value 1").run().code(0);
+    whole_again(dev, 6);
+}
+
+#[test]
+fn only_operators_recover_and_look_into_the_storage() {
+    let dev = filled();
+    let vera = dev.member("vera", "owner", "*");
+    for words in [
+        &["recover", "--yes"] as &[&str],
+        &["audit", "verify", "--storage"],
+    ] {
+        let run = dev.keyroll_as(&vera, words).run();
+        run.code(4).error_code("denied");
+    }
+}
