@@ -1,5 +1,6 @@
 //! The ledger through its bytes, on a log and objects in memory.
 
+mod damage;
 mod keeper;
 mod replay;
 mod support;

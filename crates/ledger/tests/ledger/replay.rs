@@ -25,17 +25,17 @@ use proptest::prelude::*;
 
 use crate::support::{demo, fresh, identity, name, signing_key};
 
-const LEDGER: LedgerId = LedgerId([1; 32]);
+pub(crate) const LEDGER: LedgerId = LedgerId([1; 32]);
 
 /// A history being made: only what `decide` accepts becomes an entry.
-struct History {
+pub(crate) struct History {
     state: State,
     at: u64,
     entries: Vec<Blob>,
 }
 
 impl History {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut history = Self {
             state: State::new(LEDGER, demo()),
             at: 1_800_000_000_000,
@@ -87,7 +87,7 @@ impl History {
     }
 
     /// Something that may or may not be possible, by two dice.
-    fn step(&mut self, what: u8, which: u8) {
+    pub(crate) fn step(&mut self, what: u8, which: u8) {
         self.at += u64::from(what) * 700;
         let (secret, called) = (SecretId([which % 6; 16]), format!("Key_{}", which % 6));
         let session = SessionRef {
@@ -182,7 +182,7 @@ impl History {
     }
 
     /// The commits of all entries, cut by the given lengths.
-    fn commits(&self, lengths: &[usize]) -> Vec<Message> {
+    pub(crate) fn commits(&self, lengths: &[usize]) -> Vec<Message> {
         let mut state = State::new(LEDGER, demo());
         let (mut at, mut messages) = (0, Vec::new());
         let mut lengths = lengths.iter().copied().cycle();
@@ -216,7 +216,7 @@ impl History {
     }
 }
 
-fn fold(dir: &std::path::Path, file: &str) -> Fold {
+pub(crate) fn fold(dir: &std::path::Path, file: &str) -> Fold {
     let projection = Projection::open(&dir.join(file), &LEDGER).expect("opens");
     let health = Arc::new(Health::default());
     Fold::resume(projection, LEDGER, identity(&signing_key(2)), health).expect("resumes")

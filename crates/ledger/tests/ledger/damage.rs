@@ -1,0 +1,256 @@
+//! The read model's file on a disk that damages it, or that fails for a while.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use keyroll_core::{Code, Digest, Sequence};
+use keyroll_ledger::follower::{Fold, Follower, Progress, progress_of};
+use keyroll_ledger::health::Health;
+use keyroll_ledger::log::{MemoryLog, Message};
+use keyroll_ledger::projection::{Opener, Projection, digest};
+use redb::{Database, StorageBackend, backends::FileBackend};
+use tokio::sync::{mpsc, watch};
+
+use crate::replay::{History, LEDGER, fold};
+use crate::support::{demo, identity, signing_key};
+
+/// Of each kind: flipped bits, and cuts.
+const FLIPS: u64 = 1_800;
+const CUTS: u64 = 200;
+
+fn messages(steps: u8) -> Vec<Message> {
+    let mut history = History::new();
+    for step in 0..steps {
+        history.step(step, step.wrapping_mul(7));
+    }
+    history.commits(&[1, 3])
+}
+
+/// A directory in memory, where there is such a thing: thousands of files are flushed.
+fn in_memory() -> tempfile::TempDir {
+    let beside = || tempfile::tempdir().expect("directory");
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| beside())
+}
+
+fn digest_of(projection: &Projection) -> Option<Digest> {
+    digest(&projection.view().ok()?).ok()
+}
+
+/// Numbers drawn from a seed: every run damages the same places.
+struct Drawn(u64);
+
+impl Drawn {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).expect("it is below the bound")
+    }
+}
+
+/// What came of a damaged file.
+#[derive(Debug, Default)]
+struct Tally {
+    unharmed: u64,
+    anew: u64,
+    refused: u64,
+}
+
+impl Tally {
+    /// Opens a file as the ledger does when it starts.
+    fn open(&mut self, path: &Path, whole: Digest, what: &str) {
+        let Ok(projection) = Projection::open_or_anew(path, &LEDGER) else {
+            self.refused += 1;
+            return;
+        };
+        let view = projection.view().expect("a view of what was opened");
+        if view.head().expect("where it is").is_none() {
+            self.anew += 1;
+            return;
+        }
+        assert_eq!(digest(&view).ok(), Some(whole), "{what}");
+        self.unharmed += 1;
+    }
+}
+
+#[test]
+fn a_damaged_file_is_never_taken_for_what_it_was() {
+    let messages = messages(60);
+    let dir = in_memory();
+    let mut made = fold(dir.path(), "whole.redb");
+    made.fold(&messages, true).expect("folds");
+    let whole = digest_of(made.projection()).expect("a digest");
+    drop(made);
+    let bytes = std::fs::read(dir.path().join("whole.redb")).expect("the file");
+    let used: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    let (mut drawn, mut tally) = (Drawn(0x9e37_79b9_7f4a_7c15), Tally::default());
+    let path = dir.path().join("hurt.redb");
+    let mut open = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).expect("written");
+        tally.open(&path, whole, what);
+    };
+    for round in 0..FLIPS {
+        let mut hurt = bytes.clone();
+        // Most of the file is empty: every second flip is where something lies.
+        let at = if round % 2 == 0 {
+            used[drawn.below(used.len())]
+        } else {
+            drawn.below(bytes.len())
+        };
+        let bit = drawn.below(8);
+        hurt[at] ^= 1 << bit;
+        open(&hurt, &format!("bit {bit} of byte {at} flipped"));
+    }
+    for _ in 0..CUTS {
+        let at = drawn.below(bytes.len());
+        open(&bytes[..at], &format!("cut after {at} bytes"));
+    }
+    println!("{} bytes, {tally:?}", bytes.len());
+    assert!(tally.anew > 0 && tally.unharmed > 0, "{tally:?}");
+    // What was begun anew becomes the same from the log.
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
+    let anew = Projection::open_or_anew(&path, &LEDGER).expect("opens");
+    let key = identity(&signing_key(2));
+    let mut anew = Fold::resume(anew, LEDGER, key, Arc::default()).expect("resumes");
+    assert_eq!(anew.sequence(), Sequence(0));
+    anew.fold(&messages, true).expect("folds");
+    assert_eq!(digest_of(anew.projection()), Some(whole));
+}
+
+/// A file on a disk that takes nothing while it is full.
+#[derive(Debug)]
+struct Disk {
+    file: FileBackend,
+    full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn room(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.room()?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.room()?;
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.room()?;
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+fn on_disk(full: &Arc<AtomicBool>) -> Opener {
+    let full = Arc::clone(full);
+    Arc::new(move |path| {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let (file, full) = (FileBackend::new(file)?, Arc::clone(&full));
+        Database::builder().create_with_backend(Disk { file, full })
+    })
+}
+
+async fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if seen() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came to this: {what}");
+}
+
+/// A follower at work on a file on a disk.
+struct Followed {
+    log: MemoryLog,
+    health: Arc<Health>,
+    progress: watch::Receiver<Progress>,
+    projection: Projection,
+    _wishes: mpsc::Sender<keyroll_ledger::follower::Wish>,
+}
+
+fn follow(path: &Path, full: &Arc<AtomicBool>) -> Followed {
+    let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
+    let opened = Projection::open_with(path, &LEDGER, on_disk(full)).expect("opens");
+    let key = identity(&signing_key(2));
+    let fold = Fold::resume(opened.clone(), LEDGER, key, Arc::clone(&health)).expect("resumes");
+    let (progress, progressed) = watch::channel(progress_of(&opened).expect("where it is"));
+    let (projection, _) = watch::channel(opened.clone());
+    let (notices, _) = mpsc::channel(1);
+    let (wishes, wished) = mpsc::channel(1);
+    let follower = Follower {
+        log: Arc::new(log.clone()),
+        fold,
+        progress,
+        projection,
+        notices,
+        wishes: wished,
+        health: Arc::clone(&health),
+        halted: false,
+        catching_up: None,
+    };
+    tokio::spawn(follower.run());
+    Followed {
+        log,
+        health,
+        progress: progressed,
+        projection: opened,
+        _wishes: wishes,
+    }
+}
+
+#[tokio::test]
+async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
+    let messages = messages(120);
+    let dir = tempfile::tempdir().expect("directory");
+    let mut beside = fold(dir.path(), "beside.redb");
+    beside.fold(&messages, true).expect("folds");
+    let full = Arc::new(AtomicBool::new(false));
+    let at = follow(&dir.path().join("ledger.redb"), &full);
+    let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
+    let (first, rest) = messages.split_at(messages.len() / 3);
+    let (second, third) = rest.split_at(rest.len() / 2);
+    let reached = |sequence: Sequence| at.progress.borrow().sequence >= sequence;
+
+    for (times, part) in [(1, first), (2, second)] {
+        let last = part.iter().map(put).last().expect("some");
+        until("they are folded in", || reached(last)).await;
+        assert!(at.health.ledger().is_ok(), "time {times}");
+        full.store(true, Ordering::SeqCst);
+        until("it says so", || at.health.ledger().is_err()).await;
+        let said = at.health.ledger().expect_err("refused");
+        assert_eq!(said.code, Code::AuditUnavailable, "time {times}");
+        assert!(at.health.workspace(&demo()).is_err(), "time {times}");
+        full.store(false, Ordering::SeqCst);
+        until("commands are taken again", || at.health.ledger().is_ok()).await;
+        assert!(reached(last), "time {times}: commands are taken too early");
+    }
+    let last = third.iter().map(put).last().expect("some");
+    until("the rest is folded in", || reached(last)).await;
+    assert_eq!(digest_of(&at.projection), digest_of(beside.projection()));
+}
