@@ -20,7 +20,7 @@ fn demo() -> WorkspaceName {
 }
 
 /// Whether any file below JetStream's directory holds these bytes.
-fn on_disk(home: &Home, bytes: &[u8]) -> bool {
+pub(super) fn on_disk(home: &Home, bytes: &[u8]) -> bool {
     let all = files(&home.data().join("jetstream"));
     assert!(!all.is_empty(), "there is no JetStream store");
     all.iter()
@@ -39,7 +39,7 @@ async fn message(dev: &Dev, stream: &str, which: Value) -> Vec<u8> {
 }
 
 /// Parts of a vault's message: of the wrapped key at its beginning, and of the sealed value.
-async fn parts(dev: &Dev, sequence: u64) -> [Vec<u8>; 2] {
+pub(super) async fn parts(dev: &Dev, sequence: u64) -> [Vec<u8>; 2] {
     let stored = message(dev, "KEYROLL_VAULT", json!({"seq": sequence})).await;
     let (key, sealed) = (&stored[10..42], &stored[stored.len() - 64..]);
     [key.to_vec(), sealed.to_vec()]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use keyroll_tests::harness::{Dev, Home};
 
+use crate::destroy::{on_disk, parts};
+
 /// Six secrets, and a first one that has two versions.
 fn filled() -> Dev {
     let dev = Dev::start();
@@ -287,4 +289,58 @@ fn only_operators_recover_and_look_into_the_storage() {
         let run = dev.keyroll_as(&vera, words).run();
         run.code(4).error_code("denied");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_destroyed_and_came_back_with_a_copy_is_erased_again() {
+    let dev = filled();
+    let value = parts(&dev, 6).await;
+    let home = dev.stop();
+    home.save("jetstream", "earlier");
+    let dev = Dev::start_in(home);
+    let destroy = ["secret", "destroy", "S5", "--yes"];
+    dev.keyroll(destroy).run().code(0);
+    let there = |home: &Home| value.each_ref().map(|part| on_disk(home, part));
+    assert_eq!(there(dev.home()), [false; 2]);
+    let home = dev.stop();
+    home.put_back("earlier", "jetstream");
+    let dev = Dev::start_in(home);
+    refused(&dev, "rollback");
+    assert_eq!(there(dev.home()), [true; 2]);
+    let done = recovers(&dev);
+    assert_eq!(done["erased"], 1, "{done}");
+    assert_eq!(done["workspaces"][0]["erase"], 1, "{done}");
+    assert_eq!(there(dev.home()), [false; 2]);
+    let gone = dev.keyroll(["secret", "reveal", "S5", "--json"]).run();
+    gone.code(3).error_code("destroyed");
+    let dev = whole_again(dev, 5);
+    assert_eq!(there(dev.home()), [false; 2]);
+    assert_eq!(truncations(&dev), 0);
+}
+
+/// `KEYROLL_RESTARTS` says how many; the seconds that a start takes are what it costs.
+#[test]
+fn restarts_and_kills_raise_no_alarm() {
+    let asked = std::env::var("KEYROLL_RESTARTS").ok();
+    let rounds: u32 = asked.map_or(40, |count| count.parse().expect("KEYROLL_RESTARTS"));
+    let mut dev = Dev::start();
+    for round in 0..rounds {
+        let value = format!("value {round}");
+        dev.create(&format!("S{round}"), &value);
+        // Killed, the read model may lack what was not flushed yet, and the log may not.
+        let home = if round % 2 == 0 {
+            dev.kill()
+        } else {
+            dev.stop()
+        };
+        dev = Dev::start_in(home);
+        let reveal = dev.keyroll(["secret", "reveal", &format!("S{round}")]);
+        reveal.run().code(0).stdout(value);
+        let status = dev.keyroll(["status", "--json"]).run().code(0).json();
+        let problems = &status["problems"];
+        assert_eq!(*problems, serde_json::json!([]), "round {round}: {status}");
+    }
+    dev.verifies();
+    let nothing = dev.keyroll(["recover"]).run().code(0);
+    nothing.stderr_has("nothing to recover");
 }
