@@ -12,6 +12,7 @@ mod dev;
 mod export;
 mod faults;
 mod foreign;
+mod full_disk;
 mod hurt;
 mod import;
 mod life;

@@ -1,0 +1,93 @@
+//! The read model on a small file system of its own, which is filled and emptied again. Mounting one
+//! takes root: where that is not to be had, the test says so and tries nothing.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use keyroll_tests::harness::Dev;
+use keyroll_tests::harness::wait::until;
+
+/// A file system in memory.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: PathBuf) -> Option<Self> {
+        fs::create_dir(&at).expect("a directory");
+        let mount = ["-t", "tmpfs", "-o", "size=8m", "keyroll-small"];
+        let mounted = Command::new("mount").args(mount).arg(&at).output();
+        let mounted = mounted.is_ok_and(|done| done.status.success());
+        mounted.then_some(Self(at))
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.filler()).expect("a file");
+        for length in [1 << 16, 1 << 12, 1] {
+            let bytes = vec![1; length];
+            while file.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.filler()).expect("removed");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: whatever still has a file open there keeps it until it ends.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn move_onto(file: &Path, small: &Small) {
+    let there = small.0.join("ledger.redb");
+    fs::copy(file, &there).expect("copied");
+    fs::remove_file(file).expect("removed");
+    std::os::unix::fs::symlink(there, file).expect("linked");
+}
+
+#[test]
+fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let home = dev.stop();
+    let Some(small) = Small::mount(home.scratch().join("small")) else {
+        println!("not tried: no file system can be mounted here");
+        return;
+    };
+    let file = home.data().join("ledger.redb");
+    move_onto(&file, &small);
+    let dev = Dev::start_in(home);
+    let mut made = 0;
+    for time in 0..2 {
+        small.fill();
+        until("the full disk is noticed", || {
+            let name = format!("S{time}_{made}");
+            let create = ["secret", "create", &name, "--stdin", "--json"];
+            let run = dev.keyroll(create).stdin("another").run();
+            made += u32::from(run.is_code(0));
+            run.is_code(8)
+                .then(|| run.error_code("audit_unavailable").lacks("another"))
+        });
+        let reveal = dev.keyroll(["secret", "reveal", "A", "--json"]).run();
+        reveal.code(8).lacks("the value");
+        small.empty();
+        until("it goes on by itself", || {
+            let reveal = dev.keyroll(["secret", "reveal", "A"]).run();
+            reveal.is_code(0).then(|| reveal.stdout("the value"))
+        });
+    }
+    println!("{made} secrets were made");
+    dev.verifies();
+    let digest = dev.digest();
+    // And it is what the log gives.
+    let home = dev.stop();
+    fs::remove_file(&file).expect("the link");
+    assert_eq!(Dev::start_in(home).digest(), digest);
+}
