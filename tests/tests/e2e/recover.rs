@@ -333,6 +333,7 @@ fn restarts_and_kills_raise_no_alarm() {
         } else {
             dev.stop()
         };
+        println!("round {round}");
         dev = Dev::start_in(home);
         let reveal = dev.keyroll(["secret", "reveal", &format!("S{round}")]);
         reveal.run().code(0).stdout(value);

@@ -346,23 +346,39 @@ fn open_sealing_key(
     Err(ClientError::failed(Code::Stale, message))
 }
 
+/// How often, and how far apart, a service is asked that nobody knows of yet: one that just started
+/// has said what it listens to, and its nats-server may not have taken that up.
+const KNOCKS: u32 = 5;
+const BETWEEN_KNOCKS: std::time::Duration = std::time::Duration::from_millis(60);
+
+async fn ask_info(
+    nats: &async_nats::Client,
+) -> Result<async_nats::Message, async_nats::RequestError> {
+    for _ in 1..KNOCKS {
+        match nats.request(subjects::INFO, Vec::new().into()).await {
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                tokio::time::sleep(BETWEEN_KNOCKS).await;
+            }
+            answered => return answered,
+        }
+    }
+    nats.request(subjects::INFO, Vec::new().into()).await
+}
+
 async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
-    let reply = nats
-        .request(subjects::INFO, Vec::new().into())
-        .await
-        .map_err(|error| {
-            use async_nats::RequestErrorKind as Kind;
-            let why = match error.kind() {
-                Kind::NoResponders => {
-                    "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?"
-                }
-                Kind::TimedOut => "the keyroll service does not answer",
-                Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
-                    "the keyroll service cannot be asked: does this NATS user have the permission?"
-                }
-            };
-            ClientError::failed(Code::Unreachable, why)
-        })?;
+    let reply = ask_info(nats).await.map_err(|error| {
+        use async_nats::RequestErrorKind as Kind;
+        let why = match error.kind() {
+            Kind::NoResponders => {
+                "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?"
+            }
+            Kind::TimedOut => "the keyroll service does not answer",
+            Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
+                "the keyroll service cannot be asked: does this NATS user have the permission?"
+            }
+        };
+        ClientError::failed(Code::Unreachable, why)
+    })?;
     let refused = reply
         .headers
         .as_ref()
