@@ -15,6 +15,8 @@ use crate::words::time;
 
 /// Rows of a page.
 const ROWS: u32 = 50;
+/// Rows of one entry: an import has hundreds, which the export has all.
+const OF_ENTRY: usize = 4;
 
 pub(super) async fn show(visit: Visit, Query(filter): Query<Filter>) -> Response {
     with_sheet(&visit, &filter, None).await
@@ -154,7 +156,14 @@ fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
                         th scope="col" { "Outcome" }
                     }
                 }
-                tbody { @for row in rows { (line(visit, filter, row)) } }
+                tbody {
+                    @for entry in rows.chunk_by(|one, next| one.index == next.index) {
+                        @for row in entry.iter().take(OF_ENTRY) { (line(visit, filter, row)) }
+                        @if entry.len() > OF_ENTRY {
+                            tr { td colspan="6" { span.dim { "and " (entry.len() - OF_ENTRY) " more of this entry" } } }
+                        }
+                    }
+                }
             }
         }
     }
