@@ -220,3 +220,34 @@ test("without JavaScript everything but copying and hiding works", async () => {
   }
   await window.close();
 });
+
+test("a file is chosen, looked at and imported, and its values are in no page", async () => {
+  await ledger.create("Known_One", "before");
+  const window = await Window.open(await ledger.link());
+  const { page } = window;
+  await page.click('text="Import"');
+  await accessible(page, "the dialog for an import");
+  const choose = async (name, text) => {
+    await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(text) });
+    await page.waitForFunction((text) => document.querySelector("#text").value === text, text);
+  };
+  await choose("bad.env", `Good_One=x\n9bad=${CANARY}\n`);
+  await save(page);
+  await page.waitForSelector("text=Line 2:");
+  assert.match(await page.inputValue("#text"), /^Good_One=x\n/, "what was chosen stays");
+  await choose("some.json", JSON.stringify({ From_File: CANARY, Known_One: `${CANARY}-2` }));
+  assert.equal(await page.inputValue("#format"), "json");
+  await save(page);
+  await page.waitForSelector("table.import");
+  await page.waitForSelector("text=1 to create, 1 left out.");
+  await accessible(page, "the preview of an import");
+  await picture(page, "import");
+  await window.nowhere(CANARY);
+  await save(page);
+  await page.waitForSelector("text=Imported 1 secret ");
+  await window.nowhere(CANARY);
+  assert.equal(await ledger.ok(["secret", "reveal", "From_File"]), CANARY);
+  assert.equal(await ledger.ok(["secret", "reveal", "Known_One"]), "before");
+  window.quiet();
+  await window.close();
+});

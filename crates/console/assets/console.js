@@ -188,6 +188,31 @@ all("button.generate").forEach((button) => {
   });
 });
 
+// A file goes into the text field, where one can see it; it is sent from there like what is typed.
+
+all("input[type=file][data-into]").forEach((input) => {
+  const form = input.form;
+  input.closest("[hidden]")?.removeAttribute("hidden");
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    const error = one(".error", form);
+    error.textContent = "";
+    if (!file) return;
+    if (file.size > Number(input.dataset.most)) {
+      error.textContent = "The file has more than a megabyte: use `keyroll import`.";
+      return;
+    }
+    try {
+      one(input.dataset.into).value = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+    } catch {
+      error.textContent = "The file is no UTF-8 text.";
+      return;
+    }
+    const format = /\.json$/i.test(file.name) ? "json" : /\.ya?ml$/i.test(file.name) ? "yaml" : "dotenv";
+    one("[name=format]", form).value = format;
+  });
+});
+
 // Copying names and keys. Never values.
 
 document.addEventListener("click", async (event) => {

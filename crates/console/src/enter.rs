@@ -111,6 +111,7 @@ pub(crate) async fn home(
 /// Ends the session.
 pub(crate) async fn leave(State(app): State<Arc<App>>, SignedIn(session): SignedIn) -> Response {
     app.sessions.end(&session, now());
+    app.imports.end(&session.key);
     let body = html! {
         h1 { "You are signed out" }
         p { (app.how_to_sign_in()) }

@@ -7,6 +7,7 @@ mod audit;
 mod enter;
 mod failure;
 mod guard;
+mod imports;
 mod login;
 mod members;
 mod outcome;

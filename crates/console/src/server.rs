@@ -20,6 +20,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::failure::Failure;
+use crate::imports::Imports;
 use crate::outcome::Wants;
 use crate::place::Place;
 use crate::session::{Ending, SESSION_MS, Sessions, Ticket};
@@ -63,6 +64,8 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     /// Keys that wait for a delegation.
     pub(crate) logins: Option<Ending<Identity, SigningKey>>,
+    /// Files that wait for a yes.
+    pub(crate) imports: Imports,
     pub(crate) verification: Arc<Verification>,
     pub(crate) verify: Verify,
     owned: bool,
@@ -118,6 +121,7 @@ impl Console {
             workspace: options.workspace,
             sessions: Sessions::default(),
             logins: (options.who != Who::Owner).then(Ending::default),
+            imports: Imports::default(),
             verification: Arc::default(),
             verify: options.verify,
             owned: options.who != Who::Members,

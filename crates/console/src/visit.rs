@@ -111,6 +111,7 @@ async fn arrive(
         Err(error) if error.code() == Code::Denied && session.delegated() => {
             // Removed, expired or revoked: the session has nothing left to stand on.
             app.sessions.end(&session, now());
+            app.imports.end(&session.key);
             let words = format!(
                 "{error}, so this session has ended. {}",
                 app.how_to_sign_in()

@@ -28,9 +28,12 @@ pub struct Existing {
 }
 
 /// Sorts what was found by what exists, by folded name.
-pub fn preview(found: &[Found], existing: &BTreeMap<String, Existing>) -> Preview {
+pub fn preview<'a>(
+    found: impl IntoIterator<Item = &'a Found>,
+    existing: &BTreeMap<String, Existing>,
+) -> Preview {
     let mut preview = Preview::default();
-    for (at, secret) in found.iter().enumerate() {
+    for (at, secret) in found.into_iter().enumerate() {
         match existing.get(&secret.name.folded()) {
             None => preview.create.push(at),
             Some(known) if known.own => preview.done.push(at),

@@ -179,6 +179,7 @@ async fn body(visit: &Visit, listing: &Listing) -> Result<Markup, Failure> {
             p.note { "Viewing is recorded." }
             span.fill {}
             @if visit.access.creates() {
+                a.button href=(visit.path("import")) { "Import" }
                 a.button.main href=(visit.path("new")) data-key="n" { "New secret" }
             }
         }
@@ -251,6 +252,7 @@ fn empty(visit: &Visit, listing: &Listing) -> Markup {
                 p { "Add the first one: an API key, a password, a token. Its value is sealed before it leaves this console, and every look at it is recorded." }
                 p.row {
                     a.button.main href=(visit.path("new")) { "New secret" }
+                    a.button href=(visit.path("import")) { "Import a file" }
                 }
             } @else {
                 h2 { "No secrets that you may list" }

@@ -6,6 +6,7 @@ mod details;
 mod edit;
 mod fields;
 mod history;
+mod import;
 mod list;
 mod row;
 mod view;
@@ -24,6 +25,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/w/{workspace}/secrets", get(list::show))
         .route("/w/{workspace}/new", get(create::show).post(create::create))
+        .route(
+            "/w/{workspace}/import",
+            get(import::show).post(import::prepare),
+        )
+        .route(
+            "/w/{workspace}/import/{token}",
+            get(import::look).post(import::confirm),
+        )
         .route(&of("view"), post(view::view))
         .route(&of("edit"), get(edit::show).post(edit::edit))
         .route(&of("details"), get(details::show).post(details::describe))
