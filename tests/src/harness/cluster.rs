@@ -216,6 +216,26 @@ impl Cluster {
         program: Option<&std::path::Path>,
         environment: &[(&str, String)],
     ) -> Replica {
+        self.begin(replica, (door, server), (program, environment), &[])
+    }
+
+    /// As [`Cluster::begin_serve`], with more words on the command line.
+    pub fn begin_serve_with(
+        &self,
+        replica: usize,
+        place: (usize, usize),
+        more: &[&str],
+    ) -> Replica {
+        self.begin(replica, place, (None, &[]), more)
+    }
+
+    fn begin(
+        &self,
+        replica: usize,
+        (door, server): (usize, usize),
+        (program, environment): (Option<&std::path::Path>, &[(&str, String)]),
+        more: &[&str],
+    ) -> Replica {
         let home = self.replica_home(replica);
         let responder = self.url(&self.users.responder, server).replacen(
             "responder",
@@ -223,7 +243,7 @@ impl Cluster {
             1,
         );
         let program = program.unwrap_or_else(|| programs::keyroll());
-        let words = [
+        let mut words = vec![
             program.as_os_str().to_owned(),
             "--json".into(),
             "--home".into(),
@@ -234,6 +254,7 @@ impl Cluster {
             "--responder-nats".into(),
             responder.into(),
         ];
+        words.extend(more.iter().map(Into::into));
         let stderr = self
             .home
             .scratch()

@@ -14,6 +14,7 @@
 //! The program under test is `target/debug/keyroll`, or the one that `KEYROLL_BIN` names. The
 //! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
 
+pub mod browse;
 pub mod cluster;
 pub mod dev;
 pub mod done;

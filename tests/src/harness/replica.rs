@@ -20,6 +20,8 @@ pub struct Replica {
     unread: Option<ChildStdout>,
     // Held open: whoever writes to a closed pipe is ended by that.
     stdout: Option<BufReader<ChildStdout>>,
+    /// The first line, once it is read.
+    line: String,
     ready: bool,
 }
 
@@ -41,6 +43,7 @@ impl Replica {
             child,
             stderr,
             stdout: None,
+            line: String::new(),
             ready: false,
         }
     }
@@ -51,8 +54,17 @@ impl Replica {
             let (line, rest) = first_line(stdout);
             self.ready = line.contains("\"ready\"");
             self.stdout = Some(rest);
+            self.line = line;
         }
         self.ready
+    }
+
+    /// What it said when it was ready.
+    ///
+    /// # Panics
+    /// When it has not said so.
+    pub fn ready_line(&self) -> serde_json::Value {
+        serde_json::from_str(&self.line).expect("a line of JSON")
     }
 
     /// This process.

@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod block;
 mod canary;
+mod console;
 mod damage;
 mod delegation;
 mod destroy;

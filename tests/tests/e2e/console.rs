@@ -1,0 +1,197 @@
+//! The console over plain HTTP: beside a service of one's own, imports, and how much a page is.
+//! Everything that needs a browser is in `tests/browser`.
+
+use std::fmt::Write as _;
+
+use keyroll_tests::harness::browse::Browse;
+use keyroll_tests::harness::{Cluster, Dev};
+use serde_json::json;
+
+/// Bytes of a first page, whatever the workspace holds.
+const PAGE_BYTES: usize = 150 * 1024;
+
+fn origin(dev: &Dev) -> String {
+    let link = dev.ready()["console_url"].as_str().expect("a link");
+    let (origin, _) = link.split_once("/enter").expect("a one-time link");
+    origin.to_owned()
+}
+
+fn login(dev: &Dev) -> Browse {
+    let words = ["--json", "console", "login", &origin(dev)];
+    let made = dev.keyroll(words).run().code(0).json();
+    Browse::open(made["url"].as_str().expect("a link"))
+}
+
+#[test]
+fn a_service_serves_a_console_to_members_who_delegate() {
+    let cluster = Cluster::start(1, 1);
+    let nats = cluster.client_url(0, 0);
+    let more = ["--console", "127.0.0.1:0", "--console-nats", &nats];
+    let mut service = cluster.begin_serve_with(0, (0, 0), &more);
+    assert!(service.is_ready(), "not ready: {}", service.said());
+    let ready = service.ready_line();
+    let url = ready["console_url"].as_str().expect("a URL").to_owned();
+    let mut nobody = Browse::new(&url);
+    let page = nobody.get("/w/demo/secrets");
+    assert_eq!(page.status, 401);
+    assert!(page.body.contains("console login"), "{}", page.body);
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.header("x-frame-options"), Some("deny"));
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
+    assert_eq!(nobody.get_as("/", "evil.example").status, 421);
+
+    cluster
+        .keyroll(["workspace", "create", "demo"])
+        .run()
+        .code(0);
+    let words = ["--json", "console", "login", &url];
+    let made = cluster.keyroll(words).run().code(0).json();
+    let link = made["url"].as_str().expect("a link");
+    let mut window = Browse::open(link);
+    let (_, token) = link.split_once("token=").expect("a token");
+    assert_eq!(nobody.post("/enter", &[("token", token)]).status, 401);
+    assert_eq!(window.get("/").location.as_deref(), Some("/w/demo/secrets"));
+    assert_eq!(window.get("/w/demo/secrets").status, 200);
+    let fields = [("name", "Made_Here"), ("value", "canary-value")];
+    assert_eq!(window.post("/w/demo/new", &fields).status, 303);
+    assert!(window.get("/w/demo/secrets").body.contains("s-Made_Here"));
+    let shown = cluster.keyroll(["secret", "reveal", "Made_Here"]).run();
+    shown.code(0).stdout("canary-value");
+    let filter = ["audit", "log", "--json", "--action", "secret.created"];
+    let rows = cluster.keyroll(filter).run().code(0).rows();
+    assert_eq!(rows[0]["delegate_key"], made["key"]);
+    assert_eq!(rows[0]["actor_name"], json!("owner"));
+}
+
+#[test]
+fn a_file_is_looked_at_before_it_is_imported_and_no_page_holds_a_value() {
+    let dev = Dev::start();
+    dev.create("Taken", "before");
+    let mut window = login(&dev);
+    let mut pages = Vec::new();
+    let bad = window.post(
+        "/w/demo/import",
+        &[("format", "dotenv"), ("text", "A=1\n9x=canary-a\n")],
+    );
+    assert!(
+        bad.status == 422 && bad.body.contains("Line 2: "),
+        "{}",
+        bad.body
+    );
+    pages.push(bad);
+    let text = "New_One=canary-a\r\nTAKEN=canary-b\r\nNew_Two='canary\r\nc'\r\n";
+    let sent = window.post("/w/demo/import", &[("format", "dotenv"), ("text", text)]);
+    let address = sent.location.clone().expect("a location");
+    pages.push(sent);
+    let before = dev.audit().len();
+    let look = window.get(&address);
+    for words in [
+        "New_One",
+        "New_Two",
+        "the name is taken",
+        "2 to create, 1 left out.",
+    ] {
+        assert!(look.body.contains(words), "{words}: {}", look.body);
+    }
+    pages.push(look);
+    // Another session of the same person has nothing to confirm.
+    let mut other = login(&dev);
+    assert_eq!(other.post(&address, &[("create", "2")]).status, 404);
+    // What was confirmed is what is done.
+    dev.create("Between", "x");
+    assert_eq!(window.post(&address, &[("create", "3")]).status, 422);
+    assert_eq!(dev.audit().len(), before + 1);
+    let done = window.post(&address, &[("create", "2")]);
+    assert_eq!(done.status, 303, "{}", done.body);
+    pages.push(done);
+    pages.push(window.get("/w/demo/secrets"));
+    for page in &pages {
+        assert!(!page.body.contains("canary") && !page.head.contains("canary"));
+    }
+    for (name, value) in [
+        ("New_One", "canary-a"),
+        ("New_Two", "canary\nc"),
+        ("Taken", "before"),
+    ] {
+        dev.keyroll(["secret", "reveal", name])
+            .run()
+            .code(0)
+            .stdout(value);
+    }
+    let rows = dev.audit();
+    let entry_of = |name: &str| {
+        let row = rows
+            .iter()
+            .find(|row| row["type"] == "secret.created" && row["secrets"][0]["name"] == name);
+        row.expect("a row")["index"].clone()
+    };
+    assert_eq!(
+        entry_of("New_One"),
+        entry_of("New_Two"),
+        "one command for all"
+    );
+    assert_eq!(
+        window.post(&address, &[("create", "2")]).status,
+        404,
+        "once"
+    );
+    dev.verifies();
+}
+
+#[test]
+fn who_may_not_create_is_offered_no_import() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let made = dev
+        .keyroll_as(&vera, ["--json", "console", "login", &origin(&dev)])
+        .run()
+        .code(0)
+        .json();
+    let mut window = Browse::open(made["url"].as_str().expect("a link"));
+    assert!(!window.get("/w/demo/secrets").body.contains("/import"));
+    assert_eq!(window.get("/w/demo/import").status, 403);
+    let fields = [("format", "dotenv"), ("text", "A=1\n")];
+    assert_eq!(window.post("/w/demo/import", &fields).status, 403);
+    assert!(login(&dev).get("/w/demo/secrets").body.contains("/import"));
+}
+
+/// `cargo test -p keyroll-tests --test e2e console::the_first_page -- --nocapture` prints figures.
+#[test]
+fn the_first_page_stays_small_with_five_thousand_secrets() {
+    let dev = Dev::start();
+    let text = (0..5_000).fold(String::new(), |mut text, at| {
+        let _ = writeln!(text, "KEY_{at:05}=value-of-{at}");
+        text
+    });
+    let file = dev.home().write("many.env", text);
+    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    let mut window = login(&dev);
+    for path in [
+        "/w/demo/secrets",
+        "/w/demo/secrets?q=04999",
+        "/w/demo/audit",
+    ] {
+        let mut times: Vec<_> = (0..20).map(|_| window.get(path)).collect();
+        times.sort_by_key(|page| page.took);
+        let (middle, last) = (&times[10], &times[19]);
+        println!(
+            "{path}: {} bytes, median {:?}, slowest of 20 {:?}",
+            middle.body.len(),
+            middle.took,
+            last.took
+        );
+        assert!(last.status == 200 && middle.status == 200);
+        assert!(
+            middle.body.len() < PAGE_BYTES,
+            "{path}: {} bytes",
+            middle.body.len()
+        );
+    }
+    assert!(
+        window
+            .get("/w/demo/secrets?q=04999")
+            .body
+            .contains("s-KEY_04999")
+    );
+}
