@@ -155,6 +155,9 @@ fn a_thousand_secrets_are_one_entry_and_more_are_several() {
             .iter()
             .all(|row| row["index"] == done["entries"][0])
     );
+    // The limit is one of rows, also within an entry.
+    let last = dev.keyroll(["audit", "log", "--json", "--limit", "3"]);
+    assert_eq!(last.run().code(0).rows(), rows[rows.len() - 3..]);
     dev.keyroll(["secret", "reveal", "KEY_00999"])
         .run()
         .code(0)

@@ -18,7 +18,7 @@ use crate::projection::{ProjectionError, WorkspaceView};
 use crate::writer::{self, Landed, Outcome, Submission, sign_checkpoint, unavailable};
 
 /// Vault messages read or written at once for one command.
-pub(super) const VAULT_AT_ONCE: usize = 16;
+pub(super) const VAULT_AT_ONCE: usize = 64;
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
 

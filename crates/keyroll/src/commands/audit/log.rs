@@ -160,10 +160,12 @@ async fn newest(
         Some(size) => size,
         None => Index(session.client.checkpoint(&session.workspace).await?.1.size),
     };
-    Ok(Found {
-        rows: pages.into_iter().rev().flatten().collect(),
-        size,
-    })
+    let mut rows: Vec<AuditRow> = pages.into_iter().rev().flatten().collect();
+    // Pages hold whole entries, and one of an import has hundreds of rows.
+    if let Some(limit) = limit {
+        rows.drain(..rows.len().saturating_sub(limit as usize));
+    }
+    Ok(Found { rows, size })
 }
 
 async fn follow(
