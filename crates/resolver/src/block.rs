@@ -56,6 +56,19 @@ pub struct ExternalApi {
     pub headers: Fields,
     /// The body.
     pub body: Option<Body>,
+    /// Which redirects are followed.
+    pub redirects: Redirects,
+}
+
+/// Which redirects of the service are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redirects {
+    /// None: the redirect is the block's outcome.
+    #[default]
+    None,
+    /// Those that keep scheme, host and port; any other is an error.
+    SameOrigin,
 }
 
 /// A block of Python code.
@@ -240,6 +253,7 @@ struct RawBlock {
     auth: Option<Auth>,
     headers: Option<Fields>,
     body: Option<Body>,
+    redirects: Option<Redirects>,
     code: Option<String>,
 }
 
@@ -263,13 +277,15 @@ impl TryFrom<RawBlock> for Block {
                 auth: raw.auth,
                 headers: raw.headers.unwrap_or_default(),
                 body: raw.body,
+                redirects: raw.redirects.unwrap_or_default(),
             })),
             Kind::Python => {
                 let request = raw.method.is_some()
                     || raw.url.is_some()
                     || raw.auth.is_some()
                     || raw.headers.is_some()
-                    || raw.body.is_some();
+                    || raw.body.is_some()
+                    || raw.redirects.is_some();
                 if request {
                     return Err("a python block has only `name`, `type` and `code`");
                 }

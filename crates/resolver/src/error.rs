@@ -27,7 +27,7 @@ pub enum Code {
     ValueIllegalForContext,
     /// The host has an address that must not be connected to.
     AddressBlocked,
-    /// A redirect was not followed.
+    /// A redirect leads where the block does not follow.
     RedirectBlocked,
     /// The reveal could not be recorded, so nothing was released.
     AuditUnavailable,

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use url::{Host, Url};
@@ -24,32 +24,71 @@ pub(crate) struct Response {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// Sends a request and reads the whole response. Looks the host up itself, checks every address
-/// and connects to exactly those; no proxy, no redirect, no second attempt.
+/// What a service answers.
+pub(crate) enum Answer {
+    Complete(Response),
+    /// A redirect with its one target, as the service wrote it. The body is not read.
+    Redirect {
+        status: u16,
+        location: Zeroizing<Vec<u8>>,
+    },
+}
+
+/// Sends a request and reads the whole response; `follow` leaves a redirect to the caller. Looks
+/// the host up itself, checks every address and connects to exactly those; no proxy, no redirect,
+/// no second attempt.
 ///
 /// # Errors
 ///
-/// `address_blocked`, `output_limit` and `http_failed`.
-pub(crate) async fn send(request: Prepared, allowed: &[Cidr]) -> Result<Response, ResolveError> {
-    let host = request.url.host_str().unwrap_or_default().to_owned();
-    exchange(request, allowed)
+/// `address_blocked`, `output_limit`, `http_failed` and, for a redirect with several targets,
+/// `redirect_blocked`.
+pub(crate) async fn send(
+    request: &Prepared,
+    allowed: &[Cidr],
+    follow: bool,
+) -> Result<Answer, ResolveError> {
+    exchange(request, allowed, follow)
         .await
-        .map_err(|error| error.at_host(&host))
+        .map_err(|error| error.at_host(request.url.host_str().unwrap_or_default()))
 }
 
-async fn exchange(request: Prepared, allowed: &[Cidr]) -> Result<Response, ResolveError> {
+async fn exchange(
+    request: &Prepared,
+    allowed: &[Cidr],
+    follow: bool,
+) -> Result<Answer, ResolveError> {
     let addresses = resolve(&request.url, allowed).await?;
     let client = client(&request.url, &addresses)?;
     let method = Method::from_bytes(request.method.as_bytes())
         .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a method"))?;
     let mut builder = client
         .request(method, request.url.clone())
-        .headers(headers(&request)?);
+        .headers(headers(request)?);
     if let Some(body) = &request.body {
         builder = builder.body(body.to_vec());
     }
     let response = builder.send().await.map_err(failed)?;
-    read(response).await
+    if follow && let Some(location) = location(&response)? {
+        let status = response.status().as_u16();
+        return Ok(Answer::Redirect { status, location });
+    }
+    read(response).await.map(Answer::Complete)
+}
+
+/// Where a redirect leads. One without a target is a response like any other.
+fn location(response: &reqwest::Response) -> Result<Option<Zeroizing<Vec<u8>>>, ResolveError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let mut locations = response.headers().get_all(LOCATION).iter();
+    let first = locations.next();
+    if locations.next().is_some() {
+        return Err(ResolveError::new(
+            Code::RedirectBlocked,
+            "the redirect has several targets",
+        ));
+    }
+    Ok(first.map(|value| Zeroizing::new(value.as_bytes().to_vec())))
 }
 
 /// The checked addresses of a URL's host, with its port.

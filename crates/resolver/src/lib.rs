@@ -19,6 +19,7 @@
 //! | `hosts` | the hosts that a secret is bound to |
 //! | `address` | which network addresses may be connected to |
 //! | `http` | one request, to addresses that were checked |
+//! | `redirect` | the next request, where a block follows redirects |
 //! | `python` | Python blocks, in a process and a sandbox of their own |
 //! | `redact`, `forms` | masking of every spelling of a value |
 //! | `run` | the steps above |
@@ -36,6 +37,7 @@ mod json;
 mod prepare;
 mod python;
 mod redact;
+mod redirect;
 mod references;
 mod run;
 mod secret;
@@ -44,7 +46,7 @@ mod template;
 mod xml;
 
 pub use address::{AddressKind, Cidr, classify};
-pub use block::{Auth, Block, BlockFile, Body, ExternalApi, Fields, Python};
+pub use block::{Auth, Block, BlockFile, Body, ExternalApi, Fields, Python, Redirects};
 pub use error::{Code, ResolveError};
 pub use hosts::{HostPattern, check_hosts};
 pub use json::Json;

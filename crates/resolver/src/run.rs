@@ -6,17 +6,21 @@ use std::time::Duration;
 use url::Url;
 
 use crate::address::Cidr;
-use crate::block::{Block, BlockFile, ExternalApi};
+use crate::block::{Block, BlockFile, ExternalApi, Redirects};
 use crate::error::{Code, ResolveError};
 use crate::hosts::{HostPattern, authority, check_host, check_hosts};
-use crate::http;
+use crate::http::{self, Answer};
 use crate::prepare::{prepare, target};
 use crate::redact::Redactor;
+use crate::redirect::redirect;
 use crate::references::{Context, Place, api_references};
 use crate::secret::SecretValues;
 
 /// How long a block may take, name lookup included, when nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most redirects of one run.
+const MAX_REDIRECTS: usize = 5;
 
 /// What an operator allows.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ pub struct Outcome {
     pub http_status: u16,
     /// The response's body, masked.
     pub output: Vec<u8>,
-    /// Whether the status is anything but 2xx. A redirect is not followed, so it counts.
+    /// Whether the status is anything but 2xx. A redirect that was not followed counts.
     pub failed: bool,
     /// Secrets of the run whose values are too short to be masked.
     pub unmasked: Vec<String>,
@@ -138,23 +142,20 @@ impl Plan {
     ///
     /// `host_not_allowed`, `address_blocked`.
     pub fn check_target(&self, options: &Options) -> Result<(), ResolveError> {
-        let http_allowed = || {
-            options
-                .allow_http
-                .iter()
-                .any(|host| host.matches(&self.target))
-        };
-        if self.target.scheme() != "https" && !http_allowed() {
-            return Err(ResolveError::new(
-                Code::HostNotAllowed,
-                "https is required: no operator allows http for this host",
-            )
-            .at_host(&authority(&self.target))
-            .in_block(self.block()));
-        }
-        http::check_literal(&self.target, &options.allow_address)
-            .map_err(|error| error.in_block(self.block()))
+        check_url(&self.target, options).map_err(|error| error.in_block(self.block()))
     }
+}
+
+fn check_url(url: &Url, options: &Options) -> Result<(), ResolveError> {
+    let http_allowed = || options.allow_http.iter().any(|host| host.matches(url));
+    if url.scheme() != "https" && !http_allowed() {
+        return Err(ResolveError::new(
+            Code::HostNotAllowed,
+            "https is required: no operator allows http for this host",
+        )
+        .at_host(&authority(url)));
+    }
+    http::check_literal(url, &options.allow_address)
 }
 
 /// Runs a block with revealed values. Hosts are checked again, against the bindings that came
@@ -163,8 +164,8 @@ impl Plan {
 /// # Errors
 ///
 /// Those of [`Plan::check_target`] and [`crate::prepare()`], `host_not_allowed`, `timeout`,
-/// `output_limit` and `http_failed`; every one is masked like the output. After `timeout` and
-/// `http_failed` the service may have acted on the request.
+/// `output_limit`, `redirect_blocked` and `http_failed`; every one is masked like the output. After
+/// the last four the service may have acted on a request.
 pub async fn execute(
     plan: &Plan,
     secrets: &SecretValues,
@@ -183,21 +184,44 @@ async fn run(
     options: &Options,
     redactor: &Redactor,
 ) -> Result<Outcome, ResolveError> {
-    for name in plan.names() {
-        check_host(&plan.target, name, &secrets.get(name)?.allowed_hosts)?;
-    }
-    let request = prepare(&plan.block, secrets)?;
-    let response =
-        tokio::time::timeout(options.timeout, http::send(request, &options.allow_address))
-            .await
-            .map_err(|_| {
-                ResolveError::new(Code::Timeout, "the block took too long")
-                    .at_host(&authority(&plan.target))
-            })??;
+    let response = tokio::time::timeout(options.timeout, requests(plan, secrets, options))
+        .await
+        .map_err(|_| {
+            ResolveError::new(Code::Timeout, "the block took too long")
+                .at_host(&authority(&plan.target))
+        })??;
     Ok(Outcome {
         http_status: response.status,
         output: redactor.redact(&response.body),
         failed: !(200..300).contains(&response.status),
         unmasked: redactor.unmasked().to_vec(),
     })
+}
+
+/// The request and, where the block follows redirects, those after it. Every one is checked like
+/// the first: host bindings, scheme and, when it is sent, addresses.
+async fn requests(
+    plan: &Plan,
+    secrets: &SecretValues,
+    options: &Options,
+) -> Result<http::Response, ResolveError> {
+    let follow = plan.block.redirects == Redirects::SameOrigin;
+    let mut request = prepare(&plan.block, secrets)?;
+    for _ in 0..=MAX_REDIRECTS {
+        for name in plan.names() {
+            check_host(&request.url, name, &secrets.get(name)?.allowed_hosts)?;
+        }
+        check_url(&request.url, options)?;
+        match http::send(&request, &options.allow_address, follow).await? {
+            Answer::Complete(response) => return Ok(response),
+            Answer::Redirect { status, location } => {
+                redirect(&mut request, status, &location, secrets)?;
+            }
+        }
+    }
+    Err(ResolveError::new(
+        Code::RedirectBlocked,
+        format!("more than {MAX_REDIRECTS} redirects"),
+    )
+    .at_host(&authority(&plan.target)))
 }

@@ -1,114 +1,19 @@
 //! Blocks run against a server on this machine.
 
-use std::io::Write;
+mod hostile;
+mod redirects;
+mod server;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use keyroll_resolver::{
-    BlockFile, Options, Outcome, Plan, ResolveError, SecretValue, SecretValues, execute, plan,
-};
+use keyroll_resolver::{Options, Outcome, ResolveError, SecretValue, SecretValues, execute};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+
+use crate::server::{gzip, options, planned, response, secrets, serve, speaks_first};
 
 const VALUE: &str = "sk \"live\"/é<42>+long";
-
-/// A server that answers every connection's first request with what `answer` makes of it: the
-/// response's bytes, or nothing at all.
-async fn serve(answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut silent = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let request = read_request(&mut stream).await;
-            match answer(&request) {
-                // The client may hang up before it has read everything.
-                Some(response) => {
-                    let _ = stream.write_all(&response).await;
-                }
-                None => silent.push(stream),
-            }
-        }
-    });
-    address
-}
-
-/// A server that knows nothing of TLS and says so at once.
-async fn speaks_first() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream
-                .write_all(&response("400 Bad Request", "", b""))
-                .await;
-        }
-    });
-    address
-}
-
-/// Head and body of a request, by its content length.
-async fn read_request(stream: &mut TcpStream) -> Vec<u8> {
-    let mut request = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&request).to_lowercase();
-        if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |length| length.parse::<usize>().unwrap());
-            let start = request
-                .windows(4)
-                .position(|four| four == b"\r\n\r\n")
-                .unwrap()
-                + 4;
-            if request.len() >= start + length {
-                return request;
-            }
-        }
-        if stream.read_buf(&mut request).await.unwrap() == 0 {
-            return request;
-        }
-    }
-}
-
-fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn options() -> Options {
-    Options {
-        allow_address: vec!["127.0.0.0/8".parse().unwrap()],
-        allow_http: vec!["127.0.0.1".parse().unwrap(), "localhost".parse().unwrap()],
-        ..Options::default()
-    }
-}
-
-fn planned(url: &str, fields: &Value) -> Plan {
-    let mut block = json!({"name": "b", "type": "external_api", "method": "POST", "url": url});
-    for (key, value) in fields.as_object().unwrap() {
-        block[key] = value.clone();
-    }
-    let file = json!({"workflow": "w", "blocks": [block]}).to_string();
-    plan(&BlockFile::parse(file.as_bytes()).unwrap(), None).unwrap()
-}
-
-fn secrets(value: &str) -> SecretValues {
-    SecretValues::from_iter([("KEY".to_owned(), SecretValue::new(value))])
-}
 
 async fn run(address: SocketAddr, fields: &Value) -> Result<Outcome, ResolveError> {
     execute(
