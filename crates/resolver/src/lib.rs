@@ -9,6 +9,51 @@
 //! 3. the caller has exactly these names revealed in one audited command;
 //! 4. [`execute`] puts the values in, sends the request and masks what comes back.
 //!
+//! An engine that sends its requests itself takes the resolved block instead, and masks what
+//! comes back:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use keyroll_resolver::{
+//!     Block, BlockFile, Options, Redactor, SecretValue, SecretValues, plan, prepare,
+//! };
+//!
+//! let file = BlockFile::parse(
+//!     br#"{"workflow": "intake", "blocks": [
+//!         {"name": "push", "type": "external_api", "method": "POST",
+//!          "url": "https://api.crm.example/v1/invoices",
+//!          "auth": {"type": "bearer", "token": "{{secrets.CRM_Token}}"},
+//!          "body": {"json": {"id": "{{document.id}}"}}}]}"#,
+//! )?;
+//! let plan = plan(&file, Some("push"))?;
+//! assert_eq!(plan.names().collect::<Vec<_>>(), ["CRM_Token"]);
+//!
+//! // Before the reveal: may these secrets go there at all?
+//! let bound = |host: &str| BTreeMap::from([("CRM_Token".to_owned(), vec![host.to_owned()])]);
+//! plan.check_hosts(&bound("*.crm.example"))?;
+//! plan.check_target(&Options::default())?;
+//! let refused = plan.check_hosts(&bound("api.other.example")).unwrap_err();
+//! assert_eq!(refused.code(), "host_not_allowed");
+//!
+//! // After it: the request, with every value where it belongs.
+//! let value = "correct-horse-battery";
+//! let mut secrets = SecretValues::new();
+//! secrets.insert("CRM_Token", SecretValue::new(value));
+//! let Block::External(api) = file.block(Some("push"))? else {
+//!     unreachable!()
+//! };
+//! let request = prepare(api, &secrets)?;
+//! assert_eq!(request.headers[0].name, "authorization");
+//! assert_eq!(request.headers[0].value.as_slice(), b"Bearer correct-horse-battery");
+//! assert!(request.headers[0].sensitive);
+//! assert_eq!(request.body.unwrap().as_slice(), br#"{"id":"{{document.id}}"}"#);
+//!
+//! let redactor = Redactor::new(&[("CRM_Token", value.as_bytes())])?;
+//! assert_eq!(redactor.redact(b"got correct-horse-battery"), b"got [REDACTED:CRM_Token]");
+//! # Ok::<(), keyroll_resolver::ResolveError>(())
+//! ```
+//!
 //! | module | holds |
 //! |---|---|
 //! | `template` | the grammar of `{{secrets.NAME}}` |

@@ -175,3 +175,48 @@ fn a_replay_has_the_versions_of_its_run() {
     .error_code("denied");
     dev.verifies();
 }
+
+#[test]
+fn a_replay_of_a_destroyed_version_says_so() {
+    let dev = Dev::start();
+    let server = Echo::start();
+    dev.create("Token", "first-value-1");
+    let path = file(
+        &dev,
+        &blocks(&server.url("/"), "result = len(secrets.Token)"),
+    );
+    let run = |words: &[&str]| dev.keyroll(words.iter().chain(&ALLOW)).run();
+    let runs = ["api", "py"].map(|block| {
+        let report = run(&["block", "run", &path, "--block", block])
+            .code(0)
+            .json();
+        report["run"].as_str().expect("a run").to_owned()
+    });
+    dev.keyroll(["secret", "edit", "Token", "--stdin"])
+        .stdin("second-value-2")
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "destroy", "Token", "--version", "1", "--yes"])
+        .run()
+        .code(0);
+    let revealed = || {
+        let rows = dev.audit();
+        let count = rows.iter().filter(|row| row["type"] == "secret.revealed");
+        count.count()
+    };
+    let before = revealed();
+    for id in &runs {
+        run(&["block", "replay", id, &path])
+            .code(3)
+            .error_code("destroyed")
+            .stderr_has("destroyed")
+            .stderr_has("Token")
+            .lacks("first-value-1")
+            .lacks("second-value-2");
+    }
+    assert_eq!(revealed(), before, "nothing was revealed");
+    assert_eq!(server.requests().len(), 1, "only the first run asked");
+    // The latest version is there as before.
+    run(&["block", "run", &path, "--block", "api"]).code(0);
+    dev.verifies();
+}
