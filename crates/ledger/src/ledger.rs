@@ -30,7 +30,7 @@ use keyroll_core::{
 use keyroll_merkle::empty_root;
 use tokio::sync::{mpsc, watch};
 
-use crate::follower::{Fold, Follower, Notice, Progress, Wish, patrol, progress_of};
+use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
 use crate::health::Health;
 use crate::keeper::Keeper;
 use crate::keyring::{Keyring, period_of};
@@ -49,7 +49,7 @@ const NOTICES: usize = 4_096;
 /// How long the read model may stand still while it is behind before the next message is asked for.
 const PROGRESS: Duration = Duration::from_millis(500);
 /// How long a query may wait for the read model to reach what its asker has seen.
-const REACH: Duration = Duration::from_secs(2);
+pub(crate) const REACH: Duration = Duration::from_secs(2);
 
 /// What a ledger is opened on.
 pub struct Options {
@@ -165,11 +165,11 @@ impl Ledger {
             Some(words) => health.fail(Code::Corrupt, words),
             None => check_head(options.log.as_ref(), &projection, &health).await?,
         }
-        let (progress, progressed) = watch::channel(contained(|| progress_of(&projection))?);
+        let (progress, progressed) = Projected::begin(contained(|| progress_of(&projection))?);
         let (projected, projection_of) = watch::channel(projection.clone());
         let (notices, noticed) = mpsc::channel(NOTICES);
         let (wishes, wished) = mpsc::channel(1);
-        let (held, patrolled) = (progressed.borrow().sequence, Arc::clone(&options.log));
+        let (held, patrolled) = (progressed.now().sequence, Arc::clone(&options.log));
         if held > Sequence(0) && health.ledger().is_ok() {
             tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
         }
@@ -231,18 +231,18 @@ impl Ledger {
             .last()
             .await
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
-        let mut progress = self.shared.progress.clone();
         loop {
             self.shared.health.ledger()?;
-            let projected = progress.borrow_and_update().sequence;
+            let projected = self.shared.progress.now().sequence;
             if projected >= last {
                 return Ok(());
             }
             // Also looks at the health now and then: a log that fails makes no progress.
-            if tokio::time::timeout(PROGRESS, progress.changed())
-                .await
-                .is_err()
-            {
+            let further = self
+                .shared
+                .progress
+                .idle_until(|now| now.sequence > projected);
+            if tokio::time::timeout(PROGRESS, further).await.is_err() {
                 self.check_next(projected, last).await?;
             }
         }
@@ -276,7 +276,7 @@ impl Ledger {
 
     /// How far the read model is.
     pub fn progress(&self) -> Progress {
-        self.shared.progress.borrow().clone()
+        self.shared.progress.now().clone()
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -393,8 +393,8 @@ impl Ledger {
                 .copied()
                 .unwrap_or_default()
         };
-        let mut progress = self.shared.progress.clone();
-        let (sequence, reached) = projected(&progress.borrow());
+        let progress = &self.shared.progress;
+        let (sequence, reached) = projected(&progress.now());
         if reached >= size {
             return Ok(());
         }
@@ -408,7 +408,7 @@ impl Ledger {
             let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
             let _ = tokio::time::timeout(REACH, caught_up).await;
         }
-        let (sequence, reached) = projected(&progress.borrow());
+        let (sequence, reached) = projected(&progress.now());
         if reached >= size {
             return Ok(());
         }
@@ -430,8 +430,7 @@ impl Ledger {
     pub(crate) async fn reach_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let head = self.shared.log.head(workspace).await;
         let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
-        let mut progress = self.shared.progress.clone();
-        let reached = progress.wait_for(|progress| {
+        let reached = self.shared.progress.wait_for(|progress| {
             progress
                 .workspaces
                 .get(workspace)

@@ -16,7 +16,7 @@ use crate::names::{Glob, Label, MemberName};
 /// What an entry changed: the rows a read model writes again, and what its audit indexes say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// Secrets whose row changed.
+    /// Secrets whose row changed. A release is no such change: `revealed` names it.
     pub secrets: BTreeSet<SecretId>,
     /// Versions whose row changed.
     pub versions: BTreeSet<(SecretId, Version)>,
@@ -196,7 +196,7 @@ impl State {
         for one in &revealed.secrets {
             if let Some(secret) = self.secrets.get_mut(&one.id) {
                 secret.last_revealed_at = Some(at);
-                changes.secrets.insert(one.id);
+                changes.touched.insert(one.id);
                 changes.revealed.insert((one.id, one.version));
             }
         }

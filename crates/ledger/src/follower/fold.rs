@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keyroll_core::names::Label;
 use keyroll_core::{
     Action, Code, Digest, Event, Identity, Index, LedgerId, Recorded, Rejection, SecretName,
-    Sequence, State, TreeSize, Version, WorkspaceName,
+    Sequence, State, TreeSize, WorkspaceName,
 };
 use keyroll_merkle::Nodes as _;
 
@@ -192,8 +192,13 @@ impl Fold {
     }
 
     /// What can be done with messages before the ones before them are folded in.
-    pub(super) fn prepared(&self, messages: Vec<Message>) -> Vec<Prepared> {
+    fn prepared(&self, messages: Vec<Message>) -> Vec<Prepared> {
         prepare(messages, &self.key)
+    }
+
+    /// The ledger's online key.
+    pub(super) const fn key(&self) -> Identity {
+        self.key
     }
 
     pub(super) fn fold_prepared(
@@ -440,11 +445,7 @@ fn remember(
     changes: &keyroll_core::Changes,
     part: &mut WorkspaceBatch,
 ) {
-    let revealed = |id: &keyroll_core::SecretId| {
-        let (first, last) = ((*id, Version(0)), (*id, Version(u32::MAX)));
-        changes.revealed.range(first..=last).next().is_some()
-    };
-    for id in changes.secrets.iter().filter(|id| !revealed(id)) {
+    for id in &changes.secrets {
         if let Some(secret) = state.secret(id) {
             part.secrets_since
                 .push((index, SecretRecord::of(*id, secret)));

@@ -1,31 +1,32 @@
 //! The follower: the one way into the read model.
 
+mod drained;
 mod fold;
 mod prepare;
+mod projected;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
-use keyroll_core::{Code, Digest, Index, Rejection, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::{Code, Digest, Identity, Index, Rejection, Sequence, TreeSize, WorkspaceName};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::health::Health;
 use crate::log::{FollowError, Log, Message};
 use crate::projection::{Batch, Projection, ProjectionError, contained};
 
+use drained::{Drained, Stream};
 pub use fold::Fold;
 pub(crate) use fold::{Odd, actor_ordinal, fold_next};
+use prepare::{Prepared, prepare_all};
+pub use projected::{Projected, Told};
 
-/// Messages folded into one transaction at most.
-const BATCH_MESSAGES: usize = 1_000;
-/// Bytes of commits in one transaction at most.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Batches between two that are flushed to disk while a long log is folded in: redb cannot use pages
-/// again that an unflushed transaction freed, and keeps note of each in memory.
-const BATCHES_UNFLUSHED: u32 = 8;
+/// How long messages are gathered before they are folded in, when the last were not long ago and
+/// nobody waits. A transaction costs as much as some twenty entries.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a transaction may stay without being flushed to disk. What a crash takes of the read
 /// model comes again from the log.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -99,7 +100,7 @@ pub struct Follower {
     /// Where it is folded into.
     pub fold: Fold,
     /// Tells how far it is.
-    pub progress: watch::Sender<Progress>,
+    pub progress: Told,
     /// Tells which projection to read.
     pub projection: watch::Sender<Projection>,
     /// Takes notices; when it is full they are dropped, as they are best effort.
@@ -137,30 +138,48 @@ impl Follower {
     }
 
     async fn follow(&mut self) -> Stop {
+        let stop = self.follow_on().await;
+        // What was gathered and not folded in is forgotten with the stream.
+        self.progress.took(self.fold.sequence());
+        stop
+    }
+
+    async fn follow_on(&mut self) -> Stop {
         let mut stream = self.log.follow(self.fold.sequence());
         // Since when something is unflushed. Counted from the first: under load there is no pause.
-        let mut unflushed: Option<tokio::time::Instant> = None;
+        let mut unflushed: Option<Instant> = None;
+        let mut gathered: Option<Drained> = None;
+        // Until when messages are gathered. What comes after a while is folded in at once.
+        let mut gather = Instant::now();
         loop {
+            if let Some(messages) = gathered.take_if(|messages| {
+                !messages.has_room() || self.progress.is_waited_for() || gather <= Instant::now()
+            }) {
+                let failed = messages.then.is_some();
+                if let Err(why) = self.step(messages, false) {
+                    return Stop::Storage(why);
+                }
+                if failed {
+                    return Stop::Halted;
+                }
+                gather = Instant::now() + GATHER;
+                unflushed.get_or_insert_with(Instant::now);
+            }
             tokio::select! {
                 message = stream.next() => match message {
                     Some(Ok(message)) => {
-                        let mut messages = Drained::new(message);
+                        let messages = gathered.get_or_insert_default();
+                        messages.take(Ok(message));
                         messages.take_what_is_there(&mut stream);
-                        let failed = messages.then.is_some();
-                        if let Err(why) = self.step(messages, false) {
-                            return Stop::Storage(why);
+                        if let Some(last) = messages.messages.last() {
+                            self.progress.took(last.sequence);
                         }
-                        if failed {
-                            return Stop::Halted;
-                        }
-                        unflushed.get_or_insert_with(tokio::time::Instant::now);
                     }
-                    Some(Err(error)) => {
-                        self.log_failed(&error);
-                        return Stop::Halted;
-                    }
+                    Some(Err(error)) => gathered.get_or_insert_default().take(Err(error)),
                     None => return Stop::Ended,
                 },
+                () = tokio::time::sleep_until(gather), if gathered.is_some() => {}
+                () = self.progress.waited_for(), if gathered.is_some() => {}
                 wish = self.wishes.recv() => match wish {
                     None => return Stop::Ended,
                     Some(Wish::Replace(fold, done)) => {
@@ -217,7 +236,7 @@ impl Follower {
         self.projection.send_replace(fresh.projection().clone());
         let progress = progress_of(fresh.projection())?;
         self.fold = fresh;
-        self.progress.send_replace(progress);
+        self.progress.replace(progress);
         Ok(())
     }
 
@@ -248,7 +267,7 @@ impl Follower {
         // That it can be written is seen by writing.
         self.fold.projection().write(&Batch::default(), true)?;
         let progress = contained(|| progress_of(self.fold.projection()))?;
-        self.progress.send_replace(progress);
+        self.progress.replace(progress);
         self.catching_up = Some(last);
         self.caught_up();
         Ok(())
@@ -295,8 +314,7 @@ impl Follower {
     }
 
     fn publish(&self) {
-        self.progress
-            .send_modify(|progress| self.fold.tell(progress));
+        self.progress.modify(|progress| self.fold.tell(progress));
     }
 
     async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
@@ -312,7 +330,7 @@ impl Follower {
 }
 
 /// Resolves when what is unflushed has been so for long enough; never when nothing is.
-async fn flush_due(unflushed: Option<tokio::time::Instant>) {
+async fn flush_due(unflushed: Option<Instant>) {
     match unflushed {
         Some(since) => tokio::time::sleep_until(since + FLUSH).await,
         None => std::future::pending().await,
@@ -346,24 +364,66 @@ pub async fn catch_up(
     fold: &mut Fold,
     until: Sequence,
 ) -> Result<(), ProjectionError> {
-    let mut stream = log.follow(fold.sequence());
-    let mut batches = 0;
+    let stream = log.follow(fold.sequence());
+    // While one batch is folded in, the next is gathered and taken apart on another core.
+    let (ahead, mut prepared) = mpsc::channel(1);
+    let preparing = tokio::spawn(prepare_ahead(
+        stream,
+        fold.key(),
+        (fold.sequence(), until),
+        ahead,
+    ));
     while fold.sequence() < until {
-        let Some(next) = stream.next().await else {
-            return Err(ProjectionError::Storage("the log ended".to_owned()));
+        let Some(batch) = prepared.recv().await else {
+            return Err(failed("the log ended"));
         };
-        let first = next.map_err(|error| ProjectionError::Storage(error.to_string()))?;
-        let mut drained = Drained::new(first);
-        drained.take_what_is_there(&mut stream);
-        drained.messages.retain(|message| message.sequence <= until);
-        batches += 1;
-        fold.fold(&drained.messages, batches % BATCHES_UNFLUSHED == 0)?;
-        if let Some(error) = drained.then {
-            return Err(ProjectionError::Storage(error.to_string()));
+        fold.fold_prepared(batch?, true)?;
+    }
+    preparing.await.map_err(failed)?;
+    fold.projection().complete()
+}
+
+fn failed(error: impl std::fmt::Display) -> ProjectionError {
+    ProjectionError::Storage(error.to_string())
+}
+
+/// Gathers messages after `last` up to and with `until`, as many as make a transaction, and takes
+/// them apart.
+async fn prepare_ahead(
+    mut stream: Stream,
+    key: Identity,
+    (mut last, until): (Sequence, Sequence),
+    ahead: mpsc::Sender<Result<Vec<Prepared>, ProjectionError>>,
+) {
+    while last < until {
+        let mut drained = Drained::default();
+        while last < until && drained.has_room() {
+            match stream.next().await {
+                Some(next) => drained.take(next),
+                None => return,
+            }
+            last = drained
+                .messages
+                .last()
+                .map_or(last, |message| message.sequence);
+        }
+        let batch = match drained.then {
+            Some(error) => Err(failed(error)),
+            None => prepare_elsewhere(drained.messages, key).await,
+        };
+        let ended = batch.is_err();
+        if ahead.send(batch).await.is_err() || ended {
+            return;
         }
     }
-    // Everything before it lasts with it.
-    fold.projection().write(&Batch::default(), true)
+}
+
+async fn prepare_elsewhere(
+    messages: Vec<Message>,
+    key: Identity,
+) -> Result<Vec<Prepared>, ProjectionError> {
+    let preparing = tokio::task::spawn_blocking(move || prepare_all(messages, &key));
+    preparing.await.map_err(failed)
 }
 
 /// Reads the part of the log that the read model holds already, beside everything else: a message
@@ -377,48 +437,6 @@ pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Healt
                 return health.fail(Code::Corrupt, error.to_string());
             }
             Some(Ok(_) | Err(FollowError::Behind { .. })) | None => return,
-        }
-    }
-}
-
-type Stream = BoxStream<'static, Result<Message, FollowError>>;
-
-/// Messages for one transaction, up to a bound.
-struct Drained {
-    messages: Vec<Message>,
-    bytes: usize,
-    then: Option<FollowError>,
-}
-
-impl Drained {
-    fn new(first: Message) -> Self {
-        Self {
-            bytes: first.bytes.len(),
-            messages: vec![first],
-            then: None,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        self.then.is_none() && self.messages.len() < BATCH_MESSAGES && self.bytes < BATCH_BYTES
-    }
-
-    fn take(&mut self, next: Result<Message, FollowError>) {
-        match next {
-            Ok(message) => {
-                self.bytes += message.bytes.len();
-                self.messages.push(message);
-            }
-            Err(error) => self.then = Some(error),
-        }
-    }
-
-    fn take_what_is_there(&mut self, stream: &mut Stream) {
-        while self.has_room() {
-            match futures::FutureExt::now_or_never(stream.next()) {
-                Some(Some(next)) => self.take(next),
-                Some(None) | None => return,
-            }
         }
     }
 }

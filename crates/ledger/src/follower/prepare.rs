@@ -36,7 +36,8 @@ pub(super) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     })
 }
 
-fn prepare_all(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
+/// Prepares messages one after the other.
+pub(super) fn prepare_all(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
     let one = |message: Message| Prepared {
         opened: open(&message.bytes, key),
         message,

@@ -21,7 +21,7 @@ use keyroll_core::{
 };
 
 use crate::keyring::random;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, REACH};
 use crate::projection::{ProjectionError, WorkspaceView};
 use crate::writer::{Outcome, Submission};
 
@@ -80,9 +80,11 @@ async fn each<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T
 impl Ledger {
     /// Waits until the log says of some workspace that something is to end.
     pub async fn unfinished(&self) {
-        let mut progress = self.shared.progress.clone();
         // A closed channel means that nothing is followed any more.
-        let waited = progress.wait_for(|progress| !progress.unfinished.is_empty());
+        let waited = self
+            .shared
+            .progress
+            .idle_until(|progress| !progress.unfinished.is_empty());
         if waited.await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -93,7 +95,8 @@ impl Ledger {
     /// # Errors
     /// Why something is left to do; another call takes it up there.
     pub async fn tend(&self) -> Result<(), Rejection> {
-        let unfinished = self.shared.progress.borrow().unfinished.clone();
+        self.shared.progress.settled(REACH).await;
+        let unfinished = self.shared.progress.now().unfinished.clone();
         let mut all = Ok(());
         for workspace in &unfinished {
             let tended = self.tend_workspace(workspace).await;
@@ -166,7 +169,15 @@ impl Ledger {
             while_retiring,
         };
         match self.writer(workspace).submit(submission).await {
-            Outcome::Recorded(_) | Outcome::Known(_) => Ok(true),
+            // What is looked at next has to show it.
+            Outcome::Recorded(landed) => {
+                self.reach(workspace, landed.size).await?;
+                Ok(true)
+            }
+            Outcome::Known(index) => {
+                self.reach_index(workspace, index).await?;
+                Ok(true)
+            }
             Outcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
             Outcome::Refused(rejection, _) => Err(rejection),
             Outcome::Store(_) => Err(Rejection::new(

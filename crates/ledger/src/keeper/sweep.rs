@@ -9,7 +9,7 @@ use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Epoch, Place, Rejection, WorkspaceName, limits};
 
 use super::{CHUNK, each};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, REACH};
 use crate::objects::Held;
 
 /// What the log says of places: whether what lies there is ended.
@@ -25,8 +25,9 @@ impl Ledger {
     /// # Errors
     /// The first failure; the other workspaces are swept all the same.
     pub async fn sweep(&self) -> Result<usize, Rejection> {
+        self.shared.progress.settled(REACH).await;
         let workspaces: Vec<WorkspaceName> = {
-            let progress = self.shared.progress.borrow();
+            let progress = self.shared.progress.now();
             progress.workspaces.keys().cloned().collect()
         };
         // Another replica may have erased what this one still holds in memory.

@@ -206,7 +206,7 @@ impl Ledger {
         if self
             .shared
             .progress
-            .borrow()
+            .now()
             .workspaces
             .contains_key(workspace)
             || self.shared.operators.contains(&command.signer())

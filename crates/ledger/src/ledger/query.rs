@@ -15,7 +15,7 @@ use keyroll_core::{
 use keyroll_merkle::consistency_proof;
 
 use super::command::digests;
-use super::{Ledger, Position, Response};
+use super::{Ledger, Position, REACH, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
 /// Largest query: it has names and filters only.
@@ -78,6 +78,7 @@ impl Ledger {
         }
         let opened = cose::open::<Query>(bytes)?;
         opened.verify()?;
+        self.shared.progress.settled(REACH).await;
         let (query, now) = (&opened.payload, self.now());
         self.addressed(query, workspace, now)?;
         let delegation = query

@@ -66,13 +66,7 @@ impl Ledger {
     }
 
     async fn fold_anew(&self, path: &std::path::Path) -> Result<Fold, ProjectionError> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(ProjectionError::Storage(error.to_string()));
-            }
-            _ => {}
-        }
-        let projection = Projection::open(path, &self.shared.ledger)?;
+        let projection = Projection::build(path, &self.shared.ledger)?;
         let key = Identity(self.shared.key.verifying_key().to_bytes());
         let mut fold = Fold::resume(
             projection,
@@ -80,7 +74,7 @@ impl Ledger {
             key,
             Arc::clone(&self.shared.health),
         )?;
-        let until = self.shared.progress.borrow().sequence;
+        let until = self.shared.progress.now().sequence;
         catch_up(self.shared.log.as_ref(), &mut fold, until).await?;
         Ok(fold)
     }

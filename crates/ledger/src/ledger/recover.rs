@@ -243,16 +243,10 @@ impl Ledger {
     /// The read model of the new log, in a file beside the present one. Whatever is wrong with what
     /// was just appended is an error here.
     async fn fold_new_log(&self, path: &std::path::Path) -> Result<Fold, Rejection> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Rejection::new(Code::Internal, error.to_string()));
-            }
-            _ => {}
-        }
         let health = Arc::new(Health::default());
         let key = Identity(self.shared.key.verifying_key().to_bytes());
         let build = async {
-            let projection = Projection::open(path, &self.shared.ledger)?;
+            let projection = Projection::build(path, &self.shared.ledger)?;
             let mut fold = Fold::resume(projection, self.shared.ledger, key, Arc::clone(&health))?;
             let last = self.shared.log.last().await;
             let last = last.map_err(|why| crate::projection::ProjectionError::Storage(why.0))?;

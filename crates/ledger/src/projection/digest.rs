@@ -6,9 +6,10 @@ use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
-    MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE,
-    SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
+    LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES,
+    SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
+    WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -24,6 +25,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, COMMITS, &mut hash)?;
     table(view, NODES, &mut hash)?;
     table(view, SECRETS, &mut hash)?;
+    table(view, LAST_REVEALED, &mut hash)?;
     table(view, SECRET_NAMES, &mut hash)?;
     table(view, VERSIONS, &mut hash)?;
     table(view, MEMBERS, &mut hash)?;

@@ -2,6 +2,7 @@
 //! written. Drop the file and it is built again from the log, the same to the last byte of its
 //! canonical dump.
 
+mod building;
 mod digest;
 mod past;
 mod scan;
@@ -10,10 +11,12 @@ mod tree;
 mod uses;
 mod values;
 mod view;
+mod windows;
 mod write;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use keyroll_core::{Code, LedgerId, Rejection};
@@ -128,6 +131,8 @@ pub struct Projection {
     db: Arc<RwLock<Option<Database>>>,
     opener: Opener,
     path: PathBuf,
+    /// Whether a file that was built anew is whole, and flushed from then on.
+    whole: Arc<AtomicBool>,
 }
 
 /// Opens files as they are.
@@ -136,7 +141,7 @@ pub fn plain_files() -> Opener {
 }
 
 /// Memory for redb's pages.
-const CACHE_BYTES: usize = 128 * 1024 * 1024;
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A file up to this size is read through when it is opened, and every checksum in it compared.
 /// A larger one would make the start slow; what is wrong with it shows when it is read.
@@ -196,7 +201,38 @@ impl Projection {
             db: Arc::new(RwLock::new(Some(db))),
             opener,
             path: path.to_owned(),
+            whole: Arc::new(AtomicBool::new(true)),
         })
+    }
+
+    /// Makes the file anew. It is worth nothing before [`Projection::complete`].
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn build(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(ProjectionError::Storage(error.to_string()));
+            }
+            _ => {}
+        }
+        let whole = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&whole);
+        let opener: Opener = Arc::new(move |path| building::open(path, Arc::clone(&opened)));
+        let mut built = Self::open_with(path, ledger, opener)?;
+        built.opener = plain_files();
+        built.whole = whole;
+        Ok(built)
+    }
+
+    /// Makes everything written so far last through a crash, and what is written durably from now
+    /// on.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn complete(&self) -> Result<(), ProjectionError> {
+        self.whole.store(true, Ordering::Release);
+        self.write(&Batch::default(), true)
     }
 
     /// As [`Projection::open`]; a file that is damaged or of another schema is put aside and made

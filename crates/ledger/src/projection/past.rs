@@ -7,8 +7,8 @@ use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::schema::{
-    BY_SECRET, Exposure, FORMER_NAMES, MEMBERS_SINCE, MemberRecord, SECRETS_SINCE, SEEN,
-    SecretRecord, USES_SINCE,
+    BY_SECRET, Exposure, FORMER_NAMES, LAST_REVEALED, MEMBERS_SINCE, MemberRecord, SECRETS_SINCE,
+    SEEN, SecretRecord, USES_SINCE,
 };
 use super::write::{WorkspaceBatch, decode, put};
 use super::{ProjectionError, USES_SHOWN, WorkspaceView};
@@ -88,17 +88,36 @@ fn write_seen(
     if fresh.is_empty() {
         return Ok(());
     }
-    let mut table = tx.open_table(SEEN)?;
+    let (mut seen, mut last) = (tx.open_table(SEEN)?, tx.open_table(LAST_REVEALED)?);
+    let mut latest: BTreeMap<u32, (Index, Millis)> = BTreeMap::new();
     for ((ordinal, version, by), new) in fresh {
+        let released = latest.entry(ordinal).or_insert((new.index, new.last));
+        *released = (*released).max((new.index, new.last));
         let key = (number, ordinal, version, &by.0);
-        let known: Option<Exposure> = table.get(key)?.map(|row| decode(row.value())).transpose()?;
+        let known = seen.get(key)?.map(|row| Exposure::of(row.value()));
         let row = known.map_or(new, |known| known.then(new));
-        put(&mut table, key, &row)?;
+        seen.insert(key, row.columns())?;
+    }
+    for (ordinal, (_, at)) in latest {
+        last.insert((number, ordinal), at.0)?;
     }
     Ok(())
 }
 
 impl Exposure {
+    const fn of((last, count, first, index): (u64, u64, u64, u64)) -> Self {
+        Self {
+            last: Millis(last),
+            count,
+            first: Millis(first),
+            index: Index(index),
+        }
+    }
+
+    const fn columns(self) -> (u64, u64, u64, u64) {
+        (self.last.0, self.count, self.first.0, self.index.0)
+    }
+
     fn then(self, later: Self) -> Self {
         Self {
             last: later.last,
@@ -198,7 +217,7 @@ impl WorkspaceView<'_> {
         let mut found = Vec::new();
         for row in table.range::<(u32, u32, u32, &[u8; 32])>(range)? {
             let (key, value) = row?;
-            found.push((Identity(*key.value().3), decode(value.value())?));
+            found.push((Identity(*key.value().3), Exposure::of(value.value())));
         }
         Ok(found)
     }

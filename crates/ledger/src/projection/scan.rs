@@ -60,8 +60,16 @@ impl WorkspaceView<'_> {
             }
             AuditScan::Secret(ordinal) => walk!(BY_SECRET, *ordinal),
             AuditScan::Denied(name) => walk!(DENIED_NAMES, name.as_str()),
-            AuditScan::Actor(ordinal) => walk!(BY_ACTOR, *ordinal),
-            AuditScan::Kind(kind) => walk!(BY_KIND, *kind),
+            AuditScan::Actor(ordinal) => {
+                self.scan_windows(BY_ACTOR, *ordinal, (from, last), &mut |index| {
+                    more(Index(index))
+                })?;
+            }
+            AuditScan::Kind(kind) => {
+                self.scan_windows(BY_KIND, u32::from(*kind), (from, last), &mut |index| {
+                    more(Index(index))
+                })?;
+            }
         }
         Ok(())
     }

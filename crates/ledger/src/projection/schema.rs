@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -22,11 +22,15 @@ pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> =
     TableDefinition::new("workspace_numbers");
 /// (workspace, first index) → commit, verbatim.
 pub(super) const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
-/// (workspace, level, index) → hash of a complete subtree; levels 0, 8, 16, 24 only.
-pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8; 32]> =
-    TableDefinition::new("nodes");
-/// (workspace, ordinal) → [`SecretRecord`].
+/// (workspace, level, block) → up to 32 hashes of complete subtrees that follow each other, levels
+/// 0, 8, 16, 24 only. Block `b` begins at index `32 b`: a row for each hash cost more than the hash.
+pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8]> = TableDefinition::new("nodes");
+/// (workspace, ordinal) → [`SecretRecord`], without the time of the last release.
 pub(super) const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
+/// (workspace, secret's ordinal) → when a value of it was last released: what changes most often
+/// is a row of its own, and a small one.
+pub(super) const LAST_REVEALED: TableDefinition<'_, (u32, u32), u64> =
+    TableDefinition::new("last_revealed");
 /// (workspace, folded name, ordinal): every secret under its present name.
 pub(super) const SECRET_NAMES: TableDefinition<'_, (u32, &str, u32), ()> =
     TableDefinition::new("secret_names");
@@ -56,14 +60,15 @@ pub(super) const SECRETS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
 /// (workspace, member's ordinal, index) → [`MemberRecord`] as that entry left it.
 pub(super) const MEMBERS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
     TableDefinition::new("members_since");
-/// (workspace, secret's ordinal, version, public key) → [`Exposure`].
-pub(super) const SEEN: TableDefinition<'_, (u32, u32, u32, &[u8; 32]), &[u8]> =
+/// (workspace, secret's ordinal, version, public key) → [`Exposure`]: last, count, first, index.
+pub(super) const SEEN: TableDefinition<'_, (u32, u32, u32, &[u8; 32]), (u64, u64, u64, u64)> =
     TableDefinition::new("seen");
-/// (workspace, member's ordinal, index).
-pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), ()> =
+/// (workspace, member's ordinal, window) → which of the window's entries are the member's.
+pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
     TableDefinition::new("by_actor");
-/// (workspace, kind of event, index).
-pub(super) const BY_KIND: TableDefinition<'_, (u32, u8, u64), ()> = TableDefinition::new("by_kind");
+/// (workspace, kind of event, window) → which of the window's entries have such an event.
+pub(super) const BY_KIND: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
+    TableDefinition::new("by_kind");
 /// (workspace, folded name, index of a recorded refusal that spoke of it), whether or not a secret
 /// ever had the name.
 pub(super) const DENIED_NAMES: TableDefinition<'_, (u32, &str, u64), ()> =
@@ -173,7 +178,7 @@ impl SecretRecord {
 }
 
 /// What one identity was released of one version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     /// When last.
     pub last: Millis,

@@ -1,12 +1,48 @@
 //! The Merkle tree, read back from the rows that are kept of it.
 
 use keyroll_merkle::{Hash, Nodes, node_hash};
+use redb::{ReadableTable as _, WriteTransaction};
 
 use super::schema::NODES;
+use super::write::WorkspaceBatch;
 use super::{ProjectionError, WorkspaceView};
+
+/// Hashes in one row: a kibibyte, of which redb's pages hold three without waste.
+const BLOCK: u64 = 32;
+const HASH: usize = 32;
 
 fn damaged(what: impl Into<String>) -> ProjectionError {
     ProjectionError::Damaged(what.into())
+}
+
+/// Adds the complete subtrees of a batch behind those that are there.
+pub(super) fn write(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    let entries = batch.entries.iter();
+    let mut sorted: Vec<&(u8, u64, Hash)> = entries.flat_map(|entry| &entry.nodes).collect();
+    sorted.sort_unstable_by_key(|(level, index, _)| (*level, *index));
+    let mut table = tx.open_table(NODES)?;
+    for block in sorted.chunk_by(|a, b| (a.0, a.1 / BLOCK) == (b.0, b.1 / BLOCK)) {
+        let Some((level, first, _)) = block.first() else {
+            continue;
+        };
+        let key = (number, *level, first / BLOCK);
+        let known = table.get(key)?;
+        let mut bytes = known.map_or_else(Vec::new, |row| row.value().to_vec());
+        if bytes.len() as u64 != first % BLOCK * HASH as u64 {
+            return Err(damaged(format!(
+                "tree nodes before level {level}, index {first} are missing"
+            )));
+        }
+        for (_, _, hash) in block {
+            bytes.extend_from_slice(&hash.0);
+        }
+        table.insert(key, bytes.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Levels 0, 8, 16 and 24 are stored; what lies between is computed from at most 128 of them.
@@ -20,11 +56,14 @@ impl Nodes for WorkspaceView<'_> {
             .checked_mul(count)
             .ok_or_else(|| damaged("a tree node out of range"))?;
         let nodes = self.tx().open_table(NODES)?;
+        let key = |index: u64| (self.number(), stored, index / BLOCK);
         let mut hashes = Vec::with_capacity(usize::from(level - stored) + 1);
-        for row in
-            nodes.range((self.number(), stored, first)..(self.number(), stored, first + count))?
-        {
-            hashes.push(Hash(*row?.1.value()));
+        for row in nodes.range(key(first)..=key(first + count - 1))? {
+            let (at, bytes) = row?;
+            let (found, _) = bytes.value().as_chunks::<HASH>();
+            let found = (at.value().2 * BLOCK..).zip(found);
+            let wanted = found.filter(|(index, _)| (first..first + count).contains(index));
+            hashes.extend(wanted.map(|(_, hash)| Hash(*hash)));
         }
         if hashes.len() as u64 != count {
             return Err(damaged(format!(

@@ -5,16 +5,16 @@ use std::ops::Bound;
 use keyroll_core::names::Label;
 use keyroll_core::state::{Denials, Member, Parts, Secret, VersionInfo, Workflow, WorkspaceRow};
 use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Recorded, SecretId, Sequence, State, TreeSize,
-    Version, WorkspaceName,
+    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State,
+    TreeSize, Version, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use super::ProjectionError;
 use super::schema::{
-    COMMITS, DENIALS, FORMER_NAMES, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS,
-    REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
+    COMMITS, DENIALS, FORMER_NAMES, LAST_REVEALED, MEMBERS, META, MemberRecord, PROBLEMS, Problem,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
     WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::write::decode;
@@ -44,6 +44,19 @@ const PROBLEMS_SHOWN: usize = 100;
 
 fn damaged(what: impl Into<String>) -> ProjectionError {
     ProjectionError::Damaged(what.into())
+}
+
+/// The secret of an ordinal: they begin at 1 and have no gap, and rows are in their order.
+fn of_ordinal(
+    secrets: &mut [(SecretId, Secret)],
+    ordinal: u32,
+) -> Result<&mut (SecretId, Secret), ProjectionError> {
+    let at = usize::try_from(ordinal)
+        .ok()
+        .and_then(|ordinal| ordinal.checked_sub(1));
+    at.and_then(|at| secrets.get_mut(at))
+        .filter(|(_, secret)| secret.ordinal == ordinal)
+        .ok_or_else(|| damaged("a row without its secret"))
 }
 
 impl View {
@@ -119,6 +132,31 @@ impl View {
         Ok(found)
     }
 
+    /// A workspace's number; `None` when the log has not named it.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn number_of(&self, name: &WorkspaceName) -> Result<Option<u32>, ProjectionError> {
+        let numbers = self.tx.open_table(WORKSPACE_NUMBERS)?;
+        Ok(numbers.get(name.as_str())?.map(|row| row.value()))
+    }
+
+    /// The index that a command became, by its workspace's number, its actor's ordinal and its id:
+    /// asked for every command, so without a look at anything else.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn receipt(
+        &self,
+        workspace: u32,
+        actor: u32,
+        command: &keyroll_core::CommandId,
+    ) -> Result<Option<Index>, ProjectionError> {
+        let receipts = self.tx.open_table(RECEIPTS)?;
+        let row = receipts.get((workspace, actor, &command.0))?;
+        Ok(row.map(|row| Index(row.value())))
+    }
+
     /// One workspace; `None` when the log has not named it.
     ///
     /// # Errors
@@ -127,12 +165,7 @@ impl View {
         &self,
         name: &WorkspaceName,
     ) -> Result<Option<WorkspaceView<'_>>, ProjectionError> {
-        let Some(number) = self
-            .tx
-            .open_table(WORKSPACE_NUMBERS)?
-            .get(name.as_str())?
-            .map(|row| row.value())
-        else {
+        let Some(number) = self.number_of(name)? else {
             return Ok(None);
         };
         let rows = self.tx.open_table(WORKSPACES)?;
@@ -219,7 +252,16 @@ impl WorkspaceView<'_> {
             let record: SecretRecord = decode(row?.1.value())?;
             found.push((record.id, record.secret));
         }
-        // Ordinals begin at 1 and have no gap, and both tables are in their order.
+        for row in self
+            .view
+            .tx
+            .open_table(LAST_REVEALED)?
+            .range((self.number, 0)..=(self.number, u32::MAX))?
+        {
+            let (key, at) = row?;
+            let (_, secret) = of_ordinal(&mut found, key.value().1)?;
+            secret.last_revealed_at = Some(Millis(at.value()));
+        }
         for row in self
             .view
             .tx
@@ -228,13 +270,7 @@ impl WorkspaceView<'_> {
         {
             let (key, value) = row?;
             let (_, ordinal, version) = key.value();
-            let at = usize::try_from(ordinal)
-                .ok()
-                .and_then(|ordinal| ordinal.checked_sub(1));
-            let secret = at
-                .and_then(|at| found.get_mut(at))
-                .filter(|(_, secret)| secret.ordinal == ordinal);
-            let (_, secret) = secret.ok_or_else(|| damaged("a version without its secret"))?;
+            let (_, secret) = of_ordinal(&mut found, ordinal)?;
             secret.versions.push(decode(value.value())?);
             if secret.current() != Version(version) {
                 return Err(damaged("a secret's versions have a gap"));
@@ -248,9 +284,14 @@ impl WorkspaceView<'_> {
     /// # Errors
     /// [`ProjectionError`].
     pub fn secret(&self, ordinal: u32) -> Result<Option<SecretRecord>, ProjectionError> {
-        let row = self.view.tx.open_table(SECRETS)?;
-        let row = row.get((self.number, ordinal))?;
-        row.map(|row| decode(row.value())).transpose()
+        let (row, key) = (self.view.tx.open_table(SECRETS)?, (self.number, ordinal));
+        let Some(row) = row.get(key)? else {
+            return Ok(None);
+        };
+        let mut record: SecretRecord = decode(row.value())?;
+        let last = self.view.tx.open_table(LAST_REVEALED)?.get(key)?;
+        record.secret.last_revealed_at = last.map(|at| Millis(at.value()));
+        Ok(Some(record))
     }
 
     /// Versions of a secret before `before`, newest first, until `more` says stop.
@@ -413,7 +454,7 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    /// The index that a command became, by its actor's ordinal and its id.
+    /// As [`View::receipt`], in this workspace.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -422,10 +463,7 @@ impl WorkspaceView<'_> {
         actor: u32,
         command: &keyroll_core::CommandId,
     ) -> Result<Option<Index>, ProjectionError> {
-        let receipts = self.view.tx.open_table(RECEIPTS)?;
-        Ok(receipts
-            .get((self.number, actor, &command.0))?
-            .map(|row| Index(row.value())))
+        self.view.receipt(self.number, actor, command)
     }
 
     /// The commit that holds an index: its first index and its bytes.

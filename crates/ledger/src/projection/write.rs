@@ -17,12 +17,13 @@ use redb::{
 use serde::Serialize;
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
-    MEMBERS_SINCE, META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS, Problem, RECEIPTS, REVOKED,
-    SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, SecretRecord, TIMES, USES, USES_SINCE,
-    VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
+    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
+    LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS,
+    Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, SecretRecord,
+    TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
+    WorkspaceHead,
 };
-use super::{ProjectionError, past};
+use super::{ProjectionError, past, tree, windows};
 
 /// What the indexes say of one entry.
 #[derive(Debug, Clone)]
@@ -161,6 +162,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(COMMITS)?;
     tx.open_table(NODES)?;
     tx.open_table(SECRETS)?;
+    tx.open_table(LAST_REVEALED)?;
     tx.open_table(SECRET_NAMES)?;
     tx.open_table(VERSIONS)?;
     tx.open_table(MEMBERS)?;
@@ -263,16 +265,7 @@ fn write_log(
     for (first, bytes) in &batch.commits {
         commits.insert((number, *first), bytes.as_ref())?;
     }
-    let mut nodes = tx.open_table(NODES)?;
-    let mut sorted: Vec<_> = batch
-        .entries
-        .iter()
-        .flat_map(|entry| &entry.nodes)
-        .collect();
-    sorted.sort_unstable();
-    for (level, index, hash) in sorted {
-        nodes.insert((number, *level, *index), &hash.0)?;
-    }
+    tree::write(tx, number, batch)?;
     let mut times = tx.open_table(TIMES)?;
     for (at, index) in &batch.times {
         times.insert((number, at.0), index.0)?;
@@ -305,7 +298,9 @@ fn write_rows(
                     names.insert((number, folded.as_str(), secret.ordinal), ())?;
                 }
             }
-            put(&mut secrets, key, &SecretRecord::of(*id, secret))?;
+            let mut record = SecretRecord::of(*id, secret);
+            record.secret.last_revealed_at = None;
+            put(&mut secrets, key, &record)?;
         }
     }
     for (name, ordinal) in &batch.names {
@@ -387,8 +382,7 @@ fn write_indexes(
     number: u32,
     batch: &WorkspaceBatch,
 ) -> Result<(), ProjectionError> {
-    let (mut receipts, mut actors) = (tx.open_table(RECEIPTS)?, tx.open_table(BY_ACTOR)?);
-    let (mut secrets, mut kinds) = (tx.open_table(BY_SECRET)?, tx.open_table(BY_KIND)?);
+    let mut receipts = tx.open_table(RECEIPTS)?;
     let mut by_actor: Vec<_> = batch
         .entries
         .iter()
@@ -397,8 +391,9 @@ fn write_indexes(
     by_actor.sort_unstable();
     for (actor, command, index) in by_actor {
         receipts.insert((number, actor, &command.0), index)?;
-        actors.insert((number, actor, index), ())?;
     }
+    windows::write(tx, number, batch)?;
+    let mut secrets = tx.open_table(BY_SECRET)?;
     let pairs = |e: &EntryFacts| {
         let index = e.index.0;
         let row = |ordinal: &u32| (*ordinal, index, released_at(e, *ordinal));
@@ -408,15 +403,6 @@ fn write_indexes(
     by_secret.sort_unstable();
     for (ordinal, index, released) in by_secret {
         secrets.insert((number, ordinal, index), released)?;
-    }
-    let mut by_kind: Vec<_> = batch
-        .entries
-        .iter()
-        .flat_map(|e| e.kinds.iter().map(|kind| (*kind, e.index.0)))
-        .collect();
-    by_kind.sort_unstable();
-    for (kind, index) in by_kind {
-        kinds.insert((number, kind, index), ())?;
     }
     let mut names = tx.open_table(DENIED_NAMES)?;
     for entry in &batch.entries {

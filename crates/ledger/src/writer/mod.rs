@@ -19,7 +19,7 @@ use keyroll_core::{
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follower::Progress;
+use crate::follower::Projected;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
@@ -62,7 +62,7 @@ pub struct Shared {
     /// of an earlier one is worth nothing.
     pub gate: tokio::sync::RwLock<u64>,
     /// How far the read model is.
-    pub progress: watch::Receiver<Progress>,
+    pub progress: Projected,
     /// The read model.
     pub projection: watch::Receiver<Projection>,
     /// The wall clock.
@@ -172,6 +172,7 @@ impl Writer {
             recent: Recent::default(),
             unsettled: None,
             view: None,
+            number: None,
             suppressed: Suppressed::default(),
             generation: 0,
         };
@@ -246,6 +247,8 @@ struct Task {
     unsettled: Option<Unsettled>,
     /// A view for looking up receipts, of the beginning of this round.
     view: Option<View>,
+    /// The workspace's number in it, if it is there.
+    number: Option<u32>,
     suppressed: Suppressed,
     /// Of which log `state` is.
     generation: u64,
@@ -374,6 +377,9 @@ impl Task {
         let projected = self.projected();
         let projection = self.shared.projection.borrow().clone();
         let view = projection.view().map_err(|error| error.rejection())?;
+        self.number = view
+            .number_of(&self.workspace)
+            .map_err(|error| error.rejection())?;
         self.view = Some(view);
         self.prune(projected);
         Ok(())
@@ -381,7 +387,7 @@ impl Task {
 
     /// How many entries of the workspace the read model holds.
     fn projected(&self) -> TreeSize {
-        let progress = self.shared.progress.borrow();
+        let progress = self.shared.progress.now();
         progress
             .workspaces
             .get(&self.workspace)
@@ -427,8 +433,7 @@ impl Task {
     }
 
     async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
-        let mut progress = self.shared.progress.clone();
-        let reached = progress.wait_for(|progress| {
+        let reached = self.shared.progress.wait_for(|progress| {
             progress
                 .workspaces
                 .get(&self.workspace)

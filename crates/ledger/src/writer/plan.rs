@@ -251,14 +251,17 @@ impl Task {
             .view
             .as_ref()
             .map_or_else(|| Err(Rejection::new(Code::Internal, "no view")), Ok)?;
-        let Some(workspace) = view.workspace(&self.workspace).map_err(internal)? else {
+        let Some(number) = self.number else {
             return Ok(None);
         };
         let ordinal = actor_ordinal(state, &actor);
-        let Some(index) = workspace
-            .receipt(ordinal, &command.command().id)
+        let Some(index) = view
+            .receipt(number, ordinal, &command.command().id)
             .map_err(internal)?
         else {
+            return Ok(None);
+        };
+        let Some(workspace) = view.workspace(&self.workspace).map_err(internal)? else {
             return Ok(None);
         };
         let entry = workspace.entry(index).map_err(internal)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyroll_core::{Code, Digest, Sequence};
-use keyroll_ledger::follower::{Fold, Follower, Progress, progress_of};
+use keyroll_ledger::follower::{Fold, Follower, Projected, progress_of};
 use keyroll_ledger::health::Health;
 use keyroll_ledger::log::{MemoryLog, Message};
 use keyroll_ledger::projection::{Opener, Projection, digest};
@@ -189,7 +189,7 @@ async fn until(what: &str, mut seen: impl FnMut() -> bool) {
 struct Followed {
     log: MemoryLog,
     health: Arc<Health>,
-    progress: watch::Receiver<Progress>,
+    progress: Projected,
     projection: Projection,
     _wishes: mpsc::Sender<keyroll_ledger::follower::Wish>,
 }
@@ -199,7 +199,7 @@ fn follow(path: &Path, full: &Arc<AtomicBool>) -> Followed {
     let opened = Projection::open_with(path, &LEDGER, on_disk(full)).expect("opens");
     let key = identity(&signing_key(2));
     let fold = Fold::resume(opened.clone(), LEDGER, key, Arc::clone(&health)).expect("resumes");
-    let (progress, progressed) = watch::channel(progress_of(&opened).expect("where it is"));
+    let (progress, progressed) = Projected::begin(progress_of(&opened).expect("where it is"));
     let (projection, _) = watch::channel(opened.clone());
     let (notices, _) = mpsc::channel(1);
     let (wishes, wished) = mpsc::channel(1);
@@ -235,7 +235,7 @@ async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
     let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
     let (first, rest) = messages.split_at(messages.len() / 3);
     let (second, third) = rest.split_at(rest.len() / 2);
-    let reached = |sequence: Sequence| at.progress.borrow().sequence >= sequence;
+    let reached = |sequence: Sequence| at.progress.now().sequence >= sequence;
 
     for (times, part) in [(1, first), (2, second)] {
         let last = part.iter().map(put).last().expect("some");

@@ -25,6 +25,8 @@ fn rotate() -> Action {
 
 async fn act(world: &World, action: Action) {
     world.act(&owner(), action).await.expect("carried out");
+    // What a keeper does, it does by the read model.
+    world.projected().await;
 }
 
 /// Places in the vault by their end: `.1` is the first generation.
@@ -91,6 +93,7 @@ async fn three() -> (World, SecretId) {
     let part = world.create(&owner(), "Part", b"4").await.expect("created");
     let again = world.edit(&owner(), (part, "Part"), 2, b"5").await;
     again.expect("edited");
+    world.projected().await;
     (world, gone)
 }
 

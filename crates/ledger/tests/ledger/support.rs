@@ -400,7 +400,7 @@ impl World {
     }
 
     /// Waits, for a while, until the read model has what the log has of the workspace.
-    async fn projected(&self) {
+    pub(crate) async fn projected(&self) {
         let Ok(head) = self.log.head(&demo()).await else {
             return;
         };
