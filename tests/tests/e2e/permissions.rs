@@ -176,6 +176,13 @@ fn restricted_secrets_and_runners() {
     run.error_code("denied")
         .stderr_has("restricted")
         .lacks("the value");
+    // Nor is there a way round it for those who may change what is said of it.
+    let open = ["secret", "describe", "Only_blocks", "--restricted=false"];
+    dev.keyroll(open).run().code(5).error_code("conflict");
+    let kept = ["secret", "describe", "Only_blocks", "--restricted"];
+    dev.keyroll(kept).run().code(0);
+    let run = dev.keyroll(["secret", "reveal", "Only_blocks"]).run();
+    run.code(4).lacks("the value");
     let rudi = dev.member("rudi", "runner", "Open");
     refused(&dev, &rudi, &["secret", "reveal", "Open"]);
     refused(&dev, &rudi, &["secret", "reveal", "Only_blocks"]);
@@ -189,6 +196,7 @@ fn restricted_secrets_and_runners() {
     assert_eq!(
         names,
         [
+            "secret.reveal",
             "secret.reveal",
             "secret.reveal",
             "secret.reveal",

@@ -42,7 +42,7 @@ pub(crate) struct DescribeArgs {
     /// Let blocks send it to any host
     #[arg(long, conflicts_with = "allow_host")]
     any_host: bool,
-    /// Whether it is revealed to runners' blocks only
+    /// From now on reveal it to runners' blocks only; there is no way back
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     restricted: Option<bool>,
