@@ -13,6 +13,7 @@ mod history;
 mod limits;
 mod load;
 mod machine;
+mod past;
 mod report;
 mod service;
 mod stats;
@@ -179,6 +180,7 @@ async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(),
     }
     if plan.history {
         history::measure(plan, scratch, report).await?;
+        past::measure(plan, scratch, report).await?;
     }
     Ok(())
 }
