@@ -10,7 +10,7 @@ use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
 use super::read::versions;
-use super::{add_receipt, would};
+use super::{NO_SECRET, add_receipt, shown, would};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -49,12 +49,18 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         confirm(context, &question)?;
     }
     let session = context.session().await?;
-    let row = session.secret(&name).await?;
+    let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
+    let destroy = |id| {
+        let versions = (!wanted.is_empty()).then(|| wanted.clone());
+        let name = name.clone();
+        Action::SecretDestroy(SecretDestroy { id, name, versions })
+    };
+    let act = Box::pin(session.act(destroy(NO_SECRET)));
+    let row = shown(session.secret(&name), args.dry, act).await?;
     if row.state == Lifecycle::Destroyed {
         let message = format!("{name} is destroyed already");
         return Err(Failure::coded(Code::Destroyed, message));
     }
-    let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
     if !wanted.is_empty() {
         json["versions"] = json!(wanted);
@@ -69,12 +75,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     if args.dry.dry_run {
         return would(context, ("destroyed", &what, json));
     }
-    let destroy = SecretDestroy {
-        id: row.id,
-        name: name.clone(),
-        versions: (!wanted.is_empty()).then_some(wanted),
-    };
-    let acted = session.act(Action::SecretDestroy(destroy)).await?;
+    let acted = session.act(destroy(row.id)).await?;
     add_receipt(&mut json, &acted);
     let erased = erased(&session, &name).await?;
     json["erased"] = erased.into();
