@@ -157,6 +157,25 @@ impl History {
                 purpose: Purpose::View(Nothing {}),
                 session,
             }),
+            rarer => {
+                let edit = SecretEdit {
+                    id: secret,
+                    name: name(&called),
+                    size,
+                    digest,
+                    reason: None,
+                    session,
+                    version,
+                };
+                self.rarer(rarer, which, edit)
+            }
+        };
+        self.try_act(actor, action);
+    }
+
+    /// Acts besides those that make, change and reveal; `edit` is one that would fit.
+    fn rarer(&self, what: u8, which: u8, edit: SecretEdit) -> Action {
+        match what {
             8 => Action::MemberAdd(MemberRecord {
                 name: format!("member {}", which % 3).parse().expect("name"),
                 role: Role::ALL[usize::from(which) % 5],
@@ -170,33 +189,25 @@ impl History {
             10 => Action::WorkflowSave(WorkflowSave {
                 blocks: vec![BlockUse {
                     name: format!("block {}", which % 4).parse().expect("label"),
-                    secrets: vec![name(&called), name("Other")],
+                    secrets: vec![edit.name, name("Other")],
                 }],
                 workflow: format!("workflow {}", which % 3).parse().expect("label"),
             }),
             11 => Action::SecretDestroy(SecretDestroy {
-                id: secret,
-                name: name(&called),
+                id: edit.id,
+                name: edit.name,
                 versions: which.is_multiple_of(2).then_some(vec![Version(1)]),
             }),
             12 => Action::SecretDescribe(SecretDescribe {
-                id: secret,
-                name: name(&called),
+                id: edit.id,
+                name: edit.name,
                 hosts: None,
                 restricted: which.is_multiple_of(9).then_some(true),
-                description: Some(format!("words {what}").parse().expect("text")),
+                description: Some(format!("words {}", self.at).parse().expect("text")),
                 rotate_every: Some(u64::from(which % 4)),
             }),
             13 => Action::SecretRollback(SecretRollback {
-                edit: SecretEdit {
-                    id: secret,
-                    name: name(&called),
-                    size,
-                    digest,
-                    reason: None,
-                    session,
-                    version,
-                },
+                edit,
                 from: Version(1),
             }),
             14 => Action::MemberChange(MemberRecord {
@@ -210,8 +221,7 @@ impl History {
             _ => Action::WorkflowRemove(WorkflowRemove {
                 workflow: format!("workflow {}", which % 3).parse().expect("label"),
             }),
-        };
-        self.try_act(actor, action);
+        }
     }
 
     /// The commits of all entries, cut by the given lengths.
