@@ -129,3 +129,27 @@ impl Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {{ $({
+            trait Either<Which> {
+                fn known() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Either<Has> for T {}
+            <$type as Either<_>>::known();
+        })+ }};
+    }
+
+    #[test]
+    fn what_was_read_is_neither_shown_nor_written() {
+        never!(Found: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+        never!(Read: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+    }
+}

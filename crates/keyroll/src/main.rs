@@ -17,6 +17,7 @@ mod render;
 mod reveals;
 mod run;
 mod session;
+mod steering;
 mod time;
 mod usage;
 

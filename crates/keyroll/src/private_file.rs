@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
 
@@ -36,9 +36,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     if let Some(parent) = parent(path) {
         make_directory(parent)?;
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let fresh = path.with_file_name(name);
+    let fresh = beside(path);
     match fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -46,6 +44,24 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_new(&fresh, bytes)
         .and_then(|()| fs::rename(&fresh, path))
         .map_err(failed)
+}
+
+/// Fails where no file could be written at a path; nothing is left of the trial.
+pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
+    if let Some(parent) = parent(path) {
+        make_directory(parent)?;
+    }
+    let fresh = beside(path);
+    write_new(&fresh, b"")
+        .and_then(|()| fs::remove_file(&fresh))
+        .map_err(|error| Failure::file(path, &error))
+}
+
+/// A name of this process's own in the same directory.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
 }
 
 /// Refuses a file that others than its owner may read.

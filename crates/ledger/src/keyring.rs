@@ -25,6 +25,8 @@ use crate::objects::{Objects, PutError};
 /// Sessions kept: beyond this the oldest half is derived anew when used, which costs one
 /// X25519 operation each.
 const SESSIONS: usize = 65_536;
+/// Stored keys that the root key is tried on at a start, until it opens one.
+const TRIED: usize = 64;
 /// How long after midnight the last period's sessions still hold, for requests under way.
 const GRACE_MS: u64 = 60_000;
 
@@ -96,6 +98,31 @@ impl Keyring {
             sealing: Mutex::default(),
             sessions: Mutex::default(),
         }
+    }
+
+    /// Whether the root key is the one that stored keys are wrapped under, as far as there are any
+    /// that can be read. With another one new keys would be made that the right one does not open.
+    pub async fn fits_root(&self) -> bool {
+        // What cannot be read now says nothing about the root key.
+        let subjects = self.objects.list("keyroll.keys.*.*").await;
+        let mut fits = true;
+        for subject in subjects.unwrap_or_default().iter().take(TRIED) {
+            let Some((workspace, epoch)) = parse_key(subject) else {
+                continue;
+            };
+            let Ok(Some(stored)) = self.objects.get(subject).await else {
+                continue;
+            };
+            let Ok(stored) = cbor::decode::<StoredKey>(&stored) else {
+                continue;
+            };
+            let context = RootContext::Workspace(&self.ledger, &workspace, epoch);
+            fits = unwrap_root(&self.root, &stored.wrapped.0, &context).is_ok();
+            if fits {
+                break;
+            }
+        }
+        fits
     }
 
     /// The wrapping key of a workspace's epoch. It must be there: making a new one where one is
@@ -323,6 +350,13 @@ fn key_subject(workspace: &WorkspaceName, epoch: Epoch) -> String {
     format!("keyroll.keys.{workspace}.{epoch}")
 }
 
+/// The workspace and epoch of a wrapping key's subject.
+fn parse_key(subject: &str) -> Option<(WorkspaceName, Epoch)> {
+    let mut tokens = subject.split('.').skip(2);
+    let workspace = tokens.next()?.parse().ok()?;
+    Some((workspace, Epoch(tokens.next()?.parse().ok()?)))
+}
+
 fn sealing_subject(period: u32) -> String {
     format!("keyroll.keys._sealing.{period}")
 }
@@ -340,6 +374,27 @@ mod tests {
             LedgerId([2; 32]),
             Arc::new(objects.clone()),
         )
+    }
+
+    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {{ $({
+            trait Either<Which> {
+                fn known() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Has;
+            impl<T: ?Sized + $trait> Either<Has> for T {}
+            <$type as Either<_>>::known();
+        })+ }};
+    }
+
+    #[test]
+    fn what_holds_keys_is_neither_shown_nor_written() {
+        use crate::vault::{Found, Vault};
+        never!(Keyring: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+        never!(Found: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+        never!(Vault: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
     }
 
     #[tokio::test]
@@ -360,6 +415,29 @@ mod tests {
         assert!(a.expect("key").bytes() == b.expect("key").bytes());
         assert_eq!(one.sealing_key(7).await, two.sealing_key(7).await);
         assert_eq!(objects.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn another_root_key_is_told_from_a_damaged_stream() {
+        let objects = MemoryObjects::default();
+        let named = |name: &str| name.parse::<WorkspaceName>().expect("name");
+        let right = keyring(&objects);
+        let ledger = LedgerId([2; 32]);
+        let wrong = Keyring::new(Key::new([3; 32]), ledger, Arc::new(objects.clone()));
+        assert!(wrong.fits_root().await, "nothing is stored yet");
+        for workspace in ["demo", "other"] {
+            let made = right.make_workspace_key(&named(workspace), Epoch(1)).await;
+            made.expect("made");
+        }
+        right.sealing_key(7).await.expect("made");
+        assert!(right.fits_root().await);
+        assert!(!wrong.fits_root().await);
+        objects.overwrite("keyroll.keys.demo.1", b"damaged".as_slice());
+        assert!(right.fits_root().await);
+        objects.overwrite("keyroll.keys.other.1", b"damaged".as_slice());
+        assert!(right.fits_root().await, "damage is no wrong key");
+        objects.fail_after(0);
+        assert!(wrong.fits_root().await, "nothing can be read");
     }
 
     #[tokio::test]

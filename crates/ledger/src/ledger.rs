@@ -85,6 +85,11 @@ pub enum OpenError {
     /// The read model.
     #[error(transparent)]
     Projection(#[from] ProjectionError),
+    /// The root key.
+    #[error(
+        "this root key opens none of the stored keys: it is not this ledger's, and nothing is started with it"
+    )]
+    Root,
     /// The log.
     #[error("the log cannot be read: {0}")]
     Log(String),
@@ -159,6 +164,10 @@ impl Ledger {
                 said.key
             )));
         }
+        let keyring = Keyring::new(options.root, ledger, options.keys);
+        if !keyring.fits_root().await {
+            return Err(OpenError::Root);
+        }
         let health = Arc::new(Health::default());
         let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
         match options.damage {
@@ -204,7 +213,7 @@ impl Ledger {
             clock: options.clock,
         };
         let ledger = Self {
-            keyring: Keyring::new(options.root, ledger, options.keys),
+            keyring,
             vault: Vault::new(options.vault),
             keeper: Keeper::default(),
             shared: Arc::new(shared),

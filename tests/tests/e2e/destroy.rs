@@ -281,6 +281,29 @@ async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
         .stdout("value 0");
 }
 
+/// A rollback seals the old value anew: whoever destroys a version is told where else its value is.
+#[test]
+fn copies_of_a_destroyed_version_are_named() {
+    let dev = Dev::start();
+    dev.create("Key", "first");
+    let ok = |words: &[&str]| dev.keyroll(words).run().code(0);
+    ok(&["secret", "edit", "Key", "--generate"]);
+    ok(&["secret", "rollback", "Key", "--to", "1"]);
+    ok(&["secret", "edit", "Key", "--generate"]);
+    ok(&["secret", "rollback", "Key", "--to", "3"]);
+    let destroy = ["secret", "destroy", "Key", "--yes"];
+    let one = [&destroy[..], &["--version", "1"]].concat();
+    ok(&[&one[..], &["--dry-run"]].concat())
+        .stderr_has("version 3 has the value of version 1")
+        .stderr_has("version 5 has the value of version 1");
+    ok(&[&destroy[..], &["--version", "2"]].concat()).lacks("has the value");
+    ok(&[&one[..], &["--version", "3", "--version", "5"]].concat()).lacks("has the value");
+    assert_eq!(
+        states(&dev, "Key"),
+        ["erased", "live", "erased", "erased", "erased"]
+    );
+}
+
 #[test]
 fn only_owners_destroy_and_rotate() {
     let dev = Dev::start();

@@ -74,6 +74,22 @@ fn a_file_is_not_overwritten_unless_somebody_says_so() {
         .stderr_has("--force")
         .lacks("some-value");
     assert_eq!(fs::read(&file).expect("read"), b"mine");
+    let link = dev.home().path("link.json");
+    std::os::unix::fs::symlink("nowhere", &link).expect("a link");
+    dev.keyroll(["export", "--out", &link])
+        .run()
+        .code(1)
+        .stderr_has("--force");
+    for nowhere in ["/proc/out.json", "/dev/null/out.json"] {
+        dev.keyroll(["export", "--out", nowhere])
+            .run()
+            .code(1)
+            .stderr_has(
+                nowhere
+                    .rsplit_once('/')
+                    .map_or("", |(directory, _)| directory),
+            );
+    }
     assert_eq!(dev.audit().len(), before, "nothing is revealed for nothing");
     dev.keyroll(["export", "--out", &file, "--force"])
         .run()

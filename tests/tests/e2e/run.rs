@@ -67,6 +67,10 @@ fn signals_reach_the_command() {
         ("INT", Signal::SIGINT, 11),
         ("TERM", Signal::SIGTERM, 12),
         ("HUP", Signal::SIGHUP, 13),
+        ("QUIT", Signal::SIGQUIT, 14),
+        ("USR1", Signal::SIGUSR1, 15),
+        ("USR2", Signal::SIGUSR2, 16),
+        ("ALRM", Signal::SIGALRM, 17),
     ] {
         let ready = dev.home().scratch().join(format!("ready-{name}"));
         let script = format!(
@@ -78,6 +82,27 @@ fn signals_reach_the_command() {
         Process { pid: running.pid() }.signal(signal);
         running.wait().code(code).stdout(format!("got {name}\n"));
     }
+}
+
+/// Whoever may create secrets must not choose what others execute.
+#[test]
+fn a_secrets_name_does_not_steer_the_command_unless_it_is_asked_for() {
+    let dev = Dev::start();
+    dev.create("Api_Key", "hunter2-hunter2");
+    dev.create("PATH", "/somewhere/of/an/editors");
+    dev.create("Bash_Env", "/somewhere/of/an/editors");
+    let before = dev.audit().len();
+    let script = "printf '%s,%s' \"${PATH#/somewhere}\" \"$Api_Key\" | grep -c /of/an || true";
+    dev.keyroll(["run", "--", "sh", "-c", script])
+        .run()
+        .code(0)
+        .stdout("0\n")
+        .stderr_has("Bash_Env, PATH")
+        .stderr_has("--only");
+    let revealed = dev.audit()[before]["secrets"].clone();
+    assert_eq!(revealed.as_array().map(Vec::len), Some(1), "{revealed}");
+    let asked = ["run", "--only", "PATH", "--", "/bin/sh", "-c", "echo $PATH"];
+    dev.keyroll(asked).run().code(0).stdout("[REDACTED:PATH]\n");
 }
 
 #[test]

@@ -189,10 +189,11 @@ mod tests {
 
     #[test]
     fn keys_are_neither_shown_nor_written() {
-        use crate::crypto::{ClientSession, SessionKeys};
+        use crate::crypto::{ClientSession, SealingSecret, SessionKeys};
         never!(Key: std::fmt::Debug, std::fmt::Display, serde::Serialize, PartialEq);
         never!(ClientSession: std::fmt::Debug, std::fmt::Display, serde::Serialize);
         never!(SessionKeys: std::fmt::Debug, std::fmt::Display, serde::Serialize);
+        never!(SealingSecret: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
     }
 
     #[test]

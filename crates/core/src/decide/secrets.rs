@@ -169,7 +169,15 @@ pub(super) fn rollback(
 }
 
 pub(super) fn describe(state: &State, describe: &SecretDescribe) -> Result<Vec<Event>, Rejection> {
-    active(state, &describe.id, &describe.name)?;
+    let secret = active(state, &describe.id, &describe.name)?;
+    // Else whoever may write would be one act away from being shown what nobody is to see.
+    if secret.restricted && describe.restricted == Some(false) {
+        let message = format!(
+            "{} stays restricted, as its values were given for blocks alone: make another secret",
+            describe.name
+        );
+        return rejected(Code::Conflict, message);
+    }
     check_hosts(describe.hosts.as_ref().map_or(0, Vec::len))?;
     let nothing = describe.hosts.is_none()
         && describe.restricted.is_none()

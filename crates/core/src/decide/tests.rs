@@ -688,6 +688,33 @@ fn what_is_said_of_a_secret_can_change() {
 }
 
 #[test]
+fn what_was_restricted_stays_so() {
+    let describe = |restricted| {
+        Action::SecretDescribe(SecretDescribe {
+            id: sid(1),
+            name: name("Key"),
+            hosts: None,
+            restricted: Some(restricted),
+            description: Some("words".parse().expect("text")),
+            rotate_every: None,
+        })
+    };
+    let given = Given::workspace().and(OWNER, restricted(1, "Key"));
+    given
+        .when(OWNER, describe(true))
+        .happens(&["secret.described"]);
+    given.when(OWNER, describe(false)).rejected(Code::Conflict);
+    let given = Given::workspace().and(OWNER, create(1, "Key"));
+    given
+        .when(OWNER, describe(false))
+        .happens(&["secret.described"]);
+    given
+        .and(OWNER, describe(true))
+        .when(OWNER, describe(false))
+        .rejected(Code::Conflict);
+}
+
+#[test]
 fn a_renamed_secret_is_found_under_its_new_name_only() {
     let given = Given::workspace()
         .and(OWNER, create(1, "Key"))

@@ -238,15 +238,9 @@ impl State {
             .filter_map(|(identity, member)| member.is_lasting_owner().then_some(identity))
     }
 
-    /// The time to record at clock time `clock`: a small step back is held at the last entry's
-    /// time, a larger one is kept as it is, so that one wrong clock cannot stop a workspace.
+    /// The time to record at clock time `clock`: [`WorkspaceRow::time_at`].
     pub fn recorded_time(&self, clock: Millis) -> Millis {
-        let back = self.row.at.0.saturating_sub(clock.0);
-        if back > 0 && back < limits::HOLD_MS {
-            self.row.at
-        } else {
-            clock
-        }
+        self.row.time_at(clock)
     }
 }
 

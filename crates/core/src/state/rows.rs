@@ -7,6 +7,7 @@ use crate::authorize::Role;
 use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, Identity, Millis, Place, TreeSize, Version};
+use crate::limits;
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
 
 /// The workspace itself.
@@ -42,6 +43,18 @@ impl WorkspaceRow {
     /// Whether something is to be erased, or copied first.
     pub const fn is_unfinished(&self) -> bool {
         self.ending > 0 || self.retiring.is_some()
+    }
+
+    /// The time that counts at clock time `clock`, for what is recorded and for what has ended: a
+    /// small step back is held at the last entry's time, a larger one is kept as it is, so that one
+    /// wrong clock cannot stop a workspace.
+    pub fn time_at(&self, clock: Millis) -> Millis {
+        let back = self.at.0.saturating_sub(clock.0);
+        if back > 0 && back < limits::HOLD_MS {
+            self.at
+        } else {
+            clock
+        }
     }
 
     /// Under which generation a version lies, and under which one else. A generation is retired

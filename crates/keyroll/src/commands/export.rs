@@ -88,9 +88,8 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
 }
 
 fn check_place(path: &Path, replace: bool) -> Result<(), Failure> {
-    let there = path
-        .try_exists()
-        .map_err(|error| Failure::file(path, &error))?;
+    // Also a link that leads nowhere is there.
+    let there = path.symlink_metadata().is_ok();
     if path.is_dir() {
         return Err(Failure::usage(format!("{} is a directory", path.display())));
     }
@@ -100,7 +99,7 @@ fn check_place(path: &Path, replace: bool) -> Result<(), Failure> {
             path.display()
         )));
     }
-    Ok(())
+    private_file::try_out(path)
 }
 
 fn entries(entries: &[Index]) -> String {

@@ -1,13 +1,15 @@
 //! `keyroll run`: a command with secrets in its environment, its output masked.
 
 use std::ffi::{OsStr, OsString};
+use std::future::poll_fn;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
+use std::task::Poll;
 
 use clap::Args;
 use keyroll_api::client::Opened;
 use keyroll_core::command::{Nothing, Purpose};
-use keyroll_core::{Code, limits};
+use keyroll_core::{Code, SecretName, limits};
 use keyroll_resolver::{RedactStream, Redactor};
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -20,13 +22,15 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Status;
 use crate::reveals::{self, Chosen};
+use crate::steering::steers;
 
 /// Output read at once.
 const PART: usize = 16 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Only these secrets [default: all that you may see and that are not restricted]
+    /// Only these secrets [default: all that you may see, but for restricted ones and names such as
+    /// PATH and LD_PRELOAD by which programs are steered]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
     /// Give its output out as it is, values and all; it then has the terminal to itself
@@ -47,8 +51,15 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
         return Err(Failure::usage("which command?"));
     };
     let session = context.session().await?;
-    let Chosen { names, left_out } = reveals::choose(&session, only).await?;
+    let all = only.is_none();
+    let Chosen {
+        mut names,
+        left_out,
+    } = reveals::choose(&session, only).await?;
     reveals::note_left_out(context, &left_out);
+    if all {
+        leave_out_steering(context, &mut names);
+    }
     if names.len() > limits::REVEAL_SECRETS {
         return Err(Failure::coded(
             Code::TooLarge,
@@ -84,6 +95,22 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     supervise(command, program, redactor).await
 }
 
+/// Leaves out what would decide which programs run and what they load, unless it was asked for.
+fn leave_out_steering(context: &Context, names: &mut Vec<SecretName>) {
+    let (steering, rest) = names
+        .drain(..)
+        .partition::<Vec<_>, _>(|name| steers(name.as_str()));
+    *names = rest;
+    if !steering.is_empty() {
+        let steering: Vec<&str> = steering.iter().map(SecretName::as_str).collect();
+        context.out.note(&format!(
+            "left out, as programs are steered by variables of these names: {}; name them with --only \
+             if that is meant",
+            steering.join(", ")
+        ));
+    }
+}
+
 /// A value as a variable of the environment, which ends at the first NUL and is text to most.
 fn variable(opened: &Opened) -> Result<&OsStr, Failure> {
     if opened.value.contains(&0) || std::str::from_utf8(&opened.value).is_err() {
@@ -114,37 +141,42 @@ fn redactor(context: &Context, values: &[Opened]) -> Result<Redactor, Failure> {
     Ok(redactor)
 }
 
-/// Signals that are passed on.
-struct Forwarded {
-    interrupt: Signals,
-    quit: Signals,
-    terminate: Signals,
-    hang_up: Signals,
-}
+/// Signals that are passed on: what ends a program, and what asks one to do something of its own.
+const FORWARDED: [(SignalKind, Signal); 7] = [
+    (SignalKind::interrupt(), Signal::SIGINT),
+    (SignalKind::quit(), Signal::SIGQUIT),
+    (SignalKind::terminate(), Signal::SIGTERM),
+    (SignalKind::hangup(), Signal::SIGHUP),
+    (SignalKind::user_defined1(), Signal::SIGUSR1),
+    (SignalKind::user_defined2(), Signal::SIGUSR2),
+    (SignalKind::alarm(), Signal::SIGALRM),
+];
+
+/// What comes of [`FORWARDED`].
+struct Forwarded(Vec<(Signals, Signal)>);
 
 impl Forwarded {
     fn new() -> Result<Self, Failure> {
-        let on = |kind| {
-            let failed = |error| Failure::local(format!("signals cannot be received: {error}"));
-            signal(kind).map_err(failed)
+        let failed = |error| Failure::local(format!("signals cannot be received: {error}"));
+        let on = |(kind, passed)| match signal(kind) {
+            Ok(signals) => Ok((signals, passed)),
+            Err(error) => Err(failed(error)),
         };
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            quit: on(SignalKind::quit())?,
-            terminate: on(SignalKind::terminate())?,
-            hang_up: on(SignalKind::hangup())?,
-        })
+        let received: Result<Vec<_>, Failure> = FORWARDED.into_iter().map(on).collect();
+        received.map(Self)
     }
 
     /// The next one. `None` for what the terminal has sent to the command as well.
     async fn next(&mut self) -> Option<Signal> {
-        let keys = |signal| (!from_terminal()).then_some(signal);
-        tokio::select! {
-            _ = self.interrupt.recv() => keys(Signal::SIGINT),
-            _ = self.quit.recv() => keys(Signal::SIGQUIT),
-            _ = self.terminate.recv() => Some(Signal::SIGTERM),
-            _ = self.hang_up.recv() => Some(Signal::SIGHUP),
-        }
+        let came = poll_fn(|context| {
+            let came = self.0.iter_mut().find_map(|(signals, passed)| {
+                signals.poll_recv(context).is_ready().then_some(*passed)
+            });
+            came.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        let from_keys = matches!(came, Signal::SIGINT | Signal::SIGQUIT) && from_terminal();
+        (!from_keys).then_some(came)
     }
 }
 

@@ -22,9 +22,11 @@ impl Ledger {
                 return Ok(());
             };
             after = last.cursor;
+            crate::failpoint!("keeper.ending");
             let places = ended.iter().map(|version| version.info.place);
             let erase = places.map(|place| self.erase_place(workspace, place).boxed());
             each(erase.collect()).await?;
+            crate::failpoint!("keeper.ended");
             if !retiring {
                 self.say_erased(workspace, &ended).await?;
             }
@@ -42,6 +44,7 @@ impl Ledger {
             let action = Action::ValueErase(ValueErase { id, versions });
             // Another keeper may have said it first, of all or some: the next pass sees.
             self.own_act(workspace, action, None).await?;
+            crate::failpoint!("keeper.said");
         }
         Ok(())
     }
@@ -50,6 +53,7 @@ impl Ledger {
     async fn erase_place(&self, workspace: &WorkspaceName, place: Place) -> Result<(), Rejection> {
         for at in self.vault.list(workspace, Some(&place), None).await? {
             self.vault.erase(workspace, at).await?;
+            crate::failpoint!("keeper.erased");
         }
         Self::is_empty(&self.vault.list(workspace, Some(&place), None).await?)
     }

@@ -34,15 +34,19 @@ impl Ledger {
             new_key: self.keyring.workspace_key(workspace, new).await?,
         };
         self.copy_all(&retiring).await?;
+        crate::failpoint!("keeper.all_copied");
         // From here on nothing live is under the old generation alone.
         let left = self.vault.list(workspace, None, Some(old)).await?;
         self.erase_all(workspace, left).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
+        crate::failpoint!("keeper.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
+        crate::failpoint!("keeper.old_key_erased");
         // Also what was destroyed while it was copied.
         self.erase_ended(workspace).await?;
         let erased = Action::KeyErase(KeyErase { epoch: old });
         self.own_act(workspace, erased, Some(old)).await?;
+        crate::failpoint!("keeper.retired");
         Ok(())
     }
 
@@ -171,6 +175,7 @@ impl Ledger {
         self.vault
             .copy(&place, &found, &retiring.new_key, &new)
             .await?;
+        crate::failpoint!("keeper.copied");
         let copy = self.vault.read(&place, &retiring.new_key, &new).await?;
         let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
         copy.map(|_| true).ok_or_else(missing)

@@ -113,6 +113,8 @@ impl Ledger {
             .filter(|member| !member.removed)
             .ok_or_else(stranger)?;
         *position = stands(&found, query.seen)?;
+        // What has ended for a command has ended for a question.
+        let now = found.row().time_at(now);
         if let Some(said) = said {
             self.delegation_holds(&found, said, now)?;
         }
@@ -240,6 +242,7 @@ impl Ledger {
                     .map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
             }
             Ask::Receipt(of) => {
+                asker.may(Permission::Read, &[])?;
                 let index = view
                     .receipt(asker.member.ordinal, &of.command)
                     .map_err(|error| broken(&error))?;
@@ -390,7 +393,9 @@ impl Ledger {
             let found = view.workspace(&head.name).map_err(|error| broken(&error))?;
             let Some(found) = found else { continue };
             let member = found.member(&identity).map_err(|error| broken(&error))?;
-            if let Some(member) = member.filter(|member| present(member, self.now())) {
+            if let Some(member) =
+                member.filter(|member| present(member, head.row.time_at(self.now())))
+            {
                 rows.push(WorkspaceRow {
                     role: member.role,
                     size: head.size,

@@ -31,8 +31,13 @@ pub(super) fn list(
         check_size(view, at.size)?;
     }
     let limit = usize::try_from(list.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
+    let last = list.at.map(|at| view.last_secret_at(at.size)).transpose();
+    let last = last.map_err(|error| broken(&error))?.unwrap_or(u32::MAX);
     let mut page = Page::default();
     let visit = |folded: &str, ordinal: u32| {
+        if ordinal > last {
+            return Ok(true);
+        }
         // A page ends between names, never among secrets of one name.
         let full = page.found.len() >= limit || page.bytes >= LIST_BYTES;
         if full && page.last.as_deref() != Some(folded) {

@@ -161,6 +161,30 @@ impl WorkspaceView<'_> {
         Ok(Some(record))
     }
 
+    /// The ordinal of the last secret that the first `size` entries made: what has a later one is
+    /// younger, and need not be looked at.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn last_secret_at(&self, size: TreeSize) -> Result<u32, ProjectionError> {
+        let (n, table) = (self.number(), self.tx().open_table(SECRETS_SINCE)?);
+        // Ordinals are given in order, so the secrets of then come before all others.
+        let (mut there, mut beyond) = (0, self.row().last_secret.saturating_add(1));
+        while beyond - there > 1 {
+            let middle = there.midpoint(beyond);
+            if table
+                .range((n, middle, 0)..(n, middle, size.0))?
+                .next()
+                .is_some()
+            {
+                there = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        Ok(there)
+    }
+
     /// Names that secrets ever had, those after the folded name `after`, with the secrets'
     /// ordinals, until `more` says stop.
     ///

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing, Purpose,
-    RevealItem, SecretCreate, SecretEdit, SecretRef, SecretRename, SecretReveal, SessionRef,
-    WorkflowRemove, WorkflowSave,
+    RevealItem, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretRef, SecretRename,
+    SecretReveal, SecretRollback, SessionRef, WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
@@ -105,7 +105,7 @@ impl History {
             .state
             .secret(&secret)
             .map_or(Version(2), |known| known.current().next());
-        let action = match what % 12 {
+        let action = match what % 17 {
             0 | 1 => Action::SecretCreate(SecretCreate {
                 secret: NewSecret {
                     id: SecretId([which; 16]),
@@ -157,6 +157,25 @@ impl History {
                 purpose: Purpose::View(Nothing {}),
                 session,
             }),
+            rarer => {
+                let edit = SecretEdit {
+                    id: secret,
+                    name: name(&called),
+                    size,
+                    digest,
+                    reason: None,
+                    session,
+                    version,
+                };
+                self.rarer(rarer, which, edit)
+            }
+        };
+        self.try_act(actor, action);
+    }
+
+    /// Acts besides those that make, change and reveal; `edit` is one that would fit.
+    fn rarer(&self, what: u8, which: u8, edit: SecretEdit) -> Action {
+        match what {
             8 => Action::MemberAdd(MemberRecord {
                 name: format!("member {}", which % 3).parse().expect("name"),
                 role: Role::ALL[usize::from(which) % 5],
@@ -170,15 +189,39 @@ impl History {
             10 => Action::WorkflowSave(WorkflowSave {
                 blocks: vec![BlockUse {
                     name: format!("block {}", which % 4).parse().expect("label"),
-                    secrets: vec![name(&called), name("Other")],
+                    secrets: vec![edit.name, name("Other")],
                 }],
                 workflow: format!("workflow {}", which % 3).parse().expect("label"),
             }),
+            11 => Action::SecretDestroy(SecretDestroy {
+                id: edit.id,
+                name: edit.name,
+                versions: which.is_multiple_of(2).then_some(vec![Version(1)]),
+            }),
+            12 => Action::SecretDescribe(SecretDescribe {
+                id: edit.id,
+                name: edit.name,
+                hosts: None,
+                restricted: which.is_multiple_of(9).then_some(true),
+                description: Some(format!("words {}", self.at).parse().expect("text")),
+                rotate_every: Some(u64::from(which % 4)),
+            }),
+            13 => Action::SecretRollback(SecretRollback {
+                edit,
+                from: Version(1),
+            }),
+            14 => Action::MemberChange(MemberRecord {
+                name: format!("member {}", which % 3).parse().expect("name"),
+                role: Role::ALL[usize::from(which / 3) % 5],
+                member: identity(&signing_key(20 + which % 3)),
+                expires: None,
+                secrets: vec!["*".parse().expect("pattern")],
+            }),
+            15 => Action::KeyRotate(Nothing {}),
             _ => Action::WorkflowRemove(WorkflowRemove {
                 workflow: format!("workflow {}", which % 3).parse().expect("label"),
             }),
-        };
-        self.try_act(actor, action);
+        }
     }
 
     /// The commits of all entries, cut by the given lengths.
@@ -323,6 +366,8 @@ proptest! {
                 .secrets()
                 .map(|(id, secret)| (*id, SecretRecord::of(*id, secret)))
                 .collect();
+            let youngest = expected.values().map(|record| record.secret.ordinal).max();
+            prop_assert_eq!(view.last_secret_at(size).expect("an ordinal"), youngest.unwrap_or(0));
             prop_assert_eq!(found, expected);
 
             // Every block that referenced a name.

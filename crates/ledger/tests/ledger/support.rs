@@ -43,6 +43,11 @@ pub(crate) fn advance(ms: u64) {
     CLOCK.set(CLOCK.get() + ms);
 }
 
+/// Sets the test's clock back.
+pub(crate) fn set_back(ms: u64) {
+    CLOCK.set(CLOCK.get() - ms);
+}
+
 pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) log: MemoryLog,

@@ -1,10 +1,11 @@
 //! What happens as time goes by.
 
-use crate::support::{World, advance, code, fresh, now, owner, signing_key};
-use keyroll_api::query::{Ask, AuditLog};
+use crate::support::{World, advance, code, fresh, now, owner, set_back, signing_key};
+use keyroll_api::query::{Ask, AuditLog, MemberList, ReceiptOf};
 use keyroll_api::reply::Answer;
-use keyroll_core::Code;
 use keyroll_core::authorize::Role;
+use keyroll_core::command::Nothing;
+use keyroll_core::{Action, Code, Millis};
 
 #[tokio::test]
 async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
@@ -42,4 +43,43 @@ async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
     assert_eq!(rows.rows.len(), 1);
     assert_eq!(rows.rows[0].actor_name, "ledger");
     assert_eq!(rows.rows[0].reason.as_deref(), Some("vera: 3"));
+}
+
+/// What has ended by the log's time has ended for questions as for commands, also where this
+/// service's clock is a little behind; and with it goes what a former asker could still watch.
+#[tokio::test]
+async fn a_membership_ends_for_questions_by_the_logs_time() {
+    let world = World::with_demo().await;
+    let bob = signing_key(21);
+    let mut add = World::member(&bob, "bob", Role::Auditor, &["*"]);
+    let Action::MemberAdd(record) = &mut add else {
+        panic!("another action")
+    };
+    record.expires = Some(Millis(now().0 + 4_000));
+    world.act(&owner(), add).await.expect("added");
+    let questions = || {
+        let receipt = ReceiptOf { command: fresh() };
+        [
+            Ask::MemberList(MemberList {
+                limit: 10,
+                ..MemberList::default()
+            }),
+            Ask::KeyStatus(Nothing {}),
+            Ask::AuditCheckpoint(Nothing {}),
+            Ask::Receipt(receipt),
+        ]
+    };
+    for ask in questions() {
+        let asked = code(world.ask(&bob, ask).await);
+        assert!(matches!(asked, None | Some(Code::NotFound)), "{asked:?}");
+    }
+    // The log goes on past the end; then the clock is set back by less than is held.
+    advance(5_000);
+    assert_eq!(code(world.create(&owner(), "Later", b"value").await), None);
+    world.ledger.caught_up().await.expect("caught up");
+    set_back(5_000);
+    for ask in questions() {
+        let asked = world.ask(&bob, ask.clone()).await;
+        assert_eq!(code(asked), Some(Code::Denied), "{ask:?}");
+    }
 }

@@ -13,6 +13,7 @@ mod history;
 mod limits;
 mod load;
 mod machine;
+mod past;
 mod report;
 mod service;
 mod stats;
@@ -28,20 +29,28 @@ use report::Report;
 /// Anything that went wrong ends the run.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: bench [--quick] [--only load|history] [--commit-entries N] [--out FILE]
+const USAGE: &str = "usage: bench [--quick] [--only load|history|past] [--commit-entries N] [--out FILE]
 
   --quick             10⁵ entries in place of 10⁶, and shorter rounds: under three minutes
-  --only PART         measure `load` (reveals, creates, edits, verification) or `history` (start,
-                      audit queries, rebuild) alone; writes no file
+  --only PART         measure `load` (reveals, creates, edits, verification), `history` (start,
+                      audit queries, rebuild) or `past` (lists of then) alone; writes no file
   --commit-entries N  entries per commit of the long log that is filled in [950, which fill its 512 KiB]
   --out FILE          in place of target/bench.json";
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Load,
+    History,
+    Past,
+}
 
 /// How much to measure.
 #[derive(Debug, Clone)]
 struct Plan {
     quick: bool,
-    load: bool,
-    history: bool,
+    /// The one part to measure, when it is not all.
+    only: Option<Part>,
     /// Rounds of everything that is measured in turns.
     rounds: usize,
     /// How long one measurement of throughput goes on.
@@ -58,8 +67,7 @@ impl Plan {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Failed> {
         let mut plan = Self {
             quick: false,
-            load: true,
-            history: true,
+            only: None,
             rounds: 5,
             long: Duration::from_secs(3),
             short: Duration::from_secs(2),
@@ -82,8 +90,9 @@ impl Plan {
                     plan.entries = [10_000, 100_000];
                 }
                 "--only" => match value()?.as_str() {
-                    "load" => plan.history = false,
-                    "history" => plan.load = false,
+                    "load" => plan.only = Some(Part::Load),
+                    "history" => plan.only = Some(Part::History),
+                    "past" => plan.only = Some(Part::Past),
                     other => return Err(format!("there is no part {other}\n{USAGE}").into()),
                 },
                 "--commit-entries" => plan.commit_entries = value()?.parse()?,
@@ -99,6 +108,12 @@ impl Plan {
             .into());
         }
         Ok(plan)
+    }
+}
+
+impl Plan {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
     }
 }
 
@@ -165,7 +180,7 @@ async fn bench(plan: &Plan) -> Result<(), Failed> {
         return Err(format!("{error}{}", last_words(scratch.path())).into());
     }
     println!("{report}");
-    if plan.load && plan.history {
+    if plan.only.is_none() {
         report.write(&plan.out)?;
         println!("written to {}", plan.out.display());
     }
@@ -174,11 +189,14 @@ async fn bench(plan: &Plan) -> Result<(), Failed> {
 }
 
 async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
-    if plan.load {
+    if plan.measures(Part::Load) {
         load::measure(plan, scratch, report).await?;
     }
-    if plan.history {
+    if plan.measures(Part::History) {
         history::measure(plan, scratch, report).await?;
+    }
+    if plan.measures(Part::Past) {
+        past::measure(plan, scratch, report).await?;
     }
     Ok(())
 }

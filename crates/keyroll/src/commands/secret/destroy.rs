@@ -10,7 +10,7 @@ use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
 use super::read::versions;
-use super::{add_receipt, would};
+use super::{NO_SECRET, add_receipt, shown, would};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -49,25 +49,33 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         confirm(context, &question)?;
     }
     let session = context.session().await?;
-    let row = session.secret(&name).await?;
+    let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
+    let destroy = |id| {
+        let versions = (!wanted.is_empty()).then(|| wanted.clone());
+        let name = name.clone();
+        Action::SecretDestroy(SecretDestroy { id, name, versions })
+    };
+    let act = Box::pin(session.act(destroy(NO_SECRET)));
+    let row = shown(session.secret(&name), args.dry, act).await?;
     if row.state == Lifecycle::Destroyed {
         let message = format!("{name} is destroyed already");
         return Err(Failure::coded(Code::Destroyed, message));
     }
-    let versions: Vec<Version> = args.version.iter().copied().map(Version).collect();
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
-    if !versions.is_empty() {
-        json["versions"] = json!(versions);
+    if !wanted.is_empty() {
+        json["versions"] = json!(wanted);
+        let copies = copies(&versions(&session, name.clone()).await?, &wanted);
+        for (copy, of) in &copies {
+            context.out.note(&format!(
+                "warning: version {copy} has the value of version {of}, by a rollback, and stays: \
+                 destroy it too if the value is to be gone"
+            ));
+        }
     }
     if args.dry.dry_run {
         return would(context, ("destroyed", &what, json));
     }
-    let destroy = SecretDestroy {
-        id: row.id,
-        name: name.clone(),
-        versions: (!versions.is_empty()).then_some(versions),
-    };
-    let acted = session.act(Action::SecretDestroy(destroy)).await?;
+    let acted = session.act(destroy(row.id)).await?;
     add_receipt(&mut json, &acted);
     let erased = erased(&session, &name).await?;
     json["erased"] = erased.into();
@@ -80,6 +88,32 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         &json,
         &format!("destroyed {what} (entry {}): {storage}", acted.index),
     )
+}
+
+/// Live versions that are not to be destroyed and have, by rollbacks, the value of one that is.
+fn copies(rows: &[VersionRow], ending: &[Version]) -> Vec<(Version, Version)> {
+    // A rollback is always from an earlier version, so this comes to an end.
+    let origin = |mut version: Version| {
+        while let Some(from) = rows
+            .iter()
+            .find(|row| row.version == version)
+            .and_then(|row| row.kind.strip_prefix("rolled back from ")?.parse().ok())
+            .map(Version)
+            .filter(|from| *from < version)
+        {
+            version = from;
+        }
+        version
+    };
+    let live = rows.iter().filter(|row| row.state == ValueState::Live);
+    let staying = live.filter(|row| !ending.contains(&row.version));
+    let copy = |row: &VersionRow| {
+        let same = |ended: &&Version| origin(**ended) == origin(row.version);
+        ending.iter().find(same).map(|of| (row.version, *of))
+    };
+    let mut copies: Vec<_> = staying.filter_map(copy).collect();
+    copies.sort_unstable();
+    copies
 }
 
 /// Whether everything destroyed of a secret is erased by now.

@@ -1,7 +1,7 @@
 //! `keyroll secret edit`, `describe` and `rollback`.
 
 use clap::Args;
-use keyroll_api::client::Wanted;
+use keyroll_api::client::{Acted, Wanted};
 use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::names::Text;
@@ -9,7 +9,7 @@ use keyroll_core::state::Lifecycle;
 use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
-use super::{add_receipt, apply, hosts, period, text, would};
+use super::{NO_SECRET, add_receipt, apply, hosts, period, shown, text, would};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -42,7 +42,7 @@ pub(crate) struct DescribeArgs {
     /// Let blocks send it to any host
     #[arg(long, conflicts_with = "allow_host")]
     any_host: bool,
-    /// Whether it is revealed to runners' blocks only
+    /// From now on reveal it to runners' blocks only; there is no way back
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     restricted: Option<bool>,
@@ -73,7 +73,8 @@ pub(crate) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
     let reason = text(args.reason)?;
     let value = args.value.read(context, &name)?;
     let session = context.session().await?;
-    let row = active(&session, &name).await?;
+    let act = Box::pin(unshown(&session, &name, &value, (reason.clone(), None)));
+    let row = shown(active(&session, &name), args.dry, act).await?;
     let done = Edit {
         verb: "edited",
         row: &row,
@@ -89,7 +90,9 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let reason = text(args.reason)?;
     let from = Version(args.to);
     let session = context.session().await?;
-    let row = active(&session, &name).await?;
+    // Refused without a look at the value, whatever that is.
+    let act = Box::pin(unshown(&session, &name, b"-", (reason.clone(), Some(from))));
+    let row = shown(active(&session, &name), args.dry, act).await?;
     if from >= row.version || from < Version::FIRST {
         let message = format!(
             "{name} is at version {}: roll back to an earlier one",
@@ -126,6 +129,20 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
         ));
     };
     new_version(context, &session, done, &opened.value).await
+}
+
+/// A new version of what the caller is not shown.
+async fn unshown(
+    session: &Session,
+    name: &SecretName,
+    value: &[u8],
+    note: (Option<Text>, Option<Version>),
+) -> Result<Acted, Failure> {
+    let (place, next) = ((NO_SECRET, name), Version::FIRST.next());
+    let edit = session
+        .client
+        .edit(&session.workspace, place, next, value, note);
+    Ok(edit.await?)
 }
 
 struct Edit<'a> {
@@ -190,23 +207,26 @@ pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<()
         ));
     }
     let session = context.session().await?;
-    let row = active(&session, &name).await?;
+    let describe = |id| {
+        Action::SecretDescribe(SecretDescribe {
+            id,
+            name: name.clone(),
+            hosts: hosts.clone(),
+            restricted: args.restricted,
+            description: description.clone(),
+            rotate_every,
+        })
+    };
+    let act = Box::pin(session.act(describe(NO_SECRET)));
+    let row = shown(active(&session, &name), args.dry, act).await?;
     let (words, json) = (
         name.to_string(),
         json!({"name": name, "version": row.version}),
     );
-    let action = Action::SecretDescribe(SecretDescribe {
-        id: row.id,
-        name,
-        hosts,
-        restricted: args.restricted,
-        description,
-        rotate_every,
-    });
     apply(
         context,
         &session,
-        action,
+        describe(row.id),
         args.dry,
         ("described", &words, json),
     )

@@ -6,9 +6,8 @@ use keyroll_core::command::{SecretRef, SecretRename};
 use keyroll_core::{Action, SecretName};
 use serde_json::json;
 
-use super::apply;
 use super::edit::active;
-use super::rows;
+use super::{NO_SECRET, apply, rows, shown};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
@@ -36,19 +35,19 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     let name = secret_name(&args.name, "rename")?;
     let to: SecretName = args.to.parse()?;
     let session = context.session().await?;
-    let row = active(&session, &name).await?;
+    let rename = |id| {
+        let (to, name) = (to.clone(), name.clone());
+        Action::SecretRename(SecretRename { id, to, name })
+    };
+    let act = Box::pin(session.act(rename(NO_SECRET)));
+    let row = shown(active(&session, &name), args.dry, act).await?;
     warn_of_uses(context, &row);
     let words = format!("{name} to {to}");
     let json = json!({"name": to, "version": row.version, "was": name});
-    let action = Action::SecretRename(SecretRename {
-        id: row.id,
-        to,
-        name,
-    });
     apply(
         context,
         &session,
-        action,
+        rename(row.id),
         args.dry,
         ("renamed", &words, json),
     )
@@ -70,7 +69,12 @@ pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Fai
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
     let session = context.session().await?;
-    let row = active(&session, &name).await?;
+    let delete = |id| {
+        let name = name.clone();
+        Action::SecretDelete(SecretRef { id, name })
+    };
+    let act = Box::pin(session.act(delete(NO_SECRET)));
+    let row = shown(active(&session, &name), args.dry, act).await?;
     warn_of_uses(context, &row);
     if !args.dry.dry_run {
         confirm(
@@ -80,11 +84,10 @@ pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Fai
     }
     let json = json!({"name": name, "version": row.version, "state": "deleted"});
     let words = name.to_string();
-    let action = Action::SecretDelete(SecretRef { id: row.id, name });
     apply(
         context,
         &session,
-        action,
+        delete(row.id),
         args.dry,
         ("deleted", &words, json),
     )
@@ -94,14 +97,18 @@ pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Fai
 pub(crate) async fn restore(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "restore")?;
     let session = context.session().await?;
-    let row = session.secret(&name).await?;
+    let restore = |id| {
+        let name = name.clone();
+        Action::SecretRestore(SecretRef { id, name })
+    };
+    let act = Box::pin(session.act(restore(NO_SECRET)));
+    let row = shown(session.secret(&name), args.dry, act).await?;
     let json = json!({"name": name, "version": row.version, "state": "active"});
     let words = name.to_string();
-    let action = Action::SecretRestore(SecretRef { id: row.id, name });
     apply(
         context,
         &session,
-        action,
+        restore(row.id),
         args.dry,
         ("restored", &words, json),
     )

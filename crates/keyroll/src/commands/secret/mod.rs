@@ -10,8 +10,9 @@ pub(crate) mod rows;
 
 use clap::Subcommand;
 use keyroll_api::client::Acted;
+use keyroll_api::reply::SecretRow;
 use keyroll_core::names::{HostPattern, Text};
-use keyroll_core::{Action, Code};
+use keyroll_core::{Action, Code, SecretId};
 use serde_json::{Value, json};
 
 use crate::cli::DryRun;
@@ -65,6 +66,24 @@ pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(),
         SecretCommand::Delete(args) => lifecycle::delete(context, args).await,
         SecretCommand::Destroy(args) => destroy::run(context, args).await,
         SecretCommand::Restore(args) => lifecycle::restore(context, args).await,
+    }
+}
+
+/// An id that no secret has.
+const NO_SECRET: SecretId = SecretId([0; 16]);
+
+/// What is to be acted on, as the ledger shows it. Where it shows the caller nothing, the act is sent
+/// all the same, on an id that no secret has: the refusal is then the ledger's own, and on record.
+async fn shown(
+    look: impl Future<Output = Result<SecretRow, Failure>>,
+    dry: DryRun,
+    act: impl Future<Output = Result<Acted, Failure>>,
+) -> Result<SecretRow, Failure> {
+    match look.await {
+        Err(failure) if failure.code() == Code::Denied.as_str() && !dry.dry_run => {
+            Err(act.await.err().unwrap_or(failure))
+        }
+        looked => looked,
     }
 }
 

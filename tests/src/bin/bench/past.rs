@@ -1,0 +1,90 @@
+//! Looking back: `secret list --at` on a log of 100,000 entries, as the command does it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use keyroll_api::Client;
+use keyroll_api::client::unexpected;
+use keyroll_api::query::{Ask, Moment, PAGE_ROWS, Point, SecretList};
+use keyroll_api::reply::Answer;
+use keyroll_core::{TreeSize, WorkspaceName};
+
+use crate::report::Report;
+use crate::service::Service;
+use crate::stats::Times;
+use crate::{Failed, Plan, fill, say};
+
+const ENTRIES: u64 = 100_000;
+/// Lists at each point.
+const LISTS: usize = 100;
+
+/// All secrets of then, page by page: how long the first page took, and all of them; how many.
+async fn list(
+    client: &Client,
+    workspace: &WorkspaceName,
+    at: Moment,
+) -> Result<(Duration, Duration, usize), Failed> {
+    let begun = Instant::now();
+    let (mut first, mut count, mut after) = (None, 0, None);
+    loop {
+        let list = SecretList {
+            at: Some(at),
+            after,
+            limit: PAGE_ROWS,
+            deleted: false,
+        };
+        let asked = client.ask(Some(workspace), Ask::SecretList(list)).await?;
+        let Answer::SecretList(page) = asked.answer else {
+            return Err(unexpected().into());
+        };
+        count += page.rows.len();
+        let so_far = begun.elapsed();
+        let first = *first.get_or_insert(so_far);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok((first, so_far, count)),
+        }
+    }
+}
+
+pub(crate) async fn measure(
+    plan: &Plan,
+    scratch: &Path,
+    report: &mut Report,
+) -> Result<(), Failed> {
+    say(&format!("looking back on {ENTRIES} entries"));
+    let data = scratch.join("past");
+    // Makes keys and streams.
+    Service::start(&data)?.stop()?;
+    let workspace: WorkspaceName = "archive".parse()?;
+    fill::fill(&data, &workspace, ENTRIES, plan.commit_entries).await?;
+    let service = Service::start(&data)?;
+    let client = service.client().await?;
+    let (mut pages, mut whole) = (Times::default(), Times::default());
+    // Early, when few secrets were there of all that came since, in the middle, and at the end.
+    for size in [ENTRIES / 100, ENTRIES / 2, ENTRIES] {
+        let point = Ask::WorkspaceAt(Point::Size(TreeSize(size)));
+        let Answer::WorkspaceAt(found) = client.ask(Some(&workspace), point).await?.answer else {
+            return Err(unexpected().into());
+        };
+        for _ in 0..LISTS {
+            let (first, all, count) = list(&client, &workspace, found.at).await?;
+            if count == 0 {
+                return Err(format!("no secrets after {size} entries").into());
+            }
+            pages.add(first);
+            whole.add(all);
+        }
+    }
+    report.figure(
+        format!("secret_list_at_page_{ENTRIES}_p99_us"),
+        pages.permille(990),
+        "µs, up to 1,000 secrets as they were (goal: 50,000)",
+    );
+    report.figure(
+        format!("secret_list_at_whole_{ENTRIES}_p99_us"),
+        whole.permille(990),
+        "µs, all of up to 10,000 secrets, in pages",
+    );
+    service.stop()
+}

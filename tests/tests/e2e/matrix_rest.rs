@@ -1,0 +1,291 @@
+//! The rest of the matrix: acts that bring values, acts that are the ledger's own, and every
+//! question. What is listed here and in `matrix` is all that there is: see `is_tried`.
+
+use keyroll_api::client::{ClientError, NewSecretSpec, new_secret_id, now};
+use keyroll_api::query::{
+    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Point, ReceiptOf,
+    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
+};
+use keyroll_api::{Ask, Client, Settings};
+use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::command::{
+    DenialsSummarize, KeyErase, LogTruncate, LostValue, Nothing, ValueErase, ValuesLose,
+    ValuesSweep, WorkflowRemove,
+};
+use keyroll_core::{
+    Action, Code, CommandId, Digest, Epoch, Index, SecretId, SecretName, TreeSize, Version,
+    WorkspaceName,
+};
+use keyroll_tests::harness::raw::identity;
+use keyroll_tests::harness::{Dev, Person};
+
+fn place(name: &str) -> WorkspaceName {
+    name.parse().expect("a name")
+}
+
+fn called(name: &str) -> SecretName {
+    name.parse().expect("a name")
+}
+
+fn spec(name: &str) -> NewSecretSpec {
+    NewSecretSpec {
+        name: called(name),
+        description: "".parse().expect("text"),
+        hosts: Vec::new(),
+        restricted: false,
+        rotate_every: None,
+    }
+}
+
+async fn client(dev: &Dev, who: &Person) -> Client {
+    let settings = Settings {
+        nats_url: dev.nats_url().to_owned(),
+        identity: identity(&who.home.join("identity.pem")).into(),
+        ledger: Some(dev.ledger()),
+        home: None,
+    };
+    Client::connect(settings).await.expect("connected")
+}
+
+fn code<T>(result: Result<T, ClientError>) -> Option<Code> {
+    result.err().map(|error| error.code())
+}
+
+/// What comes of the four acts that bring values.
+async fn brought(client: &Client, at: &WorkspaceName, id: SecretId) -> [Option<Code>; 4] {
+    let (value, name) = (b"another value".as_slice(), called("Db_main"));
+    let fresh = || new_secret_id().expect("an id");
+    let import = [
+        (fresh(), spec("Db_new"), value),
+        (fresh(), spec("Db_newer"), value),
+    ];
+    let edit = |version, from| {
+        let secret = (id, &name);
+        client.edit(at, secret, Version(version), value, (None, from))
+    };
+    [
+        code(client.create(at, &[(spec("Db_made"), value)]).await),
+        code(client.import(at, &import).await),
+        code(edit(2, None).await),
+        code(edit(3, Some(Version(1))).await),
+    ]
+}
+
+fn own_acts(id: SecretId) -> Vec<Action> {
+    let version = Version::FIRST;
+    vec![
+        Action::WorkspaceCreate(Nothing {}),
+        Action::ValueErase(ValueErase {
+            id,
+            versions: vec![version],
+        }),
+        Action::ValuesSweep(ValuesSweep { places: vec![] }),
+        Action::ValuesLose(ValuesLose {
+            values: vec![LostValue { id, version }],
+        }),
+        Action::KeyErase(KeyErase { epoch: Epoch(1) }),
+        Action::LogTruncate(LogTruncate { size: TreeSize(9) }),
+        Action::DenialsSummarize(DenialsSummarize { denials: vec![] }),
+    ]
+}
+
+/// No act is forgotten: a new one does not compile until somebody has looked here.
+const fn is_tried(action: &Action) -> &'static str {
+    match action {
+        Action::SecretReveal(_)
+        | Action::SecretDescribe(_)
+        | Action::SecretRename(_)
+        | Action::SecretDelete(_)
+        | Action::SecretRestore(_)
+        | Action::SecretDestroy(_)
+        | Action::WorkflowSave(_)
+        | Action::KeyRotate(_)
+        | Action::MemberAdd(_)
+        | Action::MemberChange(_)
+        | Action::MemberRemove(_)
+        | Action::DelegationRevoke(_) => "matrix",
+        Action::SecretCreate(_)
+        | Action::SecretImport(_)
+        | Action::SecretEdit(_)
+        | Action::SecretRollback(_) => "brought",
+        Action::WorkflowRemove(_) => "below",
+        Action::WorkspaceCreate(_)
+        | Action::ValueErase(_)
+        | Action::ValuesSweep(_)
+        | Action::ValuesLose(_)
+        | Action::KeyErase(_)
+        | Action::LogTruncate(_)
+        | Action::DenialsSummarize(_) => "own acts",
+    }
+}
+
+/// Every question about a workspace, with what it needs and whether it names a secret.
+fn questions(then: Moment) -> Vec<(Ask, Permission, bool)> {
+    use Permission::{Audit, Read};
+    let named = |at| Named {
+        at,
+        name: called("Db_main"),
+    };
+    let list = |at, deleted| SecretList {
+        at,
+        deleted,
+        limit: 10,
+        ..SecretList::default()
+    };
+    let members = |at| MemberList {
+        at,
+        limit: 10,
+        ..MemberList::default()
+    };
+    let log = AuditLog {
+        limit: 10,
+        ..AuditLog::default()
+    };
+    let log_of = AuditLog {
+        secret: Some(called("Db_main")),
+        ..log.clone()
+    };
+    let history = SecretHistory {
+        name: called("Db_main"),
+        limit: 10,
+        before: None,
+    };
+    vec![
+        (Ask::SecretList(list(None, false)), Read, false),
+        (Ask::SecretList(list(None, true)), Read, false),
+        (Ask::SecretList(list(Some(then), false)), Read, false),
+        (Ask::SecretShow(named(None)), Read, true),
+        (Ask::SecretShow(named(Some(then))), Read, true),
+        (Ask::SecretHistory(history), Read, true),
+        (Ask::MemberList(members(None)), Read, false),
+        (Ask::MemberList(members(Some(then))), Read, false),
+        (Ask::KeyStatus(Nothing {}), Read, false),
+        (Ask::WorkspaceAt(Point::Size(TreeSize(1))), Read, false),
+        (Ask::WorkspaceAt(Point::Time(now())), Read, false),
+        (Ask::AuditCheckpoint(Nothing {}), Read, false),
+        (Ask::AuditLog(log), Audit, false),
+        (Ask::AuditLog(log_of), Audit, false),
+        (
+            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Audit,
+            false,
+        ),
+        (
+            Ask::AuditProve(AuditProve { index: Index(1) }),
+            Audit,
+            false,
+        ),
+    ]
+}
+
+/// Every question about the ledger that is for its operators.
+fn operators_questions() -> Vec<Ask> {
+    let (plan, seen) = (Digest([0; 32]), vec![]);
+    vec![
+        Ask::ProjectionStatus(Nothing {}),
+        Ask::ProjectionDigest(Nothing {}),
+        Ask::ProjectionRebuild(Nothing {}),
+        Ask::AuditStorage(AuditStorage {
+            workspace: place("demo"),
+        }),
+        Ask::RecoverPlan(RecoverPlan { seen: vec![] }),
+        Ask::RecoverBegin(RecoverBegin { plan, seen }),
+        Ask::RecoverFinish(RecoverFinish { plan }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() {
+    let dev = Dev::start();
+    dev.create("Db_main", "the value");
+    let shown = dev.keyroll(["secret", "show", "Db_main", "--json"]);
+    let id = shown.run().code(0).json()["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let id: SecretId = id.parse().expect("an id");
+    dev.keyroll(["workspace", "create", "other"]).run().code(0);
+    let remove = || {
+        let workflow = "w".parse().expect("a label");
+        Action::WorkflowRemove(WorkflowRemove { workflow })
+    };
+    let denied = Some(Code::Denied);
+    for role in Role::ALL {
+        let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
+        let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
+        let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
+        assert_eq!(brought(&inside, &place("other"), id).await, [denied; 4]);
+        assert_eq!(brought(&scoped, &place("demo"), id).await, [denied; 4]);
+        if !allows(role, Permission::Write) {
+            assert_eq!(brought(&inside, &place("demo"), id).await, [denied; 4]);
+            let removed = inside.act(&place("demo"), remove()).await;
+            assert_eq!(code(removed), denied, "{role:?}");
+        }
+        for action in own_acts(id) {
+            assert_eq!(is_tried(&action), "own acts");
+            for at in ["demo", "other"] {
+                let case = format!("{role:?} {} in {at}", action.name());
+                let acted = inside.act(&place(at), action.clone()).await;
+                assert_eq!(code(acted), denied, "{case}");
+            }
+        }
+    }
+    // Of all that nothing happened.
+    let list = dev
+        .keyroll(["secret", "list", "--json"])
+        .run()
+        .code(0)
+        .rows();
+    assert_eq!(
+        (list.len(), &list[0]["version"]),
+        (1, &1.into()),
+        "{list:?}"
+    );
+    // And those whom the table lets get through, an editor once more within a pattern.
+    let editor = dev.member("eve", "editor", "db_*");
+    let editor = client(&dev, &editor).await;
+    assert_eq!(brought(&editor, &place("demo"), id).await, [None; 4]);
+    let removed = editor.act(&place("demo"), remove()).await;
+    assert_eq!(code(removed), Some(Code::NotFound));
+    dev.verifies();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_question_follows_the_table() {
+    let dev = Dev::start();
+    dev.create("Db_main", "the value");
+    dev.keyroll(["workspace", "create", "other"]).run().code(0);
+    let (size, time) = (TreeSize(2), now());
+    let then = Moment { size, time };
+    let stranger = client(&dev, &dev.person("stranger")).await;
+    for role in Role::ALL {
+        let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
+        let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
+        let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
+        let (demo, other) = (place("demo"), place("other"));
+        for (ask, permission, names) in questions(then) {
+            let case = format!("{role:?} {ask:?}");
+            let may = |may: bool| (!may).then_some(Code::Denied);
+            let here = inside.ask(Some(&demo), ask.clone()).await;
+            assert_eq!(code(here), may(allows(role, permission)), "{case}");
+            let elsewhere = inside.ask(Some(&other), ask.clone()).await;
+            assert_eq!(code(elsewhere), may(false), "{case} in other");
+            let without = scoped.ask(Some(&demo), ask.clone()).await;
+            let lets = allows(role, permission) && !names;
+            assert_eq!(code(without), may(lets), "{case} out of scope");
+            let outside = stranger.ask(Some(&demo), ask).await;
+            assert_eq!(code(outside), may(false), "{case} of a stranger");
+        }
+        for ask in operators_questions() {
+            let asked = inside.ask(None, ask.clone()).await;
+            assert_eq!(code(asked), Some(Code::Denied), "{role:?} {ask:?}");
+        }
+        // A receipt is for whoever sent the command, and for members only.
+        let command = CommandId([7; 16]);
+        let receipt = || Ask::Receipt(ReceiptOf { command });
+        let asked = inside.ask(Some(&demo), receipt()).await;
+        assert_eq!(code(asked), Some(Code::NotFound), "{role:?}");
+        let asked = inside.ask(Some(&other), receipt()).await;
+        assert_eq!(code(asked), Some(Code::Denied), "{role:?}");
+    }
+}
