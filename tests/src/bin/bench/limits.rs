@@ -88,6 +88,47 @@ impl Publisher {
     }
 }
 
+/// A request that another connection answers at once: what asking a service costs before it does
+/// anything.
+pub(crate) struct Echo {
+    asking: async_nats::Client,
+    payload: Bytes,
+}
+
+const ECHO: &str = "bench.echo";
+
+impl Echo {
+    pub(crate) async fn new(
+        (asking, answering): (async_nats::Client, async_nats::Client),
+        payload: Vec<u8>,
+    ) -> Result<Self, Failed> {
+        let mut requests = answering.subscribe(ECHO).await?;
+        answering.flush().await?;
+        tokio::spawn(async move {
+            while let Some(request) = requests.next().await {
+                let Some(reply) = request.reply else { continue };
+                if answering.publish(reply, request.payload).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let payload = payload.into();
+        Ok(Self { asking, payload })
+    }
+
+    /// How long one request takes, one after the other.
+    pub(crate) async fn awaited(&self, time: Duration) -> Result<Times, Failed> {
+        let end = Instant::now() + time;
+        let mut times = Times::default();
+        while Instant::now() < end {
+            let begun = Instant::now();
+            self.asking.request(ECHO, self.payload.clone()).await?;
+            times.add(begun.elapsed());
+        }
+        Ok(times)
+    }
+}
+
 /// Reads the whole log and does nothing with it: messages and seconds.
 pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Failed> {
     let context = jetstream::new(operator);

@@ -10,7 +10,7 @@ use keyroll_core::WorkspaceName;
 use keyroll_core::command::Nothing;
 
 use crate::callers::{Callers, Done, What};
-use crate::limits::Publisher;
+use crate::limits::{Echo, Publisher};
 use crate::report::Report;
 use crate::service::Service;
 use crate::stats::{float, median, median_ratio};
@@ -73,6 +73,7 @@ impl Rounds {
 struct Measured {
     publish: Vec<f64>,
     publish_p50: Vec<f64>,
+    request_p50: Vec<f64>,
     many: Rounds,
     some: Rounds,
     one: Rounds,
@@ -84,7 +85,8 @@ impl Measured {
     async fn round(
         &mut self,
         plan: &Plan,
-        (service, callers, publisher): (&Service, &mut Callers, &Publisher),
+        (service, callers): (&Service, &mut Callers),
+        (publisher, echo): (&Publisher, &Echo),
     ) -> Result<(), Failed> {
         self.publish.push(publisher.flood(plan.long).await?);
         self.many
@@ -93,6 +95,8 @@ impl Measured {
             .run(service, callers, (What::Reveal, SOME, plan.long))?;
         self.publish_p50
             .push(publisher.awaited(plan.short).await?.permille(500));
+        self.request_p50
+            .push(echo.awaited(plan.short).await?.permille(500));
         self.one
             .run(service, callers, (What::Reveal, 1, plan.short))?;
         self.create
@@ -125,6 +129,18 @@ impl Measured {
             median(&self.publish_p50),
             "µs, one at a time",
         );
+        report.figure(
+            "request_p50_us",
+            median(&self.request_p50),
+            "µs, answered at once",
+        );
+        let both = self.publish_p50.iter().zip(&self.request_p50);
+        let floor: Vec<f64> = both.map(|(publish, request)| publish + request).collect();
+        report.figure(
+            "publish_and_request_over_publish_p50",
+            median_ratio(&floor, &self.publish_p50),
+            "what a reveal cannot be below here",
+        );
         self.many.tell(report, "reveal_256");
         self.some.tell(report, "reveal_64");
         self.one.tell(report, "reveal_1");
@@ -154,13 +170,15 @@ pub(crate) async fn measure(
         float(entry.len() as u64),
         "bytes of a reveal's entry",
     );
+    let two = (service.operator().await?, service.operator().await?);
+    let echo = Echo::new(two, entry.clone()).await?;
     let publisher = Publisher::new(service.operator().await?, entry).await?;
     publisher.flood(Duration::from_millis(500)).await?;
     let mut measured = Measured::default();
     for round in 1..=plan.rounds {
         say(&format!("load, round {round} of {}", plan.rounds));
         measured
-            .round(plan, (&service, &mut callers, &publisher))
+            .round(plan, (&service, &mut callers), (&publisher, &echo))
             .await?;
     }
     measured.tell(report);
