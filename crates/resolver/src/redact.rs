@@ -33,6 +33,8 @@ struct Automat {
     skip: Option<Skip>,
     /// What stands in for a value, by secret.
     labels: Vec<Vec<u8>>,
+    /// The secrets.
+    names: Vec<String>,
     unmasked: Vec<String>,
 }
 
@@ -92,6 +94,7 @@ impl Redactor {
             nodes,
             skip: Skip::new(known.keys()),
             labels,
+            names: values.iter().map(|(name, _)| (*name).to_owned()).collect(),
             unmasked,
         })))
     }
@@ -116,6 +119,16 @@ impl Redactor {
         let mut out = stream.push(text);
         out.extend(stream.finish());
         out
+    }
+
+    /// Where in a text something would be masked, and the secret whose value it is.
+    pub(crate) fn find(&self, text: &[u8]) -> Vec<(usize, &str)> {
+        let mut stream = self.stream();
+        stream.read(text);
+        let found = stream.marks.iter();
+        found
+            .map(|mark| (mark.start, self.0.names[mark.label].as_str()))
+            .collect()
     }
 
     /// Masks a text that comes in parts.
@@ -225,6 +238,13 @@ enum Tail {
 impl RedactStream {
     /// Reads a part and returns what has become final.
     pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
+        self.read(part);
+        let mut out = Vec::with_capacity(part.len());
+        self.emit(self.final_end(), &mut out);
+        out
+    }
+
+    fn read(&mut self, part: &[u8]) {
         let read = self.pending.len();
         self.pending.extend_from_slice(part);
         let mut at = self.pass_over(read);
@@ -232,9 +252,6 @@ impl RedactStream {
             self.step(at, byte);
             at = self.pass_over(at + 1);
         }
-        let mut out = Vec::with_capacity(part.len());
-        self.emit(self.final_end(), &mut out);
-        out
     }
 
     /// Returns the rest: nothing follows that could complete a match.
