@@ -9,6 +9,7 @@ use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
+use super::lifecycle::warn_of_uses;
 use super::read::versions;
 use super::{add_receipt, would};
 use crate::cli::DryRun;
@@ -44,12 +45,15 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             format!("versions {} of {name}", numbers.join(", "))
         }
     };
+    let session = context.session().await?;
+    let row = session.secret(&name).await?;
+    if args.version.is_empty() {
+        warn_of_uses(context, &row);
+    }
     if !args.dry.dry_run {
         let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
         confirm(context, &question)?;
     }
-    let session = context.session().await?;
-    let row = session.secret(&name).await?;
     if row.state == Lifecycle::Destroyed {
         let message = format!("{name} is destroyed already");
         return Err(Failure::coded(Code::Destroyed, message));
