@@ -66,6 +66,8 @@ impl Redactor {
         let mut known: BTreeMap<Vec<u8>, (Form, usize)> = BTreeMap::new();
         let mut unmasked = Vec::new();
         let mut labels = Vec::new();
+        // At most so many states: to count them takes a walk over everything.
+        let mut bound = 0;
         for (label, (name, value)) in values.iter().enumerate() {
             labels.push(format!("[REDACTED:{name}]").into_bytes());
             if value.len() < MIN_MASKED {
@@ -73,11 +75,15 @@ impl Redactor {
             }
             for mut form in forms(value) {
                 let bytes = std::mem::take(&mut form.bytes);
+                bound += bytes.len();
                 let (same, _) = known.entry(bytes).or_insert((Form::default(), label));
                 same.widen_left |= form.widen_left;
                 same.widen_right |= form.widen_right;
             }
-            if states(known.keys()) > MAX_STATES {
+            if bound > MAX_STATES {
+                bound = states(known.keys());
+            }
+            if bound > MAX_STATES {
                 return Err(too_large());
             }
         }
@@ -174,10 +180,16 @@ fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) ->
         })
         .collect();
     let mut nodes: Vec<Node> = Vec::new();
+    // The states of the pattern before, whose beginning this one may share.
+    let (mut way, mut last): (Vec<StateID>, &[u8]) = (Vec::new(), &[]);
     for bytes in known.keys() {
-        let mut state = start;
-        for (index, byte) in bytes.iter().enumerate() {
+        let shared = bytes.iter().zip(last).take_while(|(a, b)| a == b).count();
+        way.truncate(shared);
+        last = bytes;
+        let mut state = way.last().copied().unwrap_or(start);
+        for (index, byte) in bytes.iter().enumerate().skip(shared) {
             state = nfa.next_state(Anchored::No, state, *byte);
+            way.push(state);
             if nodes.len() <= state.as_usize() {
                 nodes.resize(state.as_usize() + 1, Node::default());
             }

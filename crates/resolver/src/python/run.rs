@@ -130,6 +130,53 @@ pub async fn probe_sandbox(options: &PythonOptions) -> Result<(), ResolveError> 
 /// Runs a block. Each secret is revealed when the code first asks for it, and only if its name is
 /// written out in the code.
 ///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use keyroll_resolver::{
+///     Block, BlockFile, Interpreter, PythonLauncher, PythonOptions, ResolveError, RevealSecrets,
+///     SecretValue, execute_python, exec_python_child,
+/// };
+///
+/// /// Asks the ledger: each call of `reveal` is an entry that names workflow, block and run.
+/// struct Ledger;
+///
+/// impl RevealSecrets for Ledger {
+///     async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
+/// #       let _ = name;
+///         Ok(vec![])
+///     }
+///
+///     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
+/// #       let _ = name;
+///         Ok(SecretValue::new("from the ledger"))
+///     }
+/// }
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// // The program starts itself once more, to put up the sandbox around the interpreter.
+/// let mut args = std::env::args_os().skip(1);
+/// if args.next().is_some_and(|first| first == keyroll_resolver::PYTHON_CHILD) {
+///     let Err(why) = exec_python_child(args);
+///     return Err(why.into());
+/// }
+/// let options = PythonOptions {
+///     launcher: PythonLauncher::this_program()?,
+///     interpreter: Interpreter::find(None, true).await?,
+///     sandbox: true,
+///     network: false,
+///     timeout: Duration::from_secs(30),
+/// };
+/// let file = BlockFile::parse(br#"{"workflow": "intake", "blocks": [
+///     {"name": "enrich", "type": "python", "code": "result = len(secrets.API_Key)"}]}"#)?;
+/// let Block::Python(block) = file.block(None)? else { unreachable!() };
+/// let document = serde_json::json!({"id": 7});
+/// let outcome = execute_python(block, &document, &options, &mut Ledger).await?;
+/// println!("{}", outcome.result);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// `block_invalid` for what is no Python, `sandbox_unavailable`, `timeout`, `output_limit`; where
