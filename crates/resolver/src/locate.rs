@@ -169,15 +169,12 @@ impl Layout {
 }
 
 fn place(levels: &[Level]) -> String {
-    let mut place = String::new();
-    for level in levels {
-        match level {
-            Level::Object { key, .. } if place.is_empty() => place += &shorten(key),
-            Level::Object { key, .. } => place += &format!(".{}", shorten(key)),
-            Level::Array { index, .. } => place += &format!("[{index}]"),
-        }
-    }
-    place
+    let step = |(depth, level): (usize, &Level)| match level {
+        Level::Object { key, .. } if depth == 0 => shorten(key),
+        Level::Object { key, .. } => format!(".{}", shorten(key)),
+        Level::Array { index, .. } => format!("[{index}]"),
+    };
+    levels.iter().enumerate().map(step).collect()
 }
 
 /// The end of a string's inside.

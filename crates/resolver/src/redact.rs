@@ -30,6 +30,7 @@ struct Automat {
     start: StateID,
     /// By state.
     nodes: Vec<Node>,
+    hits: Vec<Hit>,
     skip: Option<Skip>,
     /// What stands in for a value, by secret.
     labels: Vec<Vec<u8>>,
@@ -38,12 +39,14 @@ struct Automat {
     unmasked: Vec<String>,
 }
 
-/// What is known about a state of the automaton.
+/// What is known about a state of the automaton. Small: there are as many as states, and reading
+/// one is mostly waiting for memory.
 #[derive(Clone, Copy, Default)]
 struct Node {
     /// How many of the last bytes may be the beginning of a match.
-    depth: usize,
-    hit: Option<Hit>,
+    depth: u32,
+    /// One more than the index of its hit; 0 where no form ends.
+    hit: u32,
 }
 
 /// The longest form that ends in a state.
@@ -93,11 +96,12 @@ impl Redactor {
             .build(known.keys())
             .map_err(|_| too_large())?;
         let start = nfa.start_state(Anchored::No).map_err(|_| too_large())?;
-        let nodes = nodes(&nfa, start, &known);
+        let (nodes, hits) = nodes(&nfa, start, &known)?;
         Ok(Self(Arc::new(Automat {
             nfa,
             start,
             nodes,
+            hits,
             skip: Skip::new(known.keys()),
             labels,
             names: values.iter().map(|(name, _)| (*name).to_owned()).collect(),
@@ -169,7 +173,12 @@ fn states<'a>(patterns: impl Iterator<Item = &'a Vec<u8>>) -> usize {
 
 /// Walks every pattern through the automaton: with [`MatchKind::Standard`], the state after its
 /// first `n` bytes is the trie's node at depth `n`, so every state but the start is met.
-fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) -> Vec<Node> {
+fn nodes(
+    nfa: &NFA,
+    start: StateID,
+    known: &BTreeMap<Vec<u8>, (Form, usize)>,
+) -> Result<(Vec<Node>, Vec<Hit>), ResolveError> {
+    let small = |number: usize| u32::try_from(number).map_err(|_| too_large());
     let patterns: Vec<Hit> = known
         .iter()
         .map(|(bytes, (form, label))| Hit {
@@ -179,7 +188,7 @@ fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) ->
             widen_right: form.widen_right,
         })
         .collect();
-    let mut nodes: Vec<Node> = Vec::new();
+    let (mut nodes, mut hits): (Vec<Node>, Vec<Hit>) = (Vec::new(), Vec::new());
     // The states of the pattern before, whose beginning this one may share.
     let (mut way, mut last): (Vec<StateID>, &[u8]) = (Vec::new(), &[]);
     for bytes in known.keys() {
@@ -195,14 +204,18 @@ fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) ->
             }
             let node = &mut nodes[state.as_usize()];
             if node.depth == 0 {
+                hits.extend(longest(nfa, state, &patterns));
                 *node = Node {
-                    depth: index + 1,
-                    hit: longest(nfa, state, &patterns),
+                    depth: small(index + 1)?,
+                    hit: 0,
                 };
+                if nfa.is_match(state) {
+                    node.hit = small(hits.len())?;
+                }
             }
         }
     }
-    nodes
+    Ok((nodes, hits))
 }
 
 /// The longest form that ends in a state. It covers the shorter ones, except that one of those
@@ -280,7 +293,7 @@ impl RedactStream {
     /// begin, as long as nothing is in progress that has got past its first bytes. It may lie
     /// before `at`, where what was in progress has come to nothing; no match ends in between.
     fn pass_over(&mut self, at: usize) -> usize {
-        let depth = self.node().depth;
+        let depth = self.node().depth as usize;
         let settled = self
             .marks
             .last()
@@ -319,7 +332,8 @@ impl RedactStream {
             last.end += usize::from(last.tail != Tail::Nothing);
         }
         self.state = self.automat.nfa.next_state(Anchored::No, self.state, byte);
-        if let Some(hit) = self.node().hit {
+        let hit = (self.node().hit as usize).checked_sub(1);
+        if let Some(hit) = hit.and_then(|hit| self.automat.hits.get(hit).copied()) {
             self.mark(at + 1, hit);
         }
     }
@@ -355,7 +369,10 @@ impl RedactStream {
     /// The end of what no later match can reach: a match begins within the automaton's depth, and
     /// may be widened by one Base64 character before that.
     fn final_end(&self) -> usize {
-        let end = self.pending.len().saturating_sub(self.node().depth);
+        let end = self
+            .pending
+            .len()
+            .saturating_sub(self.node().depth as usize);
         let widened = end
             .checked_sub(1)
             .filter(|before| is_base64(self.pending[*before]));

@@ -206,6 +206,10 @@ fn every_mistake_has_its_block_line_and_column() {
             "{here}: {error}"
         );
     }
+}
+
+#[test]
+fn what_is_in_no_block_is_placed_too() {
     let twice = parse(&format!("{REQUEST},\n{REQUEST}")).unwrap_err();
     assert_eq!(
         (twice.block(), twice.file_line_column()),

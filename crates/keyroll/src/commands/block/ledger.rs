@@ -208,15 +208,15 @@ impl<'a> Run<'a> {
             .iter()
             .zip(targets)
             .zip(values)
-            .map(|((name, target), one)| match one.id == target.id {
-                true => Ok(((*name).to_owned(), value(one))),
-                false => Err(Failure::coded(
-                    Code::Conflict,
-                    format!(
-                        "another secret got the name {} meanwhile (entry {index})",
-                        one.name
-                    ),
-                )),
+            .map(|((name, target), one)| {
+                if one.id == target.id {
+                    return Ok(((*name).to_owned(), value(one)));
+                }
+                let message = format!(
+                    "another secret got the name {} meanwhile (entry {index})",
+                    one.name
+                );
+                Err(Failure::coded(Code::Conflict, message))
             })
             .collect()
     }
