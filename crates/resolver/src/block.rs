@@ -139,19 +139,27 @@ impl BlockFile {
     /// # Errors
     ///
     /// `block_invalid` with line and column, `template_syntax` and `context_forbidden` with block
-    /// and place.
+    /// and place; all of them with line and column of the file.
     pub fn parse(bytes: &[u8]) -> Result<Self, ResolveError> {
         if bytes.len() > MAX_FILE {
             return Err(invalid("a block file is at most 1 MiB"));
         }
+        Self::read(bytes).map_err(|error| error.in_file(bytes))
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, ResolveError> {
         let file: Self =
             serde_json::from_slice(bytes).map_err(|error| json_error(bytes, &error))?;
-        check_name(&file.workflow, "a workflow's name")?;
+        check_name(&file.workflow, "a workflow's name")
+            .map_err(|error| error.in_place("workflow"))?;
         let mut names = BTreeSet::new();
-        for block in &file.blocks {
-            check_name(block.name(), "a block's name")?;
+        for (index, block) in file.blocks.iter().enumerate() {
+            let place = format!("blocks[{index}].name");
+            check_name(block.name(), "a block's name").map_err(|error| error.in_place(&place))?;
             if !names.insert(block.name()) {
-                return Err(invalid("two blocks have this name").in_block(block.name()));
+                return Err(invalid("two blocks have this name")
+                    .in_block(block.name())
+                    .in_place(&place));
             }
             references(block)?;
         }

@@ -19,11 +19,7 @@ pub(crate) fn percent_keeping(
     upper: bool,
     out: &mut Vec<u8>,
 ) {
-    let digits: &[u8; 16] = if upper {
-        b"0123456789ABCDEF"
-    } else {
-        b"0123456789abcdef"
-    };
+    let digits = digits(upper);
     for &byte in bytes {
         if plus && byte == b' ' {
             out.push(b'+');
@@ -33,5 +29,14 @@ pub(crate) fn percent_keeping(
             let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
             out.extend_from_slice(&[b'%', digits[high], digits[low]]);
         }
+    }
+}
+
+/// Hexadecimal digits.
+pub(crate) fn digits(upper: bool) -> &'static [u8; 16] {
+    if upper {
+        b"0123456789ABCDEF"
+    } else {
+        b"0123456789abcdef"
     }
 }

@@ -77,6 +77,7 @@ struct Parts {
     block: Option<String>,
     place: Option<String>,
     at: Option<Position>,
+    file: Option<(usize, usize)>,
     secret: Option<String>,
     host: Option<String>,
 }
@@ -99,6 +100,7 @@ impl ResolveError {
             block: None,
             place: None,
             at: None,
+            file: None,
             secret: None,
             host: None,
         }))
@@ -133,6 +135,12 @@ impl ResolveError {
     /// one, else of the file.
     pub fn line_column(&self) -> Option<(usize, usize)> {
         self.0.at.map(|at| (at.line, at.column))
+    }
+
+    /// Line and column of the block file, counted from one, where they are known.
+    pub fn file_line_column(&self) -> Option<(usize, usize)> {
+        let of_file = self.0.place.is_none().then(|| self.line_column()).flatten();
+        self.0.file.or(of_file)
     }
 
     /// Bytes from the start of the string at [`ResolveError::place`].
@@ -202,6 +210,13 @@ impl ResolveError {
         self
     }
 
+    /// Adds a line and a column of the file to a place in it.
+    #[must_use]
+    pub(crate) fn at_file(mut self, line_column: (usize, usize)) -> Self {
+        self.0.file.get_or_insert(line_column);
+        self
+    }
+
     /// The same error with every known value masked in the one part that a library may have
     /// worded.
     #[must_use]
@@ -234,7 +249,17 @@ impl fmt::Display for ResolveError {
             if let Some(offset) = at.offset {
                 part(f, format_args!("offset {offset}"))?;
             }
-            part(f, format_args!("line {} column {}", at.line, at.column))?;
+            if parts.file.is_none() {
+                part(f, format_args!("line {} column {}", at.line, at.column))?;
+            } else if at.line > 1 {
+                part(
+                    f,
+                    format_args!("line {} column {} of it", at.line, at.column),
+                )?;
+            }
+        }
+        if let Some((line, column)) = parts.file {
+            part(f, format_args!("line {line} column {column} of the file"))?;
         }
         if let Some(host) = &parts.host {
             part(f, format_args!("host {host}"))?;

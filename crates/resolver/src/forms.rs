@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-use crate::encode::percent_keeping;
+use crate::encode::{digits, percent_keeping};
 
 /// The shortest value, or line of one, that is masked, in bytes. Shorter ones occur by chance.
 pub(crate) const MIN_MASKED: usize = 8;
@@ -60,13 +60,16 @@ pub(crate) fn forms(value: &[u8]) -> Vec<Form> {
 }
 
 fn hex(piece: &[u8], out: &mut Vec<Vec<u8>>) {
-    let mut lower = String::with_capacity(2 * piece.len());
-    for byte in piece {
-        // Writing to a string cannot fail.
-        let _ = write!(lower, "{byte:02x}");
+    for upper in [false, true] {
+        let digits = digits(upper);
+        let pairs = piece.iter().flat_map(|byte| {
+            [
+                digits[usize::from(byte >> 4)],
+                digits[usize::from(byte & 15)],
+            ]
+        });
+        out.push(pairs.collect());
     }
-    out.push(lower.to_ascii_uppercase().into_bytes());
-    out.push(lower.into_bytes());
 }
 
 /// The part of Base64 that does not depend on what surrounds the value, for each of the three
@@ -119,14 +122,15 @@ fn percent(piece: &[u8], out: &mut Vec<Vec<u8>>) {
             percent_keeping(piece, keep, *plus, upper, &mut encoded);
             out.push(encoded);
         }
-        let every = piece.iter().map(|byte| {
-            if upper {
-                format!("%{byte:02X}")
-            } else {
-                format!("%{byte:02x}")
-            }
+        let digits = digits(upper);
+        let every = piece.iter().flat_map(|byte| {
+            [
+                b'%',
+                digits[usize::from(byte >> 4)],
+                digits[usize::from(byte & 15)],
+            ]
         });
-        out.push(every.collect::<String>().into_bytes());
+        out.push(every.collect());
     }
 }
 
@@ -201,12 +205,12 @@ fn json_escape(text: &str, manner: Json) -> Vec<u8> {
 
 /// A character as one or two UTF-16 escapes.
 fn units(char: char, upper: bool, out: &mut String) {
+    let digits = digits(upper);
     for unit in char.encode_utf16(&mut [0; 2]) {
-        let _ = if upper {
-            write!(out, "\\u{unit:04X}")
-        } else {
-            write!(out, "\\u{unit:04x}")
-        };
+        out.push_str("\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(char::from(digits[usize::from(*unit >> shift & 15)]));
+        }
     }
 }
 

@@ -59,6 +59,7 @@
 //! | `template` | the grammar of `{{secrets.NAME}}` |
 //! | `block` | the block file |
 //! | `references` | which secret stands where, and where none may stand |
+//! | `locate` | where in a file something stands |
 //! | `secret` | revealed values, wiped from memory when dropped |
 //! | `prepare` | a request with values in it; `json`, `xml` and `encode` are its contexts |
 //! | `hosts` | the hosts that a secret is bound to |
@@ -68,7 +69,7 @@
 //! | `python` | Python blocks, in a process and a sandbox of their own |
 //! | `redact`, `forms` | masking of every spelling of a value |
 //! | `run` | the steps above |
-//! | `shapes` | keys that were written into a block by hand |
+//! | `written`, `shapes` | values that were written into a block by hand |
 //! | `error` | what can go wrong, under stable codes |
 
 mod address;
@@ -79,6 +80,7 @@ mod forms;
 mod hosts;
 mod http;
 mod json;
+mod locate;
 mod prepare;
 mod python;
 mod redact;
@@ -88,6 +90,7 @@ mod run;
 mod secret;
 mod shapes;
 mod template;
+mod written;
 mod xml;
 
 pub use address::{AddressKind, Cidr, classify};
@@ -106,3 +109,4 @@ pub use run::{Options, Outcome, Plan, execute, plan};
 pub use secret::{SecretValue, SecretValues};
 pub use shapes::{KeyShape, key_shapes};
 pub use template::{Segment, Template};
+pub use written::{WrittenValue, written_values};

@@ -75,7 +75,7 @@ pub(crate) fn target(api: &ExternalApi) -> Result<(&'static str, Url), ResolveEr
             Segment::Reference { .. } => None,
         })
         .collect();
-    let mut url = parse_url(&literal)?;
+    let mut url = parse_url(&literal).map_err(|error| error.in_place("url"))?;
     url.set_query(None);
     url.set_fragment(None);
     Ok((method(&api.method)?, url))

@@ -30,18 +30,23 @@ struct Automat {
     start: StateID,
     /// By state.
     nodes: Vec<Node>,
+    hits: Vec<Hit>,
     skip: Option<Skip>,
     /// What stands in for a value, by secret.
     labels: Vec<Vec<u8>>,
+    /// The secrets.
+    names: Vec<String>,
     unmasked: Vec<String>,
 }
 
-/// What is known about a state of the automaton.
+/// What is known about a state of the automaton. Small: there are as many as states, and reading
+/// one is mostly waiting for memory.
 #[derive(Clone, Copy, Default)]
 struct Node {
     /// How many of the last bytes may be the beginning of a match.
-    depth: usize,
-    hit: Option<Hit>,
+    depth: u32,
+    /// One more than the index of its hit; 0 where no form ends.
+    hit: u32,
 }
 
 /// The longest form that ends in a state.
@@ -64,6 +69,8 @@ impl Redactor {
         let mut known: BTreeMap<Vec<u8>, (Form, usize)> = BTreeMap::new();
         let mut unmasked = Vec::new();
         let mut labels = Vec::new();
+        // At most so many states: to count them takes a walk over everything.
+        let mut bound = 0;
         for (label, (name, value)) in values.iter().enumerate() {
             labels.push(format!("[REDACTED:{name}]").into_bytes());
             if value.len() < MIN_MASKED {
@@ -71,11 +78,15 @@ impl Redactor {
             }
             for mut form in forms(value) {
                 let bytes = std::mem::take(&mut form.bytes);
+                bound += bytes.len();
                 let (same, _) = known.entry(bytes).or_insert((Form::default(), label));
                 same.widen_left |= form.widen_left;
                 same.widen_right |= form.widen_right;
             }
-            if states(known.keys()) > MAX_STATES {
+            if bound > MAX_STATES {
+                bound = states(known.keys());
+            }
+            if bound > MAX_STATES {
                 return Err(too_large());
             }
         }
@@ -85,13 +96,15 @@ impl Redactor {
             .build(known.keys())
             .map_err(|_| too_large())?;
         let start = nfa.start_state(Anchored::No).map_err(|_| too_large())?;
-        let nodes = nodes(&nfa, start, &known);
+        let (nodes, hits) = nodes(&nfa, start, &known)?;
         Ok(Self(Arc::new(Automat {
             nfa,
             start,
             nodes,
+            hits,
             skip: Skip::new(known.keys()),
             labels,
+            names: values.iter().map(|(name, _)| (*name).to_owned()).collect(),
             unmasked,
         })))
     }
@@ -116,6 +129,16 @@ impl Redactor {
         let mut out = stream.push(text);
         out.extend(stream.finish());
         out
+    }
+
+    /// Where in a text something would be masked, and the secret whose value it is.
+    pub(crate) fn find(&self, text: &[u8]) -> Vec<(usize, &str)> {
+        let mut stream = self.stream();
+        stream.read(text);
+        let found = stream.marks.iter();
+        found
+            .map(|mark| (mark.start, self.0.names[mark.label].as_str()))
+            .collect()
     }
 
     /// Masks a text that comes in parts.
@@ -150,7 +173,12 @@ fn states<'a>(patterns: impl Iterator<Item = &'a Vec<u8>>) -> usize {
 
 /// Walks every pattern through the automaton: with [`MatchKind::Standard`], the state after its
 /// first `n` bytes is the trie's node at depth `n`, so every state but the start is met.
-fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) -> Vec<Node> {
+fn nodes(
+    nfa: &NFA,
+    start: StateID,
+    known: &BTreeMap<Vec<u8>, (Form, usize)>,
+) -> Result<(Vec<Node>, Vec<Hit>), ResolveError> {
+    let small = |number: usize| u32::try_from(number).map_err(|_| too_large());
     let patterns: Vec<Hit> = known
         .iter()
         .map(|(bytes, (form, label))| Hit {
@@ -160,24 +188,34 @@ fn nodes(nfa: &NFA, start: StateID, known: &BTreeMap<Vec<u8>, (Form, usize)>) ->
             widen_right: form.widen_right,
         })
         .collect();
-    let mut nodes: Vec<Node> = Vec::new();
+    let (mut nodes, mut hits): (Vec<Node>, Vec<Hit>) = (Vec::new(), Vec::new());
+    // The states of the pattern before, whose beginning this one may share.
+    let (mut way, mut last): (Vec<StateID>, &[u8]) = (Vec::new(), &[]);
     for bytes in known.keys() {
-        let mut state = start;
-        for (index, byte) in bytes.iter().enumerate() {
+        let shared = bytes.iter().zip(last).take_while(|(a, b)| a == b).count();
+        way.truncate(shared);
+        last = bytes;
+        let mut state = way.last().copied().unwrap_or(start);
+        for (index, byte) in bytes.iter().enumerate().skip(shared) {
             state = nfa.next_state(Anchored::No, state, *byte);
+            way.push(state);
             if nodes.len() <= state.as_usize() {
                 nodes.resize(state.as_usize() + 1, Node::default());
             }
             let node = &mut nodes[state.as_usize()];
             if node.depth == 0 {
+                hits.extend(longest(nfa, state, &patterns));
                 *node = Node {
-                    depth: index + 1,
-                    hit: longest(nfa, state, &patterns),
+                    depth: small(index + 1)?,
+                    hit: 0,
                 };
+                if nfa.is_match(state) {
+                    node.hit = small(hits.len())?;
+                }
             }
         }
     }
-    nodes
+    Ok((nodes, hits))
 }
 
 /// The longest form that ends in a state. It covers the shorter ones, except that one of those
@@ -225,6 +263,13 @@ enum Tail {
 impl RedactStream {
     /// Reads a part and returns what has become final.
     pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
+        self.read(part);
+        let mut out = Vec::with_capacity(part.len());
+        self.emit(self.final_end(), &mut out);
+        out
+    }
+
+    fn read(&mut self, part: &[u8]) {
         let read = self.pending.len();
         self.pending.extend_from_slice(part);
         let mut at = self.pass_over(read);
@@ -232,9 +277,6 @@ impl RedactStream {
             self.step(at, byte);
             at = self.pass_over(at + 1);
         }
-        let mut out = Vec::with_capacity(part.len());
-        self.emit(self.final_end(), &mut out);
-        out
     }
 
     /// Returns the rest: nothing follows that could complete a match.
@@ -251,7 +293,7 @@ impl RedactStream {
     /// begin, as long as nothing is in progress that has got past its first bytes. It may lie
     /// before `at`, where what was in progress has come to nothing; no match ends in between.
     fn pass_over(&mut self, at: usize) -> usize {
-        let depth = self.node().depth;
+        let depth = self.node().depth as usize;
         let settled = self
             .marks
             .last()
@@ -290,7 +332,8 @@ impl RedactStream {
             last.end += usize::from(last.tail != Tail::Nothing);
         }
         self.state = self.automat.nfa.next_state(Anchored::No, self.state, byte);
-        if let Some(hit) = self.node().hit {
+        let hit = (self.node().hit as usize).checked_sub(1);
+        if let Some(hit) = hit.and_then(|hit| self.automat.hits.get(hit).copied()) {
             self.mark(at + 1, hit);
         }
     }
@@ -326,7 +369,10 @@ impl RedactStream {
     /// The end of what no later match can reach: a match begins within the automaton's depth, and
     /// may be widened by one Base64 character before that.
     fn final_end(&self) -> usize {
-        let end = self.pending.len().saturating_sub(self.node().depth);
+        let end = self
+            .pending
+            .len()
+            .saturating_sub(self.node().depth as usize);
         let widened = end
             .checked_sub(1)
             .filter(|before| is_base64(self.pending[*before]));

@@ -232,7 +232,7 @@ fn field(parent: &str, name: &str) -> String {
 }
 
 /// A key as a place shows it: short, and on one line.
-fn shorten(key: &str) -> String {
+pub(crate) fn shorten(key: &str) -> String {
     let end = (0..=MAX_KEY.min(key.len()))
         .rev()
         .find(|end| key.is_char_boundary(*end));

@@ -110,6 +110,138 @@ fn templates_are_checked_when_a_file_is_read() {
         (Some("body.json.a[0]"), Some(3))
     );
     assert_eq!(error.line_column(), Some((2, 2)));
+    // The escaped line break lies within one line of the file.
+    let line = block.find("{{ secrets").unwrap() + 1;
+    assert_eq!(error.file_line_column(), Some((3, line)));
+    let says = format!("line 2 column 2 of it, line 3 column {line} of the file)");
+    assert!(error.to_string().ends_with(&says), "{error}");
+}
+
+#[test]
+fn every_mistake_has_its_block_line_and_column() {
+    let second = "{\"name\": \"c\", \"type\": \"external_api\",\n \"method\": \"GET\", \"url\": \"https://a.example/\",\n HERE}";
+    for (here, code, block, line, column) in [
+        ("\"methd\": 1", "block_invalid", Some("c"), 6, 8),
+        ("\"headers\": {\"X\": 1}", "block_invalid", Some("c"), 6, 19),
+        (
+            "\"headers\": {\"X\": \"é {{secrets}}\"}",
+            "template_syntax",
+            Some("c"),
+            6,
+            22,
+        ),
+        (
+            "\"headers\": {\"{{secrets.A}}\": \"\"}",
+            "context_forbidden",
+            Some("c"),
+            6,
+            15,
+        ),
+        (
+            "\"headers\": {\"{{secrets.A}}\": \"{{x}}\"}",
+            "context_forbidden",
+            Some("c"),
+            6,
+            15,
+        ),
+        (
+            "\"headers\": {\"{{a}}\": \"é{{secrets }}\"}",
+            "template_syntax",
+            Some("c"),
+            6,
+            25,
+        ),
+        (
+            "\"body\": {\"json\": {\"a\":\n [1, \"{{secrets.\"]}}",
+            "template_syntax",
+            Some("c"),
+            7,
+            7,
+        ),
+        (
+            "\"body\": {\"json\": [{{secrets.A}}]}",
+            "context_forbidden",
+            Some("c"),
+            6,
+            21,
+        ),
+        (
+            "\"body\": {\"json\": {\"a\": 1, \"a\": 2}}",
+            "block_invalid",
+            Some("c"),
+            6,
+            12,
+        ),
+        (
+            "\"body\": {\"xml\": \"<a>\\n\\u003ca {{secrets.A}}/>\"}",
+            "context_forbidden",
+            Some("c"),
+            6,
+            32,
+        ),
+        (
+            "\"body\": {\"form\": {\"{{secrets.A}}\": \"\"}}",
+            "context_forbidden",
+            Some("c"),
+            6,
+            21,
+        ),
+        (
+            "\"auth\": {\"type\": \"bearer\"}",
+            "block_invalid",
+            Some("c"),
+            6,
+            28,
+        ),
+    ] {
+        let error = parse(&format!("{REQUEST},\n{}", second.replace("HERE", here))).unwrap_err();
+        assert_eq!(
+            (error.code(), error.block()),
+            (code, block),
+            "{here}: {error}"
+        );
+        assert_eq!(
+            error.file_line_column(),
+            Some((line, column)),
+            "{here}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_in_no_block_is_placed_too() {
+    let twice = parse(&format!("{REQUEST},\n{REQUEST}")).unwrap_err();
+    assert_eq!(
+        (twice.block(), twice.file_line_column()),
+        (Some("b"), Some((4, 11)))
+    );
+    let nameless = parse(&REQUEST.replace("\"b\"", "\"\"")).unwrap_err();
+    assert_eq!(nameless.file_line_column(), Some((3, 11)));
+    let flow = BlockFile::parse(b"{\"blocks\": [],\n\"workflow\": \"\"}").unwrap_err();
+    assert_eq!(flow.file_line_column(), Some((2, 14)));
+    // What stands between blocks or behind them is in none.
+    for text in [
+        "{\"workflow\": \"w\", \"blocks\": [REQUEST, 1]}",
+        "{\"workflow\": \"w\", \"blocks\": [REQUEST]} x",
+    ] {
+        let error = BlockFile::parse(text.replace("REQUEST", REQUEST).as_bytes()).unwrap_err();
+        assert_eq!(
+            (error.code(), error.block()),
+            ("block_invalid", None),
+            "{error}"
+        );
+    }
+    // What is only found when a block is planned can be placed as well.
+    let text = format!(
+        "{{\"workflow\": \"w\",\n\"blocks\": [{}]}}",
+        REQUEST.replace("\"GET\"", "\"get\"")
+    );
+    let file = BlockFile::parse(text.as_bytes()).unwrap();
+    let error = plan(&file, None).unwrap_err().in_file(text.as_bytes());
+    assert_eq!(
+        (error.code(), error.file_line_column()),
+        ("block_invalid", Some((2, 61)))
+    );
 }
 
 #[test]

@@ -18,6 +18,18 @@ impl Echo {
     /// # Panics
     /// When there is none.
     pub fn start() -> Self {
+        Self::answering(|request, stream| {
+            stream.write_all(&response("200 OK", "", request.as_bytes()))
+        })
+    }
+
+    /// Starts one that answers each request in its own way.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn answering(
+        answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -25,7 +37,7 @@ impl Echo {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A client that hangs up half-way has made no request.
-                let _ = answer(stream, &kept);
+                let _ = take(stream, &kept, &answer);
             }
         });
         Self { address, requests }
@@ -45,7 +57,20 @@ impl Echo {
     }
 }
 
-fn answer(mut stream: TcpStream, kept: &Mutex<Vec<String>>) -> std::io::Result<()> {
+/// A whole response.
+pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn take(
+    mut stream: TcpStream,
+    kept: &Mutex<Vec<String>>,
+    answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -59,13 +84,8 @@ fn answer(mut stream: TcpStream, kept: &Mutex<Vec<String>>) -> std::io::Result<(
     let text = String::from_utf8_lossy(&request).into_owned();
     kept.lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(text);
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        request.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(&request)
+        .push(text.clone());
+    answer(&text, &mut stream)
 }
 
 fn is_whole(request: &[u8]) -> bool {

@@ -207,7 +207,7 @@ async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
 }
 
 /// Runs with a stream that takes no more messages, as on a full disk.
-async fn with_full(dev: &Dev, stream: &str, run: impl FnOnce()) {
+pub(crate) async fn with_full(dev: &Dev, stream: &str, run: impl FnOnce()) {
     let operator = dev.nats_as("operator").await;
     let context = async_nats::jetstream::new(operator.client.clone());
     let info = context

@@ -191,6 +191,89 @@ fn a_block_that_goes_too_far_is_stopped() {
     run(&dev, "import sys\nresult = 1\nsys.exit(0)").code(0);
 }
 
+#[test]
+fn asking_again_for_what_was_refused_makes_no_further_entry() {
+    let dev = Dev::start();
+    let create = ["secret", "create", "Token", "--stdin", "--restricted"];
+    dev.keyroll(create).stdin("token-value").run().code(0);
+    let before = dev.audit().len();
+    let code = r"
+refused = []
+for _ in range(30):
+    try:
+        secrets.Token
+    except (AttributeError, KeyError) as error:
+        refused.append(error.code)
+result = [len(refused), sorted(set(refused))]
+";
+    let report = run(&dev, code).code(0).json();
+    assert_eq!(report["result"], json!([30, ["denied"]]));
+    let rows = dev.audit();
+    let kinds: Vec<&Value> = rows[before..].iter().map(|row| &row["type"]).collect();
+    assert_eq!(kinds, ["access.denied"]);
+}
+
+#[test]
+fn names_are_found_behind_other_names_of_the_module() {
+    let dev = Dev::start();
+    // No class of ours hides a secret.
+    for name in ["SecretError", "Inner", "Hidden"] {
+        dev.create(name, format!("value-of-{name}"));
+    }
+    let code = r"
+def late():
+    return vault.Inner
+vault = s = secrets
+result = [len(late()), len(s.SecretError)]
+";
+    let path = file(&dev, code);
+    let rows = dev.keyroll(["block", "check", &path, "--json"]).run();
+    let rows = rows.code(0).rows();
+    let names: Vec<&Value> = rows.iter().map(|row| &row["secret"]).collect();
+    assert_eq!(names, ["Inner", "SecretError"], "{rows:?}");
+    assert_eq!(run(&dev, code).code(0).json()["result"], json!([14, 20]));
+    run(&dev, "def f(s): return s.Hidden\nf(secrets)")
+        .code(4)
+        .error_code("denied")
+        .stderr_has("as `secrets.NAME`");
+}
+
+/// The block speaks to its parent itself: it can say nothing that gets it more.
+#[test]
+fn a_forged_message_reveals_nothing() {
+    let dev = Dev::start();
+    dev.create("Declared", "declared-value");
+    dev.create("Hidden", "hidden-value");
+    let before = dev.audit();
+    for messages in [
+        r#"[{"get": "Hidden"}]"#,
+        r#"[{"analysis": {"references": [["Hidden", 1, 1]], "dynamic": []}}, {"get": "Hidden"}]"#,
+        r#"[{"syntax": ["x", 1, 1]}, {"get": "Hidden"}]"#,
+        r#"[{"get": ["Hidden"]}, {"get": "Hidden"}]"#,
+        r#"[{"failed": "denied"}]"#,
+    ] {
+        let code = format!(
+            r#"
+import json, os
+for number in range(3, 20):
+    for message in {messages}:
+        data = json.dumps(message).encode()
+        try:
+            os.write(number, len(data).to_bytes(4, "big") + data)
+            print(os.read(number, 4096))
+        except OSError:
+            break
+name = "Hid" + "den"
+result = getattr(secrets, name)
+secrets.Declared
+"#
+        );
+        let done = run(&dev, &code).lacks("hidden-value");
+        done.code_in(&[1, 4]);
+    }
+    assert_eq!(dev.audit(), before);
+}
+
 /// Each attempt with what it raises. `OSError` is any refusal by the kernel.
 const ATTEMPTS: &[&str] = &[
     "os.fork()",

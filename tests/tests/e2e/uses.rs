@@ -70,6 +70,11 @@ fn a_saved_workflow_says_what_uses_a_secret() {
         states.contains(&(&json!(""), &json!("only known when it runs"))),
         "{rows:?}"
     );
+    dev.keyroll(["secret", "list"])
+        .run()
+        .code(0)
+        .stdout_has("billing/api +1")
+        .stdout_has("billing/py");
     // Who takes away what is used is told so.
     dev.keyroll(["secret", "rename", "Inner", "Outer"])
         .run()
@@ -88,6 +93,10 @@ fn a_saved_workflow_says_what_uses_a_secret() {
         .run()
         .code(3)
         .stderr_has("is deleted");
+    dev.keyroll(["secret", "destroy", "Token", "--yes"])
+        .run()
+        .code(0)
+        .stderr_has("billing/api, billing/py");
     dev.keyroll(["block", "remove", "billing"]).run().code(0);
     dev.keyroll(["block", "remove", "billing"])
         .run()

@@ -80,6 +80,23 @@ def bootstrap():
                 for alias in node.names:
                     self.name(node, alias.name)
 
+        def aliases(self, tree):
+            """Other names of the module. A function may stand before what it relies on."""
+            before = 0
+            while before != len(self.modules):
+                before = len(self.modules)
+                for node in ast.walk(tree):
+                    if isinstance(node, ast.Import):
+                        self.visit_Import(node)
+                    elif isinstance(node, ast.Assign) and self.is_module(node.value):
+                        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                        self.modules.update(names)
+
+        def visit_Assign(self, node):
+            named = all(isinstance(target, ast.Name) for target in node.targets)
+            if not (named and self.is_module(node.value)):
+                self.generic_visit(node)
+
         def visit_Attribute(self, node):
             if not self.is_module(node.value):
                 self.generic_visit(node)
@@ -128,10 +145,7 @@ def bootstrap():
     def analyse(code, filename):
         tree = ast.parse(code, filename)
         finder = Finder(code.splitlines() or [""])
-        # Aliases first: a function may stand before the import that it relies on.
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                finder.visit_Import(node)
+        finder.aliases(tree)
         finder.visit(tree)
         return finder
 
@@ -187,7 +201,6 @@ def bootstrap():
 
     module = Secrets("secrets")
     vars(module).update(vars(standard))
-    vars(module)["SecretError"] = SecretError
     sys.modules["secrets"] = module
 
     # --- the run ----------------------------------------------------------------------------

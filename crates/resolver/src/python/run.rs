@@ -14,6 +14,7 @@ use super::launcher::PythonLauncher;
 use super::process::{Channel, Ends, Found, Message, Process, read_output};
 use crate::block::Python;
 use crate::error::{Code, ResolveError};
+use crate::locate::byte_at;
 use crate::redact::Redactor;
 use crate::references::{Context, MAX_REFERENCES, Place};
 use crate::secret::{SecretValue, SecretValues};
@@ -128,6 +129,53 @@ pub async fn probe_sandbox(options: &PythonOptions) -> Result<(), ResolveError> 
 
 /// Runs a block. Each secret is revealed when the code first asks for it, and only if its name is
 /// written out in the code.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use keyroll_resolver::{
+///     Block, BlockFile, Interpreter, PythonLauncher, PythonOptions, ResolveError, RevealSecrets,
+///     SecretValue, execute_python, exec_python_child,
+/// };
+///
+/// /// Asks the ledger: each call of `reveal` is an entry that names workflow, block and run.
+/// struct Ledger;
+///
+/// impl RevealSecrets for Ledger {
+///     async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
+/// #       let _ = name;
+///         Ok(vec![])
+///     }
+///
+///     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
+/// #       let _ = name;
+///         Ok(SecretValue::new("from the ledger"))
+///     }
+/// }
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// // The program starts itself once more, to put up the sandbox around the interpreter.
+/// let mut args = std::env::args_os().skip(1);
+/// if args.next().is_some_and(|first| first == keyroll_resolver::PYTHON_CHILD) {
+///     let Err(why) = exec_python_child(args);
+///     return Err(why.into());
+/// }
+/// let options = PythonOptions {
+///     launcher: PythonLauncher::this_program()?,
+///     interpreter: Interpreter::find(None, true).await?,
+///     sandbox: true,
+///     network: false,
+///     timeout: Duration::from_secs(30),
+/// };
+/// let file = BlockFile::parse(br#"{"workflow": "intake", "blocks": [
+///     {"name": "enrich", "type": "python", "code": "result = len(secrets.API_Key)"}]}"#)?;
+/// let Block::Python(block) = file.block(None)? else { unreachable!() };
+/// let document = serde_json::json!({"id": 7});
+/// let outcome = execute_python(block, &document, &options, &mut Ledger).await?;
+/// println!("{}", outcome.result);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -259,7 +307,9 @@ struct Run<'a, S> {
     allowed: Option<BTreeSet<String>>,
     analysis: Analysis,
     values: SecretValues,
-    /// Why a secret was refused, the last time that one was.
+    /// Why secrets were refused: a block that asks again gets the same answer, and no second entry.
+    refused: BTreeMap<String, ResolveError>,
+    /// The last of these.
     refusal: Option<ResolveError>,
 }
 
@@ -273,6 +323,7 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
             allowed: None,
             analysis: Analysis::default(),
             values: SecretValues::new(),
+            refused: BTreeMap::new(),
             refusal: None,
         }
     }
@@ -327,7 +378,7 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
         for (name, line, column) in found.references {
             let place = Place {
                 path: format!("code line {line} column {column}"),
-                offset: offset(&self.block.code, line, column),
+                offset: byte_at(&self.block.code, (line, column)),
                 context: Context::Python,
             };
             self.analysis
@@ -365,10 +416,21 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
         if !self.allowed.iter().flatten().any(|known| known == name) {
             return Err(ResolveError::new(
                 Code::Denied,
-                "the block's code does not write this name out",
+                "the block's code does not write this name out as `secrets.NAME`",
             )
             .about(&name.chars().take(128).collect::<String>()));
         }
+        if let Some(refused) = self.refused.get(name) {
+            return Err(refused.clone());
+        }
+        let asked = self.ask(name).await;
+        if let Err(error) = &asked {
+            self.refused.insert(name.to_owned(), error.clone());
+        }
+        asked
+    }
+
+    async fn ask(&mut self, name: &str) -> Result<(), ResolveError> {
         let open = self.options.network || !self.options.sandbox;
         if open && !self.source.allowed_hosts(name).await?.is_empty() {
             return Err(ResolveError::new(
@@ -382,19 +444,4 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
         self.values.insert(name, value);
         Ok(())
     }
-}
-
-/// Bytes from the start of a text to a line and a column, both from one.
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let rest = text.get(start..).unwrap_or_default();
-    start
-        + rest
-            .char_indices()
-            .nth(column.saturating_sub(1))
-            .map_or(rest.len(), |(at, _)| at)
 }

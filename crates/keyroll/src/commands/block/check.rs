@@ -2,31 +2,38 @@
 
 use std::path::Path;
 
+use keyroll_core::command::{Nothing, Purpose};
+use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, SecretName};
-use keyroll_resolver::{BlockFile, Code as BlockCode, ResolveError, key_shapes};
+use keyroll_resolver::{Code as BlockCode, Redactor, ResolveError, WrittenValue, written_values};
 use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
-use super::{FILE_BYTES, RunPython, read_limited};
+use super::{RunPython, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
+use crate::reveals::{self, Chosen};
 use crate::session::Session;
 
 pub(crate) async fn run(
     context: &Context,
     path: &Path,
-    offline: bool,
+    (offline, values): (bool, bool),
     how: &RunPython,
 ) -> Result<(), Failure> {
-    let bytes = read_limited(path, FILE_BYTES)?;
-    let file = BlockFile::parse(&bytes)?;
-    let mut uses = uses(&file, how).await?;
-    if !offline && uses.iter().any(|one| !one.dynamic) {
-        let session = context.session().await?;
+    let source = Source::read(path)?;
+    let mut uses = uses(&source, how).await?;
+    let named = uses.iter().any(|one| !one.dynamic);
+    let session = if !offline && (named || values) {
+        Some(context.session().await?)
+    } else {
+        None
+    };
+    if let Some(session) = &session {
         for one in uses.iter_mut().filter(|one| !one.dynamic) {
-            one.state = state(&session, &one.secret).await?;
+            one.state = state(session, &one.secret).await?;
         }
     }
     let table = Table::<Use>(vec![
@@ -36,15 +43,21 @@ pub(crate) async fn run(
         ("PLACES", |one| one.places.clone()),
     ]);
     context.out.items(&uses, use_json, &table)?;
-    let bad = uses
-        .iter()
-        .find(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"));
-    if let Some(bad) = bad {
-        let message = format!("{}: the secret {} is {}", bad.block, bad.secret, bad.state);
-        return Err(Failure::coded(Code::NotFound, message));
+    for one in uses.iter().filter(|one| one.in_query) {
+        let Use { block, secret, .. } = one;
+        context.out.note(&format!(
+            "{block}: {secret} stands in the URL's query, where servers and proxies log it: it runs with \
+             --allow-query {secret} only"
+        ));
     }
-    written_by_hand(path, &String::from_utf8_lossy(&bytes))?;
-    let blocks = file.blocks.len();
+    let known = match &session {
+        Some(session) if values => Some(known(context, session, path).await?),
+        _ => None,
+    };
+    // The file was read as JSON, so it is text.
+    let found = written_values(&String::from_utf8_lossy(&source.bytes), known.as_ref());
+    verdict(&uses, &found)?;
+    let blocks = source.file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
         path.display()
@@ -52,27 +65,72 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Values that belong into a secret. What is found is not repeated.
-fn written_by_hand(path: &Path, text: &str) -> Result<(), Failure> {
-    let found: Vec<String> = key_shapes(text)
+/// Every value that may be shown, as something to search for. To search for a value is to be able
+/// to test guesses, so it is a reveal and on record like any other.
+async fn known(context: &Context, session: &Session, path: &Path) -> Result<Redactor, Failure> {
+    let Chosen { names, left_out } = reveals::choose(session, None).await?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Of a name that no reason can hold, only the reason stays.
+    let reason: Text = format!("block check --values {name}")
+        .parse()
+        .or_else(|_| "block check --values".parse())?;
+    let purpose = Purpose::View(Nothing {});
+    let revealed = if names.is_empty() {
+        Vec::new()
+    } else {
+        reveals::paged(session, &names, &purpose, Some(&reason))
+            .await?
+            .values
+    };
+    let values: Vec<(&str, &[u8])> = revealed
         .iter()
-        .map(|key| {
-            let line = text[..key.offset].matches('\n').count() + 1;
-            format!("line {line}: {}", key.what)
-        })
+        .map(|one| (one.name.as_str(), one.value.as_slice()))
         .collect();
-    if found.is_empty() {
-        return Ok(());
+    let known = Redactor::new(&values)?;
+    let not_searched = |names: &[String], why: &str| {
+        if !names.is_empty() {
+            context
+                .out
+                .note(&format!("not searched for, {why}: {}", names.join(", ")));
+        }
+    };
+    not_searched(known.unmasked(), "as values under 8 bytes occur by chance");
+    let left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    not_searched(&left_out, "as restricted secrets are shown to nobody");
+    let searched = values.len() - known.unmasked().len();
+    context
+        .out
+        .note(&format!("searched for the values of {searched} secrets"));
+    Ok(known)
+}
+
+/// Everything that is wrong, at once. What is found is not repeated.
+fn verdict(uses: &[Use], found: &[WrittenValue]) -> Result<(), Failure> {
+    let missing: Vec<String> = uses
+        .iter()
+        .filter(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"))
+        .map(|one| format!("{}: the secret {} is {}", one.block, one.secret, one.state))
+        .collect();
+    let written: Vec<String> = found.iter().map(ToString::to_string).collect();
+    let advice = "write {{secrets.NAME}} instead, or secrets.NAME in Python";
+    let written = match written.as_slice() {
+        [] => None,
+        several => Some(format!(
+            "a value is written into a block by hand: {advice}\n{}",
+            several.join("\n")
+        )),
+    };
+    match (missing.as_slice(), written) {
+        ([], None) => Ok(()),
+        ([], Some(written)) => Err(ResolveError::new(BlockCode::BlockInvalid, written).into()),
+        (missing, written) => {
+            let mut message = missing.join("\n");
+            if let Some(written) = written {
+                message = format!("{message}\n{written}");
+            }
+            Err(Failure::coded(Code::NotFound, message))
+        }
     }
-    Err(ResolveError::new(
-        BlockCode::BlockInvalid,
-        format!(
-            "{}: a value is written into a block by hand ({}): make it a secret and refer to it by name",
-            path.display(),
-            found.join("; ")
-        ),
-    )
-    .into())
 }
 
 async fn state(session: &Session, secret: &str) -> Result<&'static str, Failure> {

@@ -3,45 +3,52 @@
 use std::collections::BTreeMap;
 
 use keyroll_core::Index;
-use keyroll_resolver::{
-    Code as BlockCode, Options, Outcome, Plan, ResolveError, SecretValues, execute,
-};
+use keyroll_core::SecretName;
+use keyroll_resolver::{Code as BlockCode, Outcome, Plan, ResolveError, SecretValues, execute};
 use serde_json::json;
 
-use super::ledger::{Replay, Run, after_reveal, value};
+use super::ledger::{Run, after_reveal};
+use super::replay::Replay;
+use super::run::{RunOptions, egress};
+use super::{Source, remembered};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 
 pub(super) async fn run(
     context: &Context,
-    plan: &Plan,
-    options: &Options,
+    (source, plan): (&Source, &Plan),
+    given: &RunOptions,
     replay: Option<&Replay>,
 ) -> Result<Status, Failure> {
-    plan.check_target(options)?;
-    check_query(plan)?;
-    let id = uuid::Uuid::now_v7().to_string();
+    let options = &egress(given)?;
+    plan.check_target(options)
+        .and_then(|()| check_query(plan, &given.allow_query))
+        .map_err(|error| source.placed(error))?;
+    let id = uuid::Uuid::now_v7();
     let names: Vec<&str> = plan.names().collect();
     let (mut values, mut used, mut index) = (SecretValues::new(), Vec::new(), None);
+    if !names.is_empty() {
+        remembered::keep(context, &id, source, None);
+    }
+    let id = id.to_string();
     if !names.is_empty() {
         let session = context.session().await?;
         let mut run = Run::new(&session, (plan.workflow(), plan.block()), &id, replay);
         let mut bindings = BTreeMap::new();
         for name in &names {
-            let hosts = run.secret(name).await?.hosts;
-            let hosts = hosts.iter().map(ToString::to_string).collect();
-            bindings.insert((*name).to_owned(), hosts);
+            bindings.insert((*name).to_owned(), run.hosts(name).await?);
         }
         plan.check_hosts(&bindings)?;
-        for one in run.reveal(&names).await? {
-            values.insert(one.name.to_string(), value(one));
+        for (name, mut value) in run.reveal(&names).await? {
+            value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
+            values.insert(name, value);
         }
         (used, index) = (run.used(), run.index());
     }
     let outcome = execute(plan, &values, options)
         .await
-        .map_err(|error| after_reveal(&error, index, &id))?;
+        .map_err(|error| after_reveal(&source.placed(error), index, &id))?;
     let report = json!({
         "status": if outcome.failed { "failed" } else { "ok" },
         "http_status": outcome.http_status,
@@ -60,14 +67,15 @@ pub(super) async fn run(
     .into())
 }
 
-/// No secret can be allowed in a query yet, and what cannot be sent is not revealed.
-fn check_query(plan: &Plan) -> Result<(), ResolveError> {
-    let Some(name) = plan.names_in_query().next() else {
+/// What cannot be sent is not revealed.
+fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> {
+    let not_allowed = |name: &&str| !allowed.iter().any(|one| one.as_str() == *name);
+    let Some(name) = plan.names_in_query().find(not_allowed) else {
         return Ok(());
     };
     let error = ResolveError::new(
         BlockCode::ContextForbidden,
-        "a secret may not stand in a URL's query",
+        "servers and proxies log a URL's query: a secret stands there only where --allow-query names it",
     );
     Err(error.about(name).in_place("url").in_block(plan.block()))
 }
@@ -89,22 +97,4 @@ fn show(
         .out
         .note(&format!("HTTP {} (run {run}{record})", outcome.http_status));
     context.out.bytes(&outcome.output)
-}
-
-#[cfg(test)]
-mod tests {
-    use keyroll_resolver::{BlockFile, plan};
-
-    use super::*;
-
-    #[test]
-    fn a_secret_in_a_query_is_refused_before_it_is_revealed() {
-        let file =
-            br#"{"workflow": "w", "blocks": [{"name": "b", "type": "external_api", "method": "GET",
-            "url": "https://api.example.com/?key={{secrets.KEY}}"}]}"#;
-        let plan = plan(&BlockFile::parse(file).expect("a file"), None).expect("a plan");
-        let failure = Failure::from(check_query(&plan).expect_err("refused"));
-        assert_eq!(failure.code(), "context_forbidden");
-        assert!(failure.message().contains("KEY"));
-    }
 }

@@ -8,10 +8,12 @@ use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::{Label, Text};
 use keyroll_core::state::Lifecycle;
-use keyroll_core::{Code, Index, SecretName, Version};
+use keyroll_core::{Code, Index, SecretId, SecretName, Version, limits};
 use keyroll_resolver::{Code as BlockCode, ResolveError, RevealSecrets, SecretValue};
 use serde_json::{Value, json};
 
+use super::replay::Replay;
+use crate::commands::secret::rows;
 use crate::error::Failure;
 use crate::exit_code::Exit;
 use crate::session::Session;
@@ -23,19 +25,25 @@ pub(super) struct Run<'a> {
     pub(super) block: &'a str,
     /// The run's id.
     pub(super) id: &'a str,
-    /// For a replay: the run it repeats, and the version of each of its secrets.
+    /// For a replay: the run it repeats.
     pub(super) replay: Option<&'a Replay>,
+    /// What was looked up, by the name in the block.
+    targets: BTreeMap<String, Target>,
     /// What was revealed so far.
     pub(super) revealed: Vec<(SecretName, Version, Index)>,
     /// The ledger's own words for the last refusal, with its own exit status.
     pub(super) refused: Option<Failure>,
 }
 
-/// A run to be repeated.
-#[derive(Debug)]
-pub(super) struct Replay {
-    pub(super) run: String,
-    pub(super) versions: BTreeMap<SecretName, Version>,
+/// What a name in a block stands for.
+#[derive(Debug, Clone)]
+struct Target {
+    id: SecretId,
+    /// The present name.
+    name: SecretName,
+    /// The version that is meant; the current one when absent.
+    version: Option<Version>,
+    hosts: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -51,43 +59,131 @@ impl<'a> Run<'a> {
             block,
             id,
             replay,
+            targets: BTreeMap::new(),
             revealed: Vec::new(),
             refused: None,
         }
     }
 
-    /// A secret that is there, under exactly this name.
-    pub(super) async fn secret(&self, text: &str) -> Result<SecretRow, Failure> {
-        let missing = |code, detail| {
-            ResolveError::new(code, detail)
-                .about(text)
-                .in_block(self.block)
-        };
-        let not_there = || missing(BlockCode::SecretNotFound, "there is no such secret");
+    /// The hosts that a secret is bound to.
+    pub(super) async fn hosts(&mut self, text: &str) -> Result<Vec<String>, Failure> {
+        Ok(self.target(text).await?.hosts)
+    }
+
+    async fn target(&mut self, text: &str) -> Result<Target, Failure> {
+        if let Some(known) = self.targets.get(text) {
+            return Ok(known.clone());
+        }
         let name: SecretName = text.parse()?;
-        let row = match self.session.secret(&name).await {
-            Ok(row) => row,
-            Err(failure) if failure.code() == Code::NotFound.as_str() => {
-                return Err(not_there().into());
+        let target = match self.replay {
+            None => {
+                let row = self.row(&name).await?;
+                target(self.active(&name, row)?, None)
             }
-            Err(failure) => return Err(failure.within(text)),
+            Some(replay) => self.target_of_then(&name, replay).await?,
         };
-        match row.state {
-            Lifecycle::Active if row.name == name => Ok(row),
-            Lifecycle::Deleted => {
-                Err(missing(BlockCode::SecretDeleted, "the secret is deleted").into())
+        self.targets.insert(text.to_owned(), target.clone());
+        Ok(target)
+    }
+
+    /// The secret that the repeated run had. By now it may have another name, and its name be that
+    /// of another secret.
+    async fn target_of_then(&self, name: &SecretName, replay: &Replay) -> Result<Target, Failure> {
+        let row = match self.row(name).await {
+            Err(failure) if failure.code() != BlockCode::SecretNotFound.as_str() => {
+                return Err(failure);
             }
+            found => found.ok(),
+        };
+        // A block that was mended after a rename uses the present name.
+        let by_id = |row: &SecretRow| Some((row.id, replay.version(row.id)?));
+        let then = replay.under(name).or_else(|| row.as_ref().and_then(by_id));
+        let Some((id, version)) = then else {
+            let message = format!("run {} did not use the secret {name}", replay.run);
+            return Err(Failure::coded(Code::NotFound, message));
+        };
+        if let Some(row) = row.filter(|row| row.id == id) {
+            return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
+        }
+        for deleted in [false, true] {
+            let rows = rows::all(self.session, deleted, None).await?;
+            if let Some(row) = rows.into_iter().find(|row| row.id == id) {
+                return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
+            }
+        }
+        Err(self.missing(
+            name,
+            BlockCode::SecretNotFound,
+            "the secret is out of reach",
+        ))
+    }
+
+    fn missing(&self, name: &SecretName, code: BlockCode, detail: &str) -> Failure {
+        ResolveError::new(code, detail)
+            .about(name.as_str())
+            .in_block(self.block)
+            .into()
+    }
+
+    /// What is or was under a name.
+    async fn row(&self, name: &SecretName) -> Result<SecretRow, Failure> {
+        match self.session.secret(name).await {
             // References are in the very case of the name.
-            Lifecycle::Active | Lifecycle::Destroyed => Err(not_there().into()),
+            Ok(row) if row.name == *name => Ok(row),
+            Err(failure) if failure.code() != Code::NotFound.as_str() => {
+                Err(failure.within(name.as_str()))
+            }
+            _ => Err(self.missing(name, BlockCode::SecretNotFound, "there is no such secret")),
         }
     }
 
-    /// Reveals secrets in one entry.
-    pub(super) async fn reveal(&mut self, names: &[&str]) -> Result<Vec<Opened>, Failure> {
-        let wanted = names
+    /// A secret that can be revealed.
+    fn active(&self, name: &SecretName, row: SecretRow) -> Result<SecretRow, Failure> {
+        match row.state {
+            Lifecycle::Active => Ok(row),
+            Lifecycle::Deleted => {
+                Err(self.missing(name, BlockCode::SecretDeleted, "the secret is deleted"))
+            }
+            Lifecycle::Destroyed => {
+                let message = format!("{name}: the secret is destroyed");
+                Err(self.gone(Failure::coded(Code::Destroyed, message)))
+            }
+        }
+    }
+
+    /// Of a replay it is said that the version is the matter.
+    fn gone(&self, failure: Failure) -> Failure {
+        match self.replay {
+            None => failure,
+            Some(replay) => failure.within(&format!(
+                "run {} cannot be replayed: a version that it used is gone",
+                replay.run
+            )),
+        }
+    }
+
+    /// Reveals secrets in one entry, and gives their values by the names in the block.
+    pub(super) async fn reveal(
+        &mut self,
+        names: &[&str],
+    ) -> Result<Vec<(String, SecretValue)>, Failure> {
+        if names.len() > limits::REVEAL_SECRETS {
+            let message = format!("a block has at most {} secrets", limits::REVEAL_SECRETS);
+            return Err(ResolveError::new(BlockCode::BlockInvalid, message)
+                .in_block(self.block)
+                .into());
+        }
+        let mut targets = Vec::with_capacity(names.len());
+        for name in names {
+            targets.push(self.target(name).await?);
+        }
+        let wanted: Vec<Wanted> = targets
             .iter()
-            .map(|name| self.wanted(name))
-            .collect::<Result<Vec<_>, Failure>>()?;
+            .map(|target| Wanted {
+                name: target.name.clone(),
+                version: target.version,
+            })
+            .collect();
         let label = |text: &str| text.parse::<Label>().map_err(Failure::from);
         let purpose = Purpose::Block(BlockRun {
             run: label(self.id)?,
@@ -108,34 +204,29 @@ impl<'a> Run<'a> {
             .iter()
             .map(|one| (one.name.clone(), one.version, index));
         self.revealed.extend(seen);
-        Ok(values)
+        names
+            .iter()
+            .zip(targets)
+            .zip(values)
+            .map(|((name, target), one)| {
+                if one.id == target.id {
+                    return Ok(((*name).to_owned(), value(one)));
+                }
+                let message = format!(
+                    "another secret got the name {} meanwhile (entry {index})",
+                    one.name
+                );
+                Err(Failure::coded(Code::Conflict, message))
+            })
+            .collect()
     }
 
-    fn wanted(&self, text: &str) -> Result<Wanted, Failure> {
-        let name: SecretName = text.parse()?;
-        let version = match self.replay {
-            None => None,
-            Some(replay) => Some(*replay.versions.get(&name).ok_or_else(|| {
-                let message = format!("run {} did not use the secret {name}", replay.run);
-                Failure::coded(Code::NotFound, message)
-            })?),
-        };
-        Ok(Wanted { name, version })
-    }
-
-    /// A refused reveal. Of a replay it says that the version is the matter.
     fn worded(&self, error: &ClientError, names: &[&str]) -> Failure {
         let failure = Failure::coded(error.code(), error.to_string());
-        match self.replay {
-            Some(replay) if matches!(error.code(), Code::Destroyed | Code::ValueLost) => failure
-                .within(&format!(
-                    "run {} cannot be replayed: a version that it used is gone",
-                    replay.run
-                )),
-            _ => match names {
-                [one] => failure.within(one),
-                _ => failure,
-            },
+        match (error.code(), names) {
+            (Code::Destroyed | Code::ValueLost, _) => self.gone(failure),
+            (_, [one]) => failure.within(one),
+            _ => failure,
         }
     }
 
@@ -170,8 +261,17 @@ pub(super) fn after_reveal(error: &ResolveError, index: Option<Index>, run: &str
     }
 }
 
+fn target(row: SecretRow, version: Option<Version>) -> Target {
+    Target {
+        id: row.id,
+        name: row.name,
+        version,
+        hosts: row.hosts.iter().map(ToString::to_string).collect(),
+    }
+}
+
 /// A value for the resolver, with the hosts that came with it.
-pub(super) fn value(one: Opened) -> SecretValue {
+fn value(one: Opened) -> SecretValue {
     SecretValue {
         bytes: one.value,
         allowed_hosts: one.hosts.iter().map(ToString::to_string).collect(),
@@ -198,23 +298,15 @@ impl Run<'_> {
 
 impl RevealSecrets for Run<'_> {
     async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
-        match self.secret(name).await {
-            Ok(row) => Ok(row.hosts.iter().map(ToString::to_string).collect()),
+        match self.hosts(name).await {
+            Ok(hosts) => Ok(hosts),
             Err(failure) => Err(self.tell(failure, name)),
         }
     }
 
     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        // The name is looked up first, so that what is missing is said in the same words as for
-        // other blocks. A replay's secret may be another one by now.
-        let asked = async {
-            if self.replay.is_none() {
-                self.secret(name).await?;
-            }
-            Self::reveal(self, &[name]).await
-        };
-        match asked.await {
-            Ok(opened) => opened.into_iter().next().map(value).ok_or_else(|| {
+        match Self::reveal(self, &[name]).await {
+            Ok(values) => values.into_iter().next().map(|one| one.1).ok_or_else(|| {
                 ResolveError::new(BlockCode::SecretNotFound, "no value was released").about(name)
             }),
             Err(failure) => Err(self.tell(failure, name)),

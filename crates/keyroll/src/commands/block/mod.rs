@@ -4,6 +4,8 @@ mod check;
 mod external;
 mod ledger;
 mod python;
+mod remembered;
+mod replay;
 mod run;
 mod save;
 mod uses;
@@ -13,7 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use keyroll_resolver::BlockFile;
+use keyroll_resolver::{BlockFile, ResolveError};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -31,6 +33,9 @@ pub(crate) enum BlockCommand {
         /// Do not ask the ledger about the secrets
         #[arg(long)]
         offline: bool,
+        /// Also search for the values of your secrets: they are revealed to this program, on record
+        #[arg(long, conflicts_with = "offline")]
+        values: bool,
         #[command(flatten)]
         how: RunPython,
     },
@@ -49,7 +54,7 @@ pub(crate) enum BlockCommand {
     /// Run a block with the secrets it names, revealed in one entry that says so
     Run(run::RunArgs),
     /// Run a block once more, with exactly the versions that an earlier run had
-    Replay(run::ReplayArgs),
+    Replay(replay::ReplayArgs),
 }
 
 /// How Python is started, also where code is only read.
@@ -80,8 +85,13 @@ impl Sandbox {
 pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Status, Failure> {
     match command {
         BlockCommand::Run(args) => run::run(context, args).await,
-        BlockCommand::Replay(args) => run::replay(context, args).await,
-        BlockCommand::Check { file, offline, how } => check::run(context, &file, offline, &how)
+        BlockCommand::Replay(args) => replay::replay(context, args).await,
+        BlockCommand::Check {
+            file,
+            offline,
+            values,
+            how,
+        } => check::run(context, &file, (offline, values), &how)
             .await
             .map(|()| Exit::Ok.into()),
         BlockCommand::Save { file, how } => save::save(context, &file, &how)
@@ -93,8 +103,25 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
     }
 }
 
-fn read(path: &Path) -> Result<BlockFile, Failure> {
-    Ok(BlockFile::parse(&read_limited(path, FILE_BYTES)?)?)
+/// A block file, and what it was read from.
+struct Source {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    file: BlockFile,
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let bytes = read_limited(path, FILE_BYTES)?;
+        let file = BlockFile::parse(&bytes)?;
+        let path = path.to_owned();
+        Ok(Self { path, bytes, file })
+    }
+
+    /// An error about a block, with its line and column of the file.
+    fn placed(&self, error: ResolveError) -> ResolveError {
+        error.in_file(&self.bytes)
+    }
 }
 
 fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyroll_resolver::{
-    BlockFile, Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python,
+    Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python,
 };
 use serde_json::{Value, json};
 
-use super::RunPython;
-use super::ledger::{Replay, Run};
+use super::ledger::Run;
+use super::replay::Replay;
 use super::run::RunOptions;
+use super::{RunPython, Source, remembered};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -38,7 +39,7 @@ pub(super) async fn analysis(how: &RunPython) -> Result<PythonOptions, Failure> 
 
 pub(super) async fn run(
     context: &Context,
-    (file, block): (&BlockFile, &Python),
+    (source, block): (&Source, &Python),
     given: &RunOptions,
     replay: Option<&Replay>,
 ) -> Result<Status, Failure> {
@@ -53,12 +54,14 @@ pub(super) async fn run(
             .out
             .note("warning: without the sandbox the block may do whatever you may");
     }
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = uuid::Uuid::now_v7();
+    remembered::keep(context, &id, source, given.input.as_deref());
+    let (id, workflow) = (id.to_string(), &source.file.workflow);
     let session = context.session().await?;
-    let mut run = Run::new(&session, (&file.workflow, &block.name), &id, replay);
+    let mut run = Run::new(&session, (workflow, &block.name), &id, replay);
     let outcome = match execute_python(block, &document, &options, &mut run).await {
         Ok(outcome) => outcome,
-        Err(error) => return Err(refused(&mut run, &error)),
+        Err(error) => return Err(refused(&mut run, &source.placed(error))),
     };
     show(context, &outcome, &run)?;
     Ok(if outcome.failed {

@@ -11,13 +11,14 @@ use keyroll_resolver::BlockFile;
 use serde_json::json;
 
 use super::uses::{Use, uses};
-use super::{RunPython, read};
+use super::{RunPython, Source};
 use crate::context::Context;
 use crate::error::Failure;
 
 pub(super) async fn save(context: &Context, path: &Path, how: &RunPython) -> Result<(), Failure> {
-    let file = read(path)?;
-    let uses = uses(&file, how).await?;
+    let source = Source::read(path)?;
+    let uses = uses(&source, how).await?;
+    let file = source.file;
     let action = Action::WorkflowSave(WorkflowSave {
         blocks: blocks(&file, &uses)?,
         workflow: file.workflow.parse()?,

@@ -1,8 +1,8 @@
 //! Which secrets the blocks of a file use, and where.
 
-use keyroll_resolver::{Block, BlockFile, Place, analyse_python, plan, references};
+use keyroll_resolver::{Block, Context, Place, analyse_python, plan, references};
 
-use super::{RunPython, python};
+use super::{RunPython, Source, python};
 use crate::error::Failure;
 
 /// A secret that a block names.
@@ -13,9 +13,13 @@ pub(super) struct Use {
     pub(super) places: String,
     pub(super) state: &'static str,
     pub(super) dynamic: bool,
+    /// Whether it stands in a URL's query, for which a run has to allow it.
+    pub(super) in_query: bool,
 }
 
-pub(super) async fn uses(file: &BlockFile, how: &RunPython) -> Result<Vec<Use>, Failure> {
+pub(super) async fn uses(source: &Source, how: &RunPython) -> Result<Vec<Use>, Failure> {
+    let file = &source.file;
+    let placed = |error| source.placed(error);
     let python = if file
         .blocks
         .iter()
@@ -28,21 +32,23 @@ pub(super) async fn uses(file: &BlockFile, how: &RunPython) -> Result<Vec<Use>, 
     let mut uses = Vec::new();
     for block in &file.blocks {
         let found = if let (Block::Python(block), Some(options)) = (block, &python) {
-            let analysis = analyse_python(block, options).await?;
+            let analysis = analyse_python(block, options).await.map_err(placed)?;
             uses.extend(analysis.dynamic.iter().map(|(line, column)| Use {
                 block: block.name.clone(),
                 secret: String::new(),
                 places: format!("code line {line} column {column}"),
                 state: "only known when it runs",
                 dynamic: true,
+                in_query: false,
             }));
             analysis.references
         } else {
             // Also whether method, URL and headers make a request.
-            plan(file, Some(block.name()))?;
-            references(block)?
+            plan(file, Some(block.name())).map_err(placed)?;
+            references(block).map_err(placed)?
         };
         for (secret, places) in found {
+            let in_query = places.iter().any(|place| place.context == Context::Query);
             let places: Vec<String> = places.iter().map(Place::to_string).collect();
             uses.push(Use {
                 block: block.name().to_owned(),
@@ -50,6 +56,7 @@ pub(super) async fn uses(file: &BlockFile, how: &RunPython) -> Result<Vec<Use>, 
                 places: places.join(", "),
                 state: "not checked",
                 dynamic: false,
+                in_query,
             });
         }
     }

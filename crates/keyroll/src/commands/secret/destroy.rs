@@ -9,6 +9,7 @@ use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Action, Code, SecretName, Version};
 use serde_json::json;
 
+use super::lifecycle::warn_of_uses;
 use super::read::versions;
 use super::{NO_SECRET, add_receipt, shown, would};
 use crate::cli::DryRun;
@@ -44,10 +45,6 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             format!("versions {} of {name}", numbers.join(", "))
         }
     };
-    if !args.dry.dry_run {
-        let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
-        confirm(context, &question)?;
-    }
     let session = context.session().await?;
     let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
     let destroy = |id| {
@@ -57,6 +54,13 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     };
     let act = Box::pin(session.act(destroy(NO_SECRET)));
     let row = shown(session.secret(&name), args.dry, act).await?;
+    if wanted.is_empty() {
+        warn_of_uses(context, &row);
+    }
+    if !args.dry.dry_run {
+        let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
+        confirm(context, &question)?;
+    }
     if row.state == Lifecycle::Destroyed {
         let message = format!("{name} is destroyed already");
         return Err(Failure::coded(Code::Destroyed, message));

@@ -55,7 +55,7 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
 }
 
 /// Says which saved blocks reference a secret that is about to leave its name.
-fn warn_of_uses(context: &Context, row: &SecretRow) {
+pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
     if !row.used_by.is_empty() {
         context.out.note(&format!(
             "warning: {} is used by {}",

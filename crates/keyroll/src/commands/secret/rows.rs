@@ -98,6 +98,11 @@ pub(crate) fn table() -> Table<SecretRow> {
             row.last_revealed_at
                 .map_or_else(|| "never".to_owned(), time::short)
         }),
+        ("USED BY", |row| match row.used_by.as_slice() {
+            [] => String::new(),
+            [one] => format!("{}/{}", one.workflow, one.block),
+            [one, more @ ..] => format!("{}/{} +{}", one.workflow, one.block, more.len()),
+        }),
         ("FLAGS", flags),
         ("DESCRIPTION", |row| row.description.to_string()),
     ])
@@ -121,7 +126,8 @@ fn flags(row: &SecretRow) -> String {
 /// What uses it, in words.
 pub(crate) fn used_by(row: &SecretRow) -> String {
     if row.used_by.is_empty() {
-        return "no saved workflow".to_owned();
+        let unused = if row.unused { " (unused)" } else { "" };
+        return format!("no saved workflow{unused}");
     }
     let place = |used: &UsedBy| format!("{}/{}", used.workflow, used.block);
     let places: Vec<String> = row.used_by.iter().map(place).collect();
@@ -199,6 +205,10 @@ mod tests {
             line.starts_with("API_Key  3        2023-11-14 22:13:20Z  alice  never"),
             "{line}"
         );
-        assert!(line.contains("deleted,stale"), "{line}");
+        assert!(line.contains("billing/post  deleted,stale"), "{line}");
+        let mut two = row();
+        two.used_by.push(two.used_by[0].clone());
+        let text = table().render(&[two], false);
+        assert!(text.contains("billing/post +1"), "{text}");
     }
 }

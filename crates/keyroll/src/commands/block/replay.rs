@@ -1,0 +1,155 @@
+//! `keyroll block replay`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use keyroll_api::Ask;
+use keyroll_api::query::{AuditProve, Outcome};
+use keyroll_api::reply::{Answer, AuditRow};
+use keyroll_core::{Code, Event, Index, SecretId, SecretName, Version};
+
+use super::run::{RunOptions, start};
+use super::{Source, remembered};
+use crate::commands::audit;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::Status;
+use crate::session::{Session, answer};
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The run to repeat
+    run: String,
+    /// The block file; the one that the run was started with here when absent
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// A run to be repeated.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) run: String,
+    workflow: String,
+    block: String,
+    /// By the name of then: names move from one secret to another.
+    secrets: BTreeMap<SecretName, (SecretId, Version)>,
+}
+
+pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<Status, Failure> {
+    let session = context.session().await?;
+    let replay = Replay::of(&session, &args.run).await?;
+    let source = match &args.file {
+        Some(file) => Source::read(file)?,
+        None => remembered_file(context, &mut args)?,
+    };
+    let workflow = &source.file.workflow;
+    if *workflow != replay.workflow {
+        return Err(Failure::usage(format!(
+            "run {} was of the workflow {:?}, and {} holds {workflow:?}",
+            args.run,
+            replay.workflow,
+            source.path.display(),
+        )));
+    }
+    let block = Some(replay.block.as_str());
+    start(context, (&source, block), &args.options, Some(&replay)).await
+}
+
+/// The file of a run that was started here, and its `document`.
+fn remembered_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
+    let remembered = remembered::of_run(context, &args.run)?;
+    let source = Source::read(&remembered.file)?;
+    let path = source.path.display();
+    let change = if remembered.is(&source) {
+        ""
+    } else {
+        ", which has changed since: the block runs as it is now"
+    };
+    context
+        .out
+        .note(&format!("run {} was of {path}{change}", args.run));
+    if args.options.input.is_none() {
+        args.options.input = remembered.input;
+    }
+    Ok(source)
+}
+
+impl Replay {
+    /// What the log says of a run. The entries themselves are asked for, with proof: they name
+    /// secrets by id.
+    async fn of(session: &Session, run: &str) -> Result<Self, Failure> {
+        let rows = audit::of_run(session, run).await?;
+        let (workflow, block) = label(&rows, run)?;
+        let mut secrets = BTreeMap::new();
+        for row in &rows {
+            for (name, secret) in revealed(session, row.index).await? {
+                let before = secrets.insert(name.clone(), secret);
+                if before.is_some_and(|before| before != secret) {
+                    let message = format!("run {run} used two versions of {name}");
+                    return Err(Failure::coded(Code::Conflict, message));
+                }
+            }
+        }
+        Ok(Self {
+            run: run.to_owned(),
+            workflow,
+            block,
+            secrets,
+        })
+    }
+
+    /// The secret that the run had under a name, and its version.
+    pub(super) fn under(&self, name: &SecretName) -> Option<(SecretId, Version)> {
+        self.secrets.get(name).copied()
+    }
+
+    /// The version that the run had of a secret.
+    pub(super) fn version(&self, id: SecretId) -> Option<Version> {
+        let mut secrets = self.secrets.values();
+        secrets.find(|(known, _)| *known == id).map(|one| one.1)
+    }
+}
+
+/// The one block that every entry of a run is of.
+fn label(rows: &[AuditRow], run: &str) -> Result<(String, String), Failure> {
+    let missing = || {
+        let message =
+            format!("there is no run {run} on record: a run that reveals nothing leaves no entry");
+        Failure::coded(Code::NotFound, message)
+    };
+    let granted = |row: &&AuditRow| row.outcome == Outcome::Granted;
+    let mut runs = rows.iter().filter(granted).map(|row| row.run.as_ref());
+    let first = runs.next().flatten().ok_or_else(missing)?;
+    if runs.any(|other| other != Some(first)) {
+        let message = format!("the entries of run {run} are of several blocks");
+        return Err(Failure::coded(Code::Conflict, message));
+    }
+    Ok((first.workflow.clone(), first.block.clone()))
+}
+
+/// What an entry revealed.
+async fn revealed(
+    session: &Session,
+    index: Index,
+) -> Result<Vec<(SecretName, (SecretId, Version))>, Failure> {
+    let answered = session.ask(Ask::AuditProve(AuditProve { index })).await?;
+    let receipt = answer!(answered, Answer::AuditProve)?;
+    let (entry, _, _) = session.client.check_receipt(&session.workspace, &receipt)?;
+    if receipt.index != index {
+        let message = format!(
+            "the ledger proved entry {} instead of {index}",
+            receipt.index
+        );
+        return Err(Failure::coded(Code::Corrupt, message));
+    }
+    let events = entry.events.into_iter();
+    let secrets = events.flat_map(|event| match event {
+        Event::SecretRevealed(revealed) => revealed.secrets,
+        _ => Vec::new(),
+    });
+    Ok(secrets
+        .map(|one| (one.name, (one.id, one.version)))
+        .collect())
+}

@@ -1,0 +1,208 @@
+//! Values that somebody wrote into a block instead of a reference.
+
+use std::fmt;
+
+use crate::locate::{Layout, decode, line_column, written};
+use crate::redact::Redactor;
+use crate::shapes::key_shapes;
+
+/// A value in a block file. It repeats nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenValue {
+    /// The secret whose value it is, where it is a known one.
+    pub secret: Option<String>,
+    /// What it is, in words.
+    pub what: String,
+    /// The block, where it stands in one.
+    pub block: Option<String>,
+    /// The field, such as `headers.X-Api-Key`.
+    pub place: String,
+    /// Line of the file, from one.
+    pub line: usize,
+    /// Column of the file, from one.
+    pub column: usize,
+}
+
+impl fmt::Display for WrittenValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(block) = &self.block {
+            write!(f, "block {}, ", block.escape_debug())?;
+        }
+        let Self {
+            place,
+            line,
+            column,
+            what,
+            ..
+        } = self;
+        write!(f, "{place}, line {line} column {column}: {what}")
+    }
+}
+
+/// Finds what looks like a key of a well-known service and, with a redactor, every spelling of its
+/// values that it would mask. Strings are searched in their meaning, as the block would send them,
+/// and each on its own.
+///
+/// ```
+/// use keyroll_resolver::{Redactor, written_values};
+///
+/// let file = "{\"workflow\": \"w\", \"blocks\": [{\"name\": \"p\", \"type\": \"python\",\n\
+///             \"code\": \"send('correct \\\"horse\\\" battery')\"}]}";
+/// let known = Redactor::new(&[("Phrase", b"correct \"horse\" battery")])?;
+/// let found = written_values(file, Some(&known));
+/// assert_eq!(
+///     found[0].to_string(),
+///     "block p, code, line 2 column 16: the value of the secret Phrase"
+/// );
+/// assert!(written_values(file, None).is_empty());
+/// # Ok::<(), keyroll_resolver::ResolveError>(())
+/// ```
+pub fn written_values(file: &str, known: Option<&Redactor>) -> Vec<WrittenValue> {
+    let layout = Layout::of(file);
+    let mut found = Vec::new();
+    for scalar in &layout.scalars {
+        let inside = &file[scalar.range.clone()];
+        let meaning = if scalar.is_string {
+            decode(inside)
+        } else {
+            inside.to_owned()
+        };
+        // A key's name as a place would repeat a value that stands there.
+        let place = if scalar.is_key {
+            "a name".to_owned()
+        } else {
+            scalar.place.clone()
+        };
+        let mut add = |offset: usize, secret: Option<&str>, what: String| {
+            let at = scalar.range.start + written(inside, offset);
+            let (line, column) = line_column(file, at);
+            found.push(WrittenValue {
+                secret: secret.map(str::to_owned),
+                what,
+                block: scalar.block.and_then(|block| layout.name(file, block)),
+                place: place.clone(),
+                line,
+                column,
+            });
+        };
+        for (offset, name) in known
+            .iter()
+            .flat_map(|known| known.find(meaning.as_bytes()))
+        {
+            add(
+                offset,
+                Some(name),
+                format!("the value of the secret {name}"),
+            );
+        }
+        for key in key_shapes(&meaning) {
+            add(key.offset, None, format!("what looks like {}", key.what));
+        }
+    }
+    if let Some(known) = known {
+        for one in &mut found {
+            one.place = masked(known, &one.place);
+            one.block = one.block.as_deref().map(|block| masked(known, block));
+        }
+    }
+    found
+}
+
+/// A place repeats the keys above it, and a block its name: either may be what is looked for.
+fn masked(known: &Redactor, text: &str) -> String {
+    String::from_utf8_lossy(&known.redact(text.as_bytes())).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    fn file(fields: &str) -> String {
+        format!("{{\"workflow\": \"w\", \"blocks\": [{{\"name\": \"b\",\n{fields}}}]}}")
+    }
+
+    #[test]
+    fn keys_are_found_behind_escapes() {
+        for (fields, column, place) in [
+            (format!("\"code\": \"x\\n{KEY}\""), 13, "code"),
+            (format!("\"code\": \"\\t\\u0041{}\"", &KEY[1..]), 12, "code"),
+            (
+                "\"url\": \"https:\\/\\/hooks.slack.com\\/services\\/T0000000\\/B0000000\\/XXXX\""
+                    .to_owned(),
+                9,
+                "url",
+            ),
+            (format!("\"headers\": {{\"{KEY}\": \"\"}}"), 14, "a name"),
+        ] {
+            let found = written_values(&file(&fields), None);
+            assert_eq!(found.len(), 1, "{fields}");
+            let one = &found[0];
+            let expected = (Some("b"), place, 2, column);
+            assert_eq!(
+                (one.block.as_deref(), &*one.place, one.line, one.column),
+                expected
+            );
+            assert!(!one.to_string().contains("IOSFOD"), "{one}");
+        }
+        assert_eq!(
+            written_values(&file("\"code\": \"secrets.AWS_Key\""), None),
+            []
+        );
+    }
+
+    #[test]
+    fn known_values_are_found_in_their_spellings_and_not_repeated() {
+        let values: [(&str, &[u8]); 3] = [
+            ("Phrase", "pass/wörd \"one\"".as_bytes()),
+            ("Number", b"123456789012"),
+            ("Tiny", b"1234567"),
+        ];
+        let known = Redactor::new(&values).expect("small values");
+        for (fields, secret, column) in [
+            (
+                "\"body\": {\"json\": {\"k\": \"pass/w\\u00f6rd \\\"one\\\"\"}}",
+                "Phrase",
+                25,
+            ),
+            ("\"body\": {\"json\": {\"k\": 123456789012}}", "Number", 24),
+            ("\"body\": {\"json\": {\"x123456789012\": 1}}", "Number", 21),
+            (
+                "\"url\": \"https://a.example/?k=pass%2Fw%C3%B6rd%20%22one%22\"",
+                "Phrase",
+                30,
+            ),
+            (
+                "\"headers\": {\"a\": \"Basic dTpwYXNzL3fDtnJkICJvbmUi\"}",
+                "Phrase",
+                27,
+            ),
+            (
+                "\"code\": \"x = 'pass/w\\\\xf6rd \\\"one\\\"'\"",
+                "Phrase",
+                15,
+            ),
+        ] {
+            let found = written_values(&file(fields), Some(&known));
+            let [one] = found.as_slice() else {
+                panic!("{fields}: {found:?}")
+            };
+            assert_eq!(one.secret.as_deref(), Some(secret), "{fields}");
+            assert_eq!((one.line, one.column), (2, column), "{fields}: {one}");
+            let shown = format!("{one} {one:?}");
+            assert!(
+                !shown.contains("rd \"one") && !shown.contains("123456"),
+                "{shown}"
+            );
+        }
+        let below = file("\"body\": {\"json\": {\"123456789012\": {\"k\": \"123456789012\"}}}");
+        let found = written_values(&below, Some(&known));
+        assert_eq!(found.len(), 2);
+        assert!(!format!("{found:?}").contains("123456"), "{found:?}");
+        assert_eq!(
+            written_values(&file("\"code\": \"1234567 passwörd\""), Some(&known)),
+            []
+        );
+    }
+}
