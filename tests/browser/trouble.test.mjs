@@ -68,6 +68,7 @@ test("a tampered log shows Failed and turns writes off", async () => {
   await page.waitForSelector('#chip[data-state="failed"]', { timeout: 30_000 });
   await page.waitForSelector("text=The log does not verify");
   assert.ok(await page.locator("#s-S0 [data-act=view]").isDisabled());
+  for (const off of ["#s-S0 [data-act=edit]", "[data-key=n]"]) assert.equal(await page.locator(off).getAttribute("href"), null, off);
   await accessible(page, "a log that does not verify");
   await picture(page, "failed");
   const refused = await page.evaluate(async () => {

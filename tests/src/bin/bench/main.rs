@@ -8,6 +8,7 @@
 //! client, each read model built anew is compared, each log measured is verified.
 
 mod callers;
+mod console;
 mod fill;
 mod history;
 mod limits;
@@ -113,6 +114,9 @@ fn main() -> ExitCode {
     if words.peek().is_some_and(|word| word == "callers") {
         return ended(callers::run());
     }
+    if words.peek().is_some_and(|word| word == "fill") {
+        return ended(console::run_fill(words.skip(1)));
+    }
     ended(Plan::parse(words).and_then(|plan| bench(&plan)))
 }
 
@@ -179,6 +183,7 @@ async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(),
     }
     if plan.history {
         history::measure(plan, scratch, report).await?;
+        console::measure(scratch, report).await?;
     }
     Ok(())
 }
