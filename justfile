@@ -66,7 +66,8 @@ test-browser: binary
 
 # the pictures of docs/console.md, made anew by the tests
 screenshots: test-browser
-    cd {{ quote(target / "screenshots") }} && cp view-light.png view-dark.png history-light.png audit-dark.png failed-light.png \
+    cd {{ quote(target / "screenshots") }} && cp view-light.png view-dark.png narrow-light.png narrow-dark.png new-light.png history-light.png \
+        audit-light.png audit-dark.png entry-dark.png failed-light.png offline-dark.png \
         {{ quote(justfile_directory() / "docs/console") }}
 
 # the table of benchmarks; also writes target/bench.json
