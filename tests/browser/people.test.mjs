@@ -81,6 +81,20 @@ test("an owner adds and removes members", async () => {
   await ledger.own.stop();
 });
 
+test("two consoles on one machine do not sign each other out", async () => {
+  const window = await Window.open(await ledger.link());
+  const own = await ledger.console();
+  const page = await window.context.newPage();
+  await page.goto(own.info.console_url);
+  await page.waitForSelector("#s-API_Key");
+  await window.page.reload();
+  await window.page.waitForSelector("#s-API_Key");
+  await page.reload();
+  await page.waitForSelector("#s-API_Key");
+  await window.close();
+  await own.stop();
+});
+
 test("a session ends when it expires, and what was shown is gone", async () => {
   const window = await Window.open(await ledger.login({ home: ledger.home }, "--expires", "12s"));
   const { page } = window;
@@ -167,13 +181,24 @@ test("foreign hosts and cross-site posts are refused before anything else", asyn
 });
 
 test("every response has its headers", async () => {
-  for (const path of ["/", "/enter?token=x", "/nothing", "/assets/nothing.js", "/w/demo/secrets"]) {
-    const { headers } = await request("GET", path, {});
+  const window = await Window.open(await ledger.link());
+  const cookie = (await window.context.cookies()).map(({ name, value }) => `${name}=${value}`).join();
+  await window.close();
+  const pages = ["/", "/enter?token=x", "/nothing", "/assets/nothing.js", "/w/demo/secrets"].map((path) => ["GET", path, {}]);
+  pages.push(["GET", "/w/demo/secrets", { cookie }], ["GET", "/w/demo/audit.jsonl", { cookie }]);
+  pages.push(["POST", "/w/demo/secrets/API_Key/view", { cookie, origin: ledger.url }]);
+  pages.push(["GET", "/", { host: "evil.example" }], ["POST", "/", { origin: "http://evil.example" }]);
+  for (const [method, path, sent] of pages) {
+    const { headers } = await request(method, path, sent);
     assert.match(headers["content-security-policy"], /default-src 'none'.*frame-ancestors 'none'.*require-trusted-types-for 'script'/);
     assert.doesNotMatch(headers["content-security-policy"], /unsafe/);
     assert.equal(headers["referrer-policy"], "no-referrer");
     assert.equal(headers["cache-control"], "no-store");
     assert.equal(headers["x-content-type-options"], "nosniff");
     assert.equal(headers["x-frame-options"], "DENY");
+    assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+    assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+    assert.match(headers["content-security-policy"], /script-src 'self'; style-src 'self'.*form-action 'self'.*trusted-types 'none'/);
+    assert.match(headers["permissions-policy"], /camera=\(\)/);
   }
 });

@@ -46,9 +46,15 @@ test("a frozen nats-server shows nothing", async () => {
     await window.page.click("#s-API_Key [data-act=view]");
     await window.page.waitForSelector("tr.refused", { timeout: 30_000 });
     assert.equal(await window.page.textContent("tr.refused"), NOT_RECORDED);
+    await window.page.reload();
+    await window.page.waitForSelector("text=The ledger cannot be reached");
+    await accessible(window.page, "a ledger that does not answer");
+    await picture(window.page, "offline");
   } finally {
     process.kill(nats, "SIGCONT");
   }
+  // Nobody presses a button.
+  await window.page.waitForSelector("#s-API_Key");
   for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
   await window.close();
   await ledger.down();
