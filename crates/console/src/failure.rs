@@ -192,7 +192,7 @@ mod tests {
             assert_eq!(failure.words, "Not shown: the read could not be recorded.");
         }
         let denied = Failure::from(ClientError::failed(Code::Denied, "no")).of_reveal();
-        assert_eq!(denied.words, "Not shown: no.");
+        assert_eq!(denied.words, "Not shown: No.");
         let message = "secret.reveal: your role does not allow it (recorded as entry 7)";
         let denied = Failure::from(ClientError::failed(Code::Denied, message)).of_reveal();
         let words = "Not shown: Your role does not allow it (recorded as entry 7).";
