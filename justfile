@@ -59,13 +59,15 @@ fuzz seconds="60":
 # the console in a real Chromium ($KEYROLL_CHROMIUM, else found on PATH), with Node.js and npm;
 # its pictures go to target/screenshots
 test-browser: binary
+    cargo build --locked -p keyroll-tests --bin bench
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
-        KEYROLL_SCREENSHOTS={{ quote(target / "screenshots") }} \
+        KEYROLL_BENCH={{ quote(target / "debug" / "bench") }} KEYROLL_SCREENSHOTS={{ quote(target / "screenshots") }} \
         tests/browser/run.sh {{ quote(target / "tools/browser") }}
 
 # the pictures of docs/console.md, made anew by the tests
 screenshots: test-browser
-    cd {{ quote(target / "screenshots") }} && cp view-light.png view-dark.png history-light.png audit-dark.png failed-light.png \
+    cd {{ quote(target / "screenshots") }} && cp view-light.png view-dark.png narrow-light.png narrow-dark.png new-light.png history-light.png \
+        audit-light.png audit-dark.png entry-dark.png failed-light.png offline-dark.png \
         {{ quote(justfile_directory() / "docs/console") }}
 
 # the table of benchmarks; also writes target/bench.json

@@ -86,6 +86,13 @@ export class Ledger {
     this.base = `${this.url}/w/demo`;
     return this;
   }
+  // A log as a busy month would have made it, in a workspace of its own.
+  async fill() {
+    await this.dev.stop();
+    await new Promise((resolve, reject) => execFile(need("KEYROLL_BENCH"), ["fill", this.home], { env: { ...environment(), KEYROLL_BIN: keyrollBin } }, (error, _, stderr) =>
+      (error ? reject(new Error(stderr)) : resolve())));
+    await this.up();
+  }
   // A person's own console beside it.
   async console() {
     this.own = await new Running(["console", "--json"], this.home).ready();
@@ -110,16 +117,20 @@ export class Ledger {
     const lines = await this.ok(["audit", "log", "--json", ...filter]);
     return lines.split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
-  // Somebody else with a home and an identity of their own.
-  async member(name, role, secrets = "*") {
+  // Somebody else with a home and an identity of their own, who is no member.
+  async stranger(name) {
     const home = join(this.dir, name);
     mkdirSync(home);
     const key = (await this.ok(["identity", "new"], "", home)).split(/\s/)[0];
-    await this.ok(["member", "add", name, key, "--role", role, "--secrets", secrets]);
     return { name, home, key };
   }
-  async login(person) {
-    const words = ["console", "login", this.url, "--json", "--nats", this.dev.info.nats_url, "-w", "demo"];
+  async member(name, role, secrets = "*") {
+    const person = await this.stranger(name);
+    await this.ok(["member", "add", name, person.key, "--role", role, "--secrets", secrets]);
+    return person;
+  }
+  async login(person, ...more) {
+    const words = ["console", "login", this.url, "--json", "--nats", this.dev.info.nats_url, "-w", "demo", ...more];
     return JSON.parse(await this.ok(words, "", person.home)).url;
   }
   async link() {
@@ -156,6 +167,11 @@ export class Window {
     window.page = await window.context.newPage();
     window.said = [];
     window.bodies = [];
+    // What the policy stops is told to a page's own code, and from there to this.
+    await window.page.exposeFunction("toldOfViolation", (words) => window.said.push(words));
+    await window.page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => globalThis.toldOfViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+    });
     window.page.on("console", (message) => window.said.push(message.text()));
     window.page.on("pageerror", (error) => window.said.push(String(error)));
     window.context.on("response", (response) => {
@@ -194,18 +210,27 @@ export class Window {
   }
 }
 
-// WCAG and best practices, by somebody else's program.
-export async function accessible(page, what) {
+// WCAG and best practices, by somebody else's program, in both themes.
+export async function accessible(page, what, themes = ["dark", "light"]) {
   // Through the debugger's door: the page's policy lets nothing in.
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: axeSource });
-  const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
-    expression: "axe.run(document).then((found) => JSON.stringify(found.violations.map((one) => [one.id, one.nodes.map((node) => node.target.join(' ') + ' ' + node.failureSummary)])))",
-    awaitPromise: true,
-  });
-  assert.ok(!exceptionDetails, JSON.stringify(exceptionDetails));
-  assert.deepEqual(JSON.parse(result.value), [], `axe finds something on ${what}`);
+  for (const colorScheme of themes) {
+    await page.emulateMedia({ colorScheme });
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+      expression: "axe.run(document).then((found) => JSON.stringify(found.violations.map((one) => [one.id, one.nodes.map((node) => node.target.join(' ') + ' ' + node.failureSummary)])))",
+      awaitPromise: true,
+    });
+    assert.ok(!exceptionDetails, JSON.stringify(exceptionDetails));
+    assert.deepEqual(JSON.parse(result.value), [], `axe finds something on ${what}, ${colorScheme}`);
+  }
   await session.detach();
+}
+
+// Nothing sticks out of the window at the side.
+export async function fits(page, what) {
+  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= window, `${what} is ${wide} wide in a window of ${window}`);
 }
 
 const pictures = process.env.KEYROLL_SCREENSHOTS;

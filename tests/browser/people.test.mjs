@@ -30,6 +30,14 @@ test("members of different rights see different controls", async () => {
   assert.equal(denied[0].actor_name, "vera");
   assert.ok(denied[0].delegate_key, "the entry says that a delegated key signed it");
   await window.close();
+  const owner = await Window.open(await ledger.link());
+  await owner.page.goto(`${ledger.base}/audit?outcome=denied`);
+  await owner.page.waitForSelector(".audit tbody tr >> text=delegated");
+  await owner.page.click("[data-open]");
+  await owner.page.waitForSelector(`dialog >> text=${ledger.url}`);
+  assert.ok(await owner.page.locator(`dialog >> text=${denied[0].delegate_key}`).isVisible());
+  await accessible(owner.page, "an entry that was delegated");
+  await owner.close();
   const other = await Window.open(await ledger.login(editor));
   assert.equal(await other.page.locator("#s-API_Key").count(), 0, "a name outside the scope is not listed");
   await other.close();
@@ -38,9 +46,21 @@ test("members of different rights see different controls", async () => {
 test("an owner adds and removes members", async () => {
   const window = await Window.open((await ledger.console()).info.console_url);
   const { page } = window;
-  const person = await ledger.member("temp", "viewer");
+  const person = await ledger.stranger("temp");
   await page.click("nav >> text=Members");
   await page.waitForSelector("table.members");
+  await page.click("text=Add member");
+  await page.fill("#name", "temp");
+  await page.fill("#key", "ed25519:nonsense");
+  await page.click("dialog button[type=submit]");
+  await page.waitForSelector("text=A public key is ed25519: and 43 letters");
+  await page.fill("#key", person.key);
+  await page.check("[value=viewer]");
+  await page.fill("#secrets", "API_* stripe_*");
+  await page.click("dialog button[type=submit]");
+  await page.waitForSelector("text=Added temp");
+  const added = (await ledger.ok(["member", "list", "--json"])).split("\n").filter(Boolean).map((line) => JSON.parse(line)).find(({ name }) => name === "temp");
+  assert.deepEqual([added.role, added.secrets], ["viewer", ["API_*", "stripe_*"]]);
   await accessible(page, "members");
   await picture(page, "members");
   await page.click('[aria-label="Change temp"]');
@@ -59,6 +79,48 @@ test("an owner adds and removes members", async () => {
   window.quiet();
   await window.close();
   await ledger.own.stop();
+});
+
+test("two consoles on one machine do not sign each other out", async () => {
+  const window = await Window.open(await ledger.link());
+  const own = await ledger.console();
+  const page = await window.context.newPage();
+  await page.goto(own.info.console_url);
+  await page.waitForSelector("#s-API_Key");
+  await window.page.reload();
+  await window.page.waitForSelector("#s-API_Key");
+  await page.reload();
+  await page.waitForSelector("#s-API_Key");
+  await window.close();
+  await own.stop();
+});
+
+test("a session ends when it expires, and what was shown is gone", async () => {
+  const window = await Window.open(await ledger.login({ home: ledger.home }, "--expires", "12s"));
+  const { page } = window;
+  const path = `${ledger.base}/secrets`;
+  const cookie = (await window.context.cookies())[0];
+  assert.ok(cookie.expires * 1_000 < Date.now() + 12_000, "the browser forgets it too");
+  await page.click("#s-API_Key [data-act=view]");
+  await page.waitForSelector("tr.shown pre");
+  // Its own cookie, as somebody who copied it would send it.
+  for (let status = 200; status !== 401; await new Promise((resolve) => setTimeout(resolve, 300))) {
+    const answer = await request("GET", "/w/demo/secrets", { cookie: `${cookie.name}=${cookie.value}` });
+    status = answer.statusCode;
+    assert.ok(Date.now() < cookie.expires * 1_000 + 5_000, "it goes on");
+  }
+  // Pressed in a page that is still open, a button leads to the words.
+  const count = (await ledger.audit()).length;
+  await page.click("#s-API_Key [data-act=view]");
+  await page.click("#s-API_Key [data-act=view]");
+  await page.waitForSelector("text=You are signed out");
+  await page.waitForSelector("text=console login");
+  assert.ok(!(await page.content()).includes(CANARY));
+  await accessible(page, "signed out");
+  await page.goto(path);
+  await page.waitForSelector("text=You are signed out");
+  assert.equal((await ledger.audit()).length, count);
+  await window.close();
 });
 
 test("a link works once, and signing out ends the session", async () => {
@@ -119,13 +181,24 @@ test("foreign hosts and cross-site posts are refused before anything else", asyn
 });
 
 test("every response has its headers", async () => {
-  for (const path of ["/", "/enter?token=x", "/nothing", "/assets/nothing.js", "/w/demo/secrets"]) {
-    const { headers } = await request("GET", path, {});
+  const window = await Window.open(await ledger.link());
+  const cookie = (await window.context.cookies()).map(({ name, value }) => `${name}=${value}`).join();
+  await window.close();
+  const pages = ["/", "/enter?token=x", "/nothing", "/assets/nothing.js", "/w/demo/secrets"].map((path) => ["GET", path, {}]);
+  pages.push(["GET", "/w/demo/secrets", { cookie }], ["GET", "/w/demo/audit.jsonl", { cookie }]);
+  pages.push(["POST", "/w/demo/secrets/API_Key/view", { cookie, origin: ledger.url }]);
+  pages.push(["GET", "/", { host: "evil.example" }], ["POST", "/", { origin: "http://evil.example" }]);
+  for (const [method, path, sent] of pages) {
+    const { headers } = await request(method, path, sent);
     assert.match(headers["content-security-policy"], /default-src 'none'.*frame-ancestors 'none'.*require-trusted-types-for 'script'/);
     assert.doesNotMatch(headers["content-security-policy"], /unsafe/);
     assert.equal(headers["referrer-policy"], "no-referrer");
     assert.equal(headers["cache-control"], "no-store");
     assert.equal(headers["x-content-type-options"], "nosniff");
     assert.equal(headers["x-frame-options"], "DENY");
+    assert.equal(headers["cross-origin-opener-policy"], "same-origin");
+    assert.equal(headers["cross-origin-resource-policy"], "same-origin");
+    assert.match(headers["content-security-policy"], /script-src 'self'; style-src 'self'.*form-action 'self'.*trusted-types 'none'/);
+    assert.match(headers["permissions-policy"], /camera=\(\)/);
   }
 });

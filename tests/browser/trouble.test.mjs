@@ -46,9 +46,15 @@ test("a frozen nats-server shows nothing", async () => {
     await window.page.click("#s-API_Key [data-act=view]");
     await window.page.waitForSelector("tr.refused", { timeout: 30_000 });
     assert.equal(await window.page.textContent("tr.refused"), NOT_RECORDED);
+    await window.page.reload();
+    await window.page.waitForSelector("text=The ledger cannot be reached");
+    await accessible(window.page, "a ledger that does not answer");
+    await picture(window.page, "offline");
   } finally {
     process.kill(nats, "SIGCONT");
   }
+  // Nobody presses a button.
+  await window.page.waitForSelector("#s-API_Key");
   for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
   await window.close();
   await ledger.down();
@@ -68,6 +74,7 @@ test("a tampered log shows Failed and turns writes off", async () => {
   await page.waitForSelector('#chip[data-state="failed"]', { timeout: 30_000 });
   await page.waitForSelector("text=The log does not verify");
   assert.ok(await page.locator("#s-S0 [data-act=view]").isDisabled());
+  for (const off of ["#s-S0 [data-act=edit]", "[data-key=n]"]) assert.equal(await page.locator(off).getAttribute("href"), null, off);
   await accessible(page, "a log that does not verify");
   await picture(page, "failed");
   const refused = await page.evaluate(async () => {

@@ -16,11 +16,17 @@ async function ask(form) {
     redirect: "error",
   });
   offline(false);
-  return { ok: response.ok, body: await response.json() };
+  return { ok: response.ok, status: response.status, body: await response.json() };
 }
 
 function offline(is) {
   one("#offline")?.toggleAttribute("hidden", !is);
+}
+
+// Without a session there is nothing more to see here; but nobody's text is thrown away for that.
+function signedOut() {
+  away();
+  if (!sheet) location.reload();
 }
 
 // Values: one at a time, for half a minute at most, gone as soon as nobody looks.
@@ -102,6 +108,7 @@ async function view(form) {
   }
   button.removeAttribute("aria-busy");
   button.textContent = "View";
+  if (answer.status === 401) return signedOut();
   if (!answer.ok) return notShown(form, answer.body.error.message);
   // Who went elsewhere while it was on its way does not see it any more.
   if (look === looks && !document.hidden) show(form, answer.body);
@@ -119,7 +126,9 @@ async function send(form) {
   const error = one(".error", form) ?? form.parentElement.appendChild(Object.assign(document.createElement("p"), { className: "error" }));
   error.setAttribute("role", "alert");
   error.textContent = "";
+  const label = button.textContent;
   button.disabled = true;
+  button.textContent = "Recording…";
   try {
     const answer = await ask(form);
     if (answer.ok) {
@@ -139,6 +148,7 @@ async function send(form) {
     error.textContent = "Not sent: the console does not answer. Your text is still here; try again.";
   }
   button.disabled = false;
+  button.textContent = label;
 }
 
 document.addEventListener("submit", (event) => {
@@ -179,11 +189,21 @@ function generated(length) {
   return text;
 }
 
+// Whether a line break at the end belongs to a value is asked where there is one.
+
+all("textarea[name=value]").forEach((field) => {
+  const asked = one(".newline", field.form);
+  const look = () => asked.toggleAttribute("data-asked", field.value.endsWith("\n"));
+  field.addEventListener("input", look);
+  look();
+});
+
 all("button.generate").forEach((button) => {
   button.hidden = false;
   button.addEventListener("click", () => {
     const field = one("#value");
     field.value = generated(Number(field.dataset.generated));
+    field.dispatchEvent(new Event("input"));
     field.focus();
   });
 });
@@ -192,7 +212,6 @@ all("button.generate").forEach((button) => {
 
 all("input[type=file][data-into]").forEach((input) => {
   const form = input.form;
-  input.closest("[hidden]")?.removeAttribute("hidden");
   input.addEventListener("change", async () => {
     const [file] = input.files;
     const error = one(".error", form);
@@ -218,11 +237,21 @@ all("input[type=file][data-into]").forEach((input) => {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
   if (!button) return;
-  await navigator.clipboard.writeText(button.dataset.copy);
-  button.dataset.done = "";
   const label = button.getAttribute("aria-label");
-  button.setAttribute("aria-label", "Copied");
-  setTimeout(() => { delete button.dataset.done; button.setAttribute("aria-label", label); }, 1500);
+  if ("done" in button.dataset) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.setAttribute("aria-label", "Copied");
+  } catch {
+    button.setAttribute("aria-label", "Not copied: the browser does not allow it");
+  }
+  button.dataset.done = button.getAttribute("aria-label") === "Copied" ? "yes" : "no";
+  one("use", button).setAttribute("href", button.dataset.done === "yes" ? "#i-tick" : "#i-alert");
+  setTimeout(() => {
+    delete button.dataset.done;
+    button.setAttribute("aria-label", label);
+    one("use", button).setAttribute("href", "#i-copy");
+  }, 1500);
 });
 
 // Dialogs are pages; here they become modal, and closing one goes back to the control it came from.
@@ -240,8 +269,8 @@ if (sheet) {
   // As it came it is open beside the page; `close()` would count as somebody's wish.
   sheet.removeAttribute("open");
   sheet.showModal();
-  const first = one("[autofocus], textarea, input:not([type=hidden])", sheet);
-  first?.focus();
+  const first = one("[autofocus], textarea", sheet) ?? one("h2", sheet);
+  first.focus();
   // Not `cancel`: a browser skips that where nobody has touched the page yet.
   sheet.addEventListener("close", () => location.assign(sheet.dataset.back));
 } else {
@@ -252,6 +281,17 @@ if (sheet) {
   const menu = control?.closest("details");
   // After the browser's own turn: it moves the focus to what the address names.
   addEventListener("load", () => setTimeout(() => (menu ? one("summary", menu) : control ?? target)?.focus()));
+}
+
+// What cannot be reached now may be there in a moment.
+
+if (one("[data-retry]")) {
+  const again = async () => {
+    const response = await fetch(location.href, { headers: { accept: "application/json" } }).catch(() => null);
+    if (response && response.status !== 503) location.reload();
+    else setTimeout(again, 3_000);
+  };
+  setTimeout(again, 3_000);
 }
 
 document.addEventListener("click", (event) => {
@@ -269,6 +309,14 @@ function move(step) {
   const next = at < 0 ? (step > 0 ? 0 : list.length - 1) : Math.min(Math.max(at + step, 0), list.length - 1);
   list[next]?.focus();
 }
+
+all("[data-help]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    button.closest("details").removeAttribute("open");
+    one("#help").showModal();
+  });
+});
 
 const inRow = (selector) => () => { const row = here(); if (row) one(selector, row)?.click(); };
 const keys = {
@@ -313,13 +361,18 @@ async function look() {
   try {
     const response = await fetch(chip.dataset.from, { headers: { accept: "application/json" } });
     offline(false);
+    if (response.status === 401) return signedOut();
     if (!response.ok) return;
     const now = await response.json();
     const was = chip.dataset.state;
-    if (was === now.state && chip.title === now.detail && one("span", chip).textContent === now.words) return;
-    one("span", chip).textContent = now.words;
+    const words = one(".words", chip);
+    // What is the same is not set: whoever has it read aloud hears it once.
+    if (words.textContent !== now.words) words.textContent = now.words;
+    one(".when", chip).textContent = now.when;
     chip.title = now.detail;
     chip.dataset.state = now.state;
+    const checked = one("#checked");
+    if (checked) checked.textContent = now.detail;
     one("use", chip).setAttribute("href", { verified: "#i-check", failed: "#i-alert" }[now.state] ?? "#i-clock");
     // The controls change with it; but nobody's text is thrown away for that.
     if ((was === "failed") !== (now.state === "failed") && !sheet) location.reload();

@@ -19,6 +19,7 @@ use crate::outcome::{Wants, html_page};
 use crate::page;
 use crate::server::App;
 use crate::visit::{SignedIn, answer};
+use crate::words::prose;
 
 #[derive(Deserialize)]
 pub(crate) struct Token {
@@ -114,7 +115,7 @@ pub(crate) async fn leave(State(app): State<Arc<App>>, SignedIn(session): Signed
     app.imports.end(&session.key);
     let body = html! {
         h1 { "You are signed out" }
-        p { (app.how_to_sign_in()) }
+        p { (prose(&app.how_to_sign_in())) }
     };
     let mut response = html_page(&page::alone("Signed out", &body)).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&set_cookie(&app, "", 0)) {

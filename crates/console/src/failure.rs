@@ -5,6 +5,8 @@ use keyroll_api::client::ClientError;
 use keyroll_core::Code;
 use keyroll_core::names::InvalidName;
 
+use crate::words::sentence;
+
 /// Words when a value is not shown because its reading cannot be put on record.
 pub(crate) const NOT_RECORDED: &str = "Not shown: the read could not be recorded.";
 
@@ -99,19 +101,28 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let (code, words) = (error.code(), error.to_string());
+        let (code, message) = (error.code(), error.to_string());
         let (status, title) = describe(code);
+        let words = sentence(without_action(&message));
         let words = match code {
             Code::Unreachable => format!(
-                "{words}. Nothing was changed. This page works again as soon as the ledger answers."
+                "{words} Nothing was changed. This page works again as soon as the ledger answers."
             ),
-            Code::Busy => format!("{words}. Try again in a moment."),
+            Code::Busy => format!("{words} Try again in a moment."),
             _ => words,
         };
         Self {
             unverified: matches!(code, Code::Rollback | Code::Fork | Code::Corrupt),
             ..Self::new(status, code.as_str(), title, words)
         }
+    }
+}
+
+/// A refusal without the command that was refused: who pressed the button knows which.
+fn without_action(message: &str) -> &str {
+    match message.split_once(": ") {
+        Some((action, why)) if action.contains('.') && !action.contains(' ') => why,
+        _ => message,
     }
 }
 
@@ -181,7 +192,11 @@ mod tests {
             assert_eq!(failure.words, "Not shown: the read could not be recorded.");
         }
         let denied = Failure::from(ClientError::failed(Code::Denied, "no")).of_reveal();
-        assert_eq!(denied.words, "Not shown: no");
+        assert_eq!(denied.words, "Not shown: No.");
+        let message = "secret.reveal: your role does not allow it (recorded as entry 7)";
+        let denied = Failure::from(ClientError::failed(Code::Denied, message)).of_reveal();
+        let words = "Not shown: Your role does not allow it (recorded as entry 7).";
+        assert_eq!(denied.words, words);
     }
 
     #[test]

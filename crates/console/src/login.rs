@@ -133,5 +133,9 @@ fn refused(error: ClientError) -> Response {
 }
 
 fn answer(failure: &Failure) -> Response {
-    Wants { json: true }.failure(failure, None)
+    let wants = Wants {
+        json: true,
+        reads: false,
+    };
+    wants.failure(failure, None)
 }

@@ -82,7 +82,7 @@ fn body(visit: &Visit) -> Markup {
                 @else { "Owners change who may do what." }
             }
             span.fill {}
-            @if visit.access.manages() { a.button.main href=(visit.path("members/add")) data-key="n" { "Add member" } }
+            @if visit.access.manages() { a.button.main href=[visit.to("members/add")] aria-disabled=[visit.off()] data-key="n" { "Add member" } }
         }
         (table(visit, &present, "Members"))
         @if !former.is_empty() {
@@ -94,7 +94,7 @@ fn body(visit: &Visit) -> Markup {
 fn table(visit: &Visit, rows: &[&MemberRow], caption: &str) -> Markup {
     html! {
         div.scroll {
-            table.members {
+            table.members.cards {
                 caption.vh { (caption) " of " (visit.workspace) }
                 thead {
                     tr {
@@ -118,17 +118,17 @@ fn line(visit: &Visit, row: &MemberRow) -> Markup {
     let off = visit.app.verification.failed(&visit.workspace);
     html! {
         tr tabindex="-1" data-name=(row.name) {
-            th scope="row" { (row.name) @if own { span.flag data-flag="current" { "you" } } }
+            th scope="row" { span.who { (row.name) } " " @if own { span.flag data-flag="current" { "you" } } }
             td { (row.role.as_str()) }
-            td { code { (globs(row)) } }
-            td { (expiry(row, visit.now)) }
-            td {
+            td data-label="Secrets" { code { (globs(row)) } }
+            td data-label="Expires" { (expiry(row, visit.now)) }
+            td.key {
                 code title=(row.member) { (short_key(&row.member)) }
                 button.copy type="button" data-copy=(row.member) aria-label=(format!("Copy the public key of {}", row.name)) { (crate::page::icon("copy")) }
             }
             td.acts {
                 @if visit.access.manages() && !row.removed {
-                    a.button href=(visit.path(&format!("members/{}/change", row.member))) data-act="edit" aria-label=(format!("Change {}", row.name)) { "Change" }
+                    a.button href=[visit.to(&format!("members/{}/change", row.member))] aria-disabled=[visit.off()] data-act="edit" aria-label=(format!("Change {}", row.name)) { "Change" }
                     form method="post" action=(visit.path(&format!("members/{}/remove", row.member))) {
                         button type="submit" disabled[off] aria-label=(format!("Remove {}", row.name)) data-sure="Remove for sure?" { "Remove" }
                     }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde_json::json;
@@ -14,11 +14,14 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::page;
 use crate::server::App;
+use crate::words::prose;
 
 /// Whether the module asked, rather than the browser itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wants {
     pub(crate) json: bool,
+    /// Whether nothing was sent along, so that asking again does no harm.
+    pub(crate) reads: bool,
 }
 
 impl Wants {
@@ -26,6 +29,7 @@ impl Wants {
         let accept = parts.headers.get(ACCEPT);
         Self {
             json: accept.is_some_and(|accept| accept == "application/json"),
+            reads: parts.method == Method::GET,
         }
     }
 
@@ -42,9 +46,28 @@ impl Wants {
         }
         (
             failure.status,
-            html_page(&page::alone(failure.title, &body(failure, back))),
+            html_page(&page::alone(failure.title, &self.body(failure, back))),
         )
             .into_response()
+    }
+
+    fn body(self, failure: &Failure, back: Option<&str>) -> Markup {
+        // The ledger may be back in a moment: the module looks, and nobody has to press a button.
+        let passes = failure.status == StatusCode::SERVICE_UNAVAILABLE && self.reads;
+        html! {
+            h1 data-retry[passes] { (failure.title) }
+            p role="alert" { (prose(&failure.words)) }
+            p.row {
+                @if let Some((words, address)) = &failure.see {
+                    a.button.main href=(address) { (words) }
+                }
+                @if let Some(back) = back { a.button href=(back) { "Back" } }
+                @else if failure.status != StatusCode::UNAUTHORIZED {
+                    @if self.reads { a.button href="" { "Try again" } }
+                    a.button href="/" { "All secrets" }
+                }
+            }
+        }
     }
 
     /// Leads on to the page that shows what was done.
@@ -64,23 +87,6 @@ impl FromRequestParts<Arc<App>> for Wants {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Self::Rejection> {
         Ok(Self::of(parts))
-    }
-}
-
-fn body(failure: &Failure, back: Option<&str>) -> Markup {
-    html! {
-        h1 { (failure.title) }
-        p role="alert" { (failure.words) }
-        p.row {
-            @if let Some((words, address)) = &failure.see {
-                a.button.main href=(address) { (words) }
-            }
-            @if let Some(back) = back { a.button href=(back) { "Back" } }
-            @else if failure.status != StatusCode::UNAUTHORIZED {
-                a.button href="" { "Try again" }
-                a.button href="/" { "All secrets" }
-            }
-        }
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn alone(title: &str, body: &Markup) -> Markup {
     let body = html! {
         main.alone {
             p.brand { span.mark aria-hidden="true" {} "keyroll" }
-            (body)
+            div.card { (body) }
         }
     };
     document(title, &body)
@@ -93,14 +93,6 @@ pub(crate) struct Page {
 impl Visit {
     /// Puts a page into its frame.
     pub(crate) async fn page(&self, page: Page) -> Response {
-        let verification = &self.app.verification;
-        let client = &self.session.client;
-        verification.look(
-            &self.app.verify,
-            client,
-            (&self.workspace, self.size),
-            self.access.audits(),
-        );
         let workspaces = self.workspaces().await;
         let title = format!("{} · {}", page.title, self.workspace);
         let body = html! {
@@ -118,7 +110,7 @@ impl Visit {
             @if let Some(over) = page.over { (over) }
             (help())
             div #offline role="alert" hidden {
-                "The console does not answer. Is keyroll still running? What you typed is still here."
+                "The console does not answer. Is keyroll still running?"
             }
         };
         html_page(&document(&title, &body)).into_response()
@@ -145,7 +137,7 @@ impl Visit {
     fn header(&self, workspaces: &[WorkspaceRow]) -> Markup {
         html! {
             header.bar {
-                a.brand href="/" { span.mark aria-hidden="true" {} "keyroll" }
+                a.brand href="/" aria-label="keyroll, all secrets" { span.mark aria-hidden="true" {} span { "keyroll" } }
                 @if workspaces.len() > 1 {
                     details.menu.switch {
                         summary { span.vh { "Workspace: " } (self.workspace) }
@@ -163,10 +155,10 @@ impl Visit {
                 } @else {
                     span.switch { span.vh { "Workspace: " } (self.workspace) }
                 }
+                (self.chip().markup(self))
                 span.fill {}
-                (self.chip().markup(&self.path("verification")))
                 details.menu.me {
-                    summary { span.vh { "You: " } (self.access.name) span.dim { (self.access.role.as_str()) } }
+                    summary { span.vh { "You: " } span.name { (self.access.name) } span.flag { (self.access.role.as_str()) } }
                     ul {
                         li.fact { span.dim { "Public key" } code { (self.session.client.identity()) } }
                         li.fact {
@@ -180,6 +172,7 @@ impl Visit {
                             span.dim { "Session ends" }
                             span { (crate::words::until(self.session.until, self.now)) }
                         }
+                        li.keys-item { button.plain type="button" data-help="" hidden { "Keys" kbd { "?" } } }
                         li {
                             form method="post" action="/sign-out" data-plain="" {
                                 button.plain type="submit" { "Sign out" }
@@ -204,8 +197,8 @@ impl Visit {
                         @if let Some(index) = flaw.index { " at #" (index) }
                         ". "
                     }
-                    (flaw.words) " "
-                    "Writes and reads of values are off. Keep this machine's files as evidence and tell whoever runs the ledger."
+                    (crate::words::sentence(&flaw.words)) " "
+                    "Writes and reads of values are off. Keep this machine’s files as evidence and tell whoever runs the ledger."
                 }
                 form method="post" action=(self.path("verify")) { button type="submit" { "Verify now" } }
             }
@@ -230,7 +223,7 @@ pub(crate) fn sheet(title: &str, back: &str, wide: bool, body: &Markup) -> Marku
         div.scrim {}
         dialog.sheet.wide[wide] open data-back=(back) aria-labelledby="sheet-title" {
             header {
-                h2 #sheet-title { (title) }
+                h2 #sheet-title tabindex="-1" { (title) }
                 a.close href=(back) aria-label="Close" { "×" }
             }
             (body)

@@ -14,6 +14,16 @@ pub struct Place {
     origin: String,
     hosts: Vec<String>,
     secure: bool,
+    cookie: String,
+}
+
+/// A cookie's name that holds browsers to what its prefix promises.
+const SECURE_COOKIE: &str = "__Host-keyroll";
+
+/// Browsers keep one jar for all ports of a host, so each console there has a name of its own:
+/// signing in to one must not sign out of another.
+fn cookie_at(port: u16) -> String {
+    format!("keyroll-{port}")
 }
 
 impl Place {
@@ -35,6 +45,7 @@ impl Place {
             origin: format!("http://{host}"),
             hosts: vec![host],
             secure: false,
+            cookie: cookie_at(address.port()),
         })
     }
 
@@ -67,10 +78,16 @@ impl Place {
         if let (None, Some(port)) = (url.port(), url.port_or_known_default()) {
             hosts.push(format!("{authority}:{port}"));
         }
+        let cookie = if secure {
+            SECURE_COOKIE.to_owned()
+        } else {
+            cookie_at(url.port_or_known_default().unwrap_or_default())
+        };
         Ok(Self {
             origin,
             hosts,
             secure,
+            cookie,
         })
     }
 
@@ -82,6 +99,11 @@ impl Place {
     /// Whether cookies are to travel over TLS only.
     pub(crate) const fn secure(&self) -> bool {
         self.secure
+    }
+
+    /// The session cookie's name.
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     /// Whether a `Host` header means this console. A name that an attacker's DNS points here does
@@ -110,6 +132,7 @@ mod tests {
         let place = Place::loopback("127.0.0.1:8200".parse().expect("address")).expect("fits");
         assert_eq!(place.origin(), "http://127.0.0.1:8200");
         assert!(place.is_host("127.0.0.1:8200") && !place.secure());
+        assert_eq!(place.cookie(), "keyroll-8200");
         for host in ["127.0.0.1", "localhost:8200", "evil.example:8200", ""] {
             assert!(!place.is_host(host), "{host}");
         }
@@ -124,6 +147,7 @@ mod tests {
         assert_eq!(place.origin(), "https://keyroll.example.com");
         assert!(place.is_host("keyroll.example.com") && place.is_host("keyroll.example.com:443"));
         assert!(place.secure() && !place.is_host("keyroll.example.com:80"));
+        assert_eq!(place.cookie(), "__Host-keyroll");
         assert!(Place::public("http://localhost:9000").is_ok());
         for bad in [
             "http://keyroll.example.com",

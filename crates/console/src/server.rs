@@ -72,13 +72,9 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The cookie's name. The prefix holds browsers to what it promises.
-    pub(crate) const fn cookie(&self) -> &'static str {
-        if self.place.secure() {
-            "__Host-keyroll"
-        } else {
-            "keyroll"
-        }
+    /// The session cookie's name.
+    pub(crate) fn cookie(&self) -> &str {
+        self.place.cookie()
     }
 
     pub(crate) fn enter_url(&self, token: &str) -> String {

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::outcome::Wants;
 use crate::server::App;
 use crate::session::Session;
+use crate::words::sentence;
 
 /// Somebody in a workspace, as the ledger knows them at this moment.
 pub(crate) struct Visit {
@@ -51,7 +52,11 @@ impl FromRequestParts<Arc<App>> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let session = app.sessions.of(&parts.headers, app.cookie(), now());
         session.map(Self).ok_or_else(|| {
-            let failure = Failure::signed_out(app.how_to_sign_in());
+            let words = format!(
+                "There is no session, or it has ended. {}",
+                app.how_to_sign_in()
+            );
+            let failure = Failure::signed_out(words);
             Wants::of(parts).failure(&failure, None)
         })
     }
@@ -64,7 +69,12 @@ impl FromRequestParts<Arc<App>> for Visit {
         let SignedIn(session) = SignedIn::from_request_parts(parts, app).await?;
         let wants = Wants::of(parts);
         let arrived = arrive(parts, app, session, wants).await;
-        arrived.map_err(|failure| wants.failure(&failure, None))
+        let visit = arrived.map_err(|failure| wants.failure(&failure, None))?;
+        if wants.reads && !wants.json {
+            // Before any part of a page, so that all of it says the same.
+            visit.look().await;
+        }
+        Ok(visit)
     }
 }
 
@@ -113,7 +123,8 @@ async fn arrive(
             app.sessions.end(&session, now());
             app.imports.end(&session.key);
             let words = format!(
-                "{error}, so this session has ended. {}",
+                "{} This session has ended. {}",
+                sentence(&error.to_string()),
                 app.how_to_sign_in()
             );
             return Err(Failure::signed_out(words));
@@ -142,6 +153,17 @@ async fn arrive(
 }
 
 impl Visit {
+    /// Looks whether the log is whole, where that is due.
+    pub(crate) async fn look(&self) {
+        let look = self.app.verification.look(
+            &self.app.verify,
+            &self.session.client,
+            (&self.workspace, self.size),
+            self.access.audits(),
+        );
+        look.await;
+    }
+
     /// Asks about the workspace.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Failure> {
         let answered = self.session.client.ask(Some(&self.workspace), ask).await;
@@ -178,6 +200,17 @@ impl Visit {
             Answer::SecretShow(row) => Ok(*row),
             _ => Err(unexpected().into()),
         }
+    }
+
+    /// `true` for what is not offered while the log does not verify.
+    pub(crate) fn off(&self) -> Option<&'static str> {
+        let off = self.app.verification.failed(&self.workspace);
+        off.then_some("true")
+    }
+
+    /// A path in the workspace to something that changes it; none while that is off.
+    pub(crate) fn to(&self, rest: &str) -> Option<String> {
+        self.off().is_none().then(|| self.path(rest))
     }
 
     /// A path in the workspace.

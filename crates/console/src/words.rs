@@ -75,9 +75,77 @@ pub(crate) fn short_key(key: &keyroll_core::Identity) -> String {
     }
 }
 
+/// How messages begin that begin with no name.
+const OPENERS: [&str; 20] = [
+    "a",
+    "an",
+    "another",
+    "entry",
+    "it",
+    "message",
+    "no",
+    "nothing",
+    "one",
+    "only",
+    "that",
+    "the",
+    "there",
+    "this",
+    "version",
+    "what",
+    "workspace",
+    "you",
+    "your",
+    "entries",
+];
+
+/// A message as a sentence. A name at its beginning stays as it is written.
+pub(crate) fn sentence(message: &str) -> String {
+    let first = message.split([' ', ':']).next().unwrap_or_default();
+    let mut text = String::with_capacity(message.len() + 1);
+    let mut letters = message.chars();
+    if OPENERS.contains(&first) {
+        text.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+    }
+    text.extend(letters);
+    if !text.ends_with(['.', '!', '?', '”']) {
+        text.push('.');
+    }
+    text
+}
+
+/// Words with commands between backticks.
+pub(crate) fn prose(words: &str) -> Markup {
+    html! {
+        @for (at, part) in words.split('`').enumerate() {
+            @if at % 2 == 0 { (part) } @else { code { (part) } }
+        }
+    }
+}
+
+/// To the second, where UTC is said elsewhere.
+pub(crate) fn short_time(at: Millis) -> Markup {
+    html! { time datetime=(rfc3339(at)) title=(moment(at)) { (format(at, "%Y-%m-%d %H:%M:%S")) } }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_become_sentences_and_names_stay() {
+        for (message, sentence_) in [
+            ("there is no secret x", "There is no secret x."),
+            (
+                "api is deleted: restore it first",
+                "api is deleted: restore it first.",
+            ),
+            ("the ledger: gone.", "The ledger: gone."),
+            ("", "."),
+        ] {
+            assert_eq!(sentence(message), sentence_);
+        }
+    }
 
     #[test]
     fn moments_are_told_in_one_unit() {

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse as _, Response};
 use keyroll_api::Receipt;
 use keyroll_api::query::{Ask, AuditLog, AuditProve};
 use keyroll_api::reply::{Answer, AuditRow};
-use keyroll_core::{Digest, Entry, Index, TreeSize};
+use keyroll_core::statement::Delegation;
+use keyroll_core::{Digest, Entry, Index, SignedCommand, TreeSize, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
 use maud::{Markup, html};
 
@@ -63,6 +64,7 @@ async fn details(visit: &Visit, index: &str, filter: &Filter) -> Result<Markup, 
     let receipt = &proved.receipt;
     let body = html! {
         @for row in &rows { (facts(row)) }
+        @if let Some(said) = delegation(&proved.entry) { (through(&said)) }
         h3 { "Proof" }
         p.proof {
             "This entry is in the tree of " (proved.size) " entries that the ledger signed: checked here, now, with "
@@ -102,10 +104,29 @@ fn facts(row: &AuditRow) -> Markup {
         dl.facts {
             dt { "Event" } dd { (what(row)) }
             dt { "Who" } dd { (who(row)) code.long { (row.actor) } }
-            @if let Some(key) = row.delegate_key { dt { "Through key" } dd { code.long { (key) } } }
             dt { "When" } dd { (time(row.at)) }
             @if !row.secrets.is_empty() { dt { "Secrets" } dd { (secrets(row)) } }
             dt { "Outcome" } dd { (outcome(row)) }
+        }
+    }
+}
+
+/// By what the actor let another key sign. The ledger checked it before it took the command.
+fn delegation(entry: &Entry) -> Option<Delegation> {
+    let signed = SignedCommand::decode(&entry.command.0).ok()?;
+    let statement = signed.command().delegation.as_ref()?;
+    let opened = cose::open::<Delegation>(&statement.0).ok()?;
+    Some(opened.payload)
+}
+
+fn through(said: &Delegation) -> Markup {
+    html! {
+        h3 { "Delegated" }
+        p.proof { "The actor did not sign this itself: it let another key sign for a while." }
+        dl.facts {
+            dt { "Where" } dd { (said.place) }
+            dt { "Key" } dd { code.long { (said.key) } }
+            dt { "In force" } dd { (time(said.not_before)) " to " (time(said.not_after)) }
         }
     }
 }

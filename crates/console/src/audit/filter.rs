@@ -117,6 +117,16 @@ fn cursor(text: &str) -> Result<Index, Failure> {
     index.map_err(|_| Failure::field(format!("{text} is no place in the log.")))
 }
 
+/// A moment as a browser's field for date and time takes it; nothing when it is none.
+pub(super) fn for_field(text: &str) -> String {
+    let at = moment(text.trim())
+        .ok()
+        .and_then(|at| i64::try_from(at.0).ok());
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
+        .map(|at| at.strftime("%Y-%m-%dT%H:%M:%S").to_string())
+        .unwrap_or_default()
+}
+
 /// RFC 3339, or what a browser's field for date and time gives, taken as UTC.
 fn moment(text: &str) -> Result<Millis, Failure> {
     let timestamp = text.parse::<Timestamp>().ok().or_else(|| {
@@ -168,7 +178,9 @@ mod tests {
     fn times_are_read_as_utc() {
         for text in ["2023-11-14T22:13:20Z", "2023-11-14T22:13:20"] {
             assert_eq!(moment(text).ok(), Some(Millis(1_700_000_000_000)), "{text}");
+            assert_eq!(for_field(text), "2023-11-14T22:13:20");
         }
+        assert_eq!(for_field("soon"), "");
         assert_eq!(
             moment("2023-11-14T22:13").ok(),
             Some(Millis(1_699_999_980_000))

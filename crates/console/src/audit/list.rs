@@ -7,11 +7,11 @@ use keyroll_api::reply::{Answer, AuditRow, AuditRows};
 use keyroll_core::event::KINDS;
 use maud::{Markup, html};
 
-use super::filter::Filter;
+use super::filter::{Filter, for_field};
 use crate::failure::Failure;
 use crate::page::{Page, Tab};
 use crate::visit::{Visit, answer};
-use crate::words::time;
+use crate::words::short_time;
 
 /// Rows of a page.
 const ROWS: u32 = 50;
@@ -59,7 +59,7 @@ async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
     Ok(html! {
         div.head {
             h1 { "Audit log" }
-            p.note { "Every act is here before it takes effect." }
+            p.note #checked { (visit.chip().detail) }
             span.fill {}
             a.button href=(format!("{}{}", visit.path("audit.jsonl"), filter.query(None))) download="" { "Export" }
             form method="post" action=(visit.path("verify")) { button.main type="submit" { "Verify now" } }
@@ -104,10 +104,9 @@ fn empty(visit: &Visit, more: bool) -> Markup {
 }
 
 fn tools(visit: &Visit, filter: &Filter) -> Markup {
-    let field = |label: &str, name: &str, value: &str, holder: &str| {
-        html! {
-            label { span { (label) } input name=(name) value=(value) placeholder=(holder) autocomplete="off" spellcheck="false"; }
-        }
+    let moment = |label: &str, name: &str, value: &str| {
+        let value = for_field(value);
+        html! { label { span { (label) } input type="datetime-local" step="1" name=(name) value=(value); } }
     };
     html! {
         form.filter role="search" method="get" action=(visit.path("audit")) {
@@ -132,11 +131,13 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
                     }
                 }
             }
-            (field("From (UTC)", "since", &filter.since, "2030-01-31T12:00"))
-            (field("Until (UTC)", "until", &filter.until, "2030-01-31T13:00"))
-            (field("Run", "run", &filter.run, "any"))
-            button type="submit" { "Apply" }
-            @if filter.narrows() { a.button href=(visit.path("audit")) { "Clear" } }
+            (moment("From (UTC)", "since", &filter.since))
+            (moment("Until (UTC)", "until", &filter.until))
+            label { span { "Run" } input name="run" value=(filter.run) placeholder="any" autocomplete="off" spellcheck="false"; }
+            p.row {
+                button type="submit" { "Apply" }
+                @if filter.narrows() { a.button href=(visit.path("audit")) { "Clear" } }
+            }
         }
     }
 }
@@ -144,12 +145,12 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
 fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
     html! {
         div.scroll {
-            table.audit {
+            table.audit.cards {
                 caption.vh { "Audit log of " (visit.workspace) }
                 thead {
                     tr {
                         th scope="col" { "Entry" }
-                        th scope="col" { "When" }
+                        th scope="col" { "When (UTC)" }
                         th scope="col" { "Who" }
                         th scope="col" { "Event" }
                         th scope="col" { "Secrets" }
@@ -179,10 +180,10 @@ fn line(visit: &Visit, filter: &Filter, row: &AuditRow) -> Markup {
     html! {
         tr id=(format!("e-{}", row.index)) tabindex="-1" {
             th scope="row" { a href=(address) data-open="" { "#" (row.index) } }
-            td { (time(row.at)) }
-            td { (who(row)) }
-            td { (what(row)) }
-            td { (secrets(row)) }
+            td.when { (short_time(row.at)) }
+            td.who { (who(row)) }
+            td.what { (what(row)) }
+            td.which { (secrets(row)) }
             td { (outcome(row)) }
         }
     }

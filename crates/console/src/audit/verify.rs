@@ -18,6 +18,10 @@ pub(super) async fn begin(visit: Visit) -> Response {
 }
 
 pub(super) async fn state(visit: Visit) -> Response {
+    visit.look().await;
     let chip = visit.chip();
-    Json(json!({"state": chip.state, "words": chip.words, "detail": chip.detail})).into_response()
+    Json(
+        json!({"state": chip.state, "words": chip.words, "when": chip.when, "detail": chip.detail}),
+    )
+    .into_response()
 }

@@ -1,5 +1,7 @@
 //! Delete with the name typed, and restore.
 
+use std::collections::HashSet;
+
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
@@ -18,8 +20,9 @@ use crate::page::{form_end, sheet};
 use crate::visit::{Visit, answer};
 use crate::words::time_ago;
 
-/// Recent readers shown.
-const READERS: u32 = 5;
+/// Recent looks that are gone through for the readers, and blocks that are named.
+const LOOKS: u32 = 50;
+const USES: usize = 20;
 
 #[derive(Deserialize)]
 pub(super) struct Fields {
@@ -57,7 +60,7 @@ async fn dialog(visit: &Visit, name: &str) -> Result<Markup, Failure> {
 fn consequences(visit: &Visit, row: &SecretRow, readers: &[AuditRow]) -> Markup {
     html! {
         dl.facts {
-            dt { "Used by" } dd { (used_by(row)) }
+            dt { "Used by" } dd { (used_by(row, USES)) }
             dt { "Recent readers" }
             dd {
                 @if !readers.is_empty() {
@@ -73,13 +76,13 @@ fn consequences(visit: &Visit, row: &SecretRow, readers: &[AuditRow]) -> Markup 
     }
 }
 
-/// Who read it last, for those who may know.
+/// Who read it last, each person once, for those who may know.
 async fn readers(visit: &Visit, name: &SecretName) -> Result<Vec<AuditRow>, Failure> {
     if !visit.access.audits() {
         return Ok(Vec::new());
     }
     let ask = AuditLog {
-        limit: READERS,
+        limit: LOOKS,
         action: Some("secret.revealed".to_owned()),
         secret: Some(name.clone()),
         ..AuditLog::default()
@@ -87,6 +90,8 @@ async fn readers(visit: &Visit, name: &SecretName) -> Result<Vec<AuditRow>, Fail
     let answered = visit.ask(Ask::AuditLog(ask)).await?;
     let mut rows = answer!(answered, Answer::AuditLog)?.rows;
     rows.reverse();
+    let mut known = HashSet::new();
+    rows.retain(|row| known.insert(row.actor));
     Ok(rows)
 }
 

@@ -115,12 +115,12 @@ pub(super) fn period_words(seconds: u64) -> String {
 /// The field for a value. What is typed is seen; nothing is ever filled in.
 pub(super) fn value_field(label: &str) -> Markup {
     html! {
-        div.field {
+        div.field.with-button {
             label for="value" { (label) }
             textarea #value .secret name="value" rows="4" spellcheck="false" autocomplete="off" autocapitalize="off"
                 aria-describedby="value-note" data-generated=(GENERATED) {}
+            button.generate type="button" hidden { "Generate" }
             p.note #value-note { "Leading and trailing spaces are kept." }
-            p.row { button.generate type="button" hidden { "Generate" } }
             noscript { label.check { input type="checkbox" name="generate" value="on"; "Generate " (GENERATED) " letters and digits instead" } }
             label.check.newline { input type="checkbox" name="newline" value="on"; "A line break at the end belongs to the value" }
         }

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use keyroll_api::client::{Wanted, unexpected};
 use keyroll_api::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
-use keyroll_api::reply::{Answer, SecretRow, VersionRow};
+use keyroll_api::reply::{Answer, SecretRow, SeenBy, VersionRow};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::{Lifecycle, ValueState};
@@ -21,7 +21,7 @@ use super::list::{back, with_sheet};
 use crate::failure::Failure;
 use crate::page::sheet;
 use crate::visit::{Visit, answer};
-use crate::words::time_ago;
+use crate::words::{ago, time_ago};
 
 #[derive(Deserialize)]
 pub(super) struct Fields {
@@ -83,9 +83,10 @@ fn entry(visit: &Visit, row: &SecretRow, version: &VersionRow, index: Option<Ind
             strong { "v" (version.version) }
             @if current { span.flag data-flag="current" { "current" } }
             @if let Some(state) = state { span.flag data-flag="destroyed" { (state) } }
-            " " (version.kind) " by " (version.actor_name) " " (time_ago(version.at, visit.now))
+            (version.kind) " by " (version.actor_name) " " (time_ago(version.at, visit.now))
             @if let Some(reason) = &version.reason { p.about { "“" (reason) "”" } }
             @if let Some(index) = index { p.about { (proof(visit, index)) } }
+            @if let Some(seen) = &version.seen_by { p.about { (seen_by(visit, seen, version.seen_by_count)) } }
         }
         @if restorable {
             form method="post" action=(visit.secret_path(name, "rollback")) {
@@ -98,6 +99,22 @@ fn entry(visit: &Visit, row: &SecretRow, version: &VersionRow, index: Option<Ind
                 p.error role="alert" {}
             }
         }
+    }
+}
+
+/// Who was released a version's value, the latest few by name.
+fn seen_by(visit: &Visit, seen: &[SeenBy], count: Option<u32>) -> Markup {
+    const SHOWN: usize = 5;
+    let more = (count.unwrap_or(0) as usize).saturating_sub(seen.len().min(SHOWN));
+    html! {
+        @if seen.is_empty() { "Seen by nobody" } @else { "Seen by " }
+        @for (at, by) in seen.iter().take(SHOWN).enumerate() {
+            @if at > 0 { ", " }
+            (by.actor_name) " "
+            a href=(visit.path(&format!("audit/{}", by.index))) { (ago(by.last_at, visit.now)) }
+            @if by.count > 1 { " (" (by.count) " times)" }
+        }
+        @if more > 0 { " and " (more) " more" }
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn show(visit: Visit) -> Response {
     let off = visit.app.verification.failed(&visit.workspace);
     let body = html! {
         form method="post" action=(visit.path("import")) {
-            p.row.choose hidden {
+            div.field.choose {
                 label for="file" { "File" }
                 input #file type="file" data-into="#text" data-most=(TEXT_BYTES);
             }

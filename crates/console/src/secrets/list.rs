@@ -179,8 +179,8 @@ async fn body(visit: &Visit, listing: &Listing) -> Result<Markup, Failure> {
             p.note { "Viewing is recorded." }
             span.fill {}
             @if visit.access.creates() {
-                a.button href=(visit.path("import")) { "Import" }
-                a.button.main href=(visit.path("new")) data-key="n" { "New secret" }
+                a.button href=[visit.to("import")] aria-disabled=[visit.off()] { "Import" }
+                a.button.main href=[visit.to("new")] aria-disabled=[visit.off()] data-key="n" { "New secret" }
             }
         }
         (tools(visit, listing))
@@ -216,7 +216,7 @@ fn tools(visit: &Visit, listing: &Listing) -> Markup {
 fn table(visit: &Visit, rows: &[SecretRow]) -> Markup {
     html! {
         div.scroll {
-            table.secrets {
+            table.secrets.cards {
                 caption.vh { "Secrets of " (visit.workspace) }
                 thead {
                     tr {
@@ -251,8 +251,8 @@ fn empty(visit: &Visit, listing: &Listing) -> Markup {
                 h2 { "No secrets yet" }
                 p { "Add the first one: an API key, a password, a token. Its value is sealed before it leaves this console, and every look at it is recorded." }
                 p.row {
-                    a.button.main href=(visit.path("new")) { "New secret" }
-                    a.button href=(visit.path("import")) { "Import a file" }
+                    a.button.main href=[visit.to("new")] aria-disabled=[visit.off()] { "New secret" }
+                    a.button href=[visit.to("import")] aria-disabled=[visit.off()] { "Import a file" }
                 }
             } @else {
                 h2 { "No secrets that you may list" }

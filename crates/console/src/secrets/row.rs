@@ -1,6 +1,7 @@
 //! A secret in the table. There is no value here, whatever it is: always the same dots.
 
 use keyroll_api::reply::SecretRow;
+use keyroll_core::SecretName;
 use keyroll_core::state::Lifecycle;
 use maud::{Markup, html};
 
@@ -17,11 +18,11 @@ pub(super) fn row(visit: &Visit, row: &SecretRow) -> Markup {
         tr id=(format!("s-{name}")) tabindex="-1" data-name=(name) {
             th scope="row" {
                 div.name {
-                    code { (name) }
+                    code title=[long(name).then_some(name)] { (name) }
                     button.copy type="button" data-copy=(name) aria-label=(format!("Copy the name {name}")) { (icon("copy")) }
                 }
                 (flags(row))
-                @if !row.description.as_str().is_empty() { p.about { (row.description) } }
+                @if !row.description.as_str().is_empty() { p.about title=(row.description) { (row.description) } }
             }
             td.value {
                 @if row.restricted {
@@ -31,14 +32,14 @@ pub(super) fn row(visit: &Visit, row: &SecretRow) -> Markup {
                 }
             }
             td.number { "v" (row.version) }
-            td { (time_ago(row.updated_at, visit.now)) span.dim { (row.updated_by_name) } }
-            td {
+            td.changed data-label="Changed" { (time_ago(row.updated_at, visit.now)) span.dim { (row.updated_by_name) } }
+            td.read data-label="Last read" {
                 @match row.last_revealed_at {
                     Some(at) => (time_ago(at, visit.now)),
                     None => span.dim { "never" },
                 }
             }
-            td { (used_by(row)) }
+            td.uses data-label="Used by" { (used_by(row, 2)) }
             td.acts { (acts(visit, row)) }
         }
     }
@@ -75,9 +76,13 @@ fn flags(row: &SecretRow) -> Markup {
     }
 }
 
+/// Whether a name may not be seen whole in its column.
+fn long(name: &SecretName) -> bool {
+    name.as_str().len() > 48
+}
+
 /// Blocks that reference it, the first few by name.
-pub(super) fn used_by(row: &SecretRow) -> Markup {
-    const SHOWN: usize = 2;
+pub(super) fn used_by(row: &SecretRow, shown: usize) -> Markup {
     let all: Vec<String> = row
         .used_by
         .iter()
@@ -85,8 +90,8 @@ pub(super) fn used_by(row: &SecretRow) -> Markup {
         .collect();
     html! {
         @if all.is_empty() { span.dim { "—" } }
-        @for used in all.iter().take(SHOWN) { span.used { (used) } }
-        @if all.len() > SHOWN { span.dim title=(all.join(", ")) { "and " (all.len() - SHOWN) " more" } }
+        @for used in all.iter().take(shown) { span.used { (used) } }
+        @if all.len() > shown { span.dim title=(all.join(", ")) { "and " (all.len() - shown) " more" } }
     }
 }
 
@@ -112,7 +117,7 @@ fn acts(visit: &Visit, row: &SecretRow) -> Markup {
             }
         }
         @if writes {
-            a.button href=(path("edit")) data-act="edit" aria-label=(format!("Edit {name}")) { "Edit" }
+            a.button href=[visit.off().is_none().then(|| path("edit"))] aria-disabled=[visit.off()] data-act="edit" aria-label=(format!("Edit {name}")) { "Edit" }
         }
         a.button href=(path("history")) data-act="history" aria-label=(format!("History of {name}")) { "History" }
         @if writes {

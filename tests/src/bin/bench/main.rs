@@ -8,6 +8,7 @@
 //! client, each read model built anew is compared, each log measured is verified.
 
 mod callers;
+mod console;
 mod fill;
 mod history;
 mod limits;
@@ -128,6 +129,9 @@ fn main() -> ExitCode {
     if words.peek().is_some_and(|word| word == "callers") {
         return ended(callers::run());
     }
+    if words.peek().is_some_and(|word| word == "fill") {
+        return ended(console::run_fill(words.skip(1)));
+    }
     ended(Plan::parse(words).and_then(|plan| bench(&plan)))
 }
 
@@ -194,6 +198,7 @@ async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(),
     }
     if plan.measures(Part::History) {
         history::measure(plan, scratch, report).await?;
+        console::measure(scratch, report).await?;
     }
     if plan.measures(Part::Past) {
         past::measure(plan, scratch, report).await?;

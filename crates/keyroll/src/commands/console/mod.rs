@@ -118,7 +118,7 @@ fn verify() -> Verify {
             })?;
             let flaws = report.problems.iter().map(|problem| Flaw {
                 index: problem.index,
-                words: format!("{}: {}", problem.kind, problem.detail),
+                words: once(&problem.detail).to_owned(),
             });
             Ok(Verified {
                 entries: report.entries,
@@ -127,6 +127,14 @@ fn verify() -> Verify {
         }
         .boxed()
     })
+}
+
+/// A problem's place goes before its words, which often name it again.
+fn once(detail: &str) -> &str {
+    match detail.split_once(": ") {
+        Some((place, words)) if words.starts_with(place) => words,
+        _ => detail,
+    }
 }
 
 /// Shows a page to whoever sits in front of this machine, if somebody does. Where no browser can
