@@ -95,7 +95,7 @@ async fn change(visit: &Visit, name: &str, fields: &Fields) -> Result<(String, S
         id: id(&fields.id)?,
         name: name.clone(),
         hosts: Some(hosts(&fields.hosts)?),
-        restricted: Some(fields.restricted.is_some()),
+        restricted: fields.restricted.is_some().then_some(true),
         description: Some(text(&fields.description)?),
         rotate_every: Some(period(&fields.rotate)?.unwrap_or(0)),
     });

@@ -134,6 +134,7 @@ pub(super) fn about_fields(
     period: &str,
     restricted: bool,
 ) -> Markup {
+    // Once it is, it stays so: a box that cannot be emptied sends nothing.
     html! {
         div.field {
             label for="description" { "Description" }
@@ -150,7 +151,7 @@ pub(super) fn about_fields(
             p.note #rotate-note { "Such as 90d. Afterwards it is marked as stale." }
         }
         label.check {
-            input type="checkbox" name="restricted" value="on" checked[restricted];
+            input type="checkbox" name="restricted" value="on" checked[restricted] disabled[restricted];
             "Restricted: released to runners’ blocks only, never shown"
         }
     }

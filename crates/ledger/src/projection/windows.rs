@@ -12,11 +12,12 @@ use super::{ProjectionError, WorkspaceView};
 pub(super) type Windows = TableDefinition<'static, (u32, u32, u64), &'static [u8; 32]>;
 type Bits = [u8; 32];
 
-/// Entries of one window.
+/// Entries of one window: the last byte of an index says where in it.
 const WINDOW: u64 = 256;
 
+/// An index's window, and its byte and bit there.
 const fn place(index: u64) -> (u64, usize, u8) {
-    let at = (index % WINDOW) as u8;
+    let [at, ..] = index.to_le_bytes();
     (index / WINDOW, (at / 8) as usize, 1 << (at % 8))
 }
 

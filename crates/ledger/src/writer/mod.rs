@@ -441,7 +441,7 @@ impl Task {
                 >= head
         });
         match tokio::time::timeout(CATCH_UP, reached).await {
-            Ok(Ok(_)) => self.shared.health.workspace(&self.workspace),
+            Ok(Ok(())) => self.shared.health.workspace(&self.workspace),
             Ok(Err(_)) => Err(stopping()),
             Err(_) => {
                 self.shared.health.workspace(&self.workspace)?;
