@@ -12,6 +12,7 @@ mod destroy;
 mod dev;
 mod export;
 mod faults;
+mod faults_sync;
 mod foreign;
 mod full_disk;
 mod hurt;

@@ -8,9 +8,8 @@ use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
 
 use super::plan::{Plan, Planned, Verdict};
-use super::{
-    Job, Landed, Outcome, Position, Submission, Task, Unsettled, Whereabouts, unavailable, unknown,
-};
+use super::settle::Unsettled;
+use super::{Job, Landed, Outcome, Position, Submission, Task, Whereabouts, unavailable, unknown};
 use crate::log::AppendError;
 
 impl Task {

@@ -4,6 +4,7 @@
 mod land;
 pub(crate) use land::sign_checkpoint;
 mod plan;
+mod settle;
 mod summary;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use crate::follower::Progress;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
+use settle::{Unsettled, not_settled};
 use summary::Suppressed;
 
 /// Commands of one workspace that may wait; more are told to come again.
@@ -171,6 +173,7 @@ impl Writer {
             head: Sequence(0),
             recent: Recent::default(),
             unsettled: None,
+            failed: None,
             view: None,
             suppressed: Suppressed::default(),
             generation: 0,
@@ -229,13 +232,6 @@ impl Recent {
     }
 }
 
-/// An append whose fate is not known: the commit, and the fence it was sent with.
-struct Unsettled {
-    commit: Vec<u8>,
-    expected: Sequence,
-    commands: Vec<(Identity, CommandId)>,
-}
-
 struct Task {
     shared: Arc<Shared>,
     workspace: WorkspaceName,
@@ -244,6 +240,8 @@ struct Task {
     head: Sequence,
     recent: Recent,
     unsettled: Option<Unsettled>,
+    /// Why nothing came of what was waited for last.
+    failed: Option<Rejection>,
     /// A view for looking up receipts, of the beginning of this round.
     view: Option<View>,
     suppressed: Suppressed,
@@ -259,7 +257,10 @@ impl Task {
                 match tokio::time::timeout(self.patience(), waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
-                    Err(_) if self.unsettled.is_some() => self.settle_in_time().await,
+                    Err(_) if self.unsettled.is_some() => {
+                        self.settle_in_time().await;
+                        self.refuse_waiting(&mut waiting);
+                    }
                     Err(_) if !self.suppressed.is_empty() => {}
                     Err(_) => {
                         self.state = None;
@@ -275,6 +276,7 @@ impl Task {
             if !jobs.is_empty() {
                 self.round(&mut jobs).await;
             }
+            self.refuse_waiting(&mut waiting);
         }
     }
 
@@ -297,15 +299,6 @@ impl Task {
         self.view = None;
     }
 
-    async fn settle_in_time(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let generation = shared.gate.read().await;
-        self.belong_to(*generation);
-        if shared.health.workspace(&self.workspace).is_ok() {
-            self.settle().await;
-        }
-    }
-
     /// After a recovery nothing is left of what was known of the log before.
     fn belong_to(&mut self, generation: u64) {
         if self.generation != generation {
@@ -319,7 +312,9 @@ impl Task {
     async fn try_round(&mut self, jobs: &mut VecDeque<Job>) {
         for _ in 0..CONFLICTS {
             if let Err(rejection) = self.ready().await {
-                return self.refuse_all(jobs, &rejection);
+                self.refuse_all(jobs, &rejection);
+                self.failed = Some(rejection);
+                return;
             }
             let Some(plan) = self.plan(jobs) else { return };
             match self.land(plan).await {
@@ -351,13 +346,6 @@ impl Task {
         }
     }
 
-    fn may_still_land(&self, submission: &Submission) -> bool {
-        let name = (submission.command.actor(), submission.command.command().id);
-        self.unsettled
-            .as_ref()
-            .is_some_and(|unsettled| unsettled.commands.contains(&name))
-    }
-
     /// Makes sure that there is a state to decide on, and that nothing is in doubt.
     async fn ready(&mut self) -> Result<(), Rejection> {
         self.shared.health.workspace(&self.workspace)?;
@@ -365,7 +353,7 @@ impl Task {
             self.settle().await;
         }
         if self.unsettled.is_some() {
-            return Err(unavailable("an earlier append is not settled yet"));
+            return Err(not_settled());
         }
         if self.state.is_none() {
             self.load().await?;
@@ -435,11 +423,15 @@ impl Task {
                 .map_or(Sequence(0), |(sequence, _)| *sequence)
                 >= head
         });
-        match tokio::time::timeout(CATCH_UP, reached).await {
-            Ok(Ok(_)) => self.shared.health.workspace(&self.workspace),
-            Ok(Err(_)) => Err(stopping()),
+        match tokio::time::timeout(CATCH_UP, reached)
+            .await
+            .map(|found| found.is_ok())
+        {
+            Ok(true) => self.shared.health.workspace(&self.workspace),
+            Ok(false) => Err(stopping()),
             Err(_) => {
                 self.shared.health.workspace(&self.workspace)?;
+                self.check_is_there(head).await?;
                 Err(Rejection::new(
                     Code::Busy,
                     "the read model is behind the log: try again shortly",
