@@ -15,11 +15,7 @@ use crate::log::AppendError;
 impl Task {
     /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
     pub(super) async fn land(&mut self, plan: Plan) -> Result<(), Vec<Job>> {
-        let Plan {
-            planned,
-            commit,
-            at,
-        } = plan;
+        let Plan { planned, commit } = plan;
         let Some(commit) = commit else {
             return self.confirm(planned).await;
         };
@@ -37,8 +33,8 @@ impl Task {
                     if let Verdict::Entry { index, .. } = &one.verdict {
                         let command = &one.submission.command;
                         let name = (command.actor(), command.command().id);
-                        self.recent
-                            .add(name, *index, Digest::of(command.bytes()), at);
+                        let digest = Digest::of(command.bytes());
+                        self.recent.add(name, *index, digest);
                     }
                 }
                 self.answer(planned);

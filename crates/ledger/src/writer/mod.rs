@@ -4,18 +4,19 @@
 mod land;
 pub(crate) use land::sign_checkpoint;
 mod plan;
+mod recent;
 mod settle;
 mod summary;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
-    Blob, Code, CommandId, Digest, Epoch, Event, Identity, Index, LedgerId, Millis, Place,
-    Rejection, Sequence, State, TreeSize, Verified, WorkspaceName,
+    Blob, Code, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection, Sequence, State,
+    TreeSize, Verified, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +25,7 @@ use crate::follower::Progress;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
+use recent::Recent;
 use settle::{Unsettled, not_settled};
 use summary::Suppressed;
 
@@ -43,8 +45,6 @@ const IDLE: Duration = Duration::from_secs(300);
 /// that is believed: a stream's new leader may answer before it has caught up with its own log.
 pub(crate) const LOOKS: u32 = 7;
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// How long a command's id stays in memory after it is in the read model.
-const RECENT_MS: u64 = 150_000;
 
 /// What every writer needs.
 pub struct Shared {
@@ -207,31 +207,6 @@ impl Writer {
     }
 }
 
-/// Commands that became entries lately: the read model may not have them yet.
-#[derive(Default)]
-struct Recent {
-    by_id: BTreeMap<(Identity, CommandId), (Index, Digest)>,
-    in_order: VecDeque<(Index, Millis, (Identity, CommandId))>,
-}
-
-impl Recent {
-    fn add(&mut self, name: (Identity, CommandId), index: Index, digest: Digest, now: Millis) {
-        self.by_id.insert(name, (index, digest));
-        self.in_order.push_back((index, now, name));
-    }
-
-    /// Forgets what the read model has and is old enough that no reader of an older view asks.
-    fn prune(&mut self, projected: TreeSize, now: Millis) {
-        while let Some((index, at, name)) = self.in_order.front() {
-            if index.0 >= projected.0 || now.0.saturating_sub(at.0) < RECENT_MS {
-                break;
-            }
-            self.by_id.remove(name);
-            self.in_order.pop_front();
-        }
-    }
-}
-
 struct Task {
     shared: Arc<Shared>,
     workspace: WorkspaceName,
@@ -377,7 +352,7 @@ impl Task {
     }
 
     fn prune(&mut self, projected: TreeSize) {
-        self.recent.prune(projected, (self.shared.clock)());
+        self.recent.prune(projected);
     }
 
     /// Loads the state from the read model, once that has caught up with the log.
