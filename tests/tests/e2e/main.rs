@@ -12,7 +12,6 @@ mod destroy;
 mod dev;
 mod export;
 mod faults;
-mod faults_sync;
 mod foreign;
 mod full_disk;
 mod hurt;

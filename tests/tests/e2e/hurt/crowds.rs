@@ -322,7 +322,7 @@ async fn a_flood_of_requests_does_not_stay_in_memory() {
     let (cluster, service, _clients) = ledger().await;
     let scales = Scales::under(&service);
     let begun = Instant::now();
-    let (floods, each) = (4, scale(10_000, 20_000, 20_000));
+    let (floods, each) = (4, scale(5_000, 20_000, 20_000));
     let started = (0..floods).map(|number| {
         let (mut connection, user) = plain_connection(&cluster);
         std::thread::spawn(move || {
@@ -337,7 +337,7 @@ async fn a_flood_of_requests_does_not_stay_in_memory() {
             let inbox = format!("_INBOX_client.{user}.flood{number}");
             let subscribe = format!("SUB {inbox}.* 1\r\n");
             connection.write_all(subscribe.as_bytes()).expect("said");
-            let request = raw::request(&vec![7; 15_000]);
+            let request = raw::request(&vec![7; 60_000]);
             let head = format!(
                 "PUB keyroll.v1.demo.command {inbox}.1 {}\r\n",
                 request.len()
@@ -363,7 +363,7 @@ async fn a_flood_of_requests_does_not_stay_in_memory() {
     });
     let most = scales.read();
     assert!(heard > 0, "nobody was told anything");
-    eprintln!("{sent} requests of 15 kB in {took:?}: {most} MiB at most");
+    eprintln!("{sent} requests of 60 kB in {took:?}: {most} MiB at most");
 }
 
 /// Large answers and large requests at once, of callers who read: memory stays bounded.
