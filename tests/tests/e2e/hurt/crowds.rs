@@ -21,8 +21,8 @@ use tokio::time::sleep;
 
 /// What a service may have in memory, whatever it is asked.
 const RESIDENT: u64 = 512 * 1024 * 1024;
-/// What is in work, what is being refused, and the rest of the process: a flood that waited in memory
-/// came to more.
+/// What is in work, what is being refused, and the rest of the process. A flood that waits in memory
+/// comes to more where the scheduler favours who reads.
 const FLOODED_MIB: u64 = 256;
 /// Callers share connections, as threads of a program do.
 const CONNECTIONS: usize = 8;
