@@ -52,9 +52,9 @@ test-faults part="": failpoints
         KEYROLL_FAULTS="${KEYROLL_FAULTS:-bounded}" cargo test --locked -p keyroll-tests --test e2e -- \
         hurt::{{ part }} --nocapture --test-threads 2
 
-# hostile bytes for every decoder, SECONDS for each
+# hostile bytes for every decoder, SECONDS for each and two at a time, other ones every time
 fuzz seconds="60":
-    KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test --release --locked -p keyroll-tests --test fuzz -- --nocapture
+    KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test --locked -p keyroll-tests --test fuzz -- --nocapture --test-threads 2
 
 # the console in a real Chromium ($KEYROLL_CHROMIUM, else found on PATH), with Node.js and npm;
 # its pictures go to target/screenshots
@@ -88,4 +88,5 @@ lint:
 ci: lint
     tests/browser/run.sh --can || { echo "CI needs Chromium, Node.js and npm" >&2; exit 1; }
     {{ quote(just_executable()) }} test
+    {{ quote(just_executable()) }} fuzz
     {{ quote(just_executable()) }} demo

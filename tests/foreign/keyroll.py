@@ -31,6 +31,7 @@ EMPTY_ROOT = hashlib.sha256(b"").digest()
 DAY_MS = 24 * 60 * 60 * 1000
 BUCKETS = (256, 1024, 4096, 16384, 65536)
 OF_THE_TREE = {"not_found", "deleted", "destroyed", "conflict"}
+NOT_THE_LAST_WORD = {"audit_unavailable", "unreachable", "internal", "stale"}
 
 
 class Refused(Exception):
@@ -398,7 +399,8 @@ class Client:
             except nats.errors.TimeoutError:
                 unknown = True
             except Refused as refused:
-                if refused.own or refused.code not in ("busy", "audit_unknown"):
+                passing = refused.code in ("busy", "audit_unknown") or unknown and refused.code in NOT_THE_LAST_WORD
+                if refused.own or not passing:
                     raise
                 unknown |= refused.code == "audit_unknown"
             if time.monotonic() > end:

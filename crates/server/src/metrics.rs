@@ -52,6 +52,7 @@ pub struct Metrics {
     requests: Family<Ended, Counter>,
     latency: Family<Asked, Histogram, fn() -> Histogram>,
     dropped: Counter,
+    unheard: Counter,
     in_work: Gauge,
     entries: Gauge,
     projected: Gauge,
@@ -70,6 +71,7 @@ impl Metrics {
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCIES)),
             dropped: Counter::default(),
+            unheard: Counter::default(),
             in_work: Gauge::default(),
             entries: Gauge::default(),
             projected: Gauge::default(),
@@ -95,6 +97,8 @@ impl Metrics {
         );
         let dropped = "Requests dropped unanswered, as they wanted the answer at no inbox";
         registry.register("requests_dropped", dropped, self.dropped.clone());
+        let unheard = "Requests dropped unanswered, as there was no room even for a refusal";
+        registry.register("requests_unheard", unheard, self.unheard.clone());
         for (name, help, gauge) in [
             (
                 "requests_in_work_kib",
@@ -139,6 +143,11 @@ impl Metrics {
     /// Counts a request that is not answered.
     pub(crate) fn dropped(&self) {
         self.dropped.inc();
+    }
+
+    /// Counts a request that there was no room for.
+    pub(crate) fn unheard(&self) {
+        self.unheard.inc();
     }
 
     fn read(&self, ledger: &Ledger) -> Result<String, std::fmt::Error> {

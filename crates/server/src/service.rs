@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use async_nats::service::{Request, ServiceExt as _};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use keyroll_api::subjects;
 use keyroll_core::{Code, Identity, Rejection, WorkspaceName};
@@ -26,8 +27,11 @@ use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always
 const IN_WORK_KIB: usize = 128 * 1_024;
 /// What a request costs besides its bytes: its task, its state, its answer.
 const LEAST_KIB: usize = 4;
-/// Requests that the connection holds for us before it drops them. They are taken out at once, to
-/// work or to a `busy`, so this fills only when the process itself is starved.
+/// KiB of requests that are told to come again at once. They are held until they are told; what
+/// comes beyond that is not answered, as its memory is not there.
+const REFUSED_KIB: usize = 16 * 1_024;
+/// Requests that the connection holds for us before it drops them. They are taken out at once, all
+/// that are there, so this fills only when the process itself is starved.
 const HELD: usize = 16_384;
 /// A request's bytes are held decoded and on their way into the vault besides.
 const COPIES: usize = 4;
@@ -35,7 +39,7 @@ const COPIES: usize = 4;
 /// processors nor the way out belong to them alone, and no more answers than these are in memory.
 const QUERIES: usize = 32;
 /// An answer of more bytes than this is in our hands until it is with the nats-server.
-const LARGE: usize = 32 * 1_024;
+const LARGE: usize = 8 * 1_024;
 /// How long after one pass over what is to end the next one begins, and after a failed one.
 const TEND: Duration = Duration::from_millis(200);
 const TEND_AGAIN: Duration = Duration::from_secs(2);
@@ -226,6 +230,7 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     let work = Arc::new(Semaphore::new(IN_WORK_KIB));
     let queries = Arc::new(Semaphore::new(QUERIES));
+    let refused = Arc::new(Semaphore::new(REFUSED_KIB));
     let metrics = Arc::new(Metrics::new(Arc::clone(&work), IN_WORK_KIB));
     for (name, subject) in [
         ("command", subjects::COMMANDS),
@@ -243,10 +248,14 @@ async fn serve(
             ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             work: Arc::clone(&work),
+            refused: Arc::clone(&refused),
             queries: Arc::clone(&queries),
             responder: responder.clone(),
         };
-        tokio::spawn(answer_all(answering, endpoint, stop.clone()));
+        // Never asked to stand back for others while requests are there: each takes it next to no
+        // time, and those that it leaves are memory that nobody counts.
+        let answering = answer_all(answering, endpoint, stop.clone());
+        tokio::spawn(tokio::task::unconstrained(answering));
     }
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
@@ -300,11 +309,38 @@ struct Answering {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     work: Arc<Semaphore>,
+    refused: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     responder: async_nats::Client,
 }
 
 impl Answering {
+    /// Takes a request in, to be answered or to be told to come again, if there is room for it.
+    fn admit(self, mut request: Request) {
+        let arrived = Instant::now();
+        let kib = |kib: usize| u32::try_from(kib).unwrap_or(u32::MAX);
+        let size = request.message.payload.len() / 1_024;
+        let cost = kib(LEAST_KIB.max(COPIES * size));
+        if let Ok(permit) = Arc::clone(&self.work).try_acquire_many_owned(cost) {
+            // As it came it is a part of what was read at once, and keeps all of that in memory.
+            request.message.payload = Bytes::copy_from_slice(&request.message.payload);
+            tokio::spawn(async move {
+                self.answer(&request, arrived).await;
+                drop(permit);
+            });
+        } else if let Ok(permit) = Arc::clone(&self.refused).try_acquire_many_owned(kib(size + 1)) {
+            tokio::spawn(async move {
+                let why = "too many requests are in work: try again shortly";
+                let response = refuse(&self.ledger, &request, Code::Busy, why);
+                self.metrics.answered(self.kind, arrived, &response);
+                respond(&request, response).await;
+                drop(permit);
+            });
+        } else {
+            self.metrics.unheard();
+        }
+    }
+
     /// Answers, and holds what that takes until the answer is on its way.
     async fn answer(&self, request: &Request, arrived: Instant) {
         let turn = match addressed(request) {
@@ -338,20 +374,7 @@ async fn answer_all(
             shared.metrics.dropped();
             continue;
         }
-        let (arrived, shared) = (Instant::now(), shared.clone());
-        let cost = LEAST_KIB.max(COPIES * request.message.payload.len() / 1_024);
-        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(&shared.work).try_acquire_many_owned(cost) {
-            tokio::spawn(async move {
-                shared.answer(&request, arrived).await;
-                drop(permit);
-            });
-        } else {
-            let why = "too many requests are in work: try again shortly";
-            let response = refuse(&shared.ledger, &request, Code::Busy, why);
-            shared.metrics.answered(shared.kind, arrived, &response);
-            respond(&request, response).await;
-        }
+        shared.clone().admit(request);
     }
     stop.send_replace(true);
 }

@@ -27,10 +27,14 @@ pub struct Cluster {
     users: Users,
     servers: Vec<NatsServer>,
     ledger: LedgerId,
+    /// Whether what is written can be made to fail to reach the disk.
+    breakable: bool,
 }
 
 struct NatsServer {
     name: String,
+    /// While this file exists it cannot sync what it writes.
+    broken: Option<PathBuf>,
     listen: SocketAddr,
     monitoring: SocketAddr,
     config: PathBuf,
@@ -65,6 +69,19 @@ impl Cluster {
     /// # Panics
     /// When it cannot be made.
     pub fn start(servers: usize, doors: usize) -> Self {
+        Self::begin_start(servers, doors, false)
+    }
+
+    /// One nats-server, and services, on a disk that can be broken with [`Cluster::break_disk`].
+    /// None where that is not to be had.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn start_breakable() -> Option<Self> {
+        programs::can_fail_syncs().then(|| Self::begin_start(1, 1, true))
+    }
+
+    fn begin_start(servers: usize, doors: usize, breakable: bool) -> Self {
         let home = Home::new();
         let users = Users {
             service: user("service"),
@@ -80,6 +97,7 @@ impl Cluster {
             let [listen, monitoring] = free_addresses();
             let server = NatsServer {
                 name: format!("server-{number}"),
+                broken: breakable.then(|| home.scratch().join("server.broken")),
                 listen,
                 monitoring,
                 config: home.scratch().join(format!("server-{number}.conf")),
@@ -95,6 +113,7 @@ impl Cluster {
             home,
             users,
             ledger: LedgerId([0; 32]),
+            breakable,
         };
         for server in &mut cluster.servers {
             server.start();
@@ -243,7 +262,13 @@ impl Cluster {
             1,
         );
         let program = program.unwrap_or_else(|| programs::keyroll());
-        let mut words = vec![
+        let broken = format!("replica-{replica}.broken");
+        let mut words = if self.breakable {
+            programs::failing_syncs(&self.home.scratch().join(broken))
+        } else {
+            Vec::new()
+        };
+        words.extend([
             program.as_os_str().to_owned(),
             "--json".into(),
             "--home".into(),
@@ -253,13 +278,36 @@ impl Cluster {
             self.url(&self.users.service, server).into(),
             "--responder-nats".into(),
             responder.into(),
-        ];
+        ]);
         words.extend(more.iter().map(Into::into));
         let stderr = self
             .home
             .scratch()
             .join(format!("replica-{replica}.stderr"));
         Replica::start(tied::words(&words), environment, stderr)
+    }
+
+    /// From now on nothing reaches the disk of those files of a nats-server (`server`) or a service
+    /// (`replica-0`) whose path holds `file`.
+    ///
+    /// # Panics
+    /// When the disk was never breakable.
+    pub fn break_disk(&self, whose: &str, file: &str) {
+        assert!(self.breakable, "the disk cannot be broken");
+        let path = self.home.scratch().join(format!("{whose}.broken"));
+        // In one step: an empty file would stand for all.
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, file).expect("written");
+        fs::rename(fresh, path).expect("broken");
+    }
+
+    /// The disk is well again.
+    ///
+    /// # Panics
+    /// When it was not broken.
+    pub fn mend_disk(&self, whose: &str) {
+        let path = self.home.scratch().join(format!("{whose}.broken"));
+        fs::remove_file(path).expect("mended");
     }
 
     /// Each replica but the first has a directory with the same keys and nothing else.
@@ -361,7 +409,15 @@ impl NatsServer {
         let log = self.config.with_extension("log");
         let log = fs::OpenOptions::new().create(true).append(true).open(log);
         let log = log.expect("a file for what it says");
-        let mut command = tied::command(programs::nats_server(), &self.config);
+        let mut command = match &self.broken {
+            None => tied::command(programs::nats_server(), &self.config),
+            Some(broken) => {
+                let mut words = programs::failing_syncs(broken);
+                words.extend([programs::nats_server().into(), "-c".into()]);
+                words.push(self.config.clone().into());
+                tied::words(&words)
+            }
+        };
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a handle"))

@@ -1,5 +1,6 @@
-//! The two programs that every test runs.
+//! The programs that tests run.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -73,4 +74,37 @@ fn found_by_script() -> PathBuf {
     );
     let path = String::from_utf8(run.stdout).expect("a path in UTF-8");
     PathBuf::from(path.trim())
+}
+
+/// The words before a program whose writes do not reach the disk as long as the file `broken` exists.
+///
+/// # Panics
+/// When there is no Python 3.
+pub fn failing_syncs(broken: &Path) -> Vec<OsString> {
+    static PYTHON: OnceLock<OsString> = OnceLock::new();
+    // The interpreter itself: what is called python3 may be a script that wants more of a home.
+    let python = PYTHON.get_or_init(|| {
+        let ask = "import sys; print(sys.executable)";
+        let run = Command::new("python3").args(["-c", ask]).output();
+        let said = run.expect("python3 starts").stdout;
+        String::from_utf8(said)
+            .expect("a path in UTF-8")
+            .trim()
+            .into()
+    });
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/failing_sync.py");
+    vec![python.clone(), script.into(), broken.into()]
+}
+
+/// Whether [`failing_syncs`] works here.
+///
+/// # Panics
+/// When there is no Python 3.
+pub fn can_fail_syncs() -> bool {
+    let words = failing_syncs(Path::new("/nonexistent"));
+    let run = Command::new(&words[0])
+        .args(&words[1..])
+        .arg("true")
+        .output();
+    run.expect("python3 starts").status.success()
 }

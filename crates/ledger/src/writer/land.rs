@@ -8,19 +8,14 @@ use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
 
 use super::plan::{Plan, Planned, Verdict};
-use super::{
-    Job, Landed, Outcome, Position, Submission, Task, Unsettled, Whereabouts, unavailable, unknown,
-};
+use super::settle::Unsettled;
+use super::{Job, Landed, Outcome, Position, Submission, Task, Whereabouts, unavailable, unknown};
 use crate::log::AppendError;
 
 impl Task {
     /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
     pub(super) async fn land(&mut self, plan: Plan) -> Result<(), Vec<Job>> {
-        let Plan {
-            planned,
-            commit,
-            at,
-        } = plan;
+        let Plan { planned, commit } = plan;
         let Some(commit) = commit else {
             return self.confirm(planned).await;
         };
@@ -38,8 +33,8 @@ impl Task {
                     if let Verdict::Entry { index, .. } = &one.verdict {
                         let command = &one.submission.command;
                         let name = (command.actor(), command.command().id);
-                        self.recent
-                            .add(name, *index, Digest::of(command.bytes()), at);
+                        let digest = Digest::of(command.bytes());
+                        self.recent.add(name, *index, digest);
                     }
                 }
                 self.answer(planned);

@@ -4,17 +4,19 @@
 mod land;
 pub(crate) use land::sign_checkpoint;
 mod plan;
+mod recent;
+mod settle;
 mod summary;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
-    Blob, Code, CommandId, Digest, Epoch, Event, Identity, Index, LedgerId, Millis, Place,
-    Rejection, Sequence, State, TreeSize, Verified, WorkspaceName,
+    Blob, Code, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection, Sequence, State,
+    TreeSize, Verified, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +25,8 @@ use crate::follower::Projected;
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
+use recent::Recent;
+use settle::{Unsettled, not_settled};
 use summary::Suppressed;
 
 /// Commands of one workspace that may wait; more are told to come again.
@@ -41,8 +45,6 @@ const IDLE: Duration = Duration::from_secs(300);
 /// that is believed: a stream's new leader may answer before it has caught up with its own log.
 pub(crate) const LOOKS: u32 = 7;
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-/// How long a command's id stays in memory after it is in the read model.
-const RECENT_MS: u64 = 150_000;
 
 /// What every writer needs.
 pub struct Shared {
@@ -171,6 +173,7 @@ impl Writer {
             head: Sequence(0),
             recent: Recent::default(),
             unsettled: None,
+            failed: None,
             view: None,
             number: None,
             suppressed: Suppressed::default(),
@@ -205,38 +208,6 @@ impl Writer {
     }
 }
 
-/// Commands that became entries lately: the read model may not have them yet.
-#[derive(Default)]
-struct Recent {
-    by_id: BTreeMap<(Identity, CommandId), (Index, Digest)>,
-    in_order: VecDeque<(Index, Millis, (Identity, CommandId))>,
-}
-
-impl Recent {
-    fn add(&mut self, name: (Identity, CommandId), index: Index, digest: Digest, now: Millis) {
-        self.by_id.insert(name, (index, digest));
-        self.in_order.push_back((index, now, name));
-    }
-
-    /// Forgets what the read model has and is old enough that no reader of an older view asks.
-    fn prune(&mut self, projected: TreeSize, now: Millis) {
-        while let Some((index, at, name)) = self.in_order.front() {
-            if index.0 >= projected.0 || now.0.saturating_sub(at.0) < RECENT_MS {
-                break;
-            }
-            self.by_id.remove(name);
-            self.in_order.pop_front();
-        }
-    }
-}
-
-/// An append whose fate is not known: the commit, and the fence it was sent with.
-struct Unsettled {
-    commit: Vec<u8>,
-    expected: Sequence,
-    commands: Vec<(Identity, CommandId)>,
-}
-
 struct Task {
     shared: Arc<Shared>,
     workspace: WorkspaceName,
@@ -245,6 +216,8 @@ struct Task {
     head: Sequence,
     recent: Recent,
     unsettled: Option<Unsettled>,
+    /// Why nothing came of what was waited for last.
+    failed: Option<Rejection>,
     /// A view for looking up receipts, of the beginning of this round.
     view: Option<View>,
     /// The workspace's number in it, if it is there.
@@ -262,7 +235,10 @@ impl Task {
                 match tokio::time::timeout(self.patience(), waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
-                    Err(_) if self.unsettled.is_some() => self.settle_in_time().await,
+                    Err(_) if self.unsettled.is_some() => {
+                        self.settle_in_time().await;
+                        self.refuse_waiting(&mut waiting);
+                    }
                     Err(_) if !self.suppressed.is_empty() => {}
                     Err(_) => {
                         self.state = None;
@@ -278,6 +254,7 @@ impl Task {
             if !jobs.is_empty() {
                 self.round(&mut jobs).await;
             }
+            self.refuse_waiting(&mut waiting);
         }
     }
 
@@ -300,15 +277,6 @@ impl Task {
         self.view = None;
     }
 
-    async fn settle_in_time(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let generation = shared.gate.read().await;
-        self.belong_to(*generation);
-        if shared.health.workspace(&self.workspace).is_ok() {
-            self.settle().await;
-        }
-    }
-
     /// After a recovery nothing is left of what was known of the log before.
     fn belong_to(&mut self, generation: u64) {
         if self.generation != generation {
@@ -322,7 +290,9 @@ impl Task {
     async fn try_round(&mut self, jobs: &mut VecDeque<Job>) {
         for _ in 0..CONFLICTS {
             if let Err(rejection) = self.ready().await {
-                return self.refuse_all(jobs, &rejection);
+                self.refuse_all(jobs, &rejection);
+                self.failed = Some(rejection);
+                return;
             }
             let Some(plan) = self.plan(jobs) else { return };
             match self.land(plan).await {
@@ -354,13 +324,6 @@ impl Task {
         }
     }
 
-    fn may_still_land(&self, submission: &Submission) -> bool {
-        let name = (submission.command.actor(), submission.command.command().id);
-        self.unsettled
-            .as_ref()
-            .is_some_and(|unsettled| unsettled.commands.contains(&name))
-    }
-
     /// Makes sure that there is a state to decide on, and that nothing is in doubt.
     async fn ready(&mut self) -> Result<(), Rejection> {
         self.shared.health.workspace(&self.workspace)?;
@@ -368,7 +331,7 @@ impl Task {
             self.settle().await;
         }
         if self.unsettled.is_some() {
-            return Err(unavailable("an earlier append is not settled yet"));
+            return Err(not_settled());
         }
         if self.state.is_none() {
             self.load().await?;
@@ -395,7 +358,7 @@ impl Task {
     }
 
     fn prune(&mut self, projected: TreeSize) {
-        self.recent.prune(projected, (self.shared.clock)());
+        self.recent.prune(projected);
     }
 
     /// Loads the state from the read model, once that has caught up with the log.
@@ -445,6 +408,7 @@ impl Task {
             Ok(Err(_)) => Err(stopping()),
             Err(_) => {
                 self.shared.health.workspace(&self.workspace)?;
+                self.check_is_there(head).await?;
                 Err(Rejection::new(
                     Code::Busy,
                     "the read model is behind the log: try again shortly",

@@ -40,8 +40,6 @@ pub(super) struct Plan {
     pub(super) planned: Vec<Planned>,
     /// The signed commit, when there is an entry.
     pub(super) commit: Option<Vec<u8>>,
-    /// When it was decided.
-    pub(super) at: Millis,
 }
 
 impl Task {
@@ -95,11 +93,7 @@ impl Task {
             return None;
         }
         let commit = (!entries.is_empty()).then(|| self.sign(at, first, Digest(root.0), entries));
-        Some(Plan {
-            planned,
-            commit,
-            at,
-        })
+        Some(Plan { planned, commit })
     }
 
     fn sign(&self, at: Millis, first: TreeSize, root: Digest, entries: Vec<Blob>) -> Vec<u8> {
@@ -217,7 +211,7 @@ impl Task {
             }
             _ => None,
         });
-        let known = in_batch.or_else(|| self.recent.by_id.get(&name).copied());
+        let known = in_batch.or_else(|| self.recent.get(&name));
         let known = match known {
             Some(known) => Ok(Some(known)),
             None => self.projected_receipt(state, submission),

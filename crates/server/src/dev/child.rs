@@ -19,6 +19,9 @@ use crate::nats::permissions::OPERATOR_INBOX;
 /// From start to ready takes a tenth of a second, more with a large log on a slow disk.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_POLL: Duration = Duration::from_millis(20);
+/// How long a nats-server that was killed may take to be gone, with all its threads.
+const LEAVING: Duration = Duration::from_secs(3);
+const LEAVING_LOOK: Duration = Duration::from_millis(20);
 /// What an error quotes of the server's log.
 const LOG_TAIL_BYTES: u64 = 4096;
 const LOG_TAIL_LINES: usize = 12;
@@ -78,7 +81,7 @@ impl DevServer {
             return Err(DevError::NotPrivate);
         };
         let run = RunDir::prepare(run_dir, &config.render()?)?;
-        let lock = lock(&config.data_dir)?;
+        let lock = lock(&config.data_dir).await?;
         let command = run.command(nats_bin, launcher, lock)?;
         let supervisor = Supervisor::start(command)
             .await
@@ -280,7 +283,7 @@ async fn until_ready(
 }
 
 /// One nats-server per data directory: two would write into each other's streams without a word.
-fn lock(data_dir: &Path) -> Result<File, DevError> {
+async fn lock(data_dir: &Path) -> Result<File, DevError> {
     private_directory(data_dir)?;
     let path = data_dir.join("nats-server.lock");
     let file = OpenOptions::new()
@@ -291,12 +294,21 @@ fn lock(data_dir: &Path) -> Result<File, DevError> {
         .mode(0o600)
         .open(&path)
         .map_err(in_file(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DevError::InUse {
-            path: data_dir.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(DevError::File { path, source }),
+    // One that was killed a moment ago may not have ended yet.
+    let end = tokio::time::Instant::now() + LEAVING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < end => {
+                tokio::time::sleep(LEAVING_LOOK).await;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(DevError::InUse {
+                    path: data_dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(DevError::File { path, source }),
+        }
     }
 }
 

@@ -44,6 +44,22 @@ async fn it_stops_when_asked_and_its_data_can_be_opened_again() {
 }
 
 #[tokio::test]
+async fn one_that_is_still_on_its_way_out_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    std::fs::create_dir_all(&config.data_dir).unwrap();
+    let leaving = std::fs::File::create(config.data_dir.join("nats-server.lock")).unwrap();
+    leaving.lock().unwrap();
+    let bin = nats_bin().await;
+    let start = DevServer::start(&bin, None, &config);
+    let (started, ()) = tokio::join!(start, async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        drop(leaving);
+    });
+    started.unwrap().stop().await;
+}
+
+#[tokio::test]
 async fn its_passwords_are_for_its_owner_alone() {
     let directory = tempfile::tempdir().unwrap();
     let config = config(directory.path());

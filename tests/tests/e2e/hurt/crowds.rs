@@ -2,7 +2,7 @@
 //! `busy` instead of anything else.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,9 @@ use tokio::time::sleep;
 
 /// What a service may have in memory, whatever it is asked.
 const RESIDENT: u64 = 512 * 1024 * 1024;
+/// What is in work, what is being refused, and the rest of the process. A flood that waits in memory
+/// comes to more where the scheduler favours who reads.
+const FLOODED_MIB: u64 = 256;
 /// Callers share connections, as threads of a program do.
 const CONNECTIONS: usize = 8;
 /// 0.8 MB each: beyond 64 MB waiting for one connection, nats-server hangs up on it.
@@ -297,6 +300,74 @@ async fn who_does_not_read_holds_up_nobody() {
     let most = scales.read();
     drop(deaf);
     eprintln!("{asked} pages asked for and not read: {most} MiB at most, busy {busy} times of 50");
+}
+
+/// Says who it is, and gives the connection and its user.
+fn plain_connection(cluster: &Cluster) -> (TcpStream, String) {
+    let url = cluster.client_url(0, 0);
+    let (user, rest) = url
+        .strip_prefix("nats://")
+        .and_then(|rest| rest.split_once(':'))
+        .expect("a user");
+    let (password, address) = rest.split_once('@').expect("a password");
+    let mut connection = TcpStream::connect(address).expect("connected");
+    let hello = format!(
+        "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n"
+    );
+    connection.write_all(hello.as_bytes()).expect("said");
+    (connection, user.to_owned())
+}
+
+/// Requests as fast as nats-server takes them, faster than they can be refused. Not all are answered,
+/// but none stays in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_requests_does_not_stay_in_memory() {
+    let (cluster, service, _clients) = ledger().await;
+    let scales = Scales::under(&service);
+    let begun = Instant::now();
+    let (floods, each) = (4, scale(5_000, 20_000, 20_000));
+    let started = (0..floods).map(|number| {
+        let (mut connection, user) = plain_connection(&cluster);
+        std::thread::spawn(move || {
+            let mut answers = connection.try_clone().expect("a handle");
+            let heard = std::thread::spawn(move || {
+                let (mut heard, mut buffer) = (0_u64, vec![0; 1 << 16]);
+                while let Ok(length @ 1..) = answers.read(&mut buffer) {
+                    heard += length as u64;
+                }
+                heard
+            });
+            let inbox = format!("_INBOX_client.{user}.flood{number}");
+            let subscribe = format!("SUB {inbox}.* 1\r\n");
+            connection.write_all(subscribe.as_bytes()).expect("said");
+            let request = raw::request(&vec![7; 60_000]);
+            let head = format!(
+                "PUB keyroll.v1.demo.command {inbox}.1 {}\r\n",
+                request.len()
+            );
+            let message = [head.as_bytes(), &request, b"\r\n"].concat();
+            // In the end nats-server may hang up on somebody who is so fast.
+            let sent = (0..each).take_while(|_| connection.write_all(&message).is_ok());
+            let sent = sent.count();
+            let _ = connection.shutdown(std::net::Shutdown::Write);
+            (sent, heard.join().expect("a reader"))
+        })
+    });
+    let floods: Vec<_> = started.collect();
+    let (mut sent, mut heard) = (0, 0);
+    for flood in floods {
+        let (one, answers) = flood.join().expect("a flood");
+        (sent, heard) = (sent + one, heard + answers);
+    }
+    let took = begun.elapsed();
+    until("the service to be at ease", || {
+        let reveal = cluster.keyroll(["secret", "reveal", "A"]).run();
+        reveal.is_code(0).then_some(())
+    });
+    let most = scales.read();
+    assert!(most < FLOODED_MIB, "{most} MiB in memory");
+    assert!(heard > 0, "nobody was told anything");
+    eprintln!("{sent} requests of 60 kB in {took:?}: {most} MiB at most");
 }
 
 /// Large answers and large requests at once, of callers who read: memory stays bounded.

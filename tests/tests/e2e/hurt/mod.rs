@@ -7,4 +7,5 @@ mod clocks;
 mod crashes;
 mod crowds;
 mod replicas;
+mod syncs;
 mod three_nodes;

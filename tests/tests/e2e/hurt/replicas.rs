@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use keyroll_api::Client;
-use keyroll_api::client::Wanted;
+use keyroll_api::client::{Acted, Wanted, new_command_id};
+use keyroll_api::{Client, ClientError};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, Purpose};
 use keyroll_core::{Action, Code, Identity, Index, WorkspaceName};
@@ -186,8 +186,28 @@ impl Victim {
             match self.client.reveal(&demo(), &wanted, &purpose, None).await {
                 Ok(revealed) => return Some(revealed.index),
                 Err(error) if error.code() == Code::Denied => return None,
-                Err(error) => assert_eq!(error.code(), Code::Busy, "{error}"),
+                // On a slow disk: whatever that one came to, the next is what counts.
+                Err(error) => assert!(is_passing(&error), "{}: {error}", error.code()),
             }
+        }
+    }
+}
+
+fn is_passing(error: &ClientError) -> bool {
+    let code = error.code();
+    matches!(
+        code,
+        Code::Busy | Code::AuditUnknown | Code::AuditUnavailable
+    )
+}
+
+/// Has a command carried out, however long the disk takes.
+async fn act(client: &Client, action: Action) -> Acted {
+    let command = client.sign_command(&demo(), new_command_id(), action);
+    loop {
+        match client.submit(&demo(), command.clone(), Vec::new()).await {
+            Ok(acted) => return acted,
+            Err(error) => assert!(is_passing(&error), "{}: {error}", error.code()),
         }
     }
 }
@@ -213,11 +233,11 @@ async fn who_is_removed_at_one_service_is_refused_at_the_other_at_once() {
     };
     let (mut refused, mut beside) = (0, 0);
     for _ in 0..races {
-        owner.act(&demo(), victim.add()).await.expect("added");
+        act(&owner, victim.add()).await;
         assert!(victim.reveal("A").await.is_some(), "a member is shown it");
         let (removed, raced) = tokio::join!(
             async {
-                let removed = owner.act(&demo(), victim.remove()).await.expect("removed");
+                let removed = act(&owner, victim.remove()).await;
                 refused += u64::from(victim.reveal("A").await.is_none());
                 removed
             },
