@@ -1,6 +1,8 @@
 //! The follower: the one way into the read model.
 
+mod catch_up;
 mod drained;
+mod entries;
 mod fold;
 mod prepare;
 mod projected;
@@ -10,18 +12,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use keyroll_core::{Code, Digest, Identity, Index, Rejection, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::{Code, Digest, Index, Rejection, Sequence, TreeSize, WorkspaceName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::health::Health;
-use crate::log::{FollowError, Log, Message};
+use crate::log::{FollowError, Log};
 use crate::projection::{Batch, Projection, ProjectionError, contained};
 
-use drained::{Drained, Stream};
+pub use catch_up::catch_up;
+use drained::Drained;
+pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
-pub(crate) use fold::{Odd, actor_ordinal, fold_next};
-use prepare::{Prepared, prepare_all};
+pub(crate) use fold::{Odd, fold_next};
 pub use projected::{Projected, Told};
 
 /// How long messages are gathered before they are folded in, when the last were not long ago and
@@ -353,77 +356,6 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
         let failed = |_| Err(ProjectionError::Storage("a thread failed".to_owned()));
         Ok((one, other.unwrap_or_else(failed)?))
     })
-}
-
-/// Folds the log into `fold` up to and with the message `until`.
-///
-/// # Errors
-/// [`ProjectionError`], also when the log ends or has a gap before.
-pub async fn catch_up(
-    log: &dyn Log,
-    fold: &mut Fold,
-    until: Sequence,
-) -> Result<(), ProjectionError> {
-    let stream = log.follow(fold.sequence());
-    // While one batch is folded in, the next is gathered and taken apart on another core.
-    let (ahead, mut prepared) = mpsc::channel(1);
-    let preparing = tokio::spawn(prepare_ahead(
-        stream,
-        fold.key(),
-        (fold.sequence(), until),
-        ahead,
-    ));
-    while fold.sequence() < until {
-        let Some(batch) = prepared.recv().await else {
-            return Err(failed("the log ended"));
-        };
-        fold.fold_prepared(batch?, true)?;
-    }
-    preparing.await.map_err(failed)?;
-    fold.projection().complete()
-}
-
-fn failed(error: impl std::fmt::Display) -> ProjectionError {
-    ProjectionError::Storage(error.to_string())
-}
-
-/// Gathers messages after `last` up to and with `until`, as many as make a transaction, and takes
-/// them apart.
-async fn prepare_ahead(
-    mut stream: Stream,
-    key: Identity,
-    (mut last, until): (Sequence, Sequence),
-    ahead: mpsc::Sender<Result<Vec<Prepared>, ProjectionError>>,
-) {
-    while last < until {
-        let mut drained = Drained::default();
-        while last < until && drained.has_room() {
-            match stream.next().await {
-                Some(next) => drained.take(next),
-                None => return,
-            }
-            last = drained
-                .messages
-                .last()
-                .map_or(last, |message| message.sequence);
-        }
-        let batch = match drained.then {
-            Some(error) => Err(failed(error)),
-            None => prepare_elsewhere(drained.messages, key).await,
-        };
-        let ended = batch.is_err();
-        if ahead.send(batch).await.is_err() || ended {
-            return;
-        }
-    }
-}
-
-async fn prepare_elsewhere(
-    messages: Vec<Message>,
-    key: Identity,
-) -> Result<Vec<Prepared>, ProjectionError> {
-    let preparing = tokio::task::spawn_blocking(move || prepare_all(messages, &key));
-    preparing.await.map_err(failed)
 }
 
 /// Reads the part of the log that the read model holds already, beside everything else: a message

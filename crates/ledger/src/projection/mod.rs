@@ -7,6 +7,7 @@ mod digest;
 mod past;
 mod scan;
 mod schema;
+mod secrets;
 mod tree;
 mod uses;
 mod values;

@@ -1,21 +1,18 @@
 //! Reading: a consistent view of one moment.
 
-use std::ops::Bound;
-
 use keyroll_core::names::Label;
-use keyroll_core::state::{Denials, Member, Parts, Secret, VersionInfo, Workflow, WorkspaceRow};
+use keyroll_core::state::{Denials, Member, Parts, Workflow, WorkspaceRow};
 use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, SecretId, Sequence, State,
-    TreeSize, Version, WorkspaceName,
+    Blob, Commit, Digest, Identity, Index, LedgerId, Recorded, Sequence, State, TreeSize,
+    WorkspaceName,
 };
 use keyroll_merkle::Hash;
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
 use super::schema::{
-    COMMITS, DENIALS, FORMER_NAMES, LAST_REVEALED, MEMBERS, META, MemberRecord, PROBLEMS, Problem,
-    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
-    WORKSPACES, WorkflowRecord, WorkspaceHead,
+    COMMITS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED, WORKFLOWS,
+    WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::write::decode;
 
@@ -42,21 +39,8 @@ pub struct EntryAt {
 /// Odd messages shown at most: after these a log is odd enough.
 const PROBLEMS_SHOWN: usize = 100;
 
-fn damaged(what: impl Into<String>) -> ProjectionError {
+pub(super) fn damaged(what: impl Into<String>) -> ProjectionError {
     ProjectionError::Damaged(what.into())
-}
-
-/// The secret of an ordinal: they begin at 1 and have no gap, and rows are in their order.
-fn of_ordinal(
-    secrets: &mut [(SecretId, Secret)],
-    ordinal: u32,
-) -> Result<&mut (SecretId, Secret), ProjectionError> {
-    let at = usize::try_from(ordinal)
-        .ok()
-        .and_then(|ordinal| ordinal.checked_sub(1));
-    at.and_then(|at| secrets.get_mut(at))
-        .filter(|(_, secret)| secret.ordinal == ordinal)
-        .ok_or_else(|| damaged("a row without its secret"))
 }
 
 impl View {
@@ -239,149 +223,6 @@ impl WorkspaceView<'_> {
         };
         State::restore(ledger, self.head.name.clone(), parts)
             .ok_or_else(|| damaged("a workspace's tree"))
-    }
-
-    fn all_secrets(&self) -> Result<Vec<(SecretId, Secret)>, ProjectionError> {
-        let mut found: Vec<(SecretId, Secret)> = Vec::new();
-        for row in self
-            .view
-            .tx
-            .open_table(SECRETS)?
-            .range((self.number, 0)..=(self.number, u32::MAX))?
-        {
-            let record: SecretRecord = decode(row?.1.value())?;
-            found.push((record.id, record.secret));
-        }
-        for row in self
-            .view
-            .tx
-            .open_table(LAST_REVEALED)?
-            .range((self.number, 0)..=(self.number, u32::MAX))?
-        {
-            let (key, at) = row?;
-            let (_, secret) = of_ordinal(&mut found, key.value().1)?;
-            secret.last_revealed_at = Some(Millis(at.value()));
-        }
-        for row in self
-            .view
-            .tx
-            .open_table(VERSIONS)?
-            .range((self.number, 0, 0)..=(self.number, u32::MAX, u32::MAX))?
-        {
-            let (key, value) = row?;
-            let (_, ordinal, version) = key.value();
-            let (_, secret) = of_ordinal(&mut found, ordinal)?;
-            secret.versions.push(decode(value.value())?);
-            if secret.current() != Version(version) {
-                return Err(damaged("a secret's versions have a gap"));
-            }
-        }
-        Ok(found)
-    }
-
-    /// One secret by ordinal, without its versions.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn secret(&self, ordinal: u32) -> Result<Option<SecretRecord>, ProjectionError> {
-        let (row, key) = (self.view.tx.open_table(SECRETS)?, (self.number, ordinal));
-        let Some(row) = row.get(key)? else {
-            return Ok(None);
-        };
-        let mut record: SecretRecord = decode(row.value())?;
-        let last = self.view.tx.open_table(LAST_REVEALED)?.get(key)?;
-        record.secret.last_revealed_at = last.map(|at| Millis(at.value()));
-        Ok(Some(record))
-    }
-
-    /// Versions of a secret before `before`, newest first, until `more` says stop.
-    ///
-    /// # Errors
-    /// [`ProjectionError`], or what `more` fails with.
-    pub fn versions(
-        &self,
-        ordinal: u32,
-        before: Version,
-        mut more: impl FnMut(Version, VersionInfo) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
-        let range = (self.number, ordinal, 0)..(self.number, ordinal, before.0);
-        for row in self.view.tx.open_table(VERSIONS)?.range(range)?.rev() {
-            let (key, value) = row?;
-            if !more(Version(key.value().2), decode(value.value())?)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ordinals of secrets by name, those after the folded name `after`, until `more` says stop.
-    ///
-    /// # Errors
-    /// [`ProjectionError`], or what `more` fails with.
-    pub fn scan_names(
-        &self,
-        after: Option<&str>,
-        more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
-        self.scan_table(SECRET_NAMES, after, more)
-    }
-
-    pub(super) fn scan_table(
-        &self,
-        table: TableDefinition<'static, (u32, &'static str, u32), ()>,
-        after: Option<&str>,
-        mut more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
-        let names = self.view.tx.open_table(table)?;
-        let start = match after {
-            Some(name) => Bound::Excluded((self.number, name, u32::MAX)),
-            None => Bound::Included((self.number, "", 0)),
-        };
-        // Names are ASCII: nothing sorts behind this.
-        let end = Bound::Excluded((self.number, "\u{7f}", 0));
-        for row in names.range::<(u32, &str, u32)>((start, end))? {
-            let (key, _) = row?;
-            let (_, name, ordinal) = key.value();
-            if !more(name, ordinal)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ordinals of all secrets under a folded name, in whatever state.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn ordinals_named(&self, folded: &str) -> Result<Vec<u32>, ProjectionError> {
-        let range = (self.number, folded, 0)..=(self.number, folded, u32::MAX);
-        let mut found = Vec::new();
-        for row in self
-            .view
-            .tx
-            .open_table(SECRET_NAMES)?
-            .range::<(u32, &str, u32)>(range)?
-        {
-            found.push(row?.0.value().2);
-        }
-        Ok(found)
-    }
-
-    /// Ordinals of all secrets that ever had a folded name.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn ordinals_ever_named(&self, folded: &str) -> Result<Vec<u32>, ProjectionError> {
-        let range = (self.number, folded, 0)..=(self.number, folded, u32::MAX);
-        let mut found = Vec::new();
-        for row in self
-            .tx()
-            .open_table(FORMER_NAMES)?
-            .range::<(u32, &str, u32)>(range)?
-        {
-            found.push(row?.0.value().2);
-        }
-        Ok(found)
     }
 
     /// A member, even a former one.

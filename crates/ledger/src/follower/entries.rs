@@ -1,0 +1,175 @@
+//! What single entries add to the read model: the rows that they change, as they leave them, and
+//! what the indexes say of them.
+
+use std::collections::BTreeSet;
+
+use keyroll_core::names::Label;
+use keyroll_core::{Action, Code, Event, Identity, Index, Recorded, SecretName, State};
+use keyroll_merkle::Nodes as _;
+
+use super::fold::{Odd, Slot};
+use super::prepare::Opened;
+use crate::log::Message;
+use crate::projection::{EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch};
+
+/// Indexes of entries with the kinds of their events.
+pub(super) type Kinds = Vec<(Index, &'static str)>;
+
+/// Folds a commit's entries into a workspace's state, and their rows into the batch.
+pub(super) fn apply(
+    slot: &mut Slot,
+    message: &Message,
+    Opened { commit, entries }: Opened,
+    part: &mut WorkspaceBatch,
+) -> Result<Kinds, Odd> {
+    let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
+    let mut kinds = Vec::new();
+    part.commits.push((commit.first.0, message.bytes.clone()));
+    for recorded in &entries {
+        let before = uses_before(&slot.state, recorded);
+        let changes = slot.state.apply(recorded);
+        kinds.extend(
+            recorded
+                .events
+                .iter()
+                .map(|event| (recorded.index, event.kind().1)),
+        );
+        part.entries.push(facts(slot, recorded, &changes));
+        if recorded.at.0 > slot.latest {
+            slot.latest = recorded.at.0;
+            part.times.push((recorded.at, recorded.index));
+        }
+        // After every entry, not after the batch: what a secret was called in between counts too,
+        // however the log is cut into batches.
+        let named = changes
+            .secrets
+            .iter()
+            .filter_map(|id| slot.state.secret(id));
+        part.names
+            .extend(named.map(|secret| (secret.name.folded(), secret.ordinal)));
+        remember(&slot.state, recorded.index, &changes, part);
+        remember_uses(&slot.state, recorded.index, (&before, &changes), part);
+        merge(&mut part.changes, changes);
+    }
+    Ok(kinds)
+}
+
+/// The rows that this one entry changed, as it left them: for looking back.
+fn remember(
+    state: &State,
+    index: Index,
+    changes: &keyroll_core::Changes,
+    part: &mut WorkspaceBatch,
+) {
+    for id in &changes.secrets {
+        if let Some(secret) = state.secret(id) {
+            part.secrets_since
+                .push((index, SecretRecord::of(*id, secret)));
+        }
+    }
+    for id in &changes.members {
+        if let Some(member) = state.any_member(id) {
+            part.members_since.push((index, *id, member.clone()));
+        }
+    }
+}
+
+fn uses(state: &State, workflow: &Label) -> BTreeSet<Use> {
+    let blocks = state.workflow(workflow).map(|found| &found.blocks);
+    let uses = blocks.into_iter().flatten().flat_map(|block| {
+        block.secrets.iter().map(|secret| Use {
+            secret: secret.clone(),
+            workflow: workflow.clone(),
+            block: block.name.clone(),
+        })
+    });
+    uses.collect()
+}
+
+/// What the workflow that an entry may change references before it.
+fn uses_before(state: &State, recorded: &Recorded) -> BTreeSet<Use> {
+    let action = &recorded.command.command().action;
+    if let Action::WorkflowSave(save) = action {
+        return uses(state, &save.workflow);
+    }
+    if let Action::WorkflowRemove(remove) = action {
+        return uses(state, &remove.workflow);
+    }
+    BTreeSet::new()
+}
+
+/// The uses that an entry began or ended.
+fn remember_uses(
+    state: &State,
+    index: Index,
+    (before, changes): (&BTreeSet<Use>, &keyroll_core::Changes),
+    part: &mut WorkspaceBatch,
+) {
+    for workflow in &changes.workflows {
+        let after = uses(state, workflow);
+        let begun = after.difference(before).map(|one| (one, true));
+        let ended = before.difference(&after).map(|one| (one, false));
+        let both = begun.chain(ended);
+        part.uses_since
+            .extend(both.map(|(one, begun)| (index, one.clone(), begun)));
+    }
+}
+
+fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> EntryFacts {
+    let state = &slot.state;
+    let ordinal = |id: &keyroll_core::SecretId| state.secret(id).map(|secret| secret.ordinal);
+    let size = recorded.index.tree_size().0;
+    let nodes = [0_u8, 8, 16, 24]
+        .into_iter()
+        .filter(|level| size.is_multiple_of(1 << level))
+        .filter_map(|level| {
+            let index = (size >> level) - 1;
+            state
+                .tree()
+                .node(level, index)
+                .ok()
+                .map(|hash| (level, index, hash))
+        });
+    EntryFacts {
+        index: recorded.index,
+        at: recorded.at,
+        actor: actor_ordinal(state, &recorded.command.actor()),
+        command: recorded.command.command().id,
+        secrets: changes.touched.iter().filter_map(ordinal).collect(),
+        revealed: changes
+            .revealed
+            .iter()
+            .filter_map(|(id, version)| Some((ordinal(id)?, *version)))
+            .collect(),
+        by: recorded.command.actor(),
+        kinds: changes.kinds.clone(),
+        denied: denied_names(recorded),
+        nodes: nodes.collect(),
+    }
+}
+
+/// The names that a recorded refusal spoke of: they need not be any secret's.
+fn denied_names(recorded: &Recorded) -> Vec<String> {
+    let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
+    if !recorded.events.iter().any(denied) {
+        return Vec::new();
+    }
+    let names = recorded.command.command().action.names();
+    names.into_iter().map(SecretName::folded).collect()
+}
+
+/// The ordinal that indexes know an actor by.
+pub(crate) fn actor_ordinal(state: &State, actor: &Identity) -> u32 {
+    state
+        .any_member(actor)
+        .map_or(LEDGER_ORDINAL, |member| member.ordinal)
+}
+
+fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
+    into.secrets.extend(from.secrets);
+    into.versions.extend(from.versions);
+    into.members.extend(from.members);
+    into.denials.extend(from.denials);
+    into.revoked.extend(from.revoked);
+    into.workflows.extend(from.workflows);
+}
