@@ -165,11 +165,12 @@ impl Ledger {
             )));
         }
         let keyring = Keyring::new(options.root, ledger, options.keys);
+        let health = Arc::new(Health::default());
+        let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
+        // After the read model: of whose directory this is, that says more.
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
         }
-        let health = Arc::new(Health::default());
-        let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
         match options.damage {
             Some(words) => health.fail(Code::Corrupt, words),
             None => check_head(options.log.as_ref(), &projection, &health).await?,
