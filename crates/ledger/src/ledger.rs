@@ -28,7 +28,7 @@ use keyroll_core::{
     WorkspaceName, cbor, cose,
 };
 use keyroll_merkle::empty_root;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
 use crate::health::Health;
@@ -272,6 +272,19 @@ impl Ledger {
         let words = format!("message {next} of the log is missing, its last is {last}");
         self.shared.health.fail(Code::Corrupt, words);
         self.shared.health.ledger()
+    }
+
+    /// Makes what the read model has last through a crash, for an orderly end: whoever sets the log
+    /// back afterwards is found out by it.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        let flush = async {
+            // A follower that is gone has nothing to flush.
+            if self.wishes.send(Wish::Flush(done)).await.is_ok() {
+                let _ = flushed.await;
+            }
+        };
+        let _ = tokio::time::timeout(REACH, flush).await;
     }
 
     /// The ledger's id.

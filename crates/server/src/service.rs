@@ -299,6 +299,7 @@ impl Service {
         }
         // Answers under way still leave.
         let _ = tokio::time::timeout(CONNECT, self.responder.drain()).await;
+        self.ledger.flush().await;
     }
 }
 

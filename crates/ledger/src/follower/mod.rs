@@ -67,6 +67,8 @@ pub enum Wish {
         Box<Fold>,
         oneshot::Sender<Result<Replaced, ProjectionError>>,
     ),
+    /// Make everything that came so far last through a crash; answered when it does, or cannot.
+    Flush(oneshot::Sender<()>),
     /// Follow no further until told to; answered when nothing is followed any more.
     Halt(oneshot::Sender<()>),
     /// Follow again from where it was halted.
@@ -158,12 +160,8 @@ impl Follower {
             if let Some(messages) = gathered.take_if(|messages| {
                 !messages.has_room() || self.progress.is_waited_for() || gather <= Instant::now()
             }) {
-                let failed = messages.then.is_some();
-                if let Err(why) = self.step(messages, false) {
-                    return Stop::Storage(why);
-                }
-                if failed {
-                    return Stop::Halted;
+                if let Some(stop) = self.step_and_stop(messages, false) {
+                    return stop;
                 }
                 gather = Instant::now() + GATHER;
                 unflushed.get_or_insert_with(Instant::now);
@@ -191,6 +189,15 @@ impl Follower {
                         let _ = done.send(replaced);
                     }
                     Some(Wish::GoOn) => {}
+                    Some(Wish::Flush(done)) => {
+                        let messages = gathered.take().unwrap_or_default();
+                        let stop = self.step_and_stop(messages, true);
+                        let _ = done.send(());
+                        if let Some(stop) = stop {
+                            return stop;
+                        }
+                        unflushed = None;
+                    }
                     Some(Wish::Halt(halted)) => {
                         let _ = halted.send(());
                         return Stop::Halted;
@@ -218,8 +225,8 @@ impl Follower {
                     let words = "the log is not being followed".to_owned();
                     let _ = done.send(Err(ProjectionError::Storage(words)));
                 }
-                Wish::Halt(halted) => {
-                    let _ = halted.send(());
+                Wish::Flush(done) | Wish::Halt(done) => {
+                    let _ = done.send(());
                 }
                 // A log that failed is not gone on with.
                 Wish::GoOn if self.health.ledger().is_err() => {}
@@ -293,6 +300,15 @@ impl Follower {
             FollowError::Behind { .. } => Code::Rollback,
         };
         self.health.fail(code, error.to_string());
+    }
+
+    /// Folds messages in. Why it goes no further, if so.
+    fn step_and_stop(&mut self, messages: Drained, durable: bool) -> Option<Stop> {
+        let failed = messages.then.is_some();
+        match self.step(messages, durable) {
+            Err(why) => Some(Stop::Storage(why)),
+            Ok(()) => failed.then_some(Stop::Halted),
+        }
     }
 
     fn step(&mut self, messages: Drained, durable: bool) -> Result<(), ProjectionError> {

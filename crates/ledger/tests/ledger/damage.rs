@@ -10,13 +10,13 @@ use std::time::Duration;
 use keyroll_core::{Code, Digest, Sequence};
 use keyroll_ledger::follower::{Fold, Follower, Projected, progress_of};
 use keyroll_ledger::health::Health;
-use keyroll_ledger::log::{MemoryLog, Message};
+use keyroll_ledger::log::{Log as _, MemoryLog, Message};
 use keyroll_ledger::projection::{Opener, Projection, digest};
 use redb::{Database, StorageBackend, backends::FileBackend};
 use tokio::sync::{mpsc, watch};
 
 use crate::replay::{History, LEDGER, fold};
-use crate::support::{demo, identity, signing_key};
+use crate::support::{World, demo, identity, owner, signing_key};
 
 /// Of each kind: flipped bits, and cuts.
 const FLIPS: u64 = 1_800;
@@ -253,4 +253,27 @@ async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
     let last = third.iter().map(put).last().expect("some");
     until("the rest is folded in", || reached(last)).await;
     assert_eq!(digest_of(&at.projection), digest_of(beside.projection()));
+}
+
+/// What a crash right now would leave of a read model.
+fn after_a_crash(world: &World, beside: &Path) -> Sequence {
+    std::fs::copy(world.dir.path().join("ledger.redb"), beside).expect("copied");
+    let left = Projection::open(beside, &world.id()).expect("opens");
+    let head = left.view().expect("a view").head().expect("reads");
+    head.map_or(Sequence(0), |(sequence, _)| sequence)
+}
+
+#[tokio::test]
+async fn an_orderly_end_leaves_a_read_model_that_knows_it_all() {
+    let world = World::with_demo().await;
+    let dir = tempfile::tempdir().expect("directory");
+    for number in 0..20 {
+        let name = format!("Key_{number}");
+        let made = world.create(&owner(), &name, b"value").await;
+        made.expect("created");
+    }
+    let last = world.log.head(&demo()).await.expect("the end");
+    assert!(after_a_crash(&world, &dir.path().join("before.redb")) < last);
+    world.ledger.flush().await;
+    assert_eq!(after_a_crash(&world, &dir.path().join("after.redb")), last);
 }
