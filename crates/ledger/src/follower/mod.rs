@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use keyroll_core::{Code, Digest, Identity, Index, Rejection, Sequence, TreeSize, WorkspaceName};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::health::Health;
@@ -33,6 +34,9 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// How long to wait before the read model is opened again, at first and later.
 const REOPEN: Duration = Duration::from_millis(100);
 const REOPEN_AT_MOST: Duration = Duration::from_secs(2);
+/// How long nothing may come of a log that is read from its beginning: one that was set back
+/// meanwhile ends before the message that is waited for.
+const STILL: Duration = Duration::from_secs(30);
 
 /// How far the read model is: the stream's sequence, and each workspace's head and size.
 #[derive(Debug, Clone, Default)]
@@ -139,8 +143,9 @@ impl Follower {
 
     async fn follow(&mut self) -> Stop {
         let stop = self.follow_on().await;
-        // What was gathered and not folded in is forgotten with the stream.
-        self.progress.took(self.fold.sequence());
+        // What was gathered and not folded in is forgotten with the stream, and so is what the fold
+        // took in and could not write.
+        self.progress.forget_taken();
         stop
     }
 
@@ -318,6 +323,12 @@ impl Follower {
     }
 
     async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
+        // What is followed goes on behind the present one, so it would be folded in again.
+        if fresh.sequence() > self.fold.sequence() {
+            return Err(failed(
+                "it was set back by its disk while it was built anew: build it again",
+            ));
+        }
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
         let (before, after) = digests(self.fold.projection(), fresh.projection())?;
         let path = self.fold.projection().path().to_owned();
@@ -367,19 +378,16 @@ pub async fn catch_up(
     let stream = log.follow(fold.sequence());
     // While one batch is folded in, the next is gathered and taken apart on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
-    let preparing = tokio::spawn(prepare_ahead(
-        stream,
-        fold.key(),
-        (fold.sequence(), until),
-        ahead,
-    ));
+    let ends = (fold.sequence(), until);
+    // Ends with this, whatever ends this.
+    let mut preparing = JoinSet::new();
+    preparing.spawn(prepare_ahead(stream, fold.key(), ends, ahead));
     while fold.sequence() < until {
         let Some(batch) = prepared.recv().await else {
             return Err(failed("the log ended"));
         };
         fold.fold_prepared(batch?, true)?;
     }
-    preparing.await.map_err(failed)?;
     fold.projection().complete()
 }
 
@@ -398,9 +406,15 @@ async fn prepare_ahead(
     while last < until {
         let mut drained = Drained::default();
         while last < until && drained.has_room() {
-            match stream.next().await {
-                Some(next) => drained.take(next),
-                None => return,
+            match tokio::time::timeout(STILL, stream.next()).await {
+                Ok(Some(next)) => drained.take(next),
+                Ok(None) => return,
+                Err(_) => {
+                    let words = format!("message {} of the log does not come", last.0 + 1);
+                    // Who waited for it may have gone.
+                    let _ = ahead.send(Err(failed(words))).await;
+                    return;
+                }
             }
             last = drained
                 .messages
