@@ -2,6 +2,7 @@
 //! that anybody can make of a log.
 
 pub mod bundle;
+mod durable;
 pub mod failpoints;
 pub mod follower;
 pub mod health;

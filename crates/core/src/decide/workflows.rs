@@ -60,6 +60,14 @@ pub(super) fn remove(
     let known = state.workflow(&remove.workflow);
     check_scope(state, command, known)?;
     if known.is_none() {
+        // To who may touch some names only, it is as one that uses others: which of the two it is
+        // would say which workflows there are.
+        if state
+            .member(&command.actor())
+            .is_some_and(|member| !member.covers_all())
+        {
+            return Err(Stop::Denied(DenialReason::Scope));
+        }
         let message = format!("there is no workflow {}", remove.workflow);
         return rejected(Code::NotFound, message);
     }

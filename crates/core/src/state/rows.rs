@@ -92,12 +92,14 @@ impl Member {
         self.secrets.iter().any(|glob| glob.matches(name))
     }
 
+    /// Whether every name is within the member's patterns, as far as one pattern says so.
+    pub fn covers_all(&self) -> bool {
+        self.secrets.contains(&Glob::any())
+    }
+
     /// Whether this is a present owner without end, who may touch every secret.
     pub fn is_lasting_owner(&self) -> bool {
-        self.role == Role::Owner
-            && !self.removed
-            && self.expires.is_none()
-            && self.secrets.contains(&Glob::any())
+        self.role == Role::Owner && !self.removed && self.expires.is_none() && self.covers_all()
     }
 }
 

@@ -1,14 +1,21 @@
 //! Folding a long stretch of the log in at once.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use keyroll_core::{Identity, Sequence};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Fold;
 use super::drained::{Drained, Stream};
 use super::prepare::{Prepared, prepare_all};
 use crate::log::{Log, Message};
 use crate::projection::ProjectionError;
+
+/// How long nothing may come of a log that is read from its beginning: one that was set back
+/// meanwhile ends before the message that is waited for.
+const STILL: Duration = Duration::from_secs(30);
 
 /// Folds the log into `fold` up to and with the message `until`.
 ///
@@ -22,23 +29,20 @@ pub async fn catch_up(
     let stream = log.follow(fold.sequence());
     // While one batch is folded in, the next is gathered and taken apart on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
-    let preparing = tokio::spawn(prepare_ahead(
-        stream,
-        fold.key(),
-        (fold.sequence(), until),
-        ahead,
-    ));
+    let ends = (fold.sequence(), until);
+    // Ends with this, whatever ends this.
+    let mut preparing = JoinSet::new();
+    preparing.spawn(prepare_ahead(stream, fold.key(), ends, ahead));
     while fold.sequence() < until {
         let Some(batch) = prepared.recv().await else {
             return Err(failed("the log ended"));
         };
         fold.fold_prepared(batch?, true)?;
     }
-    preparing.await.map_err(failed)?;
     fold.projection().complete()
 }
 
-fn failed(error: impl std::fmt::Display) -> ProjectionError {
+pub(super) fn failed(error: impl std::fmt::Display) -> ProjectionError {
     ProjectionError::Storage(error.to_string())
 }
 
@@ -53,9 +57,15 @@ async fn prepare_ahead(
     while last < until {
         let mut drained = Drained::default();
         while last < until && drained.has_room() {
-            match stream.next().await {
-                Some(next) => drained.take(next),
-                None => return,
+            match tokio::time::timeout(STILL, stream.next()).await {
+                Ok(Some(next)) => drained.take(next),
+                Ok(None) => return,
+                Err(_) => {
+                    let words = format!("message {} of the log does not come", last.0 + 1);
+                    // Who waited for it may have gone.
+                    let _ = ahead.send(Err(failed(words))).await;
+                    return;
+                }
             }
             last = drained
                 .messages

@@ -113,7 +113,7 @@ impl Fold {
 
     /// Moves its file.
     pub(super) fn move_to(&mut self, path: &std::path::Path) -> Result<(), ProjectionError> {
-        std::fs::rename(self.projection.path(), path)
+        crate::durable::rename(self.projection.path(), path)
             .map_err(|error| ProjectionError::Storage(error.to_string()))?;
         self.projection = self.projection.clone().moved_to(path);
         Ok(())

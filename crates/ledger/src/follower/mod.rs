@@ -21,6 +21,7 @@ use crate::log::{FollowError, Log};
 use crate::projection::{Batch, Projection, ProjectionError, contained};
 
 pub use catch_up::catch_up;
+use catch_up::failed;
 use drained::Drained;
 pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
@@ -144,8 +145,9 @@ impl Follower {
 
     async fn follow(&mut self) -> Stop {
         let stop = self.follow_on().await;
-        // What was gathered and not folded in is forgotten with the stream.
-        self.progress.took(self.fold.sequence());
+        // What was gathered and not folded in is forgotten with the stream, and so is what the fold
+        // took in and could not write.
+        self.progress.forget_taken();
         stop
     }
 
@@ -337,6 +339,12 @@ impl Follower {
     }
 
     async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
+        // What is followed goes on behind the present one, so it would be folded in again.
+        if fresh.sequence() > self.fold.sequence() {
+            return Err(failed(
+                "it was set back by its disk while it was built anew: build it again",
+            ));
+        }
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
         let (before, after) = digests(self.fold.projection(), fresh.projection())?;
         let path = self.fold.projection().path().to_owned();

@@ -72,6 +72,12 @@ impl Told {
         self.waiting.taken.store(last.0, Ordering::Release);
     }
 
+    /// Says that nothing is on its way.
+    pub(super) fn forget_taken(&self) {
+        let there = self.progress.borrow().sequence;
+        self.took(there);
+    }
+
     /// Whether somebody waits now.
     pub(super) fn is_waited_for(&self) -> bool {
         self.waiting.anybody()

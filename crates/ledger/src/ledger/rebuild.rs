@@ -46,7 +46,15 @@ impl Ledger {
         let _alone = self.rebuilding.lock().await;
         let begun = Instant::now();
         let path = self.projection().path().with_extension("redb.rebuild");
+        let generation = *self.shared.gate.read().await;
         let fold = self.fold_anew(&path).await;
+        // What was built from a log is no read model of the one that a recovery made anew. None
+        // finishes until this is in place.
+        let gate = self.shared.gate.read().await;
+        if *gate != generation {
+            let words = "the log was recovered meanwhile: build the read model anew from that";
+            return Err(Rejection::new(Code::Busy, words));
+        }
         let (answer, answered) = oneshot::channel();
         let wish = Wish::Replace(Box::new(fold.map_err(|error| broken(&error))?), answer);
         let stopped = || Rejection::new(Code::Internal, "the read model is not being followed");

@@ -336,10 +336,16 @@ impl Task {
         if self.state.is_none() {
             self.load().await?;
         }
-        // In this order: whatever the pruning forgets, the view taken after `projected` holds.
-        let projected = self.projected();
+        // In this order: whatever the pruning forgets, the view taken after `projected` holds. Unless
+        // the disk under the read model failed just now, and it was set back to what it held durably.
+        let (sequence, projected) = (self.shared.progress.now().sequence, self.projected());
         let projection = self.shared.projection.borrow().clone();
         let view = projection.view().map_err(|error| error.rejection())?;
+        let held = view.head().map_err(|error| error.rejection())?;
+        let held = held.map_or(Sequence(0), |(sequence, _)| sequence);
+        if held < sequence || projected < self.recent.forgotten() {
+            return Err(behind());
+        }
         self.number = view
             .number_of(&self.workspace)
             .map_err(|error| error.rejection())?;
@@ -409,10 +415,7 @@ impl Task {
             Err(_) => {
                 self.shared.health.workspace(&self.workspace)?;
                 self.check_is_there(head).await?;
-                Err(Rejection::new(
-                    Code::Busy,
-                    "the read model is behind the log: try again shortly",
-                ))
+                Err(behind())
             }
         }
     }
@@ -450,6 +453,11 @@ pub(crate) fn unavailable(why: impl std::fmt::Display) -> Rejection {
         Code::AuditUnavailable,
         format!("the log cannot be written ({why}): nothing happened"),
     )
+}
+
+fn behind() -> Rejection {
+    let words = "the read model is behind the log: try again shortly";
+    Rejection::new(Code::Busy, words)
 }
 
 fn unknown() -> Rejection {

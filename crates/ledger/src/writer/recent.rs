@@ -12,6 +12,8 @@ type Name = (Identity, CommandId);
 pub(super) struct Recent {
     by_name: BTreeMap<Name, (Index, Digest)>,
     in_order: VecDeque<(Index, Name)>,
+    /// How many entries the read model had when something was forgotten for that.
+    forgotten: TreeSize,
 }
 
 impl Recent {
@@ -33,7 +35,13 @@ impl Recent {
             }
             self.by_name.remove(name);
             self.in_order.pop_front();
+            self.forgotten = projected;
         }
+    }
+
+    /// How many entries the read model must have, or what was forgotten is known nowhere.
+    pub(super) const fn forgotten(&self) -> TreeSize {
+        self.forgotten
     }
 }
 
@@ -49,7 +57,9 @@ mod tests {
             let digest = Digest([number; 32]);
             recent.add(name(number), Index(u64::from(number)), digest);
         }
+        assert_eq!(recent.forgotten(), TreeSize(0));
         recent.prune(TreeSize(60));
+        assert_eq!(recent.forgotten(), TreeSize(60));
         for number in 0..100 {
             let kept = Some((Index(u64::from(number)), Digest([number; 32])));
             let expected = kept.filter(|_| number >= 60);

@@ -7,16 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keyroll_core::{Code, Digest, Sequence};
-use keyroll_ledger::follower::{Fold, Follower, Projected, progress_of};
+use keyroll_core::command::{BlockUse, COMMAND_V, Command, Nothing, WorkflowSave};
+use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::{
+    Action, Blob, Code, Digest, Epoch, Sequence, SignedCommand, TreeSize, Verified, cose,
+};
+use keyroll_ledger::follower::{Fold, Follower, Projected, Told, Wish, catch_up, progress_of};
 use keyroll_ledger::health::Health;
 use keyroll_ledger::log::{Log as _, MemoryLog, Message};
 use keyroll_ledger::projection::{Opener, Projection, digest};
+use keyroll_ledger::writer::{Outcome, Shared, Submission, Writer};
 use redb::{Database, StorageBackend, backends::FileBackend};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::replay::{History, LEDGER, fold};
-use crate::support::{World, demo, identity, owner, signing_key};
+use crate::support::{World, demo, fresh, identity, now, owner, signing_key};
 
 /// Of each kind: flipped bits, and cuts.
 const FLIPS: u64 = 1_800;
@@ -191,36 +196,45 @@ struct Followed {
     health: Arc<Health>,
     progress: Projected,
     projection: Projection,
-    _wishes: mpsc::Sender<keyroll_ledger::follower::Wish>,
+    wishes: mpsc::Sender<Wish>,
 }
 
-fn follow(path: &Path, full: &Arc<AtomicBool>) -> Followed {
-    let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
-    let opened = Projection::open_with(path, &LEDGER, on_disk(full)).expect("opens");
+/// Starts a follower of a log into a read model.
+fn run(
+    log: &MemoryLog,
+    opened: &Projection,
+    progress: Told,
+    health: &Arc<Health>,
+) -> mpsc::Sender<Wish> {
     let key = identity(&signing_key(2));
-    let fold = Fold::resume(opened.clone(), LEDGER, key, Arc::clone(&health)).expect("resumes");
-    let (progress, progressed) = Projected::begin(progress_of(&opened).expect("where it is"));
-    let (projection, _) = watch::channel(opened.clone());
-    let (notices, _) = mpsc::channel(1);
+    let fold = Fold::resume(opened.clone(), LEDGER, key, Arc::clone(health)).expect("resumes");
     let (wishes, wished) = mpsc::channel(1);
     let follower = Follower {
         log: Arc::new(log.clone()),
         fold,
         progress,
-        projection,
-        notices,
+        projection: watch::channel(opened.clone()).0,
+        notices: mpsc::channel(1).0,
         wishes: wished,
-        health: Arc::clone(&health),
+        health: Arc::clone(health),
         halted: false,
         catching_up: None,
     };
     tokio::spawn(follower.run());
+    wishes
+}
+
+fn follow(path: &Path, full: &Arc<AtomicBool>) -> Followed {
+    let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
+    let opened = Projection::open_with(path, &LEDGER, on_disk(full)).expect("opens");
+    let (progress, progressed) = Projected::begin(progress_of(&opened).expect("where it is"));
+    let wishes = run(&log, &opened, progress, &health);
     Followed {
         log,
         health,
         progress: progressed,
         projection: opened,
-        _wishes: wishes,
+        wishes,
     }
 }
 
@@ -276,4 +290,126 @@ async fn an_orderly_end_leaves_a_read_model_that_knows_it_all() {
     assert!(after_a_crash(&world, &dir.path().join("before.redb")) < last);
     world.ledger.flush().await;
     assert_eq!(after_a_crash(&world, &dir.path().join("after.redb")), last);
+}
+
+/// A disk that failed may have set the read model back while another was built from the log.
+#[tokio::test]
+async fn one_built_anew_that_is_ahead_is_not_put_in_place() {
+    let messages = messages(60);
+    let dir = tempfile::tempdir().expect("directory");
+    let at = follow(&dir.path().join("ledger.redb"), &Arc::default());
+    let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
+    let (first, rest) = messages.split_at(messages.len() / 2);
+    let last = first.iter().map(put).last().expect("some");
+    until("half is folded in", || at.progress.now().sequence >= last).await;
+    let mut ahead = fold(dir.path(), "ahead.redb");
+    ahead.fold(&messages, true).expect("folds");
+    let whole = digest_of(ahead.projection());
+    let (done, is_done) = oneshot::channel();
+    let wish = Wish::Replace(Box::new(ahead), done);
+    at.wishes.send(wish).await.expect("it is followed");
+    assert!(is_done.await.expect("an answer").is_err());
+    let last = rest.iter().map(put).last().expect("some");
+    until("the rest is folded in", || {
+        at.progress.now().sequence >= last
+    })
+    .await;
+    assert_eq!(digest_of(&at.projection), whole);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_ends_too_early_is_not_waited_for_without_end() {
+    let messages = messages(60);
+    let (log, dir) = (
+        MemoryLog::default(),
+        tempfile::tempdir().expect("directory"),
+    );
+    let put = |message: &Message| log.inject(&demo(), message.bytes.clone());
+    let last = messages.iter().map(put).last().expect("some");
+    let mut anew = fold(dir.path(), "anew.redb");
+    let beyond = Sequence(last.0 + 1);
+    let hour = Duration::from_secs(3_600);
+    let waited = tokio::time::timeout(hour, catch_up(&log, &mut anew, beyond)).await;
+    assert!(waited.expect("it ends").is_err());
+    catch_up(&log, &mut anew, last).await.expect("all is there");
+    assert_eq!(anew.sequence(), last);
+}
+
+fn command(action: Action) -> Arc<Verified> {
+    let command = Command {
+        v: COMMAND_V,
+        at: now(),
+        id: fresh(),
+        action,
+        ledger: LEDGER,
+        workspace: demo(),
+        delegation: None,
+    };
+    let signed = SignedCommand::decode(&cose::sign(&command, &owner()));
+    let verified = signed.and_then(SignedCommand::verify);
+    Arc::new(verified.expect("signed"))
+}
+
+/// What the writer forgot, because the read model was said to have it, is looked for there: if it
+/// was set back since, nothing is decided, or a command sent twice would take effect twice.
+#[tokio::test]
+async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
+    let dir = tempfile::tempdir().expect("directory");
+    let open = |file: &str| Projection::open(&dir.path().join(file), &LEDGER).expect("opens");
+    let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
+    // What is told of one, while the writer looks at another.
+    let (told_of, looked_at) = (open("one.redb"), open("other.redb"));
+    let (progress, progressed) = Projected::begin(progress_of(&told_of).expect("where it is"));
+    let (_other, projection) = watch::channel(looked_at);
+    let created = WorkspaceCreated {
+        key: identity(&signing_key(2)),
+        serial: 1,
+        statement: Blob(vec![]),
+    };
+    let shared = Shared {
+        ledger: LEDGER,
+        key: signing_key(2),
+        created,
+        operators: vec![identity(&owner())],
+        log: Arc::new(log.clone()),
+        health: Arc::clone(&health),
+        gate: RwLock::new(0),
+        progress: progressed.clone(),
+        projection,
+        clock: now,
+    };
+    let writer = Writer::start(Arc::new(shared), demo());
+    let submit = |command: &Arc<Verified>| {
+        writer.submit(Submission {
+            command: Arc::clone(command),
+            seen: TreeSize(0),
+            stored: Some(Epoch(1)),
+            inadmissible: None,
+            while_retiring: None,
+        })
+    };
+    let create = command(Action::WorkspaceCreate(Nothing {}));
+    let save = command(Action::WorkflowSave(WorkflowSave {
+        blocks: vec![BlockUse {
+            name: "post".parse().expect("label"),
+            secrets: vec![],
+        }],
+        workflow: "bills".parse().expect("label"),
+    }));
+    for first in [&create, &save] {
+        let outcome = submit(first).await;
+        assert!(matches!(outcome, Outcome::Recorded(_)), "{outcome:?}");
+    }
+    assert!(matches!(submit(&save).await, Outcome::Known(_)));
+    let _wishes = run(&log, &told_of, progress, &health);
+    until("both are told of", || {
+        progressed.now().sequence >= Sequence(2)
+    })
+    .await;
+    let again = submit(&save).await;
+    assert!(
+        matches!(&again, Outcome::Refused(why, _) if why.code == Code::Busy),
+        "{again:?}"
+    );
+    assert_eq!(log.bytes().len(), 2);
 }

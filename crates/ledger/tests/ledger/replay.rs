@@ -20,7 +20,7 @@ use keyroll_core::{
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::health::Health;
 use keyroll_ledger::log::Message;
-use keyroll_ledger::projection::{Projection, SecretRecord, digest};
+use keyroll_ledger::projection::{AuditScan, Projection, SecretRecord, WorkspaceView, digest};
 use proptest::prelude::*;
 
 use crate::support::{demo, fresh, identity, name, signing_key};
@@ -313,6 +313,105 @@ fn another_history_has_another_digest() {
         digest(&fold.projection().view().expect("a view")).expect("a digest")
     });
     assert_ne!(digests[0], digests[1]);
+}
+
+/// Rows that stand for 256 entries, or for 32 nodes of the tree, are filled, left and begun anew.
+#[test]
+fn what_is_kept_by_the_window_is_what_going_through_the_log_finds() {
+    let mut history = History::new();
+    for which in (0..=u8::MAX).cycle() {
+        if history.entries.len() > 1_100 {
+            break;
+        }
+        let what = [0, 8, 7, 10, 7, 2, 7][usize::from(which) % 7];
+        history.step(what, which);
+    }
+    let dir = tempfile::tempdir().expect("directory");
+    let cuts: [(&[usize], usize); 4] = [
+        (&[1], 1),
+        (&[1, 3, 31, 32, 33], 2),
+        (&[255, 1], 1),
+        (&[256], 9),
+    ];
+    let digests = cuts.map(|(lengths, batch)| {
+        let file = format!("{}-{batch}.redb", lengths[0]);
+        let mut folded = fold(dir.path(), &file);
+        for messages in history.commits(lengths).chunks(batch) {
+            folded.fold(messages, false).expect("folds");
+        }
+        let view = folded.projection().view().expect("a view");
+        let found = view.workspace(&demo()).expect("reads").expect("there");
+        check_windows(&history, &found);
+        digest(&view).expect("a digest")
+    });
+    // Commits are kept as they were, so only their batches may differ.
+    let mut at_once = fold(dir.path(), "at-once.redb");
+    at_once
+        .fold(&history.commits(cuts[1].0), true)
+        .expect("folds");
+    let at_once = digest(&at_once.projection().view().expect("a view"));
+    assert_eq!(at_once.expect("a digest"), digests[1]);
+}
+
+fn check_windows(history: &History, view: &WorkspaceView<'_>) {
+    let (mut state, mut kinds, mut actors) =
+        (State::new(LEDGER, demo()), BTreeMap::new(), BTreeMap::new());
+    for (index, entry) in (0_u64..).zip(&history.entries) {
+        let recorded = Recorded::decode(Index(index), &entry.0).expect("an entry");
+        for kind in state.apply(&recorded).kinds {
+            kinds.entry(kind).or_insert_with(Vec::new).push(index);
+        }
+        let by = recorded.command.actor();
+        actors.entry(by).or_insert_with(Vec::new).push(index);
+        let root = keyroll_merkle::root(view, index + 1).expect("a root");
+        assert_eq!(root, state.root(), "after entry {index}");
+    }
+    assert!(kinds.len() > 4 && actors.len() > 2, "{kinds:?} {actors:?}");
+    let kinds = kinds
+        .into_iter()
+        .map(|(kind, at)| (AuditScan::Kind(kind), at));
+    let actors = actors.into_iter().map(|(by, at)| {
+        let member = view.member(&by).expect("reads").expect("a member");
+        (AuditScan::Actor(member.ordinal), at)
+    });
+    let size = history.entries.len() as u64;
+    let ends = [
+        0,
+        1,
+        31,
+        255,
+        256,
+        257,
+        511,
+        512,
+        513,
+        1_023,
+        1_024,
+        1_025,
+        size,
+        size + 300,
+    ];
+    for (scan, at) in kinds.chain(actors) {
+        for (from, until) in ends
+            .iter()
+            .flat_map(|from| ends.iter().map(move |until| (*from, *until)))
+        {
+            let mut found = Vec::new();
+            let all = view.scan_audit(&scan, (from, until), |index| {
+                found.push(index.0);
+                Ok(true)
+            });
+            all.expect("a scan");
+            let expected = at
+                .iter()
+                .rev()
+                .filter(|index| (from..until).contains(index));
+            assert!(
+                found.iter().eq(expected),
+                "{scan:?} from {from} until {until}"
+            );
+        }
+    }
 }
 
 /// What a replay of the first `size` entries gives.

@@ -82,6 +82,24 @@ fn a_workflow_is_for_who_may_touch_all_its_names() {
 }
 
 #[test]
+fn who_may_touch_some_names_is_not_told_which_workflows_there_are() {
+    let given = Given::workspace()
+        .and(OWNER, add(20, "ana", Role::Editor, &["stripe_*"]))
+        .and(OWNER, add(21, "bo", Role::Editor, &["stripe_*", "*"]))
+        .and(OWNER, save("bills", vec![uses("post", &["Other"])]))
+        .and(OWNER, save("own", vec![uses("post", &["Stripe_Key"])]));
+    given.when(20, remove("bills")).denied(DenialReason::Scope);
+    given.when(20, remove("none")).denied(DenialReason::Scope);
+    given.when(20, remove("own")).happens(&["workflow.removed"]);
+    // Who may touch all of them learns nothing new by being told.
+    for unbounded in [OWNER, 21] {
+        given
+            .when(unbounded, remove("none"))
+            .rejected(Code::NotFound);
+    }
+}
+
+#[test]
 fn a_workflow_has_bounds() {
     let given = Given::workspace();
     let blocks = |count: usize| (0..count).map(|at| uses(&format!("b{at}"), &[])).collect();

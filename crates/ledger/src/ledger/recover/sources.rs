@@ -102,12 +102,13 @@ pub(super) fn save<'a>(
     let write = || {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
+            crate::durable::names_beside(directory)?;
         }
         let fresh = path.with_extension("new");
         let mut file = std::fs::File::create(&fresh)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, path)
+        crate::durable::rename(&fresh, path)
     };
     write().map_err(|error: std::io::Error| failed(path, error))
 }
