@@ -2,11 +2,12 @@
 // program, nats-server, Chromium.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const need = (name) => {
   assert.ok(process.env[name], `${name} is not set: run these tests with \`just test-browser\``);
@@ -55,8 +56,8 @@ const environment = (home) => ({
 
 // A program that prints one line of JSON when it is ready.
 class Running {
-  constructor(words, home) {
-    this.child = spawn(keyrollBin, words, { env: environment(home), stdio: ["ignore", "pipe", "pipe"] });
+  constructor(words, home, [program, ...before] = [keyrollBin]) {
+    this.child = spawn(program, [...before, ...words], { env: environment(home), stdio: ["ignore", "pipe", "pipe"] });
     this.said = "";
     this.child.stderr.on("data", (data) => (this.said += data));
     this.gone = new Promise((resolve) => this.child.on("exit", resolve));
@@ -80,8 +81,27 @@ export class Ledger {
   static async start() {
     return new Ledger().up();
   }
+  // One of which the read model can be kept from reaching the disk; nothing where that cannot be had.
+  static async startBreakable() {
+    // The interpreter itself: what is called python3 may be a script that wants more of a home.
+    const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim();
+    const failing = [python, fileURLToPath(new URL("../tools/failing_sync.py", import.meta.url))];
+    if (spawnSync(failing[0], [failing[1], "/nonexistent", "true"]).status !== 0) return null;
+    const ledger = new Ledger();
+    ledger.broken = join(ledger.dir, "broken");
+    ledger.through = [...failing, ledger.broken, keyrollBin];
+    return ledger.up();
+  }
+  breakDisk() {
+    // In one step: an empty file would stand for all files, the log's too.
+    writeFileSync(`${this.broken}.new`, "ledger.redb");
+    renameSync(`${this.broken}.new`, this.broken);
+  }
+  mendDisk() {
+    rmSync(this.broken);
+  }
   async up() {
-    this.dev = await new Running(["dev", "--json", "--no-open", "--data-dir", this.home]).ready();
+    this.dev = await new Running(["dev", "--json", "--no-open", "--data-dir", this.home], undefined, this.through).ready();
     this.url = new URL(this.dev.info.console_url).origin;
     this.base = `${this.url}/w/demo`;
     return this;

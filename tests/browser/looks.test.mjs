@@ -41,6 +41,14 @@ test("every tab and dialog is accessible and fits its window", async () => {
     }
     await page.setViewportSize({ width: 1180, height: 720 });
   }
+  await own.page.goto(`${new URL(own.page.url()).origin}/w/demo/members`);
+  await own.page.click(`[aria-label^="Change mmm"]`);
+  await own.page.waitForSelector("dialog.sheet:modal >> text=Change mmm");
+  for (const width of [360, 760, 1180]) {
+    await own.page.setViewportSize({ width, height: 800 });
+    await fits(own.page, "the dialog for a member");
+  }
+  await accessible(own.page, "the dialog for a member");
   await page.goto(`${ledger.base}/secrets`);
   await page.click(".me summary");
   await accessible(page, "the menu about oneself");
@@ -92,6 +100,8 @@ test("details and a new name", async () => {
   const window = await Window.open(await ledger.link());
   const { page } = window;
   await page.goto(`${ledger.base}/secrets/Deploy_Token/details`);
+  assert.ok(await page.locator("[name=restricted]").isDisabled(), "nobody is offered what the ledger refuses");
+  assert.ok(await page.locator("[name=restricted]").isChecked());
   await page.fill("#description", "For the release job");
   await page.fill("#hosts", "api.example.com *.example.org");
   await page.fill("#rotate", "90d");

@@ -191,6 +191,44 @@ test("the whole journey by keyboard", async () => {
   await press("Enter");
   await page.waitForURL(/q=aa_f/);
   assert.equal(await page.locator("tbody tr").count(), 1);
+  const tabTo = async (words) => {
+    for (let at = 0; at < 60; at += 1) {
+      await press("Tab");
+      if ((await page.evaluate(() => document.activeElement.textContent)) === words) return;
+    }
+    assert.fail(`no Tab leads to ${words}`);
+  };
+  await press("j");
+  await tabTo("⋯");
+  await press("Enter");
+  await tabTo("Delete…");
+  await press("Enter");
+  await page.waitForSelector("dialog.sheet:modal");
+  assert.equal(await focused(), "confirm");
+  await page.keyboard.type("AA_Fir");
+  await press("Enter");
+  await page.waitForSelector("text=Nothing was deleted");
+  await press("Escape");
+  await page.waitForFunction(() => document.activeElement.matches("summary"));
+  assert.equal(await focused(), "AA_First", "focus returns to the row's menu");
+  await press("Enter");
+  await tabTo("Delete…");
+  await press("Enter");
+  await page.waitForSelector("dialog.sheet:modal");
+  await page.keyboard.type("AA_First");
+  await press("Enter");
+  await page.waitForSelector("text=Deleted AA_First");
+  assert.equal(await page.locator("#s-AA_First").count(), 0);
+  await tabTo("Deleted");
+  await press("Enter");
+  await page.waitForURL(/show=deleted/);
+  await press("j");
+  assert.equal(await focused(), "AA_First");
+  await tabTo("Restore");
+  await press("Enter");
+  await page.waitForSelector("text=Restored AA_First");
+  await page.waitForFunction(() => document.activeElement.id === "s-AA_First");
+  assert.equal(await ledger.ok(["secret", "reveal", "AA_First"]), CANARY);
   window.quiet();
   await window.close();
 });

@@ -60,6 +60,35 @@ test("a frozen nats-server shows nothing", async () => {
   await ledger.down();
 });
 
+test("a ledger that is behind its log says so, and not that it is away", async (context) => {
+  const ledger = await Ledger.startBreakable();
+  if (!ledger) return context.skip("fsync cannot be made to fail here");
+  await ledger.create("API_Key", CANARY);
+  const window = await Window.open(ledger.dev.info.console_url);
+  const { page } = window;
+  await page.waitForSelector("#s-API_Key");
+  ledger.breakDisk();
+  // Recorded, and then not taken by the read model's disk.
+  const late = await ledger.run(["secret", "create", "Late_One", "--stdin"], CANARY);
+  const behind = page.locator("text=The ledger is catching up");
+  for (let at = 0; at < 200 && !(await behind.count()); at += 1) {
+    await page.waitForTimeout(100);
+    await page.reload();
+    assert.equal(await page.locator("text=cannot be reached").count(), 0);
+  }
+  assert.ok(await behind.isVisible());
+  await page.waitForSelector("text=Nothing is lost: try again in a moment.");
+  await accessible(page, "a ledger that is behind");
+  await picture(page, "behind");
+  ledger.mendDisk();
+  // Nobody presses a button.
+  await page.waitForSelector("#s-API_Key", { timeout: 60_000 });
+  assert.equal(await page.locator("#s-Late_One").count(), late.code === 0 ? 1 : 0, late.stderr);
+  for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
+  await window.close();
+  await ledger.down();
+});
+
 test("a tampered log shows Failed and turns writes off", async () => {
   const ledger = await Ledger.start();
   for (const number of [0, 1, 2, 3, 4, 5]) await ledger.create(`S${number}`, CANARY);

@@ -103,12 +103,12 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let (code, message) = (error.code(), error.to_string());
         let (status, title) = describe(code);
-        let words = sentence(without_action(&message));
+        let words = sentence(without_advice(without_action(&message)));
         let words = match code {
             Code::Unreachable => format!(
                 "{words} Nothing was changed. This page works again as soon as the ledger answers."
             ),
-            Code::Busy => format!("{words} Try again in a moment."),
+            Code::Busy => format!("{words} Nothing is lost: try again in a moment."),
             _ => words,
         };
         Self {
@@ -126,6 +126,13 @@ fn without_action(message: &str) -> &str {
     }
 }
 
+/// What is said here in words of its own.
+fn without_advice(message: &str) -> &str {
+    let advice = [": try again shortly", ": try again"];
+    let without = advice.iter().find_map(|end| message.strip_suffix(end));
+    without.unwrap_or(message)
+}
+
 const fn describe(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::Denied => (StatusCode::FORBIDDEN, "You may not do this"),
@@ -135,9 +142,13 @@ const fn describe(code: Code) -> (StatusCode, &'static str) {
         Code::ValueLost => (StatusCode::GONE, "The value is lost"),
         Code::Conflict => (StatusCode::CONFLICT, "Something changed meanwhile"),
         Code::Busy => (StatusCode::SERVICE_UNAVAILABLE, "The ledger is catching up"),
-        Code::Unreachable | Code::AuditUnavailable => (
+        Code::Unreachable => (
             StatusCode::SERVICE_UNAVAILABLE,
             "The ledger cannot be reached",
+        ),
+        Code::AuditUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The ledger cannot record now",
         ),
         Code::AuditUnknown => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -197,6 +208,27 @@ mod tests {
         let denied = Failure::from(ClientError::failed(Code::Denied, message)).of_reveal();
         let words = "Not shown: Your role does not allow it (recorded as entry 7).";
         assert_eq!(denied.words, words);
+    }
+
+    #[test]
+    fn a_ledger_that_is_behind_is_not_told_as_one_that_is_away() {
+        let said = |code, message: &str| {
+            let failure = Failure::from(ClientError::failed(code, message));
+            (failure.title, failure.words)
+        };
+        let behind = said(
+            Code::Busy,
+            "the read model is behind the log: try again shortly",
+        );
+        assert_eq!(behind.0, "The ledger is catching up");
+        assert_eq!(
+            behind.1,
+            "The read model is behind the log. Nothing is lost: try again in a moment."
+        );
+        let titles = [Code::Busy, Code::Unreachable, Code::AuditUnavailable];
+        let titles: std::collections::HashSet<_> =
+            titles.map(|code| said(code, "why").0).into_iter().collect();
+        assert_eq!(titles.len(), 3);
     }
 
     #[test]

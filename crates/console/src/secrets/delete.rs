@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::details::id;
-use super::list::{Listing, back, with_sheet};
+use super::list::{Listing, back, with_sheet_of};
 use super::row::used_by;
 use crate::failure::Failure;
 use crate::page::{form_end, sheet};
@@ -33,10 +33,10 @@ pub(super) struct Fields {
 
 pub(super) async fn show(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
     let over = dialog(&visit, &name).await;
-    with_sheet(&visit, over).await
+    with_sheet_of(&visit, over).await
 }
 
-async fn dialog(visit: &Visit, name: &str) -> Result<Markup, Failure> {
+async fn dialog(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failure> {
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let readers = readers(visit, &name).await?;
@@ -54,7 +54,7 @@ async fn dialog(visit: &Visit, name: &str) -> Result<Markup, Failure> {
             (form_end("Delete", &back, true, off))
         }
     };
-    Ok(sheet(&format!("Delete {name}?"), &back, false, &body))
+    Ok((row, sheet(&format!("Delete {name}?"), &back, false, &body)))
 }
 
 fn consequences(visit: &Visit, row: &SecretRow, readers: &[AuditRow]) -> Markup {

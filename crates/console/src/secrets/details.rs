@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::fields::{about_fields, hosts, period, period_words, text};
-use super::list::{back, with_sheet};
+use super::list::{back, with_sheet_of};
 use crate::failure::Failure;
 use crate::page::{form_end, sheet};
 use crate::visit::Visit;
@@ -37,10 +37,10 @@ pub(super) struct NewName {
 
 pub(super) async fn show(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
     let over = dialog(&visit, &name).await;
-    with_sheet(&visit, over).await
+    with_sheet_of(&visit, over).await
 }
 
-async fn dialog(visit: &Visit, name: &str) -> Result<Markup, Failure> {
+async fn dialog(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failure> {
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let back = back(visit, Some(&name));
@@ -66,7 +66,10 @@ async fn dialog(visit: &Visit, name: &str) -> Result<Markup, Failure> {
             p.buttons { button type="submit" disabled[off] { "Rename" } }
         }
     };
-    Ok(sheet(&format!("Details of {name}"), &back, false, &body))
+    Ok((
+        row,
+        sheet(&format!("Details of {name}"), &back, false, &body),
+    ))
 }
 
 fn facts(row: &SecretRow) -> Markup {

@@ -4,14 +4,14 @@ use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
 use keyroll_api::query::{Ask, SecretHistory};
-use keyroll_api::reply::Answer;
+use keyroll_api::reply::{Answer, SecretRow};
 use keyroll_core::{SecretName, Version};
-use maud::html;
+use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::details::id;
 use super::fields::{reason, value, value_field};
-use super::list::{back, with_sheet};
+use super::list::{back, with_sheet_of};
 use crate::failure::Failure;
 use crate::page::{form_end, sheet};
 use crate::visit::{Visit, answer};
@@ -31,10 +31,10 @@ pub(super) struct Fields {
 
 pub(super) async fn show(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
     let over = dialog(&visit, &name).await;
-    with_sheet(&visit, over).await
+    with_sheet_of(&visit, over).await
 }
 
-async fn dialog(visit: &Visit, name: &str) -> Result<maud::Markup, Failure> {
+async fn dialog(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failure> {
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let back = back(visit, Some(&name));
@@ -56,7 +56,7 @@ async fn dialog(visit: &Visit, name: &str) -> Result<maud::Markup, Failure> {
             (form_end(&format!("Save as v{}", row.version.next()), &back, false, off))
         }
     };
-    Ok(sheet(&format!("Edit {name}"), &back, false, &body))
+    Ok((row, sheet(&format!("Edit {name}"), &back, false, &body)))
 }
 
 pub(super) async fn edit(

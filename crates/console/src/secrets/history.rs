@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::details::id;
 use super::edit::conflict;
-use super::list::{back, with_sheet};
+use super::list::{back, with_sheet_of};
 use crate::failure::Failure;
 use crate::page::sheet;
 use crate::visit::{Visit, answer};
@@ -32,10 +32,10 @@ pub(super) struct Fields {
 
 pub(super) async fn show(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
     let over = drawer(&visit, &name).await;
-    with_sheet(&visit, over).await
+    with_sheet_of(&visit, over).await
 }
 
-async fn drawer(visit: &Visit, name: &str) -> Result<Markup, Failure> {
+async fn drawer(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failure> {
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let answered = visit
@@ -59,7 +59,10 @@ async fn drawer(visit: &Visit, name: &str) -> Result<Markup, Failure> {
             p { a href=(format!("{}?secret={name}", visit.path("audit"))) { "All that happened to " (name) " in the audit log" } }
         }
     };
-    Ok(sheet(&format!("History of {name}"), &back, true, &body))
+    Ok((
+        row,
+        sheet(&format!("History of {name}"), &back, true, &body),
+    ))
 }
 
 fn entry(visit: &Visit, row: &SecretRow, version: &VersionRow, index: Option<Index>) -> Markup {

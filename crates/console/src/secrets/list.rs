@@ -121,9 +121,8 @@ async fn find(visit: &Visit, listing: &Listing) -> Result<Found, Failure> {
 
 pub(crate) async fn show(visit: Visit, Query(listing): Query<Listing>) -> Response {
     visit.session.listed(&visit.workspace, listing.clone());
-    let result = body(&visit, &listing).await;
-    let result = match result {
-        Ok(body) => Ok(page(&visit, body, None).await),
+    let result = match find(&visit, &listing).await {
+        Ok(found) => Ok(page(&visit, body(&visit, &listing, found), None).await),
         Err(failure) => Err(failure),
     };
     visit.shown(result)
@@ -142,17 +141,39 @@ async fn page(visit: &Visit, body: Markup, over: Option<Markup>) -> Response {
 
 /// A dialog over the list that this session looked at last.
 pub(super) async fn with_sheet(visit: &Visit, over: Result<Markup, Failure>) -> Response {
-    let result = match over {
-        Ok(over) => match body(visit, &visit.session.listing(&visit.workspace)).await {
-            Ok(body) => Ok(page(visit, body, Some(over)).await),
-            Err(failure) => Err(failure),
-        },
-        Err(failure) => Err(failure),
-    };
-    match result {
+    over_list(visit, over.map(|over| (over, None))).await
+}
+
+/// A dialog about one secret, over the list that this session looked at last. Nobody waits for a
+/// search through all names again only to see its rows behind a dialog: the secret's own is enough.
+pub(super) async fn with_sheet_of(
+    visit: &Visit,
+    over: Result<(SecretRow, Markup), Failure>,
+) -> Response {
+    over_list(visit, over.map(|(row, over)| (over, Some(row)))).await
+}
+
+async fn over_list(visit: &Visit, over: Result<(Markup, Option<SecretRow>), Failure>) -> Response {
+    match try_over_list(visit, over).await {
         Ok(response) => response,
         Err(failure) => visit.wants.failure(&failure, Some(&back(visit, None))),
     }
+}
+
+async fn try_over_list(
+    visit: &Visit,
+    over: Result<(Markup, Option<SecretRow>), Failure>,
+) -> Result<Response, Failure> {
+    let (over, about) = over?;
+    let listing = visit.session.listing(&visit.workspace);
+    let found = match about {
+        Some(row) if listing.narrows() => Found {
+            rows: vec![row],
+            next: None,
+        },
+        _ => find(visit, &listing).await?,
+    };
+    Ok(page(visit, body(visit, &listing, found), Some(over)).await)
 }
 
 /// Where a dialog came from: the list, at the secret's row.
@@ -164,8 +185,7 @@ pub(super) fn back(visit: &Visit, name: Option<&keyroll_core::SecretName>) -> St
     }
 }
 
-async fn body(visit: &Visit, listing: &Listing) -> Result<Markup, Failure> {
-    let found = find(visit, listing).await?;
+fn body(visit: &Visit, listing: &Listing, found: Found) -> Markup {
     let next = found.next.map(|after| {
         let next = Listing {
             after,
@@ -173,7 +193,7 @@ async fn body(visit: &Visit, listing: &Listing) -> Result<Markup, Failure> {
         };
         next.address(visit)
     });
-    Ok(html! {
+    html! {
         div.head {
             h1 { "Secrets" }
             p.note { "Viewing is recorded." }
@@ -192,7 +212,7 @@ async fn body(visit: &Visit, listing: &Listing) -> Result<Markup, Failure> {
             }
             @if let Some(next) = next { a.button rel="next" href=(next) { "Next page" } }
         }
-    })
+    }
 }
 
 fn tools(visit: &Visit, listing: &Listing) -> Markup {

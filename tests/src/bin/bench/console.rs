@@ -19,13 +19,21 @@ const WORKSPACE: &str = "archive";
 /// Requests for each page.
 const REQUESTS: usize = 100;
 
+/// Long enough for secrets that nobody used for 90 days.
+const MONTHS: u32 = 4;
+
 /// `bench fill DIR`: fills the log of a data directory that no service uses, for the tests in a
 /// browser.
 pub(crate) fn run_fill(mut words: impl Iterator<Item = String>) -> Result<(), Failed> {
     let data = words.next().ok_or("usage: bench fill DIR")?;
     let runtime = tokio::runtime::Runtime::new()?;
     let workspace = WORKSPACE.parse()?;
-    let filled = fill::fill(Path::new(&data), &workspace, ENTRIES, 950);
+    let filled = fill::fill(
+        Path::new(&data),
+        &workspace,
+        (ENTRIES, 950),
+        fill::MONTH * MONTHS,
+    );
     runtime.block_on(filled)?;
     Ok(())
 }
@@ -88,7 +96,7 @@ pub(crate) async fn measure(scratch: &Path, report: &mut Report) -> Result<(), F
     // Makes keys and streams.
     Service::start(&data)?.stop()?;
     let workspace: WorkspaceName = WORKSPACE.parse()?;
-    fill::fill(&data, &workspace, ENTRIES, 950).await?;
+    fill::fill(&data, &workspace, (ENTRIES, 950), fill::MONTH).await?;
     let service = Service::start(&data)?;
     let (console, mut window) = Console::start(&service)?;
     for (name, path) in [

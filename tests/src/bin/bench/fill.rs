@@ -47,7 +47,7 @@ const HOT: u64 = 20;
 /// One entry in so many is an edit.
 const EDIT_EVERY: u64 = 100;
 /// The log covers so much time and ends now.
-const SPAN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Room that a commit's own fields and signature take.
 const COMMIT_OVERHEAD: usize = 1_024;
 /// Batches of signed commands, and commits, that may wait for the next step.
@@ -68,13 +68,14 @@ pub(crate) fn editor() -> Identity {
     Identity(member_key(3).verifying_key().to_bytes())
 }
 
-/// A month, from the first entry to the last.
-pub(crate) fn span() -> (Millis, Millis) {
+/// So much time up to now, from the first entry to the last.
+pub(crate) fn span(long: Duration) -> (Millis, Millis) {
     let end = now();
-    (
-        Millis(end.0 - u64::try_from(SPAN.as_millis()).unwrap_or(0)),
-        end,
-    )
+    (Millis(end.0 - millis(long)), end)
+}
+
+fn millis(long: Duration) -> u64 {
+    u64::try_from(long.as_millis()).unwrap_or(0)
 }
 
 /// Everything a ledger signs with, and the log that is to be.
@@ -85,6 +86,7 @@ struct World {
     workspace: WorkspaceName,
     members: Vec<SigningKey>,
     begin: Millis,
+    span: Duration,
     entries: u64,
     batch: u64,
 }
@@ -123,11 +125,11 @@ fn secret_id(secret: u64) -> SecretId {
 pub(crate) async fn fill(
     data: &Path,
     workspace: &WorkspaceName,
-    entries: u64,
-    batch: u64,
+    (entries, batch): (u64, u64),
+    long: Duration,
 ) -> Result<Filled, Failed> {
     let begun = Instant::now();
-    let world = World::load(data, workspace.clone(), entries, batch)?;
+    let world = World::load(data, workspace.clone(), (entries, batch), long)?;
     let (server, operator) = start_nats(data).await?;
     let (sender, mut commits) = mpsc::channel::<Vec<u8>>(WAITING);
     let making = tokio::task::spawn_blocking(move || world.make(&sender));
@@ -187,8 +189,8 @@ impl World {
     fn load(
         data: &Path,
         workspace: WorkspaceName,
-        entries: u64,
-        batch: u64,
+        (entries, batch): (u64, u64),
+        long: Duration,
     ) -> Result<Self, Failed> {
         let keys: PathBuf = data.join("keys");
         let statement = std::fs::read(keys.join("ledger-key.cose"))?;
@@ -205,7 +207,8 @@ impl World {
             },
             workspace,
             members,
-            begin: span().0,
+            begin: span(long).0,
+            span: long,
             entries,
             batch,
         })
@@ -213,7 +216,7 @@ impl World {
 
     /// When the batch that an entry belongs to is decided.
     fn at(&self, entry: u64) -> Millis {
-        let span = u64::try_from(SPAN.as_millis()).unwrap_or(0);
+        let span = millis(self.span);
         // A minute before now, so that no entry that a service adds is earlier.
         Millis(self.begin.0 + (span - 60_000) / self.entries * (entry / self.batch * self.batch))
     }

@@ -47,7 +47,13 @@ impl Filled {
         // Makes keys and streams.
         Service::start(data)?.stop()?;
         let workspace: WorkspaceName = "archive".parse()?;
-        let filled = fill::fill(data, &workspace, entries, plan.commit_entries).await?;
+        let filled = fill::fill(
+            data,
+            &workspace,
+            (entries, plan.commit_entries),
+            fill::MONTH,
+        )
+        .await?;
         report.figure(
             format!("fill_{entries}_seconds"),
             filled.seconds,
@@ -147,7 +153,7 @@ fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
         limit: ROWS,
         ..AuditLog::default()
     };
-    let (begin, end) = fill::span();
+    let (begin, end) = fill::span(fill::MONTH);
     let middle = Millis(begin.0 + (end.0 - begin.0) / 2);
     Ok([
         ("newest", page.clone()),

@@ -57,7 +57,13 @@ pub(crate) async fn measure(
     // Makes keys and streams.
     Service::start(&data)?.stop()?;
     let workspace: WorkspaceName = "archive".parse()?;
-    fill::fill(&data, &workspace, ENTRIES, plan.commit_entries).await?;
+    fill::fill(
+        &data,
+        &workspace,
+        (ENTRIES, plan.commit_entries),
+        fill::MONTH,
+    )
+    .await?;
     let service = Service::start(&data)?;
     let client = service.client().await?;
     let (mut pages, mut whole) = (Times::default(), Times::default());
