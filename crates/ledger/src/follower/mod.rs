@@ -26,7 +26,7 @@ use drained::Drained;
 pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
 pub(crate) use fold::{Odd, fold_next};
-pub use projected::{Projected, Told};
+pub use projected::{Gone, Projected, Told};
 
 /// How long messages are gathered before they are folded in, when the last were not long ago and
 /// nobody waits. A transaction costs as much as some twenty entries.
