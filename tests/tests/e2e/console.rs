@@ -62,6 +62,28 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     let rows = cluster.keyroll(filter).run().code(0).rows();
     assert_eq!(rows[0]["delegate_key"], made["key"]);
     assert_eq!(rows[0]["actor_name"], json!("owner"));
+
+    // Who is removed is signed out, with the next request.
+    let home = cluster.home().scratch().join("home-vera");
+    let as_vera = |words: &[&str]| cluster.keyroll(words).env("KEYROLL_HOME", &home);
+    let made = as_vera(&["identity", "new"]).run().code(0).text();
+    let key = made.split(' ').next().expect("the public id");
+    let add = ["member", "add", "vera", key, "--role", "viewer"];
+    cluster.keyroll(add).run().code(0);
+    let made = as_vera(&words).run().code(0).json();
+    let mut vera = Browse::open(made["url"].as_str().expect("a link"));
+    assert!(vera.get("/w/demo/secrets").body.contains("s-Made_Here"));
+    let remove = ["member", "remove", "vera"];
+    cluster.keyroll(remove).run().code(0);
+    let page = vera.get("/w/demo/secrets");
+    assert_eq!(page.status, 401);
+    assert!(
+        page.body.contains("This session has ended"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("Made_Here"));
+    assert_eq!(window.get("/w/demo/secrets").status, 200);
 }
 
 #[test]
