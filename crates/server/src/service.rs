@@ -30,6 +30,9 @@ const LEAST_KIB: usize = 4;
 /// KiB of requests that are told to come again at once. They are held until they are told; what
 /// comes beyond that is not answered, as its memory is not there.
 const REFUSED_KIB: usize = 16 * 1_024;
+/// Requests up to so many KiB have such room of their own: who asks little is told, however much
+/// others send.
+const SMALL_KIB: usize = 16;
 /// Requests that the connection holds for us before it drops them. They are taken out at once, all
 /// that are there, so this fills only when the process itself is starved.
 const HELD: usize = 16_384;
@@ -230,7 +233,7 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     let work = Arc::new(Semaphore::new(IN_WORK_KIB));
     let queries = Arc::new(Semaphore::new(QUERIES));
-    let refused = Arc::new(Semaphore::new(REFUSED_KIB));
+    let refused = [(); 2].map(|()| Arc::new(Semaphore::new(REFUSED_KIB)));
     let metrics = Arc::new(Metrics::new(Arc::clone(&work), IN_WORK_KIB));
     for (name, subject) in [
         ("command", subjects::COMMANDS),
@@ -248,7 +251,7 @@ async fn serve(
             ledger: Arc::clone(&ledger),
             metrics: Arc::clone(&metrics),
             work: Arc::clone(&work),
-            refused: Arc::clone(&refused),
+            refused: refused.clone(),
             queries: Arc::clone(&queries),
             responder: responder.clone(),
         };
@@ -310,7 +313,8 @@ struct Answering {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     work: Arc<Semaphore>,
-    refused: Arc<Semaphore>,
+    /// Room for refusals: of small requests, and of large ones.
+    refused: [Arc<Semaphore>; 2],
     queries: Arc<Semaphore>,
     responder: async_nats::Client,
 }
@@ -329,7 +333,11 @@ impl Answering {
                 self.answer(&request, arrived).await;
                 drop(permit);
             });
-        } else if let Ok(permit) = Arc::clone(&self.refused).try_acquire_many_owned(kib(size + 1)) {
+            return;
+        }
+        let [small, large] = &self.refused;
+        let room = if size < SMALL_KIB { small } else { large };
+        if let Ok(permit) = Arc::clone(room).try_acquire_many_owned(kib(size + 1)) {
             tokio::spawn(async move {
                 let why = "too many requests are in work: try again shortly";
                 let response = refuse(&self.ledger, &request, Code::Busy, why);
