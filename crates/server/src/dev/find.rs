@@ -111,12 +111,19 @@ async fn version_of(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
+    /// Written by another process: what another test starts at that moment would inherit a file that
+    /// is open for writing here, and nobody could run it ("text file busy").
     fn script(directory: &Path, text: &str) -> PathBuf {
         let path = directory.join(PROGRAM);
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let written = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(write)
+            .arg(&path)
+            .arg(text)
+            .status();
+        assert!(written.unwrap().success());
         path
     }
 
