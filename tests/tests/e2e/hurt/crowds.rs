@@ -397,7 +397,7 @@ fn import(client: &Client, number: usize) -> (Vec<u8>, Vec<SealedValue>) {
             secret: id,
             version: Version::FIRST,
         };
-        let sealed = seal_value(&[9; 60_000], &key, [1; 24], &context).expect("sealed");
+        let sealed = seal_value(&vec![9; 60_000], &key, [1; 24], &context).expect("sealed");
         let way = Direction::ToLedger;
         let key = session.keys.seal(way, &command, item, &key, [2; 24]);
         let new = NewSecret {
