@@ -20,6 +20,22 @@ struct Inner {
     recovery: Option<Rejection>,
     /// Passing: the clock and the nats-server's are too far apart.
     clock: Option<Rejection>,
+    /// Passing: a nats-server acknowledges before it is on disk, or that is not known.
+    durability: Option<Rejection>,
+}
+
+impl Inner {
+    /// What stops both commands and the read model.
+    fn stopped(&self, workspace: &WorkspaceName) -> Option<&Rejection> {
+        let broken = self.ledger.as_ref();
+        let broken = broken.or_else(|| self.workspaces.get(workspace));
+        broken.or(self.storage.as_ref()).or(self.recovery.as_ref())
+    }
+
+    /// What the service found around it: it stops commands.
+    fn around(&self) -> Option<&Rejection> {
+        self.durability.as_ref().or(self.clock.as_ref())
+    }
 }
 
 impl Health {
@@ -76,6 +92,18 @@ impl Health {
         inner.clock = wrong;
     }
 
+    /// Refuses commands while entries may be acknowledged that are not on disk, and takes them again
+    /// when they are.
+    pub fn set_durability(&self, wrong: Option<Rejection>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match (&wrong, &inner.durability) {
+            (Some(rejection), _) => tracing::error!("{}", rejection.message),
+            (None, Some(_)) => tracing::info!("entries are on disk again before they count"),
+            (None, None) => {}
+        }
+        inner.durability = wrong;
+    }
+
     /// Whether the clock can be trusted.
     ///
     /// # Errors
@@ -101,7 +129,7 @@ impl Health {
     /// Why not.
     pub fn serving(&self) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or(inner.clock.as_ref());
+        let wrong = inner.ledger.as_ref().or(inner.around());
         wrong.cloned().map_or(Ok(()), Err)
     }
 
@@ -111,13 +139,17 @@ impl Health {
     /// Why not.
     pub fn workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let broken = inner
-            .ledger
-            .as_ref()
-            .or_else(|| inner.workspaces.get(workspace));
-        let passing = inner.storage.as_ref().or(inner.recovery.as_ref());
-        let wrong = broken.or(passing).or(inner.clock.as_ref());
+        let wrong = inner.stopped(workspace).or(inner.around());
         wrong.cloned().map_or(Ok(()), Err)
+    }
+
+    /// Whether the read model of a workspace goes on with the log.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn following(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.stopped(workspace).cloned().map_or(Ok(()), Err)
     }
 
     /// What is wrong with the log, in words.
@@ -139,6 +171,7 @@ impl Health {
             .chain(&inner.storage)
             .chain(&inner.recovery)
             .chain(&inner.clock)
+            .chain(&inner.durability)
             .map(ToString::to_string);
         let workspaces = inner
             .workspaces

@@ -437,7 +437,7 @@ impl Ledger {
         }
         if sequence < head {
             // Behind for good, when something stopped it.
-            self.shared.health.workspace(workspace)?;
+            self.shared.health.following(workspace)?;
             return Err(Rejection::new(
                 Code::Busy,
                 "the read model is behind the log: try again shortly",

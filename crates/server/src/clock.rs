@@ -1,19 +1,15 @@
 //! The service's clock against the nats-server's. Freshness, expiry and the times on record all
 //! rest on it, so while the two are far apart no command is taken.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyroll_core::{Code, Millis, Rejection};
 use keyroll_ledger::{Ledger, Surroundings};
-use tokio::sync::watch;
 
 use crate::nats::LedgerStream;
 
 /// How often the clocks are compared.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often to look whether ours was set: then they are compared at once.
-const LOOK: Duration = Duration::from_secs(1);
 /// A clock that gains or loses this much between two looks, in milliseconds, was set.
 const SET_MS: u64 = 1_000;
 /// How far apart they may be, in milliseconds.
@@ -55,12 +51,11 @@ pub(crate) async fn compare(
         around.clock_ahead_ms = ahead;
         ledger.health().set_clock(judge(ahead));
     }
-    ledger.set_surroundings(around.clone());
     ahead.is_some()
 }
 
 /// When the clocks are to be compared: now and then, and when ours was set.
-struct Pace {
+pub(crate) struct Pace {
     wall: Millis,
     steady: Instant,
     /// When they were last compared; none when that is due.
@@ -68,7 +63,7 @@ struct Pace {
 }
 
 impl Pace {
-    const fn new(wall: Millis, steady: Instant) -> Self {
+    pub(crate) const fn new(wall: Millis, steady: Instant) -> Self {
         Self {
             wall,
             steady,
@@ -76,8 +71,13 @@ impl Pace {
         }
     }
 
+    /// They were compared.
+    pub(crate) const fn compared(&mut self, when: Instant) {
+        self.compared = Some(when);
+    }
+
     /// Looks at both clocks: whether to compare ours with the server's.
-    fn is_due(&mut self, wall: Millis, steady: Instant) -> bool {
+    pub(crate) fn is_due(&mut self, wall: Millis, steady: Instant) -> bool {
         let passed = u64::try_from((steady - self.steady).as_millis()).unwrap_or(u64::MAX);
         let expected = self.wall.0.saturating_add(passed);
         if wall.0.abs_diff(expected) > SET_MS {
@@ -86,24 +86,6 @@ impl Pace {
         (self.wall, self.steady) = (wall, steady);
         self.compared
             .is_none_or(|compared| steady - compared >= EVERY)
-    }
-}
-
-/// Compares the clocks until the service stops.
-pub(crate) async fn watch(
-    client: async_nats::Client,
-    ledger: Arc<Ledger>,
-    mut around: Surroundings,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut pace = Pace::new(now(), Instant::now());
-    while tokio::time::timeout(LOOK, stopped.wait_for(|stopped| *stopped))
-        .await
-        .is_err()
-    {
-        if pace.is_due(now(), Instant::now()) && compare(&client, &ledger, &mut around).await {
-            pace.compared = Some(Instant::now());
-        }
     }
 }
 
@@ -154,7 +136,7 @@ mod tests {
             let wall = |millis: u64| Millis(millis.saturating_add_signed(set));
             assert!(pace.is_due(wall(10_003_400), begin + 3 * second), "{set}");
             assert!(pace.is_due(wall(10_004_400), begin + 4 * second), "{set}");
-            pace.compared = Some(begin + 4 * second);
+            pace.compared(begin + 4 * second);
             assert!(!pace.is_due(wall(10_005_400), begin + 5 * second), "{set}");
             assert!(
                 pace.is_due(wall(10_064_400), begin + 64 * second),

@@ -1,10 +1,13 @@
 //! The service side of keyroll on NATS, and a private nats-server for development.
 
+mod answering;
 mod bounded;
 mod clock;
 pub mod dev;
+mod durability;
 pub mod keys;
 pub mod metrics;
 pub mod nats;
 pub mod root_key;
 pub mod service;
+mod surroundings;

@@ -3,46 +3,29 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_nats::HeaderMap;
-use async_nats::service::{Request, ServiceExt as _};
-use bytes::Bytes;
-use futures::StreamExt as _;
+use async_nats::service::ServiceExt as _;
 use keyroll_api::subjects;
-use keyroll_core::{Code, Identity, Rejection, WorkspaceName};
+use keyroll_core::Identity;
 use keyroll_ledger::follower::Notice;
 use keyroll_ledger::log::JetStreamLog;
 use keyroll_ledger::objects::JetStreamObjects;
-use keyroll_ledger::{Ledger, OpenError, Options, Response, Surroundings};
-use tokio::sync::{Semaphore, mpsc, watch};
+use keyroll_ledger::{Ledger, OpenError, Options, Surroundings};
+use tokio::sync::{mpsc, watch};
 
+use crate::answering::Answering;
+use crate::clock;
+use crate::durability::Durability;
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
-use crate::nats::permissions::{SERVICE_INBOX, is_client_inbox};
-use crate::nats::{LedgerStream, check_streams, check_version, verify_sync_always};
+use crate::nats::permissions::SERVICE_INBOX;
+use crate::nats::{LedgerStream, check_streams, check_version};
+use crate::surroundings::Watched;
 
-/// KiB of requests in work at once, each counted with [`LEAST_KIB`] at least: 32,768 small ones,
-/// or 36 of the largest. More are told to come again.
-const IN_WORK_KIB: usize = 128 * 1_024;
-/// What a request costs besides its bytes: its task, its state, its answer.
-const LEAST_KIB: usize = 4;
-/// KiB of requests that are told to come again at once. They are held until they are told; what
-/// comes beyond that is not answered, as its memory is not there.
-const REFUSED_KIB: usize = 16 * 1_024;
-/// Requests up to so many KiB have such room of their own: who asks little is told, however much
-/// others send.
-const SMALL_KIB: usize = 16;
 /// Requests that the connection holds for us before it drops them. They are taken out at once, all
 /// that are there, so this fills only when the process itself is starved.
 const HELD: usize = 16_384;
-/// A request's bytes are held decoded and on their way into the vault besides.
-const COPIES: usize = 4;
-/// Queries of workspaces answered at once. Others wait for their turn, so that neither the
-/// processors nor the way out belong to them alone, and no more answers than these are in memory.
-const QUERIES: usize = 32;
-/// An answer of more bytes than this is in our hands until it is with the nats-server.
-const LARGE: usize = 8 * 1_024;
 /// How long after one pass over what is to end the next one begins, and after a failed one.
 const TEND: Duration = Duration::from_millis(200);
 const TEND_AGAIN: Duration = Duration::from_secs(2);
@@ -127,38 +110,6 @@ async fn connect(
     connected.map_err(|error| failed(error.to_string()))
 }
 
-/// Whether every server syncs always, as its monitoring address says.
-async fn check_sync(
-    client: &async_nats::Client,
-    options: &ServeOptions,
-) -> Result<bool, ServeError> {
-    let mut seen = Vec::new();
-    let mut problem = options
-        .monitoring
-        .is_empty()
-        .then(|| "no monitoring address was given".to_owned());
-    for address in &options.monitoring {
-        match verify_sync_always(address).await {
-            Ok(server) => seen.push(server.server_name),
-            Err(error) => problem = Some(error.to_string()),
-        }
-    }
-    let connected = client.server_info().server_name;
-    if problem.is_none() && !seen.contains(&connected) {
-        problem = Some(format!(
-            "none of the monitoring addresses is that of {connected}, which serves us"
-        ));
-    }
-    match problem {
-        None => Ok(true),
-        Some(why) if options.allow_unsynced => {
-            tracing::warn!(%why, "durability is not verified");
-            Ok(false)
-        }
-        Some(why) => Err(ServeError::Unsynced(why)),
-    }
-}
-
 /// Starts the service; returns when it answers.
 ///
 /// # Errors
@@ -173,7 +124,13 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         Err(error) if error.only_missing() => Some(error.to_string()),
         Err(error) => return Err(ServeError::Unfit(error.to_string())),
     };
-    let sync_verified = check_sync(&client, &options).await?;
+    let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
+    let look = durability.look(&client.server_info()).await;
+    match look.all() {
+        Ok(()) => {}
+        Err(why) if durability.is_waived() => tracing::warn!(%why, "durability is not verified"),
+        Err(why) => return Err(ServeError::Unsynced(why.to_owned())),
+    }
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
     let opened = Ledger::open(Options {
         statement: options.keys.statement,
@@ -199,22 +156,24 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let info = client.server_info();
     let mut around = Surroundings {
         nats_server: format!("{} {}", info.server_name, info.version),
-        sync_verified,
+        sync_verified: look.all().is_ok(),
         clock_ahead_ms: 0,
     };
-    crate::clock::compare(&client, &ledger, &mut around).await;
+    clock::compare(&client, &ledger, &mut around).await;
+    ledger.set_surroundings(around.clone());
     // A log that was set back is answered to every command; the service starts all the same.
     if let Err(wrong) = ledger.caught_up().await {
         tracing::error!(%wrong, "the ledger starts out of service");
     }
     let ledger = Arc::new(ledger);
     let service = serve(Arc::clone(&ledger), responder, notices).await?;
-    tokio::spawn(crate::clock::watch(
+    let watched = Watched {
         client,
         ledger,
+        durability,
         around,
-        service.stopped.clone(),
-    ));
+    };
+    tokio::spawn(watched.watch(service.stopped.clone()));
     Ok(service)
 }
 
@@ -231,35 +190,22 @@ async fn serve(
         .await
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
-    let work = Arc::new(Semaphore::new(IN_WORK_KIB));
-    let queries = Arc::new(Semaphore::new(QUERIES));
-    let refused = [(); 2].map(|()| Arc::new(Semaphore::new(REFUSED_KIB)));
-    let metrics = Arc::new(Metrics::new(Arc::clone(&work), IN_WORK_KIB));
-    for (name, subject) in [
+    let answering = Answering::new(Arc::clone(&ledger), responder.clone());
+    for (kind, subject) in [
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
     ] {
         let endpoint = micro
             .endpoint_builder()
-            .name(name)
+            .name(kind)
             .add(subject)
             .await
             .map_err(announce)?;
-        let answering = Answering {
-            kind: name,
-            ledger: Arc::clone(&ledger),
-            metrics: Arc::clone(&metrics),
-            work: Arc::clone(&work),
-            refused: refused.clone(),
-            queries: Arc::clone(&queries),
-            responder: responder.clone(),
-        };
-        // Never asked to stand back for others while requests are there: each takes it next to no
-        // time, and those that it leaves are memory that nobody counts.
-        let answering = answer_all(answering, endpoint, stop.clone());
-        tokio::spawn(tokio::task::unconstrained(answering));
+        let run = answering.clone().run(kind, endpoint, stop.clone());
+        tokio::spawn(tokio::task::unconstrained(run));
     }
+    let metrics = Arc::clone(answering.metrics());
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
     tokio::spawn(tend(Arc::clone(&ledger), stopped.clone()));
@@ -303,137 +249,6 @@ impl Service {
         // Answers under way still leave.
         let _ = tokio::time::timeout(CONNECT, self.responder.drain()).await;
         self.ledger.flush().await;
-    }
-}
-
-/// What an endpoint's requests share.
-#[derive(Clone)]
-struct Answering {
-    kind: &'static str,
-    ledger: Arc<Ledger>,
-    metrics: Arc<Metrics>,
-    work: Arc<Semaphore>,
-    /// Room for refusals: of small requests, and of large ones.
-    refused: [Arc<Semaphore>; 2],
-    queries: Arc<Semaphore>,
-    responder: async_nats::Client,
-}
-
-impl Answering {
-    /// Takes a request in, to be answered or to be told to come again, if there is room for it.
-    fn admit(self, mut request: Request) {
-        let arrived = Instant::now();
-        let kib = |kib: usize| u32::try_from(kib).unwrap_or(u32::MAX);
-        let size = request.message.payload.len() / 1_024;
-        let cost = kib(LEAST_KIB.max(COPIES * size));
-        if let Ok(permit) = Arc::clone(&self.work).try_acquire_many_owned(cost) {
-            // As it came it is a part of what was read at once, and keeps all of that in memory.
-            request.message.payload = Bytes::copy_from_slice(&request.message.payload);
-            tokio::spawn(async move {
-                self.answer(&request, arrived).await;
-                drop(permit);
-            });
-            return;
-        }
-        let [small, large] = &self.refused;
-        let room = if size < SMALL_KIB { small } else { large };
-        if let Ok(permit) = Arc::clone(room).try_acquire_many_owned(kib(size + 1)) {
-            tokio::spawn(async move {
-                let why = "too many requests are in work: try again shortly";
-                let response = refuse(&self.ledger, &request, Code::Busy, why);
-                self.metrics.answered(self.kind, arrived, &response);
-                respond(&request, response).await;
-                drop(permit);
-            });
-        } else {
-            self.metrics.unheard();
-        }
-    }
-
-    /// Answers, and holds what that takes until the answer is on its way.
-    async fn answer(&self, request: &Request, arrived: Instant) {
-        let turn = match addressed(request) {
-            ("query", Some(_)) => self.queries.acquire().await.ok(),
-            _ => None,
-        };
-        let response = answer(&self.ledger, request).await;
-        self.metrics.answered(self.kind, arrived, &response);
-        keyroll_ledger::failpoint!("service.before_reply");
-        let (room, large) = (response.room.clone(), response.bytes.len() > LARGE);
-        respond(request, response).await;
-        if large && let Err(error) = self.responder.flush().await {
-            tracing::debug!(%error, "an answer was not sent");
-        }
-        keyroll_ledger::failpoint!("service.replied");
-        drop((turn, room));
-    }
-}
-
-async fn answer_all(
-    shared: Answering,
-    mut endpoint: async_nats::service::endpoint::Endpoint,
-    stop: watch::Sender<bool>,
-) {
-    while let Some(request) = endpoint.next().await {
-        let reply = request.message.reply.as_deref();
-        // The reply subject is the caller's choice: nothing is ever sent but to an inbox. A command
-        // without one is carried out all the same.
-        if reply.is_some_and(|reply| !is_client_inbox(reply)) {
-            tracing::debug!("dropped a request whose reply subject is no inbox");
-            shared.metrics.dropped();
-            continue;
-        }
-        shared.clone().admit(request);
-    }
-    stop.send_replace(true);
-}
-
-/// What a request's subject says: its kind, and the workspace if it names one.
-fn addressed(request: &Request) -> (&str, Option<WorkspaceName>) {
-    let mut tokens = request.message.subject.split('.').skip(2);
-    let workspace = tokens.next().unwrap_or_default();
-    (tokens.next().unwrap_or_default(), workspace.parse().ok())
-}
-
-async fn answer(ledger: &Ledger, request: &Request) -> Response {
-    let payload = &request.message.payload;
-    match addressed(request) {
-        ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
-        ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
-        ("info", None) => ledger.info().await,
-        _ => refuse(
-            ledger,
-            request,
-            Code::InvalidName,
-            "no workspace can be called that",
-        ),
-    }
-}
-
-/// Refuses a request without a look at what it says.
-fn refuse(ledger: &Ledger, request: &Request, code: Code, why: &str) -> Response {
-    let (payload, rejection) = (&request.message.payload, Rejection::new(code, why));
-    match addressed(request).0 {
-        "command" => ledger.refuse_command(payload, rejection),
-        _ => ledger.refuse_query(payload, rejection),
-    }
-}
-
-async fn respond(request: &Request, response: Response) {
-    if request.message.reply.is_none() {
-        return;
-    }
-    let mut headers = HeaderMap::new();
-    if let Some(refusal) = &response.refusal {
-        // The framework's own errors have no body; ours is in the body, signed.
-        headers.insert("Nats-Service-Error", refusal.code.as_str());
-        headers.insert("Nats-Service-Error-Code", "400");
-    }
-    if let Err(error) = request
-        .respond_with_headers(Ok(response.bytes.into()), headers)
-        .await
-    {
-        tracing::debug!(%error, "an answer was not sent");
     }
 }
 

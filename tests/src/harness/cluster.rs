@@ -356,6 +356,18 @@ impl Cluster {
         self.servers[server].start();
     }
 
+    /// Writes a server's configuration anew; it is read at its next start.
+    ///
+    /// # Panics
+    /// When that changes nothing.
+    pub fn configure_server(&self, server: usize, change: impl FnOnce(&str) -> String) {
+        let path = &self.servers[server].config;
+        let text = fs::read_to_string(path).expect("a configuration");
+        let changed = change(&text);
+        assert_ne!(changed, text, "nothing was changed");
+        fs::write(path, changed).expect("written");
+    }
+
     /// A connection to the streams' account as the operator.
     pub async fn operator(&self, server: usize) -> async_nats::Client {
         let operator = &self.users.operator;

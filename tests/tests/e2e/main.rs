@@ -12,6 +12,7 @@ mod damage;
 mod delegation;
 mod destroy;
 mod dev;
+mod durability;
 mod ends;
 mod export;
 mod faults;

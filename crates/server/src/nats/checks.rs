@@ -43,6 +43,16 @@ pub enum CheckError {
     TooOld { server: String, version: String },
 }
 
+impl CheckError {
+    /// Whether it is what a server says of itself, not that it could not be asked.
+    pub(crate) const fn is_of_the_server(&self) -> bool {
+        match self {
+            Self::NotSynced { .. } | Self::NoJetStream { .. } | Self::TooOld { .. } => true,
+            Self::Address(_) | Self::Unreachable { .. } | Self::Answer { .. } => false,
+        }
+    }
+}
+
 /// What a server's monitoring page says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonitoredServer {

@@ -1,0 +1,170 @@
+//! Whether the nats-servers write to disk before they acknowledge. Everything that keyroll promises
+//! rests on it, so it is looked at before the service starts and whenever a server may be another.
+
+use async_nats::ServerInfo;
+use futures::future::join_all;
+use keyroll_core::{Code, Rejection};
+
+use crate::nats::{CheckError, MonitoredServer, verify_sync_always};
+
+/// Where to look, and how strict to be.
+pub(crate) struct Durability {
+    /// Monitoring addresses of every nats-server.
+    monitoring: Vec<String>,
+    /// Somebody said that it need not be verified.
+    waived: bool,
+    /// The process of the server that serves us, when it was last seen to sync always.
+    verified: Option<String>,
+}
+
+/// What a look at every server came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Look {
+    /// A server that does not sync always, in words.
+    unsynced: Option<String>,
+    /// Something that could not be looked at, in words.
+    unseen: Option<String>,
+    /// Whether the server that serves us was among those that do.
+    ours: bool,
+}
+
+impl Look {
+    /// Why not every server is known to sync always.
+    ///
+    /// # Errors
+    /// That, in words.
+    pub(crate) fn all(&self) -> Result<(), &str> {
+        let why = self.unsynced.as_deref().or(self.unseen.as_deref());
+        why.map_or(Ok(()), Err)
+    }
+}
+
+impl Durability {
+    pub(crate) const fn new(monitoring: Vec<String>, waived: bool) -> Self {
+        Self {
+            monitoring,
+            waived,
+            verified: None,
+        }
+    }
+
+    /// Whether nobody wants it verified.
+    pub(crate) const fn is_waived(&self) -> bool {
+        self.waived
+    }
+
+    /// Whether the server before us is the process that was last seen to sync always.
+    pub(crate) fn knows(&self, connected: &ServerInfo) -> bool {
+        self.waived || self.verified.as_ref() == Some(&connected.server_id)
+    }
+
+    /// Looks at every server.
+    pub(crate) async fn look(&mut self, connected: &ServerInfo) -> Look {
+        let looks = self.monitoring.iter().map(|url| verify_sync_always(url));
+        let look = judge(&join_all(looks).await, &connected.server_name);
+        if look.ours {
+            self.verified = Some(connected.server_id.clone());
+        }
+        look
+    }
+
+    /// Why no command may be taken after a look, if none may. Other servers of a cluster may be
+    /// away: what is acknowledged without them is on the disks of the rest.
+    pub(crate) fn refusal(&self, look: &Look, connected: &ServerInfo) -> Option<Rejection> {
+        let doubt = look.unseen.as_ref().filter(|_| !self.knows(connected));
+        let why = look.unsynced.as_ref().or(doubt)?;
+        let words =
+            format!("{why}: no command is taken until every entry is on disk before it counts");
+        (!self.waived).then(|| Rejection::new(Code::AuditUnavailable, words))
+    }
+}
+
+fn judge(looks: &[Result<MonitoredServer, CheckError>], connected: &str) -> Look {
+    let mut look = Look::default();
+    for one in looks {
+        match one {
+            Ok(server) => look.ours |= server.server_name == connected,
+            Err(error) if error.is_of_the_server() => look.unsynced = Some(error.to_string()),
+            Err(error) => look.unseen = Some(error.to_string()),
+        }
+    }
+    if looks.is_empty() {
+        look.unseen = Some("no monitoring address was given".to_owned());
+    } else if !look.ours && look.all().is_ok() {
+        look.unseen = Some(format!(
+            "none of the monitoring addresses is that of {connected}, which serves us"
+        ));
+    }
+    look
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str, process: &str) -> ServerInfo {
+        ServerInfo {
+            server_name: name.to_owned(),
+            server_id: process.to_owned(),
+            ..ServerInfo::default()
+        }
+    }
+
+    /// What the pages of servers say: which sync always, which do not (`!`), and which are away (`?`).
+    fn judged(pages: &[&str]) -> Look {
+        let look = |page: &&str| match page.strip_prefix('!') {
+            _ if *page == "?" => Err(CheckError::Unreachable {
+                url: "http://127.0.0.1:1".to_owned(),
+                reason: "refused".to_owned(),
+            }),
+            Some(name) => Err(CheckError::NotSynced {
+                server: name.to_owned(),
+            }),
+            None => Ok(MonitoredServer {
+                server_name: (*page).to_owned(),
+                version: "2.15.1".to_owned(),
+            }),
+        };
+        judge(&pages.iter().map(look).collect::<Vec<_>>(), "a")
+    }
+
+    /// A service whose server, process `p`, was seen to sync always, or not.
+    fn service(verified: bool) -> Durability {
+        Durability {
+            verified: verified.then(|| "p".to_owned()),
+            ..Durability::new(Vec::new(), false)
+        }
+    }
+
+    #[test]
+    fn before_a_start_every_server_must_be_seen_and_ours_among_them() {
+        assert_eq!(judged(&["a", "b"]).all(), Ok(()));
+        for pages in [&[][..], &["b"], &["a", "?"], &["!a"], &["a", "!b"]] {
+            assert!(judged(pages).all().is_err(), "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_sync_stops_commands_whichever_it_is() {
+        for pages in [["!a", "?"], ["a", "!b"]] {
+            let refusal = service(true).refusal(&judged(&pages), &server("a", "p"));
+            assert_eq!(refusal.map(|r| r.code), Some(Code::AuditUnavailable));
+        }
+    }
+
+    #[test]
+    fn servers_that_are_away_stop_nothing_while_ours_is_known() {
+        let (known, anew) = (server("a", "p"), server("a", "q"));
+        let look = judged(&["?", "?"]);
+        assert_eq!(service(true).refusal(&look, &known), None);
+        assert!(service(true).refusal(&look, &anew).is_some());
+        assert!(service(false).refusal(&look, &known).is_some());
+    }
+
+    #[test]
+    fn who_waives_it_is_stopped_by_nothing() {
+        let waived = Durability::new(Vec::new(), true);
+        assert_eq!(waived.refusal(&judged(&["!a"]), &server("a", "p")), None);
+        assert!(waived.knows(&server("a", "q")));
+    }
+}

@@ -1,0 +1,59 @@
+//! What a running service keeps an eye on around it: the clocks, and whether the nats-servers still
+//! write to disk before they acknowledge. While one of them is not as it must be, no command is taken.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyroll_ledger::{Ledger, Surroundings};
+use tokio::sync::watch;
+
+use crate::clock::{self, Pace, now};
+use crate::durability::Durability;
+
+/// How often to look whether something may be different now.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the nats-servers are looked at although nothing tells of a difference: another server
+/// of a cluster is started anew without our connection noticing.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What is watched.
+pub(crate) struct Watched {
+    pub(crate) client: async_nats::Client,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) durability: Durability,
+    pub(crate) around: Surroundings,
+}
+
+impl Watched {
+    /// Watches until the service stops.
+    pub(crate) async fn watch(mut self, mut stopped: watch::Receiver<bool>) {
+        let mut pace = Pace::new(now(), Instant::now());
+        let mut looked = Instant::now();
+        while tokio::time::timeout(LOOK, stopped.wait_for(|stopped| *stopped))
+            .await
+            .is_err()
+        {
+            if pace.is_due(now(), Instant::now())
+                && clock::compare(&self.client, &self.ledger, &mut self.around).await
+            {
+                pace.compared(Instant::now());
+                self.ledger.set_surroundings(self.around.clone());
+            }
+            let connected = self.client.server_info();
+            if looked.elapsed() >= EVERY || !self.durability.knows(&connected) {
+                self.look(&connected).await;
+                looked = Instant::now();
+            }
+        }
+    }
+
+    /// Looks at the nats-servers, and takes commands or not.
+    async fn look(&mut self, connected: &async_nats::ServerInfo) {
+        let look = self.durability.look(connected).await;
+        let refusal = self.durability.refusal(&look, connected);
+        self.ledger.health().set_durability(refusal);
+        self.around.nats_server = format!("{} {}", connected.server_name, connected.version);
+        self.around.sync_verified = look.all().is_ok();
+        self.ledger.set_surroundings(self.around.clone());
+    }
+}

@@ -1,0 +1,71 @@
+//! A nats-server that no longer writes to disk before it acknowledges, while the service runs.
+
+use keyroll_core::Action;
+use keyroll_core::WorkspaceName;
+use keyroll_core::command::Nothing;
+use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Cluster, Done};
+use serde_json::Value;
+
+const ALWAYS: &str = "  sync_interval: always\n";
+
+fn start_anew(cluster: &mut Cluster, change: impl FnOnce(&str) -> String) {
+    cluster.kill_server(0);
+    cluster.configure_server(0, change);
+    cluster.restart_server(0);
+}
+
+fn reveal(cluster: &Cluster) -> Done {
+    cluster.keyroll(["--json", "secret", "reveal", "A"]).run()
+}
+
+fn status(cluster: &Cluster) -> Value {
+    cluster.keyroll(["--json", "status"]).run().code(0).json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
+    let mut cluster = Cluster::start(1, 1);
+    let service = cluster.serve(0, 0, 0);
+    let demo: WorkspaceName = "demo".parse().expect("a name");
+    let owner = Box::pin(cluster.client(0, 0)).await;
+    let create = Action::WorkspaceCreate(Nothing {});
+    owner.act(&demo, create).await.expect("a workspace");
+    cluster
+        .keyroll(["secret", "create", "A", "--stdin"])
+        .stdin("the value")
+        .run()
+        .code(0);
+    assert_eq!(status(&cluster)["sync_verified"], true);
+
+    start_anew(&mut cluster, |text| text.replace(ALWAYS, ""));
+    let refused = until("commands to be refused", || {
+        let run = reveal(&cluster);
+        let told = String::from_utf8_lossy(run.error_bytes()).contains("sync_interval");
+        told.then_some(run)
+    });
+    refused.code(8).stdout("").error_code("audit_unavailable");
+    // Once the read model has the reveals that came before it was seen.
+    let list = until("queries to be answered", || {
+        let run = cluster.keyroll(["--json", "secret", "list"]).run();
+        run.is_code(0).then_some(run)
+    });
+    assert_eq!(list.rows()[0]["name"], "A");
+    let told = status(&cluster);
+    assert_eq!(told["sync_verified"], false, "{told}");
+    let problems = told["problems"].to_string();
+    assert!(problems.contains("sync_interval"), "{problems}");
+
+    start_anew(&mut cluster, |text| {
+        text.replacen("jetstream {\n", &format!("jetstream {{\n{ALWAYS}"), 1)
+    });
+    let revealed = until("commands to be taken again", || {
+        let run = reveal(&cluster);
+        run.is_code(0).then_some(run)
+    });
+    assert!(revealed.json().to_string().contains("the value"));
+    let told = status(&cluster);
+    assert_eq!(told["sync_verified"], true, "{told}");
+    assert_eq!(told["problems"], serde_json::json!([]), "{told}");
+    drop(service);
+}
