@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use keyroll_api::Client;
-use keyroll_api::client::Wanted;
+use keyroll_api::client::{Answered, Wanted};
 use keyroll_api::query::{Ask, AuditCommits};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::{Nothing, Purpose};
@@ -13,6 +13,7 @@ use keyroll_core::{Blob, Code, Commit, Digest, Entry, Index, WorkspaceName, cbor
 
 use super::{Crowd, Record, Spy};
 use crate::harness::Cluster;
+use crate::harness::wait::within;
 
 /// How long a ledger may take until it answers again after the last blow. Reached only by a test
 /// that fails.
@@ -48,6 +49,18 @@ impl fmt::Display for Summary {
     }
 }
 
+/// Asks until it is answered: where a nats-server has just come back, the read model is behind the
+/// log for a moment.
+async fn ask_patiently(client: &Client, workspace: &WorkspaceName, ask: Ask) -> Answered {
+    loop {
+        match client.ask(Some(workspace), ask.clone()).await {
+            Ok(answered) => return answered,
+            Err(error) => assert_eq!(error.code(), Code::Busy, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 impl Log {
     /// Fetches all commits of a workspace, as its read model kept them.
     ///
@@ -57,7 +70,7 @@ impl Log {
         let (mut entries, mut next) = (Vec::new(), Some(Index(0)));
         while let Some(first) = next {
             let ask = Ask::AuditCommits(AuditCommits { first });
-            let answered = client.ask(Some(workspace), ask).await.expect("commits");
+            let answered = within("commits", ask_patiently(client, workspace, ask)).await;
             let Answer::AuditCommits(page) = answered.answer else {
                 panic!("an answer to another question")
             };

@@ -1,7 +1,8 @@
 //! The log on JetStream: stream `KEYROLL_LOG`, subjects `keyroll.log.<workspace>`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, pull};
@@ -36,6 +37,8 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const AHEAD_KIB: usize = 8 * 1024;
 /// How long nothing may come before it is asked whether nothing is there.
 const QUIET: Duration = Duration::from_secs(5);
+/// How often to look meanwhile whether the connection was made anew.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// [`Log`] on JetStream.
 #[derive(Clone)]
@@ -243,6 +246,9 @@ enum Broken {
 
 async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<(), Broken> {
     let broken = |error: &dyn std::fmt::Display| Broken::Connection(error.to_string());
+    let statistics = log.client.statistics();
+    let connections = || statistics.connects.load(Ordering::Relaxed);
+    let connection = connections();
     let last = log.last().await.map_err(|error| broken(&error))?;
     if last < *after {
         return Err(Broken::Log(FollowError::Behind {
@@ -273,12 +279,20 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         .heartbeat(Duration::from_secs(5))
         .expires(Duration::from_secs(30));
     let mut messages = batches.messages().await.map_err(|error| broken(&error))?;
+    let mut heard = Instant::now();
     loop {
         let next = tokio::select! {
             next = messages.next() => next,
             () = out.out.closed() => return Ok(()),
-            // A connection that was made anew may have lost what was under way.
-            () = tokio::time::sleep(QUIET) => {
+            () = tokio::time::sleep(LOOK) => {
+                // What was under way on the one before may be lost, and the consumer with its server.
+                if connections() != connection {
+                    return Err(Broken::Connection("it was made anew".to_owned()));
+                }
+                if heard.elapsed() < QUIET {
+                    continue;
+                }
+                heard = Instant::now();
                 let last = log.last().await.map_err(|error| broken(&error))?;
                 if last > *after {
                     return Err(Broken::Connection(format!("nothing came after {after} of {last}")));
@@ -286,6 +300,7 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
                 continue;
             }
         };
+        heard = Instant::now();
         let Some(next) = next else {
             return Err(Broken::Connection("the consumer ended".to_owned()));
         };

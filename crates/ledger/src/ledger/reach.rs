@@ -1,0 +1,132 @@
+//! Waiting for the read model to be where the log is, or where somebody has seen it.
+
+use std::time::Duration;
+
+use keyroll_core::{Code, Index, Rejection, Sequence, TreeSize, WorkspaceName};
+
+use super::Ledger;
+use crate::follower::Progress;
+
+/// How long the read model may stand still while it is behind before the next message is asked for.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// How long a query may wait for the read model to reach what its asker has seen.
+pub(crate) const REACH: Duration = Duration::from_secs(2);
+
+impl Ledger {
+    /// Waits until the read model has what the log has now.
+    ///
+    /// # Errors
+    /// What is wrong, or that the log cannot be read.
+    pub async fn caught_up(&self) -> Result<(), Rejection> {
+        let last = self
+            .shared
+            .log
+            .last()
+            .await
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        loop {
+            self.shared.health.ledger()?;
+            let projected = self.shared.progress.now().sequence;
+            if projected >= last {
+                return Ok(());
+            }
+            // Also looks at the health now and then: a log that fails makes no progress.
+            let further = self
+                .shared
+                .progress
+                .idle_until(|now| now.sequence > projected);
+            if tokio::time::timeout(PROGRESS, further).await.is_err() {
+                self.check_next(projected, last).await?;
+            }
+        }
+    }
+
+    /// A message that is lost at the very end shows in no gap: nothing comes after it. So when
+    /// nothing comes at all, it is asked for by name.
+    async fn check_next(&self, projected: Sequence, last: Sequence) -> Result<(), Rejection> {
+        let next = Sequence(projected.0 + 1);
+        let found = self.shared.log.message(next).await;
+        if found
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let words = format!("message {next} of the log is missing, its last is {last}");
+        self.shared.health.fail(Code::Corrupt, words);
+        self.shared.health.ledger()
+    }
+
+    /// Waits until the read model has reached a size of a workspace. A size that the log does not
+    /// have is an error, never a wait.
+    pub(crate) async fn reach(
+        &self,
+        workspace: &WorkspaceName,
+        size: TreeSize,
+    ) -> Result<(), Rejection> {
+        let projected = |progress: &Progress| {
+            progress
+                .workspaces
+                .get(workspace)
+                .copied()
+                .unwrap_or_default()
+        };
+        let progress = &self.shared.progress;
+        let (sequence, reached) = projected(&progress.now());
+        if reached >= size {
+            return Ok(());
+        }
+        let head = self
+            .shared
+            .log
+            .head(workspace)
+            .await
+            .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        if sequence < head {
+            let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
+            let _ = tokio::time::timeout(REACH, caught_up).await;
+        }
+        let (sequence, reached) = projected(&progress.now());
+        if reached >= size {
+            return Ok(());
+        }
+        if sequence < head {
+            // Behind for good, when something stopped it.
+            self.shared.health.following(workspace)?;
+            return Err(Rejection::new(
+                Code::Busy,
+                "the read model is behind the log: try again shortly",
+            ));
+        }
+        let message = format!(
+            "{size} entries of {workspace} were seen, the log has {reached}: it was rolled back"
+        );
+        Err(Rejection::new(Code::Rollback, message))
+    }
+
+    /// Waits until the read model has what the log now has of a workspace.
+    pub(crate) async fn reach_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let head = self.shared.log.head(workspace).await;
+        let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+        let reached = self.shared.progress.wait_for(|progress| {
+            progress
+                .workspaces
+                .get(workspace)
+                .copied()
+                .unwrap_or_default()
+                .0
+                >= head
+        });
+        // Late or not, what the read model has by then is what counts.
+        let _ = tokio::time::timeout(REACH, reached).await;
+        Ok(())
+    }
+
+    pub(crate) async fn reach_index(
+        &self,
+        workspace: &WorkspaceName,
+        index: Index,
+    ) -> Result<(), Rejection> {
+        self.reach(workspace, index.tree_size()).await
+    }
+}
