@@ -3,7 +3,9 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
-keyroll := target / "debug" / "keyroll"
+# `just flags=--release test-faults` hurts the optimised program; slow to build, then much faster
+flags := ""
+keyroll := target / (if flags =~ "--release" { "release" } else { "debug" }) / "keyroll"
 find_nats := "python3 " + quote(justfile_directory() / "tests/tools/nats-server.py")
 
 # list the recipes
@@ -21,7 +23,7 @@ build:
 # build the program that end-to-end tests, demo and dev run
 [private]
 binary:
-    cargo build --locked -p keyroll
+    cargo build {{ flags }} --locked -p keyroll
 
 # the tour: a private ledger, a secret, its audit trail
 demo: binary
@@ -33,14 +35,14 @@ dev *args: binary
 
 # the program with the places where a test can end it, beside the one without them
 failpoints:
-    cargo build --locked -p keyroll --features failpoints
+    cargo build {{ flags }} --locked -p keyroll --features failpoints
     cp {{ quote(keyroll) }} {{ quote(keyroll + "-failpoints") }}
-    cargo build --locked -p keyroll
+    cargo build {{ flags }} --locked -p keyroll
 
 # every test; further arguments go to `cargo test`
 test *args: failpoints
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
-        cargo test --workspace --locked {{ args }}
+        cargo test {{ flags }} --workspace --locked {{ args }}
     # Without a browser the rest counts all the same; `just ci` insists on one.
     if [ -n "{{ args }}" ]; then exit 0; fi; if tests/browser/run.sh --can; then {{ quote(just_executable()) }} test-browser; \
         else echo "no Chromium, Node.js or npm: the console was not tested in a browser" >&2; fi
@@ -49,19 +51,19 @@ test *args: failpoints
 # runs a part; KEYROLL_FAULTS=long for the counts of the design, KEYROLL_FAULTS_SEED to repeat a run
 test-faults part="": failpoints
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
-        KEYROLL_FAULTS="${KEYROLL_FAULTS:-bounded}" cargo test --locked -p keyroll-tests --test e2e -- \
+        KEYROLL_FAULTS="${KEYROLL_FAULTS:-bounded}" cargo test {{ flags }} --locked -p keyroll-tests --test e2e -- \
         hurt::{{ part }} --nocapture --test-threads 2
 
 # hostile bytes for every decoder, SECONDS for each and two at a time, other ones every time
 fuzz seconds="60":
-    KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test --locked -p keyroll-tests --test fuzz -- --nocapture --test-threads 2
+    KEYROLL_FUZZ_SECONDS={{ seconds }} cargo test {{ flags }} --locked -p keyroll-tests --test fuzz -- --nocapture --test-threads 2
 
 # the console in a real Chromium ($KEYROLL_CHROMIUM, else found on PATH), with Node.js and npm;
 # its pictures go to target/screenshots
 test-browser: binary
-    cargo build --locked -p keyroll-tests --bin bench
+    cargo build {{ flags }} --locked -p keyroll-tests --bin bench
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
-        KEYROLL_BENCH={{ quote(target / "debug" / "bench") }} KEYROLL_SCREENSHOTS={{ quote(target / "screenshots") }} \
+        KEYROLL_BENCH={{ quote(parent_directory(keyroll) / "bench") }} KEYROLL_SCREENSHOTS={{ quote(target / "screenshots") }} \
         tests/browser/run.sh {{ quote(target / "tools/browser") }}
 
 # the pictures of docs/console.md, made anew by the tests
