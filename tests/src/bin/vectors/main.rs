@@ -3,6 +3,7 @@
 //! files with other libraries.
 
 mod actions;
+mod answers;
 mod forms;
 mod log;
 mod queries;

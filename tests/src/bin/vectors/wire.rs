@@ -10,8 +10,9 @@ use keyroll_core::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::answers::{digests, receipt};
 use crate::log::Log;
-use crate::queries::{digests, receipt, refusal, second_create};
+use crate::queries::{refusal, second_create};
 use crate::world::{PERIOD, START, World, fixed};
 use crate::{actions, forms, tree};
 
