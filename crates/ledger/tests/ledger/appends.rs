@@ -1,0 +1,187 @@
+//! Appends that fail, are not heard of, or meet others.
+
+use keyroll_core::authorize::Role;
+use keyroll_core::{Action, Code, Index, SecretId};
+use keyroll_ledger::log::Fate;
+
+use crate::support::{World, code, fresh, identity, now, owner, signing_key};
+
+pub(crate) fn revoke() -> keyroll_core::command::DelegationRevoke {
+    keyroll_core::command::DelegationRevoke {
+        key: identity(&signing_key(50)),
+        identity: identity(&owner()),
+    }
+}
+
+#[tokio::test]
+async fn an_append_that_is_refused_releases_nothing() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.fates([Fate::Refused]);
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::AuditUnavailable)
+    );
+    assert_eq!(
+        world.reveal(&owner(), "Key").await.expect("afterwards"),
+        b"v"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.fates([Fate::AckLost]);
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    let known = world
+        .send(reveal, vec![])
+        .await
+        .expect("the receipt of what did land");
+    assert!(known.released.is_empty());
+    assert_eq!(known.receipt.index, Index(2));
+    assert_eq!(world.log.bytes().len(), 3);
+}
+
+#[tokio::test]
+async fn a_delayed_append_cannot_land_behind_an_answer() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.fates([Fate::Delayed]);
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    let settled = world.send(reveal, vec![]).await.expect("settled");
+    assert_eq!(settled.receipt.index, Index(2));
+    assert_eq!(world.log.land(), 0, "the first copy can land no more");
+    assert_eq!(world.log.bytes().len(), 3);
+}
+
+#[tokio::test]
+async fn while_an_append_is_in_doubt_nothing_is_final() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world
+        .log
+        .fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    // The settling append is in doubt as well, then refused: still nobody is told anything final.
+    assert_eq!(
+        code(world.send(reveal.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::AuditUnavailable)
+    );
+    assert_eq!(
+        world
+            .send(reveal, vec![])
+            .await
+            .expect("settled")
+            .receipt
+            .index,
+        Index(2)
+    );
+    assert_eq!(world.log.land(), 0);
+}
+
+#[tokio::test]
+async fn two_replicas_fence_each_other() {
+    let world = World::with_demo().await;
+    let dir = tempfile::tempdir().expect("directory");
+    let other = World::replica(
+        &world.log,
+        &world.vault,
+        &world.keys,
+        dir.path(),
+        (&world.id, &world.online),
+    )
+    .await;
+    for at in 0..20_u8 {
+        let (command, values) = world
+            .create_command(&owner(), SecretId([at; 16]), &format!("Key_{at}"), b"v")
+            .await;
+        let ledger = if at % 2 == 0 { &world.ledger } else { &other };
+        world
+            .send_to(ledger, command, values)
+            .await
+            .expect("created");
+    }
+    // Removed on one, refused on the other at once.
+    let viewer = signing_key(20);
+    world
+        .act(
+            &owner(),
+            World::member(&viewer, "ana", Role::Editor, &["*"]),
+        )
+        .await
+        .expect("added");
+    let (session, id) = (world.session(&viewer).await, fresh());
+    let reveal = world.command_bytes(&viewer, id, now(), World::reveal_action(&session, "Key_1"));
+    world
+        .send_to(&other, reveal, vec![])
+        .await
+        .expect("revealed");
+    let remove = Action::MemberRemove(keyroll_core::command::MemberRemove {
+        member: identity(&viewer),
+    });
+    world.act(&owner(), remove).await.expect("removed");
+    let reveal = world.command_bytes(
+        &viewer,
+        fresh(),
+        now(),
+        World::reveal_action(&session, "Key_1"),
+    );
+    assert_eq!(
+        code(world.send_to(&other, reveal, vec![]).await),
+        Some(Code::Denied)
+    );
+    assert_eq!(world.log.bytes().len(), 24);
+}
+
+#[tokio::test]
+async fn commands_that_wait_share_a_commit() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let session = world.session(&owner()).await;
+    let reveals: Vec<_> = (0..200)
+        .map(|_| {
+            world.command_bytes(
+                &owner(),
+                fresh(),
+                now(),
+                World::reveal_action(&session, "Key"),
+            )
+        })
+        .collect();
+    let sent =
+        futures::future::join_all(reveals.into_iter().map(|reveal| world.send(reveal, vec![])))
+            .await;
+    assert!(sent.iter().all(Result::is_ok));
+    let mut indexes: Vec<u64> = sent
+        .into_iter()
+        .flatten()
+        .map(|done| done.receipt.index.0)
+        .collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, (2..202).collect::<Vec<_>>());
+    assert!(
+        world.log.bytes().len() < 100,
+        "{} commits",
+        world.log.bytes().len()
+    );
+}

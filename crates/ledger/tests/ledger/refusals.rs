@@ -1,0 +1,270 @@
+//! Commands that are refused: on record or not, and what they cost.
+
+use keyroll_api::query::{Ask, AuditLog};
+use keyroll_api::reply::Answer;
+use keyroll_core::authorize::Role;
+use keyroll_core::command::{Nothing, SecretRef};
+use keyroll_core::{Action, Code, Millis, SecretId, cose};
+use keyroll_ledger::log::Log as _;
+
+use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing_key};
+
+#[tokio::test]
+async fn refusals_of_members_are_on_record_and_bounded() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let viewer = signing_key(20);
+    world
+        .act(
+            &owner(),
+            World::member(&viewer, "vera", Role::Viewer, &["*"]),
+        )
+        .await
+        .expect("added");
+    let session = world.session(&viewer).await;
+    let mut on_record = 0;
+    for called in ["Key", "Nothing"].repeat(8) {
+        let command = world.command_bytes(
+            &viewer,
+            fresh(),
+            now(),
+            World::reveal_action(&session, called),
+        );
+        match world.send(command, vec![]).await {
+            Ok(done) => {
+                assert!(denied(&done).is_some() && done.released.is_empty());
+                on_record += 1;
+            }
+            Err(rejection) => assert_eq!(rejection.code, Code::Denied),
+        }
+    }
+    assert_eq!(on_record, 10);
+    let log = AuditLog {
+        limit: 100,
+        outcome: Some(keyroll_api::query::Outcome::Denied),
+        ..AuditLog::default()
+    };
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+        panic!("no rows")
+    };
+    assert_eq!(rows.rows.len(), 10);
+    assert_eq!(rows.rows[0].attempted.as_deref(), Some("secret.reveal"));
+    // Whoever asks for a name finds the tries at it, though no secret ever had it.
+    for (called, tries) in [("key", 5), ("nothing", 5), ("other", 0)] {
+        let log = AuditLog {
+            limit: 100,
+            secret: Some(name(called)),
+            outcome: Some(keyroll_api::query::Outcome::Denied),
+            ..AuditLog::default()
+        };
+        let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+            panic!("no rows")
+        };
+        assert_eq!(rows.rows.len(), tries, "{called}");
+    }
+    // Strangers leave no entry.
+    let before = world.log.bytes().len();
+    assert_eq!(
+        code(world.reveal(&signing_key(99), "Key").await),
+        Some(Code::Denied)
+    );
+    assert_eq!(world.log.bytes().len(), before);
+}
+
+#[tokio::test]
+async fn what_a_stranger_brings_is_not_stored() {
+    let world = World::with_demo().await;
+    let before = world.vault.count();
+    assert_eq!(
+        code(world.create(&signing_key(99), "Key", b"v").await),
+        Some(Code::Denied)
+    );
+    assert_eq!(world.vault.count(), before);
+}
+
+#[tokio::test]
+async fn stale_and_misdirected_commands_are_refused() {
+    let world = World::with_demo().await;
+    let delete = || {
+        Action::SecretDelete(SecretRef {
+            id: SecretId([1; 16]),
+            name: name("Key"),
+        })
+    };
+    for (at, expected) in [
+        (Millis(now().0 - 60_001), Some(Code::Stale)),
+        (Millis(now().0 + 60_001), Some(Code::Stale)),
+        (Millis(now().0 - 60_000), Some(Code::NotFound)),
+    ] {
+        let command = world.command_bytes(&owner(), fresh(), at, delete());
+        assert_eq!(code(world.send(command, vec![]).await), expected);
+    }
+    let elsewhere = World::new().await;
+    let mut command = keyroll_core::Command {
+        v: 1,
+        at: now(),
+        id: fresh(),
+        action: delete(),
+        ledger: keyroll_core::LedgerId([4; 32]),
+        workspace: demo(),
+        delegation: None,
+    };
+    assert_eq!(
+        code(elsewhere.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::WrongLedger)
+    );
+    command.ledger = world.id();
+    command.workspace = "other".parse().expect("name");
+    assert_eq!(
+        code(world.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::WrongWorkspace)
+    );
+    command.workspace = demo();
+    command.v = 2;
+    assert_eq!(
+        code(world.send(cose::sign(&command, &owner()), vec![]).await),
+        Some(Code::UpgradeNeeded)
+    );
+    command.v = 1;
+    let mut signed = cose::sign(&command, &owner());
+    let last = signed.len() - 1;
+    signed[last] ^= 1;
+    assert_eq!(
+        code(world.send(signed, vec![]).await),
+        Some(Code::BadSignature)
+    );
+    assert_eq!(
+        code(world.send(b"nothing".to_vec(), vec![]).await),
+        Some(Code::Malformed)
+    );
+    assert_eq!(
+        world.log.last().await,
+        Ok(keyroll_core::Sequence(1)),
+        "none of them is an entry"
+    );
+}
+
+#[tokio::test]
+async fn a_session_of_another_day_is_over_and_leaves_no_entry() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let session = world.session(&owner()).await;
+    crate::support::advance(2 * keyroll_core::limits::SEALING_PERIOD_MS);
+    let before = world.log.bytes().len();
+    let reveal = world.command_bytes(
+        &owner(),
+        fresh(),
+        now(),
+        World::reveal_action(&session, "Key"),
+    );
+    assert_eq!(
+        code(world.send(reveal, vec![]).await),
+        Some(Code::SessionExpired)
+    );
+    assert_eq!(world.log.bytes().len(), before);
+}
+
+#[tokio::test]
+async fn names_that_anybody_can_think_of_cost_no_writer() {
+    let world = World::with_demo().await;
+    let command = keyroll_core::Command {
+        v: 1,
+        at: now(),
+        id: fresh(),
+        action: Action::WorkspaceCreate(Nothing {}),
+        ledger: world.id(),
+        workspace: "nowhere".parse().expect("name"),
+        delegation: None,
+    };
+    let request = keyroll_api::CommandRequest {
+        seen: keyroll_core::TreeSize(0),
+        values: vec![],
+        command: cose::sign(&command, &signing_key(99)).into(),
+    };
+    let bytes = keyroll_core::cbor::encode(&request);
+    let response = world.ledger.command(&command.workspace, &bytes).await;
+    assert_eq!(
+        response.refusal.map(|rejection| rejection.code),
+        Some(Code::Denied)
+    );
+}
+
+#[tokio::test]
+async fn what_a_refused_member_brings_is_not_stored() {
+    let world = World::with_demo().await;
+    let viewer = signing_key(20);
+    world
+        .act(
+            &owner(),
+            World::member(&viewer, "vera", Role::Viewer, &["*"]),
+        )
+        .await
+        .expect("added");
+    let before = world.vault.count();
+    let (command, values) = world
+        .create_command(&viewer, SecretId([5; 16]), "Key", b"v")
+        .await;
+    let done = world.send(command, values).await.expect("on record");
+    assert!(denied(&done).is_some());
+    assert_eq!(world.vault.count(), before);
+}
+
+#[tokio::test]
+async fn no_command_is_taken_while_the_clock_is_wrong_or_entries_are_not_synced() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let health = world.ledger.health();
+    let wrong = || {
+        Some(keyroll_core::Rejection::new(
+            Code::AuditUnavailable,
+            "wrong",
+        ))
+    };
+    for set in [
+        keyroll_ledger::health::Health::set_clock,
+        keyroll_ledger::health::Health::set_durability,
+    ] {
+        set(health, wrong());
+        assert_eq!(
+            code(world.reveal(&owner(), "Key").await),
+            Some(Code::AuditUnavailable)
+        );
+        set(health, None);
+    }
+    assert_eq!(world.reveal(&owner(), "Key").await.expect("revealed"), b"v");
+}
+
+#[tokio::test]
+async fn strangers_learn_neither_size_nor_existence() {
+    let world = World::with_demo().await;
+    let mut answers = Vec::new();
+    for (workspace, seen) in [("demo", 0), ("demo", 999), ("nowhere", 0), ("nowhere", 999)] {
+        let workspace: keyroll_core::WorkspaceName = workspace.parse().expect("name");
+        let query = keyroll_api::Query {
+            v: 1,
+            at: now(),
+            ask: Ask::AuditCheckpoint(Nothing {}),
+            seen: keyroll_core::TreeSize(seen),
+            ledger: world.id(),
+            workspace: Some(workspace.clone()),
+            delegation: None,
+        };
+        let signed = cose::sign(&query, &signing_key(99));
+        let refusal = world
+            .ask_bytes(Some(&workspace), &signed)
+            .await
+            .expect_err("refused");
+        answers.push((
+            refusal.code,
+            refusal.message.replace(workspace.as_str(), "W"),
+        ));
+    }
+    answers.dedup();
+    assert_eq!(
+        answers,
+        [(
+            Code::Denied,
+            "you are not a member of workspace W".to_owned()
+        )]
+    );
+}

@@ -1,0 +1,245 @@
+//! A log that is as it should be, and what does not fit.
+
+use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
+use keyroll_api::reply::Answer;
+use keyroll_core::command::Nothing;
+use keyroll_core::{Code, Commit, Index, cose};
+use keyroll_ledger::verify::{Depth, Verifier};
+
+use crate::ask_ledger;
+use crate::support::{World, code, demo, fresh, name, now, owner, signing_key};
+
+#[tokio::test]
+async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
+    let world = World::with_demo().await;
+    world
+        .create(&owner(), "Key", b"one")
+        .await
+        .expect("created");
+    world.reveal(&owner(), "Key").await.expect("revealed");
+    world.ledger.caught_up().await.expect("caught up");
+    let Ok(Answer::AuditCommits(page)) = world
+        .ask(
+            &owner(),
+            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+        )
+        .await
+    else {
+        panic!("no commits")
+    };
+    let commits: Vec<Vec<u8>> = page.commits.into_iter().map(|commit| commit.0).collect();
+    let verify = |commits: &[Vec<u8>]| {
+        let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+        for commit in commits {
+            verifier.commit(commit);
+        }
+        verifier.finish(None)
+    };
+    let whole = verify(&commits);
+    assert!(whole.ok(), "{:?}", whole.problems);
+    assert_eq!(whole.entries, 3);
+    let last = commits.len() - 1;
+    for at in (0..commits[last].len()).step_by(7) {
+        let mut broken = commits.clone();
+        broken[last][at] ^= 0x10;
+        assert!(!verify(&broken).ok(), "byte {at}");
+    }
+    assert!(!verify(&commits[1..]).ok(), "the first commit dropped");
+    assert!(
+        !verify(&[&commits[..1], &commits[2..]].concat()).ok(),
+        "one in the middle dropped"
+    );
+    assert!(
+        !verify(&[&commits[..2], &commits[1..]].concat()).ok(),
+        "one twice"
+    );
+}
+
+#[tokio::test]
+async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
+    let world = World::with_demo().await;
+    // A ledger that lies: it records that a stranger was granted a reveal.
+    let secret = world
+        .create(&owner(), "Key", b"one")
+        .await
+        .expect("created");
+    let session = world.session(&signing_key(66)).await;
+    let command = world.command_bytes(
+        &signing_key(66),
+        fresh(),
+        now(),
+        World::reveal_action(&session, "Key"),
+    );
+    let mut honest = Verifier::new(world.id(), demo(), Depth::Full);
+    let commits: Vec<_> = world.log.bytes();
+    for commit in &commits {
+        honest.commit(commit);
+    }
+    let report = honest.finish(None);
+    let revealed = keyroll_core::event::Revealed {
+        id: secret,
+        name: name("Key"),
+        hosts: vec![],
+        digest: keyroll_core::Digest([0; 32]),
+        version: keyroll_core::Version(1),
+    };
+    let event = keyroll_core::Event::SecretRevealed(keyroll_core::event::SecretRevealed {
+        secrets: vec![revealed],
+    });
+    let entry = keyroll_core::Entry {
+        at: now(),
+        events: vec![event],
+        command: command.into(),
+    };
+    let lie = Commit {
+        v: 1,
+        at: now(),
+        root: keyroll_core::Digest(report.root.0),
+        first: keyroll_core::TreeSize(report.entries),
+        rules: 1,
+        ledger: world.id(),
+        entries: vec![keyroll_core::cbor::encode(&entry).into()],
+        workspace: demo(),
+    };
+    let lie = cose::sign(&lie, &world.online);
+    for (depth, found) in [(Depth::Quick, false), (Depth::Full, true)] {
+        let mut verifier = Verifier::new(world.id(), demo(), depth);
+        for commit in &commits {
+            verifier.commit(commit);
+        }
+        verifier.commit(&lie);
+        let report = verifier.finish(None);
+        assert_eq!(
+            report
+                .problems
+                .iter()
+                .any(|problem| problem.kind == "decision"),
+            found,
+            "{depth:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn foreign_and_repeated_messages_stop_nothing_and_are_reported() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let old = world.log.bytes()[0].clone();
+    world.log.inject(&demo(), b"no commit".to_vec());
+    world.log.inject(&demo(), old);
+    assert_eq!(world.reveal(&owner(), "Key").await.expect("goes on"), b"v");
+    let Ok(Answer::Status(status)) = ask_ledger(&world, Ask::Status(Nothing {})).await else {
+        panic!("no status")
+    };
+    assert!(
+        status
+            .problems
+            .iter()
+            .any(|words| words.contains("foreign")),
+        "{:?}",
+        status.problems
+    );
+    assert!(
+        status.problems.iter().any(|words| words.contains("stale")),
+        "{:?}",
+        status.problems
+    );
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_fit_stops_its_workspace() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let forged = Commit {
+        v: 1,
+        at: now(),
+        root: keyroll_core::Digest([9; 32]),
+        first: keyroll_core::TreeSize(2),
+        rules: 1,
+        ledger: world.id(),
+        entries: vec![vec![0].into()],
+        workspace: demo(),
+    };
+    let at = world
+        .log
+        .inject(&demo(), cose::sign(&forged, &signing_key(77)));
+    assert_eq!(
+        code(world.reveal(&owner(), "Key").await),
+        Some(Code::Corrupt)
+    );
+    assert!(
+        world
+            .ask(&owner(), Ask::SecretList(SecretList::default()))
+            .await
+            .is_ok(),
+        "queries go on"
+    );
+    // Also after a restart, although nothing follows the bad message.
+    world.ledger.caught_up().await.expect("caught up");
+    let World {
+        log,
+        vault,
+        keys,
+        dir,
+        ledger,
+        ..
+    } = world;
+    drop(ledger);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let again = World::open(log, vault, keys, dir).await;
+    assert_eq!(
+        code(again.reveal(&owner(), "Key").await),
+        Some(Code::Corrupt),
+        "message {at}"
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_was_set_back_is_seen_at_start() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.ledger.caught_up().await.expect("caught up");
+    let (vault, keys) = (world.vault.clone(), world.keys.clone());
+    let first = world.log.bytes()[0].clone();
+    let World { dir, ledger, .. } = world;
+    drop(ledger);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let shorter = keyroll_ledger::log::MemoryLog::default();
+    shorter.inject(&demo(), first);
+    let again = World::open(shorter, vault, keys, dir).await;
+    assert_eq!(
+        code(again.reveal(&owner(), "Key").await),
+        Some(Code::Rollback)
+    );
+    assert!(
+        again
+            .ask(
+                &owner(),
+                Ask::SecretShow(Named {
+                    at: None,
+                    name: name("Key")
+                })
+            )
+            .await
+            .is_ok(),
+        "queries go on"
+    );
+}
+
+#[tokio::test]
+async fn an_auditor_is_told_what_does_not_fit_in_the_log() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.inject(&demo(), b"no commit".to_vec());
+    world.ledger.caught_up().await.expect("caught up");
+    let ask = Ask::AuditCommits(AuditCommits { first: Index(0) });
+    let Ok(Answer::AuditCommits(page)) = world.ask(&owner(), ask).await else {
+        panic!("no commits")
+    };
+    let kinds: Vec<&str> = page
+        .problems
+        .iter()
+        .map(|problem| problem.kind.as_str())
+        .collect();
+    assert_eq!((page.commits.len(), kinds), (2, vec!["foreign"]));
+}
