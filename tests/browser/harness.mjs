@@ -122,6 +122,8 @@ export class Ledger {
     return new Promise((resolve) => {
       const child = execFile(keyrollBin, words, { env: environment(home) }, (error, stdout, stderr) =>
         resolve({ code: error?.code ?? 0, stdout, stderr }));
+      // A program may end without having read it.
+      child.stdin.on("error", (error) => assert.equal(error.code, "EPIPE"));
       child.stdin.end(input ?? "");
     });
   }
