@@ -25,8 +25,8 @@ pub struct Record {
     pub acked: BTreeMap<Index, Blob>,
     /// Signed commands of which nobody knows whether they were carried out.
     pub unknown: Vec<Vec<u8>>,
-    /// Signed commands that were refused for good: they must not be in the log.
-    pub refused: Vec<Vec<u8>>,
+    /// Signed commands that were refused for good, with what was said: they must not be in the log.
+    pub refused: Vec<(Vec<u8>, String)>,
     /// Signed commands that were acknowledged, with their entry.
     pub described: Vec<(Vec<u8>, Index)>,
     /// Values that were tried for a version: whoever is given it is given one of these.
@@ -261,8 +261,27 @@ impl Crowd {
         self.send(via, bytes).await
     }
 
-    /// Sends signed bytes, and writes down what they came to.
-    pub(super) async fn send(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
+    /// Sends signed bytes for the first time, and writes down what they came to.
+    async fn send(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
+        let doubtful = |code| matches!(code, Code::AuditUnknown | Code::Unreachable);
+        self.submit(via, bytes, doubtful).await
+    }
+
+    /// Sends bytes whose fate is not known. That nothing happened this time says nothing of it.
+    pub(super) async fn send_again(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
+        let doubtful = |code| {
+            let again = matches!(code, Code::Busy | Code::AuditUnavailable);
+            again || matches!(code, Code::AuditUnknown | Code::Unreachable)
+        };
+        self.submit(via, bytes, doubtful).await
+    }
+
+    async fn submit(
+        &self,
+        via: usize,
+        bytes: Vec<u8>,
+        doubtful: impl Fn(Code) -> bool,
+    ) -> Result<(), ClientError> {
         let sent = self.clients[via].submit(&self.workspace, bytes.clone(), Vec::new());
         match sent.await {
             Ok(acted) => {
@@ -271,14 +290,12 @@ impl Crowd {
                 Ok(())
             }
             Err(error) => {
-                let unknown = matches!(error.code(), Code::AuditUnknown | Code::Unreachable);
                 let mut record = self.record();
-                let list = if unknown {
-                    &mut record.unknown
+                if doubtful(error.code()) {
+                    record.unknown.push(bytes);
                 } else {
-                    &mut record.refused
-                };
-                list.push(bytes);
+                    record.refused.push((bytes, error.to_string()));
+                }
                 drop(record);
                 Err(error)
             }

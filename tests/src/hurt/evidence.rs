@@ -144,7 +144,7 @@ async fn settle(crowd: &Crowd) {
         }
         assert!(Instant::now() < end, "{} are in doubt", doubtful.len());
         for bytes in doubtful {
-            if let Err(error) = crowd.send(0, bytes).await {
+            if let Err(error) = crowd.send_again(0, bytes).await {
                 let fine = matches!(
                     error.code(),
                     Code::Stale | Code::Busy | Code::AuditUnknown | Code::AuditUnavailable
@@ -175,10 +175,10 @@ pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary
         );
     }
     let commands = log.commands();
-    for refused in &record.refused {
+    for (refused, told) in &record.refused {
         assert!(
             !commands.contains(refused),
-            "a command that was refused for good is in the log"
+            "a command that was refused for good is in the log: {told}"
         );
     }
     for (described, _) in &record.described {

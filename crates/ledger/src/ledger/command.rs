@@ -48,6 +48,21 @@ fn keeps_changing() -> Rejection {
     Rejection::new(Code::Busy, "the wrapping key keeps changing: try again")
 }
 
+/// What is told of a command that is in the log when its proof or its values cannot be given now.
+/// Codes that say that nothing happened would be untrue.
+fn recorded(index: Index, why: Rejection) -> Rejection {
+    match why.code {
+        Code::Busy | Code::AuditUnavailable | Code::Unreachable | Code::Internal => {
+            let message = format!(
+                "entry {index} is written, and cannot be shown yet ({}): send the same bytes again",
+                why.message
+            );
+            Rejection::new(Code::AuditUnknown, message)
+        }
+        _ => why,
+    }
+}
+
 pub(crate) fn digests(hashes: &[Hash]) -> Vec<Digest> {
     hashes.iter().map(|hash| Digest(hash.0)).collect()
 }
@@ -169,10 +184,15 @@ impl Ledger {
             )
             .await?
         {
-            Outcome::Recorded(landed) => Ok(self
-                .done(workspace, &command, said, *landed, session.as_ref())
-                .await?),
-            Outcome::Known(index) => Ok(self.known(workspace, request.seen, index).await?),
+            Outcome::Recorded(landed) => {
+                let index = landed.index;
+                let done = self.done(workspace, &command, said, *landed, session.as_ref());
+                Ok(done.await.map_err(|why| recorded(index, why))?)
+            }
+            Outcome::Known(index) => {
+                let known = self.known(workspace, request.seen, index);
+                Ok(known.await.map_err(|why| recorded(index, why))?)
+            }
             Outcome::Refused(rejection, position) => Err(Refused(rejection, position)),
             Outcome::Store(_) => Err(keeps_changing().into()),
         }

@@ -35,8 +35,9 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// KiB of messages that wait for the reader at most: what has been read and what is asked for next
 /// must not hold a large part of the log in memory.
 const AHEAD_KIB: usize = 8 * 1024;
-/// How long nothing may come before it is asked whether nothing is there.
-const QUIET: Duration = Duration::from_secs(5);
+/// How long nothing may come before it is asked whether nothing is there: a consumer dies with the
+/// server that holds it. Below what a query waits for the read model.
+const QUIET: Duration = Duration::from_secs(1);
 /// How often to look meanwhile whether the connection was made anew.
 const LOOK: Duration = Duration::from_millis(200);
 

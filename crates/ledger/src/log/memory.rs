@@ -31,6 +31,8 @@ struct Inner {
     fates: VecDeque<Fate>,
     delayed: Vec<(WorkspaceName, Bytes, Sequence)>,
     appends: u64,
+    /// Whoever follows is given nothing for now.
+    held: bool,
 }
 
 /// [`Log`] in memory.
@@ -81,6 +83,11 @@ impl MemoryLog {
             inner.messages.push((workspace.clone(), bytes.into()));
             Sequence(inner.messages.len() as u64)
         })
+    }
+
+    /// Gives those who follow nothing more, or goes on.
+    pub fn hold(&self, held: bool) {
+        self.with(|inner| inner.held = held);
     }
 
     /// The messages' bytes, in order.
@@ -172,6 +179,7 @@ impl Log for MemoryLog {
                     .inner
                     .lock()
                     .ok()
+                    .filter(|inner| !inner.held)
                     .and_then(|inner| message_at(&inner, next))
                 {
                     return Some((Ok(message), (log, length, next)));

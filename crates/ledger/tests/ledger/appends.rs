@@ -185,3 +185,19 @@ async fn commands_that_wait_share_a_commit() {
         world.log.bytes().len()
     );
 }
+
+#[tokio::test]
+async fn what_is_in_the_log_is_never_told_as_if_it_were_not() {
+    let world = World::with_demo().await;
+    world.log.hold(true);
+    let command = world.command_bytes(&owner(), fresh(), now(), Action::DelegationRevoke(revoke()));
+    let first = world.send(command.clone(), vec![]).await.expect("done");
+    // Its receipt comes from the read model, which is behind.
+    assert_eq!(
+        code(world.send(command.clone(), vec![]).await),
+        Some(Code::AuditUnknown)
+    );
+    world.log.hold(false);
+    let again = world.send(command, vec![]).await.expect("the receipt");
+    assert_eq!(again.receipt.index, first.receipt.index);
+}
