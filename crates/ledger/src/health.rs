@@ -97,9 +97,12 @@ impl Health {
     pub fn set_durability(&self, wrong: Option<Rejection>) {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match (&wrong, &inner.durability) {
-            (Some(rejection), _) => tracing::error!("{}", rejection.message),
+            // It is looked at again and again while it lasts.
+            (Some(rejection), known) if known.as_ref() != Some(rejection) => {
+                tracing::error!("{}", rejection.message);
+            }
             (None, Some(_)) => tracing::info!("entries are on disk again before they count"),
-            (None, None) => {}
+            (Some(_), _) | (None, None) => {}
         }
         inner.durability = wrong;
     }

@@ -28,7 +28,7 @@ impl Watched {
     /// Watches until the service stops.
     pub(crate) async fn watch(mut self, mut stopped: watch::Receiver<bool>) {
         let mut pace = Pace::new(now(), Instant::now());
-        let mut looked = Instant::now();
+        let (mut looked, mut refusing) = (Instant::now(), false);
         while tokio::time::timeout(LOOK, stopped.wait_for(|stopped| *stopped))
             .await
             .is_err()
@@ -40,20 +40,22 @@ impl Watched {
                 self.ledger.set_surroundings(self.around.clone());
             }
             let connected = self.client.server_info();
-            if looked.elapsed() >= EVERY || !self.durability.knows(&connected) {
-                self.look(&connected).await;
+            if refusing || looked.elapsed() >= EVERY || !self.durability.knows(&connected) {
+                refusing = self.look(&connected).await;
                 looked = Instant::now();
             }
         }
     }
 
-    /// Looks at the nats-servers, and takes commands or not.
-    async fn look(&mut self, connected: &async_nats::ServerInfo) {
+    /// Looks at the nats-servers, and takes commands or not; whether it refuses them.
+    async fn look(&mut self, connected: &async_nats::ServerInfo) -> bool {
         let look = self.durability.look(connected).await;
         let refusal = self.durability.refusal(&look, connected);
+        let refusing = refusal.is_some();
         self.ledger.health().set_durability(refusal);
         self.around.nats_server = format!("{} {}", connected.server_name, connected.version);
         self.around.sync_verified = look.all().is_ok();
         self.ledger.set_surroundings(self.around.clone());
+        refusing
     }
 }
