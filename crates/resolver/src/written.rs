@@ -129,7 +129,7 @@ mod tests {
             (format!("\"code\": \"x\\n{KEY}\""), 13, "code"),
             (format!("\"code\": \"\\t\\u0041{}\"", &KEY[1..]), 12, "code"),
             (
-                "\"url\": \"https:\\/\\/hooks.slack.com\\/services\\/T0000000\\/B0000000\\/XXXX\""
+                "\"url\": \"https:\\/\\/hooks.slack.com\\/services\\/T0000000\\/B0000000\\/abcd1234\""
                     .to_owned(),
                 9,
                 "url",

@@ -2,7 +2,6 @@
 
 use keyroll_api::query::{Ask, AuditLog};
 use keyroll_api::reply::Answer;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{Nothing, SecretRef};
 use keyroll_core::{Action, Code, Millis, SecretId, cose};
 use keyroll_ledger::log::Log as _;
@@ -11,16 +10,8 @@ use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing
 
 #[tokio::test]
 async fn refusals_of_members_are_on_record_and_bounded() {
-    let world = World::with_demo().await;
+    let (world, viewer) = World::with_viewer().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    let viewer = signing_key(20);
-    world
-        .act(
-            &owner(),
-            World::member(&viewer, "vera", Role::Viewer, &["*"]),
-        )
-        .await
-        .expect("added");
     let session = world.session(&viewer).await;
     let mut on_record = 0;
     for called in ["Key", "Nothing"].repeat(8) {
@@ -191,15 +182,7 @@ async fn names_that_anybody_can_think_of_cost_no_writer() {
 
 #[tokio::test]
 async fn what_a_refused_member_brings_is_not_stored() {
-    let world = World::with_demo().await;
-    let viewer = signing_key(20);
-    world
-        .act(
-            &owner(),
-            World::member(&viewer, "vera", Role::Viewer, &["*"]),
-        )
-        .await
-        .expect("added");
+    let (world, viewer) = World::with_viewer().await;
     let before = world.vault.count();
     let (command, values) = world
         .create_command(&viewer, SecretId([5; 16]), "Key", b"v")

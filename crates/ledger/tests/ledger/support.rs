@@ -96,6 +96,14 @@ impl World {
         world
     }
 
+    /// A world with workspace `demo` and a viewer of everything.
+    pub(crate) async fn with_viewer() -> (Self, SigningKey) {
+        let (world, viewer) = (Self::with_demo().await, signing_key(20));
+        let member = Self::member(&viewer, "vera", Role::Viewer, &["*"]);
+        world.act(&owner(), member).await.expect("added");
+        (world, viewer)
+    }
+
     pub(crate) async fn open(
         log: MemoryLog,
         vault: MemoryObjects,

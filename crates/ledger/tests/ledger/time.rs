@@ -9,15 +9,7 @@ use keyroll_core::{Action, Code, Millis};
 
 #[tokio::test]
 async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
-    let world = World::with_demo().await;
-    let viewer = signing_key(20);
-    world
-        .act(
-            &owner(),
-            World::member(&viewer, "vera", Role::Viewer, &["*"]),
-        )
-        .await
-        .expect("added");
+    let (world, viewer) = World::with_viewer().await;
     let session = world.session(&viewer).await;
     for _ in 0..13 {
         let reveal = World::reveal_action(&session, "Key");
