@@ -5,6 +5,7 @@ use std::fs;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_api::Client;
+use keyroll_api::client::new_command_id;
 use keyroll_core::command::{Nothing, SecretDestroy};
 use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
 use keyroll_tests::harness::home::files;
@@ -166,8 +167,14 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
         name: gone.parse().expect("a name"),
         versions: None,
     });
-    // What is on record is done, whether its caller hears of it or not.
-    let _ = client.act(&demo(), destroy).await;
+    // What is on record is done, whether its caller hears of it or not; the same bytes again until it is.
+    let command = client.sign_command(&demo(), new_command_id(), destroy);
+    while replica.has_ended().is_none() {
+        match client.submit(&demo(), command.clone(), Vec::new()).await {
+            Ok(_) => break,
+            Err(error) => eprintln!("{point}: {}: {error}", error.code()),
+        }
+    }
     until("the erasure, or the end", || {
         (replica.has_ended().is_some() || is_erased(cluster, &gone)).then_some(())
     });
