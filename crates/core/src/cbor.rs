@@ -73,6 +73,28 @@ pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection>
     Err(malformed("bytes after the end"))
 }
 
+/// How many bytes a byte string takes with its length.
+pub const fn bytes_len(bytes: &[u8]) -> usize {
+    let head = match bytes.len() as u64 {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        0x1_0000..0x1_0000_0000 => 5,
+        _ => 9,
+    };
+    head + bytes.len()
+}
+
+/// The byte string, its length in the shortest form, that `bytes` begin with, and what follows it.
+pub fn split_bytes(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut scan = Scan { bytes, at: 0 };
+    let (2, length) = scan.head().ok()? else {
+        return None;
+    };
+    let found = scan.string(length).ok()?;
+    Some((found, bytes.get(scan.at..)?))
+}
+
 fn malformed(why: &str) -> Rejection {
     Rejection::new(Code::Malformed, format!("not a canonical CBOR form: {why}"))
 }
@@ -217,6 +239,30 @@ mod tests {
         }
         // {"v": 1, "at": 2}: shorter keys first.
         assert!(check(&hex::decode("a2617601626174 02".replace(' ', "")).expect("hex")).is_ok());
+    }
+
+    #[test]
+    fn byte_strings_that_follow_each_other_come_apart() {
+        for length in [0, 1, 23, 24, 255, 256, 65_535, 65_536] {
+            let one = serde_bytes::ByteBuf::from(vec![7; length]);
+            let mut bytes = encode(&one);
+            assert_eq!(bytes.len(), bytes_len(&one), "{length}");
+            bytes.extend([0x41, 0x09]);
+            let (found, rest) = split_bytes(&bytes).expect("a byte string");
+            assert_eq!((found.len(), rest), (length, [0x41, 0x09].as_slice()));
+        }
+        for none in [
+            "",
+            "58",
+            "5801",
+            "42 00",
+            "58 17 00",
+            "61 61",
+            "5f 41 00 ff",
+        ] {
+            let bytes = hex::decode(none.replace(' ', "")).expect("hex");
+            assert!(split_bytes(&bytes).is_none(), "{none}");
+        }
     }
 
     #[test]

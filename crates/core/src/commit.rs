@@ -4,6 +4,7 @@
 use keyroll_merkle::Hash;
 use serde::{Deserialize, Serialize};
 
+use crate::cbor;
 use crate::cose::{self, Form, Unchecked};
 use crate::ids::{Blob, Digest, LedgerId, Millis, TreeSize};
 use crate::names::WorkspaceName;
@@ -64,6 +65,24 @@ impl Commit {
     pub fn decode_strict(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
         known_rules(cose::open(bytes)?)
     }
+
+    /// Where in `bytes`, which are this commit signed, its entries begin: they follow each other,
+    /// each a byte string. None when the bytes are not in the one encoding.
+    pub fn entries_at(&self, bytes: &[u8]) -> Option<usize> {
+        // In canonical order one field comes after them, and then the signature.
+        let behind = cbor::encode(&"workspace").len() + cbor::encode(&self.workspace).len();
+        let lengths = self.entries.iter().map(|entry| cbor::bytes_len(&entry.0));
+        let entries: usize = lengths.sum();
+        let begin = bytes
+            .len()
+            .checked_sub(entries + behind + cose::SIGNATURE_BYTES)?;
+        let mut rest = bytes.get(begin..)?;
+        for entry in &self.entries {
+            let (found, next) = cbor::split_bytes(rest)?;
+            rest = (found == entry.0).then_some(next)?;
+        }
+        Some(begin)
+    }
 }
 
 fn known_rules(opened: Unchecked<Commit>) -> Result<Unchecked<Commit>, Rejection> {
@@ -75,4 +94,58 @@ fn known_rules(opened: Unchecked<Commit>) -> Result<Unchecked<Commit>, Rejection
         opened.payload.rules
     );
     Err(Rejection::new(Code::UpgradeNeeded, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::Blob;
+
+    fn commit(entries: Vec<Vec<u8>>) -> Commit {
+        Commit {
+            v: COMMIT_V,
+            at: Millis(7),
+            root: Digest([1; 32]),
+            first: TreeSize(300),
+            rules: RULES,
+            ledger: LedgerId([2; 32]),
+            entries: entries.into_iter().map(Blob).collect(),
+            workspace: "a-workspace-of-some-length".parse().expect("a name"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn entries_lie_where_they_are_said_to(
+            entries in proptest::collection::vec(
+                (0_usize..400).prop_map(|length| vec![0x58; length]), 1..40),
+        ) {
+            let commit = commit(entries);
+            let bytes = cose::sign(&commit, &SigningKey::from_bytes(&[3; 32]));
+            let begin = commit.entries_at(&bytes).expect("entries");
+            let mut rest = &bytes[begin..];
+            for entry in &commit.entries {
+                let (found, next) = cbor::split_bytes(rest).expect("an entry");
+                prop_assert_eq!(found, entry.0.as_slice());
+                rest = next;
+            }
+            prop_assert!(rest.starts_with(b"\x69workspace"));
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_encoding_have_no_entries() {
+        let commit = commit(vec![vec![1; 20], vec![2; 300]]);
+        let bytes = cose::sign(&commit, &SigningKey::from_bytes(&[3; 32]));
+        let begin = commit.entries_at(&bytes).expect("entries");
+        // The first entry's length in a form that is longer than it need be.
+        let mut longer = bytes.clone();
+        longer.splice(begin..=begin, [0x58, 20]);
+        assert!(commit.entries_at(&longer).is_none());
+        assert!(commit.entries_at(&bytes[begin + 1..]).is_none());
+        assert!(commit.entries_at(&[]).is_none());
+    }
 }

@@ -29,6 +29,8 @@ const BEFORE_SIGNER: [u8; 7] = [0xa3, 0x01, 0x32, 0x04, 0x58, 0x20, 0x10];
 const UNPROTECTED: u8 = 0xa0;
 /// The signature, as bytes: 64.
 const SIGNATURE: [u8; 2] = [0x58, 0x40];
+/// What comes after the payload: the signature with its length.
+pub(crate) const SIGNATURE_BYTES: usize = SIGNATURE.len() + Signature::BYTE_SIZE;
 
 /// Something that is signed. Its bytes are the canonical CBOR of the type.
 pub trait Form: Serialize + DeserializeOwned {

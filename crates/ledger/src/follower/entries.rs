@@ -10,7 +10,7 @@ use keyroll_merkle::Nodes as _;
 use super::fold::{Odd, Slot};
 use super::prepare::Opened;
 use crate::log::Message;
-use crate::projection::{EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch};
+use crate::projection::{EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut};
 
 /// Indexes of entries with the kinds of their events.
 pub(super) type Kinds = Vec<(Index, &'static str)>;
@@ -19,12 +19,16 @@ pub(super) type Kinds = Vec<(Index, &'static str)>;
 pub(super) fn apply(
     slot: &mut Slot,
     message: &Message,
-    Opened { commit, entries }: Opened,
+    Opened {
+        commit,
+        begin,
+        entries,
+    }: Opened,
     part: &mut WorkspaceBatch,
 ) -> Result<Kinds, Odd> {
     let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
     let mut kinds = Vec::new();
-    part.commits.push((commit.first.0, message.bytes.clone()));
+    part.commits.extend(cut(&commit, begin, &message.bytes));
     for recorded in &entries {
         let before = uses_before(&slot.state, recorded);
         let changes = slot.state.apply(recorded);

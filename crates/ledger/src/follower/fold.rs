@@ -345,7 +345,7 @@ fn next(
 ) -> Result<Opened, Odd> {
     let opened = opened.map_err(|rejection| match rejection.code {
         Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
-        Code::BadSignature => Odd::Broken(Code::Corrupt, rejection.message),
+        Code::BadSignature | Code::Corrupt => Odd::Broken(Code::Corrupt, rejection.message),
         _ => Odd::Foreign(rejection.message),
     })?;
     let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));

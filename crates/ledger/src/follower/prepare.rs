@@ -17,6 +17,8 @@ pub(super) struct Prepared {
 /// A commit that the ledger's key signed, with its entries, unless one is malformed.
 pub(super) struct Opened {
     pub(super) commit: Commit,
+    /// Where in its bytes the entries begin.
+    pub(super) begin: u16,
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
 
@@ -28,10 +30,16 @@ pub(super) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
         return Err(Rejection::new(Code::BadSignature, words));
     }
     let commit = opened.payload;
+    let begin = commit.entries_at(bytes);
     let entries = (commit.first.0..).zip(&commit.entries);
     let entries = entries.map(|(index, entry)| Recorded::decode(Index(index), &entry.0));
+    let other = || Rejection::new(Code::Corrupt, "the commit is not in the one encoding");
+    let begin = begin
+        .and_then(|begin| u16::try_from(begin).ok())
+        .ok_or_else(other)?;
     Ok(Opened {
         entries: entries.collect(),
+        begin,
         commit,
     })
 }

@@ -1,6 +1,7 @@
 //! The audit log: rows made from the entries themselves, found by an index.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::iter::Peekable;
 
 use keyroll_api::query::{AuditLog, Outcome, PAGE_ROWS};
 use keyroll_api::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
@@ -8,11 +9,11 @@ use keyroll_core::authorize::Permission;
 use keyroll_core::command::Purpose;
 use keyroll_core::event::KINDS;
 use keyroll_core::{
-    Action, Code, Commit, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version,
+    Action, Code, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version,
 };
 
 use super::query::{Asker, actor_name, broken};
-use crate::projection::{AuditScan, ProjectionError, WorkspaceView};
+use crate::projection::{AuditScan, Indexes, ProjectionError, WorkspaceView};
 
 /// Entries looked at for one answer at most: a filter that no index serves goes on from there on
 /// the next page.
@@ -29,11 +30,11 @@ pub(super) fn log(
     let scans = scans(view, filter)?;
     let mut reader = Reader {
         view,
-        commit: None,
         names: BTreeMap::new(),
     };
     let (mut rows, mut looked_at, mut before) = (Vec::new(), 0, None);
-    for index in candidates(view, &scans, range)? {
+    for index in Newest::of(view, &scans, range).map_err(|error| broken(&error))? {
+        let index = index.map_err(|error| broken(&error))?;
         if rows.len() >= limit || looked_at >= LOOKED_AT {
             before = Some(Index(index.0 + 1));
             break;
@@ -107,24 +108,39 @@ fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, 
     Ok(vec![AuditScan::All])
 }
 
-/// Indexes to look at, newest first, one more than will be looked at.
-fn candidates(
-    view: &WorkspaceView<'_>,
-    scans: &[AuditScan],
-    range: (u64, u64),
-) -> Result<Vec<Index>, Rejection> {
-    let mut found = BTreeSet::new();
-    for scan in scans {
-        let mut left = LOOKED_AT + 1;
-        let take = |index: Index| {
-            found.insert(index);
-            left -= 1;
-            Ok(left > 0)
-        };
-        view.scan_audit(scan, range, take)
-            .map_err(|error| broken(&error))?;
+/// What several scans find, newest first, each index once.
+struct Newest(Vec<Peekable<Indexes<'static>>>);
+
+impl Newest {
+    fn of(
+        view: &WorkspaceView<'_>,
+        scans: &[AuditScan],
+        range: (u64, u64),
+    ) -> Result<Self, ProjectionError> {
+        let scans = scans.iter().map(|scan| view.scan_audit(scan, range));
+        let found = scans.map(|scan| scan.map(Iterator::peekable));
+        found.collect::<Result<_, _>>().map(Self)
     }
-    Ok(found.into_iter().rev().take(LOOKED_AT + 1).collect())
+}
+
+impl Iterator for Newest {
+    type Item = Result<Index, ProjectionError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut newest = None;
+        for scan in &mut self.0 {
+            match scan.peek() {
+                Some(Ok(index)) => newest = newest.max(Some(*index)),
+                Some(Err(_)) => return scan.next(),
+                None => {}
+            }
+        }
+        let newest = newest?;
+        for scan in &mut self.0 {
+            scan.next_if(|found| matches!(found, Ok(index) if *index == newest));
+        }
+        Some(Ok(newest))
+    }
 }
 
 /// An import has a row for each secret it made: only the one asked for counts.
@@ -155,31 +171,17 @@ fn fits(row: &AuditRow, recorded: &Recorded, filter: &AuditLog) -> bool {
         && filter.until.is_none_or(|until| recorded.at < until)
 }
 
-/// Reads entries, keeping the commit read last: neighbours lie in the same one.
+/// Makes rows of entries, keeping the names of actors.
 struct Reader<'a> {
     view: &'a WorkspaceView<'a>,
-    commit: Option<(u64, Commit)>,
     names: BTreeMap<Identity, String>,
 }
 
 impl Reader<'_> {
-    fn entry(&mut self, index: Index) -> Result<Recorded, Rejection> {
-        let damaged = || {
-            broken(&ProjectionError::Damaged(format!(
-                "entry {index} is missing"
-            )))
-        };
-        let held = self.commit.as_ref().is_some_and(|(first, commit)| {
-            (*first..*first + commit.entries.len() as u64).contains(&index.0)
-        });
-        if !held {
-            let found = self.view.commit_of(index).map_err(|error| broken(&error))?;
-            let (first, bytes) = found.ok_or_else(damaged)?;
-            self.commit = Some((first, Commit::decode(&bytes)?.payload));
-        }
-        let (first, commit) = self.commit.as_ref().ok_or_else(damaged)?;
-        let at = usize::try_from(index.0 - first).map_err(|_| damaged())?;
-        Recorded::decode(index, &commit.entries.get(at).ok_or_else(damaged)?.0)
+    fn entry(&self, index: Index) -> Result<Recorded, Rejection> {
+        let found = self.view.entry(index).map_err(|error| broken(&error))?;
+        let missing = || ProjectionError::Damaged(format!("entry {index} is missing"));
+        Ok(found.ok_or_else(|| broken(&missing()))?.recorded)
     }
 
     fn name(&mut self, actor: Identity) -> Result<String, Rejection> {
@@ -297,5 +299,48 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
             named(Some(rollback.edit.version))
         }
         _ => named(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn newest(scans: &[&'static [u64]]) -> Newest {
+        let scan = |indexes: &&'static [u64]| {
+            let indexes = indexes.iter().copied();
+            let found: Indexes<'static> = Box::new(indexes.map(|index| Ok(Index(index))));
+            found.peekable()
+        };
+        Newest(scans.iter().map(scan).collect())
+    }
+
+    #[test]
+    fn what_several_scans_find_comes_newest_first_and_once() {
+        for (scans, expected) in [
+            (&[][..], &[][..]),
+            (&[&[][..]][..], &[]),
+            (&[&[9, 4, 1][..]], &[9, 4, 1]),
+            (&[&[9, 4][..], &[9, 7, 4, 2], &[], &[8]], &[9, 8, 7, 4, 2]),
+        ] {
+            let found: Result<Vec<Index>, _> = newest(scans).collect();
+            let found = found.expect("indexes");
+            assert!(
+                found
+                    .iter()
+                    .map(|index| index.0)
+                    .eq(expected.iter().copied())
+            );
+        }
+    }
+
+    #[test]
+    fn a_scan_that_fails_is_not_one_that_ends() {
+        let damaged = ProjectionError::Damaged("a row".to_owned());
+        let fails: Indexes<'static> = Box::new([Ok(Index(5)), Err(damaged)].into_iter());
+        let mut scans = newest(&[&[9, 4]]);
+        scans.0.push(fails.peekable());
+        let found: Vec<Option<u64>> = scans.take(3).map(|one| one.ok().map(|i| i.0)).collect();
+        assert_eq!(found, [Some(9), Some(5), None]);
     }
 }

@@ -324,18 +324,17 @@ impl Ledger {
         let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
         while at.0 < view.size().0 {
             let found = view.commit_of(at).map_err(|error| broken(&error))?;
-            let Some((first, commit)) = found else { break };
-            if bytes + commit.len() > PAGE_BYTES && !commits.is_empty() {
+            let Some(found) = found else { break };
+            if bytes + found.bytes.len() > PAGE_BYTES && !commits.is_empty() {
                 return Ok(Commits {
                     next: Some(at),
                     commits,
                     problems: Vec::new(),
                 });
             }
-            let entries = keyroll_core::Commit::decode(&commit)?.payload.entries.len() as u64;
-            at = Index(first + entries);
-            bytes += commit.len();
-            commits.push(commit.into());
+            at = found.next;
+            bytes += found.bytes.len();
+            commits.push(found.bytes.to_vec().into());
         }
         Ok(Commits {
             next: None,

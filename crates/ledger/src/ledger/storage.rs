@@ -231,7 +231,7 @@ fn compare(
     };
     let first = commit.payload.first.next_index();
     let held = found.commit_of(first).map_err(|error| error.rejection())?;
-    let same = held.is_some_and(|(at, held)| at == first.0 && message.bytes == held);
+    let same = held.is_some_and(|held| held.first == first && message.bytes == held.bytes);
     if same && kept.insert(first.0) {
         return Ok(None);
     }

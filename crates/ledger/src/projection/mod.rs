@@ -3,6 +3,7 @@
 //! canonical dump.
 
 mod building;
+mod commits;
 mod digest;
 mod past;
 mod scan;
@@ -23,12 +24,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use keyroll_core::{Code, LedgerId, Rejection};
 use redb::Database;
 
+pub(crate) use commits::cut;
+pub use commits::{CommitAt, EntryAt, Piece};
 pub use digest::digest;
-pub use scan::AuditScan;
+pub use scan::{AuditScan, Indexes};
 pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead};
 pub use uses::USES_SHOWN;
 pub use values::{Cursor, VersionOf};
-pub use view::{EntryAt, View, WorkspaceView};
+pub use view::{View, WorkspaceView};
 pub use write::{Batch, EntryFacts, Use, WorkspaceBatch};
 
 /// The read model cannot be read or written.

@@ -20,58 +20,38 @@ pub enum AuditScan {
     Kind(u8),
 }
 
+/// Indexes of entries, newest first.
+pub type Indexes<'a> = Box<dyn Iterator<Item = Result<Index, ProjectionError>> + 'a>;
+
 impl WorkspaceView<'_> {
-    /// Indexes of audit rows, newest first, in `[from, until)`, until `more` says stop.
+    /// Indexes of audit rows, newest first, in `[from, until)`, read as they are asked for.
     ///
     /// # Errors
-    /// [`ProjectionError`], or what `more` fails with.
+    /// [`ProjectionError`].
     pub fn scan_audit(
         &self,
         scan: &AuditScan,
         (from, until): (u64, u64),
-        mut more: impl FnMut(Index) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
+    ) -> Result<Indexes<'static>, ProjectionError> {
         let until = until.min(self.size().0);
         if from >= until {
-            return Ok(());
+            return Ok(Box::new(std::iter::empty()));
         }
         let (n, last) = (self.number(), until - 1);
         macro_rules! walk {
-            ($table:expr, $key:expr) => {
-                for row in self
-                    .tx()
-                    .open_table($table)?
-                    .range((n, $key, from)..=(n, $key, last))?
-                    .rev()
-                {
-                    if !more(Index(row?.0.value().2))? {
-                        break;
-                    }
-                }
-            };
+            ($table:expr, $key:expr) => {{
+                let table = self.tx().open_table($table)?;
+                let rows = table.range((n, $key, from)..=(n, $key, last))?.rev();
+                Box::new(rows.map(|row| Ok(Index(row?.0.value().2))))
+            }};
         }
-        match scan {
-            AuditScan::All => {
-                for index in (from..until).rev() {
-                    if !more(Index(index))? {
-                        break;
-                    }
-                }
-            }
+        Ok(match scan {
+            AuditScan::All => Box::new((from..until).rev().map(|index| Ok(Index(index)))),
             AuditScan::Secret(ordinal) => walk!(BY_SECRET, *ordinal),
             AuditScan::Denied(name) => walk!(DENIED_NAMES, name.as_str()),
-            AuditScan::Actor(ordinal) => {
-                self.scan_windows(BY_ACTOR, *ordinal, (from, last), &mut |index| {
-                    more(Index(index))
-                })?;
-            }
-            AuditScan::Kind(kind) => {
-                self.scan_windows(BY_KIND, u32::from(*kind), (from, last), &mut |index| {
-                    more(Index(index))
-                })?;
-            }
-        }
-        Ok(())
+            AuditScan::Actor(ordinal) => self.scan_windows(BY_ACTOR, *ordinal, (from, last))?,
+            AuditScan::Kind(kind) => self.scan_windows(BY_KIND, u32::from(*kind), (from, last))?,
+        })
     }
 
     /// The first index whose entry is later than `time`; the size when there is none.

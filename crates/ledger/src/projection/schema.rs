@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -20,7 +20,8 @@ pub(super) const WORKSPACES: TableDefinition<'_, u32, &[u8]> = TableDefinition::
 /// Workspace name → number.
 pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> =
     TableDefinition::new("workspace_numbers");
-/// (workspace, first index) → commit, verbatim.
+/// (workspace, index) → piece of a commit: where the entry of that index begins in it, two bytes,
+/// 0 unless the commit begins here, and the commit's bytes from there on, to the next piece.
 pub(super) const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
 /// (workspace, level, block) → up to 32 hashes of complete subtrees that follow each other, levels
 /// 0, 8, 16, 24 only. Block `b` begins at index `32 b`: a row for each hash cost more than the hash.

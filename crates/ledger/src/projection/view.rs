@@ -2,16 +2,13 @@
 
 use keyroll_core::names::Label;
 use keyroll_core::state::{Denials, Member, Parts, Workflow, WorkspaceRow};
-use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Recorded, Sequence, State, TreeSize,
-    WorkspaceName,
-};
+use keyroll_core::{Digest, Identity, Index, LedgerId, Sequence, State, TreeSize, WorkspaceName};
 use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
 use super::schema::{
-    COMMITS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED, WORKFLOWS,
+    DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED, WORKFLOWS,
     WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::write::decode;
@@ -26,14 +23,6 @@ pub struct WorkspaceView<'a> {
     view: &'a View,
     number: u32,
     head: WorkspaceHead,
-}
-
-/// An entry found in its commit.
-pub struct EntryAt {
-    /// The entry's bytes.
-    pub bytes: Blob,
-    /// The entry, decoded.
-    pub recorded: Recorded,
 }
 
 /// Odd messages shown at most: after these a log is odd enough.
@@ -305,40 +294,5 @@ impl WorkspaceView<'_> {
         command: &keyroll_core::CommandId,
     ) -> Result<Option<Index>, ProjectionError> {
         self.view.receipt(self.number, actor, command)
-    }
-
-    /// The commit that holds an index: its first index and its bytes.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn commit_of(&self, index: Index) -> Result<Option<(u64, Vec<u8>)>, ProjectionError> {
-        let commits = self.view.tx.open_table(COMMITS)?;
-        let mut before = commits.range((self.number, 0)..=(self.number, index.0))?;
-        let Some(row) = before.next_back() else {
-            return Ok(None);
-        };
-        let (key, value) = row?;
-        Ok((index.0 < self.head.size.0).then(|| (key.value().1, value.value().to_vec())))
-    }
-
-    /// The entry at an index.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn entry(&self, index: Index) -> Result<Option<EntryAt>, ProjectionError> {
-        let Some((first, bytes)) = self.commit_of(index)? else {
-            return Ok(None);
-        };
-        let commit = Commit::decode(&bytes)
-            .map_err(|rejection| damaged(rejection.message))?
-            .payload;
-        let entry = usize::try_from(index.0 - first)
-            .ok()
-            .and_then(|at| commit.entries.get(at).cloned());
-        let bytes =
-            entry.ok_or_else(|| damaged(format!("entry {index} is missing from its commit")))?;
-        let recorded =
-            Recorded::decode(index, &bytes.0).map_err(|rejection| damaged(rejection.message))?;
-        Ok(Some(EntryAt { bytes, recorded }))
     }
 }

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use keyroll_core::Index;
 use redb::{ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
+use super::scan::Indexes;
 use super::write::WorkspaceBatch;
 use super::{ProjectionError, WorkspaceView};
 
@@ -60,28 +62,39 @@ fn put(
     Ok(())
 }
 
+/// The indexes in `[from, last]` that the bits of a window name, newest first.
+fn named(
+    window: u64,
+    bits: &Bits,
+    (from, last): (u64, u64),
+) -> impl Iterator<Item = Index> + use<> {
+    let (begin, bits) = (window * WINDOW, *bits);
+    let within = from.max(begin)..=last.min(begin + (WINDOW - 1));
+    let set = move |index: &u64| {
+        let (_, byte, bit) = place(*index);
+        bits[byte] & bit != 0
+    };
+    within.rev().filter(set).map(Index)
+}
+
 impl WorkspaceView<'_> {
-    /// Indexes in `[from, last]` that a table has of something, newest first, until `more` says
-    /// stop.
+    /// Indexes in `[from, last]` that a table has of something, newest first.
     pub(super) fn scan_windows(
         &self,
         table: Windows,
         of: u32,
         (from, last): (u64, u64),
-        more: &mut impl FnMut(u64) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
+    ) -> Result<Indexes<'static>, ProjectionError> {
         let table = self.tx().open_table(table)?;
         let key = |index: u64| (self.number(), of, index / WINDOW);
-        for row in table.range(key(from)..=key(last))?.rev() {
-            let (key, bits) = row?;
-            let begin = key.value().2 * WINDOW;
-            for index in (from.max(begin)..=last.min(begin + (WINDOW - 1))).rev() {
-                let (_, byte, bit) = place(index);
-                if bits.value()[byte] & bit != 0 && !more(index)? {
-                    return Ok(());
+        let rows = table.range(key(from)..=key(last))?.rev();
+        Ok(Box::new(rows.flat_map(move |row| -> Indexes<'static> {
+            match row {
+                Ok((key, bits)) => {
+                    Box::new(named(key.value().2, bits.value(), (from, last)).map(Ok))
                 }
+                Err(error) => Box::new(std::iter::once(Err(error.into()))),
             }
-        }
-        Ok(())
+        })))
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bytes::Bytes;
 use keyroll_core::names::Label;
 use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
 use keyroll_core::{
@@ -23,7 +22,7 @@ use super::schema::{
     TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
     WorkspaceHead,
 };
-use super::{ProjectionError, past, tree, windows};
+use super::{Piece, ProjectionError, commits, past, tree, windows};
 
 /// What the indexes say of one entry.
 #[derive(Debug, Clone)]
@@ -66,8 +65,8 @@ pub struct Use {
 pub struct WorkspaceBatch {
     /// The workspace's row, as it is after the batch.
     pub head: Option<WorkspaceHead>,
-    /// Commits with the index of their first entry.
-    pub commits: Vec<(u64, Bytes)>,
+    /// Commits, in pieces.
+    pub commits: Vec<Piece>,
     /// Their entries.
     pub entries: Vec<EntryFacts>,
     /// Union of what the fold says it changed.
@@ -261,10 +260,7 @@ fn write_log(
     if batch.commits.is_empty() {
         return Ok(());
     }
-    let mut commits = tx.open_table(COMMITS)?;
-    for (first, bytes) in &batch.commits {
-        commits.insert((number, *first), bytes.as_ref())?;
-    }
+    commits::write(tx, number, &batch.commits)?;
     tree::write(tx, number, batch)?;
     let mut times = tx.open_table(TIMES)?;
     for (at, index) in &batch.times {

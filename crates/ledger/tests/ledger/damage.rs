@@ -20,7 +20,7 @@ use keyroll_ledger::writer::{Outcome, Shared, Submission, Writer};
 use redb::{Database, StorageBackend, backends::FileBackend};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
-use crate::replay::{History, LEDGER, fold};
+use crate::history::{History, LEDGER, fold};
 use crate::support::{World, demo, fresh, identity, now, owner, signing_key};
 
 /// Of each kind: flipped bits, and cuts.

@@ -1,7 +1,9 @@
 //! The ledger through its bytes, on a log and objects in memory.
 
 mod appends;
+mod commits;
 mod damage;
+mod history;
 mod keeper;
 mod refusals;
 mod replay;

@@ -46,7 +46,7 @@ impl Cursor<'_> {
                 .transpose()
                 .map_err(|error| error.rejection())?
                 .flatten();
-            commit.map(|(_, bytes)| Bytes::from(bytes))
+            commit.map(|commit| commit.bytes)
         } else {
             let bytes = self.chain.more.get(self.more).cloned();
             self.more += usize::from(bytes.is_some());

@@ -160,8 +160,8 @@ impl Chains {
                 let commit = found
                     .commit_of(at.next_index())
                     .map_err(|error| error.rejection())?;
-                let Some((_, commit)) = commit else { break };
-                if let Offer::Odd(why) = self.offer(&workspace, &commit) {
+                let Some(commit) = commit else { break };
+                if let Offer::Odd(why) = self.offer(&workspace, &commit.bytes) {
                     self.note(format!("the read model, {workspace}: {why}"));
                     break;
                 }
@@ -288,7 +288,7 @@ impl Chains {
                         .transpose()
                         .map_err(|error| error.rejection())?
                         .flatten();
-                    held.is_some_and(|(_, held)| message.bytes == held)
+                    held.is_some_and(|held| message.bytes == held.bytes)
                 } else {
                     chain.more_at(first) == Some(&message.bytes)
                 };

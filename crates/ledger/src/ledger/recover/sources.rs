@@ -67,16 +67,11 @@ fn read_model(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(),
         };
         let mut at = keyroll_core::Index(0);
         while at.0 < head.size.0 {
-            let Some((first, commit)) = found.commit_of(at).map_err(text)? else {
+            let Some(commit) = found.commit_of(at).map_err(text)? else {
                 break;
             };
-            let entries = Commit::decode(&commit)
-                .map_err(|why| why.to_string())?
-                .payload
-                .entries
-                .len();
-            at = keyroll_core::Index(first + (entries as u64).max(1));
-            take(&head.name, commit.into()).map_err(|why| why.to_string())?;
+            at = commit.next;
+            take(&head.name, commit.bytes).map_err(|why| why.to_string())?;
         }
     }
     Ok(())
