@@ -8,7 +8,7 @@ use crate::log::{FollowError, Message};
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;
 /// Bytes of commits in one transaction at most.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 
 pub(super) type Stream = BoxStream<'static, Result<Message, FollowError>>;
 
