@@ -1,9 +1,10 @@
 //! Commits are kept in pieces: every one of them, and every entry, comes back as it went in.
 
-use keyroll_core::{Index, TreeSize};
+use ed25519_dalek::Signer as _;
+use keyroll_core::{Commit, Index, TreeSize};
 
 use crate::history::{History, fold};
-use crate::support::demo;
+use crate::support::{demo, signing_key};
 
 #[test]
 fn every_commit_and_entry_comes_back_however_the_log_is_cut() {
@@ -48,4 +49,48 @@ fn every_commit_and_entry_comes_back_however_the_log_is_cut() {
             assert!(found.entry(Index(beyond)).expect("reads").is_none());
         }
     }
+}
+
+/// The ledger's own signature over other bytes for the same commit: an entry's length in four bytes
+/// where two would do.
+fn in_another_encoding(bytes: &[u8], first: &[u8]) -> Vec<u8> {
+    let head = |length: usize| u16::try_from(length).expect("short").to_be_bytes();
+    let at = bytes.windows(first.len()).position(|part| part == first);
+    let at = at.expect("the entry");
+    assert_eq!(bytes[at - 3], 0x59, "a length in two bytes");
+    let protected = &bytes[2..4 + usize::from(bytes[3])];
+    let begin = 2 + protected.len() + 1 + 3;
+    let mut payload = bytes[begin..at - 3].to_vec();
+    payload.extend([&[0x5a, 0, 0][..], &head(first.len())].concat());
+    payload.extend(&bytes[at..bytes.len() - 66]);
+    let framed = [&[0x59][..], &head(payload.len()), &payload].concat();
+    let external = b"keyroll/commit/v1";
+    let to_sign = [
+        &[0x84, 0x6a][..],
+        b"Signature1",
+        protected,
+        &[0x51],
+        external,
+        &framed,
+    ];
+    let signature = signing_key(2).sign(&to_sign.concat()).to_bytes();
+    let parts = [&bytes[..2], protected, &[0xa0], &framed, &[0x58, 0x40]];
+    [&parts.concat()[..], &signature].concat()
+}
+
+#[test]
+fn a_commit_that_the_ledger_signed_in_another_encoding_is_corrupt() {
+    let history = History::new();
+    let mut message = history.commits(&[1]).remove(0);
+    message.bytes = in_another_encoding(&message.bytes, &history.entries[0].0).into();
+    let signed = Commit::decode(&message.bytes).expect("a commit, taken loosely");
+    signed.verify().expect("the ledger's signature");
+    let dir = tempfile::tempdir().expect("directory");
+    let mut folded = fold(dir.path(), "other.redb");
+    folded.fold(&[message], true).expect("folds");
+    let view = folded.projection().view().expect("a view");
+    let problems = view.problems(None).expect("reads");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].kind, "corrupt");
+    assert_eq!(view.entries().expect("reads"), 0);
 }
