@@ -30,6 +30,8 @@ mod recover;
 mod replay;
 mod root_key;
 mod run;
+mod set_back;
+mod shapes;
 mod uses;
 mod values;
 mod wire;

@@ -1,0 +1,253 @@
+//! A log that lost its end, went another way, or is gone with its vault.
+
+use std::fs;
+
+use keyroll_tests::harness::{Dev, Done, Home};
+
+/// A ledger whose streams were set back to an earlier copy, once it has gone on.
+struct SetBack {
+    home: Home,
+    entries: usize,
+}
+
+fn set_back() -> SetBack {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    dev.keyroll(["secret", "reveal", "A"]).run().code(0);
+    let home = dev.stop();
+    home.save("jetstream", "earlier");
+    home.save("ledger.redb", "earlier.redb");
+    let dev = Dev::start_in(home);
+    dev.create("B", "later");
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("newer")
+        .run()
+        .code(0);
+    let entries = dev.audit().len();
+    let home = dev.stop();
+    home.put_back("earlier", "jetstream");
+    SetBack { home, entries }
+}
+
+#[test]
+fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
+    let SetBack { home, entries } = set_back();
+    let dev = Dev::start_in(home);
+    for words in [
+        &["secret", "reveal", "A"] as &[&str],
+        &["secret", "reveal", "B"],
+        &["secret", "create", "C", "--generate"],
+        &["secret", "delete", "A", "--yes"],
+        &["projection", "rebuild"],
+    ] {
+        let run = dev.keyroll(words).run();
+        run.code(6)
+            .error_code("rollback")
+            .lacks("the value")
+            .lacks("newer");
+    }
+    // Queries go on, with all that the read model knows.
+    assert_eq!(
+        dev.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+            .len(),
+        2
+    );
+    assert_eq!(dev.audit().len(), entries);
+    let status = dev.keyroll(["status", "--json"]).run().code(0).json();
+    assert!(
+        status["problems"][0]
+            .as_str()
+            .is_some_and(|words| words.contains("rollback")),
+        "{status}"
+    );
+    // The commits that the read model kept still verify.
+    dev.keyroll(["audit", "verify", "--full"])
+        .run()
+        .code_in(&[0, 6]);
+    // Put right, it goes on.
+    let home = dev.stop();
+    let dev = Dev::start_in(home);
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("rollback");
+}
+
+#[test]
+fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
+    let SetBack { home, .. } = set_back();
+    home.remove("ledger.redb");
+    let dev = Dev::start_in(home);
+    // The ledger itself cannot know; whoever saw more does.
+    for words in [
+        &["secret", "reveal", "A"] as &[&str],
+        &["secret", "list"],
+        &["secret", "create", "C", "--generate"],
+        &["audit", "log"],
+        &["audit", "checkpoint"],
+        &["secret", "edit", "A", "--generate"],
+    ] {
+        dev.keyroll(words)
+            .run()
+            .code(6)
+            .error_code("rollback")
+            .lacks("the value");
+    }
+    let report = dev
+        .keyroll(["audit", "verify", "--json"])
+        .run()
+        .code(6)
+        .json();
+    assert_eq!(report["ok"], false, "{report}");
+    assert_eq!(report["problems"][0]["kind"], "rollback", "{report}");
+
+    // The words at the start of `dev` say it, and so does whoever accepts it.
+    assert!(
+        dev.said().contains("set back") || dev.said().contains("rolled back"),
+        "{}",
+        dev.said()
+    );
+    let dry = dev.keyroll(["audit", "accept", "--dry-run"]).run().code(0);
+    dry.stderr_has("would have accepted");
+    dev.keyroll(["secret", "list"]).run().code(6);
+    dev.keyroll(["audit", "accept"])
+        .run()
+        .code(0)
+        .stderr_has("is kept in");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
+    let evidence = fs::read_dir(dev.home().data().join("evidence"))
+        .expect("evidence")
+        .count();
+    assert_eq!(evidence, 1);
+    dev.verifies();
+}
+
+#[test]
+fn a_fork_is_seen_by_whoever_saw_the_other_side() {
+    let SetBack { home, entries } = set_back();
+    home.remove("ledger.redb");
+    let dev = Dev::start_in(home);
+    // Somebody without memory writes on, past what the owner has seen.
+    let seen = dev.home().data().join("seen");
+    let aside = dev.home().scratch().join("seen-aside");
+    fs::rename(&seen, &aside).expect("moved");
+    for number in 0..entries {
+        dev.create(&format!("N{number}"), "another history");
+    }
+    fs::remove_dir_all(&seen).expect("removed");
+    fs::rename(&aside, &seen).expect("moved back");
+    for words in [
+        &["secret", "list"] as &[&str],
+        &["audit", "log"],
+        &["audit", "checkpoint"],
+    ] {
+        dev.keyroll(words).run().code(6).error_code("fork");
+    }
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("fork")
+        .lacks("the value");
+    let report = dev
+        .keyroll(["audit", "verify", "--json"])
+        .run()
+        .code(6)
+        .json();
+    assert_eq!(report["problems"][0]["kind"], "fork", "{report}");
+}
+
+#[test]
+fn a_lost_stream_is_damage_and_is_not_made_anew() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let home = dev.stop();
+    home.save("jetstream", "whole");
+    home.remove("jetstream");
+    // It starts, so that an operator can look, and makes nothing anew by itself.
+    let refused = |home: &Home| {
+        let reveal = ["secret", "reveal", "A"];
+        let run = dev_once(home, &reveal).code_in(&[6, 8]);
+        run.stdout("").stderr_has("KEYROLL_LOG is missing");
+    };
+    refused(&home);
+    refused(&home);
+    home.save("ledger.redb", "whole.redb");
+    home.remove("ledger.redb");
+    refused(&home);
+    home.put_back("whole.redb", "ledger.redb");
+    fs::remove_dir_all(home.data().join("jetstream")).expect("removed");
+    home_put(&home, "whole", "jetstream");
+    let dev = Dev::start_in(home);
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(0)
+        .stdout("the value");
+}
+
+fn home_put(home: &Home, saved: &str, name: &str) {
+    // Something has to be there to be replaced.
+    fs::create_dir_all(home.data().join(name)).expect("made");
+    home.put_back(saved, name);
+}
+
+/// Runs a command of the owner on a ledger of its own.
+fn dev_once(home: &Home, command: &[&str]) -> Done {
+    let data = home.data();
+    let program = keyroll_tests::harness::programs::keyroll();
+    let mut run = keyroll_tests::harness::Run::keyroll(["dev", "--data-dir"])
+        .arg(&data)
+        .arg("--")
+        .arg(program);
+    for word in command {
+        run = run.arg(word);
+    }
+    run.run()
+}
+
+#[test]
+fn a_lost_vault_loses_values_and_nothing_else() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let home = dev.stop();
+    home.save("jetstream", "earlier");
+    let dev = Dev::start_in(home);
+    dev.create("B", "later");
+    dev.keyroll(["secret", "edit", "A", "--stdin"])
+        .stdin("newer")
+        .run()
+        .code(0);
+    let home = dev.stop();
+    let vault = "LEDGER/streams/KEYROLL_VAULT";
+    fs::remove_dir_all(home.data().join("jetstream").join(vault)).expect("removed");
+    let from = home.scratch().join("earlier").join(vault);
+    fs::rename(from, home.data().join("jetstream").join(vault)).expect("put back");
+    let dev = Dev::start_in(home);
+    dev.keyroll(["secret", "reveal", "B"])
+        .run()
+        .code(6)
+        .error_code("value_lost")
+        .lacks("later");
+    dev.keyroll(["secret", "reveal", "A"])
+        .run()
+        .code(6)
+        .error_code("value_lost");
+    dev.keyroll(["secret", "reveal", "A", "--version", "1"])
+        .run()
+        .code(0)
+        .stdout("the value");
+    dev.keyroll(["secret", "edit", "B", "--stdin"])
+        .stdin("again")
+        .run()
+        .code(0);
+    dev.keyroll(["secret", "reveal", "B"])
+        .run()
+        .code(0)
+        .stdout("again");
+    dev.verifies();
+}

@@ -1,0 +1,50 @@
+//! The service as any NATS client meets it: good requests, bad bytes, hostile reply subjects.
+
+mod bad_bytes;
+mod bystanders;
+mod forged;
+mod once;
+
+use async_nats::Message;
+use keyroll_api::client::now;
+use keyroll_api::query::MemberList;
+use keyroll_api::{Ask, Query};
+use keyroll_core::command::SecretRef;
+use keyroll_core::{Action, SecretId, TreeSize};
+use keyroll_tests::harness::{Dev, Nats};
+
+pub(super) const COMMAND: &str = "keyroll.v1.demo.command";
+pub(super) const QUERY: &str = "keyroll.v1.demo.query";
+
+/// The id of a secret, and a command that deletes it.
+pub(super) fn deletion(dev: &Dev, name: &str) -> Action {
+    let shown = dev
+        .keyroll(["secret", "show", name, "--json"])
+        .run()
+        .code(0)
+        .json();
+    let id: SecretId = shown["id"].as_str().expect("an id").parse().expect("an id");
+    Action::SecretDelete(SecretRef {
+        id,
+        name: name.parse().expect("a name"),
+    })
+}
+
+pub(super) fn query(dev: &Dev) -> Query {
+    Query {
+        v: 1,
+        at: now(),
+        ask: Ask::MemberList(MemberList {
+            limit: 100,
+            ..MemberList::default()
+        }),
+        seen: TreeSize(0),
+        ledger: dev.ledger(),
+        workspace: Some("demo".parse().expect("a name")),
+        delegation: None,
+    }
+}
+
+pub(super) async fn ask(nats: &Nats, subject: &str, payload: &[u8]) -> Message {
+    nats.request(subject, payload).await
+}
