@@ -56,8 +56,13 @@ pub(super) fn prepare_all(messages: Vec<Message>, key: &Identity) -> Vec<Prepare
 /// Prepares messages, on all cores when there is enough of them. `key` is the ledger's.
 pub(super) fn prepare(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
     let bytes: usize = messages.iter().map(|message| message.bytes.len()).sum();
+    let worthwhile = messages.len().min(bytes / WORTHWHILE);
+    if worthwhile < 2 {
+        return prepare_all(messages, key);
+    }
+    // Asked only now: the answer is read from several files each time.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let shares = cores.min(bytes / WORTHWHILE).min(messages.len());
+    let shares = worthwhile.min(cores);
     if shares < 2 {
         return prepare_all(messages, key);
     }

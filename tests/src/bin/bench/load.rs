@@ -233,6 +233,14 @@ async fn look_back(
         verification.strict_together,
         "1/s",
     );
+    let [full, strict] = verification.computed;
+    report.figure("verify_full_cpu_us", full, "µs of a core, each");
+    report.figure("verify_strict_cpu_us", strict, "µs of a core, each");
+    report.figure(
+        "verify_over_strict_by_cpu",
+        verification.ratio_computed,
+        "strict ÷ full",
+    );
     let status = client.ask(None, Ask::Status(Nothing {})).await?;
     let Answer::Status(status) = status.answer else {
         return Err(unexpected().into());

@@ -32,6 +32,29 @@ pub(crate) struct Verification {
     pub(crate) strict_together: f64,
     /// The median of the rounds' ratios, over the product of `strict` and cores.
     pub(crate) ratio: f64,
+    /// Microseconds of a core for each signature in a full verification; and where nothing else is done.
+    pub(crate) computed: [f64; 2],
+    /// The median of the rounds' ratios of these. Other work on the machine moves it less.
+    pub(crate) ratio_computed: f64,
+}
+
+/// How many were verified in a second, and the microseconds of a core that each took.
+struct Pace {
+    rate: f64,
+    computed: f64,
+}
+
+impl Pace {
+    fn of(verify: impl FnOnce() -> Result<f64, Failed>) -> Result<Self, Failed> {
+        let (begun, before) = (Instant::now(), machine::computed(std::process::id()));
+        let rate = verify()?;
+        let count = rate * begun.elapsed().as_secs_f64();
+        let computed = machine::computed(std::process::id()).saturating_sub(before);
+        Ok(Self {
+            rate,
+            computed: computed.as_secs_f64() * 1e6 / count,
+        })
+    }
 }
 
 impl Exported {
@@ -92,22 +115,27 @@ impl Exported {
         let time = plan.short / 2;
         let cores = machine::cores();
         for _ in 0..plan.rounds {
-            strict.push(limits::verify_strict(time)?);
-            signatures.push(self.verify()?);
+            strict.push(Pace::of(|| limits::verify_strict(time))?);
+            signatures.push(Pace::of(|| self.verify())?);
             together.push(limits::verify_strict_together(
                 Duration::from_millis(500),
                 cores,
             )?);
         }
-        let product: Vec<f64> = strict
+        let rates = |paces: &[Pace]| paces.iter().map(|pace| pace.rate).collect::<Vec<_>>();
+        let computed = |paces: &[Pace]| paces.iter().map(|pace| pace.computed).collect::<Vec<_>>();
+        let product = rates(&strict);
+        let product: Vec<f64> = product
             .iter()
             .map(|rate| rate * float(cores as u64))
             .collect();
         Ok(Verification {
-            signatures: median(&signatures),
-            strict: median(&strict),
+            signatures: median(&rates(&signatures)),
+            strict: median(&rates(&strict)),
             strict_together: median(&together),
-            ratio: median_ratio(&signatures, &product),
+            ratio: median_ratio(&rates(&signatures), &product),
+            computed: [median(&computed(&signatures)), median(&computed(&strict))],
+            ratio_computed: median_ratio(&computed(&strict), &computed(&signatures)),
         })
     }
 }
