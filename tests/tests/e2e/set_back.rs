@@ -173,7 +173,9 @@ fn a_lost_stream_is_damage_and_is_not_made_anew() {
     let refused = |home: &Home| {
         let reveal = ["secret", "reveal", "A"];
         let run = dev_once(home, &reveal).code_in(&[6, 8]);
-        run.stdout("").stderr_has("KEYROLL_LOG is missing");
+        run.stdout("")
+            .stderr_has("KEYROLL_LOG is missing")
+            .stderr_has("keyroll recover");
     };
     refused(&home);
     refused(&home);

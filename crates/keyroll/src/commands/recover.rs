@@ -158,7 +158,12 @@ fn show(context: &Context, plan: &RecoveryPlan) {
                 })
                 .collect();
             let (values, named) = (row.values, named.join(", "));
-            note(format!("{workspace}: {values} values are LOST: {named}"));
+            let are = if values == 1 {
+                "value is"
+            } else {
+                "values are"
+            };
+            note(format!("{workspace}: {values} {are} LOST: {named}"));
         }
         if row.erase > 0 {
             let erase = row.erase;

@@ -56,11 +56,7 @@ pub enum StreamError {
         stream: LedgerStream,
         reason: String,
     },
-    #[error(
-        "{}; keyroll does not touch streams that it did not make: correct them with an operator's \
-         credentials, or name another NATS account",
-        list(.0)
-    )]
+    #[error("{}; {}", list(.0), advice(.0))]
     Unfit(Vec<Problem>),
     #[error(
         "stream {missing} is missing while {present} holds messages: that is damage, not a new \
@@ -83,12 +79,22 @@ pub enum StreamError {
 impl StreamError {
     /// Whether nothing is wrong but streams that are not there.
     pub fn only_missing(&self) -> bool {
-        let Self::Unfit(problems) = self else {
-            return false;
-        };
-        problems
-            .iter()
-            .all(|problem| matches!(problem, Problem::Missing(_)))
+        matches!(self, Self::Unfit(problems) if all_missing(problems))
+    }
+}
+
+fn all_missing(problems: &[Problem]) -> bool {
+    problems
+        .iter()
+        .all(|problem| matches!(problem, Problem::Missing(_)))
+}
+
+fn advice(problems: &[Problem]) -> &'static str {
+    if all_missing(problems) {
+        "see `keyroll recover`, or `keyroll init` for a new ledger"
+    } else {
+        "keyroll does not touch streams that it did not make: correct them with an operator's \
+         credentials, or name another NATS account"
     }
 }
 
