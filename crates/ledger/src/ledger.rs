@@ -3,16 +3,19 @@
 
 mod audit;
 mod command;
+mod commits;
 mod head;
 mod past;
 mod query;
 mod reach;
 mod rebuild;
+mod receipts;
 mod recover;
 mod release;
 mod secrets;
 mod status;
 mod storage;
+mod store;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

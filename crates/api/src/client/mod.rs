@@ -3,6 +3,7 @@
 mod act;
 mod ask;
 mod error;
+mod parts;
 mod signer;
 mod values;
 
@@ -29,8 +30,9 @@ use crate::subjects;
 pub use act::Acted;
 pub use ask::{Answered, unexpected};
 pub use error::ClientError;
+pub use parts::parts;
 pub use signer::{Signer, delegate, public};
-pub use values::{NewSecretSpec, Opened, Reveal, Wanted, parts};
+pub use values::{NewSecretSpec, Opened, Reveal, Wanted};
 
 /// Until when one call tries, all its repetitions included.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
-use futures::future::BoxFuture;
 use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt};
-use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
+use keyroll_core::crypto::SessionKeys;
 use keyroll_core::{
-    Action, Blob, Code, Digest, Epoch, Event, Index, Place, Rejection, Sequence, SignedCommand,
-    TreeSize, Verified, WorkspaceName, cbor, limits,
+    Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize,
+    Verified, WorkspaceName, cbor, limits,
 };
-use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
 
+use super::receipts::digests;
 use super::release::Room;
 use super::{Ledger, Position, Response};
-use crate::projection::{ProjectionError, WorkspaceView};
-use crate::writer::{self, Landed, Outcome, Submission, sign_checkpoint, unavailable};
+use crate::writer::{self, Landed, Outcome, Submission, unavailable};
 
-/// Vault messages read or written at once for one command.
-pub(super) const VAULT_AT_ONCE: usize = 64;
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
 
@@ -39,11 +34,6 @@ impl From<Rejection> for Refused {
     }
 }
 
-/// Whether an action brings a wrapping key into force, which has to be there before.
-const fn makes_key(action: &Action) -> bool {
-    matches!(action, Action::WorkspaceCreate(_) | Action::KeyRotate(_))
-}
-
 fn keeps_changing() -> Rejection {
     Rejection::new(Code::Busy, "the wrapping key keeps changing: try again")
 }
@@ -61,14 +51,6 @@ fn recorded(index: Index, why: Rejection) -> Rejection {
         }
         _ => why,
     }
-}
-
-pub(crate) fn digests(hashes: &[Hash]) -> Vec<Digest> {
-    hashes.iter().map(|hash| Digest(hash.0)).collect()
-}
-
-fn broken(error: &ProjectionError) -> Rejection {
-    error.rejection()
 }
 
 impl Ledger {
@@ -287,79 +269,6 @@ impl Ledger {
         Err(keeps_changing())
     }
 
-    async fn to_store(
-        &self,
-        writer: &crate::writer::Writer,
-        command: &Arc<Verified>,
-        request: &CommandRequest,
-    ) -> Option<Epoch> {
-        let makes_key = makes_key(&command.command().action);
-        if request.values.is_empty() && !makes_key {
-            return None;
-        }
-        writer.provisional(Arc::clone(command)).await.ok()
-    }
-
-    /// Puts what the command brings into vault and key store, durably, before its entry.
-    async fn store(
-        &self,
-        workspace: &WorkspaceName,
-        command: &Verified,
-        request: &CommandRequest,
-        session: Option<&SessionKeys>,
-        epoch: Epoch,
-    ) -> Result<(), Rejection> {
-        let now = self.now();
-        if makes_key(&command.command().action) {
-            return self.keyring.make_workspace_key(workspace, epoch).await;
-        }
-        let Some(session) = session else {
-            return Ok(());
-        };
-        let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
-        let named = command.command().action.values();
-        let workspace_key = &workspace_key;
-        let store = (0_u32..).zip(named.into_iter().zip(&request.values)).map(
-            |(item, (named, value))| async move {
-                let (secret, version, digest, _) = named;
-                let data_key = session
-                    .open(
-                        Direction::ToLedger,
-                        &command.command().id,
-                        item,
-                        &value.key.0,
-                    )
-                    .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
-                let context = WrapContext {
-                    ledger: &self.shared.ledger,
-                    workspace,
-                    secret,
-                    version,
-                    epoch,
-                    digest,
-                };
-                let place = Place::of(&command.actor(), &command.command().id, item, &digest);
-                self.vault
-                    .store(
-                        &place,
-                        &value.sealed,
-                        &data_key,
-                        workspace_key,
-                        &context,
-                        now,
-                    )
-                    .await
-            },
-        );
-        let store: Vec<BoxFuture<'_, Result<(), Rejection>>> =
-            store.map(futures::FutureExt::boxed).collect();
-        let mut stored = futures::stream::iter(store).buffer_unordered(VAULT_AT_ONCE);
-        while let Some(result) = stored.next().await {
-            result?;
-        }
-        Ok(())
-    }
-
     async fn done(
         &self,
         workspace: &WorkspaceName,
@@ -391,77 +300,6 @@ impl Ledger {
             released,
             consistency,
         })
-    }
-
-    /// Consistency from a size that is older than what the writer has in memory.
-    async fn consistency(
-        &self,
-        workspace: &WorkspaceName,
-        seen: TreeSize,
-        size: TreeSize,
-    ) -> Result<Vec<Digest>, Rejection> {
-        self.reach(workspace, size).await?;
-        let view = self.projection().view().map_err(|error| broken(&error))?;
-        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
-        let found = found.ok_or_else(|| Rejection::new(Code::NotFound, "no such workspace"))?;
-        let proof = consistency_proof(&found, seen.0, size.0);
-        proof
-            .map(|proof| digests(&proof))
-            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))
-    }
-
-    /// The receipt of a command that was carried out before; no value goes with it.
-    async fn known(
-        &self,
-        workspace: &WorkspaceName,
-        seen: TreeSize,
-        index: Index,
-    ) -> Result<Done, Rejection> {
-        self.reach_index(workspace, index).await?;
-        self.reach(workspace, seen).await?;
-        let view = self.projection().view().map_err(|error| broken(&error))?;
-        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
-        let found = found.ok_or_else(|| Rejection::new(Code::NotFound, "no such workspace"))?;
-        let receipt = self.receipt(&found, index)?;
-        let consistency = consistency_proof(&found, seen.0, found.size().0)
-            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
-        Ok(Done {
-            receipt,
-            released: Vec::new(),
-            consistency: digests(&consistency),
-        })
-    }
-
-    /// An entry with its inclusion in the tree that the read model holds.
-    pub(crate) fn receipt(
-        &self,
-        workspace: &WorkspaceView<'_>,
-        index: Index,
-    ) -> Result<Receipt, Rejection> {
-        let entry = workspace.entry(index).map_err(|error| broken(&error))?;
-        let Some(entry) = entry else {
-            return Err(Rejection::new(
-                Code::NotFound,
-                format!("there is no entry {index}"),
-            ));
-        };
-        let path = inclusion_proof(workspace, index.0, workspace.size().0)
-            .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
-        let checkpoint = self.checkpoint(workspace)?;
-        Ok(Receipt {
-            path: digests(&path),
-            entry: entry.bytes,
-            index,
-            checkpoint,
-        })
-    }
-
-    /// The checkpoint of what the read model holds: everything in it is acknowledged.
-    pub(crate) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
-        let origin = keyroll_api::client::origin(&self.shared.ledger, &workspace.head().name);
-        let root = workspace.root().map_err(|error| broken(&error))?;
-        sign_checkpoint(&self.shared.key, &origin, workspace.size(), root)
-            .map(|note| note.to_string())
     }
 }
 

@@ -1,20 +1,17 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_api::query::{Ask, PAGE_BYTES, Query};
-use keyroll_api::reply::{
-    Answer, Body, CheckpointNote, Commits, LogProblem, WorkspaceRow, WorkspaceRows,
-};
+use keyroll_api::query::{Ask, Query};
+use keyroll_api::reply::{Answer, Body, CheckpointNote, WorkspaceRow, WorkspaceRows};
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{
-    Code, Digest, Identity, Index, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose,
-    limits,
+    Code, Digest, Identity, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose, limits,
 };
 use keyroll_merkle::consistency_proof;
 
-use super::command::digests;
+use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
@@ -318,61 +315,6 @@ impl Ledger {
                 "this is asked of a workspace, not of the ledger",
             )),
         }
-    }
-
-    fn commits(&self, view: &WorkspaceView<'_>, first: Index) -> Result<Commits, Rejection> {
-        let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
-        while at.0 < view.size().0 {
-            let found = view.commit_of(at).map_err(|error| broken(&error))?;
-            let Some(found) = found else { break };
-            if bytes + found.bytes.len() > PAGE_BYTES && !commits.is_empty() {
-                return Ok(Commits {
-                    next: Some(at),
-                    commits,
-                    problems: Vec::new(),
-                });
-            }
-            at = found.next;
-            bytes += found.bytes.len();
-            commits.push(found.bytes.to_vec().into());
-        }
-        Ok(Commits {
-            next: None,
-            commits,
-            problems: self.problems_of(view)?,
-        })
-    }
-
-    /// What is wrong with a workspace's log beyond the commits that fit each other.
-    fn problems_of(&self, view: &WorkspaceView<'_>) -> Result<Vec<LogProblem>, Rejection> {
-        let name = &view.head().name;
-        let odd = view.problems().map_err(|error| broken(&error))?;
-        let mut problems: Vec<LogProblem> = odd
-            .into_iter()
-            .map(|odd| LogProblem {
-                kind: odd.kind,
-                detail: odd.detail,
-                sequence: odd.sequence,
-            })
-            .collect();
-        // Such as a log that was set back, which no message of it can show.
-        if let Err(wrong) = self.shared.health.workspace(name)
-            && !problems
-                .iter()
-                .any(|known| known.kind == wrong.code.as_str())
-            && matches!(
-                wrong.code,
-                Code::Rollback | Code::Fork | Code::Corrupt | Code::UpgradeNeeded
-            )
-        {
-            let sequence = view.head().sequence;
-            problems.push(LogProblem {
-                kind: wrong.code.to_string(),
-                detail: wrong.message,
-                sequence,
-            });
-        }
-        Ok(problems)
     }
 
     fn operator(&self, identity: Identity) -> Result<(), Rejection> {

@@ -11,7 +11,7 @@ use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
-use super::command::VAULT_AT_ONCE;
+use super::store::VAULT_AT_ONCE;
 use crate::keyring::random;
 use crate::vault::Found;
 use crate::writer::Whereabouts;

@@ -2,11 +2,13 @@
 //! appends it as one commit, and answers only once the commit is acknowledged.
 
 mod land;
-pub(crate) use land::sign_checkpoint;
+mod load;
 mod plan;
 mod recent;
 mod settle;
 mod summary;
+
+pub(crate) use land::sign_checkpoint;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -365,86 +367,6 @@ impl Task {
 
     fn prune(&mut self, projected: TreeSize) {
         self.recent.prune(projected);
-    }
-
-    /// Loads the state from the read model, once that has caught up with the log.
-    async fn load(&mut self) -> Result<(), Rejection> {
-        let head = self
-            .shared
-            .log
-            .head(&self.workspace)
-            .await
-            .map_err(|error| unavailable(error.0))?;
-        self.catch_up(head).await?;
-        let internal =
-            |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
-        let projection = self.shared.projection.borrow().clone();
-        let view = projection.view().map_err(|error| internal(&error))?;
-        let found = view
-            .workspace(&self.workspace)
-            .map_err(|error| internal(&error))?;
-        let Some(found) = found else {
-            self.state = Some(State::new(self.shared.ledger, self.workspace.clone()));
-            self.head = Sequence(0);
-            return Ok(());
-        };
-        let known = found.head().sequence;
-        if known > head {
-            self.check_not_set_back(known).await?;
-        }
-        self.state = Some(
-            found
-                .state(self.shared.ledger)
-                .map_err(|error| internal(&error))?,
-        );
-        self.head = known;
-        Ok(())
-    }
-
-    async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
-        let reached = self.shared.progress.wait_for(|progress| {
-            progress
-                .workspaces
-                .get(&self.workspace)
-                .map_or(Sequence(0), |(sequence, _)| *sequence)
-                >= head
-        });
-        match tokio::time::timeout(CATCH_UP, reached).await {
-            Ok(Ok(())) => self.shared.health.workspace(&self.workspace),
-            Ok(Err(_)) => Err(stopping()),
-            Err(_) => {
-                self.shared.health.workspace(&self.workspace)?;
-                self.check_is_there(head).await?;
-                Err(behind())
-            }
-        }
-    }
-
-    /// The read model knows a later message than the leader just did: either that came meanwhile,
-    /// or the log was set back.
-    async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
-        let mut head = Sequence(0);
-        for _ in 0..LOOKS {
-            head = self
-                .shared
-                .log
-                .head(&self.workspace)
-                .await
-                .map_err(|error| unavailable(error.0))?;
-            if known <= head {
-                return Ok(());
-            }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
-        }
-        let message = format!(
-            "the log of {} ends at message {head}, the read model knows message {known}",
-            self.workspace
-        );
-        let rejection = Rejection::new(Code::Rollback, message);
-        self.shared
-            .health
-            .fail_workspace(&self.workspace, rejection.clone());
-        Err(rejection)
     }
 }
 

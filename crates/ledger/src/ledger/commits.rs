@@ -1,0 +1,71 @@
+//! Commits as they are in the log, and what is wrong with it beyond them.
+
+use keyroll_api::query::PAGE_BYTES;
+use keyroll_api::reply::{Commits, LogProblem};
+use keyroll_core::{Code, Index, Rejection};
+
+use super::Ledger;
+use super::query::broken;
+use crate::projection::WorkspaceView;
+
+impl Ledger {
+    /// Commits from an entry on, as many as fit a page.
+    pub(super) fn commits(
+        &self,
+        view: &WorkspaceView<'_>,
+        first: Index,
+    ) -> Result<Commits, Rejection> {
+        let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
+        while at.0 < view.size().0 {
+            let found = view.commit_of(at).map_err(|error| broken(&error))?;
+            let Some(found) = found else { break };
+            if bytes + found.bytes.len() > PAGE_BYTES && !commits.is_empty() {
+                return Ok(Commits {
+                    next: Some(at),
+                    commits,
+                    problems: Vec::new(),
+                });
+            }
+            at = found.next;
+            bytes += found.bytes.len();
+            commits.push(found.bytes.to_vec().into());
+        }
+        Ok(Commits {
+            next: None,
+            commits,
+            problems: self.problems_of(view)?,
+        })
+    }
+
+    /// What is wrong with a workspace's log beyond the commits that fit each other.
+    fn problems_of(&self, view: &WorkspaceView<'_>) -> Result<Vec<LogProblem>, Rejection> {
+        let name = &view.head().name;
+        let odd = view.problems().map_err(|error| broken(&error))?;
+        let mut problems: Vec<LogProblem> = odd
+            .into_iter()
+            .map(|odd| LogProblem {
+                kind: odd.kind,
+                detail: odd.detail,
+                sequence: odd.sequence,
+            })
+            .collect();
+        // Such as a log that was set back, which no message of it can show.
+        if let Err(wrong) = self.shared.health.workspace(name)
+            && !problems
+                .iter()
+                .any(|known| known.kind == wrong.code.as_str())
+            && matches!(
+                wrong.code,
+                Code::Rollback | Code::Fork | Code::Corrupt | Code::UpgradeNeeded
+            )
+        {
+            let sequence = view.head().sequence;
+            problems.push(LogProblem {
+                kind: wrong.code.to_string(),
+                detail: wrong.message,
+                sequence,
+            });
+        }
+        Ok(problems)
+    }
+}
