@@ -5,8 +5,8 @@ use std::sync::Arc;
 use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt};
 use keyroll_core::crypto::SessionKeys;
 use keyroll_core::{
-    Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize,
-    Verified, WorkspaceName, cbor, limits,
+    Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
+    WorkspaceName, cbor, limits,
 };
 
 use super::receipts::digests;

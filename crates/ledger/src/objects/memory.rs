@@ -1,0 +1,183 @@
+//! Stored things in memory, for tests.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use keyroll_core::Millis;
+
+use super::{Held, Objects, PutError};
+use crate::log::Unavailable;
+
+/// [`Objects`] in memory, which can be made to fail after so many uses.
+#[derive(Clone)]
+pub struct MemoryObjects {
+    inner: Arc<Mutex<Inner>>,
+    clock: fn() -> Millis,
+    uses_left: Arc<AtomicU64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last: u64,
+    stored: BTreeMap<String, (Held, Bytes)>,
+}
+
+impl Default for MemoryObjects {
+    /// Whose clock stands at zero.
+    fn default() -> Self {
+        Self::with_clock(|| Millis(0))
+    }
+}
+
+impl MemoryObjects {
+    /// Empty, with this clock.
+    pub fn with_clock(clock: fn() -> Millis) -> Self {
+        Self {
+            inner: Arc::default(),
+            clock,
+            uses_left: Arc::new(AtomicU64::new(u64::MAX)),
+        }
+    }
+
+    /// Empty, failing together with this one.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            inner: Arc::default(),
+            clock: self.clock,
+            uses_left: Arc::clone(&self.uses_left),
+        }
+    }
+
+    /// Lets so many uses go well; all after them fail.
+    pub fn fail_after(&self, uses: u64) {
+        self.uses_left.store(uses, Ordering::SeqCst);
+    }
+
+    fn with<T: Send + 'static>(&self, run: impl FnOnce(&mut Inner) -> T) -> T {
+        run(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn used<T: Send + 'static>(&self, run: impl FnOnce(&mut Inner) -> T) -> Result<T, Unavailable> {
+        let use_one = |left: u64| left.checked_sub(1);
+        let left = self
+            .uses_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, use_one);
+        match left {
+            Ok(_) => Ok(self.with(run)),
+            Err(_) => Err(Unavailable("made to fail".to_owned())),
+        }
+    }
+
+    /// Takes everything away, as a lost stream would.
+    pub fn lose_all(&self) {
+        self.with(|inner| inner.stored.clear());
+    }
+
+    /// Takes one thing away, without a trace.
+    pub fn lose(&self, subject: &str) -> bool {
+        self.with(|inner| inner.stored.remove(subject).is_some())
+    }
+
+    /// Puts something under a subject, whatever was there.
+    pub fn overwrite(&self, subject: &str, bytes: impl Into<Bytes>) {
+        let (bytes, at) = (bytes.into(), (self.clock)());
+        self.with(|inner| insert(inner, subject, bytes, at));
+    }
+
+    /// How many things are stored.
+    pub fn count(&self) -> usize {
+        self.with(|inner| inner.stored.len())
+    }
+
+    /// Everything that is stored, by subject.
+    pub fn all(&self) -> Vec<(String, Bytes)> {
+        self.with(|inner| {
+            let stored = inner.stored.iter();
+            stored
+                .map(|(subject, (_, bytes))| (subject.clone(), bytes.clone()))
+                .collect()
+        })
+    }
+}
+
+fn insert(inner: &mut Inner, subject: &str, bytes: Bytes, at: Millis) {
+    inner.last += 1;
+    let held = Held {
+        sequence: inner.last,
+        at,
+    };
+    inner.stored.insert(subject.to_owned(), (held, bytes));
+}
+
+/// Whether a subject matches a NATS filter.
+fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for part in filter.split('.') {
+        match (part, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (part, Some(token)) if part == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+impl Objects for MemoryObjects {
+    fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
+        let at = (self.clock)();
+        let result = self.used(|inner| {
+            if inner.stored.contains_key(subject) {
+                return Err(PutError::Exists);
+            }
+            insert(inner, subject, bytes, at);
+            Ok(())
+        });
+        let result = result.unwrap_or_else(|why| Err(PutError::Unavailable(why.0)));
+        async move { result }.boxed()
+    }
+
+    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
+        let found = self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()));
+        async move { found }.boxed()
+    }
+
+    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+        let found = self.used(|inner| inner.stored.get(subject).map(|(held, _)| *held));
+        async move { found }.boxed()
+    }
+
+    fn erase_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        let found = self.used(|inner| {
+            let there = inner
+                .stored
+                .get(subject)
+                .is_some_and(|(now, _)| *now == held);
+            if there {
+                inner.stored.remove(subject);
+            }
+            there
+        });
+        async move { found }.boxed()
+    }
+
+    fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
+        let found = self.used(|inner| {
+            let subjects = inner.stored.keys();
+            subjects
+                .filter(|subject| matches(filter, subject))
+                .cloned()
+                .collect()
+        });
+        async move { found }.boxed()
+    }
+}
