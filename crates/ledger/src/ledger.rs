@@ -178,7 +178,10 @@ impl Ledger {
         let (projected, projection_of) = watch::channel(projection.clone());
         let (notices, noticed) = mpsc::channel(NOTICES);
         let (wishes, wished) = mpsc::channel(1);
-        let (held, patrolled) = (progressed.now().sequence, Arc::clone(&options.log));
+        let (held, patrolled) = (
+            progressed.now(|progress| progress.sequence),
+            Arc::clone(&options.log),
+        );
         if held > Sequence(0) && health.ledger().is_ok() {
             tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
         }
@@ -254,7 +257,7 @@ impl Ledger {
 
     /// How far the read model is.
     pub fn progress(&self) -> Progress {
-        self.shared.progress.now().clone()
+        self.shared.progress.now(Progress::clone)
     }
 
     pub(crate) fn now(&self) -> Millis {

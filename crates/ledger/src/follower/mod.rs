@@ -49,6 +49,14 @@ pub struct Progress {
     pub unfinished: BTreeSet<WorkspaceName>,
 }
 
+impl Progress {
+    /// How many entries of a workspace the read model holds.
+    pub fn entries_of(&self, workspace: &WorkspaceName) -> TreeSize {
+        let found = self.workspaces.get(workspace);
+        found.map_or(TreeSize(0), |(_, size)| *size)
+    }
+}
+
 /// What was folded in: for notices.
 #[derive(Debug, Clone)]
 pub struct Notice {

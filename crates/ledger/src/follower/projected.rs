@@ -63,7 +63,7 @@ impl Told {
         self.progress.send_replace(progress);
     }
 
-    pub(super) fn modify(&self, change: impl FnOnce(&mut Progress)) {
+    pub(crate) fn modify(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
     }
 
@@ -104,9 +104,11 @@ impl Projected {
         (told, Self { progress, waiting })
     }
 
-    /// How far it is now.
-    pub fn now(&self) -> watch::Ref<'_, Progress> {
-        self.progress.borrow()
+    /// What `of` says of how far it is now. Handed out, the progress would stay locked for as long
+    /// as it is held: who then looks again while the follower waits to tell of more would wait for
+    /// ever, and the follower with it. So `of` looks at nothing but what it is given.
+    pub fn now<T>(&self, of: impl FnOnce(&Progress) -> T) -> T {
+        of(&self.progress.borrow())
     }
 
     /// Waits until it is so far that `enough` says so.
@@ -122,7 +124,7 @@ impl Projected {
     /// asks the read model is to notice nothing of the gathering.
     pub async fn settled(&self, patience: Duration) {
         let taken = Sequence(self.waiting.taken.load(Ordering::Acquire));
-        if self.now().sequence < taken {
+        if self.now(|progress| progress.sequence) < taken {
             let there = self.wait_for(|progress| progress.sequence >= taken);
             // Late or not, what is there by then is what counts.
             let _ = tokio::time::timeout(patience, there).await;

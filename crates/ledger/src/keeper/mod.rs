@@ -96,7 +96,10 @@ impl Ledger {
     /// Why something is left to do; another call takes it up there.
     pub async fn tend(&self) -> Result<(), Rejection> {
         self.shared.progress.settled(REACH).await;
-        let unfinished = self.shared.progress.now().unfinished.clone();
+        let unfinished = self
+            .shared
+            .progress
+            .now(|progress| progress.unfinished.clone());
         let mut all = Ok(());
         for workspace in &unfinished {
             let tended = self.tend_workspace(workspace).await;

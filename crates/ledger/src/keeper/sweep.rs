@@ -9,6 +9,7 @@ use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Epoch, Place, Rejection, WorkspaceName, limits};
 
 use super::{CHUNK, each};
+use crate::follower::Progress;
 use crate::ledger::{Ledger, REACH};
 use crate::objects::Held;
 
@@ -26,10 +27,8 @@ impl Ledger {
     /// The first failure; the other workspaces are swept all the same.
     pub async fn sweep(&self) -> Result<usize, Rejection> {
         self.shared.progress.settled(REACH).await;
-        let workspaces: Vec<WorkspaceName> = {
-            let progress = self.shared.progress.now();
-            progress.workspaces.keys().cloned().collect()
-        };
+        let named = |progress: &Progress| progress.workspaces.keys().cloned().collect();
+        let workspaces: Vec<WorkspaceName> = self.shared.progress.now(named);
         // Another replica may have erased what this one still holds in memory.
         self.vault.forget();
         let mut all = Ok(0);

@@ -208,9 +208,7 @@ impl Ledger {
         if self
             .shared
             .progress
-            .now()
-            .workspaces
-            .contains_key(workspace)
+            .now(|progress| progress.workspaces.contains_key(workspace))
             || self.shared.operators.contains(&command.signer())
         {
             return Ok(());

@@ -26,7 +26,7 @@ impl Ledger {
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         loop {
             self.shared.health.ledger()?;
-            let projected = self.shared.progress.now().sequence;
+            let projected = self.shared.progress.now(|progress| progress.sequence);
             if projected >= last {
                 return Ok(());
             }
@@ -72,7 +72,7 @@ impl Ledger {
                 .unwrap_or_default()
         };
         let progress = &self.shared.progress;
-        let (sequence, reached) = projected(&progress.now());
+        let (sequence, reached) = progress.now(projected);
         if reached >= size {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Ledger {
             let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
             let _ = tokio::time::timeout(REACH, caught_up).await;
         }
-        let (sequence, reached) = projected(&progress.now());
+        let (sequence, reached) = progress.now(projected);
         if reached >= size {
             return Ok(());
         }

@@ -82,7 +82,7 @@ impl Ledger {
             key,
             Arc::clone(&self.shared.health),
         )?;
-        let until = self.shared.progress.now().sequence;
+        let until = self.shared.progress.now(|progress| progress.sequence);
         catch_up(self.shared.log.as_ref(), &mut fold, until).await?;
         Ok(fold)
     }

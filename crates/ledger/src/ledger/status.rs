@@ -43,7 +43,7 @@ impl Ledger {
     pub fn vitals(&self) -> Vitals {
         let view = self.projection().view().ok();
         Vitals {
-            projected: self.shared.progress.now().sequence,
+            projected: self.shared.progress.now(|progress| progress.sequence),
             entries: view.and_then(|view| view.entries().ok()),
             problems: self.shared.health.problems(|_| true).len(),
             refusing: self.shared.health.serving().err(),

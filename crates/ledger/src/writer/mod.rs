@@ -23,7 +23,7 @@ use keyroll_core::{
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follower::Projected;
+use crate::follower::{Progress, Projected};
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
@@ -340,7 +340,8 @@ impl Task {
         }
         // In this order: whatever the pruning forgets, the view taken after `projected` holds. Unless
         // the disk under the read model failed just now, and it was set back to what it held durably.
-        let (sequence, projected) = (self.shared.progress.now().sequence, self.projected());
+        let known = |progress: &Progress| (progress.sequence, progress.entries_of(&self.workspace));
+        let (sequence, projected) = self.shared.progress.now(known);
         let projection = self.shared.projection.borrow().clone();
         let view = projection.view().map_err(|error| error.rejection())?;
         let held = view.head().map_err(|error| error.rejection())?;
@@ -358,11 +359,8 @@ impl Task {
 
     /// How many entries of the workspace the read model holds.
     fn projected(&self) -> TreeSize {
-        let progress = self.shared.progress.now();
-        progress
-            .workspaces
-            .get(&self.workspace)
-            .map_or(TreeSize(0), |(_, size)| *size)
+        let progress = &self.shared.progress;
+        progress.now(|progress| progress.entries_of(&self.workspace))
     }
 
     fn prune(&mut self, projected: TreeSize) {
@@ -388,3 +386,6 @@ fn unknown() -> Rejection {
         "it is not known yet whether the entry was written; nothing was released. Send the same bytes again",
     )
 }
+
+#[cfg(test)]
+mod tests;

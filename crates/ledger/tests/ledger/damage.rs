@@ -249,7 +249,7 @@ async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
     let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
     let (first, rest) = messages.split_at(messages.len() / 3);
     let (second, third) = rest.split_at(rest.len() / 2);
-    let reached = |sequence: Sequence| at.progress.now().sequence >= sequence;
+    let reached = |sequence: Sequence| at.progress.now(|progress| progress.sequence) >= sequence;
 
     for (times, part) in [(1, first), (2, second)] {
         let last = part.iter().map(put).last().expect("some");
@@ -301,7 +301,10 @@ async fn one_built_anew_that_is_ahead_is_not_put_in_place() {
     let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
     let (first, rest) = messages.split_at(messages.len() / 2);
     let last = first.iter().map(put).last().expect("some");
-    until("half is folded in", || at.progress.now().sequence >= last).await;
+    until("half is folded in", || {
+        at.progress.now(|progress| progress.sequence) >= last
+    })
+    .await;
     let mut ahead = fold(dir.path(), "ahead.redb");
     ahead.fold(&messages, true).expect("folds");
     let whole = digest_of(ahead.projection());
@@ -311,7 +314,7 @@ async fn one_built_anew_that_is_ahead_is_not_put_in_place() {
     assert!(is_done.await.expect("an answer").is_err());
     let last = rest.iter().map(put).last().expect("some");
     until("the rest is folded in", || {
-        at.progress.now().sequence >= last
+        at.progress.now(|progress| progress.sequence) >= last
     })
     .await;
     assert_eq!(digest_of(&at.projection), whole);
@@ -403,7 +406,7 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     assert!(matches!(submit(&save).await, Outcome::Known(_)));
     let _wishes = run(&log, &told_of, progress, &health);
     until("both are told of", || {
-        progressed.now().sequence >= Sequence(2)
+        progressed.now(|progress| progress.sequence) >= Sequence(2)
     })
     .await;
     let again = submit(&save).await;

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use keyroll_core::command::{COMMAND_V, Command, Nothing};
+use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::{
+    Action, Blob, CommandId, Identity, LedgerId, Millis, SignedCommand, Verified, WorkspaceName,
+    cose,
+};
+use tokio::sync::{RwLock, watch};
+
+use super::{Shared, Writer};
+use crate::follower::{Progress, Projected};
+use crate::health::Health;
+use crate::log::MemoryLog;
+use crate::projection::Projection;
+
+/// In as many it stopped every time, when the writer looked twice at once.
+const ROUNDS: u32 = 20_000;
+
+fn demo() -> WorkspaceName {
+    "demo".parse().expect("a name")
+}
+
+fn identity(key: &SigningKey) -> Identity {
+    Identity(key.verifying_key().to_bytes())
+}
+
+fn creation(owner: &SigningKey, ledger: LedgerId) -> Arc<Verified> {
+    let command = Command {
+        v: COMMAND_V,
+        at: Millis(1),
+        id: CommandId([3; 16]),
+        action: Action::WorkspaceCreate(Nothing {}),
+        ledger,
+        workspace: demo(),
+        delegation: None,
+    };
+    let signed = SignedCommand::decode(&cose::sign(&command, owner));
+    Arc::new(
+        signed
+            .and_then(SignedCommand::verify)
+            .expect("a signed command"),
+    )
+}
+
+/// Has a writer of its own look at the read model's progress in one round after the other, while
+/// that is changed without a pause. Says when it is done.
+fn look_and_change(done: &mpsc::Sender<()>) {
+    let (key, owner) = (
+        SigningKey::from_bytes(&[1; 32]),
+        SigningKey::from_bytes(&[2; 32]),
+    );
+    let ledger = LedgerId(key.verifying_key().to_bytes());
+    let directory = tempfile::tempdir().expect("a directory");
+    let projection = Projection::open(&directory.path().join("ledger.redb"), &ledger);
+    let (_projection, projection) = watch::channel(projection.expect("a read model"));
+    let (told, progress) = Projected::begin(Progress::default());
+    let shared = Shared {
+        ledger,
+        created: WorkspaceCreated {
+            key: identity(&key),
+            serial: 1,
+            statement: Blob(Vec::new()),
+        },
+        key,
+        operators: vec![identity(&owner)],
+        log: Arc::new(MemoryLog::default()),
+        health: Arc::new(Health::default()),
+        gate: RwLock::new(0),
+        progress,
+        projection,
+        clock: || Millis(1),
+    };
+    let over = AtomicBool::new(false);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                told.modify(|_| {});
+            }
+        });
+        runtime.block_on(async {
+            let writer = Writer::start(Arc::new(shared), demo());
+            let command = creation(&owner, ledger);
+            for _ in 0..ROUNDS {
+                let decided = writer.provisional(Arc::clone(&command)).await;
+                decided.expect("an operator may make a workspace");
+            }
+        });
+        over.store(true, Ordering::Relaxed);
+    });
+    done.send(()).expect("somebody waits");
+}
+
+/// A lock that is read twice at once, with who wants to change it in between, is one for ever: it
+/// stopped a whole service. On threads of its own, since no timer of the runtime would go off.
+#[test]
+fn writer_and_follower_do_not_wait_for_each_other() {
+    let (done, over) = mpsc::channel();
+    std::thread::spawn(move || look_and_change(&done));
+    over.recv_timeout(Duration::from_secs(60))
+        .expect("both go on");
+}
