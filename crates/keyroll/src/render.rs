@@ -126,6 +126,12 @@ impl Output {
             failure.message(),
             failure.code()
         ));
+        if matches!(failure.code(), "rollback" | "fork" | "corrupt") {
+            self.note(
+                "`keyroll audit verify` says more; operators put the log right with `keyroll recover`, \
+                 and who knows why entries are gone goes on with `keyroll audit accept`",
+            );
+        }
     }
 }
 

@@ -32,6 +32,12 @@ impl Inner {
         broken.or(self.storage.as_ref()).or(self.recovery.as_ref())
     }
 
+    /// What stops the commands of every workspace for now.
+    fn passing(&self) -> Option<&Rejection> {
+        let inside = self.storage.as_ref().or(self.recovery.as_ref());
+        inside.or(self.around())
+    }
+
     /// What the service found around it: it stops commands.
     fn around(&self) -> Option<&Rejection> {
         self.durability.as_ref().or(self.clock.as_ref())
@@ -132,7 +138,7 @@ impl Health {
     /// Why not.
     pub fn serving(&self) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or(inner.around());
+        let wrong = inner.ledger.as_ref().or(inner.passing());
         wrong.cloned().map_or(Ok(()), Err)
     }
 

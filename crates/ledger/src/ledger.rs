@@ -128,7 +128,7 @@ pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
     pub(crate) statement: Blob,
     pub(crate) keyring: Keyring,
-    pub(crate) vault: Vault,
+    pub(crate) vault: Arc<Vault>,
     releases: release::Releases,
     pub(crate) keeper: Keeper,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
@@ -203,12 +203,14 @@ impl Ledger {
             serial: said.serial,
             statement: options.statement.clone(),
         };
+        let vault = Arc::new(Vault::new(options.vault));
         let shared = Shared {
             ledger,
             key: options.key,
             created,
             operators: options.operators,
             log: options.log,
+            vault: Arc::clone(&vault),
             health,
             gate: tokio::sync::RwLock::new(0),
             progress: progressed,
@@ -217,7 +219,7 @@ impl Ledger {
         };
         let ledger = Self {
             keyring,
-            vault: Vault::new(options.vault),
+            vault,
             keeper: Keeper::default(),
             shared: Arc::new(shared),
             statement: options.statement,

@@ -1,10 +1,11 @@
 //! The vault: sealed values with their wrapped data keys, each at a place of its own, written
 //! once. It never sees a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext, check_sealed, unwrap_key, wrap_key};
 use keyroll_core::{
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::keyring::random;
 use crate::objects::{Held, Objects, PutError};
 
+/// Messages read or written at once for one command.
+pub const AT_ONCE: usize = 64;
 /// Bytes of sealed values kept in memory: they are immutable, so keeping them is safe.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -32,6 +35,8 @@ struct Stored {
 struct Cache {
     bytes: usize,
     stored: BTreeMap<(Place, Epoch), Bytes>,
+    /// How often everything was forgotten: what was asked for before that is not kept after it.
+    forgotten: u64,
 }
 
 /// Where sealed values live.
@@ -178,9 +183,11 @@ impl Vault {
     ) -> Result<Found, Rejection> {
         let name = (*place, context.epoch);
         let cached = self.lock().stored.get(&name).cloned();
-        let bytes = match cached {
-            Some(bytes) => bytes,
-            None => self.fetch(name, context).await?,
+        let bytes = if let Some(bytes) = cached {
+            bytes
+        } else {
+            let loaded = self.load(context.workspace, name).await?;
+            loaded.ok_or_else(|| lost(context, "it is missing from the vault"))?
         };
         open(&bytes, workspace_key, context)
     }
@@ -314,36 +321,79 @@ impl Vault {
     /// # Errors
     /// [`Code::AuditUnavailable`].
     pub async fn erase_at(&self, subject: &str) -> Result<bool, Rejection> {
+        let erased = self.objects.erase(subject).await.map_err(unavailable);
         // No copy outlives it.
         self.forget();
-        self.objects.erase(subject).await.map_err(unavailable)
+        erased
     }
 
-    /// Forgets what it keeps in memory.
+    /// Forgets what it keeps in memory, and what is on its way there.
     pub fn forget(&self) {
-        *self.lock() = Cache::default();
+        let mut cache = self.lock();
+        *cache = Cache {
+            forgotten: cache.forgotten + 1,
+            ..Cache::default()
+        };
     }
 
-    async fn fetch(
+    /// Starts to read what lies there into memory, sealed as it is, as far as it is not there yet.
+    /// What cannot be read is looked for again by who needs it.
+    pub fn read_ahead(
+        self: &Arc<Self>,
+        workspace: &WorkspaceName,
+        places: impl Iterator<Item = (Place, Epoch)>,
+    ) {
+        let lacking: BTreeSet<(Place, Epoch)> = {
+            let cache = self.lock();
+            places
+                .filter(|name| !cache.stored.contains_key(name))
+                .collect()
+        };
+        if lacking.is_empty() {
+            return;
+        }
+        let (vault, workspace) = (Arc::clone(self), workspace.clone());
+        tokio::spawn(async move {
+            let all = futures::stream::iter(lacking);
+            let read = async |name| {
+                if let Err(problem) = vault.load(&workspace, name).await {
+                    tracing::debug!(%problem, "a value was not read ahead");
+                }
+            };
+            all.for_each_concurrent(AT_ONCE, read).await;
+        });
+    }
+
+    /// What lies there, which is kept in memory from then on.
+    async fn load(
         &self,
+        workspace: &WorkspaceName,
         name: (Place, Epoch),
-        context: &WrapContext<'_>,
-    ) -> Result<Bytes, Rejection> {
-        let subject = subject(context.workspace, &name.0, name.1);
+    ) -> Result<Option<Bytes>, Rejection> {
+        let forgotten = self.lock().forgotten;
+        let subject = subject(workspace, &name.0, name.1);
         let found = self.objects.get(&subject).await.map_err(unavailable)?;
         let Some(bytes) = found else {
-            return Err(lost(context, "it is missing from the vault"));
+            return Ok(None);
         };
         let mut cache = self.lock();
-        if cache.bytes + bytes.len() > CACHE_BYTES {
-            *cache = Cache::default();
+        if cache.forgotten == forgotten {
+            if cache.bytes + bytes.len() > CACHE_BYTES {
+                cache.bytes = 0;
+                cache.stored.clear();
+            }
+            let size = bytes.len();
+            if cache.stored.insert(name, bytes.clone()).is_none() {
+                cache.bytes += size;
+            }
         }
-        cache.bytes += bytes.len();
-        cache.stored.insert(name, bytes.clone());
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! A nats-server that is frozen or killed, and a log that was set back.
+//! nats-server frozen, killed and full, while commands are on their way.
 
 use std::time::{Duration, Instant};
 

@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let nothing = !plan.remake && plan.workspaces.iter().all(|row| !changes(row));
     if nothing || args.dry.dry_run {
         if !context.out.json {
-            show(context, &plan);
+            show(context, &plan, nothing);
         }
         let words = if nothing {
             "there is nothing to recover"
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         };
         return context.out.done(&json_of(&plan, false), words);
     }
-    show(context, &plan);
+    show(context, &plan, false);
     // Before the question: nobody agrees to what cannot be done.
     let operator = if plan.remake {
         Some(connect(context, args.operator_nats.as_deref()).await?)
@@ -129,7 +129,7 @@ fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
     json
 }
 
-fn show(context: &Context, plan: &RecoveryPlan) {
+fn show(context: &Context, plan: &RecoveryPlan, nothing: bool) {
     let note = |words: String| context.out.note(&crate::render::plain(&words));
     for wrong in &plan.wrong {
         note(format!("wrong: {wrong}"));
@@ -171,6 +171,9 @@ fn show(context: &Context, plan: &RecoveryPlan) {
                 "{workspace}: {erase} destroyed values are erased again"
             ));
         }
+    }
+    if nothing {
+        return;
     }
     note(if plan.remake {
         "to do: delete the stream KEYROLL_LOG, make it anew, append what is kept, put on record what \

@@ -9,7 +9,7 @@ use super::query::broken;
 use crate::projection::WorkspaceView;
 use crate::writer::sign_checkpoint;
 
-pub(crate) fn digests(hashes: &[Hash]) -> Vec<Digest> {
+pub(super) fn digests(hashes: &[Hash]) -> Vec<Digest> {
     hashes.iter().map(|hash| Digest(hash.0)).collect()
 }
 
@@ -54,7 +54,7 @@ impl Ledger {
     }
 
     /// An entry with its inclusion in the tree that the read model holds.
-    pub(crate) fn receipt(
+    pub(super) fn receipt(
         &self,
         workspace: &WorkspaceView<'_>,
         index: Index,
@@ -78,7 +78,7 @@ impl Ledger {
     }
 
     /// The checkpoint of what the read model holds: everything in it is acknowledged.
-    pub(crate) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
+    pub(super) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
         let origin = keyroll_api::client::origin(&self.shared.ledger, &workspace.head().name);
         let root = workspace.root().map_err(|error| broken(&error))?;
         sign_checkpoint(&self.shared.key, &origin, workspace.size(), root)

@@ -11,9 +11,8 @@ use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
-use super::store::VAULT_AT_ONCE;
 use crate::keyring::random;
-use crate::vault::Found;
+use crate::vault::{self, Found};
 use crate::writer::Whereabouts;
 
 /// KiB of released values on their way to callers: each as the vault has it, as it is released, and
@@ -84,7 +83,7 @@ impl Ledger {
         let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> =
             each.map(futures::FutureExt::boxed).collect();
         let released: Vec<Result<Released, Rejection>> = futures::stream::iter(each)
-            .buffered(VAULT_AT_ONCE)
+            .buffered(vault::AT_ONCE)
             .collect()
             .await;
         crate::failpoint!("reveal.released");

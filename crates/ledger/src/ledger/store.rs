@@ -9,9 +9,7 @@ use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::{Action, Code, Epoch, Place, Rejection, Verified, WorkspaceName};
 
 use super::Ledger;
-
-/// Vault messages read or written at once for one command.
-pub(super) const VAULT_AT_ONCE: usize = 64;
+use crate::vault;
 
 /// Whether an action brings a wrapping key into force, which has to be there before.
 const fn makes_key(action: &Action) -> bool {
@@ -86,7 +84,7 @@ impl Ledger {
         );
         let store: Vec<BoxFuture<'_, Result<(), Rejection>>> =
             store.map(futures::FutureExt::boxed).collect();
-        let mut stored = futures::stream::iter(store).buffer_unordered(VAULT_AT_ONCE);
+        let mut stored = futures::stream::iter(store).buffer_unordered(vault::AT_ONCE);
         while let Some(result) = stored.next().await {
             result?;
         }

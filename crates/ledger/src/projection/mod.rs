@@ -148,7 +148,8 @@ pub fn plain_files() -> Opener {
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A file up to this size is read through when it is opened, and every checksum in it compared.
-/// A larger one would make the start slow; what is wrong with it shows when it is read.
+/// A larger one would make the start slow. What has changed in it is not noticed when it is read, as
+/// redb compares checksums then only: it shows in a full verification or in a rebuild.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionError> {

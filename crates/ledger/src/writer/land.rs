@@ -20,6 +20,7 @@ impl Task {
             return self.confirm(planned).await;
         };
         crate::failpoint!("writer.decided");
+        self.read_ahead(&planned);
         let appended = self
             .shared
             .log
@@ -99,6 +100,17 @@ impl Task {
                 Ok(())
             }
         }
+    }
+
+    /// Has the vault read what reveals are to release, while their commit is on its way. It stays
+    /// sealed, and here, until the commit is acknowledged.
+    fn read_ahead(&self, planned: &[Planned]) {
+        let of = |one: &Planned| match &one.verdict {
+            Verdict::Entry { places, .. } => places.clone(),
+            _ => Vec::new(),
+        };
+        let places = planned.iter().flat_map(of).map(|at| (at.place, at.epoch));
+        self.shared.vault.read_ahead(&self.workspace, places);
     }
 
     fn answer(&mut self, planned: Vec<Planned>) {

@@ -27,6 +27,7 @@ use crate::follower::{Progress, Projected};
 use crate::health::Health;
 use crate::log::Log;
 use crate::projection::{Projection, View};
+use crate::vault::Vault;
 use recent::Recent;
 use settle::{Unsettled, not_settled};
 use summary::Suppressed;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub operators: Vec<Identity>,
     /// The log.
     pub log: Arc<dyn Log>,
+    /// Where values lie.
+    pub vault: Arc<Vault>,
     /// What is wrong.
     pub health: Arc<Health>,
     /// Held by every round of a writer, and alone by a recovery: how many logs there were. A state

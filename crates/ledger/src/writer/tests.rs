@@ -16,7 +16,9 @@ use super::{Shared, Writer};
 use crate::follower::{Progress, Projected};
 use crate::health::Health;
 use crate::log::MemoryLog;
+use crate::objects::MemoryObjects;
 use crate::projection::Projection;
+use crate::vault::Vault;
 
 /// In as many it stopped every time, when the writer looked twice at once.
 const ROUNDS: u32 = 20_000;
@@ -69,6 +71,7 @@ fn look_and_change(done: &mpsc::Sender<()>) {
         key,
         operators: vec![identity(&owner)],
         log: Arc::new(MemoryLog::default()),
+        vault: Arc::new(Vault::new(Arc::new(MemoryObjects::default()))),
         health: Arc::new(Health::default()),
         gate: RwLock::new(0),
         progress,

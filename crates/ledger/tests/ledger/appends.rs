@@ -201,3 +201,27 @@ async fn what_is_in_the_log_is_never_told_as_if_it_were_not() {
     let again = world.send(command, vec![]).await.expect("the receipt");
     assert_eq!(again.receipt.index, first.receipt.index);
 }
+
+/// The vault is read while the commit is on its way: the value of a reveal that nobody was answered
+/// is in memory, sealed, and still there when the vault has lost it.
+#[tokio::test]
+async fn a_reveal_reads_the_vault_beside_its_append() {
+    let world = World::with_demo().await;
+    world
+        .create(&owner(), "Key", b"the value")
+        .await
+        .expect("created");
+    world.log.fates([Fate::Delayed]);
+    let unknown = world.reveal(&owner(), "Key").await;
+    assert_eq!(code(unknown), Some(Code::AuditUnknown));
+    let stored = world.vault.all();
+    assert_eq!(stored.len(), 1);
+    // Whatever was begun goes on as far as it can.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.vault.lose(&stored[0].0));
+    world.log.land();
+    let revealed = world.reveal(&owner(), "Key").await;
+    assert_eq!(revealed.expect("revealed"), b"the value");
+}

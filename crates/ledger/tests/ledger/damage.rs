@@ -21,6 +21,9 @@ use redb::{Database, StorageBackend, backends::FileBackend};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::history::{History, LEDGER, fold};
+use keyroll_ledger::objects::MemoryObjects;
+use keyroll_ledger::vault::Vault;
+
 use crate::support::{World, demo, fresh, identity, now, owner, signing_key};
 
 /// Of each kind: flipped bits, and cuts.
@@ -116,6 +119,7 @@ fn a_damaged_file_is_never_taken_for_what_it_was() {
     }
     println!("{} bytes, {tally:?}", bytes.len());
     assert!(tally.anew > 0 && tally.unharmed > 0, "{tally:?}");
+    assert_eq!(tally.refused, 0, "what is wrong is begun anew");
     // What was begun anew becomes the same from the log.
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
     let anew = Projection::open_or_anew(&path, &LEDGER).expect("opens");
@@ -375,6 +379,7 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
         created,
         operators: vec![identity(&owner())],
         log: Arc::new(log.clone()),
+        vault: Arc::new(Vault::new(Arc::new(MemoryObjects::default()))),
         health: Arc::clone(&health),
         gate: RwLock::new(0),
         progress: progressed.clone(),

@@ -45,14 +45,14 @@ struct Pace {
 }
 
 impl Pace {
-    fn of(verify: impl FnOnce() -> Result<f64, Failed>) -> Result<Self, Failed> {
-        let (begun, before) = (Instant::now(), machine::computed(std::process::id()));
-        let rate = verify()?;
-        let count = rate * begun.elapsed().as_secs_f64();
+    /// Of something that says how many it verified, and in which time.
+    fn of(verify: impl FnOnce() -> Result<(u64, Duration), Failed>) -> Result<Self, Failed> {
+        let before = machine::computed(std::process::id());
+        let (count, took) = verify()?;
         let computed = machine::computed(std::process::id()).saturating_sub(before);
         Ok(Self {
-            rate,
-            computed: computed.as_secs_f64() * 1e6 / count,
+            rate: float(count) / took.as_secs_f64(),
+            computed: computed.as_secs_f64() * 1e6 / float(count),
         })
     }
 }
@@ -94,19 +94,19 @@ impl Exported {
         self.commits.len() as u64
     }
 
-    /// Verifies all of it: signatures per second.
-    fn verify(&self) -> Result<f64, Failed> {
+    /// Verifies all of it: how many signatures, in which time.
+    fn verify(&self) -> Result<(u64, Duration), Failed> {
         let begun = Instant::now();
         let mut verifier = Verifier::new(self.ledger, self.workspace.clone(), Depth::Full);
         for commit in &self.commits {
             verifier.commit(&commit.0);
         }
         let report = verifier.finish(Some(&self.checkpoint));
-        let seconds = begun.elapsed().as_secs_f64();
+        let took = begun.elapsed();
         if !report.ok() || !report.end_proven || report.entries != self.entries() {
             return Err(format!("the log does not verify: {:?}", report.problems.first()).into());
         }
-        Ok(float(self.entries() + self.commits()) / seconds)
+        Ok((self.entries() + self.commits(), took))
     }
 
     /// Verifies it in turns with the limit.

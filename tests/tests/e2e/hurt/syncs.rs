@@ -3,9 +3,11 @@
 //! for system calls: where that is not to be had, the tests say so and try nothing.
 
 use std::fs::{self, OpenOptions};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyroll_tests::harness::http::get;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Replica, Run};
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
@@ -100,7 +102,8 @@ fn reveal(cluster: &Cluster) -> Run {
 }
 
 fn with_secret(cluster: &Cluster) -> Replica {
-    let service = cluster.serve(0, 0, 0);
+    let mut service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
+    assert!(service.is_ready(), "not ready: {}", service.said());
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()
@@ -143,7 +146,20 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
     let Some(cluster) = breakable() else {
         return;
     };
-    let _service = with_secret(&cluster);
+    let service = with_secret(&cluster);
+    let metrics = service.ready_line()["metrics_url"].clone();
+    let metrics = metrics.as_str().and_then(|url| {
+        let address = url.strip_prefix("http://")?.strip_suffix("/metrics")?;
+        address.parse::<SocketAddr>().ok()
+    });
+    let metrics = metrics.expect("where monitoring looks");
+    let said = |status: u16| {
+        until("monitoring to be told", || {
+            let (found, body) = get(metrics, "/readyz");
+            (found == status).then_some(body)
+        })
+    };
+    said(200);
     for _ in 0..2 {
         cluster.break_disk("replica-0", "ledger.redb");
         until("the failing disk is noticed", || {
@@ -151,11 +167,15 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
             run.is_code(8)
                 .then(|| run.error_code("audit_unavailable").lacks("the value"))
         });
+        assert!(said(503).contains("audit_unavailable"));
+        assert_eq!(get(metrics, "/healthz").0, 200);
+        assert!(get(metrics, "/metrics").1.contains("\nkeyroll_ready 0\n"));
         cluster.mend_disk("replica-0");
         until("it goes on by itself", || {
             let run = cluster.keyroll(["secret", "reveal", "A"]).run();
             run.is_code(0).then(|| run.stdout("the value"))
         });
+        said(200);
     }
     let verify = ["audit", "verify", "--full", "--json"];
     cluster.keyroll(verify).run().code(0);

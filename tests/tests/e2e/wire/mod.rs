@@ -13,11 +13,11 @@ use keyroll_core::command::SecretRef;
 use keyroll_core::{Action, SecretId, TreeSize};
 use keyroll_tests::harness::{Dev, Nats};
 
-pub(super) const COMMAND: &str = "keyroll.v1.demo.command";
-pub(super) const QUERY: &str = "keyroll.v1.demo.query";
+const COMMAND: &str = "keyroll.v1.demo.command";
+const QUERY: &str = "keyroll.v1.demo.query";
 
 /// The id of a secret, and a command that deletes it.
-pub(super) fn deletion(dev: &Dev, name: &str) -> Action {
+fn deletion(dev: &Dev, name: &str) -> Action {
     let shown = dev
         .keyroll(["secret", "show", name, "--json"])
         .run()
@@ -30,7 +30,7 @@ pub(super) fn deletion(dev: &Dev, name: &str) -> Action {
     })
 }
 
-pub(super) fn query(dev: &Dev) -> Query {
+fn query(dev: &Dev) -> Query {
     Query {
         v: 1,
         at: now(),
@@ -45,6 +45,6 @@ pub(super) fn query(dev: &Dev) -> Query {
     }
 }
 
-pub(super) async fn ask(nats: &Nats, subject: &str, payload: &[u8]) -> Message {
+async fn ask(nats: &Nats, subject: &str, payload: &[u8]) -> Message {
     nats.request(subject, payload).await
 }

@@ -35,7 +35,9 @@ pub(super) fn each(beside: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Res
                 read_model(&path, ledger, take).map_err(|why| failed(&path, why))?;
             }
             Some("bundle") => {
-                let (header, commits) = bundle::read(&read(&path)?)?;
+                let bytes = read(&path)?;
+                let bundle = bundle::read(&bytes).map_err(|why| failed(&path, why.message));
+                let (header, commits) = bundle?;
                 for commit in commits {
                     take(&header.workspace, commit.into())?;
                 }
