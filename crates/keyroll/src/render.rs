@@ -121,17 +121,16 @@ impl Output {
             let _ = writeln!(io::stderr().lock(), "{said}");
             return;
         }
-        self.note(&format!(
-            "error: {} ({})",
-            failure.message(),
-            failure.code()
-        ));
-        if matches!(failure.code(), "rollback" | "fork" | "corrupt") {
-            self.note(
-                "`keyroll audit verify` says more; operators put the log right with `keyroll recover`, \
-                 and who knows why entries are gone goes on with `keyroll audit accept`",
-            );
-        }
+        let (message, code) = (failure.message(), failure.code());
+        // The code stays the last word: scripts look for it there.
+        let advice = match code {
+            "rollback" | "fork" | "corrupt" if !message.contains("keyroll recover") => {
+                "; `keyroll audit verify` says more, operators go on with `keyroll recover`, and who \
+                 knows why entries are gone with `keyroll audit accept`"
+            }
+            _ => "",
+        };
+        self.note(&format!("error: {message}{advice} ({code})"));
     }
 }
 
