@@ -245,11 +245,12 @@ async fn lost_and_swapped_values_are_named_and_go_on_record() {
     assert_eq!(problems.len(), 2, "{report}");
     for (problem, name) in problems.iter().zip(["S0", "S1"]) {
         assert_eq!(problem["kind"], "value_lost", "{report}");
+        let show = ["secret", "show", name, "--json"];
+        let shown = dev.keyroll(show).run().code(0).json();
+        let id = shown["id"].as_str().expect("an id");
         let detail = problem["detail"].as_str().expect("words");
-        assert!(
-            problems.len() == 2 && detail.contains("version 1"),
-            "{name}: {detail}"
-        );
+        let named = format!("version 1 of secret {id}");
+        assert!(detail.contains(&named), "{name}: {detail}");
     }
     dev.verifies();
     let done = dev

@@ -3,7 +3,7 @@
 use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
-use keyroll_core::{Code, Commit, Index, cose};
+use keyroll_core::{Code, Commit, Digest, Index, TreeSize, cose};
 use keyroll_ledger::verify::{Depth, Verifier};
 
 use crate::ask_ledger;
@@ -192,6 +192,52 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
         Some(Code::Corrupt),
         "message {at}"
     );
+}
+
+/// As whoever has the ledger's key and a place in its log could write them. The last one fits, and
+/// shows that nothing else was wrong with the others.
+#[tokio::test]
+async fn a_commit_under_the_right_key_is_followed_only_where_it_fits() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.reveal(&owner(), "Key").await.expect("revealed");
+    let commits = world.log.bytes();
+    let [before @ .., last] = commits.as_slice() else {
+        panic!("no commits");
+    };
+    let last = cose::open::<Commit>(last).expect("a commit").payload;
+    let wrong_root = Commit {
+        root: Digest([9; 32]),
+        ..last.clone()
+    };
+    let too_late = Commit {
+        first: TreeSize(3),
+        ..last.clone()
+    };
+    let cases = [
+        (wrong_root, Some("the root over the first 2 entries")),
+        (too_late, Some("entries 2 to 3 are missing before it")),
+        (last, None),
+    ];
+    for (commit, told) in cases {
+        let log = keyroll_ledger::log::MemoryLog::default();
+        for commit in before {
+            log.inject(&demo(), commit.clone());
+        }
+        log.inject(&demo(), cose::sign(&commit, &world.online));
+        let dir = tempfile::tempdir().expect("a directory");
+        let (vault, keys) = (world.vault.clone(), world.keys.clone());
+        let again = World::open(log, vault, keys, dir).await;
+        let revealed = again.reveal(&owner(), "Key").await;
+        match told {
+            Some(words) => {
+                let refused = revealed.expect_err(words);
+                assert_eq!(refused.code, Code::Corrupt, "{refused}");
+                assert!(refused.message.contains(words), "{refused}");
+            }
+            None => assert_eq!(revealed.expect("revealed"), b"v"),
+        }
+    }
 }
 
 #[tokio::test]
