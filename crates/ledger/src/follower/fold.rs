@@ -123,8 +123,8 @@ impl Fold {
     ///
     /// # Errors
     /// [`ProjectionError`]: then this can be tried again.
-    pub(super) fn reopen(&mut self) -> Result<(), ProjectionError> {
-        self.projection.reopen(&self.ledger)?;
+    pub(super) fn reopen(&mut self, why: &ProjectionError) -> Result<(), ProjectionError> {
+        self.projection.reopen(&self.ledger, why)?;
         let (projection, health) = (self.projection.clone(), Arc::clone(&self.health));
         *self = contained(|| Self::resume(projection, self.ledger, self.key, health))?;
         Ok(())

@@ -272,7 +272,7 @@ impl Follower {
         let mut pause = REOPEN;
         loop {
             tokio::time::sleep(pause).await;
-            match self.try_reopen().await {
+            match self.try_reopen(why).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "the read model is not open yet"),
             }
@@ -280,10 +280,10 @@ impl Follower {
         }
     }
 
-    async fn try_reopen(&mut self) -> Result<(), ProjectionError> {
+    async fn try_reopen(&mut self, why: &ProjectionError) -> Result<(), ProjectionError> {
         let unread = |why: crate::log::Unavailable| ProjectionError::Storage(why.0);
         let last = self.log.last().await.map_err(unread)?;
-        self.fold.reopen()?;
+        self.fold.reopen(why)?;
         // That it can be written is seen by writing.
         self.fold.projection().write(&Batch::default(), true)?;
         let progress = contained(|| progress_of(self.fold.projection()))?;

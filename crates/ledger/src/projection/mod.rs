@@ -6,6 +6,7 @@ mod building;
 mod commits;
 mod digest;
 mod past;
+mod rows;
 mod scan;
 mod schema;
 mod secrets;
@@ -148,8 +149,7 @@ pub fn plain_files() -> Opener {
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A file up to this size is read through when it is opened, and every checksum in it compared.
-/// A larger one would make the start slow. What has changed in it is not noticed when it is read, as
-/// redb compares checksums then only: it shows in a full verification or in a rebuild.
+/// A larger one would make the start slow: redb compares checksums then only, so rows have their own.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionError> {
@@ -246,7 +246,12 @@ impl Projection {
     /// # Errors
     /// [`ProjectionError`].
     pub fn open_or_anew(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
-        match Self::open(path, ledger) {
+        // Where each workspace is has to be told before anything else.
+        let opened = Self::open(path, ledger).and_then(|opened| {
+            contained(|| opened.view()?.workspaces())?;
+            Ok(opened)
+        });
+        match opened {
             Err(error) if error.wants_rebuild() => {
                 put_aside(path, &error)?;
                 Self::open(path, ledger)
@@ -255,18 +260,21 @@ impl Projection {
         }
     }
 
-    /// Closes the file and opens it again, after the disk has failed it. What it held durably is
-    /// there again; should it be damaged, it is empty and wants to be built anew.
+    /// Closes the file and opens it again, after `why` came of it. What it held durably is there
+    /// again; should it be damaged, it is empty and wants to be built anew.
     ///
     /// # Errors
     /// [`ProjectionError`]: then it stays closed, and this can be tried again.
-    pub fn reopen(&self, ledger: &LedgerId) -> Result<(), ProjectionError> {
+    pub fn reopen(&self, ledger: &LedgerId, why: &ProjectionError) -> Result<(), ProjectionError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Whatever a database that failed does when it is dropped must not end the process.
         drop(contained(|| {
             *db = None;
             Ok(())
         }));
+        if why.wants_rebuild() && self.path.exists() {
+            put_aside(&self.path, why)?;
+        }
         let opened = match open_database(&self.path, ledger, &self.opener) {
             Err(error) if error.wants_rebuild() => {
                 put_aside(&self.path, &error)?;

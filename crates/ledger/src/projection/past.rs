@@ -6,11 +6,12 @@ use keyroll_core::state::Member;
 use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
 use redb::{ReadableTable as _, WriteTransaction};
 
+use super::rows::decode;
 use super::schema::{
     BY_SECRET, Exposure, FORMER_NAMES, LAST_REVEALED, MEMBERS_SINCE, MemberRecord, SECRETS_SINCE,
     SEEN, SecretRecord, USES_SINCE,
 };
-use super::write::{WorkspaceBatch, decode, put};
+use super::write::{WorkspaceBatch, put};
 use super::{ProjectionError, USES_SHOWN, WorkspaceView};
 
 pub(super) fn write(

@@ -6,9 +6,9 @@ use keyroll_core::state::{Secret, VersionInfo};
 use keyroll_core::{Millis, SecretId, Version};
 use redb::TableDefinition;
 
+use super::rows::decode;
 use super::schema::{FORMER_NAMES, LAST_REVEALED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS};
 use super::view::damaged;
-use super::write::decode;
 use super::{ProjectionError, WorkspaceView};
 
 /// The secret of an ordinal: they begin at 1 and have no gap, and rows are in their order.

@@ -3,8 +3,8 @@
 use keyroll_core::state::VersionInfo;
 use keyroll_core::{SecretId, Version};
 
+use super::rows::decode;
 use super::schema::{ENDING, VERSIONS};
-use super::write::decode;
 use super::{ProjectionError, WorkspaceView};
 
 /// A place in the order of versions: a secret's ordinal, and a version of it.

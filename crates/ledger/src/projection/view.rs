@@ -7,11 +7,11 @@ use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
+use super::rows::decode;
 use super::schema::{
     DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED, WORKFLOWS,
     WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
-use super::write::decode;
 
 /// The read model at one moment.
 pub struct View {

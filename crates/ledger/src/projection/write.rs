@@ -7,7 +7,7 @@ use keyroll_core::names::Label;
 use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
 use keyroll_core::{
     CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, SecretName, Sequence, Version,
-    WorkspaceName, cbor,
+    WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use redb::{
@@ -22,7 +22,7 @@ use super::schema::{
     TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
     WorkspaceHead,
 };
-use super::{Piece, ProjectionError, commits, past, tree, windows};
+use super::{Piece, ProjectionError, commits, past, rows, tree, windows};
 
 /// What the indexes say of one entry.
 #[derive(Debug, Clone)]
@@ -248,7 +248,7 @@ pub(super) fn put<'k, K: redb::Key + 'static, T: Serialize>(
     key: impl std::borrow::Borrow<K::SelfType<'k>>,
     row: &T,
 ) -> Result<(), ProjectionError> {
-    table.insert(key, cbor::encode_row(row).as_slice())?;
+    table.insert(key, rows::encode(row).as_slice())?;
     Ok(())
 }
 
@@ -282,7 +282,7 @@ fn write_rows(
             let key = (number, secret.ordinal);
             let before = secrets
                 .get(key)?
-                .map(|row| decode::<SecretRecord>(row.value()))
+                .map(|row| rows::decode::<SecretRecord>(row.value()))
                 .transpose()?;
             let folded = secret.name.folded();
             match before.map(|record| record.secret.name.folded()) {
@@ -347,7 +347,7 @@ fn write_workflows(
         let key = (number, name.as_str());
         let before = workflows
             .remove(key)?
-            .map(|row| decode::<WorkflowRecord>(row.value()))
+            .map(|row| rows::decode::<WorkflowRecord>(row.value()))
             .transpose()?;
         for (secret, block) in before.iter().flat_map(|record| pairs(&record.workflow)) {
             uses.remove((number, secret, name.as_str(), block))?;
@@ -413,8 +413,4 @@ fn write_indexes(
 fn released_at(entry: &EntryFacts, ordinal: u32) -> u64 {
     let released = entry.revealed.iter().any(|(of, _)| *of == ordinal);
     if released { entry.at.0 } else { 0 }
-}
-
-pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionError> {
-    cbor::decode_trusted(bytes).map_err(|rejection| ProjectionError::Damaged(rejection.message))
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use keyroll_api::query::Ask;
+use keyroll_api::reply::Answer;
 use keyroll_core::command::{BlockUse, COMMAND_V, Command, Nothing, WorkflowSave};
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
@@ -15,14 +17,15 @@ use keyroll_core::{
 use keyroll_ledger::follower::{Fold, Follower, Projected, Told, Wish, catch_up, progress_of};
 use keyroll_ledger::health::Health;
 use keyroll_ledger::log::{Log as _, MemoryLog, Message};
+use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::projection::{Opener, Projection, digest};
+use keyroll_ledger::vault::Vault;
 use keyroll_ledger::writer::{Outcome, Shared, Submission, Writer};
-use redb::{Database, StorageBackend, backends::FileBackend};
+use redb::{Database, ReadableTable as _, StorageBackend, TableDefinition, backends::FileBackend};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
+use crate::ask_ledger;
 use crate::history::{History, LEDGER, fold};
-use keyroll_ledger::objects::MemoryObjects;
-use keyroll_ledger::vault::Vault;
 
 use crate::support::{World, demo, fresh, identity, now, owner, signing_key};
 
@@ -420,4 +423,78 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
         "{again:?}"
     );
     assert_eq!(log.bytes().len(), 2);
+}
+
+/// Changes a bit of a secret's row behind redb's back: its own checksums are right, as those of a
+/// file are that is too large to be read through when it is opened.
+fn change_a_secret(path: &Path) {
+    const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
+    let db = Database::create(path).expect("opens");
+    let tx = db.begin_write().expect("begun");
+    {
+        let mut secrets = tx.open_table(SECRETS).expect("a table");
+        let (key, mut row) = {
+            let (key, row) = secrets.first().expect("reads").expect("a secret");
+            (key.value(), row.value().to_vec())
+        };
+        let middle = row.len() / 2;
+        row[middle] ^= 1;
+        secrets.insert(key, row.as_slice()).expect("changed");
+    }
+    tx.commit().expect("written");
+}
+
+/// A ledger whose read model has a changed row, and the parts it stands on.
+async fn with_a_changed_row() -> (World, MemoryObjects, MemoryObjects) {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.ledger.flush().await;
+    let World {
+        log,
+        vault,
+        keys,
+        dir,
+        ledger,
+        ..
+    } = world;
+    drop(ledger);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    change_a_secret(&dir.path().join("ledger.redb"));
+    let again = World::open(log, vault.clone(), keys.clone(), dir).await;
+    (again, vault, keys)
+}
+
+#[tokio::test]
+async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
+    let (world, ..) = with_a_changed_row().await;
+    let before = world.log.appends();
+    let refused = world.reveal(&owner(), "Key").await.expect_err("refused");
+    assert_eq!(refused.code, Code::Internal, "{refused}");
+    assert!(refused.message.contains("projection rebuild"), "{refused}");
+    assert_eq!(world.log.appends(), before);
+    let rebuild = ask_ledger(&world, Ask::ProjectionRebuild(Nothing {})).await;
+    let Ok(Answer::ProjectionRebuild(rebuilt)) = rebuild else {
+        panic!("it is not built anew");
+    };
+    assert!(!rebuilt.identical, "{rebuilt:?}");
+    let revealed = world.reveal(&owner(), "Key").await;
+    assert_eq!(revealed.expect("revealed"), b"v");
+}
+
+/// The follower meets it with the next commit, here of another replica.
+#[tokio::test]
+async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
+    let (world, vault, keys) = with_a_changed_row().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let other = World::open(world.log.clone(), vault, keys, dir).await;
+    other.create(&owner(), "More", b"m").await.expect("created");
+    let last = world.log.head(&demo()).await.expect("the end");
+    until("it is built anew", || {
+        world.ledger.progress().sequence >= last && world.ledger.health().ledger().is_ok()
+    })
+    .await;
+    let revealed = world.reveal(&owner(), "Key").await;
+    assert_eq!(revealed.expect("revealed"), b"v");
+    let aside = world.dir.path().join("ledger.redb.damaged");
+    assert!(aside.exists(), "the damaged one is kept");
 }

@@ -1,0 +1,63 @@
+//! Rows as bytes: CBOR, and a checksum behind it. redb compares its own checksums only when a file
+//! is read through as it is opened, and a row that has changed on the disk must not be decided on.
+
+use keyroll_core::cbor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use super::ProjectionError;
+
+/// Bytes of the checksum: the first ones of a SHA-256. It is there for disks, not for attackers, who
+/// could make it anew.
+const CHECKSUM: usize = 8;
+
+fn checksum(row: &[u8]) -> [u8; CHECKSUM] {
+    let digest = Sha256::digest(row);
+    let mut first = [0; CHECKSUM];
+    first.copy_from_slice(&digest[..CHECKSUM]);
+    first
+}
+
+pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    let mut bytes = cbor::encode_row(row);
+    let checksum = checksum(&bytes);
+    bytes.extend(checksum);
+    bytes
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionError> {
+    let whole = bytes
+        .split_last_chunk::<CHECKSUM>()
+        .filter(|(row, found)| checksum(row) == **found);
+    let Some((row, _)) = whole else {
+        let words =
+            "a row of it is not as it was written; `keyroll projection rebuild` makes it anew";
+        return Err(ProjectionError::Damaged(words.to_owned()));
+    };
+    cbor::decode_trusted(row).map_err(|rejection| ProjectionError::Damaged(rejection.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_has_changed_is_no_row() {
+        let row = ("api.example.com".to_owned(), 7_u64);
+        let bytes = encode(&row);
+        assert_eq!(decode::<(String, u64)>(&bytes).expect("a row"), row);
+        for at in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[at / 8] ^= 1 << (at % 8);
+            let decoded = decode::<(String, u64)>(&changed);
+            assert!(matches!(decoded, Err(ProjectionError::Damaged(_))), "{at}");
+        }
+        for length in 0..bytes.len() {
+            assert!(
+                decode::<(String, u64)>(&bytes[..length]).is_err(),
+                "{length}"
+            );
+        }
+    }
+}
