@@ -146,7 +146,8 @@ impl Keyring {
             .map_err(unavailable)?;
         let Some(stored) = stored else {
             let message = format!(
-                "the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS"
+                "the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS: \
+                 put the stream back from its backup, or bring a new key into force with `keyroll key rotate`"
             );
             return Err(Rejection::new(Code::ValueLost, message));
         };

@@ -1,5 +1,6 @@
 //! A log that is damaged or was set back, and `keyroll recover`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
@@ -77,6 +78,14 @@ fn truncations(dev: &Dev) -> usize {
     rows.iter().filter(of).count()
 }
 
+/// To the copy `earlier`. Only the log: the vault still holds the later values.
+fn set_log_back(home: &Home) {
+    let log = "LEDGER/streams/KEYROLL_LOG";
+    let to = home.data().join("jetstream").join(log);
+    fs::remove_dir_all(&to).expect("removed");
+    fs::rename(home.scratch().join("earlier").join(log), to).expect("put back");
+}
+
 #[test]
 fn a_log_that_was_set_back_is_recovered_without_loss() {
     let dev = filled();
@@ -85,11 +94,7 @@ fn a_log_that_was_set_back_is_recovered_without_loss() {
     let dev = Dev::start_in(home);
     dev.create("Later", "than the copy");
     let home = dev.stop();
-    // Only the log: the vault still holds the later value.
-    let log = "LEDGER/streams/KEYROLL_LOG";
-    fs::remove_dir_all(home.data().join("jetstream").join(log)).expect("removed");
-    let from = home.scratch().join("earlier").join(log);
-    fs::rename(from, home.data().join("jetstream").join(log)).expect("put back");
+    set_log_back(&home);
     let dev = Dev::start_in(home);
     refused(&dev, "rollback");
     recovers(&dev);
@@ -97,6 +102,38 @@ fn a_log_that_was_set_back_is_recovered_without_loss() {
     later.code(0).stdout("than the copy");
     let dev = whole_again(dev, 6);
     assert_eq!(truncations(&dev), 0);
+}
+
+/// Another replica's read model, or what an auditor was handed, in the directory `recover`.
+#[test]
+fn what_lies_beside_gives_what_log_and_read_model_have_lost() {
+    for kind in ["redb", "bundle"] {
+        let home = filled().stop();
+        home.save("jetstream", "earlier");
+        let dev = Dev::start_in(home);
+        dev.create("Later", "than the copy");
+        let bundle = dev.home().scratch().join("log.bundle");
+        let export = ["audit", "export", "--out"].map(OsStr::new);
+        dev.keyroll(export.into_iter().chain([bundle.as_os_str()]))
+            .run()
+            .code(0);
+        let home = dev.stop();
+        set_log_back(&home);
+        let (lost, beside) = (home.data().join("ledger.redb"), home.data().join("recover"));
+        fs::create_dir_all(&beside).expect("a directory");
+        if kind == "redb" {
+            fs::rename(&lost, beside.join("other.redb")).expect("put beside");
+        } else {
+            fs::remove_file(&lost).expect("removed");
+            fs::rename(bundle, beside.join("log.bundle")).expect("put beside");
+        }
+        let dev = Dev::start_in(home);
+        refused(&dev, "rollback");
+        recovers(&dev);
+        let later = dev.keyroll(["secret", "reveal", "Later"]).run();
+        later.code(0).stdout("than the copy");
+        assert_eq!(truncations(&whole_again(dev, 6)), 0);
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn all_missing(problems: &[Problem]) -> bool {
 
 fn advice(problems: &[Problem]) -> &'static str {
     if all_missing(problems) {
-        "see `keyroll recover`, or `keyroll init` for a new ledger"
+        "put it back from its backup, or see `keyroll recover`; for a new ledger `keyroll init`"
     } else {
         "keyroll does not touch streams that it did not make: correct them with an operator's \
          credentials, or name another NATS account"
