@@ -7,7 +7,7 @@ use redb::WriteTransaction;
 
 use super::schema::COMMITS;
 use super::view::damaged;
-use super::{ProjectionError, WorkspaceView};
+use super::{ProjectionError, WorkspaceView, rows};
 
 /// Bytes of a piece, unless its only entry is longer: with its key a page of 16 KiB of redb's.
 const PIECE_BYTES: usize = 16 * 1024 - 256;
@@ -77,6 +77,7 @@ pub(super) fn write(
     let mut commits = tx.open_table(COMMITS)?;
     for piece in pieces {
         let row = [&piece.begin.to_be_bytes(), piece.bytes.as_ref()].concat();
+        let row = rows::with_checksum(row);
         commits.insert((number, piece.first.0), row.as_slice())?;
     }
     Ok(())
@@ -84,7 +85,7 @@ pub(super) fn write(
 
 /// A row: where the first entry in it begins, and the bytes.
 fn parts(row: &[u8]) -> Result<(usize, &[u8]), ProjectionError> {
-    let (begin, bytes) = row
+    let (begin, bytes) = rows::without_checksum(row)?
         .split_first_chunk::<2>()
         .ok_or_else(|| damaged("a piece of a commit is cut short"))?;
     Ok((usize::from(u16::from_be_bytes(*begin)), bytes))

@@ -1,4 +1,4 @@
-//! Rows as bytes: CBOR, and a checksum behind it. redb compares its own checksums only when a file
+//! Rows as bytes: CBOR or a piece of a commit, and a checksum behind it. redb compares its own checksums only when a file
 //! is read through as it is opened, and a row that has changed on the disk must not be decided on.
 
 use keyroll_core::cbor;
@@ -20,13 +20,21 @@ fn checksum(row: &[u8]) -> [u8; CHECKSUM] {
 }
 
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
-    let mut bytes = cbor::encode_row(row);
-    let checksum = checksum(&bytes);
-    bytes.extend(checksum);
-    bytes
+    with_checksum(cbor::encode_row(row))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionError> {
+    let row = without_checksum(bytes)?;
+    cbor::decode_trusted(row).map_err(|rejection| ProjectionError::Damaged(rejection.message))
+}
+
+pub(super) fn with_checksum(mut row: Vec<u8>) -> Vec<u8> {
+    let checksum = checksum(&row);
+    row.extend(checksum);
+    row
+}
+
+pub(super) fn without_checksum(bytes: &[u8]) -> Result<&[u8], ProjectionError> {
     let whole = bytes
         .split_last_chunk::<CHECKSUM>()
         .filter(|(row, found)| checksum(row) == **found);
@@ -35,7 +43,7 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionE
             "a row of it is not as it was written; `keyroll projection rebuild` makes it anew";
         return Err(ProjectionError::Damaged(words.to_owned()));
     };
-    cbor::decode_trusted(row).map_err(|rejection| ProjectionError::Damaged(rejection.message))
+    Ok(row)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keyroll_api::query::Ask;
+use keyroll_api::query::{Ask, AuditLog};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::{BlockUse, COMMAND_V, Command, Nothing, WorkflowSave};
 use keyroll_core::event::WorkspaceCreated;
@@ -425,27 +425,37 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     assert_eq!(log.bytes().len(), 2);
 }
 
-/// Changes a bit of a secret's row behind redb's back: its own checksums are right, as those of a
-/// file are that is too large to be read through when it is opened.
-fn change_a_secret(path: &Path) {
-    const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
+const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
+const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
+
+/// Changes a bit of a table's first row behind redb's back: its own checksums are right, as those of
+/// a file are that is too large to be read through when it is opened.
+fn change_first_row<K>(path: &Path, table: TableDefinition<'_, K, &'static [u8]>)
+where
+    K: redb::Key + for<'a> redb::Value<SelfType<'a> = K> + 'static,
+{
     let db = Database::create(path).expect("opens");
     let tx = db.begin_write().expect("begun");
     {
-        let mut secrets = tx.open_table(SECRETS).expect("a table");
+        let mut rows = tx.open_table(table).expect("a table");
         let (key, mut row) = {
-            let (key, row) = secrets.first().expect("reads").expect("a secret");
+            let (key, row) = rows.first().expect("reads").expect("a row");
             (key.value(), row.value().to_vec())
         };
         let middle = row.len() / 2;
         row[middle] ^= 1;
-        secrets.insert(key, row.as_slice()).expect("changed");
+        rows.insert(key, row.as_slice()).expect("changed");
     }
     tx.commit().expect("written");
 }
 
 /// A ledger whose read model has a changed row, and the parts it stands on.
-async fn with_a_changed_row() -> (World, MemoryObjects, MemoryObjects) {
+async fn with_a_changed_row<K>(
+    table: TableDefinition<'_, K, &'static [u8]>,
+) -> (World, MemoryObjects, MemoryObjects)
+where
+    K: redb::Key + for<'a> redb::Value<SelfType<'a> = K> + 'static,
+{
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.ledger.flush().await;
@@ -459,14 +469,14 @@ async fn with_a_changed_row() -> (World, MemoryObjects, MemoryObjects) {
     } = world;
     drop(ledger);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    change_a_secret(&dir.path().join("ledger.redb"));
+    change_first_row(&dir.path().join("ledger.redb"), table);
     let again = World::open(log, vault.clone(), keys.clone(), dir).await;
     (again, vault, keys)
 }
 
 #[tokio::test]
 async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
-    let (world, ..) = with_a_changed_row().await;
+    let (world, ..) = with_a_changed_row(SECRETS).await;
     let before = world.log.appends();
     let refused = world.reveal(&owner(), "Key").await.expect_err("refused");
     assert_eq!(refused.code, Code::Internal, "{refused}");
@@ -484,7 +494,7 @@ async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
 /// The follower meets it with the next commit, here of another replica.
 #[tokio::test]
 async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
-    let (world, vault, keys) = with_a_changed_row().await;
+    let (world, vault, keys) = with_a_changed_row(SECRETS).await;
     let dir = tempfile::tempdir().expect("a directory");
     let other = World::open(world.log.clone(), vault, keys, dir).await;
     other.create(&owner(), "More", b"m").await.expect("created");
@@ -497,4 +507,17 @@ async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
     assert_eq!(revealed.expect("revealed"), b"v");
     let aside = world.dir.path().join("ledger.redb.damaged");
     assert!(aside.exists(), "the damaged one is kept");
+}
+
+#[tokio::test]
+async fn an_entry_that_changed_on_the_disk_is_not_shown() {
+    let (world, ..) = with_a_changed_row(COMMITS).await;
+    let all = AuditLog {
+        limit: 10,
+        ..AuditLog::default()
+    };
+    let rows = world.ask(&owner(), Ask::AuditLog(all)).await;
+    let refused = rows.expect_err("refused");
+    assert_eq!(refused.code, Code::Internal, "{refused}");
+    assert!(refused.message.contains("projection rebuild"), "{refused}");
 }
