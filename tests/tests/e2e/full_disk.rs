@@ -1,5 +1,5 @@
-//! The read model on a small file system of its own, which is filled and emptied again. Mounting one
-//! takes root: where that is not to be had, the test says so and tries nothing.
+//! The read model, and the log, on a small file system of its own, which is filled and emptied again.
+//! Mounting one takes root: where that is not to be had, the tests say so and try nothing.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,10 +14,13 @@ struct Small(PathBuf);
 
 impl Small {
     fn mount(at: PathBuf) -> Option<Self> {
-        fs::create_dir(&at).expect("a directory");
+        fs::create_dir_all(&at).expect("a directory");
         let mount = ["-t", "tmpfs", "-o", "size=8m", "keyroll-small"];
         let mounted = Command::new("mount").args(mount).arg(&at).output();
         let mounted = mounted.is_ok_and(|done| done.status.success());
+        if !mounted {
+            println!("not tried: no file system can be mounted here");
+        }
         mounted.then_some(Self(at))
     }
 
@@ -58,7 +61,6 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
     dev.create("A", "the value");
     let home = dev.stop();
     let Some(small) = Small::mount(home.scratch().join("small")) else {
-        println!("not tried: no file system can be mounted here");
         return;
     };
     let file = home.data().join("ledger.redb");
@@ -90,4 +92,51 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
     let home = dev.stop();
     fs::remove_file(&file).expect("the link");
     assert_eq!(Dev::start_in(home).digest(), digest);
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-aT").args([from, to]).status();
+    assert!(copied.is_ok_and(|done| done.success()), "copied");
+}
+
+/// What nats-server cannot write it does not acknowledge; it may ask to be started again.
+#[test]
+fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let home = dev.stop();
+    let log = home.data().join("jetstream/LEDGER/streams/KEYROLL_LOG");
+    let aside = home.scratch().join("log");
+    copy_all(&log, &aside);
+    let Some(small) = Small::mount(log) else {
+        return;
+    };
+    copy_all(&aside, &small.0);
+    let mut dev = Dev::start_in(home);
+    let reveal = ["secret", "reveal", "A", "--json"];
+    for _ in 0..2 {
+        dev.keyroll(reveal).run().code(0);
+        let before = dev.audit().len();
+        small.fill();
+        let mut revealed = 0;
+        until("the full disk is noticed", || {
+            let run = dev.keyroll(reveal).run();
+            revealed += usize::from(run.is_code(0));
+            (!run.is_code(0)).then(|| run.code(8).lacks("the value"))
+        });
+        dev.keyroll(reveal).run().code(8).lacks("the value");
+        dev.keyroll(["secret", "list"]).run().code(0);
+        small.empty();
+        dev = Dev::start_in(dev.stop());
+        dev.keyroll(reveal).run().code(0);
+        assert!(dev.audit().len() > before + revealed, "an entry was lost");
+    }
+    dev.verifies();
+    let rebuild = ["projection", "rebuild", "--json"];
+    let rebuilt = dev.keyroll(rebuild).run().code(0).json();
+    assert_eq!(rebuilt["identical"], true, "{rebuilt}");
+    // Before the directory that it lies in.
+    let home = dev.stop();
+    drop(small);
+    drop(home);
 }
