@@ -29,13 +29,12 @@ impl Inner {
     fn stopped(&self, workspace: &WorkspaceName) -> Option<&Rejection> {
         let broken = self.ledger.as_ref();
         let broken = broken.or_else(|| self.workspaces.get(workspace));
-        broken.or(self.storage.as_ref()).or(self.recovery.as_ref())
+        broken.or(self.inside())
     }
 
-    /// What stops the commands of every workspace for now.
-    fn passing(&self) -> Option<&Rejection> {
-        let inside = self.storage.as_ref().or(self.recovery.as_ref());
-        inside.or(self.around())
+    /// What stops every workspace for now.
+    fn inside(&self) -> Option<&Rejection> {
+        self.storage.as_ref().or(self.recovery.as_ref())
     }
 
     /// What the service found around it: it stops commands.
@@ -138,7 +137,7 @@ impl Health {
     /// Why not.
     pub fn serving(&self) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or(inner.passing());
+        let wrong = inner.ledger.as_ref().or(inner.inside()).or(inner.around());
         wrong.cloned().map_or(Ok(()), Err)
     }
 

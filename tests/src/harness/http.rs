@@ -103,18 +103,3 @@ fn is_whole(request: &[u8]) -> bool {
             .is_ok_and(|length: usize| body.len() >= length)
     })
 }
-
-/// Status and body of a page.
-///
-/// # Panics
-/// When nobody answers, or not in HTTP.
-pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("asked");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answered");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).expect("a status");
-    (status.parse().expect("a number"), body.to_owned())
-}

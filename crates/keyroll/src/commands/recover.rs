@@ -43,10 +43,10 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let ask = Ask::RecoverPlan(RecoverPlan { seen: seen.clone() });
     let answered = client.ask_within(None, ask, PATIENCE).await?;
     let plan = answer!(answered, Answer::RecoverPlan)?;
-    let nothing = !plan.remake && plan.workspaces.iter().all(|row| !changes(row));
+    let nothing = is_nothing(&plan);
     if nothing || args.dry.dry_run {
         if !context.out.json {
-            show(context, &plan, nothing);
+            show(context, &plan);
         }
         let words = if nothing {
             "there is nothing to recover"
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         };
         return context.out.done(&json_of(&plan, false), words);
     }
-    show(context, &plan, false);
+    show(context, &plan);
     // Before the question: nobody agrees to what cannot be done.
     let operator = if plan.remake {
         Some(connect(context, args.operator_nats.as_deref()).await?)
@@ -123,13 +123,17 @@ fn changes(row: &RecoveryRow) -> bool {
     row.known.is_some() || row.values > 0 || row.erase > 0
 }
 
+fn is_nothing(plan: &RecoveryPlan) -> bool {
+    !plan.remake && !plan.workspaces.iter().any(changes)
+}
+
 fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
     let mut json = json!(plan);
     json["done"] = json!(done);
     json
 }
 
-fn show(context: &Context, plan: &RecoveryPlan, nothing: bool) {
+fn show(context: &Context, plan: &RecoveryPlan) {
     let note = |words: String| context.out.note(&crate::render::plain(&words));
     for wrong in &plan.wrong {
         note(format!("wrong: {wrong}"));
@@ -172,7 +176,7 @@ fn show(context: &Context, plan: &RecoveryPlan, nothing: bool) {
             ));
         }
     }
-    if nothing {
+    if is_nothing(plan) {
         return;
     }
     note(if plan.remake {

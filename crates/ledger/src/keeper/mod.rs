@@ -119,16 +119,12 @@ impl Ledger {
 
     async fn tend_workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         self.shared.health.workspace(workspace)?;
-        let ended = self.erase_ended(workspace).await;
-        // No copy outlives what is erased, not even one that a reveal was reading meanwhile.
-        self.vault.forget();
-        ended?;
+        self.erase_ended(workspace).await?;
         let row = self.row(workspace)?;
         if let Some(old) = row.retiring {
             self.retire(workspace, old, row.epoch).await?;
             self.reach_head(workspace).await?;
             self.erase_ended(workspace).await?;
-            self.vault.forget();
         }
         self.reach_head(workspace).await
     }

@@ -449,34 +449,20 @@ where
     tx.commit().expect("written");
 }
 
-/// A ledger whose read model has a changed row, and the parts it stands on.
-async fn with_a_changed_row<K>(
-    table: TableDefinition<'_, K, &'static [u8]>,
-) -> (World, MemoryObjects, MemoryObjects)
+/// A ledger whose read model has a changed row.
+async fn with_a_changed_row<K>(table: TableDefinition<'_, K, &'static [u8]>) -> World
 where
     K: redb::Key + for<'a> redb::Value<SelfType<'a> = K> + 'static,
 {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.ledger.flush().await;
-    let World {
-        log,
-        vault,
-        keys,
-        dir,
-        ledger,
-        ..
-    } = world;
-    drop(ledger);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    change_first_row(&dir.path().join("ledger.redb"), table);
-    let again = World::open(log, vault.clone(), keys.clone(), dir).await;
-    (again, vault, keys)
+    world.again(|file| change_first_row(file, table)).await
 }
 
 #[tokio::test]
 async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
-    let (world, ..) = with_a_changed_row(SECRETS).await;
+    let world = with_a_changed_row(SECRETS).await;
     let before = world.log.appends();
     let refused = world.reveal(&owner(), "Key").await.expect_err("refused");
     assert_eq!(refused.code, Code::Internal, "{refused}");
@@ -494,9 +480,15 @@ async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
 /// The follower meets it with the next commit, here of another replica.
 #[tokio::test]
 async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
-    let (world, vault, keys) = with_a_changed_row(SECRETS).await;
+    let world = with_a_changed_row(SECRETS).await;
     let dir = tempfile::tempdir().expect("a directory");
-    let other = World::open(world.log.clone(), vault, keys, dir).await;
+    let other = World::open(
+        world.log.clone(),
+        world.vault.clone(),
+        world.keys.clone(),
+        dir,
+    )
+    .await;
     other.create(&owner(), "More", b"m").await.expect("created");
     let last = world.log.head(&demo()).await.expect("the end");
     until("it is built anew", || {
@@ -511,7 +503,7 @@ async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
 
 #[tokio::test]
 async fn an_entry_that_changed_on_the_disk_is_not_shown() {
-    let (world, ..) = with_a_changed_row(COMMITS).await;
+    let world = with_a_changed_row(COMMITS).await;
     let all = AuditLog {
         limit: 10,
         ..AuditLog::default()

@@ -123,6 +123,22 @@ impl World {
         }
     }
 
+    /// Ends and is opened again, after something was done to its read model's file.
+    pub(crate) async fn again(self, between: impl FnOnce(&std::path::Path)) -> Self {
+        let Self {
+            ledger,
+            log,
+            vault,
+            keys,
+            dir,
+            ..
+        } = self;
+        drop(ledger);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        between(&dir.path().join("ledger.redb"));
+        Self::open(log, vault, keys, dir).await
+    }
+
     pub(crate) async fn replica(
         log: &MemoryLog,
         vault: &MemoryObjects,

@@ -176,17 +176,7 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
     );
     // Also after a restart, although nothing follows the bad message.
     world.ledger.caught_up().await.expect("caught up");
-    let World {
-        log,
-        vault,
-        keys,
-        dir,
-        ledger,
-        ..
-    } = world;
-    drop(ledger);
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    let again = World::open(log, vault, keys, dir).await;
+    let again = world.again(|_| {}).await;
     assert_eq!(
         code(again.reveal(&owner(), "Key").await),
         Some(Code::Corrupt),

@@ -3,11 +3,10 @@
 //! for system calls: where that is not to be had, the tests say so and try nothing.
 
 use std::fs::{self, OpenOptions};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_tests::harness::http::get;
+use keyroll_tests::harness::browse::Browse;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Replica, Run};
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
@@ -148,15 +147,15 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
     };
     let service = with_secret(&cluster);
     let metrics = service.ready_line()["metrics_url"].clone();
-    let metrics = metrics.as_str().and_then(|url| {
-        let address = url.strip_prefix("http://")?.strip_suffix("/metrics")?;
-        address.parse::<SocketAddr>().ok()
-    });
-    let metrics = metrics.expect("where monitoring looks");
+    let origin = metrics
+        .as_str()
+        .and_then(|url| url.strip_suffix("/metrics"));
+    let origin = origin.expect("where monitoring looks");
+    let get = |path| Browse::new(origin).get(path);
     let said = |status: u16| {
         until("monitoring to be told", || {
-            let (found, body) = get(metrics, "/readyz");
-            (found == status).then_some(body)
+            let page = get("/readyz");
+            (page.status == status).then_some(page.body)
         })
     };
     said(200);
@@ -168,8 +167,8 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
                 .then(|| run.error_code("audit_unavailable").lacks("the value"))
         });
         assert!(said(503).contains("audit_unavailable"));
-        assert_eq!(get(metrics, "/healthz").0, 200);
-        assert!(get(metrics, "/metrics").1.contains("\nkeyroll_ready 0\n"));
+        assert_eq!(get("/healthz").status, 200);
+        assert!(get("/metrics").body.contains("\nkeyroll_ready 0\n"));
         cluster.mend_disk("replica-0");
         until("it goes on by itself", || {
             let run = cluster.keyroll(["secret", "reveal", "A"]).run();
