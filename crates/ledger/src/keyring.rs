@@ -269,6 +269,11 @@ impl Keyring {
         let context = RootContext::Sealing(&self.ledger, period);
         let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(internal)?;
         let secret = Arc::new(SealingSecret::new(&key).map_err(internal)?);
+        if secret.public() != stored.public {
+            return Err(internal(format!(
+                "the sealing key of period {period} does not fit its public key"
+            )));
+        }
         lock(&self.sealing).insert(period, Arc::clone(&secret));
         Ok(Some(secret))
     }

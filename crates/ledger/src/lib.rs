@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod log;
 pub mod objects;
 pub mod projection;
+pub mod saved;
 pub mod vault;
 pub mod verify;
 pub mod writer;

@@ -57,14 +57,13 @@ fn subject(workspace: &WorkspaceName, place: &Place, epoch: Epoch) -> String {
     format!("keyroll.vault.{workspace}.{place}.{epoch}")
 }
 
-/// A place and generation out of a subject.
-fn parse(subject: &str) -> Option<StoredAt> {
-    let mut tokens = subject.split('.').skip(3);
+/// A place and generation out of a subject of a workspace, if it is written as ours are: one that
+/// only means the same is another subject, and what lies there is not ours.
+fn parse(workspace: &WorkspaceName, found: &str) -> Option<StoredAt> {
+    let mut tokens = found.split('.').skip(3);
     let (place, epoch) = (tokens.next()?, tokens.next()?);
-    Some(StoredAt {
-        epoch: Epoch(epoch.parse().ok()?),
-        place: place.parse().ok()?,
-    })
+    let (place, epoch) = (place.parse().ok()?, Epoch(epoch.parse().ok()?));
+    (subject(workspace, &place, epoch) == found).then_some(StoredAt { epoch, place })
 }
 
 fn open(bytes: &[u8], workspace_key: &Key, context: &WrapContext<'_>) -> Result<Found, Rejection> {
@@ -246,7 +245,7 @@ impl Vault {
         let subjects = self.objects.list(&filter).await.map_err(unavailable)?;
         Ok(subjects
             .iter()
-            .filter_map(|subject| parse(subject))
+            .filter_map(|subject| parse(workspace, subject))
             .collect())
     }
 

@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use keyroll_core::{Code, Commit, LedgerId, Rejection, WorkspaceName};
+use keyroll_core::{Code, LedgerId, Rejection, WorkspaceName};
 
 use crate::bundle;
 use crate::projection::{Projection, ProjectionError};
+use crate::saved;
 
 /// A file of saved commits and a bundle are read into memory.
 const FILE_BYTES: u64 = 512 * 1024 * 1024;
@@ -42,7 +43,11 @@ pub(super) fn each(beside: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Res
                     take(&header.workspace, commit.into())?;
                 }
             }
-            Some("commits") => saved(&read(&path)?, take)?,
+            Some("commits") => {
+                for (workspace, commit) in saved::read(&read(&path)?) {
+                    take(&workspace, Bytes::copy_from_slice(commit))?;
+                }
+            }
             _ => {}
         }
     }
@@ -84,15 +89,7 @@ pub(super) fn save<'a>(
     path: &Path,
     commits: impl Iterator<Item = &'a Bytes>,
 ) -> Result<(), Rejection> {
-    let mut bytes = Vec::new();
-    for commit in commits {
-        bytes.extend_from_slice(
-            &u32::try_from(commit.len())
-                .unwrap_or(u32::MAX)
-                .to_be_bytes(),
-        );
-        bytes.extend_from_slice(commit);
-    }
+    let bytes = saved::write(commits);
     if bytes.is_empty() {
         return Ok(());
     }
@@ -108,19 +105,4 @@ pub(super) fn save<'a>(
         crate::durable::rename(&fresh, path)
     };
     write().map_err(|error: std::io::Error| failed(path, error))
-}
-
-/// One that was cut short holds what it holds.
-fn saved(mut rest: &[u8], take: &mut Take<'_>) -> Result<(), Rejection> {
-    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let Some((commit, behind)) = behind.split_at_checked(length) else {
-            break;
-        };
-        if let Ok(opened) = Commit::decode(commit) {
-            take(&opened.payload.workspace, Bytes::copy_from_slice(commit))?;
-        }
-        rest = behind;
-    }
-    Ok(())
 }

@@ -1,0 +1,180 @@
+//! What lies in the vault and among the keys, where whoever runs nats-server can write as well.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use keyroll_api::seen::SeenStore;
+use keyroll_core::command::StoredAt;
+use keyroll_core::crypto::{Key, WrapContext};
+use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, Place, SecretId, Version};
+use keyroll_ledger::keyring::Keyring;
+use keyroll_ledger::objects::{MemoryObjects, Objects as _};
+use keyroll_ledger::saved;
+use keyroll_ledger::vault::{Found, Vault};
+
+use keyroll_server::keys::read_signing_key;
+
+use crate::text;
+use crate::values::{LEDGER, workspace};
+
+const EPOCH: Epoch = Epoch(1);
+/// The sealing period that keys are stored of.
+const PERIOD: u32 = 7;
+
+/// What is asked of memory is there at once.
+fn at_once<T>(asked: impl Future<Output = T>) -> T {
+    asked.now_or_never().expect("nothing to wait for")
+}
+
+fn subject_and_bytes(objects: &MemoryObjects) -> (String, Vec<u8>) {
+    let (subject, bytes) = objects.all().pop().expect("something is stored");
+    (subject, bytes.to_vec())
+}
+
+/// Every way to change a message that `at` chooses from: a bit, an end that is missing, one byte more.
+fn changes(message: &[u8], at: usize) -> [Vec<u8>; 3] {
+    let at = at % message.len();
+    let mut flipped = message.to_vec();
+    flipped[at] ^= 1 << (at % 8);
+    [flipped, message[..at].to_vec(), [message, &[0]].concat()]
+}
+
+fn sum(bytes: &[u8]) -> usize {
+    bytes.iter().map(|byte| usize::from(*byte)).sum()
+}
+
+/// A message of the vault that is anything at all; then one that the ledger stored, of any sealed
+/// bytes, and changed since.
+pub(crate) fn vault_message(bytes: &[u8]) {
+    let (workspace, key, place) = (workspace(), Key::new([5; 32]), Place([4; 32]));
+    let context = WrapContext {
+        ledger: &LEDGER,
+        workspace: &workspace,
+        secret: SecretId([1; 16]),
+        version: Version(1),
+        epoch: EPOCH,
+        digest: Digest::of(bytes),
+    };
+    let objects = MemoryObjects::default();
+    let vault = || Vault::new(Arc::new(objects.clone()));
+    let found = Found {
+        sealed: Blob(bytes.to_vec()),
+        data_key: Key::new([6; 32]),
+    };
+    at_once(vault().copy(&place, &found, &key, &context)).expect("stored");
+    let read = at_once(vault().find(&place, &key, &context)).expect("read");
+    assert_eq!(read.sealed.0, bytes);
+    assert_eq!(read.data_key.bytes(), found.data_key.bytes());
+    let (subject, message) = subject_and_bytes(&objects);
+    let [flipped, cut, longer] = changes(&message, sum(bytes));
+    for wrong in [bytes.to_vec(), flipped, cut, longer] {
+        objects.overwrite(&subject, wrong.clone());
+        let lost = at_once(vault().find(&place, &key, &context));
+        let lost = lost.err().map(|rejection| rejection.code);
+        assert_eq!(lost, Some(Code::ValueLost), "{}", hex::encode(wrong));
+    }
+}
+
+/// Stored keys that are anything at all, or were changed since they were stored.
+pub(crate) fn stored_keys(bytes: &[u8]) {
+    let (workspace, objects) = (workspace(), MemoryObjects::default());
+    // Nothing is kept in memory from one look to the next.
+    let keyring = || Keyring::new(Key::new([5; 32]), LEDGER, Arc::new(objects.clone()));
+    at_once(keyring().make_workspace_key(&workspace, EPOCH)).expect("made");
+    let (subject, message) = subject_and_bytes(&objects);
+    for wrong in changes(&message, sum(bytes)) {
+        objects.overwrite(&subject, wrong.clone());
+        let refused = at_once(keyring().workspace_key(&workspace, EPOCH));
+        assert!(refused.is_err(), "{}", hex::encode(wrong));
+    }
+    objects.overwrite(&subject, bytes.to_vec());
+    assert!(at_once(keyring().workspace_key(&workspace, EPOCH)).is_err());
+    // What is no stored key says nothing about the root key.
+    let _ = at_once(keyring().fits_root());
+    objects.lose_all();
+    at_once(keyring().sealing_key(PERIOD)).expect("made");
+    let (subject, message) = subject_and_bytes(&objects);
+    for wrong in changes(&message, sum(bytes)) {
+        objects.overwrite(&subject, wrong.clone());
+        let read = at_once(keyring().sealing_key(PERIOD));
+        assert!(read.is_err(), "{}", hex::encode(wrong));
+    }
+    objects.overwrite(&subject, bytes.to_vec());
+    assert!(at_once(keyring().sealing_key(PERIOD)).is_err());
+}
+
+/// Subjects that nobody of keyroll's wrote to: what is no place or generation is passed over.
+pub(crate) fn subjects(bytes: &[u8]) {
+    let (workspace, text) = (workspace(), text(bytes));
+    let objects = MemoryObjects::default();
+    let vault = Vault::new(Arc::new(objects.clone()));
+    let keyring = Keyring::new(Key::new([5; 32]), LEDGER, Arc::new(objects.clone()));
+    let at = StoredAt {
+        epoch: Epoch(u32::try_from(sum(bytes) % 100).expect("small")),
+        place: Place([7; 32]),
+    };
+    for subject in [
+        format!("keyroll.vault.{workspace}.{}.{}", at.place, at.epoch),
+        format!("keyroll.vault.{workspace}.{text}.{}", at.epoch),
+        format!("keyroll.vault.{workspace}.{}.{text}", at.place),
+        format!("keyroll.keys.{text}.1"),
+        format!("keyroll.keys.{workspace}.{text}"),
+        format!("keyroll.keys._sealing.{text}"),
+    ] {
+        objects.overwrite(&subject, bytes.to_vec());
+    }
+    let listed = at_once(vault.list(&workspace, None, None)).expect("listed");
+    assert!(listed.contains(&at), "{listed:?}");
+    for (subject, _) in at_once(vault.stored(&workspace)).expect("listed") {
+        // What is named is what lies there: it can be looked at, and erased.
+        let held = at_once(objects.held(&subject)).expect("looked at");
+        assert!(held.is_some(), "{subject}");
+    }
+    let _ = at_once(keyring.fits_root());
+    let _ = at_once(keyring.erase_workspace_keys(&workspace, Epoch(9)));
+    let _ = at_once(keyring.erase_past_sealing_keys(Millis(u64::MAX)));
+}
+
+/// What a recovery saved, cut anywhere: the commits before the cut are there.
+pub(crate) fn saved_commits(bytes: &[u8]) {
+    let found = saved::read(bytes).len();
+    let known = usize::from(Commit::decode(bytes).is_ok());
+    let three = saved::write([bytes, b"no commit", bytes].iter());
+    assert_eq!(saved::read(&three).len(), 2 * known);
+    let cut = &three[..sum(bytes) % three.len()];
+    let most = usize::from(cut.len() >= bytes.len() + 4) * known;
+    assert_eq!(saved::read(cut).len(), most, "cut at {}", cut.len());
+    let behind = [saved::write([bytes].iter()), bytes.to_vec()].concat();
+    assert_eq!(saved::read(&behind).len(), known + found);
+}
+
+/// Files of keys, and what a client keeps of the last checkpoint it saw: what can be read is kept
+/// as it was read.
+pub(crate) fn local_files(bytes: &[u8]) {
+    thread_local! {
+        static HOME: tempfile::TempDir = tempfile::tempdir().expect("a directory");
+    }
+    let workspace = workspace();
+    HOME.with(|home| {
+        let key = home.path().join("key");
+        let mut open = OpenOptions::new();
+        let open = open.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = open.open(&key).expect("a file");
+        file.write_all(bytes).expect("written");
+        let _ = read_signing_key(&key);
+        let seen = home
+            .path()
+            .join("seen")
+            .join(LEDGER.to_string().replace(':', "-"));
+        std::fs::create_dir_all(&seen).expect("a directory");
+        std::fs::write(seen.join(workspace.as_str()), bytes).expect("written");
+        let store = || SeenStore::in_home(home.path(), &LEDGER);
+        if let Ok(Some(seen)) = store().get(&workspace) {
+            store().set(&workspace, seen.clone()).expect("written");
+            assert_eq!(store().get(&workspace).expect("read"), Some(seen));
+        }
+    });
+}
