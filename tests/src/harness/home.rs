@@ -78,7 +78,11 @@ fn remove(path: &Path) {
     removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a file, or a directory with all that is in it.
+///
+/// # Panics
+/// When that fails, or a directory is there already.
+pub fn copy(from: &Path, to: &Path) {
     let failed = |error: std::io::Error| panic!("{} to {}: {error}", from.display(), to.display());
     if from.is_dir() {
         fs::create_dir(to).unwrap_or_else(failed);

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use keyroll_tests::harness::{Dev, Done, Home};
+use keyroll_tests::harness::home::copy;
+use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Cluster, Dev, Done, Home};
 
 /// A ledger whose streams were set back to an earlier copy, once it has gone on.
 struct SetBack {
@@ -71,6 +73,60 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
         .run()
         .code(6)
         .error_code("rollback");
+}
+
+/// nats-server comes back with an older copy, and the service was never away.
+#[test]
+fn a_log_that_is_set_back_under_a_service_is_refused() {
+    let mut cluster = Cluster::start(1, 1);
+    let service = cluster.serve(0, 0, 0);
+    let keyroll = |cluster: &Cluster, words: &[&str]| cluster.keyroll(words).run();
+    let create = |cluster: &Cluster, name: &str, value: &str| {
+        let create = cluster.keyroll(["secret", "create", name, "--stdin"]);
+        create.stdin(value).run().code(0);
+    };
+    keyroll(&cluster, &["workspace", "create", "demo"]).code(0);
+    create(&cluster, "A", "the value");
+    let streams = cluster.home().scratch().join("server-0/jetstream");
+    let earlier = cluster.home().scratch().join("earlier");
+    cluster.kill_server(0);
+    copy(&streams, &earlier);
+    cluster.restart_server(0);
+    until("it is there again", || {
+        keyroll(&cluster, &["secret", "reveal", "A"])
+            .is_code(0)
+            .then_some(())
+    });
+    create(&cluster, "B", "later");
+    let entries = keyroll(&cluster, &["audit", "log", "--json"])
+        .code(0)
+        .rows();
+    cluster.kill_server(0);
+    fs::remove_dir_all(&streams).expect("removed");
+    copy(&earlier, &streams);
+    cluster.restart_server(0);
+    // Until it has looked nothing is taken at all; then it says why.
+    until("it says so", || {
+        let reveal = keyroll(&cluster, &["secret", "reveal", "A"]);
+        reveal
+            .lacks("the value")
+            .code_in(&[6, 7])
+            .is_code(6)
+            .then_some(())
+    });
+    for words in [
+        &["secret", "reveal", "B"] as &[&str],
+        &["secret", "create", "C", "--generate"],
+        &["secret", "delete", "A", "--yes"],
+    ] {
+        let run = keyroll(&cluster, words);
+        run.code(6).error_code("rollback").lacks("later");
+    }
+    let shown = keyroll(&cluster, &["audit", "log", "--json"])
+        .code(0)
+        .rows();
+    assert_eq!(shown, entries);
+    assert!(service.process().is_alive());
 }
 
 #[test]

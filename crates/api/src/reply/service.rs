@@ -101,7 +101,7 @@ pub struct StorageProblem {
 pub struct RecoveryPlan {
     /// Its digest, to name it by.
     pub plan: Digest,
-    /// What is wrong with the log, in words.
+    /// What is wrong with the log, and where files beside it go another way, in words.
     pub wrong: Vec<String>,
     /// Whether the log has to be made anew; otherwise only losses of values go on record.
     pub remake: bool,

@@ -180,8 +180,8 @@ fn show(context: &Context, plan: &RecoveryPlan) {
         return;
     }
     note(if plan.remake {
-        "to do: delete the stream KEYROLL_LOG, make it anew, append what is kept, put on record what \
-         is lost, build the read model anew. Stop every other replica first"
+        "to do: delete the stream KEYROLL_LOG, make it and any other that is missing anew, append what \
+         is kept, put on record what is lost, build the read model anew. Stop every other replica first"
             .to_owned()
     } else {
         "to do: put on record what is lost; the log stays as it is".to_owned()

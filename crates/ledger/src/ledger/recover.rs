@@ -8,6 +8,7 @@
 
 mod append;
 mod chains;
+mod forks;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,8 @@ impl Ledger {
             workspaces.push(chains.put_values(&workspace, &values));
         }
         let remake = !wrong.is_empty() || chains.differ();
+        // A log that is well is left as it is, whatever lies beside it.
+        wrong.extend(chains.beside().iter().cloned());
         let mut plan = RecoveryPlan {
             plan: Digest([0; 32]),
             wrong,

@@ -62,11 +62,14 @@ pub(super) struct Chains {
     lost: u64,
     /// Messages of the log that cannot be read.
     unreadable: u64,
+    /// What is odd about the read model and the log.
     odd: Vec<String>,
+    /// What is to be said of the files beside them.
+    beside: Vec<String>,
 }
 
 /// What a commit is to a chain.
-enum Offer {
+pub(super) enum Offer {
     /// The next one.
     Extends,
     /// Of entries that the chain has.
@@ -88,6 +91,16 @@ impl Chain {
             lost: Vec::new(),
             erase: Vec::new(),
         }
+    }
+
+    /// Is another from now on, if that is longer.
+    pub(super) fn give_way_to(&mut self, other: Self) -> bool {
+        let is_longer = other.state.size() > self.state.size();
+        if is_longer {
+            let known = self.known.max(other.known);
+            *self = Self { known, ..other };
+        }
+        is_longer
     }
 
     /// The commit whose first entry is this, of those beyond the read model's.
@@ -117,28 +130,34 @@ impl Chains {
         (ledger, key): (LedgerId, Identity),
         beside: &Path,
     ) -> Result<Self, Rejection> {
-        let mut chains = Self {
-            ledger,
-            key,
-            by: BTreeMap::new(),
-            bytes: 0,
-            messages: 0,
-            lost: 0,
-            unreadable: 0,
-            odd: Vec::new(),
-        };
+        let mut chains = Self::empty(ledger, key, 0);
         let view = projection.view().map_err(|error| error.rejection())?;
         chains.take_read_model(&view)?;
-        sources::each(beside, &ledger, &mut |workspace, bytes| {
-            chains.take(workspace, bytes)
-        })?;
+        for file in sources::files(beside)? {
+            chains.take_file(&file, &view)?;
+        }
         let head = view.head().map_err(|error| error.rejection())?;
         let head = head.map_or(Sequence(0), |(sequence, _)| sequence);
         chains.take_log(log, &view, head).await?;
         if chains.by.values().any(|chain| chain.forked) {
-            chains.take_longer_forks(log).await?;
+            chains.take_longer_log(log).await?;
         }
         Ok(chains)
+    }
+
+    /// None yet, with so many bytes in memory elsewhere.
+    fn empty(ledger: LedgerId, key: Identity, bytes: usize) -> Self {
+        Self {
+            ledger,
+            key,
+            bytes,
+            by: BTreeMap::new(),
+            messages: 0,
+            lost: 0,
+            unreadable: 0,
+            odd: Vec::new(),
+            beside: Vec::new(),
+        }
     }
 
     fn take_read_model(&mut self, view: &View) -> Result<(), Rejection> {
@@ -200,12 +219,60 @@ impl Chains {
         }
     }
 
+    /// Whether a chain's commit of this first entry is this one.
+    pub(super) fn has(
+        &mut self,
+        workspace: &WorkspaceName,
+        first: Index,
+        bytes: &Bytes,
+        view: &View,
+    ) -> Result<bool, Rejection> {
+        let chain = self.chain(workspace);
+        if first.0 >= chain.held {
+            return Ok(chain.more_at(first) == Some(bytes));
+        }
+        let held = || match view.workspace(workspace)? {
+            Some(found) => found.commit_of(first),
+            None => Ok(None),
+        };
+        let held = held().map_err(|error| error.rejection())?;
+        Ok(held.is_some_and(|held| held.bytes == bytes))
+    }
+
     /// Takes a commit from beside the log, if it extends its chain.
-    fn take(&mut self, workspace: &WorkspaceName, bytes: Bytes) -> Result<(), Rejection> {
-        if matches!(self.offer(workspace, &bytes), Offer::Extends) {
+    pub(super) fn take(
+        &mut self,
+        workspace: &WorkspaceName,
+        bytes: Bytes,
+    ) -> Result<Offer, Rejection> {
+        let offer = self.offer(workspace, &bytes);
+        if matches!(offer, Offer::Extends) {
             self.keep(workspace, bytes)?;
         }
-        Ok(())
+        Ok(offer)
+    }
+
+    /// Chains of one source alone, whose bytes count with these.
+    pub(super) fn alone(&self) -> Self {
+        Self::empty(self.ledger, self.key, self.bytes)
+    }
+
+    pub(super) fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    pub(super) fn is_forked(&self, workspace: &WorkspaceName) -> bool {
+        self.by.get(workspace).is_some_and(|chain| chain.forked)
+    }
+
+    pub(super) fn into_chains(self) -> impl Iterator<Item = (WorkspaceName, Chain)> {
+        self.by.into_iter()
+    }
+
+    pub(super) fn say_beside(&mut self, words: String) {
+        if self.beside.len() < WORDS {
+            self.beside.push(words);
+        }
     }
 
     fn keep(&mut self, workspace: &WorkspaceName, bytes: Bytes) -> Result<(), Rejection> {
@@ -278,20 +345,8 @@ impl Chains {
                 Ok(Ok(()))
             }
             Offer::Before(first, entries) => {
+                let same = self.has(workspace, first, &message.bytes, view)?;
                 let chain = self.chain(workspace);
-                let same = if first.0 < chain.held {
-                    let found = view
-                        .workspace(workspace)
-                        .map_err(|error| error.rejection())?;
-                    let held = found
-                        .map(|found| found.commit_of(first))
-                        .transpose()
-                        .map_err(|error| error.rejection())?
-                        .flatten();
-                    held.is_some_and(|held| message.bytes == held.bytes)
-                } else {
-                    chain.more_at(first) == Some(&message.bytes)
-                };
                 if !same {
                     chain.forked = true;
                     return Ok(Err(format!("another commit of entry {first}")));
@@ -304,38 +359,6 @@ impl Chains {
             }
             Offer::Odd(why) => Ok(Err(why)),
         }
-    }
-
-    /// Where the log went another way than the read model, its own chain counts if it is longer.
-    async fn take_longer_forks(&mut self, log: &dyn Log) -> Result<(), Rejection> {
-        let mut alone = Self {
-            ledger: self.ledger,
-            key: self.key,
-            by: BTreeMap::new(),
-            bytes: self.bytes,
-            messages: 0,
-            lost: 0,
-            unreadable: 0,
-            odd: Vec::new(),
-        };
-        let mut messages = read(log).await?;
-        while let Some((_, message)) = messages.next().await {
-            let Some(message) = message? else { continue };
-            if let Some(workspace) = &message.workspace
-                && self.by.get(workspace).is_some_and(|chain| chain.forked)
-            {
-                alone.take(workspace, message.bytes.clone())?;
-            }
-        }
-        for (workspace, other) in alone.by {
-            if let Some(chain) = self.by.get_mut(&workspace)
-                && other.state.size() > chain.state.size()
-            {
-                let known = chain.known.max(other.known);
-                *chain = Chain { known, ..other };
-            }
-        }
-        Ok(())
     }
 
     /// Somebody has seen so many entries.
@@ -382,6 +405,10 @@ impl Chains {
         &self.odd
     }
 
+    pub(super) fn beside(&self) -> &[String] {
+        &self.beside
+    }
+
     pub(super) fn messages(&self) -> u64 {
         self.messages
     }
@@ -400,10 +427,11 @@ impl Chains {
     }
 }
 
-type Messages<'a> = futures::stream::BoxStream<'a, (Sequence, Result<Option<Message>, Rejection>)>;
+pub(super) type Messages<'a> =
+    futures::stream::BoxStream<'a, (Sequence, Result<Option<Message>, Rejection>)>;
 
 /// Every message of the log by its number: following it would end at the first that is missing.
-async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
+pub(super) async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
     let last = crate::ledger::last_of(log).await?;
     let one = move |sequence: u64| async move {
         let sequence = Sequence(sequence);

@@ -20,41 +20,41 @@ fn failed(path: &Path, why: impl std::fmt::Display) -> Rejection {
     Rejection::new(Code::Internal, format!("{}: {why}", path.display()))
 }
 
-/// Hands every commit on. What they are worth is found out by verifying them; a file that cannot
-/// be read at all is an error, as somebody put it there for a reason.
-pub(super) fn each(beside: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), Rejection> {
+/// The files there are, in order.
+pub(super) fn files(beside: &Path) -> Result<Vec<PathBuf>, Rejection> {
     let entries = match std::fs::read_dir(beside) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(beside, error)),
     };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    for path in paths {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("redb") => {
-                read_model(&path, ledger, take).map_err(|why| failed(&path, why))?;
+    Ok(paths)
+}
+
+/// Hands every commit of a file on. What they are worth is found out by verifying them; a file that
+/// cannot be read at all is an error, as somebody put it there for a reason.
+pub(super) fn read(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), Rejection> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("redb") => read_model(path, ledger, take)?,
+        Some("bundle") => {
+            let bundle = bundle::read(&whole(path)?).map_err(|why| failed(path, why.message));
+            let (header, commits) = bundle?;
+            for commit in commits {
+                take(&header.workspace, commit.into())?;
             }
-            Some("bundle") => {
-                let bytes = read(&path)?;
-                let bundle = bundle::read(&bytes).map_err(|why| failed(&path, why.message));
-                let (header, commits) = bundle?;
-                for commit in commits {
-                    take(&header.workspace, commit.into())?;
-                }
-            }
-            Some("commits") => {
-                for (workspace, commit) in saved::read(&read(&path)?) {
-                    take(&workspace, Bytes::copy_from_slice(commit))?;
-                }
-            }
-            _ => {}
         }
+        Some("commits") => {
+            for (workspace, commit) in saved::read(&whole(path)?) {
+                take(&workspace, Bytes::copy_from_slice(commit))?;
+            }
+        }
+        _ => {}
     }
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
+fn whole(path: &Path) -> Result<Vec<u8>, Rejection> {
     let length = std::fs::metadata(path)
         .map_err(|error| failed(path, error))?
         .len();
@@ -64,21 +64,21 @@ fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
     std::fs::read(path).map_err(|error| failed(path, error))
 }
 
-fn read_model(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), String> {
-    let text = |error: ProjectionError| error.to_string();
-    let projection = Projection::open(path, ledger).map_err(text)?;
-    let view = projection.view().map_err(text)?;
-    for (_, head) in view.workspaces().map_err(text)? {
-        let Some(found) = view.workspace(&head.name).map_err(text)? else {
+fn read_model(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), Rejection> {
+    let wrong = |error: ProjectionError| failed(path, error);
+    let projection = Projection::open(path, ledger).map_err(wrong)?;
+    let view = projection.view().map_err(wrong)?;
+    for (_, head) in view.workspaces().map_err(wrong)? {
+        let Some(found) = view.workspace(&head.name).map_err(wrong)? else {
             continue;
         };
         let mut at = keyroll_core::Index(0);
         while at.0 < head.size.0 {
-            let Some(commit) = found.commit_of(at).map_err(text)? else {
+            let Some(commit) = found.commit_of(at).map_err(wrong)? else {
                 break;
             };
             at = commit.next;
-            take(&head.name, commit.bytes).map_err(|why| why.to_string())?;
+            take(&head.name, commit.bytes)?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! A log that is damaged or was set back, and `keyroll recover`.
 
+mod forks;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
