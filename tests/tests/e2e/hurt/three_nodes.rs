@@ -1,8 +1,9 @@
-//! Three nats-servers that keep every stream three times, one of them killed under load.
+//! Three nats-servers that keep every stream three times, one of them killed or frozen under load.
 
 use std::time::Duration;
 
 use keyroll_tests::harness::Cluster;
+use keyroll_tests::harness::process::Frozen;
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
 use tokio::time::sleep;
 
@@ -19,11 +20,38 @@ async fn leader(cluster: &Cluster, asked: usize) -> usize {
     panic!("the log has no leader");
 }
 
-/// Services stand at two servers; the log's leader dies, again and again, and comes back each time.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
-    let (seed, kills) = (seed(), rounds(scale(1, 4, 12)));
-    eprintln!("seed {seed}, {kills} kills of the leader of three");
+/// What is done to the log's leader.
+#[derive(Debug, Clone, Copy)]
+enum Hurt {
+    /// It dies, and is started again.
+    Killed,
+    /// It stands still, and goes on later with what it held: for all it knows it leads.
+    Frozen,
+}
+
+impl Hurt {
+    /// Two are enough: a new leader is chosen, and work goes on.
+    async fn leader(self, cluster: &mut Cluster, leader: usize) {
+        let away = sleep(Duration::from_secs(8));
+        match self {
+            Self::Killed => {
+                cluster.kill_server(leader);
+                away.await;
+                cluster.restart_server(leader);
+            }
+            Self::Frozen => {
+                let frozen = Frozen::new(cluster.server(leader));
+                away.await;
+                frozen.thaw();
+            }
+        }
+    }
+}
+
+/// Services stand at two servers; the log's leader is hurt, again and again, and comes back each time.
+async fn nothing_is_lost_or_doubled(hurt: Hurt) {
+    let (seed, times) = (seed(), rounds(scale(1, 4, 12)));
+    eprintln!("seed {seed}, the leader of three {hurt:?} {times} times");
     let mut numbers = Seeded::new(seed);
     let mut cluster = Cluster::start(3, 1);
     let _services = [cluster.serve(0, 0, 0), cluster.serve(1, 0, 1)];
@@ -38,14 +66,11 @@ async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
         spies.push(Spy::at(&cluster, 0, server).await);
     }
     let mut shifts = Vec::new();
-    for _ in 0..kills {
+    for _ in 0..times {
         let leader = leader(&cluster, 0).await;
         shifts.extend(crowd.work(CALLERS));
         sleep(Duration::from_millis(300 + numbers.below(700))).await;
-        cluster.kill_server(leader);
-        // Two are enough: a new leader is chosen, and work goes on.
-        sleep(Duration::from_secs(8)).await;
-        cluster.restart_server(leader);
+        hurt.leader(&mut cluster, leader).await;
         sleep(Duration::from_secs(3)).await;
         crowd.rest();
     }
@@ -53,5 +78,15 @@ async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
         caller.await.expect("a caller met what it must not");
     }
     let summary = check(&cluster, &crowd, spies).await;
-    eprintln!("the leader of three killed {kills} times; {summary}");
+    eprintln!("the leader of three {hurt:?} {times} times; {summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
+    nothing_is_lost_or_doubled(Hurt::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_servers_stands_still_and_nothing_is_lost_or_doubled() {
+    nothing_is_lost_or_doubled(Hurt::Frozen).await;
 }
