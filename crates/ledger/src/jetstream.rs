@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, ErrorCode};
 
 use crate::log::Unavailable;
@@ -16,6 +17,17 @@ const CAME_FIRST: [ErrorCode; 2] = [ErrorCode(10_071), ErrorCode(10_164)];
 
 pub(crate) fn unavailable(error: impl std::fmt::Display) -> Unavailable {
     Unavailable(error.to_string())
+}
+
+/// A stream of this name over a connection, not looked at yet.
+pub(crate) async fn open(
+    client: &async_nats::Client,
+    stream: &str,
+) -> Result<(jetstream::Context, Stream<()>), Unavailable> {
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(ACK);
+    let stream = context.get_stream_no_info(stream).await;
+    Ok((context, stream.map_err(unavailable)?))
 }
 
 /// Whether a server says that there is no such stream (10059). The client's errors keep the code in

@@ -17,7 +17,7 @@ use keyroll_core::{Sequence, WorkspaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::jetstream::{
-    ACK, Refused, bounded, is_connected, is_missing_stream, refused, unavailable,
+    ACK, Refused, bounded, is_connected, is_missing_stream, open, refused, unavailable,
 };
 
 use crate::writer::{BETWEEN_LOOKS, LOOKS};
@@ -55,12 +55,7 @@ impl JetStreamLog {
     /// # Errors
     /// [`Unavailable`] when the stream is not there or cannot be asked.
     pub async fn open(client: async_nats::Client) -> Result<Self, Unavailable> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(ACK);
-        let stream = context
-            .get_stream_no_info(STREAM)
-            .await
-            .map_err(unavailable)?;
+        let (context, stream) = open(&client, STREAM).await?;
         Ok(Self {
             client,
             context,

@@ -13,7 +13,7 @@ use keyroll_core::Millis;
 
 use super::{Held, Objects, PutError};
 use crate::jetstream::{
-    ACK, Refused, bounded, is_connected, is_missing_stream, refused, unavailable,
+    ACK, Refused, bounded, is_connected, is_missing_stream, open, refused, unavailable,
 };
 use crate::log::Unavailable;
 
@@ -34,12 +34,7 @@ impl JetStreamObjects {
     /// # Errors
     /// [`Unavailable`].
     pub async fn open(client: async_nats::Client, stream: &str) -> Result<Self, Unavailable> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(ACK);
-        let stream = context
-            .get_stream_no_info(stream)
-            .await
-            .map_err(unavailable)?;
+        let (context, stream) = open(&client, stream).await?;
         Ok(Self {
             client,
             context,
