@@ -18,6 +18,7 @@ mod reveals;
 mod run;
 mod session;
 mod steering;
+mod stop;
 mod time;
 mod usage;
 

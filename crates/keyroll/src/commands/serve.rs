@@ -15,7 +15,6 @@ use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeOptions, Service};
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
@@ -24,6 +23,7 @@ use super::root_key::RootKeyPlace;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;
+use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -137,12 +137,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         allow_unsynced: args.allow_unsynced,
     };
     // Before the start, so that a signal during it is not lost.
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| local(&error))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| local(&error))?;
+    let mut stop = Stop::listen()?;
     let service = tokio::select! {
         started = service::start(options) => started.map_err(|error| local(&error))?,
-        _ = terminate.recv() => return Ok(()),
-        _ = interrupt.recv() => return Ok(()),
+        () = stop.told() => return Ok(()),
     };
     let metrics = match args.metrics {
         None => None,
@@ -161,8 +159,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let console_url = console.as_ref().map(Console::origin);
     ready(context, &ledger.to_string(), metrics, console_url)?;
     let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = stop.told() => Ok(()),
         () = service.stopped() => Err(Failure::local("the service has ended by itself")),
     };
     if let Some(console) = console {

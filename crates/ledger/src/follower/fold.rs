@@ -45,18 +45,24 @@ pub(crate) enum Odd {
     Again {
         /// Its first entry.
         first: TreeSize,
-        /// How many it has.
-        entries: u64,
     },
     /// A commit of later entries: what comes before it is missing, and the workspace stops here.
     Later {
         /// Its first entry.
         first: TreeSize,
-        /// How many it has.
-        entries: u64,
     },
     /// The workspace stops here.
     Broken(Code, String),
+}
+
+impl std::fmt::Display for Odd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Foreign(why) | Self::Broken(_, why) => f.write_str(why),
+            Self::Again { first, .. } => write!(f, "a commit of entry {first} again"),
+            Self::Later { first, .. } => write!(f, "entries before entry {first} are missing"),
+        }
+    }
 }
 
 impl Fold {
@@ -357,12 +363,12 @@ fn next(
             state.workspace()
         ));
     }
-    let (first, entries) = (commit.first, commit.entries.len() as u64);
+    let first = commit.first;
     if first < state.size() {
-        return Err(Odd::Again { first, entries });
+        return Err(Odd::Again { first });
     }
     if first > state.size() {
-        return Err(Odd::Later { first, entries });
+        return Err(Odd::Later { first });
     }
     if commit.root_before() != state.root() {
         return corrupt(format!(

@@ -25,7 +25,8 @@ use catch_up::failed;
 use drained::Drained;
 pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
-pub(crate) use fold::{Odd, fold_next};
+pub(crate) use fold::fold_next;
+pub(crate) use prepare::open;
 pub use projected::{Gone, Projected, Told};
 
 /// How long messages are gathered before they are folded in, when the last were not long ago and

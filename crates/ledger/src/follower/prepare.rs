@@ -15,15 +15,15 @@ pub(super) struct Prepared {
 }
 
 /// A commit that the ledger's key signed, with its entries, unless one is malformed.
-pub(super) struct Opened {
-    pub(super) commit: Commit,
+pub(crate) struct Opened {
+    pub(crate) commit: Commit,
     /// Where in its bytes the entries begin.
     pub(super) begin: u16,
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
 
 /// Takes a commit by itself. `key` is the ledger's.
-pub(super) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
+pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     let opened = Commit::decode(bytes)?;
     if opened.signer != *key || opened.verify().is_err() {
         let words = "the commit is not signed by the ledger's key";

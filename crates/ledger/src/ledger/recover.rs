@@ -8,7 +8,8 @@
 
 mod append;
 mod chains;
-mod forks;
+mod gather;
+mod pool;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use self::chains::Chains;
 use super::Ledger;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
-use crate::projection::Projection;
+use crate::projection::{Batch, Projection};
 
 /// How long a recovery that was begun is waited for, until the ledger goes on as it was.
 const BEGUN: Duration = Duration::from_secs(120);
@@ -71,17 +72,13 @@ impl Ledger {
 
     /// Looks at everything there is.
     async fn survey(&self, said: &RecoverPlan) -> Result<(RecoveryPlan, Chains), Rejection> {
-        let projection = self.projection();
         let shared = &self.shared;
         let key = Identity(shared.key.verifying_key().to_bytes());
-        let beside = self.beside();
-        let chains = Chains::gather(
-            shared.log.as_ref(),
-            &projection,
-            (shared.ledger, key),
-            &beside,
-        );
-        let mut chains = chains.await?;
+        let view = self.projection().view();
+        let view = view.map_err(|error| error.rejection())?;
+        let (log, whose) = (shared.log.as_ref(), (shared.ledger, key));
+        let mut chains = gather::gather(log, &view, whose, &self.beside()).await?;
+        drop(view);
         for seen in &said.seen {
             chains.know(&seen.workspace, seen.size);
         }
@@ -89,11 +86,14 @@ impl Ledger {
         wrong.extend(chains.odd().iter().cloned());
         let mut workspaces = Vec::new();
         for workspace in chains.workspaces() {
-            let values = self.check_values(&chains.chain(&workspace).state).await?;
+            let Some(chain) = chains.get(&workspace) else {
+                continue;
+            };
+            let values = self.check_values(&chain.state).await?;
             workspaces.push(chains.put_values(&workspace, &values));
         }
         let remake = !wrong.is_empty() || chains.differ();
-        // A log that is well is left as it is, whatever lies beside it.
+        // Another history that is not longer makes no log ill.
         wrong.extend(chains.beside().iter().cloned());
         let mut plan = RecoveryPlan {
             plan: Digest([0; 32]),
@@ -169,7 +169,32 @@ impl Ledger {
             ));
         }
         chains.save(&self.saved())?;
+        self.keep_what_is_left_out(&plan, &chains)?;
         Ok((plan, chains))
+    }
+
+    /// What is of no chain that goes on stays beside it, under names that no recovery reads.
+    fn keep_what_is_left_out(&self, plan: &RecoveryPlan, chains: &Chains) -> Result<(), Rejection> {
+        let plan = plan.plan.to_string();
+        let name = |kind: &str| self.beside().join(format!("{}.{kind}.left", &plan[..8]));
+        chains.save_unused(&name("commits"))?;
+        if !chains.leave_read_model() {
+            return Ok(());
+        }
+        let projection = self.projection();
+        let (from, to) = (projection.path(), name("redb"));
+        let flushed = projection.write(&Batch::default(), true);
+        flushed.map_err(|error| error.rejection())?;
+        let link = || {
+            std::fs::create_dir_all(self.beside())?;
+            match std::fs::hard_link(from, &to) {
+                // By this very plan, when it was begun before.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            }
+        };
+        let failed = |error| Rejection::new(Code::Internal, format!("{}: {error}", to.display()));
+        link().map_err(failed)
     }
 
     /// What only the broken log held, in case this process ends before it is in the new one.

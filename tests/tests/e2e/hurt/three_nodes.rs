@@ -31,19 +31,20 @@ enum Hurt {
 
 impl Hurt {
     /// Two are enough: a new leader is chosen, and work goes on.
-    async fn leader(self, cluster: &mut Cluster, leader: usize) {
-        let away = sleep(Duration::from_secs(8));
-        match self {
+    async fn leader(self, cluster: &mut Cluster, hurt: usize) {
+        let frozen = match self {
             Self::Killed => {
-                cluster.kill_server(leader);
-                away.await;
-                cluster.restart_server(leader);
+                cluster.kill_server(hurt);
+                None
             }
-            Self::Frozen => {
-                let frozen = Frozen::new(cluster.server(leader));
-                away.await;
-                frozen.thaw();
-            }
+            Self::Frozen => Some(Frozen::new(cluster.server(hurt))),
+        };
+        sleep(Duration::from_secs(8)).await;
+        let next = leader(cluster, (hurt + 1) % 3).await;
+        assert_ne!(next, hurt, "another one leads meanwhile");
+        match frozen {
+            Some(frozen) => frozen.thaw(),
+            None => cluster.restart_server(hurt),
         }
     }
 }

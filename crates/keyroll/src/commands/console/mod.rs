@@ -14,12 +14,12 @@ use keyroll_core::WorkspaceName;
 use keyroll_ledger::verify::Depth;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::audit;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
+use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -49,10 +49,7 @@ pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Fail
 }
 
 async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
-    let failed =
-        |error: std::io::Error| Failure::local(format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut stop = Stop::listen()?;
     let workspace = context.settings()?.workspace.is_some();
     let workspace = workspace
         .then(|| context.settings()?.workspace())
@@ -65,10 +62,7 @@ async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
     if !context.out.json {
         open_browser(&link);
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stop.told().await;
     console.stop().await;
     Ok(())
 }

@@ -5,23 +5,23 @@ use std::io;
 
 use nix::sys::signal::Signal;
 use tokio::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::home;
 use super::stack::Stack;
 use crate::child::{not_started, send, status_of};
 use crate::error::Failure;
 use crate::exit_code::Status;
+use crate::stop::Stop;
 
 /// Runs a command against the ledger and answers its status.
-pub(super) async fn run(stack: &Stack, words: &[OsString]) -> Result<Status, Failure> {
+pub(super) async fn run(
+    stack: &Stack,
+    words: &[OsString],
+    stop: &mut Stop,
+) -> Result<Status, Failure> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::usage("which command?"));
     };
-    let failed = |error: io::Error| Failure::local(format!("signals cannot be received: {error}"));
-    // A terminal sends Ctrl-C to the command as well; this program waits for what it makes of it.
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let started = Command::new(program)
         .args(arguments)
         .env("KEYROLL_HOME", stack.home())
@@ -40,8 +40,9 @@ pub(super) async fn run(stack: &Stack, words: &[OsString]) -> Result<Status, Fai
                 let failed = |error: io::Error| Failure::local(format!("the command was lost: {error}"));
                 return Ok(status_of(status.map_err(failed)?));
             }
-            _ = terminate.recv() => send(&child, Signal::SIGTERM),
-            _ = interrupt.recv() => {}
+            _ = stop.terminate.recv() => send(&child, Signal::SIGTERM),
+            // A terminal sends Ctrl-C to the command as well: it is waited for what that makes of it.
+            _ = stop.interrupt.recv() => {}
             failure = stack.died() => {
                 send(&child, Signal::SIGTERM);
                 return Err(failure);

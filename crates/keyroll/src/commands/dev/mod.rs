@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keyroll_console::Console;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::stack::Stack;
 use super::console;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::stop::Stop;
 
 /// The data directory when none is named.
 const DATA_DIR: &str = ".keyroll-dev";
@@ -55,6 +55,7 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
         (None, None, None) => PathBuf::from(DATA_DIR),
     };
     let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
+    let mut stop = Stop::listen()?;
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));
     }
@@ -68,8 +69,8 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
     };
     let ready = started.and_then(|()| ready(context, &stack, console.as_ref(), &args));
     let status = match ready {
-        Ok(()) if args.command.is_empty() => until_stopped(&stack).await,
-        Ok(()) => child::run(&stack, &args.command).await,
+        Ok(()) if args.command.is_empty() => until_stopped(&stack, &mut stop).await,
+        Ok(()) => child::run(&stack, &args.command, &mut stop).await,
         Err(failure) => Err(failure),
     };
     if let Some(console) = console {
@@ -142,14 +143,9 @@ fn shell_quoted(path: &Path) -> String {
 }
 
 /// Waits for Ctrl-C or SIGTERM, or for a part that dies.
-async fn until_stopped(stack: &Stack) -> Result<Status, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::local(format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+async fn until_stopped(stack: &Stack, stop: &mut Stop) -> Result<Status, Failure> {
     tokio::select! {
-        _ = terminate.recv() => Ok(Exit::Ok.into()),
-        _ = interrupt.recv() => Ok(Exit::Ok.into()),
+        () = stop.told() => Ok(Exit::Ok.into()),
         failure = stack.died() => Err(failure),
     }
 }

@@ -1,31 +1,21 @@
-//! The longest chain of commits of each workspace that verifies, put together from all sources.
+//! The longest chain of commits of each workspace that verifies.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use keyroll_api::reply::{RecoveryRow, SecretVersion};
 use keyroll_core::command::LostValue;
 use keyroll_core::{
-    Code, Identity, Index, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
+    Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
 };
 
+use super::pool::Longest;
 use super::sources;
-use crate::follower::{Odd, fold_next};
 use crate::ledger::storage::Values;
-use crate::log::{Log, Message};
-use crate::projection::{Projection, View};
 
-/// Bytes of commits that the read model does not hold: they are kept in memory until they are in
-/// the new log.
-const MORE_BYTES: usize = 256 * 1024 * 1024;
 /// Words of a plan at most.
 const WORDS: usize = 100;
-/// Messages of the log asked for at once.
-const AT_ONCE: usize = 64;
-/// How often a message that cannot be read is asked for.
-const TRIES: usize = 3;
 /// Lost values that a plan names.
 const NAMED: usize = 100;
 
@@ -33,18 +23,20 @@ const NAMED: usize = 100;
 pub(super) struct Chain {
     /// After all of it.
     pub(super) state: State,
-    /// Entries whose commits the read model holds.
+    /// Entries of it whose commits the read model holds.
     pub(super) held: u64,
-    /// The commits after those.
+    /// Entries that the read model holds, whether or not they are of this chain.
+    pub(super) left: u64,
+    /// The commits after those that are held.
     pub(super) more: Vec<Bytes>,
+    /// Their digests by their first entry, and whether the log holds them.
+    places: BTreeMap<TreeSize, (Digest, bool)>,
     /// The largest size that anybody has seen, or that a commit names.
-    known: u64,
+    pub(super) known: u64,
     /// Entries that the log itself holds, one after the other from the first on.
     in_log: u64,
     /// The last message on its subject of the log.
     pub(super) head: Sequence,
-    /// Whether the log holds another commit where this chain has one.
-    forked: bool,
     /// Values that are gone.
     pub(super) lost: Vec<LostValue>,
     /// Places in the vault that hold what the log says is destroyed.
@@ -56,7 +48,9 @@ pub(super) struct Chains {
     ledger: LedgerId,
     key: Identity,
     by: BTreeMap<WorkspaceName, Chain>,
-    bytes: usize,
+    heads: BTreeMap<WorkspaceName, Sequence>,
+    /// Commits of other histories, and such as are joined to none.
+    unused: Vec<Bytes>,
     messages: u64,
     /// Messages of the log that cannot be read, and that the read model does not hold either.
     lost: u64,
@@ -64,52 +58,59 @@ pub(super) struct Chains {
     unreadable: u64,
     /// What is odd about the read model and the log.
     odd: Vec<String>,
-    /// What is to be said of the files beside them.
+    /// What is to be said of other histories.
     beside: Vec<String>,
 }
 
-/// What a commit is to a chain.
-pub(super) enum Offer {
-    /// The next one.
-    Extends,
-    /// Of entries that the chain has.
-    Before(Index, u64),
-    /// It does not fit: why.
-    Odd(String),
+fn push(words: &mut Vec<String>, more: String) {
+    if words.len() < WORDS {
+        words.push(more);
+    }
 }
 
 impl Chain {
-    fn empty(ledger: LedgerId, workspace: &WorkspaceName) -> Self {
+    pub(super) fn new(ledger: LedgerId, workspace: &WorkspaceName) -> Self {
         Self {
             state: State::new(ledger, workspace.clone()),
             held: 0,
+            left: 0,
             more: Vec::new(),
+            places: BTreeMap::new(),
             known: 0,
             in_log: 0,
             head: Sequence(0),
-            forked: false,
             lost: Vec::new(),
             erase: Vec::new(),
         }
     }
 
-    /// Is another from now on, if that is longer.
-    pub(super) fn give_way_to(&mut self, other: Self) -> bool {
-        let is_longer = other.state.size() > self.state.size();
-        if is_longer {
-            let known = self.known.max(other.known);
-            *self = Self { known, ..other };
+    /// Goes on with what was found.
+    pub(super) fn extend(&mut self, longest: Longest<'_>) {
+        self.state = longest.state;
+        for one in longest.taken {
+            let place = (Digest::of(&one.bytes), false);
+            self.places.insert(one.first, place);
+            self.more.push(one.bytes.clone());
         }
-        is_longer
     }
 
-    /// The commit whose first entry is this, of those beyond the read model's.
-    fn more_at(&self, first: Index) -> Option<&Bytes> {
-        let is_it = |bytes: &&Bytes| {
-            keyroll_core::Commit::decode(bytes)
-                .is_ok_and(|commit| commit.payload.first.next_index() == first)
-        };
-        self.more.iter().find(is_it)
+    /// Whether the commit from this entry on is that one, of those that the read model does not hold.
+    pub(super) fn has(&self, first: TreeSize, digest: Digest) -> bool {
+        let there = self.places.get(&first);
+        there.is_some_and(|(there, _)| *there == digest)
+    }
+
+    /// Commits that must have been in the log, as it holds later ones, and are not to be read there.
+    fn unread(&self) -> usize {
+        let in_log = |(_, (_, is_there)): &(&TreeSize, &(Digest, bool))| *is_there;
+        let last = self.places.iter().rfind(in_log);
+        let before = last.map(|(last, _)| self.places.range(..last));
+        before.map_or(0, |before| before.filter(|one| !in_log(one)).count())
+    }
+
+    /// Whether the read model went another way.
+    pub(super) fn is_another(&self) -> bool {
+        self.held < self.left
     }
 
     /// The size to put on record as the highest there was; none when nothing is known to be gone.
@@ -123,35 +124,13 @@ impl Chain {
 }
 
 impl Chains {
-    /// Puts them together: the read model's commits, what lies beside it, the log's.
-    pub(super) async fn gather(
-        log: &dyn Log,
-        projection: &Projection,
-        (ledger, key): (LedgerId, Identity),
-        beside: &Path,
-    ) -> Result<Self, Rejection> {
-        let mut chains = Self::empty(ledger, key, 0);
-        let view = projection.view().map_err(|error| error.rejection())?;
-        chains.take_read_model(&view)?;
-        for file in sources::files(beside)? {
-            chains.take_file(&file, &view)?;
-        }
-        let head = view.head().map_err(|error| error.rejection())?;
-        let head = head.map_or(Sequence(0), |(sequence, _)| sequence);
-        chains.take_log(log, &view, head).await?;
-        if chains.by.values().any(|chain| chain.forked) {
-            chains.take_longer_log(log).await?;
-        }
-        Ok(chains)
-    }
-
-    /// None yet, with so many bytes in memory elsewhere.
-    fn empty(ledger: LedgerId, key: Identity, bytes: usize) -> Self {
+    pub(super) fn new(ledger: LedgerId, key: Identity) -> Self {
         Self {
             ledger,
             key,
-            bytes,
             by: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            unused: Vec::new(),
             messages: 0,
             lost: 0,
             unreadable: 0,
@@ -160,231 +139,113 @@ impl Chains {
         }
     }
 
-    fn take_read_model(&mut self, view: &View) -> Result<(), Rejection> {
-        for (_, head) in view.workspaces().map_err(|error| error.rejection())? {
-            let workspace = head.name;
-            let Some(found) = view
-                .workspace(&workspace)
-                .map_err(|error| error.rejection())?
-            else {
-                continue;
-            };
-            loop {
-                let chain = self.chain(&workspace);
-                chain.known = chain.known.max(head.size.0);
-                let at = chain.state.size();
-                if at >= head.size {
-                    break;
-                }
-                let commit = found
-                    .commit_of(at.next_index())
-                    .map_err(|error| error.rejection())?;
-                let Some(commit) = commit else { break };
-                if let Offer::Odd(why) = self.offer(&workspace, &commit.bytes) {
-                    self.note(format!("the read model, {workspace}: {why}"));
-                    break;
-                }
-            }
-            let chain = self.chain(&workspace);
-            chain.held = chain.state.size().0;
-        }
-        Ok(())
+    /// The ledger, and the key that signs its commits.
+    pub(super) const fn whose(&self) -> (LedgerId, Identity) {
+        (self.ledger, self.key)
     }
 
-    pub(super) fn chain(&mut self, workspace: &WorkspaceName) -> &mut Chain {
-        let ledger = self.ledger;
-        self.by
-            .entry(workspace.clone())
-            .or_insert_with(|| Chain::empty(ledger, workspace))
+    pub(super) fn get(&self, workspace: &WorkspaceName) -> Option<&Chain> {
+        self.by.get(workspace)
     }
 
-    /// Verifies a commit on a chain, and folds it in when it comes next.
-    fn offer(&mut self, workspace: &WorkspaceName, bytes: &[u8]) -> Offer {
-        let (ledger, key) = (self.ledger, self.key);
-        let chain = self.chain(workspace);
-        match fold_next(&mut chain.state, &ledger, &key, bytes) {
-            Ok(()) => {
-                chain.known = chain.known.max(chain.state.size().0);
-                Offer::Extends
-            }
-            Err(Odd::Again { first, entries }) => Offer::Before(first.next_index(), entries),
-            Err(Odd::Later { first, entries }) => {
-                chain.known = chain.known.max(first.0 + entries);
-                Offer::Odd(format!(
-                    "entries {} to {first} are missing",
-                    chain.state.size()
-                ))
-            }
-            Err(Odd::Foreign(why) | Odd::Broken(_, why)) => Offer::Odd(why),
+    /// Takes a chain out, an empty one if there is none.
+    pub(super) fn take(&mut self, workspace: &WorkspaceName) -> Chain {
+        let there = self.by.remove(workspace);
+        there.unwrap_or_else(|| Chain::new(self.ledger, workspace))
+    }
+
+    /// Puts a chain in. A subject that nobody ever wrote to makes no workspace.
+    pub(super) fn put(&mut self, workspace: WorkspaceName, chain: Chain) {
+        if chain.known > 0 {
+            self.by.insert(workspace, chain);
         }
     }
 
-    /// Whether a chain's commit of this first entry is this one.
-    pub(super) fn has(
+    /// Counts a message of the log, which could be read or not; whether the read model lacks it.
+    pub(super) fn count(&mut self, is_read: bool, is_new: bool) {
+        self.messages += 1;
+        self.unreadable += u64::from(!is_read);
+        self.lost += u64::from(!is_read && is_new);
+    }
+
+    /// The last message on a workspace's subject so far.
+    pub(super) fn head(&mut self, workspace: &WorkspaceName, sequence: Sequence) {
+        self.heads.insert(workspace.clone(), sequence);
+    }
+
+    /// Takes down that a message of the log is a commit of a chain.
+    pub(super) fn is_in_log(
         &mut self,
+        sequence: Sequence,
         workspace: &WorkspaceName,
-        first: Index,
-        bytes: &Bytes,
-        view: &View,
-    ) -> Result<bool, Rejection> {
-        let chain = self.chain(workspace);
-        if first.0 >= chain.held {
-            return Ok(chain.more_at(first) == Some(bytes));
-        }
-        let held = || match view.workspace(workspace)? {
-            Some(found) => found.commit_of(first),
-            None => Ok(None),
+        (first, end): (TreeSize, u64),
+    ) {
+        let Some(chain) = self.by.get_mut(workspace) else {
+            return;
         };
-        let held = held().map_err(|error| error.rejection())?;
-        Ok(held.is_some_and(|held| held.bytes == bytes))
-    }
-
-    /// Takes a commit from beside the log, if it extends its chain.
-    pub(super) fn take(
-        &mut self,
-        workspace: &WorkspaceName,
-        bytes: Bytes,
-    ) -> Result<Offer, Rejection> {
-        let offer = self.offer(workspace, &bytes);
-        if matches!(offer, Offer::Extends) {
-            self.keep(workspace, bytes)?;
+        let place = chain.places.get_mut(&first);
+        let was_there = place.is_some_and(|(_, is_there)| std::mem::replace(is_there, true));
+        if was_there || first.0 < chain.in_log {
+            self.say_odd(format!(
+                "message {sequence} of the log, {workspace}: a commit of entry {first} again"
+            ));
+        } else if chain.in_log == first.0 {
+            chain.in_log = end;
         }
-        Ok(offer)
     }
 
-    /// Chains of one source alone, whose bytes count with these.
-    pub(super) fn alone(&self) -> Self {
-        Self::empty(self.ledger, self.key, self.bytes)
-    }
-
-    pub(super) fn ledger(&self) -> LedgerId {
-        self.ledger
-    }
-
-    pub(super) fn is_forked(&self, workspace: &WorkspaceName) -> bool {
-        self.by.get(workspace).is_some_and(|chain| chain.forked)
-    }
-
-    pub(super) fn into_chains(self) -> impl Iterator<Item = (WorkspaceName, Chain)> {
-        self.by.into_iter()
+    pub(super) fn say_odd(&mut self, words: String) {
+        push(&mut self.odd, words);
     }
 
     pub(super) fn say_beside(&mut self, words: String) {
-        if self.beside.len() < WORDS {
-            self.beside.push(words);
-        }
+        push(&mut self.beside, words);
     }
 
-    fn keep(&mut self, workspace: &WorkspaceName, bytes: Bytes) -> Result<(), Rejection> {
-        self.bytes += bytes.len();
-        if self.bytes > MORE_BYTES {
-            let message = "the log holds far more than the read model: stop the service, move \
-                           ledger.redb away, start it, and recover then";
-            return Err(Rejection::new(Code::TooLarge, message));
-        }
-        self.chain(workspace).more.push(bytes);
-        Ok(())
-    }
-
-    fn note(&mut self, words: String) {
-        if self.odd.len() < WORDS {
-            self.odd.push(words);
-        }
-    }
-
-    async fn take_log(
-        &mut self,
-        log: &dyn Log,
-        view: &View,
-        head: Sequence,
-    ) -> Result<(), Rejection> {
-        let mut messages = read(log).await?;
-        while let Some((sequence, message)) = messages.next().await {
-            self.messages += 1;
-            let Some(message) = message? else {
-                self.unreadable += 1;
-                self.lost += u64::from(sequence > head);
-                self.note(format!("message {sequence} of the log cannot be read"));
-                continue;
-            };
-            let Some(workspace) = &message.workspace else {
-                self.note(format!("message {sequence} of the log: foreign"));
-                continue;
-            };
-            if let Err(why) = self.take_message(workspace, &message, view)? {
-                self.note(format!("message {sequence} of the log, {workspace}: {why}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What is odd about it is the inner error.
-    fn take_message(
-        &mut self,
-        workspace: &WorkspaceName,
-        message: &Message,
-        view: &View,
-    ) -> Result<Result<(), String>, Rejection> {
-        // A subject that nobody ever wrote to makes no workspace.
-        let known = self.by.contains_key(workspace);
-        let before = self.chain(workspace).state.size().0;
-        let offer = self.offer(workspace, &message.bytes);
-        if !known && !matches!(offer, Offer::Extends) && self.chain(workspace).known == 0 {
-            self.by.remove(workspace);
-        }
-        if let Some(chain) = self.by.get_mut(workspace) {
-            chain.head = message.sequence;
-        }
-        match offer {
-            Offer::Extends => {
-                self.keep(workspace, message.bytes.clone())?;
-                let chain = self.chain(workspace);
-                if chain.in_log == before {
-                    chain.in_log = chain.state.size().0;
-                }
-                Ok(Ok(()))
-            }
-            Offer::Before(first, entries) => {
-                let same = self.has(workspace, first, &message.bytes, view)?;
-                let chain = self.chain(workspace);
-                if !same {
-                    chain.forked = true;
-                    return Ok(Err(format!("another commit of entry {first}")));
-                }
-                if chain.in_log == first.0 {
-                    chain.in_log = first.0 + entries;
-                    return Ok(Ok(()));
-                }
-                Ok(Err(format!("a commit of entry {first} again")))
-            }
-            Offer::Odd(why) => Ok(Err(why)),
-        }
+    /// These are of no chain.
+    pub(super) fn leave(&mut self, commits: Vec<Bytes>) {
+        self.unused.extend(commits);
     }
 
     /// Somebody has seen so many entries.
     pub(super) fn know(&mut self, workspace: &WorkspaceName, size: TreeSize) {
-        let chain = self.chain(workspace);
+        let mut chain = self.take(workspace);
         chain.known = chain.known.max(size.0);
+        self.put(workspace.clone(), chain);
+    }
+
+    /// After all of the log: where each workspace ends in it, and what of its messages that cannot
+    /// be read is in a chain all the same.
+    pub(super) fn close(&mut self) {
+        let unread: usize = self.by.values().map(Chain::unread).sum();
+        self.lost = self.lost.saturating_sub(unread as u64);
+        for (workspace, head) in std::mem::take(&mut self.heads) {
+            if let Some(chain) = self.by.get_mut(&workspace) {
+                chain.head = head;
+            }
+        }
     }
 
     /// Takes down what is gone of the values, and gives the workspace's row of the plan.
     pub(super) fn put_values(&mut self, workspace: &WorkspaceName, values: &Values) -> RecoveryRow {
         let unattributed = self.lost;
-        let chain = self.chain(workspace);
+        let mut chain = self.take(workspace);
         chain.lost = values.lost.iter().map(|lost| lost.value).collect();
         chain.erase.clone_from(&values.left);
         let named = values.lost.iter().take(NAMED).map(|lost| SecretVersion {
             name: lost.name.clone(),
             version: Some(lost.value.version),
         });
-        RecoveryRow {
+        let row = RecoveryRow {
             lost: named.collect(),
             erase: values.left.len() as u64,
             known: chain.truncated(unattributed),
             values: values.lost.len() as u64,
             entries: chain.state.size(),
             workspace: workspace.clone(),
-        }
+        };
+        self.by.insert(workspace.clone(), chain);
+        row
     }
 
     pub(super) fn workspaces(&self) -> Vec<WorkspaceName> {
@@ -397,8 +258,13 @@ impl Chains {
 
     /// Whether the log lacks a commit that a chain has, or holds one that it has not.
     pub(super) fn differ(&self) -> bool {
-        let lacks = |chain: &Chain| chain.forked || chain.in_log != chain.state.size().0;
+        let lacks = |chain: &Chain| chain.is_another() || chain.in_log != chain.state.size().0;
         self.by.values().any(lacks)
+    }
+
+    /// Whether the read model went another way than one of them.
+    pub(super) fn leave_read_model(&self) -> bool {
+        self.by.values().any(Chain::is_another)
     }
 
     pub(super) fn odd(&self) -> &[String] {
@@ -409,15 +275,15 @@ impl Chains {
         &self.beside
     }
 
-    pub(super) fn messages(&self) -> u64 {
+    pub(super) const fn messages(&self) -> u64 {
         self.messages
     }
 
-    pub(super) fn unreadable(&self) -> u64 {
+    pub(super) const fn unreadable(&self) -> u64 {
         self.unreadable
     }
 
-    pub(super) fn lost(&self) -> u64 {
+    pub(super) const fn lost(&self) -> u64 {
         self.lost
     }
 
@@ -425,28 +291,9 @@ impl Chains {
     pub(super) fn save(&self, path: &Path) -> Result<(), Rejection> {
         sources::save(path, self.by.values().flat_map(|chain| &chain.more))
     }
-}
 
-pub(super) type Messages<'a> =
-    futures::stream::BoxStream<'a, (Sequence, Result<Option<Message>, Rejection>)>;
-
-/// Every message of the log by its number: following it would end at the first that is missing.
-pub(super) async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
-    let last = crate::ledger::last_of(log).await?;
-    let one = move |sequence: u64| async move {
-        let sequence = Sequence(sequence);
-        let mut found = log.message(sequence).await;
-        for _ in 1..TRIES {
-            if found.is_ok() {
-                break;
-            }
-            found = log.message(sequence).await;
-        }
-        let found = found.map_err(|why| Rejection::new(Code::Unreachable, why.0));
-        (sequence, found)
-    };
-    Ok(futures::stream::iter(1..=last.0)
-        .map(one)
-        .buffered(AT_ONCE)
-        .boxed())
+    /// Writes down what is of no chain.
+    pub(super) fn save_unused(&self, path: &Path) -> Result<(), Rejection> {
+        sources::save(path, self.unused.iter())
+    }
 }

@@ -1,0 +1,349 @@
+//! Putting the chains together: the read model's commits, the log's, those of files beside them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use keyroll_core::{
+    Code, Commit, Digest, Identity, Index, LedgerId, Rejection, Sequence, State, TreeSize,
+    WorkspaceName,
+};
+
+use super::chains::{Chain, Chains};
+use super::pool::{Pool, Strands};
+use super::sources;
+use crate::follower::{fold_next, open};
+use crate::log::{Log, Message};
+use crate::projection::{ProjectionError, View};
+
+/// Messages of the log asked for at once.
+const AT_ONCE: usize = 64;
+/// How often a message that cannot be read is asked for.
+const TRIES: usize = 3;
+/// Where the log stands among the sources; files come after it.
+const LOG: usize = 0;
+
+/// A message of the log that is not as the read model has it.
+struct Different {
+    sequence: Sequence,
+    workspace: WorkspaceName,
+    /// Where the commit in it begins and ends, and its digest; or why there is none.
+    commit: Result<(TreeSize, u64, Digest), String>,
+}
+
+struct Gathering<'a> {
+    view: &'a View,
+    chains: Chains,
+    pool: Pool,
+    sources: Vec<String>,
+    different: Vec<Different>,
+}
+
+fn text(error: &ProjectionError) -> Rejection {
+    error.rejection()
+}
+
+/// The longest chain of each workspace, and what is wrong with the log.
+pub(super) async fn gather(
+    log: &dyn Log,
+    view: &View,
+    (ledger, key): (LedgerId, Identity),
+    beside: &Path,
+) -> Result<Chains, Rejection> {
+    let mut gathering = Gathering {
+        view,
+        chains: Chains::new(ledger, key),
+        pool: Pool::default(),
+        sources: vec!["the log".to_owned()],
+        different: Vec::new(),
+    };
+    gathering.take_read_model()?;
+    gathering.take_log(log).await?;
+    for file in sources::files(beside)? {
+        gathering.take_file(&file)?;
+    }
+    gathering.choose()
+}
+
+impl Gathering<'_> {
+    fn take_read_model(&mut self) -> Result<(), Rejection> {
+        for (_, head) in self.view.workspaces().map_err(|error| text(&error))? {
+            let workspace = head.name;
+            let (mut chain, wrong) = self.replay(&workspace, |_| ())?;
+            if let Some(wrong) = wrong {
+                let words = format!("the read model, {workspace}: {wrong}");
+                self.chains.say_odd(words);
+            }
+            chain.known = head.size.0;
+            chain.held = chain.state.size().0;
+            self.chains.put(workspace, chain);
+        }
+        Ok(())
+    }
+
+    /// Folds the commits that the read model has of a workspace, and shows the state before each.
+    /// Why it ends before their end, if so.
+    fn replay(
+        &self,
+        workspace: &WorkspaceName,
+        mut before: impl FnMut(&State),
+    ) -> Result<(Chain, Option<String>), Rejection> {
+        let (ledger, key) = self.chains.whose();
+        let mut chain = Chain::new(ledger, workspace);
+        let found = self.view.workspace(workspace);
+        let Some(found) = found.map_err(|error| text(&error))? else {
+            return Ok((chain, None));
+        };
+        while chain.state.size() < found.size() {
+            before(&chain.state);
+            let at = chain.state.size().next_index();
+            let commit = found.commit_of(at).map_err(|error| text(&error))?;
+            let Some(commit) = commit else { break };
+            if let Err(odd) = fold_next(&mut chain.state, &ledger, &key, &commit.bytes) {
+                return Ok((chain, Some(odd.to_string())));
+            }
+        }
+        Ok((chain, None))
+    }
+
+    /// The commit that the read model has from this entry on.
+    fn held(&self, workspace: &WorkspaceName, first: TreeSize) -> Result<Option<Bytes>, Rejection> {
+        let held = self.chains.get(workspace).map_or(0, |chain| chain.held);
+        if first.0 >= held {
+            return Ok(None);
+        }
+        let found = || match self.view.workspace(workspace)? {
+            Some(found) => found.commit_of(Index(first.0)),
+            None => Ok(None),
+        };
+        let found = found().map_err(|error| text(&error))?;
+        let begins = |commit: &crate::projection::CommitAt| commit.first.0 == first.0;
+        Ok(found.filter(begins).map(|commit| commit.bytes))
+    }
+
+    async fn take_log(&mut self, log: &dyn Log) -> Result<(), Rejection> {
+        let head = self.view.head().map_err(|error| text(&error))?;
+        let head = head.map_or(Sequence(0), |(sequence, _)| sequence);
+        let mut messages = read(log).await?;
+        while let Some((sequence, message)) = messages.next().await {
+            let message = message?;
+            let is_new = sequence > head;
+            self.chains.count(message.is_some(), is_new);
+            let Some(message) = message else {
+                let words = format!("message {sequence} of the log cannot be read");
+                self.chains.say_odd(words);
+                continue;
+            };
+            if let Some(workspace) = message.workspace.clone() {
+                self.take_message(&workspace, &message)?;
+            } else {
+                let words = format!("message {sequence} of the log: foreign");
+                self.chains.say_odd(words);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_message(
+        &mut self,
+        workspace: &WorkspaceName,
+        message: &Message,
+    ) -> Result<(), Rejection> {
+        let sequence = message.sequence;
+        self.chains.head(workspace, sequence);
+        let commit = match self.signed(workspace, &message.bytes) {
+            Err(why) => Err(why),
+            Ok(commit) => {
+                let first = commit.first;
+                let end = first.0 + commit.entries.len() as u64;
+                if self.held(workspace, first)?.as_ref() == Some(&message.bytes) {
+                    self.chains.is_in_log(sequence, workspace, (first, end));
+                    return Ok(());
+                }
+                let kept = self.pool.add(&commit, &message.bytes, LOG);
+                kept.map_err(|_| {
+                    let message = "the log holds far more than the read model: stop the service, \
+                                   move ledger.redb away, start it, and recover then";
+                    Rejection::new(Code::TooLarge, message)
+                })?;
+                Ok((first, end, Digest::of(&message.bytes)))
+            }
+        };
+        self.different.push(Different {
+            sequence,
+            workspace: workspace.clone(),
+            commit,
+        });
+        Ok(())
+    }
+
+    /// A commit of this workspace, if the ledger's key signed it. Its place is not looked at.
+    fn signed(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Result<Commit, String> {
+        let (ledger, key) = self.chains.whose();
+        let opened = open(bytes, &key).map_err(|rejection| rejection.message)?;
+        let commit = opened.commit;
+        if commit.ledger != ledger || commit.workspace != *workspace {
+            return Err(format!(
+                "a commit of workspace {} lies on the subject of {workspace}",
+                commit.workspace
+            ));
+        }
+        if commit.entries.is_empty() {
+            return Err("a commit without entries".to_owned());
+        }
+        Ok(commit)
+    }
+
+    fn take_file(&mut self, file: &Path) -> Result<(), Rejection> {
+        let name = file.file_name().unwrap_or_default().display().to_string();
+        let (ledger, from) = (self.chains.whose().0, self.sources.len());
+        self.sources.push(format!("recover/{name}"));
+        sources::read(file, &ledger, &mut |workspace, bytes| {
+            let Ok(commit) = self.signed(workspace, &bytes) else {
+                return Ok(());
+            };
+            if self.held(workspace, commit.first)?.as_ref() == Some(&bytes) {
+                return Ok(());
+            }
+            let kept = self.pool.add(&commit, &bytes, from);
+            kept.map_err(|_| {
+                let message = format!(
+                    "recover/{name} holds far more that the read model has not: recover without it, \
+                     or, if it is a read model, stop the service and put it in place of ledger.redb"
+                );
+                Rejection::new(Code::TooLarge, message)
+            })
+        })
+    }
+
+    /// Of all that was found the longest chain of each workspace.
+    fn choose(mut self) -> Result<Chains, Rejection> {
+        let pool = std::mem::take(&mut self.pool).into_workspaces();
+        for (workspace, strands) in &pool {
+            self.choose_one(workspace, strands)?;
+        }
+        for different in std::mem::take(&mut self.different) {
+            let (sequence, workspace) = (different.sequence, different.workspace);
+            let why = match different.commit {
+                Err(why) => why,
+                Ok((first, end, digest)) => match self.chains.get(&workspace) {
+                    Some(chain) if chain.has(first, digest) => {
+                        self.chains.is_in_log(sequence, &workspace, (first, end));
+                        continue;
+                    }
+                    Some(chain) if first < chain.state.size() => {
+                        format!("another commit of entry {first}")
+                    }
+                    Some(chain) if first > chain.state.size() => {
+                        format!("entries {} to {first} are missing", chain.state.size())
+                    }
+                    _ => format!("it does not follow on the first {first} entries"),
+                },
+            };
+            let words = format!("message {sequence} of the log, {workspace}: {why}");
+            self.chains.say_odd(words);
+        }
+        self.chains.close();
+        Ok(self.chains)
+    }
+
+    fn choose_one(
+        &mut self,
+        workspace: &WorkspaceName,
+        strands: &Strands,
+    ) -> Result<(), Rejection> {
+        let (ledger, key) = self.chains.whose();
+        let mut forks = BTreeSet::new();
+        for (first, root) in strands.places() {
+            let Some(there) = self.held(workspace, *first)? else {
+                continue;
+            };
+            if Commit::decode(&there).is_ok_and(|there| there.payload.root == *root) {
+                forks.insert(*first);
+            }
+        }
+        let mut chain = self.chains.take(workspace);
+        let held = chain.held;
+        let mut longest = strands.longest(chain.state.clone(), &ledger, &key);
+        if !forks.is_empty() {
+            self.replay(workspace, |state| {
+                if forks.contains(&state.size()) {
+                    let other = strands.longest(state.clone(), &ledger, &key);
+                    if other.state.size() > longest.state.size() {
+                        chain.held = state.size().0;
+                        longest = other;
+                    }
+                }
+            })?;
+        }
+        if chain.held < held {
+            let (from, left) = (chain.held, held - chain.held);
+            let source = longest.taken.first().map_or(LOG, |first| first.from);
+            self.chains.say_beside(format!(
+                "{workspace}: from entry {from} on the history of {} is longer, and is taken; the read \
+                 model's {left} entries from there on are left out",
+                self.sources[source]
+            ));
+        }
+        chain.left = held;
+        let size = longest.state.size();
+        let taken: BTreeSet<*const u8> =
+            longest.taken.iter().map(|one| one.bytes.as_ptr()).collect();
+        let left = || {
+            strands
+                .all()
+                .filter(|one| !taken.contains(&one.bytes.as_ptr()))
+        };
+        // Of each source: where it first goes another way, and how far.
+        let mut others: BTreeMap<usize, (TreeSize, u64)> = BTreeMap::new();
+        for other in left().filter(|one| one.first < size) {
+            let (first, _) = others.entry(other.from).or_insert((other.first, 0));
+            *first = other.first.min(*first);
+        }
+        for other in left() {
+            if let Some((_, end)) = others.get_mut(&other.from) {
+                *end = other.end.max(*end);
+            }
+        }
+        for (source, (first, end)) in &others {
+            self.chains.say_beside(format!(
+                "{}, {workspace}: another history from entry {first} on, to entry {}: it is left out",
+                self.sources[*source],
+                end - 1
+            ));
+        }
+        // What comes later than all that is kept was there once, unless it is of another history.
+        let later = left().filter(|one| one.first > size && !others.contains_key(&one.from));
+        let ends = later.map(|one| one.end).chain([chain.known, size.0]);
+        chain.known = ends.max().unwrap_or_default();
+        let unused = left().map(|one| one.bytes.clone());
+        self.chains.leave(unused.collect());
+        chain.extend(longest);
+        self.chains.put(workspace.clone(), chain);
+        Ok(())
+    }
+}
+
+type Messages<'a> = futures::stream::BoxStream<'a, (Sequence, Result<Option<Message>, Rejection>)>;
+
+/// Every message of the log by its number: following it would end at the first that is missing.
+async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
+    let last = crate::ledger::last_of(log).await?;
+    let one = move |sequence: u64| async move {
+        let sequence = Sequence(sequence);
+        let mut found = log.message(sequence).await;
+        for _ in 1..TRIES {
+            if found.is_ok() {
+                break;
+            }
+            found = log.message(sequence).await;
+        }
+        let found = found.map_err(|why| Rejection::new(Code::Unreachable, why.0));
+        (sequence, found)
+    };
+    Ok(futures::stream::iter(1..=last.0)
+        .map(one)
+        .buffered(AT_ONCE)
+        .boxed())
+}

@@ -1,0 +1,126 @@
+//! Commits that the read model does not hold, from wherever they come, and the longest history that
+//! they make: each names the root over all entries before it, so there is one place where it fits.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use keyroll_core::{Commit, Digest, Identity, LedgerId, State, TreeSize, WorkspaceName};
+
+use crate::follower::fold_next;
+
+/// Bytes of such commits: they are kept in memory until they are in the new log.
+const BYTES: usize = 256 * 1024 * 1024;
+
+/// A commit that the ledger's key signed.
+pub(super) struct Loose {
+    pub(super) bytes: Bytes,
+    /// Its first entry.
+    pub(super) first: TreeSize,
+    /// The entry after its last.
+    pub(super) end: u64,
+    /// Where it was found first.
+    pub(super) from: usize,
+}
+
+/// One workspace's, by its first entry and the root before it.
+#[derive(Default)]
+pub(super) struct Strands(BTreeMap<(TreeSize, Digest), Vec<Loose>>);
+
+/// There are more than are kept in memory.
+pub(super) struct TooMany;
+
+/// All workspaces'.
+#[derive(Default)]
+pub(super) struct Pool {
+    bytes: usize,
+    by: BTreeMap<WorkspaceName, Strands>,
+}
+
+impl Pool {
+    /// Takes one in, unless it is there.
+    pub(super) fn add(
+        &mut self,
+        commit: &Commit,
+        bytes: &Bytes,
+        from: usize,
+    ) -> Result<(), TooMany> {
+        let strands = self.by.entry(commit.workspace.clone()).or_default();
+        let place = strands.0.entry((commit.first, commit.root)).or_default();
+        if place.iter().any(|there| there.bytes == bytes) {
+            return Ok(());
+        }
+        self.bytes += bytes.len();
+        place.push(Loose {
+            bytes: bytes.clone(),
+            first: commit.first,
+            end: commit.first.0 + commit.entries.len() as u64,
+            from,
+        });
+        if self.bytes > BYTES {
+            return Err(TooMany);
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_workspaces(self) -> BTreeMap<WorkspaceName, Strands> {
+        self.by
+    }
+}
+
+/// A history: the state after it, and the commits that lead there.
+pub(super) struct Longest<'a> {
+    pub(super) state: State,
+    pub(super) taken: Vec<&'a Loose>,
+}
+
+impl Strands {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Loose> {
+        self.0.values().flatten()
+    }
+
+    /// Where they begin: each first entry, and the root before it.
+    pub(super) fn places(&self) -> impl Iterator<Item = &(TreeSize, Digest)> {
+        self.0.keys()
+    }
+
+    /// The longest way on from a state; of ways as long the one that was found first.
+    pub(super) fn longest(&self, state: State, ledger: &LedgerId, key: &Identity) -> Longest<'_> {
+        let taken = Vec::new();
+        let mut longest = Longest { state, taken };
+        loop {
+            let state = &longest.state;
+            let ways = self.0.get(&(state.size(), Digest(state.root().0)));
+            let folded =
+                |state: &mut State, way: &Loose| fold_next(state, ledger, key, &way.bytes).is_ok();
+            match ways.map(Vec::as_slice).unwrap_or_default() {
+                [] => return longest,
+                [way] => {
+                    if !folded(&mut longest.state, way) {
+                        return longest;
+                    }
+                    longest.taken.push(way);
+                }
+                ways => {
+                    let mut best: Option<Longest<'_>> = None;
+                    for way in ways {
+                        let mut state = longest.state.clone();
+                        if !folded(&mut state, way) {
+                            continue;
+                        }
+                        let mut on = self.longest(state, ledger, key);
+                        let size = |found: &Longest<'_>| found.state.size();
+                        if best.as_ref().is_none_or(|best| size(&on) > size(best)) {
+                            on.taken.insert(0, way);
+                            best = Some(on);
+                        }
+                    }
+                    if let Some(best) = best {
+                        longest.taken.extend(best.taken);
+                        longest.state = best.state;
+                    }
+                    return longest;
+                }
+            }
+        }
+    }
+}
