@@ -190,7 +190,9 @@ impl Ledger {
             match std::fs::hard_link(from, &to) {
                 // By this very plan, when it was begun before.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-                linked => linked,
+                // That directory may be another file system's.
+                Err(_) => std::fs::copy(from, &to).map(drop),
+                Ok(()) => Ok(()),
             }
         };
         let failed = |error| Rejection::new(Code::Internal, format!("{}: {error}", to.display()));
