@@ -120,7 +120,9 @@ async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, F
 }
 
 fn changes(row: &RecoveryRow) -> bool {
-    row.known.is_some() || row.values > 0 || row.erase > 0
+    // Of a workspace that is gone as a whole nothing can be put on record.
+    let is_truncated = row.known.is_some() && row.entries.0 > 0;
+    is_truncated || row.values > 0 || row.erase > 0
 }
 
 fn is_nothing(plan: &RecoveryPlan) -> bool {

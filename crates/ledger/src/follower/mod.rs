@@ -236,7 +236,12 @@ impl Follower {
                     let words = "the log is not being followed".to_owned();
                     let _ = done.send(Err(ProjectionError::Storage(words)));
                 }
-                Wish::Flush(done) | Wish::Halt(done) => {
+                Wish::Flush(done) => {
+                    // Whoever wished looks at the file, not at an answer.
+                    let _ = self.fold.projection().write(&Batch::default(), true);
+                    let _ = done.send(());
+                }
+                Wish::Halt(done) => {
                     let _ = done.send(());
                 }
                 // A log that failed is not gone on with.

@@ -9,11 +9,11 @@
 mod append;
 mod chains;
 mod gather;
+mod kept;
 mod pool;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use keyroll_core::{Code, Digest, Identity, Rejection, Sequence, TreeSize, cbor};
 use tokio::sync::oneshot;
 
 use self::chains::Chains;
+use self::kept::Kept;
 use super::Ledger;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
@@ -47,8 +48,8 @@ fn stopped() -> Rejection {
 }
 
 /// What a plan is known by: nothing is done but what was shown. What healthy workspaces write
-/// meanwhile changes no plan.
-fn name_of(plan: &RecoveryPlan) -> Digest {
+/// meanwhile changes no plan; which histories are left out does, not their words alone.
+fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
     let mut said = RecoveryPlan {
         plan: Digest([0; 32]),
         messages: 0,
@@ -57,7 +58,15 @@ fn name_of(plan: &RecoveryPlan) -> Digest {
     for row in &mut said.workspaces {
         row.entries = TreeSize(0);
     }
-    Digest::of(&cbor::encode(&said))
+    let mut named = cbor::encode(&said);
+    named.extend(chains.left().iter().flat_map(|left| left.0));
+    named.extend(
+        chains
+            .unused()
+            .iter()
+            .flat_map(|unused| Digest::of(unused).0),
+    );
+    Digest::of(&named)
 }
 
 impl Ledger {
@@ -77,8 +86,9 @@ impl Ledger {
         let view = self.projection().view();
         let view = view.map_err(|error| error.rejection())?;
         let (log, whose) = (shared.log.as_ref(), (shared.ledger, key));
-        let mut chains = gather::gather(log, &view, whose, &self.beside()).await?;
+        let mut chains = gather::gather(log, &view, whose, self.kept().directory()).await?;
         drop(view);
+        self.kept().recall(&mut chains)?;
         for seen in &said.seen {
             chains.know(&seen.workspace, seen.size);
         }
@@ -103,13 +113,13 @@ impl Ledger {
             unreadable: chains.unreadable(),
             workspaces,
         };
-        plan.plan = name_of(&plan);
+        plan.plan = name_of(&plan, &chains);
         Ok((plan, chains))
     }
 
-    /// Where an operator lays read models of other replicas and bundles.
-    fn beside(&self) -> PathBuf {
-        self.projection().path().with_file_name("recover")
+    /// What lies beside the read model.
+    fn kept(&self) -> Kept {
+        Kept::beside(&self.projection())
     }
 
     /// Stops every writer, saves what only the log holds, and waits for the log to be made anew.
@@ -158,6 +168,9 @@ impl Ledger {
         let wish = Wish::Halt(halted);
         self.wishes.send(wish).await.map_err(|_| stopped())?;
         is_halted.await.map_err(|_| stopped())?;
+        // What it holds is relied on to be there after a crash: the log will not be.
+        let flushed = self.projection().write(&Batch::default(), true);
+        flushed.map_err(|error| error.rejection())?;
         let (plan, chains) = self
             .survey(&RecoverPlan {
                 seen: said.seen.clone(),
@@ -168,40 +181,8 @@ impl Ledger {
                 "the ledger is not as the plan has it any more: look at a new one",
             ));
         }
-        chains.save(&self.saved())?;
-        self.keep_what_is_left_out(&plan, &chains)?;
+        self.kept().keep(&chains, &self.projection())?;
         Ok((plan, chains))
-    }
-
-    /// What is of no chain that goes on stays beside it, under names that no recovery reads.
-    fn keep_what_is_left_out(&self, plan: &RecoveryPlan, chains: &Chains) -> Result<(), Rejection> {
-        let plan = plan.plan.to_string();
-        let name = |kind: &str| self.beside().join(format!("{}.{kind}.left", &plan[..8]));
-        chains.save_unused(&name("commits"))?;
-        if !chains.leave_read_model() {
-            return Ok(());
-        }
-        let projection = self.projection();
-        let (from, to) = (projection.path(), name("redb"));
-        let flushed = projection.write(&Batch::default(), true);
-        flushed.map_err(|error| error.rejection())?;
-        let link = || {
-            std::fs::create_dir_all(self.beside())?;
-            match std::fs::hard_link(from, &to) {
-                // By this very plan, when it was begun before.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-                // That directory may be another file system's.
-                Err(_) => std::fs::copy(from, &to).map(drop),
-                Ok(()) => Ok(()),
-            }
-        };
-        let failed = |error| Rejection::new(Code::Internal, format!("{}: {error}", to.display()));
-        link().map_err(failed)
-    }
-
-    /// What only the broken log held, in case this process ends before it is in the new one.
-    fn saved(&self) -> PathBuf {
-        self.beside().join("saved.commits")
     }
 
     async fn go_on(&self) {
@@ -260,8 +241,7 @@ impl Ledger {
         self.wishes.send(wish).await.map_err(|_| stopped())?;
         let resumed = is_done.await.map_err(|_| stopped())?;
         resumed.map_err(|error| error.rejection())?;
-        // It has served; what is in it is in the log.
-        let _ = std::fs::remove_file(self.saved());
+        self.kept().done();
         Ok(Recovered {
             added,
             digest,

@@ -210,23 +210,23 @@ fn a_hole_in_the_log_is_filled_from_a_shorter_file() {
 /// It may well be longer; but that is not to be told without what comes before.
 #[test]
 fn the_end_of_another_history_says_nothing_of_a_whole_log() {
-    let home = two_histories(9);
-    save_from(5, &commits(&home.scratch().join("other.bundle")), &home);
-    let dev = Dev::start_in(home);
-    let plan = dev.keyroll(["recover", "--dry-run", "--json"]).run();
-    let plan = plan.code(0).json();
-    says(
-        &plan,
-        "recover/saved.commits, demo: another history from entry 5 on",
-    );
-    assert_eq!(
-        (&plan["remake"], kept(&plan)),
-        (&Value::Bool(false), &Value::from(10)),
-        "{plan}"
-    );
-    let nothing = dev.keyroll(["recover", "--yes"]).run().code(0);
-    nothing.stderr_has("nothing to recover");
-    is_whole(dev);
+    let mut home = two_histories(9);
+    for first in [5, 10] {
+        save_from(first, &commits(&home.scratch().join("other.bundle")), &home);
+        let dev = Dev::start_in(home);
+        let plan = dev.keyroll(["recover", "--dry-run", "--json"]).run();
+        let plan = plan.code(0).json();
+        let other = format!(
+            "recover/saved.commits, demo: another history from entry {first} on, to entry 12"
+        );
+        says(&plan, &other);
+        assert_eq!(plan["remake"], false, "{plan}");
+        assert_eq!(kept(&plan), 10, "{plan}");
+        let nothing = dev.keyroll(["recover", "--yes"]).run().code(0);
+        nothing.stderr_has("nothing to recover");
+        home = dev.stop();
+    }
+    is_whole(Dev::start_in(home));
 }
 
 #[test]

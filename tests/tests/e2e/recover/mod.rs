@@ -1,5 +1,6 @@
 //! A log that is damaged or was set back, and `keyroll recover`.
 
+mod cut_short;
 mod forks;
 
 use std::ffi::OsStr;

@@ -1,17 +1,14 @@
 //! The longest chain of commits of each workspace that verifies.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bytes::Bytes;
+use keyroll_api::query::SeenSize;
 use keyroll_api::reply::{RecoveryRow, SecretVersion};
 use keyroll_core::command::LostValue;
-use keyroll_core::{
-    Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
-};
+use keyroll_core::{Digest, Identity, LedgerId, Sequence, State, TreeSize, WorkspaceName};
 
 use super::pool::Longest;
-use super::sources;
 use crate::ledger::storage::Values;
 
 /// Words of a plan at most.
@@ -25,8 +22,8 @@ pub(super) struct Chain {
     pub(super) state: State,
     /// Entries of it whose commits the read model holds.
     pub(super) held: u64,
-    /// Entries that the read model holds, whether or not they are of this chain.
-    pub(super) left: u64,
+    /// The root over the read model's entries, if it went another way.
+    pub(super) left_root: Option<Digest>,
     /// The commits after those that are held.
     pub(super) more: Vec<Bytes>,
     /// Their digests by their first entry, and whether the log holds them.
@@ -73,7 +70,7 @@ impl Chain {
         Self {
             state: State::new(ledger, workspace.clone()),
             held: 0,
-            left: 0,
+            left_root: None,
             more: Vec::new(),
             places: BTreeMap::new(),
             known: 0,
@@ -108,18 +105,20 @@ impl Chain {
         before.map_or(0, |before| before.filter(|one| !in_log(one)).count())
     }
 
-    /// Whether the read model went another way.
-    pub(super) fn is_another(&self) -> bool {
-        self.held < self.left
-    }
-
-    /// The size to put on record as the highest there was; none when nothing is known to be gone.
-    pub(super) fn truncated(&self, unattributed: u64) -> Option<TreeSize> {
+    /// The highest size there was, if entries are gone and that is not on record.
+    fn gone(&self, unattributed: u64) -> Option<TreeSize> {
         let size = self.state.size();
         let known = TreeSize(self.known.max(size.0));
         let gone = known > size || unattributed > 0;
         let said = self.state.row().truncated.is_some_and(|said| said >= known);
-        (gone && !said && size.0 > 0).then_some(known)
+        (gone && !said).then_some(known)
+    }
+
+    /// The size to put on record as the highest there was: a workspace that is gone as a whole has
+    /// nobody who could say so in it.
+    pub(super) fn truncated(&self, unattributed: u64) -> Option<TreeSize> {
+        let is_there = self.state.size().0 > 0;
+        self.gone(unattributed).filter(|_| is_there)
     }
 }
 
@@ -207,6 +206,11 @@ impl Chains {
         self.unused.extend(commits);
     }
 
+    /// So many messages are gone at least.
+    pub(super) fn lose(&mut self, lost: u64) {
+        self.lost = self.lost.max(lost);
+    }
+
     /// Somebody has seen so many entries.
     pub(super) fn know(&mut self, workspace: &WorkspaceName, size: TreeSize) {
         let mut chain = self.take(workspace);
@@ -239,7 +243,7 @@ impl Chains {
         let row = RecoveryRow {
             lost: named.collect(),
             erase: values.left.len() as u64,
-            known: chain.truncated(unattributed),
+            known: chain.gone(unattributed),
             values: values.lost.len() as u64,
             entries: chain.state.size(),
             workspace: workspace.clone(),
@@ -258,13 +262,9 @@ impl Chains {
 
     /// Whether the log lacks a commit that a chain has, or holds one that it has not.
     pub(super) fn differ(&self) -> bool {
-        let lacks = |chain: &Chain| chain.is_another() || chain.in_log != chain.state.size().0;
+        let lacks =
+            |chain: &Chain| chain.left_root.is_some() || chain.in_log != chain.state.size().0;
         self.by.values().any(lacks)
-    }
-
-    /// Whether the read model went another way than one of them.
-    pub(super) fn leave_read_model(&self) -> bool {
-        self.by.values().any(Chain::is_another)
     }
 
     pub(super) fn odd(&self) -> &[String] {
@@ -287,13 +287,33 @@ impl Chains {
         self.lost
     }
 
-    /// Writes down what the read model does not hold.
-    pub(super) fn save(&self, path: &Path) -> Result<(), Rejection> {
-        sources::save(path, self.by.values().flat_map(|chain| &chain.more))
+    /// Commits that the read model does not hold.
+    pub(super) fn more(&self) -> impl Iterator<Item = &Bytes> {
+        self.by.values().flat_map(|chain| &chain.more)
     }
 
-    /// Writes down what is of no chain.
-    pub(super) fn save_unused(&self, path: &Path) -> Result<(), Rejection> {
-        sources::save(path, self.unused.iter())
+    /// Commits of no chain.
+    pub(super) fn unused(&self) -> &[Bytes] {
+        &self.unused
+    }
+
+    /// What the read model holds that is of no chain, by a digest; none when all of it is.
+    pub(super) fn left(&self) -> Option<Digest> {
+        let roots = self.by.values().filter_map(|chain| chain.left_root);
+        let roots: Vec<u8> = roots.flat_map(|root| root.0).collect();
+        (!roots.is_empty()).then(|| Digest::of(&roots))
+    }
+
+    /// How many entries there were of each workspace that has fewer now.
+    pub(super) fn sizes(&self) -> Vec<SeenSize> {
+        let gone = self
+            .by
+            .iter()
+            .filter(|(_, chain)| chain.known > chain.state.size().0);
+        let size = |(workspace, chain): (&WorkspaceName, &Chain)| SeenSize {
+            size: TreeSize(chain.known),
+            workspace: workspace.clone(),
+        };
+        gone.map(size).collect()
     }
 }

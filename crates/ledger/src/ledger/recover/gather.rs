@@ -11,7 +11,7 @@ use keyroll_core::{
 };
 
 use super::chains::{Chain, Chains};
-use super::pool::{Pool, Strands};
+use super::pool::{Loose, Pool, Strands};
 use super::sources;
 use crate::follower::{fold_next, open};
 use crate::log::{Log, Message};
@@ -278,16 +278,19 @@ impl Gathering<'_> {
             })?;
         }
         if chain.held < held {
+            chain.left_root = Some(Digest(chain.state.root().0));
             let (from, left) = (chain.held, held - chain.held);
-            let source = longest.taken.first().map_or(LOG, |first| first.from);
+            let source = longest
+                .taken
+                .first()
+                .and_then(|first| first.from.first().copied());
             self.chains.say_beside(format!(
                 "{workspace}: from entry {from} on the history of {} is longer, and is taken; the read \
                  model's {left} entries from there on are left out",
-                self.sources[source]
+                self.sources[source.unwrap_or(LOG)]
             ));
         }
-        chain.left = held;
-        let size = longest.state.size();
+        let (size, root) = (longest.state.size(), Digest(longest.state.root().0));
         let taken: BTreeSet<*const u8> =
             longest.taken.iter().map(|one| one.bytes.as_ptr()).collect();
         let left = || {
@@ -295,15 +298,20 @@ impl Gathering<'_> {
                 .all()
                 .filter(|one| !taken.contains(&one.bytes.as_ptr()))
         };
+        let is_other = |one: &&Loose| one.first < size || (one.first == size && one.root != root);
         // Of each source: where it first goes another way, and how far.
         let mut others: BTreeMap<usize, (TreeSize, u64)> = BTreeMap::new();
-        for other in left().filter(|one| one.first < size) {
-            let (first, _) = others.entry(other.from).or_insert((other.first, 0));
-            *first = other.first.min(*first);
+        for other in left().filter(is_other) {
+            for from in &other.from {
+                let (first, _) = others.entry(*from).or_insert((other.first, 0));
+                *first = other.first.min(*first);
+            }
         }
         for other in left() {
-            if let Some((_, end)) = others.get_mut(&other.from) {
-                *end = other.end.max(*end);
+            for from in &other.from {
+                if let Some((_, end)) = others.get_mut(from) {
+                    *end = other.end.max(*end);
+                }
             }
         }
         for (source, (first, end)) in &others {
@@ -314,7 +322,9 @@ impl Gathering<'_> {
             ));
         }
         // What comes later than all that is kept was there once, unless it is of another history.
-        let later = left().filter(|one| one.first > size && !others.contains_key(&one.from));
+        let is_later =
+            |one: &&Loose| !is_other(one) && one.from.iter().any(|from| !others.contains_key(from));
+        let later = left().filter(is_later);
         let ends = later.map(|one| one.end).chain([chain.known, size.0]);
         chain.known = ends.max().unwrap_or_default();
         let unused = left().map(|one| one.bytes.clone());

@@ -18,8 +18,10 @@ pub(super) struct Loose {
     pub(super) first: TreeSize,
     /// The entry after its last.
     pub(super) end: u64,
-    /// Where it was found first.
-    pub(super) from: usize,
+    /// The root over the entries before it.
+    pub(super) root: Digest,
+    /// Where it was found.
+    pub(super) from: Vec<usize>,
 }
 
 /// One workspace's, by its first entry and the root before it.
@@ -46,7 +48,10 @@ impl Pool {
     ) -> Result<(), TooMany> {
         let strands = self.by.entry(commit.workspace.clone()).or_default();
         let place = strands.0.entry((commit.first, commit.root)).or_default();
-        if place.iter().any(|there| there.bytes == bytes) {
+        if let Some(there) = place.iter_mut().find(|there| there.bytes == bytes) {
+            if !there.from.contains(&from) {
+                there.from.push(from);
+            }
             return Ok(());
         }
         self.bytes += bytes.len();
@@ -54,7 +59,8 @@ impl Pool {
             bytes: bytes.clone(),
             first: commit.first,
             end: commit.first.0 + commit.entries.len() as u64,
-            from,
+            root: commit.root,
+            from: vec![from],
         });
         if self.bytes > BYTES {
             return Err(TooMany);

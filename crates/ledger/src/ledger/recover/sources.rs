@@ -16,7 +16,7 @@ const FILE_BYTES: u64 = 512 * 1024 * 1024;
 
 type Take<'a> = dyn FnMut(&WorkspaceName, Bytes) -> Result<(), Rejection> + 'a;
 
-fn failed(path: &Path, why: impl std::fmt::Display) -> Rejection {
+pub(super) fn failed(path: &Path, why: impl std::fmt::Display) -> Rejection {
     Rejection::new(Code::Internal, format!("{}: {why}", path.display()))
 }
 
@@ -84,12 +84,8 @@ fn read_model(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(),
     Ok(())
 }
 
-/// Saves commits, durably.
-pub(super) fn save<'a>(
-    path: &Path,
-    commits: impl Iterator<Item = &'a Bytes>,
-) -> Result<(), Rejection> {
-    let bytes = saved::write(commits);
+/// Puts a file there, durably and whole or not at all; nothing for no bytes.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), Rejection> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -100,7 +96,7 @@ pub(super) fn save<'a>(
         }
         let fresh = path.with_extension("new");
         let mut file = std::fs::File::create(&fresh)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         crate::durable::rename(&fresh, path)
     };

@@ -1,0 +1,66 @@
+//! What was known when a recovery began is known to the next one, whatever became of the first.
+
+use keyroll_tests::harness::{Dev, Home};
+use serde_json::Value;
+
+use super::{filled, flip, recovers, truncations};
+
+const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
+
+/// A log with a message that cannot be read, and nobody who has seen it.
+fn with_a_hole(at: impl FnOnce(usize) -> usize) -> Home {
+    let home = filled().stop();
+    flip(&home, at);
+    home.remove("ledger.redb");
+    home.remove("seen");
+    home
+}
+
+fn plan(dev: &Dev) -> Value {
+    let plan = dev.keyroll(["recover", "--dry-run", "--json"]).run();
+    plan.code(0).json()
+}
+
+#[test]
+fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
+    let dev = Dev::start_in(with_a_hole(|length| length / 2));
+    let before = plan(&dev);
+    assert!(before["unreadable"].as_u64() > Some(0), "{before}");
+    let row = &before["workspaces"][0];
+    assert!(
+        row["known"].is_u64() && row["entries"].as_u64() > Some(0),
+        "{before}"
+    );
+    // Who may not delete the stream gets as far as that.
+    let mut words = vec!["recover", "--yes", "--operator-nats"];
+    words.push(dev.nats_url());
+    let run = dev.keyroll(words).run();
+    assert!(!run.is_code(0), "{}", run.message());
+    let home = dev.kill();
+    home.remove(LOG);
+    let dev = Dev::start_in(home);
+    let after = plan(&dev);
+    for field in ["entries", "known"] {
+        assert_eq!(
+            after["workspaces"][0][field], row[field],
+            "{field}: {after}"
+        );
+    }
+    recovers(&dev);
+    assert_eq!(truncations(&dev), 1);
+    dev.verifies();
+    let nothing = dev.keyroll(["recover"]).run().code(0);
+    nothing.stderr_has("nothing to recover");
+    assert_eq!(truncations(&dev), 1);
+}
+
+#[test]
+fn a_workspace_that_is_gone_as_a_whole_is_called_lost() {
+    let dev = Dev::start_in(with_a_hole(|_| 200));
+    let plan = plan(&dev);
+    let row = &plan["workspaces"][0];
+    assert_eq!(row["entries"], 0, "{plan}");
+    assert!(row["known"].as_u64() > Some(0), "{plan}");
+    let words = dev.keyroll(["recover", "--dry-run"]).run().code(0);
+    words.stderr_has("LOST");
+}
