@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan};
 use keyroll_api::reply::{Recovered, RecoveryPlan};
-use keyroll_core::{Code, Digest, Identity, Rejection, Sequence, TreeSize, cbor};
+use keyroll_core::{Code, Digest, Identity, Millis, Rejection, Sequence, TreeSize, cbor};
 use tokio::sync::oneshot;
 
 use self::chains::Chains;
@@ -56,6 +56,14 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
         ..plan.clone()
     };
     for row in &mut said.workspaces {
+        // A loss of an unknown size is named by what is left.
+        row.known = row.known.map(|known| {
+            if known > row.entries {
+                known
+            } else {
+                TreeSize(0)
+            }
+        });
         row.entries = TreeSize(0);
     }
     let mut named = cbor::encode(&said);
@@ -88,7 +96,7 @@ impl Ledger {
         let (log, whose) = (shared.log.as_ref(), (shared.ledger, key));
         let mut chains = gather::gather(log, &view, whose, self.kept().directory()).await?;
         drop(view);
-        self.kept().recall(&mut chains)?;
+        self.kept().recall(&mut chains, self.made().await?)?;
         for seen in &said.seen {
             chains.know(&seen.workspace, seen.size);
         }
@@ -115,6 +123,12 @@ impl Ledger {
         };
         plan.plan = name_of(&plan, &chains);
         Ok((plan, chains))
+    }
+
+    /// When the log was made.
+    async fn made(&self) -> Result<Option<Millis>, Rejection> {
+        let made = self.shared.log.made().await;
+        made.map_err(|why| Rejection::new(Code::Unreachable, why.0))
     }
 
     /// What lies beside the read model.
@@ -181,7 +195,8 @@ impl Ledger {
                 "the ledger is not as the plan has it any more: look at a new one",
             ));
         }
-        self.kept().keep(&chains, &self.projection())?;
+        let made = self.made().await?;
+        self.kept().keep(&chains, &self.projection(), made)?;
         Ok((plan, chains))
     }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
-use keyroll_core::{Sequence, WorkspaceName};
+use keyroll_core::{Millis, Sequence, WorkspaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::jetstream::{
@@ -142,6 +142,20 @@ impl Log for JetStreamLog {
                 Ok(info) => Ok(Sequence(info.state.last_sequence)),
                 // A stream that was deleted holds nothing: whoever knows better says `rollback`.
                 Err(error) if is_missing_stream(&error) => Ok(Sequence(0)),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .boxed()
+    }
+
+    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
+        bounded(async move {
+            match self.stream.get_info().await {
+                Ok(info) => {
+                    let at = info.created.unix_timestamp_nanos() / 1_000_000;
+                    Ok(Some(Millis(u64::try_from(at).unwrap_or(0))))
+                }
+                Err(error) if is_missing_stream(&error) => Ok(None),
                 Err(error) => Err(unavailable(error)),
             }
         })

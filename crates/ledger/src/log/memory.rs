@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
-use keyroll_core::{Sequence, WorkspaceName};
+use keyroll_core::{Millis, Sequence, WorkspaceName};
 use tokio::sync::watch;
 
 use super::{AppendError, FollowError, Log, Message, Unavailable};
@@ -163,6 +163,10 @@ impl Log for MemoryLog {
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {
         let result = self.with(|inner| Sequence(inner.messages.len() as u64));
         async move { Ok(result) }.boxed()
+    }
+
+    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
+        async { Ok(Some(Millis(0))) }.boxed()
     }
 
     fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>> {

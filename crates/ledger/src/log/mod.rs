@@ -7,7 +7,7 @@ mod memory;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use keyroll_core::{Sequence, WorkspaceName};
+use keyroll_core::{Millis, Sequence, WorkspaceName};
 
 pub use jetstream::JetStreamLog;
 pub use memory::{Fate, MemoryLog};
@@ -91,6 +91,12 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// [`Unavailable`], in bounded time.
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>>;
+
+    /// When the stream was made; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>>;
 
     /// One message; `None` when the stream does not have it.
     ///

@@ -3,7 +3,7 @@
 use keyroll_tests::harness::{Dev, Home};
 use serde_json::Value;
 
-use super::{filled, flip, recovers, truncations};
+use super::{filled, flip, recovers, truncations, whole_again};
 
 const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
 
@@ -21,6 +21,14 @@ fn plan(dev: &Dev) -> Value {
     plan.code(0).json()
 }
 
+/// Who may not delete the stream gets as far as that.
+fn give_up(dev: &Dev) {
+    let mut words = vec!["recover", "--yes", "--operator-nats"];
+    words.push(dev.nats_url());
+    let run = dev.keyroll(words).run();
+    assert!(!run.is_code(0), "{}", run.message());
+}
+
 #[test]
 fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
     let dev = Dev::start_in(with_a_hole(|length| length / 2));
@@ -31,11 +39,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
         row["known"].is_u64() && row["entries"].as_u64() > Some(0),
         "{before}"
     );
-    // Who may not delete the stream gets as far as that.
-    let mut words = vec!["recover", "--yes", "--operator-nats"];
-    words.push(dev.nats_url());
-    let run = dev.keyroll(words).run();
-    assert!(!run.is_code(0), "{}", run.message());
+    give_up(&dev);
     let home = dev.kill();
     home.remove(LOG);
     let dev = Dev::start_in(home);
@@ -52,6 +56,26 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
     let nothing = dev.keyroll(["recover"]).run().code(0);
     nothing.stderr_has("nothing to recover");
     assert_eq!(truncations(&dev), 1);
+}
+
+/// What was known of the log that could not be read says nothing of the one that was put back.
+#[test]
+fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
+    let home = filled().stop();
+    home.save("jetstream", "whole");
+    flip(&home, |length| length - 100);
+    home.remove("ledger.redb");
+    home.remove("seen");
+    let dev = Dev::start_in(home);
+    let broken = plan(&dev);
+    assert!(broken["workspaces"][0]["known"].is_u64(), "{broken}");
+    give_up(&dev);
+    let home = dev.stop();
+    home.put_back("whole", "jetstream");
+    let dev = Dev::start_in(home);
+    let nothing = dev.keyroll(["recover", "--yes"]).run().code(0);
+    nothing.stderr_has("nothing to recover");
+    whole_again(dev, 6);
 }
 
 #[test]

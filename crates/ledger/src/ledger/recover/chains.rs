@@ -30,6 +30,8 @@ pub(super) struct Chain {
     places: BTreeMap<TreeSize, (Digest, bool)>,
     /// The largest size that anybody has seen, or that a commit names.
     pub(super) known: u64,
+    /// The size that a recovery which was cut short had to put on record.
+    recalled: Option<TreeSize>,
     /// Entries that the log itself holds, one after the other from the first on.
     in_log: u64,
     /// The last message on its subject of the log.
@@ -74,6 +76,7 @@ impl Chain {
             more: Vec::new(),
             places: BTreeMap::new(),
             known: 0,
+            recalled: None,
             in_log: 0,
             head: Sequence(0),
             lost: Vec::new(),
@@ -109,9 +112,11 @@ impl Chain {
     fn gone(&self, unattributed: u64) -> Option<TreeSize> {
         let size = self.state.size();
         let known = TreeSize(self.known.max(size.0));
+        let is_said = |size| self.state.row().truncated.is_some_and(|said| said >= size);
         let gone = known > size || unattributed > 0;
-        let said = self.state.row().truncated.is_some_and(|said| said >= known);
-        (gone && !said).then_some(known)
+        let recalled = self.recalled.filter(|recalled| !is_said(*recalled));
+        let is_new = (gone && !is_said(known)) || recalled.is_some();
+        is_new.then_some(known.max(recalled.unwrap_or(known)))
     }
 
     /// The size to put on record as the highest there was: a workspace that is gone as a whole has
@@ -206,9 +211,12 @@ impl Chains {
         self.unused.extend(commits);
     }
 
-    /// So many messages are gone at least.
-    pub(super) fn lose(&mut self, lost: u64) {
-        self.lost = self.lost.max(lost);
+    /// A recovery that was cut short had this to put on record.
+    pub(super) fn recall(&mut self, workspace: &WorkspaceName, size: TreeSize) {
+        let mut chain = self.take(workspace);
+        chain.recalled = Some(size);
+        chain.known = chain.known.max(1);
+        self.put(workspace.clone(), chain);
     }
 
     /// Somebody has seen so many entries.
@@ -304,16 +312,13 @@ impl Chains {
         (!roots.is_empty()).then(|| Digest::of(&roots))
     }
 
-    /// How many entries there were of each workspace that has fewer now.
+    /// What is to be put on record as the highest size of each workspace that has lost something.
     pub(super) fn sizes(&self) -> Vec<SeenSize> {
-        let gone = self
-            .by
-            .iter()
-            .filter(|(_, chain)| chain.known > chain.state.size().0);
-        let size = |(workspace, chain): (&WorkspaceName, &Chain)| SeenSize {
-            size: TreeSize(chain.known),
-            workspace: workspace.clone(),
+        let size = |(workspace, chain): (&WorkspaceName, &Chain)| {
+            let workspace = workspace.clone();
+            let size = chain.gone(self.lost)?;
+            Some(SeenSize { size, workspace })
         };
-        gone.map(size).collect()
+        self.by.iter().filter_map(size).collect()
     }
 }

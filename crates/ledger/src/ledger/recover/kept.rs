@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_api::query::SeenSize;
-use keyroll_core::{Code, Digest, Rejection, cbor};
+use keyroll_core::{Code, Digest, Millis, Rejection, cbor};
 use serde::{Deserialize, Serialize};
 
 use super::chains::Chains;
@@ -12,13 +12,14 @@ use super::sources::{failed, put};
 use crate::projection::Projection;
 use crate::saved;
 
-/// What is known to have been there, in a file: the log that said so is gone by then.
+/// What is known to be gone, in a file: the log that said so will be, too.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sizes {
-    /// Messages of the log that could not be read.
-    lost: u64,
-    /// The largest size of each workspace.
+    /// When that log was made: as long as it is there, it speaks for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Millis>,
+    /// The size to put on record of each workspace.
     sizes: Vec<SeenSize>,
 }
 
@@ -43,28 +44,34 @@ impl Kept {
         self.0.join("saved.sizes")
     }
 
-    /// Keeps what only the log holds, and what is known of it; then what is of no chain, under names
-    /// that no recovery reads.
-    pub(super) fn keep(&self, chains: &Chains, projection: &Projection) -> Result<(), Rejection> {
-        put(&self.commits(), &saved::write(chains.more()))?;
-        let (lost, sizes) = (chains.lost(), chains.sizes());
-        if lost > 0 || !sizes.is_empty() {
-            put(&self.sizes(), &cbor::encode(&Sizes { lost, sizes }))?;
-        }
+    /// Keeps what is of no chain, under names that no recovery reads; then what only the log holds,
+    /// and what is known of it.
+    pub(super) fn keep(
+        &self,
+        chains: &Chains,
+        projection: &Projection,
+        made: Option<Millis>,
+    ) -> Result<(), Rejection> {
         let name = |what: Digest, kind: &str| {
             let what = &what.to_string()[..16];
             self.0.join(format!("{what}.{kind}.left"))
         };
         let unused = saved::write(chains.unused().iter());
         put(&name(Digest::of(&unused), "commits"), &unused)?;
-        match chains.left() {
-            Some(left) => link(projection.path(), &name(left, "redb")),
-            None => Ok(()),
+        if let Some(left) = chains.left() {
+            link(projection.path(), &name(left, "redb"))?;
         }
+        put(&self.commits(), &saved::write(chains.more()))?;
+        let sizes = chains.sizes();
+        put(&self.sizes(), &cbor::encode(&Sizes { made, sizes }))
     }
 
-    /// Takes in what a recovery that was cut short knew.
-    pub(super) fn recall(&self, chains: &mut Chains) -> Result<(), Rejection> {
+    /// Takes in what a recovery knew that was cut short after it had deleted the log.
+    pub(super) fn recall(
+        &self,
+        chains: &mut Chains,
+        made: Option<Millis>,
+    ) -> Result<(), Rejection> {
         let path = self.sizes();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
@@ -72,18 +79,20 @@ impl Kept {
             Err(error) => return Err(failed(&path, error)),
         };
         let sizes: Sizes = cbor::decode(&bytes).map_err(|why| failed(&path, why.message))?;
-        chains.lose(sizes.lost);
-        for seen in &sizes.sizes {
-            chains.know(&seen.workspace, seen.size);
+        if sizes.made != made {
+            for gone in &sizes.sizes {
+                chains.recall(&gone.workspace, gone.size);
+            }
         }
         Ok(())
     }
 
     /// All of it is in the log, or on record there, or left out.
     pub(super) fn done(&self) {
-        for file in [self.commits(), self.sizes()] {
-            // It may never have been there.
-            let _ = std::fs::remove_file(file);
+        for file in [self.sizes(), self.commits()] {
+            // It may never have been there. Should it come again, it says nothing new.
+            let _ = std::fs::remove_file(&file);
+            let _ = crate::durable::names_beside(&file);
         }
     }
 }
@@ -98,10 +107,19 @@ fn link(from: &Path, to: &Path) -> Result<(), Rejection> {
             // Named by what it holds: kept before, by a recovery that was not finished.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             // That directory may be another file system's.
-            Err(_) => std::fs::copy(from, to).and_then(|_| std::fs::File::open(to)?.sync_all()),
-            Ok(()) => Ok(()),
-        }?;
-        crate::durable::names_beside(to)
+            Err(_) => {
+                let fresh = to.with_extension("new");
+                let copied = std::fs::copy(from, &fresh)
+                    .and_then(|_| std::fs::File::open(&fresh)?.sync_all())
+                    .and_then(|()| crate::durable::rename(&fresh, to));
+                if copied.is_err() {
+                    // Half of it would only take room.
+                    let _ = std::fs::remove_file(&fresh);
+                }
+                copied
+            }
+            Ok(()) => crate::durable::names_beside(to),
+        }
     };
     link().map_err(|error: std::io::Error| {
         Rejection::new(Code::Internal, format!("{}: {error}", to.display()))
