@@ -16,13 +16,13 @@ fn stopped() -> (Home, String) {
     (dev.stop(), digest)
 }
 
-fn block(home: &Home) -> PathBuf {
+pub(crate) fn block(home: &Home) -> PathBuf {
     home.data()
         .join("jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk")
 }
 
 /// Changes one byte on disk, at a place that depends on how many there are.
-fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
+pub(crate) fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
     let path = block(home);
     let mut bytes = fs::read(&path).expect("the log's only block");
     let at = at(bytes.len());

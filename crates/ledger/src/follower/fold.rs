@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Code, Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
+    Code, Commit, Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
 };
 
 use super::entries::apply;
@@ -343,6 +343,24 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
     }
 }
 
+/// Checks whose a commit is, wherever its place.
+///
+/// # Errors
+/// Whose it is instead.
+pub(crate) fn belongs(
+    commit: &Commit,
+    ledger: &LedgerId,
+    workspace: &WorkspaceName,
+) -> Result<(), String> {
+    if commit.ledger == *ledger && commit.workspace == *workspace {
+        return Ok(());
+    }
+    Err(format!(
+        "a commit of workspace {} lies on the subject of {workspace}",
+        commit.workspace
+    ))
+}
+
 /// Checks that a message is the workspace's next commit.
 fn next(
     state: &State,
@@ -356,12 +374,8 @@ fn next(
     })?;
     let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
     let commit = &opened.commit;
-    if commit.ledger != *ledger || commit.workspace != *state.workspace() {
-        return corrupt(format!(
-            "a commit of workspace {} lies on the subject of {}",
-            commit.workspace,
-            state.workspace()
-        ));
+    if let Err(why) = belongs(commit, ledger, state.workspace()) {
+        return corrupt(why);
     }
     let first = commit.first;
     if first < state.size() {

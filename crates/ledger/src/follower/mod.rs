@@ -25,7 +25,7 @@ use catch_up::failed;
 use drained::Drained;
 pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
-pub(crate) use fold::fold_next;
+pub(crate) use fold::{belongs, fold_next};
 pub(crate) use prepare::open;
 pub use projected::{Gone, Projected, Told};
 

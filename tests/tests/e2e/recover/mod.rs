@@ -5,10 +5,10 @@ mod forks;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
 
 use keyroll_tests::harness::{Dev, Home};
 
+use crate::damage::flip;
 use crate::destroy::{on_disk, parts};
 
 /// Six secrets, and a first one that has two versions.
@@ -18,19 +18,6 @@ fn filled() -> Dev {
         dev.create(&format!("S{number}"), format!("value {number}"));
     }
     dev
-}
-
-fn block(home: &Home) -> PathBuf {
-    home.data()
-        .join("jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk")
-}
-
-fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
-    let path = block(home);
-    let mut bytes = fs::read(&path).expect("the log's only block");
-    let at = at(bytes.len());
-    bytes[at] ^= 0x10;
-    fs::write(&path, bytes).expect("written");
 }
 
 fn refused(dev: &Dev, code: &str) {

@@ -160,7 +160,7 @@ impl Chains {
 
     /// Puts a chain in. A subject that nobody ever wrote to makes no workspace.
     pub(super) fn put(&mut self, workspace: WorkspaceName, chain: Chain) {
-        if chain.known > 0 {
+        if chain.known > 0 || chain.recalled.is_some() {
             self.by.insert(workspace, chain);
         }
     }
@@ -178,7 +178,7 @@ impl Chains {
     }
 
     /// Takes down that a message of the log is a commit of a chain.
-    pub(super) fn is_in_log(
+    pub(super) fn found_in_log(
         &mut self,
         sequence: Sequence,
         workspace: &WorkspaceName,
@@ -215,7 +215,6 @@ impl Chains {
     pub(super) fn recall(&mut self, workspace: &WorkspaceName, size: TreeSize) {
         let mut chain = self.take(workspace);
         chain.recalled = Some(size);
-        chain.known = chain.known.max(1);
         self.put(workspace.clone(), chain);
     }
 

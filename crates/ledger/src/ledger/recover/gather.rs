@@ -13,7 +13,7 @@ use keyroll_core::{
 use super::chains::{Chain, Chains};
 use super::pool::{Loose, Pool, Strands};
 use super::sources;
-use crate::follower::{fold_next, open};
+use crate::follower::{belongs, fold_next, open};
 use crate::log::{Log, Message};
 use crate::projection::{ProjectionError, View};
 
@@ -158,7 +158,7 @@ impl Gathering<'_> {
                 let first = commit.first;
                 let end = first.0 + commit.entries.len() as u64;
                 if self.held(workspace, first)?.as_ref() == Some(&message.bytes) {
-                    self.chains.is_in_log(sequence, workspace, (first, end));
+                    self.chains.found_in_log(sequence, workspace, (first, end));
                     return Ok(());
                 }
                 let kept = self.pool.add(&commit, &message.bytes, LOG);
@@ -183,12 +183,7 @@ impl Gathering<'_> {
         let (ledger, key) = self.chains.whose();
         let opened = open(bytes, &key).map_err(|rejection| rejection.message)?;
         let commit = opened.commit;
-        if commit.ledger != ledger || commit.workspace != *workspace {
-            return Err(format!(
-                "a commit of workspace {} lies on the subject of {workspace}",
-                commit.workspace
-            ));
-        }
+        belongs(&commit, &ledger, workspace)?;
         if commit.entries.is_empty() {
             return Err("a commit without entries".to_owned());
         }
@@ -229,7 +224,7 @@ impl Gathering<'_> {
                 Err(why) => why,
                 Ok((first, end, digest)) => match self.chains.get(&workspace) {
                     Some(chain) if chain.has(first, digest) => {
-                        self.chains.is_in_log(sequence, &workspace, (first, end));
+                        self.chains.found_in_log(sequence, &workspace, (first, end));
                         continue;
                     }
                     Some(chain) if first < chain.state.size() => {
