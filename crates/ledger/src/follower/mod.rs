@@ -156,7 +156,7 @@ impl Follower {
         let stop = self.follow_on().await;
         // What was gathered and not folded in is forgotten with the stream, and so is what the fold
         // took in and could not write.
-        self.progress.forget_taken();
+        self.progress.forget_coming();
         stop
     }
 

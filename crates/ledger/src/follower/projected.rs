@@ -28,8 +28,9 @@ pub struct Told {
 #[derive(Default)]
 struct Waiting {
     count: AtomicUsize,
-    /// The last message that the follower took from the log.
-    taken: AtomicU64,
+    /// The last message that is known to be in the log, and so on its way here: the follower took
+    /// it, or a writer was told that it is there.
+    coming: AtomicU64,
     begun: Notify,
 }
 
@@ -55,27 +56,31 @@ impl Waiting {
     fn anybody(&self) -> bool {
         self.count.load(Ordering::Acquire) > 0
     }
+
+    fn comes(&self, last: Sequence) {
+        self.coming.fetch_max(last.0, Ordering::AcqRel);
+    }
 }
 
 impl Told {
     pub(super) fn replace(&self, progress: Progress) {
-        self.took(progress.sequence);
         self.progress.send_replace(progress);
+        self.forget_coming();
     }
 
     pub(crate) fn modify(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
     }
 
-    /// Says what is in the read model, or on its way there.
+    /// Says what was taken from the log.
     pub(super) fn took(&self, last: Sequence) {
-        self.waiting.taken.store(last.0, Ordering::Release);
+        self.waiting.comes(last);
     }
 
     /// Says that nothing is on its way.
-    pub(super) fn forget_taken(&self) {
+    pub(super) fn forget_coming(&self) {
         let there = self.progress.borrow().sequence;
-        self.took(there);
+        self.waiting.coming.store(there.0, Ordering::Release);
     }
 
     /// Whether somebody waits now.
@@ -120,14 +125,26 @@ impl Projected {
         self.idle_until(enough).await
     }
 
-    /// Waits until everything that came from the log so far is there, or `patience` is over: who
-    /// asks the read model is to notice nothing of the gathering.
+    /// Says that a message is in the log: whoever asks from now on is to find it here.
+    pub fn acknowledged(&self, message: Sequence) {
+        self.waiting.comes(message);
+    }
+
+    /// Waits until everything is there that came from the log so far or was acknowledged by it, or
+    /// `patience` is over: what somebody was answered, whoever asks next sees, and nobody notices
+    /// anything of the gathering.
     pub async fn settled(&self, patience: Duration) {
-        let taken = Sequence(self.waiting.taken.load(Ordering::Acquire));
-        if self.now(|progress| progress.sequence) < taken {
-            let there = self.wait_for(|progress| progress.sequence >= taken);
-            // Late or not, what is there by then is what counts.
-            let _ = tokio::time::timeout(patience, there).await;
+        let coming = Sequence(self.waiting.coming.load(Ordering::Acquire));
+        if self.now(|progress| progress.sequence) < coming {
+            let there = self.wait_for(|progress| progress.sequence >= coming);
+            // Late or not, what is there by then is what counts; and what does not come, because
+            // nothing is followed any more, is waited for once.
+            if tokio::time::timeout(patience, there).await.is_err() {
+                let there = self.now(|progress| progress.sequence);
+                let known = &self.waiting.coming;
+                let _ =
+                    known.compare_exchange(coming.0, there.0, Ordering::AcqRel, Ordering::Acquire);
+            }
         }
     }
 

@@ -30,6 +30,7 @@ impl Task {
             Ok(sequence) => {
                 crate::failpoint!("writer.appended");
                 self.head = sequence;
+                self.shared.progress.acknowledged(sequence);
                 for one in &planned {
                     if let Verdict::Entry { index, .. } = &one.verdict {
                         let command = &one.submission.command;

@@ -1,12 +1,43 @@
 //! Commands that are refused: on record or not, and what they cost.
 
-use keyroll_api::query::{Ask, AuditLog};
+use keyroll_api::query::{Ask, AuditLog, QUERY_V, Query};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::{Nothing, SecretRef};
-use keyroll_core::{Action, Code, Millis, SecretId, cose};
+use keyroll_core::{Action, Code, Millis, SecretId, TreeSize, cose};
 use keyroll_ledger::log::Log as _;
 
 use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing_key};
+
+/// Bob is refused and told in which entry; whoever then looks for it finds it, though she has seen
+/// nothing of what he did and the read model has not come so far.
+#[tokio::test]
+async fn what_one_was_answered_the_next_one_sees() {
+    let (world, viewer) = World::with_viewer().await;
+    world.projected().await;
+    world.log.hold(true);
+    let refused = world.reveal(&viewer, "Key").await;
+    assert_eq!(code(refused), Some(Code::Denied));
+    let query = Query {
+        v: QUERY_V,
+        at: now(),
+        ask: Ask::AuditLog(AuditLog::default()),
+        seen: TreeSize(0),
+        ledger: world.id(),
+        workspace: Some(demo()),
+        delegation: None,
+    };
+    let query = cose::sign(&query, &owner());
+    let workspace = demo();
+    let (answer, ()) = tokio::join!(world.ask_bytes(Some(&workspace), &query), async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.log.hold(false);
+    });
+    let Ok(Answer::AuditLog(rows)) = answer else {
+        panic!("{answer:?}")
+    };
+    let last = rows.rows.last().map(|row| row.kind.as_str());
+    assert_eq!(last, Some("access.denied"), "{rows:?}");
+}
 
 #[tokio::test]
 async fn refusals_of_members_are_on_record_and_bounded() {
