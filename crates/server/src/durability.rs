@@ -26,6 +26,8 @@ pub(crate) struct Look {
     unseen: Option<String>,
     /// Whether the server that serves us was among those that do.
     ours: bool,
+    /// Whether more than half of them do: no entry counts without one of these.
+    most: bool,
 }
 
 impl Look {
@@ -36,6 +38,18 @@ impl Look {
     pub(crate) fn all(&self) -> Result<(), &str> {
         let why = self.unsynced.as_deref().or(self.unseen.as_deref());
         why.map_or(Ok(()), Err)
+    }
+
+    /// Why a service may not start, if it may not. A cluster that has lost a server must not lose
+    /// its services too when they are started again: most are enough, with the one that serves us.
+    ///
+    /// # Errors
+    /// That, in words.
+    pub(crate) fn enough(&self) -> Result<(), &str> {
+        if self.unsynced.is_none() && self.ours && self.most {
+            return Ok(());
+        }
+        self.all()
     }
 }
 
@@ -80,7 +94,10 @@ impl Durability {
 }
 
 fn judge(looks: &[Result<MonitoredServer, CheckError>], connected: &str) -> Look {
-    let mut look = Look::default();
+    let mut look = Look {
+        most: looks.iter().filter(|one| one.is_ok()).count() > looks.len() / 2,
+        ..Look::default()
+    };
     for one in looks {
         match one {
             Ok(server) => look.ours |= server.server_name == connected,
@@ -137,11 +154,29 @@ mod tests {
     }
 
     #[test]
-    fn before_a_start_every_server_must_be_seen_and_ours_among_them() {
-        assert_eq!(judged(&["a", "b"]).all(), Ok(()));
-        for pages in [&[][..], &["b"], &["a", "?"], &["!a"], &["a", "!b"]] {
-            assert!(judged(pages).all().is_err(), "{pages:?}");
+    fn before_a_start_most_servers_must_be_seen_and_ours_among_them() {
+        for pages in [&["a"][..], &["a", "b"], &["a", "b", "?"]] {
+            assert_eq!(judged(pages).enough(), Ok(()), "{pages:?}");
         }
+        for pages in [
+            &[][..],
+            &["?"],
+            &["b"],
+            &["b", "c", "?"],
+            &["a", "?"],
+            &["a", "?", "?"],
+            &["!a"],
+            &["a", "!b"],
+            &["a", "b", "!c"],
+        ] {
+            assert!(judged(pages).enough().is_err(), "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn only_when_every_server_was_seen_all_are_known_to_sync() {
+        assert_eq!(judged(&["a", "b", "c"]).all(), Ok(()));
+        assert!(judged(&["a", "b", "?"]).all().is_err());
     }
 
     #[test]

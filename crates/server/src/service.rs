@@ -126,10 +126,11 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     };
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
     let look = durability.look(&client.server_info()).await;
-    match look.all() {
-        Ok(()) => {}
-        Err(why) if durability.is_waived() => tracing::warn!(%why, "durability is not verified"),
-        Err(why) => return Err(ServeError::Unsynced(why.to_owned())),
+    if let Err(why) = look.all() {
+        if !durability.is_waived() && look.enough().is_err() {
+            return Err(ServeError::Unsynced(why.to_owned()));
+        }
+        tracing::warn!(%why, "durability is not verified of every server");
     }
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
     let opened = Ledger::open(Options {

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use super::process::Process;
 use super::replica::Replica;
 use super::wait::{until, within};
+use super::wires::{Wire, Wires};
 use super::{Home, Run, programs, raw, tied};
 
 /// The client user; at the second door `tester2`, and so on.
@@ -27,6 +28,8 @@ pub struct Cluster {
     users: Users,
     servers: Vec<NatsServer>,
     ledger: LedgerId,
+    /// Between the servers.
+    wires: Wires,
     /// Whether what is written can be made to fail to reach the disk.
     breakable: bool,
 }
@@ -93,6 +96,7 @@ impl Cluster {
             }],
         };
         let routes: Vec<SocketAddr> = (0..servers).map(|_| free_addresses::<1>()[0]).collect();
+        let wires = Wires::between(&routes);
         let started = (0..servers).map(|number| {
             let [listen, monitoring] = free_addresses();
             let server = NatsServer {
@@ -104,7 +108,7 @@ impl Cluster {
                 child: None,
             };
             let text = server.config_text(&home, &users, doors);
-            let text = clustered(text, number, &routes);
+            let text = clustered(text, routes[number], &wires.of(number));
             fs::write(&server.config, text).expect("written");
             server
         });
@@ -113,6 +117,7 @@ impl Cluster {
             home,
             users,
             ledger: LedgerId([0; 32]),
+            wires,
             breakable,
         };
         for server in &mut cluster.servers {
@@ -356,6 +361,11 @@ impl Cluster {
         self.servers[server].start();
     }
 
+    /// What a server hears of the others, and they of it. Its clients and services stay with it.
+    pub fn wire(&self, server: usize, wire: Wire) {
+        self.wires.make(server, wire);
+    }
+
     /// Writes a server's configuration anew; it is read at its next start.
     ///
     /// # Panics
@@ -452,15 +462,16 @@ fn at_door(name: &str, door: usize) -> String {
     }
 }
 
-fn clustered(text: String, number: usize, routes: &[SocketAddr]) -> String {
-    if routes.len() == 1 {
+/// Has a server reach the others over wires, and no other way: what they tell each other of where
+/// they are leads nowhere.
+fn clustered(text: String, listen: SocketAddr, others: &[SocketAddr]) -> String {
+    if others.is_empty() {
         return text;
     }
-    let listen = routes[number];
-    let others = routes.iter().map(|route| format!("\"nats://{route}\""));
+    let others = others.iter().map(|route| format!("\"nats://{route}\""));
     let others = others.collect::<Vec<_>>().join(", ");
     format!(
-        "{text}\ncluster {{\n  name: \"tests\"\n  listen: \"{listen}\"\n  routes: [{others}]\n}}\n"
+        "{text}\ncluster {{\n  name: \"tests\"\n  listen: \"{listen}\"\n  advertise: \"127.0.0.1:1\"\n  routes: [{others}]\n}}\n"
     )
 }
 

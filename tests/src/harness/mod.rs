@@ -30,6 +30,7 @@ pub mod run;
 pub mod scan;
 pub mod tied;
 pub mod wait;
+pub mod wires;
 
 pub use cluster::Cluster;
 pub use dev::{Dev, Person};

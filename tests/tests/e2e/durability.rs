@@ -69,3 +69,44 @@ async fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
     assert_eq!(told["problems"], serde_json::json!([]), "{told}");
     drop(service);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_starts_while_one_server_of_three_is_away() {
+    let mut cluster = Cluster::start(3, 1);
+    let service = cluster.serve(0, 0, 0);
+    let demo: WorkspaceName = "demo".parse().expect("a name");
+    let owner = Box::pin(cluster.client(0, 0)).await;
+    let create = Action::WorkspaceCreate(Nothing {});
+    owner.act(&demo, create).await.expect("a workspace");
+    cluster
+        .keyroll(["secret", "create", "A", "--stdin"])
+        .stdin("the value")
+        .run()
+        .code(0);
+    drop(service);
+
+    cluster.kill_server(2);
+    // The others may still be choosing who leads a stream.
+    let service = until("a service on what is left", || {
+        let mut service = cluster.begin_serve(0, (0, 0), None, &[]);
+        service.is_ready().then_some(service)
+    });
+    let revealed = until("commands to be taken", || {
+        let run = reveal(&cluster);
+        run.is_code(0).then_some(run)
+    });
+    assert!(revealed.json().to_string().contains("the value"));
+    let told = status(&cluster);
+    assert_eq!(told["sync_verified"], false, "{told}");
+    drop(service);
+
+    // The one that is left with it does not sync: no majority that does.
+    cluster.kill_server(1);
+    cluster.configure_server(1, |text| text.replace(ALWAYS, ""));
+    cluster.restart_server(1);
+    until("the service to say why it does not start", || {
+        let mut refused = cluster.begin_serve(0, (0, 0), None, &[]);
+        assert!(!refused.is_ready());
+        refused.said().contains("sync_interval").then_some(())
+    });
+}

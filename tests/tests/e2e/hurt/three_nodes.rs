@@ -1,9 +1,11 @@
-//! Three nats-servers that keep every stream three times, one of them killed or frozen under load.
+//! Three nats-servers that keep every stream three times, one of them killed, frozen or cut off from
+//! the others under load.
 
 use std::time::Duration;
 
 use keyroll_tests::harness::Cluster;
 use keyroll_tests::harness::process::Frozen;
+use keyroll_tests::harness::wires::Wire;
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
 use tokio::time::sleep;
 
@@ -27,24 +29,30 @@ enum Hurt {
     Killed,
     /// It stands still, and goes on later with what it held: for all it knows it leads.
     Frozen,
+    /// It goes on, with its clients and its service, and hears nothing of the others: for all it
+    /// knows it leads, and it keeps what it is given. Heard again, what was sent meanwhile arrives.
+    Unheard,
+    /// The same, with connections that end.
+    CutOff,
 }
 
 impl Hurt {
     /// Two are enough: a new leader is chosen, and work goes on.
     async fn leader(self, cluster: &mut Cluster, hurt: usize) {
-        let frozen = match self {
-            Self::Killed => {
-                cluster.kill_server(hurt);
-                None
-            }
-            Self::Frozen => Some(Frozen::new(cluster.server(hurt))),
-        };
+        let mut frozen = None;
+        match self {
+            Self::Killed => cluster.kill_server(hurt),
+            Self::Frozen => frozen = Some(Frozen::new(cluster.server(hurt))),
+            Self::Unheard => cluster.wire(hurt, Wire::Silent),
+            Self::CutOff => cluster.wire(hurt, Wire::Cut),
+        }
         sleep(Duration::from_secs(8)).await;
         let next = leader(cluster, (hurt + 1) % 3).await;
         assert_ne!(next, hurt, "another one leads meanwhile");
-        match frozen {
-            Some(frozen) => frozen.thaw(),
-            None => cluster.restart_server(hurt),
+        match self {
+            Self::Killed => cluster.restart_server(hurt),
+            Self::Frozen => drop(frozen.map(Frozen::thaw)),
+            Self::Unheard | Self::CutOff => cluster.wire(hurt, Wire::Whole),
         }
     }
 }
@@ -90,4 +98,14 @@ async fn the_leader_of_three_servers_dies_and_nothing_is_lost_or_doubled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_of_three_servers_stands_still_and_nothing_is_lost_or_doubled() {
     nothing_is_lost_or_doubled(Hurt::Frozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_servers_is_not_heard_and_nothing_is_lost_or_doubled() {
+    nothing_is_lost_or_doubled(Hurt::Unheard).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_of_three_servers_is_cut_off_and_nothing_is_lost_or_doubled() {
+    nothing_is_lost_or_doubled(Hurt::CutOff).await;
 }
