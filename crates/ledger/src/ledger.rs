@@ -172,7 +172,12 @@ impl Ledger {
         }
         match options.damage {
             Some(words) => health.fail(Code::Corrupt, words),
-            None => check_head(options.log.as_ref(), &projection, &health).await?,
+            None => {
+                check_head(options.log.as_ref(), &projection, &health).await?;
+                if let Err(why) = recover::is_finished(options.log.as_ref(), &projection).await {
+                    health.fail(why.code, why.message);
+                }
+            }
         }
         let (progress, progressed) = Projected::begin(contained(|| progress_of(&projection))?);
         let (projected, projection_of) = watch::channel(projection.clone());

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -48,19 +48,30 @@ impl Dev {
     /// # Panics
     /// When it does not become ready.
     pub fn start_in(home: Home) -> Self {
+        Self::start_program(home, programs::keyroll(), None)
+    }
+
+    /// As [`Dev::start_in`]; killed at a failpoint.
+    pub fn start_armed(home: Home, failpoint: &str) -> Self {
+        Self::start_program(home, programs::keyroll_with_failpoints(), Some(failpoint))
+    }
+
+    fn start_program(home: Home, program: &Path, failpoint: Option<&str>) -> Self {
         let path = home.scratch().join("dev.stderr");
         let stderr = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&path)
             .expect("a file for stderr");
-        let mut child = Command::new(programs::keyroll())
+        let armed = failpoint.map(|point| ("KEYROLL_FAILPOINT", format!("{point}:1")));
+        let mut child = Command::new(program)
             .args(["dev", "--json", "--no-open", "--data-dir"])
             .arg(home.data())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("KEYROLL_NATS_BIN", programs::nats_server())
             .env("HOME", "/nonexistent")
+            .envs(armed)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -1,5 +1,9 @@
 //! Queries: signed, sent, and the signed answer checked.
 
+use std::time::{Duration, Instant};
+
+use async_nats::RequestErrorKind;
+use async_nats::connection::State;
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Unchecked;
 use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
@@ -10,6 +14,12 @@ use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query};
 use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply};
 use crate::seen::Seen;
 use crate::subjects;
+
+/// How often to look whether there still is a service, while one takes its time.
+const LOOK: Duration = Duration::from_secs(3);
+/// For how long there may be none: it, or its nats-server, may be back in a moment, and the answer
+/// was only on its way.
+const GONE: Duration = Duration::from_secs(10);
 
 /// An answer, and what it was made on.
 #[derive(Debug)]
@@ -72,7 +82,7 @@ impl Client {
         &self,
         workspace: Option<&WorkspaceName>,
         ask: Ask,
-        patience: std::time::Duration,
+        patience: Duration,
     ) -> Result<Answered, ClientError> {
         let seen = workspace
             .map(|workspace| self.link.seen.get(workspace))
@@ -93,17 +103,20 @@ impl Client {
         let asked = async_nats::Request::new()
             .payload(bytes.into())
             .timeout(Some(patience));
-        let answer = self
-            .link
-            .nats
-            .send_request(subject, asked)
-            .await
-            .map_err(|error| {
-                ClientError::failed(
-                    Code::Unreachable,
-                    format!("the ledger does not answer: {error}"),
-                )
-            })?;
+        let answer = tokio::select! {
+            answer = self.link.nats.send_request(subject, asked) => answer,
+            () = self.gone() => {
+                let words = "the service has ended, or cannot be reached any more, and did not answer: \
+                             what it was doing may be half done. Start it, and look at `keyroll status`";
+                return Err(ClientError::failed(Code::Unreachable, words));
+            }
+        };
+        let answer = answer.map_err(|error| {
+            ClientError::failed(
+                Code::Unreachable,
+                format!("the ledger does not answer: {error}"),
+            )
+        })?;
         let reply = self.open_reply(&answer.payload, &request)?.payload;
         if let Some(workspace) = workspace {
             self.check_position(workspace, seen.as_ref(), &reply)?;
@@ -115,6 +128,23 @@ impl Client {
                 root: Hash(reply.root.0),
             }),
             Body::Error(rejection) => Err(rejection.into()),
+        }
+    }
+
+    /// Resolves when there has been no service for a while. One that is too busy to say anything is
+    /// there.
+    async fn gone(&self) {
+        let mut there = Instant::now();
+        while there.elapsed() < GONE {
+            tokio::time::sleep(LOOK).await;
+            let nats = &self.link.nats;
+            if nats.connection_state() != State::Connected {
+                continue;
+            }
+            let info = nats.request(subjects::INFO, Vec::new().into()).await;
+            if !info.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders) {
+                there = Instant::now();
+            }
         }
     }
 

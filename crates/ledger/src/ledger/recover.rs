@@ -27,6 +27,7 @@ use self::kept::Kept;
 use super::Ledger;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
+use crate::log::Log;
 use crate::projection::{Batch, Projection};
 
 /// How long a recovery that was begun is waited for, until the ledger goes on as it was.
@@ -75,6 +76,16 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
             .flat_map(|unused| Digest::of(unused).0),
     );
     Digest::of(&named)
+}
+
+/// Whether no recovery was cut short that began to make this log anew.
+///
+/// # Errors
+/// As [`Kept::is_finished`].
+pub(super) async fn is_finished(log: &dyn Log, projection: &Projection) -> Result<(), Rejection> {
+    let made = log.made().await;
+    let made = made.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
+    Kept::beside(projection).is_finished(made)
 }
 
 impl Ledger {
@@ -237,8 +248,10 @@ impl Ledger {
                 return Err(conflict("the stream was not made anew: it holds messages"));
             }
             heads = append::chains(log, &self.projection(), &begun.chains).await?;
+            crate::failpoint!("recover.appended");
         }
         let added = self.append_losses(begun, &heads).await?;
+        crate::failpoint!("recover.recorded");
         let erased = self.erase_destroyed(&begun.chains).await?;
         let path = self.projection().path().with_extension("redb.recovered");
         let mut fold = self.fold_new_log(&path).await?;

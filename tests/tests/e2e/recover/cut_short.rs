@@ -78,6 +78,36 @@ fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
     whole_again(dev, 6);
 }
 
+/// By then the log looks well, as far as it goes.
+#[test]
+fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
+    for point in ["recover.appended", "recover.recorded"] {
+        let dev = Dev::start_armed(with_a_hole(|length| length / 2), point);
+        let row = plan(&dev)["workspaces"][0].clone();
+        assert!(row["known"].is_u64(), "{row}");
+        let killed = dev.keyroll(["recover", "--yes"]).run();
+        assert!(!killed.is_code(0), "{point}: {}", killed.message());
+        assert!(dev.said().contains(point), "{}", dev.said());
+
+        let dev = Dev::start_in(dev.into_home());
+        let refused = dev.keyroll(["secret", "create", "New", "--generate"]).run();
+        let refused = refused.code(6).error_code("corrupt");
+        refused.stderr_has("keyroll recover");
+        let status = dev.keyroll(["status"]).run().code(0);
+        status.stdout_has("cut short");
+        let verified = dev.keyroll(["audit", "verify"]).run().code(6);
+        verified.stdout_has("cut short");
+        recovers(&dev);
+        assert_eq!(truncations(&dev), 1, "{point}");
+        dev.verifies();
+
+        let dev = Dev::start_in(dev.stop());
+        dev.create("New", "after it");
+        let nothing = dev.keyroll(["recover"]).run().code(0);
+        nothing.stderr_has("nothing to recover");
+    }
+}
+
 #[test]
 fn a_workspace_that_is_gone_as_a_whole_is_called_lost() {
     let dev = Dev::start_in(with_a_hole(|_| 200));

@@ -72,19 +72,36 @@ impl Kept {
         chains: &mut Chains,
         made: Option<Millis>,
     ) -> Result<(), Rejection> {
+        for gone in self.of_another_log(made)?.iter().flatten() {
+            chains.recall(&gone.workspace, gone.size);
+        }
+        Ok(())
+    }
+
+    /// What a recovery knew of a log that is gone, if one was begun and did not end.
+    fn of_another_log(&self, made: Option<Millis>) -> Result<Option<Vec<SeenSize>>, Rejection> {
         let path = self.sizes();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(&path, error)),
         };
         let sizes: Sizes = cbor::decode(&bytes).map_err(|why| failed(&path, why.message))?;
-        if sizes.made != made {
-            for gone in &sizes.sizes {
-                chains.recall(&gone.workspace, gone.size);
-            }
+        Ok((sizes.made != made).then_some(sizes.sizes))
+    }
+
+    /// Whether a recovery was cut short that had deleted the log. The one that it was making looks
+    /// well for as far as it goes, and says nothing of what is missing.
+    ///
+    /// # Errors
+    /// That, or that it cannot be told.
+    pub(super) fn is_finished(&self, made: Option<Millis>) -> Result<(), Rejection> {
+        if self.of_another_log(made)?.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let words = "a recovery of the log was cut short, and not all of it may be there or on record: \
+                     `keyroll recover` goes on with it";
+        Err(Rejection::new(Code::Corrupt, words))
     }
 
     /// All of it is in the log, or on record there, or left out.
