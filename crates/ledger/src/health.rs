@@ -22,6 +22,9 @@ struct Inner {
     clock: Option<Rejection>,
     /// Passing: a nats-server acknowledges before it is on disk, or that is not known.
     durability: Option<Rejection>,
+    /// Passing: a stream cannot be used, as it was seen from outside. Commands are tried all the
+    /// same: what the stream says to them is what counts.
+    reach: Option<Rejection>,
 }
 
 impl Inner {
@@ -112,6 +115,23 @@ impl Health {
         inner.durability = wrong;
     }
 
+    /// Says that a stream cannot be used for now, or that it can again.
+    pub fn set_reach(&self, wrong: Option<Rejection>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match (&wrong, &inner.reach) {
+            (Some(rejection), None) => tracing::error!("{}", rejection.message),
+            (None, Some(_)) => tracing::info!("all streams can be used again"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        inner.reach = wrong;
+    }
+
+    /// Whether a recovery is under way.
+    pub fn is_recovering(&self) -> bool {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.recovery.is_some()
+    }
+
     /// Whether the clock can be trusted.
     ///
     /// # Errors
@@ -138,6 +158,7 @@ impl Health {
     pub fn serving(&self) -> Result<(), Rejection> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let wrong = inner.ledger.as_ref().or(inner.inside()).or(inner.around());
+        let wrong = wrong.or(inner.reach.as_ref());
         wrong.cloned().map_or(Ok(()), Err)
     }
 
@@ -180,6 +201,7 @@ impl Health {
             .chain(&inner.recovery)
             .chain(&inner.clock)
             .chain(&inner.durability)
+            .chain(&inner.reach)
             .map(ToString::to_string);
         let workspaces = inner
             .workspaces

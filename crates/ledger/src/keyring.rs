@@ -88,6 +88,14 @@ pub fn period_of(now: Millis) -> u32 {
 }
 
 impl Keyring {
+    /// Whether there is a place for keys at all.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn is_there(&self) -> Result<bool, Rejection> {
+        self.objects.is_there().await.map_err(unavailable)
+    }
+
     /// Keys under `root`, stored in `objects`.
     pub fn new(root: Key, ledger: LedgerId, objects: Arc<dyn Objects>) -> Self {
         Self {

@@ -170,13 +170,13 @@ impl Ledger {
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
         }
-        match options.damage {
-            Some(words) => health.fail(Code::Corrupt, words),
-            None => {
-                check_head(options.log.as_ref(), &projection, &health).await?;
-                if let Err(why) = recover::is_finished(options.log.as_ref(), &projection).await {
-                    health.fail(why.code, why.message);
-                }
+        let log = options.log.as_ref();
+        if let Some(words) = options.damage {
+            health.fail(Code::Corrupt, words);
+        } else {
+            check_head(log, &projection, &health).await?;
+            if let Err(why) = recover::is_finished(log, &projection).await {
+                health.fail(why.code, why.message);
             }
         }
         let (progress, progressed) = Projected::begin(contained(|| progress_of(&projection))?);

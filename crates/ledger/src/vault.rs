@@ -229,6 +229,14 @@ impl Vault {
         }
     }
 
+    /// Whether there is a vault at all.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn is_there(&self) -> Result<bool, Rejection> {
+        self.objects.is_there().await.map_err(unavailable)
+    }
+
     /// Everything that lies in the vault of a workspace: at one place, of one generation, or all.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use async_nats::ServerInfo;
 use futures::future::join_all;
 use keyroll_core::{Code, Rejection};
 
+use crate::glances::Keepers;
 use crate::nats::{CheckError, MonitoredServer, verify_sync_always};
 
 /// Where to look, and how strict to be.
@@ -24,6 +25,8 @@ pub(crate) struct Look {
     unsynced: Option<String>,
     /// Something that could not be looked at, in words.
     unseen: Option<String>,
+    /// A server that keeps entries and that nobody said where to look at, in words.
+    unlisted: Option<String>,
     /// Whether the server that serves us was among those that do.
     ours: bool,
     /// Whether more than half of them do: no entry counts without one of these.
@@ -36,8 +39,8 @@ impl Look {
     /// # Errors
     /// That, in words.
     pub(crate) fn all(&self) -> Result<(), &str> {
-        let why = self.unsynced.as_deref().or(self.unseen.as_deref());
-        why.map_or(Ok(()), Err)
+        let why = self.unsynced.as_deref().or(self.unlisted.as_deref());
+        why.or(self.unseen.as_deref()).map_or(Ok(()), Err)
     }
 
     /// Why a service may not start, if it may not. A cluster that has lost a server must not lose
@@ -46,7 +49,7 @@ impl Look {
     /// # Errors
     /// That, in words.
     pub(crate) fn enough(&self) -> Result<(), &str> {
-        if self.unsynced.is_none() && self.ours && self.most {
+        if self.unsynced.is_none() && self.unlisted.is_none() && self.ours && self.most {
             return Ok(());
         }
         self.all()
@@ -72,10 +75,10 @@ impl Durability {
         self.waived || self.verified.as_ref() == Some(&connected.server_id)
     }
 
-    /// Looks at every server.
-    pub(crate) async fn look(&mut self, connected: &ServerInfo) -> Look {
+    /// Looks at every server; `keepers` are those that keep the streams.
+    pub(crate) async fn look(&mut self, connected: &ServerInfo, keepers: &Keepers) -> Look {
         let looks = self.monitoring.iter().map(|url| verify_sync_always(url));
-        let look = judge(&join_all(looks).await, &connected.server_name);
+        let look = judge(&join_all(looks).await, &connected.server_name, keepers);
         if look.ours {
             self.verified = Some(connected.server_id.clone());
         }
@@ -93,7 +96,11 @@ impl Durability {
     }
 }
 
-fn judge(looks: &[Result<MonitoredServer, CheckError>], connected: &str) -> Look {
+fn judge(
+    looks: &[Result<MonitoredServer, CheckError>],
+    connected: &str,
+    keepers: &Keepers,
+) -> Look {
     let mut look = Look {
         most: looks.iter().filter(|one| one.is_ok()).count() > looks.len() / 2,
         ..Look::default()
@@ -104,6 +111,19 @@ fn judge(looks: &[Result<MonitoredServer, CheckError>], connected: &str) -> Look
             Err(error) if error.is_of_the_server() => look.unsynced = Some(error.to_string()),
             Err(error) => look.unseen = Some(error.to_string()),
         }
+    }
+    let is_seen = |name: &str| {
+        let mut seen = looks.iter().flatten();
+        seen.any(|server| server.server_name == name)
+    };
+    let unseen: Vec<&str> = keepers.keys().map(String::as_str).collect();
+    let unseen: Vec<&str> = unseen.into_iter().filter(|name| !is_seen(name)).collect();
+    // One that is away, or does not sync, may be any of them.
+    if unseen.len() > looks.iter().filter(|one| one.is_err()).count() {
+        let names = unseen.join(", ");
+        look.unlisted = Some(format!(
+            "of nats-servers that keep the streams the monitoring address was not given: {names}"
+        ));
     }
     if looks.is_empty() {
         look.unseen = Some("no monitoring address was given".to_owned());
@@ -142,7 +162,39 @@ mod tests {
                 version: "2.15.1".to_owned(),
             }),
         };
-        judge(&pages.iter().map(look).collect::<Vec<_>>(), "a")
+        let keepers = ["a", "b"].map(|name| (name.to_owned(), true));
+        let keepers = Keepers::from(keepers).into_iter().take(pages.len());
+        let pages: Vec<_> = pages.iter().map(look).collect();
+        judge(&pages, "a", &keepers.collect())
+    }
+
+    #[test]
+    fn who_keeps_the_streams_must_be_listed() {
+        let page = |name: &str| {
+            Ok(MonitoredServer {
+                server_name: name.to_owned(),
+                version: "2.15.1".to_owned(),
+            })
+        };
+        let away = || {
+            Err(CheckError::Unreachable {
+                url: "http://127.0.0.1:1".to_owned(),
+                reason: "refused".to_owned(),
+            })
+        };
+        let keepers = Keepers::from(["a", "b", "c"].map(|name| (name.to_owned(), true)));
+        for (pages, enough) in [
+            (vec![page("a"), page("b"), page("c")], true),
+            (vec![page("a"), page("b"), away()], true),
+            // A fourth one that keeps nothing takes no one's place.
+            (vec![page("a"), page("b"), page("d")], false),
+            (vec![page("a"), page("b")], false),
+            (vec![page("a")], false),
+        ] {
+            let look = judge(&pages, "a", &keepers);
+            assert_eq!(look.enough().is_ok(), enough, "{pages:?}");
+            assert_eq!(look.unlisted.is_none(), enough, "{pages:?}");
+        }
     }
 
     /// A service whose server, process `p`, was seen to sync always, or not.

@@ -5,6 +5,7 @@ mod bounded;
 mod clock;
 pub mod dev;
 mod durability;
+mod glances;
 pub mod keys;
 pub mod metrics;
 pub mod nats;

@@ -17,10 +17,11 @@ use tokio::sync::{mpsc, watch};
 use crate::answering::Answering;
 use crate::clock;
 use crate::durability::Durability;
+use crate::glances;
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
 use crate::nats::permissions::SERVICE_INBOX;
-use crate::nats::{LedgerStream, check_streams, check_version};
+use crate::nats::{LedgerStream, check_streams, check_version, glance};
 use crate::surroundings::Watched;
 
 /// Requests that the connection holds for us before it drops them. They are taken out at once, all
@@ -125,7 +126,9 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         Err(error) => return Err(ServeError::Unfit(error.to_string())),
     };
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
-    let look = durability.look(&client.server_info()).await;
+    let (keepers, keepers_of) = watch::channel(glance(&client).await.keepers);
+    let first = keepers_of.borrow().clone();
+    let look = durability.look(&client.server_info(), &first).await;
     if let Err(why) = look.all() {
         if !durability.is_waived() && look.enough().is_err() {
             return Err(ServeError::Unsynced(why.to_owned()));
@@ -168,13 +171,21 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     }
     let ledger = Arc::new(ledger);
     let service = serve(Arc::clone(&ledger), responder, notices).await?;
+    let stopped = || service.stopped.clone();
+    tokio::spawn(glances::watch(
+        client.clone(),
+        Arc::clone(&ledger),
+        keepers,
+        stopped(),
+    ));
     let watched = Watched {
         client,
         ledger,
         durability,
         around,
+        keepers: keepers_of,
     };
-    tokio::spawn(watched.watch(service.stopped.clone()));
+    tokio::spawn(watched.watch(stopped()));
     Ok(service)
 }
 

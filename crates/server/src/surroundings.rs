@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::clock::{self, Pace, now};
 use crate::durability::Durability;
+use crate::glances::Keepers;
 
 /// How often to look whether something may be different now.
 const LOOK: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub(crate) struct Watched {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) durability: Durability,
     pub(crate) around: Surroundings,
+    /// Who keeps the streams. When one of them has come back, it may be another than it was.
+    pub(crate) keepers: watch::Receiver<Keepers>,
 }
 
 impl Watched {
@@ -40,7 +43,13 @@ impl Watched {
                 self.ledger.set_surroundings(self.around.clone());
             }
             let connected = self.client.server_info();
-            if refusing || looked.elapsed() >= EVERY || !self.durability.knows(&connected) {
+            // Once there is nobody who could tell of a change any more, the service is stopping.
+            let changed = self.keepers.has_changed().unwrap_or(false);
+            if refusing
+                || changed
+                || looked.elapsed() >= EVERY
+                || !self.durability.knows(&connected)
+            {
                 refusing = self.look(&connected).await;
                 looked = Instant::now();
             }
@@ -49,7 +58,11 @@ impl Watched {
 
     /// Looks at the nats-servers, and takes commands or not; whether it refuses them.
     async fn look(&mut self, connected: &async_nats::ServerInfo) -> bool {
-        let look = self.durability.look(connected).await;
+        let keepers = self.keepers.borrow_and_update().clone();
+        let look = self.durability.look(connected, &keepers).await;
+        if let (Err(why), true) = (look.all(), self.around.sync_verified) {
+            tracing::warn!(%why, "durability is not verified of every server");
+        }
         let refusal = self.durability.refusal(&look, connected);
         let refusing = refusal.is_some();
         self.ledger.health().set_durability(refusal);

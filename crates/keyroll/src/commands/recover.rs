@@ -81,12 +81,18 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     json["entries"] = json!(done.entries);
     json["added"] = json!(done.added);
     json["erased"] = json!(done.erased);
-    let words = format!(
-        "recovered {} entries, {} of them to put losses on record; erased {} destroyed values again.\n\
-         Whoever has seen entries that are gone goes on with `keyroll audit accept`; other replicas \
-         need a new start without their ledger.redb",
+    let mut words = format!(
+        "recovered {} entries, {} of them to put losses on record; erased {} destroyed values again",
         done.entries, done.added, done.erased
     );
+    if plan.workspaces.iter().any(|row| row.known.is_some()) {
+        words.push_str(
+            ".\nWhoever has seen entries that are gone goes on with `keyroll audit accept`",
+        );
+    }
+    if plan.remake {
+        words.push_str(".\nOther replicas need a new start without their ledger.redb");
+    }
     context.out.done(&json, &words)
 }
 
@@ -180,6 +186,13 @@ fn show(context: &Context, plan: &RecoveryPlan) {
     }
     if is_nothing(plan) {
         return;
+    }
+    if plan.workspaces.iter().any(|row| row.values > 0) {
+        note(
+            "what is on record as lost stays lost: where there is a backup of the stream that lacks these \
+             values or their keys, stop the service, put it back, start, and look again first"
+                .to_owned(),
+        );
     }
     note(if plan.remake {
         "to do: delete the stream KEYROLL_LOG, make it and any other that is missing anew, append what \

@@ -138,10 +138,11 @@ impl Ledger {
         // Added on another replica a moment ago?
         self.reach_head(workspace).await?;
         if self.is_member(workspace, identity)? {
-            Ok(())
-        } else {
-            Err(stranger(workspace))
+            return Ok(());
         }
+        // Out of service, the read model may not have come to where they were added.
+        self.shared.health.ledger()?;
+        Err(stranger(workspace))
     }
 
     fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {

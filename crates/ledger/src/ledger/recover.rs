@@ -112,6 +112,7 @@ impl Ledger {
             chains.know(&seen.workspace, seen.size);
         }
         let mut wrong = shared.health.broken();
+        wrong.extend(self.missing(&wrong).await?);
         wrong.extend(chains.odd().iter().cloned());
         let mut workspaces = Vec::new();
         for workspace in chains.workspaces() {
@@ -134,6 +135,22 @@ impl Ledger {
         };
         plan.plan = name_of(&plan, &chains);
         Ok((plan, chains))
+    }
+
+    /// Streams that are not there now, in words, but for those that are `said` to be missing: one that
+    /// went a moment ago has not been noticed yet, and without it every value would seem to be lost
+    /// for good.
+    async fn missing(&self, said: &[String]) -> Result<Vec<String>, Rejection> {
+        let there = [
+            ("KEYROLL_LOG", self.made().await?.is_some()),
+            ("KEYROLL_VAULT", self.vault.is_there().await?),
+            ("KEYROLL_KEYS", self.keyring.is_there().await?),
+        ];
+        let gone = there.iter().filter(|(_, is_there)| !is_there);
+        let gone = gone.map(|(name, _)| format!("stream {name} is missing"));
+        Ok(gone
+            .filter(|words| !said.iter().any(|said| said.contains(words)))
+            .collect())
     }
 
     /// When the log was made.

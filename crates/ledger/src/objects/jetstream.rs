@@ -69,6 +69,17 @@ fn put_error(error: &PublishError) -> PutError {
 }
 
 impl Objects for JetStreamObjects {
+    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        bounded(async move {
+            match self.stream.get_info().await {
+                Ok(_) => Ok(true),
+                Err(error) if is_missing_stream(&error) => Ok(false),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .boxed()
+    }
+
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
         async move {
             if !is_connected(&self.client) {

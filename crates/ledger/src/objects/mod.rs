@@ -36,6 +36,12 @@ pub struct Held {
 
 /// Write-once storage under NATS subjects.
 pub trait Objects: Send + Sync + 'static {
+    /// Whether the storage is there at all, empty or not.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
+
     /// Stores bytes under a subject that holds nothing, durably.
     ///
     /// # Errors

@@ -15,6 +15,10 @@ struct Slow {
 }
 
 impl Objects for Arc<Slow> {
+    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.objects.is_there()
+    }
+
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
         self.objects.put(subject, bytes)
     }

@@ -10,4 +10,6 @@ pub use async_nats::Client as NatsClient;
 pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always};
 pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
 pub use credential::Credential;
-pub use streams::{LedgerStream, check_streams, create_streams, remake_log};
+pub use streams::{
+    Glance, LedgerStream, StreamError, check_streams, create_streams, glance, remake_log,
+};

@@ -1,0 +1,133 @@
+//! What a running service keeps an eye on of its streams: that they are there, and that enough
+//! nats-servers are for them to be used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyroll_core::{Code, Rejection};
+use keyroll_ledger::Ledger;
+use tokio::sync::watch;
+
+use crate::nats::{Glance, LedgerStream, StreamError, glance};
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// The servers that keep the streams, and whether each is there.
+pub(crate) type Keepers = BTreeMap<String, bool>;
+
+/// Looks at the streams until the service stops, and says who keeps them.
+pub(crate) async fn watch(
+    client: async_nats::Client,
+    ledger: Arc<Ledger>,
+    keepers: watch::Sender<Keepers>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut glances = Glances::default();
+    while tokio::time::timeout(EVERY, stopped.wait_for(|stopped| *stopped))
+        .await
+        .is_err()
+    {
+        let glance = glance(&client).await;
+        let health = ledger.health();
+        // Meanwhile an operator takes the log away and makes it anew.
+        if health.is_recovering() {
+            glances = Glances::default();
+            continue;
+        }
+        keepers.send_if_modified(|known| {
+            let changed = glance.is_whole() && *known != glance.keepers;
+            if changed {
+                known.clone_from(&glance.keepers);
+            }
+            changed
+        });
+        let judged = glances.take(&glance);
+        if let Some(missing) = judged.missing {
+            health.fail(Code::Corrupt, StreamError::missing(&missing).to_string());
+        }
+        let silent = judged
+            .silent
+            .map(|why| Rejection::new(Code::AuditUnavailable, why));
+        health.set_reach(silent);
+    }
+}
+
+/// What was seen before. Once is not enough: a leader is chosen in the time between two looks, and a
+/// server that was started a moment ago may not know its streams yet.
+#[derive(Default)]
+struct Glances {
+    last: Glance,
+    said: Vec<LedgerStream>,
+}
+
+/// What a glance, with the one before it, comes to.
+#[derive(Debug, PartialEq, Eq)]
+struct Judged {
+    /// Streams that are gone, once.
+    missing: Option<Vec<LedgerStream>>,
+    /// Why nothing can be written, for as long as that is so.
+    silent: Option<String>,
+}
+
+impl Glances {
+    fn take(&mut self, glance: &Glance) -> Judged {
+        let last = std::mem::replace(&mut self.last, glance.clone());
+        let twice = glance.missing.iter().copied();
+        let twice: Vec<LedgerStream> = twice.filter(|gone| last.missing.contains(gone)).collect();
+        let missing = (!twice.is_empty() && twice != self.said).then(|| twice.clone());
+        self.said = twice;
+        let silent = last.silent.and(glance.silent.clone());
+        Judged { missing, silent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(missing: &[LedgerStream], silent: Option<&str>) -> Glance {
+        Glance {
+            missing: missing.to_vec(),
+            silent: silent.map(str::to_owned),
+            ..Glance::default()
+        }
+    }
+
+    #[test]
+    fn a_stream_is_gone_when_it_was_not_seen_twice_and_that_is_said_once() {
+        let gone = [LedgerStream::Vault];
+        let mut glances = Glances::default();
+        let mut take = |missing: &[LedgerStream]| glances.take(&seen(missing, None)).missing;
+        assert_eq!(take(&gone), None);
+        assert_eq!(take(&[]), None);
+        assert_eq!(take(&gone), None);
+        assert_eq!(take(&gone), Some(gone.to_vec()));
+        assert_eq!(take(&gone), None);
+        assert_eq!(take(&[]), None);
+        assert_eq!(take(&gone), None);
+        assert_eq!(take(&gone), Some(gone.to_vec()));
+    }
+
+    #[test]
+    fn a_second_stream_that_goes_is_said_too() {
+        let both = [LedgerStream::Vault, LedgerStream::Keys];
+        let mut glances = Glances::default();
+        let mut take = |missing: &[LedgerStream]| glances.take(&seen(missing, None)).missing;
+        take(&both[..1]);
+        assert_eq!(take(&both), Some(both[..1].to_vec()));
+        assert_eq!(take(&both), Some(both.to_vec()));
+    }
+
+    #[test]
+    fn silence_is_said_from_the_second_look_on_and_ends_with_the_first_answer() {
+        let mut glances = Glances::default();
+        let mut take = |silent: Option<&str>| glances.take(&seen(&[], silent)).silent;
+        assert_eq!(take(Some("a")), None);
+        assert_eq!(take(Some("b")), Some("b".to_owned()));
+        assert_eq!(take(Some("c")), Some("c".to_owned()));
+        assert_eq!(take(None), None);
+        assert_eq!(take(Some("d")), None);
+    }
+}
