@@ -30,7 +30,7 @@ pub(crate) struct Global {
     /// else $XDG_DATA_HOME/keyroll]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// How to reach the ledger: nats://USER:PASSWORD@HOST:PORT [KEYROLL_NATS_URL]
+    /// How to reach the ledger: nats://USER:PASSWORD@HOST:PORT[,HOST:PORT…] [KEYROLL_NATS_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) nats: Option<String>,
     /// The workspace [KEYROLL_WORKSPACE]

@@ -256,9 +256,14 @@ impl Keyring {
 
     /// Forgets everything that is kept in memory: the stream under it is another one.
     pub fn forget(&self) {
-        lock(&self.workspaces).clear();
+        self.forget_workspaces();
         lock(&self.sealing).clear();
         lock(&self.sessions).clear();
+    }
+
+    /// Forgets the workspaces' keys: what is stored is what counts.
+    pub fn forget_workspaces(&self) {
+        lock(&self.workspaces).clear();
     }
 
     async fn sealing_secret(&self, period: u32) -> Result<Option<Arc<SealingSecret>>, Rejection> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::service::ServiceExt as _;
+use keyroll_api::client::Addresses;
 use keyroll_api::subjects;
-use keyroll_core::Identity;
+use keyroll_core::{Identity, Rejection};
 use keyroll_ledger::follower::Notice;
 use keyroll_ledger::log::JetStreamLog;
 use keyroll_ledger::objects::JetStreamObjects;
@@ -56,11 +57,21 @@ pub struct ServeOptions {
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// What was given as the address of nats-servers is none.
+    #[error("the address of nats-server for {user}: {why}")]
+    Address {
+        /// For whom.
+        user: &'static str,
+        /// Why.
+        why: String,
+    },
     /// A connection could not be made.
-    #[error("cannot connect to the nats-server as {user}: {why}")]
+    #[error("cannot connect to nats-server at {hosts} as {user}: {why}")]
     Connect {
         /// As whom.
         user: &'static str,
+        /// Where.
+        hosts: String,
         /// Why.
         why: String,
     },
@@ -94,21 +105,20 @@ async fn connect(
     user: &'static str,
     inbox: Option<&str>,
 ) -> Result<async_nats::Client, ServeError> {
-    let failed = |why: String| ServeError::Connect { user, why };
-    let address: async_nats::ServerAddr = url
-        .parse()
-        .map_err(|error| failed(format!("not a NATS URL: {error}")))?;
-    let mut options = keyroll_api::client::as_user_of(&address, async_nats::ConnectOptions::new())
+    let addresses: Addresses = url.parse().map_err(|why: Rejection| ServeError::Address {
+        user,
+        why: why.message,
+    })?;
+    let mut options = async_nats::ConnectOptions::new()
         .name(format!("keyroll {user}"))
-        .connection_timeout(CONNECT)
         .subscription_capacity(HELD)
         .client_capacity(HELD);
     if let Some(inbox) = inbox {
         options = options.custom_inbox_prefix(inbox);
     }
-    let connected = tokio::time::timeout(CONNECT, options.connect(address)).await;
-    let connected = connected.map_err(|_| failed("it does not answer".to_owned()))?;
-    connected.map_err(|error| failed(error.to_string()))
+    let hosts = addresses.hosts();
+    let connected = addresses.connect(options, CONNECT).await;
+    connected.map_err(|why| ServeError::Connect { user, hosts, why })
 }
 
 /// Starts the service; returns when it answers.

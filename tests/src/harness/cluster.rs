@@ -182,6 +182,11 @@ impl Cluster {
         format!("nats://{name}:{password}@{}", self.servers[server].listen)
     }
 
+    fn urls(&self, user: &Credential, servers: &[usize]) -> String {
+        let urls: Vec<String> = servers.iter().map(|at| self.url(user, *at)).collect();
+        urls.join(",")
+    }
+
     /// The URL of clients at a door, through one of the servers.
     pub fn client_url(&self, door: usize, server: usize) -> String {
         let tester = &self.users.clients[0].credential;
@@ -232,6 +237,11 @@ impl Cluster {
         started
     }
 
+    /// As [`Cluster::serve`], on whichever of some servers is there.
+    pub fn begin_serve_on_any(&self, replica: usize, door: usize, servers: &[usize]) -> Replica {
+        self.begin(replica, (door, servers), (None, &[]), &[])
+    }
+
     /// As [`Cluster::serve`], with another program and environment; it may end before it is ready.
     pub fn begin_serve(
         &self,
@@ -240,32 +250,30 @@ impl Cluster {
         program: Option<&std::path::Path>,
         environment: &[(&str, String)],
     ) -> Replica {
-        self.begin(replica, (door, server), (program, environment), &[])
+        self.begin(replica, (door, &[server]), (program, environment), &[])
     }
 
     /// As [`Cluster::begin_serve`], with more words on the command line.
     pub fn begin_serve_with(
         &self,
         replica: usize,
-        place: (usize, usize),
+        (door, server): (usize, usize),
         more: &[&str],
     ) -> Replica {
-        self.begin(replica, place, (None, &[]), more)
+        self.begin(replica, (door, &[server]), (None, &[]), more)
     }
 
     fn begin(
         &self,
         replica: usize,
-        (door, server): (usize, usize),
+        (door, servers): (usize, &[usize]),
         (program, environment): (Option<&std::path::Path>, &[(&str, String)]),
         more: &[&str],
     ) -> Replica {
         let home = self.replica_home(replica);
-        let responder = self.url(&self.users.responder, server).replacen(
-            "responder",
-            &at_door("responder", door),
-            1,
-        );
+        let responder = self
+            .urls(&self.users.responder, servers)
+            .replace("responder", &at_door("responder", door));
         let program = program.unwrap_or_else(|| programs::keyroll());
         let broken = format!("replica-{replica}.broken");
         let mut words = if self.breakable {
@@ -280,7 +288,7 @@ impl Cluster {
             home.into(),
             "serve".into(),
             "--ledger-nats".into(),
-            self.url(&self.users.service, server).into(),
+            self.urls(&self.users.service, servers).into(),
             "--responder-nats".into(),
             responder.into(),
         ]);
@@ -376,6 +384,16 @@ impl Cluster {
         let changed = change(&text);
         assert_ne!(changed, text, "nothing was changed");
         fs::write(path, changed).expect("written");
+    }
+
+    /// The monitoring address of a server.
+    pub fn monitoring_url(&self, server: usize) -> String {
+        format!("http://{}", self.servers[server].monitoring)
+    }
+
+    /// The URL of the operator, through one of the servers.
+    pub fn operator_url(&self, server: usize) -> String {
+        self.url(&self.users.operator, server)
     }
 
     /// A connection to the streams' account as the operator.

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::Signal;
 
+use super::browse::Browse;
 use super::dev::first_line;
 use super::process::Process;
 use super::tied;
@@ -65,6 +66,17 @@ impl Replica {
     /// When it has not said so.
     pub fn ready_line(&self) -> serde_json::Value {
         serde_json::from_str(&self.line).expect("a line of JSON")
+    }
+
+    /// Where monitoring looks, of one that was started with `--metrics`.
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn monitoring(&self) -> Browse {
+        let line = self.ready_line();
+        let url = line["metrics_url"].as_str();
+        let origin = url.and_then(|url| url.strip_suffix("/metrics"));
+        Browse::new(origin.expect("where monitoring looks"))
     }
 
     /// This process.

@@ -88,9 +88,12 @@ async fn a_service_starts_while_one_server_of_three_is_away() {
     cluster.kill_server(2);
     // The others may still be choosing who leads a stream.
     let service = until("a service on what is left", || {
-        let mut service = cluster.begin_serve(0, (0, 0), None, &[]);
+        let mut service = cluster.begin_serve_on_any(0, 0, &[2, 0]);
         service.is_ready().then_some(service)
     });
+    let any = [2, 0].map(|server| cluster.client_url(0, server)).join(",");
+    let list = ["--nats", &any, "secret", "list", "--json"];
+    assert_eq!(cluster.keyroll(list).run().code(0).rows()[0]["name"], "A");
     let revealed = until("commands to be taken", || {
         let run = reveal(&cluster);
         run.is_code(0).then_some(run)
@@ -99,6 +102,13 @@ async fn a_service_starts_while_one_server_of_three_is_away() {
     let told = status(&cluster);
     assert_eq!(told["sync_verified"], false, "{told}");
     drop(service);
+
+    let listed = ["--monitoring".to_owned(), cluster.monitoring_url(0)];
+    let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
+    let mut unlisted = cluster.begin_serve_with(0, (0, 0), &listed);
+    assert!(!unlisted.is_ready());
+    let said = unlisted.said();
+    assert!(said.contains("server-1, server-2"), "{said}");
 
     // The one that is left with it does not sync: no majority that does.
     cluster.kill_server(1);

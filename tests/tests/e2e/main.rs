@@ -32,6 +32,7 @@ mod root_key;
 mod run;
 mod set_back;
 mod shapes;
+mod streams;
 mod uses;
 mod values;
 mod wire;

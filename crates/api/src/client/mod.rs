@@ -1,6 +1,7 @@
 //! The client: signs, seals, sends, and believes nothing that it has not checked.
 
 mod act;
+mod addresses;
 mod ask;
 mod error;
 mod parts;
@@ -28,6 +29,7 @@ use crate::seen::SeenStore;
 use crate::subjects;
 
 pub use act::Acted;
+pub use addresses::Addresses;
 pub use ask::{Answered, unexpected};
 pub use error::ClientError;
 pub use parts::parts;
@@ -120,47 +122,28 @@ pub fn new_secret_id() -> Result<SecretId, ClientError> {
     random().map(SecretId)
 }
 
-/// Connects to NATS with the inbox prefix that the server's permissions give the URL's user.
+/// How long one nats-server is tried.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Connects to NATS, at [`Addresses`], with the inbox prefix that the server's permissions give
+/// their user.
 ///
 /// # Errors
-/// [`Code::Unreachable`].
-pub async fn connect_nats(url: &str) -> Result<async_nats::Client, ClientError> {
-    let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
-    let server: async_nats::ServerAddr = url
-        .parse()
-        .map_err(|error| unreachable(format!("not a NATS URL: {error}")))?;
-    let mut options = as_user_of(&server, async_nats::ConnectOptions::new())
+/// [`Code::InvalidField`] when they are none, [`Code::Unreachable`].
+pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientError> {
+    let addresses: Addresses = addresses.parse()?;
+    let mut options = async_nats::ConnectOptions::new()
         .name("keyroll client")
-        .connection_timeout(Duration::from_secs(3))
         .request_timeout(Some(REQUEST));
-    if let Some(user) = server.username() {
+    if let Some(user) = addresses.user() {
         options = options.custom_inbox_prefix(format!("_INBOX_client.{user}"));
     }
-    let host = format!("{}:{}", server.host(), server.port());
-    // A frozen server accepts the connection and says nothing.
-    let connect = tokio::time::timeout(Duration::from_secs(4), options.connect(server));
-    match connect.await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(unreachable(format!(
-            "cannot connect to nats-server at {host}: {error}"
-        ))),
-        Err(_) => Err(unreachable(format!(
-            "nats-server at {host} does not answer"
-        ))),
-    }
-}
-
-/// Connects as the user that the URL names: the NATS client does not by itself.
-pub fn as_user_of(
-    server: &async_nats::ServerAddr,
-    options: async_nats::ConnectOptions,
-) -> async_nats::ConnectOptions {
-    match (server.username(), server.password()) {
-        (Some(user), Some(password)) => {
-            options.user_and_password(user.to_owned(), password.to_owned())
-        }
-        _ => options,
-    }
+    let hosts = addresses.hosts();
+    let connected = addresses.connect(options, CONNECT).await;
+    connected.map_err(|why| {
+        let words = format!("cannot connect to nats-server at {hosts}: {why}");
+        ClientError::failed(Code::Unreachable, words)
+    })
 }
 
 impl Client {

@@ -10,10 +10,10 @@ use ed25519_dalek::SigningKey;
 use keyroll_api::client::random;
 use keyroll_api::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, Who};
-use keyroll_core::{Identity, LedgerId};
+use keyroll_core::{Code, Identity, LedgerId};
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
-use keyroll_server::service::{self, ServeOptions, Service};
+use keyroll_server::service::{self, ServeError, ServeOptions, Service};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -27,13 +27,14 @@ use crate::stop::Stop;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// As the NATS user `service`, in the account that borrows from that of the streams
+    /// As the NATS user `service`, in the account that borrows from that of the streams; further
+    /// servers of a cluster behind commas
     #[arg(long, value_name = "URL")]
     ledger_nats: Option<String>,
     /// As the NATS user `responder`, in the account of the clients
     #[arg(long, value_name = "URL")]
     responder_nats: Option<String>,
-    /// The monitoring address of every nats-server, http://HOST:PORT
+    /// The monitoring address of every nats-server, http://HOST:PORT; once for each
     #[arg(long, value_name = "URL")]
     monitoring: Vec<String>,
     /// Start although it was not verified that every message is on disk before it is acknowledged
@@ -102,6 +103,18 @@ impl ServeFile {
     }
 }
 
+fn not_started(error: &ServeError) -> Failure {
+    let words = error.to_string();
+    match error {
+        ServeError::Address { .. } => Failure::usage(words),
+        ServeError::Connect { .. } => Failure::coded(Code::Unreachable, words),
+        ServeError::Unfit(_)
+        | ServeError::Unsynced(_)
+        | ServeError::Open(_)
+        | ServeError::Announce(_) => Failure::local(words),
+    }
+}
+
 /// The keys of the ledger in a home.
 pub(crate) fn keys(home: &Path) -> PathBuf {
     home.join("keys")
@@ -139,7 +152,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     // Before the start, so that a signal during it is not lost.
     let mut stop = Stop::listen()?;
     let service = tokio::select! {
-        started = service::start(options) => started.map_err(|error| local(&error))?,
+        started = service::start(options) => started.map_err(|error| not_started(&error))?,
         () = stop.told() => return Ok(()),
     };
     let metrics = match args.metrics {

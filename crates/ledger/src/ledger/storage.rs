@@ -146,6 +146,8 @@ impl Ledger {
     /// Looks every live value up, and for what should not be there.
     pub(super) async fn check_values(&self, state: &State) -> Result<Values, Rejection> {
         let mut values = Values::default();
+        // A key that is in memory alone opens nothing once this service ends.
+        self.keyring.forget_workspaces();
         let stored = self.vault.stored(state.workspace()).await?;
         let (mut live, mut ended): (Vec<Wanted<'_>>, BTreeMap<Place, ValueState>) =
             Default::default();

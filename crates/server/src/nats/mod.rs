@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod config;
 pub mod credential;
+pub mod glance;
 pub mod permissions;
 pub mod streams;
 
@@ -10,6 +11,5 @@ pub use async_nats::Client as NatsClient;
 pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always};
 pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
 pub use credential::Credential;
-pub use streams::{
-    Glance, LedgerStream, StreamError, check_streams, create_streams, glance, remake_log,
-};
+pub use glance::{Glance, glance};
+pub use streams::{LedgerStream, StreamError, check_streams, create_streams, remake_log};

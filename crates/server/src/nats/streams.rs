@@ -1,6 +1,5 @@
 //! The three streams: made once by an operator, checked at every start, changed by nobody.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use futures::future::join_all;
 use serde_json::{Map, Value};
 
 /// Largest message of the log, headers included: a commit of at most 512 KiB fits twice.
@@ -18,8 +16,6 @@ pub const REPLICAS: [usize; 3] = [1, 3, 5];
 
 /// One answer of the JetStream API; in a healthy cluster it takes milliseconds.
 const API_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same, for who looks again and again.
-const GLANCE: Duration = Duration::from_secs(2);
 /// JetStream's code for "stream not found".
 const STREAM_NOT_FOUND: u64 = 10059;
 /// Settings in which two right streams may differ: words for people, placement, what the server adds,
@@ -337,61 +333,6 @@ pub async fn check_streams(service: &Client) -> Result<Vec<Found>, StreamError> 
     }
 }
 
-/// What a glance at the streams shows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Glance {
-    /// Those that JetStream says are not there.
-    pub missing: Vec<LedgerStream>,
-    /// Why one cannot be used now, in words.
-    pub silent: Option<String>,
-    /// The servers of a cluster that keep them, and whether each is there.
-    pub keepers: BTreeMap<String, bool>,
-}
-
-impl Glance {
-    /// Whether all streams were seen.
-    pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.silent.is_none()
-    }
-}
-
-/// Glances at all streams, in a few seconds at most. Settings are not looked at.
-pub async fn glance(service: &Client) -> Glance {
-    let looks = LedgerStream::ALL.map(|stream| info(service, stream, GLANCE));
-    let mut glance = Glance::default();
-    for (stream, info) in LedgerStream::ALL.into_iter().zip(join_all(looks).await) {
-        match info {
-            Ok(Some(info)) => glance.keepers.extend(keepers(&info["cluster"])),
-            Ok(None) => glance.missing.push(stream),
-            Err(error) => {
-                let why = match error {
-                    StreamError::NoAnswer { .. } => "nobody answers for it".to_owned(),
-                    StreamError::Refused { reason, .. } => reason,
-                    other => other.to_string(),
-                };
-                glance.silent = Some(format!(
-                    "stream {stream} cannot be used: {why}. Are enough nats-servers there?"
-                ));
-            }
-        }
-    }
-    glance
-}
-
-/// The leader of a stream and the servers that follow it.
-fn keepers(cluster: &Value) -> Vec<(String, bool)> {
-    let leader = cluster["leader"]
-        .as_str()
-        .filter(|leader| !leader.is_empty());
-    let replicas = cluster["replicas"].as_array();
-    let replicas = replicas.into_iter().flatten().filter_map(|replica| {
-        let is_there = replica["offline"].as_bool() != Some(true);
-        Some((replica["name"].as_str()?.to_owned(), is_there))
-    });
-    let leader = leader.map(|leader| (leader.to_owned(), true));
-    leader.into_iter().chain(replicas).collect()
-}
-
 async fn look(client: &Client) -> Result<(Vec<Found>, Vec<Problem>), StreamError> {
     let mut found = Vec::new();
     let mut problems = Vec::new();
@@ -413,7 +354,7 @@ async fn look(client: &Client) -> Result<(Vec<Found>, Vec<Problem>), StreamError
 }
 
 /// STREAM.INFO as JSON, so that settings this program has never heard of are seen too.
-async fn info(
+pub(super) async fn info(
     client: &Client,
     stream: LedgerStream,
     patience: Duration,

@@ -6,7 +6,6 @@ use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_tests::harness::browse::Browse;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Replica, Run};
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
@@ -146,12 +145,7 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
         return;
     };
     let service = with_secret(&cluster);
-    let metrics = service.ready_line()["metrics_url"].clone();
-    let origin = metrics
-        .as_str()
-        .and_then(|url| url.strip_suffix("/metrics"));
-    let origin = origin.expect("where monitoring looks");
-    let get = |path| Browse::new(origin).get(path);
+    let get = |path| service.monitoring().get(path);
     let said = |status: u16| {
         until("monitoring to be told", || {
             let page = get("/readyz");

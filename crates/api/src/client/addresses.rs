@@ -1,0 +1,141 @@
+//! Where the nats-servers of one cluster are.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_nats::{ConnectOptions, ServerAddr};
+use keyroll_core::{Code, Rejection};
+
+/// Addresses of the servers of one cluster: URLs with commas between them,
+/// `tls://USER:PASSWORD@HOST:PORT,HOST:PORT`. What is said of the first, scheme and user, holds for
+/// those that do not say it.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    servers: Vec<ServerAddr>,
+    user: Option<(String, String)>,
+}
+
+fn wrong(words: impl Into<String>) -> Rejection {
+    Rejection::new(Code::InvalidField, words)
+}
+
+/// Without the password that may stand there.
+fn host(server: &ServerAddr) -> String {
+    format!("{}:{}", server.host(), server.port())
+}
+
+impl FromStr for Addresses {
+    type Err = Rejection;
+
+    fn from_str(text: &str) -> Result<Self, Rejection> {
+        let mut servers: Vec<ServerAddr> = Vec::new();
+        let mut scheme = None;
+        for one in text.split(',').map(str::trim) {
+            let said = one.split_once("://");
+            // A password must not go in the clear to the second because the first alone said `tls`.
+            let url = match (said, scheme) {
+                (None, Some(scheme)) => format!("{scheme}://{one}"),
+                _ => one.to_owned(),
+            };
+            let server: ServerAddr = url.parse().map_err(|error| {
+                let number = servers.len() + 1;
+                wrong(format!("address {number} is not a NATS URL: {error}"))
+            })?;
+            if server.host().is_empty() {
+                let number = servers.len() + 1;
+                return Err(wrong(format!("address {number} names no host")));
+            }
+            scheme = scheme.or(Some(said.map_or("nats", |(scheme, _)| scheme)));
+            servers.push(server);
+        }
+        let Some(first) = servers.first() else {
+            return Err(wrong("no address was given"));
+        };
+        let user = match (first.username(), first.password()) {
+            (Some(user), Some(password)) => Some((user.to_owned(), password.to_owned())),
+            _ => None,
+        };
+        for other in &servers[1..] {
+            if other.tls_required() != first.tls_required() {
+                return Err(wrong("either all addresses are tls:// or none is"));
+            }
+            if other.username().is_some() && other.username() != first.username() {
+                let words = "all addresses are for one user: name it in the first of them";
+                return Err(wrong(words));
+            }
+        }
+        Ok(Self { servers, user })
+    }
+}
+
+impl Addresses {
+    /// The user they are for.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(|(user, _)| user.as_str())
+    }
+
+    /// The hosts, for people.
+    pub fn hosts(&self) -> String {
+        let hosts: Vec<String> = self.servers.iter().map(host).collect();
+        hosts.join(", ")
+    }
+
+    /// Connects to one of them, as that user: the NATS client does not by itself.
+    ///
+    /// # Errors
+    /// Why none of them can be reached, each of them tried for `patience`.
+    pub async fn connect(
+        self,
+        options: ConnectOptions,
+        patience: Duration,
+    ) -> Result<async_nats::Client, String> {
+        let mut options = options.connection_timeout(patience);
+        if let Some((user, password)) = self.user {
+            options = options.user_and_password(user, password);
+        }
+        // A frozen server accepts the connection and says nothing.
+        let all = patience * u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        let connect = Box::pin(options.connect(self.servers));
+        match tokio::time::timeout(all + Duration::from_secs(1), connect).await {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it does not answer".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Addresses, Rejection> {
+        text.parse()
+    }
+
+    #[test]
+    fn what_the_first_says_holds_for_all() {
+        let three = read("tls://u:p@a:4222, b:4223,tls://u:p@c:4224").expect("addresses");
+        assert_eq!(three.hosts(), "a:4222, b:4223, c:4224");
+        assert!(three.servers.iter().all(ServerAddr::tls_required));
+        assert_eq!(three.user, Some(("u".to_owned(), "p".to_owned())));
+        let one = read("127.0.0.1:4222").expect("an address");
+        assert_eq!((one.hosts().as_str(), one.user()), ("127.0.0.1:4222", None));
+    }
+
+    #[test]
+    fn what_would_send_a_password_elsewhere_is_refused_and_no_password_is_said() {
+        for text in [
+            "tls://u:secret@a:1,nats://b:2",
+            "nats://u:secret@a:1,tls://b:2",
+            "nats://u:secret@a:1,nats://v:secret@b:2",
+            "nats://a:1,nats://u:secret@b:2",
+            "nats://u:secret@a:1,",
+            "nats://u:secret@a:1,nats://:x:y",
+            "",
+        ] {
+            let refused = read(text).expect_err(text);
+            assert_eq!(refused.code, Code::InvalidField, "{text}");
+            assert!(!refused.message.contains("secret"), "{}", refused.message);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Streams that go, and nats-servers of which too few are left, while a service runs.
+
+use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Cluster, Replica};
+use serde_json::{Value, json};
+
+/// A service that monitoring looks at, and a secret.
+fn serving(cluster: &Cluster) -> Replica {
+    let mut service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
+    assert!(service.is_ready(), "{}", service.said());
+    cluster
+        .keyroll(["workspace", "create", "demo"])
+        .run()
+        .code(0);
+    create(cluster, "A");
+    service
+}
+
+fn create(cluster: &Cluster, name: &str) {
+    let create = cluster.keyroll(["secret", "create", name, "--stdin"]);
+    create.stdin("the value").run().code(0);
+}
+
+fn problems(cluster: &Cluster) -> Value {
+    let status = cluster.keyroll(["status", "--json"]).run().code(0).json();
+    status["problems"].clone()
+}
+
+fn is_ready(service: &Replica, status: u16) {
+    until("monitoring to be told", || {
+        (service.monitoring().get("/readyz").status == status).then_some(())
+    });
+}
+
+async fn delete(cluster: &Cluster, stream: &str) {
+    let operator = cluster.operator(0).await;
+    let subject = format!("$JS.API.STREAM.DELETE.{stream}");
+    let answer = operator
+        .request(subject, "".into())
+        .await
+        .expect("answered");
+    let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
+    assert_eq!(answer["success"], true, "{answer}");
+}
+
+fn plan(cluster: &Cluster) -> Value {
+    let plan = cluster.keyroll(["recover", "--dry-run", "--json"]).run();
+    plan.code(0).json()
+}
+
+/// Missed before it was noticed, noticed before a value is given or taken, and made anew.
+async fn is_missed_and_made_anew(stream: &str) {
+    let cluster = Cluster::start(1, 1);
+    let service = serving(&cluster);
+    delete(&cluster, stream).await;
+    let missing = format!("stream {stream} is missing");
+
+    let at_once = plan(&cluster);
+    assert!(at_once["wrong"].to_string().contains(&missing), "{at_once}");
+    assert_eq!(at_once["remake"], true, "{at_once}");
+    assert_eq!(at_once["workspaces"][0]["values"], 1, "{at_once}");
+    until("the service to miss it", || {
+        problems(&cluster)
+            .to_string()
+            .contains(&missing)
+            .then_some(())
+    });
+    is_ready(&service, 503);
+    for words in [
+        &["secret", "reveal", "A"] as &[&str],
+        &["secret", "create", "B", "--generate"],
+    ] {
+        let refused = cluster.keyroll(words).run().code(6);
+        refused.error_code("corrupt").lacks("the value");
+    }
+    let shown = cluster.keyroll(["recover", "--dry-run"]).run().code(0);
+    shown.stderr_has("backup").stderr_has(&missing);
+
+    let operator = cluster.operator_url(0);
+    let recover = ["recover", "--yes", "--operator-nats", &operator];
+    cluster.keyroll(recover).run().code(0);
+    is_ready(&service, 200);
+    assert_eq!(problems(&cluster), json!([]));
+    let lost = cluster.keyroll(["secret", "reveal", "A"]).run().code(6);
+    lost.error_code("value_lost");
+    if stream == "KEYROLL_KEYS" {
+        cluster.keyroll(["key", "rotate", "--yes"]).run().code(0);
+    }
+    create(&cluster, "B");
+    let revealed = cluster.keyroll(["secret", "reveal", "B"]).run().code(0);
+    revealed.stdout("the value");
+    let nothing = cluster.keyroll(["recover"]).run().code(0);
+    nothing.stderr_has("nothing to recover");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_goes_under_a_service_is_missed_and_made_anew() {
+    is_missed_and_made_anew("KEYROLL_VAULT").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_go_under_a_service_are_missed_and_made_anew() {
+    is_missed_and_made_anew("KEYROLL_KEYS").await;
+}
+
+/// One of three cannot write anything; it says so before anybody tries.
+#[test]
+fn while_too_few_servers_are_there_nobody_is_told_that_commands_are_taken() {
+    let mut cluster = Cluster::start(3, 1);
+    let service = serving(&cluster);
+    is_ready(&service, 200);
+    cluster.kill_server(1);
+    cluster.kill_server(2);
+    is_ready(&service, 503);
+    until("status to say so", || {
+        let said = problems(&cluster).to_string();
+        said.contains("audit_unavailable").then_some(())
+    });
+    let metrics = service.monitoring().get("/metrics").body;
+    assert!(metrics.contains("\nkeyroll_ready 0\n"), "{metrics}");
+    let refused = cluster.keyroll(["secret", "reveal", "A"]).run();
+    refused.code_in(&[7, 8]).lacks("the value");
+    cluster.keyroll(["secret", "list"]).run().code(0);
+
+    cluster.restart_server(1);
+    is_ready(&service, 200);
+    until("values to be released again", || {
+        let run = cluster.keyroll(["secret", "reveal", "A"]).run();
+        run.is_code(0).then(|| run.stdout("the value"))
+    });
+    assert_eq!(problems(&cluster), json!([]));
+}
