@@ -12,6 +12,9 @@ pub const INFO: &str = "keyroll.v1._ledger.info";
 /// Queries about the ledger as a whole.
 pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";
 
+/// Asks every service to say that it is there, as the NATS service protocol has it.
+pub const SERVICES: &str = "$SRV.PING.keyroll";
+
 /// Commands of one workspace.
 pub fn command(workspace: &WorkspaceName) -> String {
     format!("keyroll.v1.{workspace}.command")

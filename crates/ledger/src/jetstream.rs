@@ -67,9 +67,13 @@ pub(crate) fn refused(error: &PublishError) -> Refused {
     }
     match error.kind() {
         PublishErrorKind::WrongLastSequence => Refused::CameFirst,
-        PublishErrorKind::StreamNotFound
-        | PublishErrorKind::MaxPayloadExceeded
-        | PublishErrorKind::WrongLastMessageId => Refused::Never(error.to_string()),
+        // As the client says it; a stream that is there and has no leader is the usual reason.
+        PublishErrorKind::StreamNotFound => {
+            Refused::Never("no stream takes it: it has no leader now, or is missing".to_owned())
+        }
+        PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId => {
+            Refused::Never(error.to_string())
+        }
         PublishErrorKind::Other if api.is_some() => Refused::Never(error.to_string()),
         PublishErrorKind::Other
         | PublishErrorKind::TimedOut

@@ -78,6 +78,10 @@ async fn is_missed_and_made_anew(stream: &str) {
 
     let operator = cluster.operator_url(0);
     let recover = ["recover", "--yes", "--operator-nats", &operator];
+    let other = cluster.serve(1, 0, 0);
+    let refused = cluster.keyroll(recover).run().code(5);
+    refused.error_code("conflict").stderr_has("2 services");
+    drop(other);
     cluster.keyroll(recover).run().code(0);
     is_ready(&service, 200);
     assert_eq!(problems(&cluster), json!([]));

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::RequestErrorKind;
 use async_nats::connection::State;
+use futures::StreamExt as _;
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Unchecked;
 use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
@@ -20,6 +21,9 @@ const LOOK: Duration = Duration::from_secs(3);
 /// For how long there may be none: it, or its nats-server, may be back in a moment, and the answer
 /// was only on its way.
 const GONE: Duration = Duration::from_secs(10);
+
+/// How long to listen for services.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// An answer, and what it was made on.
 #[derive(Debug)]
@@ -129,6 +133,30 @@ impl Client {
             }),
             Body::Error(rejection) => Err(rejection.into()),
         }
+    }
+
+    /// How many services answer in a moment, whichever ledger's they are.
+    ///
+    /// # Errors
+    /// [`Code::Unreachable`].
+    pub async fn services(&self) -> Result<usize, ClientError> {
+        let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
+        let nats = &self.link.nats;
+        let inbox = nats.new_inbox();
+        let answers = nats.subscribe(inbox.clone()).await;
+        let mut answers = answers.map_err(|error| unreachable(error.to_string()))?;
+        let ping = subjects::SERVICES.to_owned();
+        let asked = nats.publish_with_reply(ping, inbox, Vec::new().into());
+        asked
+            .await
+            .map_err(|error| unreachable(error.to_string()))?;
+        let mut count = 0;
+        let end = tokio::time::Instant::now() + MOMENT;
+        while let Ok(Some(answer)) = tokio::time::timeout_at(end, answers.next()).await {
+            // A server says with a status that nobody is there.
+            count += usize::from(answer.status.is_none());
+        }
+        Ok(count)
     }
 
     /// Resolves when there has been no service for a while. One that is too busy to say anything is

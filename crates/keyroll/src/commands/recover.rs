@@ -11,6 +11,7 @@ use clap::Args;
 use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
 use keyroll_api::reply::{Answer, RecoveryPlan, RecoveryRow};
 use keyroll_api::{Ask, Client};
+use keyroll_core::Code;
 use keyroll_server::nats::{NatsClient, remake_log};
 use serde_json::json;
 
@@ -58,6 +59,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     show(context, &plan);
     // Before the question: nobody agrees to what cannot be done.
     let operator = if plan.remake {
+        alone(&client).await?;
         Some(connect(context, args.operator_nats.as_deref()).await?)
     } else {
         None
@@ -94,6 +96,17 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         words.push_str(".\nOther replicas need a new start without their ledger.redb");
     }
     context.out.done(&json, &words)
+}
+
+/// Another service would go on from the log before, and answer whoever comes to it.
+async fn alone(client: &Client) -> Result<(), Failure> {
+    match client.services().await? {
+        0 | 1 => Ok(()),
+        more => {
+            let words = format!("{more} services answer: stop all but one, then recover");
+            Err(Failure::coded(Code::Conflict, words))
+        }
+    }
 }
 
 /// What this operator has seen of every workspace counts: a log that was cut says nothing of it.
