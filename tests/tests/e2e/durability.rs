@@ -1,13 +1,19 @@
 //! A nats-server that no longer writes to disk before it acknowledges, while the service runs.
 
-use keyroll_core::Action;
-use keyroll_core::WorkspaceName;
-use keyroll_core::command::Nothing;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, Done};
+use keyroll_tests::harness::{Cluster, Done, Replica};
 use serde_json::Value;
 
 const ALWAYS: &str = "  sync_interval: always\n";
+
+fn with_secret(cluster: &Cluster) -> Replica {
+    let service = cluster.serve(0, 0, 0);
+    let workspace = ["workspace", "create", "demo"];
+    cluster.keyroll(workspace).run().code(0);
+    let create = cluster.keyroll(["secret", "create", "A", "--stdin"]);
+    create.stdin("the value").run().code(0);
+    service
+}
 
 fn start_anew(cluster: &mut Cluster, change: impl FnOnce(&str) -> String) {
     cluster.kill_server(0);
@@ -23,19 +29,10 @@ fn status(cluster: &Cluster) -> Value {
     cluster.keyroll(["--json", "status"]).run().code(0).json()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
+#[test]
+fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
     let mut cluster = Cluster::start(1, 1);
-    let service = cluster.serve(0, 0, 0);
-    let demo: WorkspaceName = "demo".parse().expect("a name");
-    let owner = Box::pin(cluster.client(0, 0)).await;
-    let create = Action::WorkspaceCreate(Nothing {});
-    owner.act(&demo, create).await.expect("a workspace");
-    cluster
-        .keyroll(["secret", "create", "A", "--stdin"])
-        .stdin("the value")
-        .run()
-        .code(0);
+    let service = with_secret(&cluster);
     assert_eq!(status(&cluster)["sync_verified"], true);
 
     start_anew(&mut cluster, |text| text.replace(ALWAYS, ""));
@@ -70,19 +67,10 @@ async fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
     drop(service);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_service_starts_while_one_server_of_three_is_away() {
+#[test]
+fn a_service_starts_while_one_server_of_three_is_away() {
     let mut cluster = Cluster::start(3, 1);
-    let service = cluster.serve(0, 0, 0);
-    let demo: WorkspaceName = "demo".parse().expect("a name");
-    let owner = Box::pin(cluster.client(0, 0)).await;
-    let create = Action::WorkspaceCreate(Nothing {});
-    owner.act(&demo, create).await.expect("a workspace");
-    cluster
-        .keyroll(["secret", "create", "A", "--stdin"])
-        .stdin("the value")
-        .run()
-        .code(0);
+    let service = with_secret(&cluster);
     drop(service);
 
     cluster.kill_server(2);
