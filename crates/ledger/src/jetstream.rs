@@ -49,6 +49,9 @@ pub(crate) fn is_connected(client: &async_nats::Client) -> bool {
     client.connection_state() == async_nats::connection::State::Connected
 }
 
+/// "Service unavailable", as the status of an answer: of a server that cannot write now.
+const UNAVAILABLE: usize = 503;
+
 /// What a publish without an acknowledgement means.
 pub(crate) enum Refused {
     /// Something else came first.
@@ -73,6 +76,11 @@ pub(crate) fn refused(error: &PublishError) -> Refused {
         }
         PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId => {
             Refused::Never(error.to_string())
+        }
+        // A leader that others no longer hear says so of a message that the new one takes: when
+        // they find each other again both get what is published, and the first answer comes here.
+        PublishErrorKind::Other if api.is_some_and(|api| api.code() == UNAVAILABLE) => {
+            Refused::Unknown(error.to_string())
         }
         PublishErrorKind::Other if api.is_some() => Refused::Never(error.to_string()),
         PublishErrorKind::Other

@@ -21,6 +21,8 @@ pub enum Fate {
     AckLost,
     /// It does not land now and may be made to later, with [`MemoryLog::land`]; not acknowledged.
     Delayed,
+    /// As delayed, and a server that is behind the others says that something else came first.
+    Contradicted,
     /// The server refuses it.
     Refused,
 }
@@ -145,6 +147,10 @@ impl Log for MemoryLog {
                 Fate::Delayed => {
                     inner.delayed.push((workspace.clone(), commit, expected));
                     unknown()
+                }
+                Fate::Contradicted => {
+                    inner.delayed.push((workspace.clone(), commit, expected));
+                    Err(AppendError::Conflict)
                 }
                 Fate::Refused => Err(AppendError::NotAppended("out of space".to_owned())),
             }

@@ -46,6 +46,8 @@ impl Task {
             Err(AppendError::Conflict) => {
                 crate::failpoint!("writer.conflicted");
                 self.state = None;
+                let unsettled = Unsettled::new(commit, self.head, &planned, true);
+                self.unsettled = Some(unsettled);
                 Err(planned
                     .into_iter()
                     .map(|one| Job::Submit(one.submission, one.answer))
@@ -59,22 +61,8 @@ impl Task {
             Err(AppendError::Unknown(why)) => {
                 tracing::warn!(workspace = %self.workspace, %why, "the fate of a commit is not known");
                 self.state = None;
-                let entries = planned
-                    .iter()
-                    .filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
-                let commands = entries
-                    .map(|one| {
-                        (
-                            one.submission.command.actor(),
-                            one.submission.command.command().id,
-                        )
-                    })
-                    .collect();
-                self.unsettled = Some(Unsettled {
-                    commit,
-                    expected: self.head,
-                    commands,
-                });
+                let unsettled = Unsettled::new(commit, self.head, &planned, false);
+                self.unsettled = Some(unsettled);
                 refuse(planned, &unknown());
                 Ok(())
             }
@@ -149,49 +137,6 @@ impl Task {
                 },
             };
             reply(answer, outcome);
-        }
-    }
-
-    /// Settles an append whose fate is not known by sending the very same commit again at the very
-    /// same fence: an acknowledgement says that it is in the log, once (the first copy can land no
-    /// more), a conflict that something is, which the read model then shows.
-    pub(super) async fn settle(&mut self) {
-        let Some(unsettled) = &self.unsettled else {
-            return;
-        };
-        crate::failpoint!("writer.settling");
-        let commit = unsettled.commit.clone().into();
-        match self
-            .shared
-            .log
-            .append(&self.workspace, commit, unsettled.expected)
-            .await
-        {
-            Ok(_) => {
-                crate::failpoint!("writer.settled");
-                self.unsettled = None;
-                self.state = None;
-            }
-            // Three replicas also say so while the first copy is still on its way: it is settled
-            // only once something lies at its place.
-            Err(AppendError::Conflict) => {
-                let expected = unsettled.expected;
-                if self
-                    .shared
-                    .log
-                    .head(&self.workspace)
-                    .await
-                    .is_ok_and(|head| head > expected)
-                {
-                    crate::failpoint!("writer.superseded");
-                    self.unsettled = None;
-                    self.state = None;
-                }
-            }
-            // Refused now says nothing of the first copy.
-            Err(AppendError::NotAppended(why) | AppendError::Unknown(why)) => {
-                tracing::debug!(workspace = %self.workspace, %why, "still not settled");
-            }
         }
     }
 }

@@ -306,6 +306,8 @@ impl Task {
                 Err(again) => again.into_iter().rev().for_each(|job| jobs.push_front(job)),
             }
         }
+        // Of what came last it is not known yet whether something else lies at its place.
+        self.settle().await;
         self.refuse_all(
             jobs,
             &Rejection::new(Code::Busy, "other writers keep coming first: try again"),

@@ -6,13 +6,38 @@ use std::sync::Arc;
 use keyroll_core::{CommandId, Identity, Rejection, Sequence};
 use tokio::sync::mpsc;
 
+use super::plan::{Planned, Verdict};
 use super::{Job, Submission, Task, unavailable};
+use crate::log::AppendError;
 
 /// An append whose fate is not known: the commit, and the fence it was sent with.
 pub(super) struct Unsettled {
     pub(super) commit: Vec<u8>,
     pub(super) expected: Sequence,
     pub(super) commands: Vec<(Identity, CommandId)>,
+    /// Whether it was said that something else came first.
+    pub(super) conflicted: bool,
+}
+
+impl Unsettled {
+    pub(super) fn new(
+        commit: Vec<u8>,
+        expected: Sequence,
+        planned: &[Planned],
+        conflicted: bool,
+    ) -> Self {
+        let entries = planned
+            .iter()
+            .filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
+        let commands = entries.map(|one| &one.submission.command);
+        let commands = commands.map(|command| (command.actor(), command.command().id));
+        Self {
+            commit,
+            expected,
+            commands: commands.collect(),
+            conflicted,
+        }
+    }
 }
 
 impl Task {
@@ -24,6 +49,55 @@ impl Task {
             self.settle().await;
         }
         self.failed = self.unsettled.is_some().then(not_settled);
+    }
+
+    /// Settles an append whose fate is not known by sending the very same commit again at the very
+    /// same fence: an acknowledgement says that it is in the log, once (the first copy can land no
+    /// more), a conflict that something is, which the read model then shows.
+    ///
+    /// A conflict alone settles nothing. Three replicas also say so while the first copy is still on
+    /// its way; and after servers were apart two of them may lead for a moment, both get what is
+    /// published, and the one that is behind answers first. It is settled once something lies at its
+    /// place.
+    pub(super) async fn settle(&mut self) {
+        let Some(unsettled) = &self.unsettled else {
+            return;
+        };
+        if unsettled.conflicted && self.is_taken(unsettled.expected).await {
+            self.settled();
+            return;
+        }
+        crate::failpoint!("writer.settling");
+        let commit = unsettled.commit.clone().into();
+        let log = &self.shared.log;
+        let again = log.append(&self.workspace, commit, unsettled.expected);
+        match again.await {
+            Ok(_) => {
+                crate::failpoint!("writer.settled");
+                self.settled();
+            }
+            Err(AppendError::Conflict) => {
+                if self.is_taken(unsettled.expected).await {
+                    crate::failpoint!("writer.superseded");
+                    self.settled();
+                }
+            }
+            // Refused now says nothing of the first copy.
+            Err(AppendError::NotAppended(why) | AppendError::Unknown(why)) => {
+                tracing::debug!(workspace = %self.workspace, %why, "still not settled");
+            }
+        }
+    }
+
+    /// Whether a message lies behind a fence: what was sent with that can land no more.
+    async fn is_taken(&self, expected: Sequence) -> bool {
+        let head = self.shared.log.head(&self.workspace).await;
+        head.is_ok_and(|head| head > expected)
+    }
+
+    fn settled(&mut self) {
+        self.unsettled = None;
+        self.state = None;
     }
 
     pub(super) fn may_still_land(&self, submission: &Submission) -> bool {

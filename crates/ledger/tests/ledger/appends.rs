@@ -99,6 +99,42 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
     assert_eq!(world.log.land(), 0);
 }
 
+/// Two servers that lead for a moment both get what is published: the word of the one that is behind
+/// is not the last.
+#[tokio::test]
+async fn what_one_server_contradicts_another_may_still_take() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    world.log.fates([Fate::Contradicted; 20]);
+    let told = code(world.send(reveal.clone(), vec![]).await);
+    assert_eq!(told, Some(Code::AuditUnknown));
+    assert_eq!(world.log.land(), 1);
+    world.log.fates([]);
+    let known = world.send(reveal, vec![]).await.expect("its receipt");
+    assert_eq!(known.receipt.index, Index(2));
+    assert!(known.released.is_empty());
+    assert_eq!(world.log.bytes().len(), 3);
+}
+
+/// Once something lies behind the fence a conflict is what it says, and nothing is sent again.
+#[tokio::test]
+async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.log.fates([Fate::Contradicted, Fate::Refused]);
+    let first = code(world.reveal(&owner(), "Key").await);
+    assert_eq!(first, Some(Code::AuditUnknown));
+    // Something else comes first after all.
+    world.reveal(&owner(), "Key").await.expect("settled before");
+    assert_eq!(world.log.land(), 0);
+    assert_eq!(world.log.bytes().len(), 4);
+    let appends = world.log.appends();
+    world.reveal(&owner(), "Key").await.expect("as ever");
+    assert_eq!(world.log.appends(), appends + 1);
+}
+
 #[tokio::test]
 async fn two_replicas_fence_each_other() {
     let world = World::with_demo().await;
