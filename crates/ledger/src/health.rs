@@ -25,6 +25,8 @@ struct Inner {
     /// Passing: a stream cannot be used, as it was seen from outside. Commands are tried all the
     /// same: what the stream says to them is what counts.
     reach: Option<Rejection>,
+    /// Values that no entry refers to and that are left alone. They stop nothing.
+    leftovers: BTreeMap<WorkspaceName, String>,
 }
 
 impl Inner {
@@ -126,6 +128,20 @@ impl Health {
         inner.reach = wrong;
     }
 
+    /// Says that there are values which no entry refers to and which are left alone.
+    pub fn set_leftovers(&self, workspace: &WorkspaceName, words: Option<String>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match words {
+            Some(words) => {
+                if inner.leftovers.get(workspace) != Some(&words) {
+                    tracing::warn!(%workspace, "{words}");
+                }
+                inner.leftovers.insert(workspace.clone(), words);
+            }
+            None => drop(inner.leftovers.remove(workspace)),
+        }
+    }
+
     /// Whether a recovery is under way.
     pub fn is_recovering(&self) -> bool {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -208,6 +224,9 @@ impl Health {
             .iter()
             .filter(|(workspace, _)| shown(workspace));
         let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        ledger.chain(workspaces).collect()
+        let leftovers = inner.leftovers.iter();
+        let leftovers = leftovers.filter(|(workspace, _)| shown(workspace));
+        let leftovers = leftovers.map(|(workspace, words)| format!("{workspace}: {words}"));
+        ledger.chain(workspaces).chain(leftovers).collect()
     }
 }

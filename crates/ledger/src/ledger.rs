@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
 use crate::health::Health;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Start};
 use crate::keyring::{Keyring, period_of};
 use crate::log::Log;
 use crate::objects::Objects;
@@ -131,6 +131,7 @@ pub struct Ledger {
     pub(crate) vault: Arc<Vault>,
     releases: release::Releases,
     pub(crate) keeper: Keeper,
+    pub(crate) start: Start,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
@@ -166,6 +167,7 @@ impl Ledger {
         let keyring = Keyring::new(options.root, ledger, options.keys);
         let health = Arc::new(Health::default());
         let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
+        let start = Start::with(&projection, (options.clock)())?;
         // After the read model: of whose directory this is, that says more.
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
@@ -226,6 +228,7 @@ impl Ledger {
             keyring,
             vault,
             keeper: Keeper::default(),
+            start,
             shared: Arc::new(shared),
             statement: options.statement,
             releases: release::Releases::default(),
@@ -242,6 +245,9 @@ impl Ledger {
     /// Makes what the read model has last through a crash, for an orderly end: whoever sets the log
     /// back afterwards is found out by it.
     pub async fn flush(&self) {
+        if let Err(why) = self.say_followed() {
+            tracing::debug!(%why, "the next start knows less");
+        }
         let (done, flushed) = oneshot::channel();
         let flush = async {
             // A follower that is gone has nothing to flush.

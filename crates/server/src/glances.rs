@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_core::{Code, Rejection};
 use keyroll_ledger::Ledger;
@@ -13,6 +13,9 @@ use crate::nats::{Glance, LedgerStream, StreamError, glance};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How often to say that the log is followed: well within what a next start reckons with.
+const SAY: Duration = Duration::from_secs(30);
 
 /// The servers that keep the streams, and whether each is there.
 pub(crate) type Keepers = BTreeMap<String, bool>;
@@ -25,6 +28,7 @@ pub(crate) async fn watch(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut glances = Glances::default();
+    let mut said = Instant::now();
     while tokio::time::timeout(EVERY, stopped.wait_for(|stopped| *stopped))
         .await
         .is_err()
@@ -51,6 +55,12 @@ pub(crate) async fn watch(
             .silent
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
         health.set_reach(silent);
+        if said.elapsed() >= SAY && glance.is_whole() {
+            said = Instant::now();
+            if let Err(why) = ledger.say_followed() {
+                tracing::debug!(%why, "the next start knows less");
+            }
+        }
     }
 }
 

@@ -361,6 +361,8 @@ impl Follower {
         }
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
         let (before, after) = digests(self.fold.projection(), fresh.projection())?;
+        let local = self.fold.projection().local()?;
+        fresh.projection().set_local(local)?;
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
         self.projection.send_replace(fresh.projection().clone());

@@ -6,8 +6,11 @@
 //! said of it is decided under the fence.
 
 mod ended;
+mod leftovers;
 mod rotate;
 mod sweep;
+
+pub(crate) use leftovers::Start;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValuesSweep};
 use keyroll_core::state::ValueState;
-use keyroll_core::{Action, Epoch, Place, Rejection, WorkspaceName, limits};
+use keyroll_core::{Action, Epoch, Millis, Place, Rejection, WorkspaceName, limits};
 
 use super::{CHUNK, each};
 use crate::follower::Progress;
@@ -35,6 +35,9 @@ impl Ledger {
         for workspace in workspaces {
             let swept = self.sweep_workspace(&workspace).await;
             all = all.and_then(|before| swept.map(|swept| before + swept));
+        }
+        if all.is_ok() {
+            self.start.looked();
         }
         all
     }
@@ -91,10 +94,14 @@ impl Ledger {
             Ok(held.map(|held| (at, held)))
         };
         let held = each(unknown.into_iter().map(|at| held(at).boxed()).collect()).await?;
+        let held: Vec<(StoredAt, Held)> = held.into_iter().flatten().collect();
+        let since = self.known_since(workspace, held.iter().map(|(_, held)| held.at))?;
         let now = self.now();
-        let old =
-            |(_, held): &(StoredAt, Held)| now.0.saturating_sub(held.at.0) > limits::ORPHAN_MS;
-        let orphans: Vec<(StoredAt, Held)> = held.into_iter().flatten().filter(old).collect();
+        let is_old = |at: Millis| now.0.saturating_sub(at.0) > limits::ORPHAN_MS;
+        let is_orphan = |(_, held): &(StoredAt, Held)| {
+            is_old(held.at) && since.is_some_and(|since| held.at >= since)
+        };
+        let orphans: Vec<(StoredAt, Held)> = held.into_iter().filter(is_orphan).collect();
         let mut swept = 0;
         for some in parts(&orphans) {
             let places = some.iter().map(|(at, _)| *at).collect();

@@ -28,7 +28,7 @@ use super::Ledger;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
 use crate::log::Log;
-use crate::projection::{Batch, Projection};
+use crate::projection::{Batch, Local, Projection};
 
 /// How long a recovery that was begun is waited for, until the ledger goes on as it was.
 const BEGUN: Duration = Duration::from_secs(120);
@@ -279,6 +279,13 @@ impl Ledger {
         let digest = crate::projection::digest(&view).map_err(|error| error.rejection())?;
         let entries = view.entries().map_err(|error| error.rejection())?;
         drop(view);
+        // Values of entries that are lost may still be brought back with them.
+        let local = Local {
+            whole_from: Some(self.now()),
+            ..Local::default()
+        };
+        let known = fold.projection().set_local(local);
+        known.map_err(|error| error.rejection())?;
         fold.report_to(Arc::clone(&self.shared.health));
         let (done, is_done) = oneshot::channel();
         self.shared.health.recovered();

@@ -5,6 +5,7 @@
 mod building;
 mod commits;
 mod digest;
+mod local;
 mod past;
 mod rows;
 mod scan;
@@ -28,6 +29,7 @@ use redb::Database;
 pub(crate) use commits::cut;
 pub use commits::{CommitAt, EntryAt, Piece};
 pub use digest::digest;
+pub use local::Local;
 pub use scan::{AuditScan, Indexes};
 pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead};
 pub use uses::USES_SHOWN;
