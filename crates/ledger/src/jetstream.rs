@@ -49,8 +49,9 @@ pub(crate) fn is_connected(client: &async_nats::Client) -> bool {
     client.connection_state() == async_nats::connection::State::Connected
 }
 
-/// "Service unavailable", as the status of an answer: of a server that cannot write now.
-const UNAVAILABLE: usize = 503;
+/// What a server says that is not, or no longer, the one to ask: "temporarily unavailable", "not the
+/// leader", "offline".
+const NOT_THE_ONE: [ErrorCode; 3] = [ErrorCode(10_008), ErrorCode(10_009), ErrorCode(10_118)];
 
 /// What a publish without an acknowledgement means.
 pub(crate) enum Refused {
@@ -79,7 +80,9 @@ pub(crate) fn refused(error: &PublishError) -> Refused {
         }
         // A leader that others no longer hear says so of a message that the new one takes: when
         // they find each other again both get what is published, and the first answer comes here.
-        PublishErrorKind::Other if api.is_some_and(|api| api.code() == UNAVAILABLE) => {
+        PublishErrorKind::Other
+            if api.is_some_and(|api| NOT_THE_ONE.contains(&api.error_code())) =>
+        {
             Refused::Unknown(error.to_string())
         }
         PublishErrorKind::Other if api.is_some() => Refused::Never(error.to_string()),

@@ -189,6 +189,13 @@ pub fn create_keys_with<E: From<KeysError>>(
     Ok(ledger)
 }
 
+/// A file of keys in `dir` that is there already.
+pub fn found_in(dir: &Path) -> Option<PathBuf> {
+    let files = ["root.key", "ledger-id.pem", "online.pem", "ledger-key.cose"];
+    let mut paths = files.iter().map(|file| dir.join(file));
+    paths.find(|path| path.exists())
+}
+
 impl KeyFiles {
     /// Reads the keys that a service needs from `dir`.
     ///

@@ -16,6 +16,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the nats-servers are looked at although nothing tells of a difference: another server
 /// of a cluster is started anew without our connection noticing.
 const EVERY: Duration = Duration::from_secs(60);
+/// The same while one of them could not be looked at.
+const UNSEEN: Duration = Duration::from_secs(5);
 
 /// What is watched.
 pub(crate) struct Watched {
@@ -45,11 +47,13 @@ impl Watched {
             let connected = self.client.server_info();
             // Once there is nobody who could tell of a change any more, the service is stopping.
             let changed = self.keepers.has_changed().unwrap_or(false);
-            if refusing
-                || changed
-                || looked.elapsed() >= EVERY
-                || !self.durability.knows(&connected)
-            {
+            let every = if self.around.sync_verified {
+                EVERY
+            } else {
+                UNSEEN
+            };
+            let due = looked.elapsed() >= every;
+            if refusing || changed || due || !self.durability.knows(&connected) {
                 refusing = self.look(&connected).await;
                 looked = Instant::now();
             }

@@ -134,3 +134,28 @@ fn while_too_few_servers_are_there_nobody_is_told_that_commands_are_taken() {
     });
     assert_eq!(problems(&cluster), json!([]));
 }
+
+/// Whoever sets up a ledger again, on whatever is left of one, makes nothing.
+#[test]
+fn where_a_ledger_is_none_is_set_up() {
+    let cluster = Cluster::start(1, 1);
+    let service = serving(&cluster);
+    let operator = cluster.operator_url(0);
+    let url = cluster.client_url(0, 0);
+    let init = [
+        "init",
+        "--operator-nats",
+        &operator,
+        "--ledger-nats",
+        &url,
+        "--responder-nats",
+        &url,
+    ];
+    let again = cluster.keyroll(init).run().code(5);
+    again.error_code("conflict").stderr_has("never replaced");
+    let elsewhere = cluster.home().scratch().join("another");
+    let elsewhere = cluster.keyroll(init).env("KEYROLL_HOME", &elsewhere);
+    let elsewhere = elsewhere.run().code(5).error_code("conflict");
+    elsewhere.stderr_has("hold a ledger already");
+    drop(service);
+}

@@ -59,7 +59,8 @@ impl FromStr for Addresses {
             if other.tls_required() != first.tls_required() {
                 return Err(wrong("either all addresses are tls:// or none is"));
             }
-            if other.username().is_some() && other.username() != first.username() {
+            let other = (other.username(), other.password());
+            if other.0.is_some() && other != (first.username(), first.password()) {
                 let words = "all addresses are for one user: name it in the first of them";
                 return Err(wrong(words));
             }
@@ -128,6 +129,7 @@ mod tests {
             "tls://u:secret@a:1,nats://b:2",
             "nats://u:secret@a:1,tls://b:2",
             "nats://u:secret@a:1,nats://v:secret@b:2",
+            "nats://u:secret@a:1,nats://u:other@b:2",
             "nats://a:1,nats://u:secret@b:2",
             "nats://u:secret@a:1,",
             "nats://u:secret@a:1,nats://:x:y",

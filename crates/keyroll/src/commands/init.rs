@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use keyroll_api::client::now;
-use keyroll_core::Identity;
 use keyroll_core::crypto::Key;
-use keyroll_server::keys::create_keys_with;
+use keyroll_core::{Code, Identity};
+use keyroll_server::keys::{self, create_keys_with};
 use keyroll_server::nats::{
-    ClientUser, Credential, Endpoint, ServerConfig, TlsFiles, Users, Workspaces, create_streams,
+    ClientUser, Credential, Endpoint, ServerConfig, TlsFiles, Users, Workspaces, check_streams,
+    create_streams,
 };
 use serde_json::json;
 
@@ -130,11 +131,19 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
     root_key::writable(args.root_key)?;
     let home = context.settings()?.home.value;
     let operators = operators(context, &args.operator)?;
+    // What cannot be done is found out before anything is made.
+    if let Some(file) = keys::found_in(&serve::keys(&home)) {
+        let words = format!(
+            "{} exists already: a ledger's keys are never replaced; take another home",
+            file.display()
+        );
+        return Err(Failure::coded(Code::Conflict, words));
+    }
     make_streams(&operator, args.replicas).await?;
     // After the streams: a step that was cut short leaves no keys, and can be done again.
-    let keys = serve::keys(&home);
-    let keep = |key: &Key| args.root_key.keep(context, &keys, key);
-    let ledger = create_keys_with::<Failure>(&keys, now(), keep)?;
+    let dir = serve::keys(&home);
+    let keep = |key: &Key| args.root_key.keep(context, &dir, key);
+    let ledger = create_keys_with::<Failure>(&dir, now(), keep)?;
     let file = ServeFile {
         ledger_url,
         client_account_url,
@@ -181,7 +190,15 @@ async fn make_streams(url: &str, replicas: usize) -> Result<(), Failure> {
     let operator = keyroll_api::client::connect_nats(url)
         .await
         .map_err(|error| Failure::from(error).within("--operator-nats"))?;
-    create_streams(&operator, replicas).await.map_err(local)?;
+    let made = create_streams(&operator, replicas).await.map_err(local)?;
+    if made.is_empty() {
+        let found = check_streams(&operator).await.map_err(local)?;
+        if found.iter().any(|found| found.last_sequence > 0) {
+            let words = "these streams hold a ledger already: for another service on it copy that one's home \
+                         (docs/operations.md), for another ledger take another NATS account";
+            return Err(Failure::coded(Code::Conflict, words));
+        }
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
 use keyroll_api::reply::{Answer, RecoveryPlan, RecoveryRow};
 use keyroll_api::{Ask, Client};
 use keyroll_core::Code;
-use keyroll_server::nats::{NatsClient, remake_log};
+use keyroll_server::nats::{NatsClient, may_remake, remake_log};
 use serde_json::json;
 
 use crate::cli::DryRun;
@@ -60,7 +60,10 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     // Before the question: nobody agrees to what cannot be done.
     let operator = if plan.remake {
         alone(&client).await?;
-        Some(connect(context, args.operator_nats.as_deref()).await?)
+        let operator = connect(context, args.operator_nats.as_deref()).await?;
+        let may = may_remake(&operator).await;
+        may.map_err(|error| Failure::local(error.to_string()).within("--operator-nats"))?;
+        Some(operator)
     } else {
         None
     };
@@ -73,7 +76,12 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let begun = answer!(answered.await?, Answer::RecoverBegin)?;
     if let Some(operator) = operator {
         let remade = remake_log(&operator, begun.messages).await;
-        remade.map_err(|error| Failure::local(error.to_string()))?;
+        remade.map_err(|error| {
+            Failure::local(format!(
+                "{error}. The service takes commands again in two minutes, or when it is started again, \
+                 if the log is there; `keyroll status` says whether this has to be done again"
+            ))
+        })?;
     }
     let finish = Ask::RecoverFinish(RecoverFinish { plan: plan.plan });
     let answered = client.ask_within(None, finish, PATIENCE).await?;
@@ -148,8 +156,15 @@ fn is_nothing(plan: &RecoveryPlan) -> bool {
     !plan.remake && !plan.workspaces.iter().any(changes)
 }
 
+/// Whether a backup could bring back what this plan gives up.
+fn loses(plan: &RecoveryPlan) -> bool {
+    let rows = &mut plan.workspaces.iter();
+    rows.any(|row| row.values > 0 || row.known.is_some())
+}
+
 fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
     let mut json = json!(plan);
+    json["loses"] = json!(loses(plan));
     json["done"] = json!(done);
     json
 }
@@ -172,6 +187,11 @@ fn show(context: &Context, plan: &RecoveryPlan) {
             note(format!(
                 "{workspace}: what came after them is LOST; there were {known} entries at least"
             ));
+            if entries.0 == 0 {
+                note(format!(
+                    "{workspace}: it is gone as a whole, and nothing of it can be put on record"
+                ));
+            }
         }
         if row.values > 0 {
             let named: Vec<String> = row
@@ -200,10 +220,10 @@ fn show(context: &Context, plan: &RecoveryPlan) {
     if is_nothing(plan) {
         return;
     }
-    if plan.workspaces.iter().any(|row| row.values > 0) {
+    if loses(plan) {
         note(
-            "what is on record as lost stays lost: where there is a backup of the stream that lacks these \
-             values or their keys, stop the service, put it back, start, and look again first"
+            "BEFORE THAT: what is recovered without stays lost. Where there is a backup of the stream that lacks \
+             these entries, values or keys, stop the service, put it back, start, and look again"
                 .to_owned(),
         );
     }

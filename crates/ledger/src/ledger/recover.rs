@@ -225,6 +225,7 @@ impl Ledger {
         }
         let made = self.made().await?;
         self.kept().keep(&chains, &self.projection(), made)?;
+        crate::failpoint!("recover.begun");
         Ok((plan, chains))
     }
 

@@ -33,7 +33,10 @@ pub enum CheckError {
          `sync_interval: always` in its `jetstream` block and restart it"
     )]
     NotSynced { server: String },
-    #[error("nats-server {server} has no JetStream: add a `jetstream` block to its configuration")]
+    #[error(
+        "nats-server {server} has no JetStream, or has not started it yet: if it stays so, add a \
+         `jetstream` block to its configuration"
+    )]
     NoJetStream { server: String },
     #[error(
         "nats-server {server} is version {version}; keyroll needs at least {}.{}",
@@ -70,26 +73,36 @@ pub fn check_version(info: &ServerInfo) -> Result<(), CheckError> {
     require_version(&info.server_name, &info.version)
 }
 
-/// Reads a server's monitoring page and refuses it unless `sync_interval` is `always`.
+/// What JetStream is set to. The page `/varz` has it too, but never again when that was first asked for
+/// before JetStream was up, by whomever.
+const JETSTREAM: &str = "/jsz?config=1";
+
+/// Reads a server's monitoring pages and refuses it unless `sync_interval` is `always`.
 ///
 /// # Errors
 ///
-/// When the page cannot be read within 5 s, the server is too old or it acknowledges before it syncs.
+/// When a page cannot be read within 5 s, the server is too old or it acknowledges before it syncs.
 pub async fn verify_sync_always(monitoring_url: &str) -> Result<MonitoredServer, CheckError> {
     let host = authority(monitoring_url)?;
     let unreachable = |reason: String| CheckError::Unreachable {
         url: monitoring_url.to_owned(),
         reason,
     };
-    let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch(host, "/varz"))
-        .await
-        .map_err(|_elapsed| unreachable(format!("no answer in {} s", FETCH_TIMEOUT.as_secs())))?
-        .map_err(|error| unreachable(error.to_string()))?;
-    let page = body(&answer).map_err(|reason| CheckError::Answer {
-        url: monitoring_url.to_owned(),
-        reason,
-    })?;
-    judge(monitoring_url, &page)
+    let page = async |path| {
+        let answer = tokio::time::timeout(FETCH_TIMEOUT, fetch(host, path))
+            .await
+            .map_err(|_elapsed| unreachable(format!("no answer in {} s", FETCH_TIMEOUT.as_secs())))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        body(&answer).map_err(|reason| CheckError::Answer {
+            url: monitoring_url.to_owned(),
+            reason: format!("{path}: {reason}"),
+        })
+    };
+    judge(
+        monitoring_url,
+        &page("/varz").await?,
+        &page(JETSTREAM).await?,
+    )
 }
 
 /// Whether a version such as `2.15.1` or `2.12.0-RC.1` is at least the floor.
@@ -144,25 +157,34 @@ fn body(answer: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(&rest[4..]).map_err(|error| error.to_string())
 }
 
-fn judge(url: &str, page: &Value) -> Result<MonitoredServer, CheckError> {
+fn judge(url: &str, server: &Value, jetstream: &Value) -> Result<MonitoredServer, CheckError> {
+    let answer = |reason: String| CheckError::Answer {
+        url: url.to_owned(),
+        reason,
+    };
     let text = |field: &str| {
-        page[field]
+        server[field]
             .as_str()
             .map(str::to_owned)
-            .ok_or_else(|| CheckError::Answer {
-                url: url.to_owned(),
-                reason: format!("no {field} in it"),
-            })
+            .ok_or_else(|| answer(format!("no {field} in it")))
     };
     let (server_name, version) = (text("server_name")?, text("version")?);
     require_version(&server_name, &version)?;
-    let jetstream = &page["jetstream"]["config"];
-    if !jetstream.is_object() {
+    if server["server_id"] != jetstream["server_id"] {
+        return Err(answer(
+            "it was started anew between two questions".to_owned(),
+        ));
+    }
+    if jetstream["disabled"] == Value::Bool(true) {
         return Err(CheckError::NoJetStream {
             server: server_name,
         });
     }
-    if jetstream["sync_always"] != Value::Bool(true) {
+    let config = &jetstream["config"];
+    if !config.is_object() {
+        return Err(answer(format!("no config in {JETSTREAM}")));
+    }
+    if config["sync_always"] != Value::Bool(true) {
         return Err(CheckError::NotSynced {
             server: server_name,
         });
@@ -208,26 +230,46 @@ mod tests {
 
     #[test]
     fn only_a_server_that_syncs_always_passes() {
-        let page = |version: &str, config: Value| json!({"server_name": "s", "version": version, "jetstream": {"config": config}});
-        let judge = |page| judge("http://a:1", &page);
-        assert!(judge(page("2.15.1", json!({"sync_always": true}))).is_ok());
+        let server =
+            |version: &str| json!({"server_name": "s", "server_id": "N", "version": version});
+        let config = |config: Value| json!({"server_id": "N", "config": config});
+        let always = config(json!({"sync_always": true}));
+        let judge = |server, jetstream| judge("http://a:1", &server, &jetstream);
+        assert!(judge(server("2.15.1"), always.clone()).is_ok());
+        for other in [
+            json!({"sync_always": false}),
+            json!({"sync_interval": 120}),
+            json!({}),
+        ] {
+            assert!(matches!(
+                judge(server("2.15.1"), config(other)),
+                Err(CheckError::NotSynced { .. })
+            ));
+        }
         assert!(matches!(
-            judge(page("2.15.1", json!({"sync_always": false}))),
-            Err(CheckError::NotSynced { .. })
-        ));
-        assert!(matches!(
-            judge(page("2.15.1", json!({"sync_interval": 120}))),
-            Err(CheckError::NotSynced { .. })
-        ));
-        assert!(matches!(
-            judge(page("2.15.1", Value::Null)),
+            judge(
+                server("2.15.1"),
+                json!({"server_id": "N", "disabled": true, "config": {}})
+            ),
             Err(CheckError::NoJetStream { .. })
         ));
         assert!(matches!(
-            judge(page("2.11.0", json!({"sync_always": true}))),
+            judge(server("2.11.0"), always.clone()),
             Err(CheckError::TooOld { .. })
         ));
-        assert!(matches!(judge(json!({})), Err(CheckError::Answer { .. })));
+        // Nothing is known then, and it is looked at again.
+        let mut other = always.clone();
+        other["server_id"] = json!("M");
+        for jetstream in [other, config(Value::Null)] {
+            assert!(matches!(
+                judge(server("2.15.1"), jetstream),
+                Err(CheckError::Answer { .. })
+            ));
+        }
+        assert!(matches!(
+            judge(json!({}), always),
+            Err(CheckError::Answer { .. })
+        ));
     }
 
     #[test]

@@ -12,4 +12,6 @@ pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always}
 pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
 pub use credential::Credential;
 pub use glance::{Glance, glance};
-pub use streams::{LedgerStream, StreamError, check_streams, create_streams, remake_log};
+pub use streams::{
+    LedgerStream, StreamError, check_streams, create_streams, may_remake, remake_log,
+};

@@ -7,6 +7,7 @@ use async_nats::Client;
 use async_nats::client::RequestErrorKind;
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use futures::StreamExt as _;
 use serde_json::{Map, Value};
 
 /// Largest message of the log, headers included: a commit of at most 512 KiB fits twice.
@@ -280,6 +281,32 @@ pub async fn create_stream(
             stream,
             reason: error.to_string(),
         })
+}
+
+/// Whether this user can ask about the streams at all: who cannot cannot make them anew either, and
+/// finds out before anything is stopped.
+///
+/// # Errors
+///
+/// When JetStream refuses or does not answer.
+pub async fn may_remake(operator: &Client) -> Result<(), StreamError> {
+    let mut context = jetstream::new(operator.clone());
+    context.set_timeout(API_TIMEOUT);
+    look(operator).await?;
+    // A right that only the operator has.
+    let names = context.stream_names();
+    let first = tokio::time::timeout(API_TIMEOUT, std::pin::pin!(names).next()).await;
+    match first {
+        Ok(None | Some(Ok(_))) => Ok(()),
+        Ok(Some(Err(error))) => Err(StreamError::Refused {
+            stream: LedgerStream::Log,
+            reason: error.to_string(),
+        }),
+        Err(_elapsed) => Err(StreamError::NoAnswer {
+            stream: LedgerStream::Log,
+            reason: "its name was asked for".to_owned(),
+        }),
+    }
 }
 
 /// Makes the log anew, empty, with as many replicas as the streams have, and whatever other stream

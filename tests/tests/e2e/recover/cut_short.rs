@@ -21,17 +21,17 @@ fn plan(dev: &Dev) -> Value {
     plan.code(0).json()
 }
 
-/// Who may not delete the stream gets as far as that.
-fn give_up(dev: &Dev) {
-    let mut words = vec!["recover", "--yes", "--operator-nats"];
-    words.push(dev.nats_url());
-    let run = dev.keyroll(words).run();
+/// Killed once everything is on disk that the next one needs, and nothing is deleted yet.
+fn give_up(dev: Dev) -> Home {
+    let run = dev.keyroll(["recover", "--yes"]).run();
     assert!(!run.is_code(0), "{}", run.message());
+    assert!(dev.said().contains("recover.begun"), "{}", dev.said());
+    dev.into_home()
 }
 
 #[test]
 fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
-    let dev = Dev::start_in(with_a_hole(|length| length / 2));
+    let dev = Dev::start_armed(with_a_hole(|length| length / 2), "recover.begun");
     let before = plan(&dev);
     assert!(before["unreadable"].as_u64() > Some(0), "{before}");
     let row = &before["workspaces"][0];
@@ -39,8 +39,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
         row["known"].is_u64() && row["entries"].as_u64() > Some(0),
         "{before}"
     );
-    give_up(&dev);
-    let home = dev.kill();
+    let home = give_up(dev);
     home.remove(LOG);
     let dev = Dev::start_in(home);
     let after = plan(&dev);
@@ -66,11 +65,10 @@ fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
     flip(&home, |length| length - 100);
     home.remove("ledger.redb");
     home.remove("seen");
-    let dev = Dev::start_in(home);
+    let dev = Dev::start_armed(home, "recover.begun");
     let broken = plan(&dev);
     assert!(broken["workspaces"][0]["known"].is_u64(), "{broken}");
-    give_up(&dev);
-    let home = dev.stop();
+    let home = give_up(dev);
     home.put_back("whole", "jetstream");
     let dev = Dev::start_in(home);
     let nothing = dev.keyroll(["recover", "--yes"]).run().code(0);
@@ -106,6 +104,20 @@ fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
         let nothing = dev.keyroll(["recover"]).run().code(0);
         nothing.stderr_has("nothing to recover");
     }
+}
+
+/// Who may not make streams finds out before the service stops for it.
+#[test]
+fn with_another_nats_user_nothing_is_begun() {
+    let dev = Dev::start_in(with_a_hole(|length| length / 2));
+    let mut words = vec!["recover", "--yes", "--operator-nats"];
+    words.push(dev.nats_url());
+    let refused = dev.keyroll(words).run().code(1);
+    refused.stderr_has("--operator-nats");
+    let status = dev.keyroll(["status"]).run().code(0).text();
+    assert!(!status.contains("recovery of the log"), "{status}");
+    assert!(plan(&dev)["loses"].as_bool().expect("said"));
+    recovers(&dev);
 }
 
 #[test]
