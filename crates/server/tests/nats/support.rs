@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, Event, Subscriber};
+use async_nats::{Client, Event, RequestErrorKind, Subscriber};
 use futures::StreamExt as _;
 use keyroll_server::dev::{DevServer, find_nats_server};
 use keyroll_server::nats::permissions::{OPERATOR_INBOX, SERVICE_INBOX, client_inbox};
@@ -191,7 +191,11 @@ impl Connection {
     async fn round_trip(&mut self) {
         let client = self.client.clone();
         tokio::select! {
-            answer = client.request("$JS.API.INFO", "".into()) => drop(answer.unwrap()),
+            answer = client.request("$JS.API.INFO", "".into()) => {
+                // A server that was started a moment ago may say that nobody is there yet.
+                let failed = answer.err().map(|error| error.kind());
+                assert!(matches!(failed, None | Some(RequestErrorKind::NoResponders)), "{failed:?}");
+            }
             () = self.refused("publish", "$JS.API.INFO") => {}
         }
     }
