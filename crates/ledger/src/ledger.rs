@@ -133,7 +133,7 @@ pub struct Ledger {
     pub(crate) keeper: Keeper,
     pub(crate) start: Start,
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
-    wishes: mpsc::Sender<Wish>,
+    pub(crate) wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
     checking: tokio::sync::Mutex<()>,
     recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
@@ -167,7 +167,6 @@ impl Ledger {
         let keyring = Keyring::new(options.root, ledger, options.keys);
         let health = Arc::new(Health::default());
         let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
-        let start = Start::with(&projection, (options.clock)())?;
         // After the read model: of whose directory this is, that says more.
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
@@ -177,8 +176,12 @@ impl Ledger {
             health.fail(Code::Corrupt, words);
         } else {
             check_head(log, &projection, &health).await?;
-            if let Err(why) = recover::is_finished(log, &projection).await {
-                health.fail(why.code, why.message);
+            match recover::is_finished(log, &projection).await {
+                Err(why) if why.code == Code::Unreachable => {
+                    return Err(OpenError::Log(why.message));
+                }
+                Err(why) => health.fail(why.code, why.message),
+                Ok(()) => {}
             }
         }
         let (progress, progressed) = Projected::begin(contained(|| progress_of(&projection))?);
@@ -228,7 +231,7 @@ impl Ledger {
             keyring,
             vault,
             keeper: Keeper::default(),
-            start,
+            start: Start::default(),
             shared: Arc::new(shared),
             statement: options.statement,
             releases: release::Releases::default(),
@@ -245,7 +248,9 @@ impl Ledger {
     /// Makes what the read model has last through a crash, for an orderly end: whoever sets the log
     /// back afterwards is found out by it.
     pub async fn flush(&self) {
-        if let Err(why) = self.say_followed() {
+        // In order: it says so of all that it has.
+        let said = tokio::time::timeout(REACH, self.say(true)).await;
+        if let Ok(Err(why)) = said {
             tracing::debug!(%why, "the next start knows less");
         }
         let (done, flushed) = oneshot::channel();

@@ -90,7 +90,9 @@ impl Addresses {
         options: ConnectOptions,
         patience: Duration,
     ) -> Result<async_nats::Client, String> {
-        let mut options = options.connection_timeout(patience);
+        // Of servers that are told of later as well: they are told of without a scheme.
+        let tls = self.servers.iter().any(ServerAddr::tls_required);
+        let mut options = options.connection_timeout(patience).require_tls(tls);
         if let Some((user, password)) = self.user {
             options = options.user_and_password(user, password);
         }

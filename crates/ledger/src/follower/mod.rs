@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::health::Health;
 use crate::log::{FollowError, Log};
-use crate::projection::{Batch, Projection, ProjectionError, contained};
+use crate::projection::{Batch, Local, Projection, ProjectionError, contained};
 
 pub use catch_up::catch_up;
 use catch_up::failed;
@@ -79,6 +79,8 @@ pub enum Wish {
     ),
     /// Make everything that came so far last through a crash; answered when it does, or cannot.
     Flush(oneshot::Sender<()>),
+    /// Change what the read model alone knows; answered when that is on disk.
+    Know(Box<dyn FnOnce(Local) -> Local + Send>, oneshot::Sender<()>),
     /// Follow no further until told to; answered when nothing is followed any more.
     Halt(oneshot::Sender<()>),
     /// Follow again from where it was halted.
@@ -200,6 +202,13 @@ impl Follower {
                         let _ = done.send(replaced);
                     }
                     Some(Wish::GoOn) => {}
+                    Some(Wish::Know(change, done)) => {
+                        // Whoever wished hears nothing when it fails.
+                        match self.fold.projection().change_local(change) {
+                            Ok(()) => drop(done.send(())),
+                            Err(why) => return Stop::Storage(why),
+                        }
+                    }
                     Some(Wish::Flush(done)) => {
                         let messages = gathered.take().unwrap_or_default();
                         let stop = self.step_and_stop(messages, true);
@@ -244,6 +253,7 @@ impl Follower {
                 Wish::Halt(done) => {
                     let _ = done.send(());
                 }
+                Wish::Know(..) => {}
                 // A log that failed is not gone on with.
                 Wish::GoOn if self.health.ledger().is_err() => {}
                 Wish::GoOn => return Stop::Resumed,
@@ -362,7 +372,7 @@ impl Follower {
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
         let (before, after) = digests(self.fold.projection(), fresh.projection())?;
         let local = self.fold.projection().local()?;
-        fresh.projection().set_local(local)?;
+        fresh.projection().change_local(|_| local)?;
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
         self.projection.send_replace(fresh.projection().clone());

@@ -1,61 +1,86 @@
 //! Which of the values that no entry refers to are left over from a crash, and which may be those of
 //! entries that are gone: the end of a log that was cut can be put back, its values could not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use keyroll_core::{Millis, Rejection, WorkspaceName};
+use keyroll_core::{Code, Millis, Rejection, WorkspaceName, limits};
+use tokio::sync::oneshot;
 
 use super::broken;
+use crate::follower::Wish;
 use crate::ledger::Ledger;
-use crate::projection::{Local, Projection, ProjectionError};
+use crate::projection::Local;
 
-/// How long after a service last said that it followed the log it may have stored something.
-const SAID_EVERY_MS: u64 = 2 * 60 * 1_000;
+/// How long after a service last said that it followed the log it may have stored something: that is
+/// said every 30 s.
+const SAID_MS: u64 = 40 * 1_000;
 /// How far apart its clock and that of the vault may be.
 const CLOCKS_MS: u64 = 5_000;
+/// Silence of that length is a time in which it did not follow: it was cut off, or stood still.
+const SILENCE_MS: u64 = 2 * 60 * 1_000;
 
-/// What the read model was when this service started.
-#[derive(Debug)]
-pub(crate) struct Start {
+/// Since when this service follows the log.
+#[derive(Debug, Default)]
+pub(crate) struct Start(Mutex<Option<Since>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Since {
     at: Millis,
-    followed: Option<Millis>,
+    /// Until when it, or the service before it, did so with the same read model.
+    until: Option<Millis>,
+    /// When it was last known to.
+    alive: Millis,
     /// Whether the vault was looked through since.
-    looked: AtomicBool,
+    looked: bool,
 }
 
 impl Start {
-    /// Looks at a read model that was just opened. One that nobody has followed the log with knows
-    /// only what was in the log by now.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub(crate) fn with(projection: &Projection, at: Millis) -> Result<Self, ProjectionError> {
-        let local = projection.local()?;
-        let followed = local.whole_from.and(local.followed);
-        if followed.is_none() {
-            projection.set_local(Local {
-                followed: Some(at),
-                whole_from: Some(at),
-            })?;
-        }
-        Ok(Self {
-            at,
-            followed,
-            looked: AtomicBool::new(false),
-        })
+    fn with<T>(&self, run: impl FnOnce(&mut Option<Since>) -> T) -> T {
+        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Says that the vault was looked through.
     pub(super) fn looked(&self) {
-        self.looked.store(true, Ordering::Release);
+        self.with(|since| {
+            if let Some(since) = since {
+                since.looked = true;
+            }
+        });
     }
 
-    /// Whether something was stored while no service followed the log with this read model: somebody
-    /// else did, and of what became of it this one knows only what the log still has.
+    /// Since when it follows, as of now: at first what the read model says counts.
+    fn since(&self, local: Local, now: Millis) -> Since {
+        self.with(|known| {
+            let since = match *known {
+                None => Since {
+                    at: now,
+                    until: local.whole_from.and(local.followed).map(|followed| {
+                        let margin = if local.ended { CLOCKS_MS } else { SAID_MS };
+                        Millis(followed.0 + margin)
+                    }),
+                    alive: now,
+                    looked: false,
+                },
+                Some(since) if now.0 > since.alive.0 + SILENCE_MS => Since {
+                    at: now,
+                    until: Some(Millis(since.alive.0 + SAID_MS)),
+                    alive: now,
+                    looked: false,
+                },
+                Some(since) => since,
+            };
+            *known = Some(since);
+            since
+        })
+    }
+}
+
+impl Since {
+    /// Whether something was stored while nobody followed the log with this read model: somebody else
+    /// did that, and of what became of it this one knows only what the log still has.
     fn is_between(&self, stored: Millis) -> bool {
-        self.followed
-            .is_some_and(|followed| stored.0 > followed.0 + SAID_EVERY_MS)
-            && stored.0 + CLOCKS_MS < self.at.0
+        let after = self.until.is_some_and(|until| stored > until);
+        after && stored.0 + CLOCKS_MS < self.at.0
     }
 }
 
@@ -65,50 +90,82 @@ impl Ledger {
     ///
     /// # Errors
     /// When the read model cannot be written.
-    pub fn say_followed(&self) -> Result<(), Rejection> {
-        let looked = self.start.looked.load(Ordering::Acquire);
-        if !looked || self.shared.health.serving().is_err() {
-            return Ok(());
-        }
-        let projection = self.projection();
-        let said = projection.local().and_then(|local| {
-            let followed = Some(self.now());
-            projection.set_local(Local { followed, ..local })
-        });
-        said.map_err(|error| broken(&error))
+    pub async fn say_followed(&self) -> Result<(), Rejection> {
+        self.say(false).await
     }
 
-    /// Since when all that was stored is known to be in the log or left over; `None` for never. What
-    /// is older is left alone, and said.
-    pub(super) fn known_since(
+    /// As [`Ledger::say_followed`]; with `ended` for the last time.
+    pub(crate) async fn say(&self, ended: bool) -> Result<(), Rejection> {
+        if self.shared.health.serving().is_err() {
+            return Ok(());
+        }
+        let (local, now) = (self.local()?, self.now());
+        if !self.start.since(local, now).looked {
+            return Ok(());
+        }
+        self.start.with(|since| {
+            if let Some(since) = since {
+                since.alive = now;
+            }
+        });
+        self.know(move |local| Local {
+            followed: Some(now),
+            ended,
+            ..local
+        })
+        .await
+    }
+
+    fn local(&self) -> Result<Local, Rejection> {
+        self.projection().local().map_err(|error| broken(&error))
+    }
+
+    async fn know(
+        &self,
+        change: impl FnOnce(Local) -> Local + Send + 'static,
+    ) -> Result<(), Rejection> {
+        let (done, is_done) = oneshot::channel();
+        let failed = || Rejection::new(Code::Internal, "the read model could not be written");
+        let wish = Wish::Know(Box::new(change), done);
+        self.wishes.send(wish).await.map_err(|_| failed())?;
+        is_done.await.map_err(|_| failed())
+    }
+
+    /// Since when all that was stored is known to be in the log or left over. What is older is left
+    /// alone, and said.
+    pub(super) async fn known_since(
         &self,
         workspace: &WorkspaceName,
-        mut stored: impl Iterator<Item = Millis> + Clone,
-    ) -> Result<Option<Millis>, Rejection> {
-        let projection = self.projection();
-        let local = projection.local().map_err(|error| broken(&error))?;
-        let Some(mut since) = local.whole_from else {
-            return Ok(None);
+        stored: &[Millis],
+    ) -> Result<Millis, Rejection> {
+        let (local, now) = (self.local()?, self.now());
+        let start = self.start.since(local, now);
+        let is_whole = |from: &Millis| {
+            let mut later = stored.iter().filter(|at| *at >= from);
+            *from >= start.at || !later.any(|at| start.is_between(*at))
         };
-        let all = stored.clone();
-        if stored.any(|at| at >= since && self.start.is_between(at)) {
-            since = self.start.at;
-            let whole_from = Some(since);
-            let said = projection.set_local(Local {
-                whole_from,
+        let known = local.whole_from.filter(is_whole);
+        let whole_from = if let Some(known) = known {
+            known
+        } else {
+            self.know(move |local| Local {
+                followed: local.followed.or(Some(start.at)),
+                whole_from: Some(start.at),
                 ..local
-            });
-            said.map_err(|error| broken(&error))?;
-        }
-        let left = all.filter(|at| *at < since).count();
+            })
+            .await?;
+            start.at
+        };
+        let is_left = |at: &&Millis| **at < whole_from && now.0 > at.0 + limits::ORPHAN_MS;
+        let left = stored.iter().filter(is_left).count();
         // Said by the service that found it; whoever starts it again has read it.
-        let words = (left > 0 && since >= self.start.at).then(|| {
+        let words = (left > 0 && whole_from >= start.at).then(|| {
             format!(
                 "{left} stored values belong to no entry, and may be of entries that the log has lost: \
                  is its end missing? They are left alone"
             )
         });
         self.shared.health.set_leftovers(workspace, words);
-        Ok(Some(since))
+        Ok(whole_from)
     }
 }

@@ -31,12 +31,14 @@ impl Ledger {
         let workspaces: Vec<WorkspaceName> = self.shared.progress.now(named);
         // Another replica may have erased what this one still holds in memory.
         self.vault.forget();
-        let mut all = Ok(0);
+        let (mut all, mut looked) = (Ok(0), true);
         for workspace in workspaces {
             let swept = self.sweep_workspace(&workspace).await;
+            // Of one that is out of service nothing is stored or erased.
+            looked &= swept.is_ok() || self.shared.health.following(&workspace).is_err();
             all = all.and_then(|before| swept.map(|swept| before + swept));
         }
-        if all.is_ok() {
+        if looked {
             self.start.looked();
         }
         all
@@ -95,12 +97,11 @@ impl Ledger {
         };
         let held = each(unknown.into_iter().map(|at| held(at).boxed()).collect()).await?;
         let held: Vec<(StoredAt, Held)> = held.into_iter().flatten().collect();
-        let since = self.known_since(workspace, held.iter().map(|(_, held)| held.at))?;
+        let stored: Vec<Millis> = held.iter().map(|(_, held)| held.at).collect();
+        let since = self.known_since(workspace, &stored).await?;
         let now = self.now();
         let is_old = |at: Millis| now.0.saturating_sub(at.0) > limits::ORPHAN_MS;
-        let is_orphan = |(_, held): &(StoredAt, Held)| {
-            is_old(held.at) && since.is_some_and(|since| held.at >= since)
-        };
+        let is_orphan = |(_, held): &(StoredAt, Held)| is_old(held.at) && held.at >= since;
         let orphans: Vec<(StoredAt, Held)> = held.into_iter().filter(is_orphan).collect();
         let mut swept = 0;
         for some in parts(&orphans) {

@@ -281,11 +281,11 @@ impl Ledger {
         let entries = view.entries().map_err(|error| error.rejection())?;
         drop(view);
         // Values of entries that are lost may still be brought back with them.
-        let local = Local {
-            whole_from: Some(self.now()),
+        let now = self.now();
+        let known = fold.projection().change_local(|_| Local {
+            whole_from: Some(now),
             ..Local::default()
-        };
-        let known = fold.projection().set_local(local);
+        });
         known.map_err(|error| error.rejection())?;
         fold.report_to(Arc::clone(&self.shared.health));
         let (done, is_done) = oneshot::channel();

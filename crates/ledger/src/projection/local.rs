@@ -1,11 +1,13 @@
 //! What this file alone knows, and no log: it is in no digest, and gone with the file.
 
 use keyroll_core::Millis;
-use redb::{Database, Durability, ReadableDatabase as _, TableDefinition, TableError};
+use redb::{
+    Database, Durability, ReadableDatabase as _, ReadableTable, TableDefinition, TableError,
+};
 
 use super::{Projection, ProjectionError};
 
-/// `followed`, `whole_from` → milliseconds since 1970.
+/// `followed`, `whole_from` → milliseconds since 1970; `ended` → 1, or nothing.
 const LOCAL: TableDefinition<'_, &str, u64> = TableDefinition::new("local");
 
 /// How far back the file is known to have followed the log.
@@ -13,8 +15,22 @@ const LOCAL: TableDefinition<'_, &str, u64> = TableDefinition::new("local");
 pub struct Local {
     /// When a service last followed the log with it.
     pub followed: Option<Millis>,
+    /// Whether that service ended in an orderly way, and followed nothing after that.
+    pub ended: bool,
     /// Since when nothing can be in the log that it does not know of.
     pub whole_from: Option<Millis>,
+}
+
+fn read(table: &impl ReadableTable<&'static str, u64>) -> Result<Local, ProjectionError> {
+    let read = |name| {
+        let found = table.get(name)?;
+        Ok::<_, ProjectionError>(found.map(|at| Millis(at.value())))
+    };
+    Ok(Local {
+        followed: read("followed")?,
+        ended: read("ended")?.is_some(),
+        whole_from: read("whole_from")?,
+    })
 }
 
 impl Projection {
@@ -25,33 +41,29 @@ impl Projection {
     pub fn local(&self) -> Result<Local, ProjectionError> {
         self.with(|db| {
             let tx = db.begin_read()?;
-            let table = match tx.open_table(LOCAL) {
-                Ok(table) => table,
+            match tx.open_table(LOCAL) {
+                Ok(table) => read(&table),
                 // A file that nobody has said anything of.
-                Err(TableError::TableDoesNotExist(_)) => return Ok(Local::default()),
-                Err(error) => return Err(error.into()),
-            };
-            let read =
-                |name| Ok::<_, ProjectionError>(table.get(name)?.map(|at| Millis(at.value())));
-            Ok(Local {
-                followed: read("followed")?,
-                whole_from: read("whole_from")?,
-            })
+                Err(TableError::TableDoesNotExist(_)) => Ok(Local::default()),
+                Err(error) => Err(error.into()),
+            }
         })
     }
 
-    /// Makes it know this, durably.
+    /// Changes what it knows, durably.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn set_local(&self, local: Local) -> Result<(), ProjectionError> {
+    pub fn change_local(&self, change: impl FnOnce(Local) -> Local) -> Result<(), ProjectionError> {
         self.with(|db: &Database| {
             let mut tx = db.begin_write()?;
             tx.set_durability(Durability::Immediate)?;
             {
                 let mut table = tx.open_table(LOCAL)?;
+                let local = change(read(&table)?);
                 for (name, at) in [
                     ("followed", local.followed),
+                    ("ended", local.ended.then_some(Millis(1))),
                     ("whole_from", local.whole_from),
                 ] {
                     match at {

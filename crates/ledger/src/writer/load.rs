@@ -60,7 +60,7 @@ impl Task {
 
     /// The read model knows a later message than the leader just did: either that came meanwhile,
     /// or the log was set back.
-    async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
+    pub(super) async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
         let mut head = Sequence(0);
         for _ in 0..LOOKS {
             head = self

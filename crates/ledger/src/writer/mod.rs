@@ -17,8 +17,8 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
-    Blob, Code, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection, Sequence, State,
-    TreeSize, Verified, WorkspaceName,
+    Blob, Code, CommandId, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection,
+    Sequence, State, TreeSize, Verified, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,7 +29,7 @@ use crate::log::Log;
 use crate::projection::{Projection, View};
 use crate::vault::Vault;
 use recent::Recent;
-use settle::{Unsettled, not_settled};
+use settle::Unsettled;
 use summary::Suppressed;
 
 /// Commands of one workspace that may wait; more are told to come again.
@@ -178,6 +178,7 @@ impl Writer {
             head: Sequence(0),
             recent: Recent::default(),
             unsettled: None,
+            doubted: Vec::new(),
             failed: None,
             view: None,
             number: None,
@@ -221,6 +222,9 @@ struct Task {
     head: Sequence,
     recent: Recent,
     unsettled: Option<Unsettled>,
+    /// Commands of an append that was settled, until a state that was loaded since shows what became
+    /// of them.
+    doubted: Vec<(Identity, CommandId)>,
     /// Why nothing came of what was waited for last.
     failed: Option<Rejection>,
     /// A view for looking up receipts, of the beginning of this round.
@@ -288,6 +292,7 @@ impl Task {
             self.generation = generation;
             self.state = None;
             self.unsettled = None;
+            self.doubted.clear();
             self.recent = Recent::default();
         }
     }
@@ -319,8 +324,10 @@ impl Task {
             match job {
                 Job::Provisional(_, answer) => drop(answer.send(Err(rejection.clone()))),
                 Job::Submit(submission, answer) => {
-                    // What may still land is not answered as if it could not.
-                    let refusal = if self.may_still_land(&submission) {
+                    // What may still land is not answered as if it could not; that the log is broken
+                    // says nothing of it.
+                    let broken = matches!(rejection.code, Code::Corrupt | Code::Rollback);
+                    let refusal = if !broken && self.may_still_land(&submission) {
                         unknown()
                     } else {
                         rejection.clone()
@@ -337,8 +344,8 @@ impl Task {
         if self.unsettled.is_some() {
             self.settle().await;
         }
-        if self.unsettled.is_some() {
-            return Err(not_settled());
+        if let Some(unsettled) = &self.unsettled {
+            return Err(unsettled.rejection());
         }
         if self.state.is_none() {
             self.load().await?;

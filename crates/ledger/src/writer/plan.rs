@@ -46,6 +46,8 @@ impl Task {
     /// Decides what waits, as far as one commit holds it. Nothing when nothing is left to answer.
     pub(super) fn plan(&mut self, jobs: &mut VecDeque<Job>) -> Option<Plan> {
         let mut state = self.state.take()?;
+        // What was in doubt is looked for in this state, which was loaded since.
+        self.doubted.clear();
         let at = state.recorded_time((self.shared.clock)());
         let (first, root) = (state.size(), state.root());
         let mut entries: Vec<Blob> = Vec::new();

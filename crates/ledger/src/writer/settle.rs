@@ -2,13 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use keyroll_core::{CommandId, Identity, Rejection, Sequence};
+use keyroll_core::{Code, CommandId, Identity, Rejection, Sequence};
 use tokio::sync::mpsc;
 
 use super::plan::{Planned, Verdict};
 use super::{Job, Submission, Task, unavailable};
 use crate::log::AppendError;
+
+/// How long to wait between looks for what came first, at first and at last: it may have to reach
+/// more than one disk.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// An append whose fate is not known: the commit, and the fence it was sent with.
 pub(super) struct Unsettled {
@@ -48,7 +54,7 @@ impl Task {
         if shared.health.workspace(&self.workspace).is_ok() {
             self.settle().await;
         }
-        self.failed = self.unsettled.is_some().then(not_settled);
+        self.failed = self.unsettled.as_ref().map(Unsettled::rejection);
     }
 
     /// Settles an append whose fate is not known by sending the very same commit again at the very
@@ -63,21 +69,21 @@ impl Task {
         let Some(unsettled) = &self.unsettled else {
             return;
         };
-        if unsettled.conflicted && self.is_taken(unsettled.expected).await {
+        let (expected, commit) = (unsettled.expected, unsettled.commit.clone());
+        if unsettled.conflicted && self.is_taken_soon(expected).await {
             self.settled();
             return;
         }
         crate::failpoint!("writer.settling");
-        let commit = unsettled.commit.clone().into();
         let log = &self.shared.log;
-        let again = log.append(&self.workspace, commit, unsettled.expected);
+        let again = log.append(&self.workspace, commit.into(), expected);
         match again.await {
             Ok(_) => {
                 crate::failpoint!("writer.settled");
                 self.settled();
             }
             Err(AppendError::Conflict) => {
-                if self.is_taken(unsettled.expected).await {
+                if self.is_taken(expected).await {
                     crate::failpoint!("writer.superseded");
                     self.settled();
                 }
@@ -91,20 +97,39 @@ impl Task {
 
     /// Whether a message lies behind a fence: what was sent with that can land no more.
     async fn is_taken(&self, expected: Sequence) -> bool {
-        let head = self.shared.log.head(&self.workspace).await;
-        head.is_ok_and(|head| head > expected)
+        match self.shared.log.head(&self.workspace).await {
+            // A fence that the log does not have any more: it was set back.
+            Ok(head) if head < expected => self.check_not_set_back(expected).await.is_err(),
+            Ok(head) => head > expected,
+            Err(_) => false,
+        }
     }
 
+    /// The same, for a message that another service sent and that may still be on its way there.
+    async fn is_taken_soon(&self, expected: Sequence) -> bool {
+        let mut pause = FIRST_PAUSE;
+        while pause < LAST_PAUSE {
+            if self.is_taken(expected).await {
+                return true;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.is_taken(expected).await
+    }
+
+    /// What lies behind the fence may be what was sent: who asked for that is told nothing final
+    /// before somebody has looked.
     fn settled(&mut self) {
-        self.unsettled = None;
+        let settled = self.unsettled.take();
+        self.doubted = settled.map(|settled| settled.commands).unwrap_or_default();
         self.state = None;
     }
 
     pub(super) fn may_still_land(&self, submission: &Submission) -> bool {
         let name = (submission.command.actor(), submission.command.command().id);
-        self.unsettled
-            .as_ref()
-            .is_some_and(|unsettled| unsettled.commands.contains(&name))
+        let unsettled = self.unsettled.iter().flat_map(|it| &it.commands);
+        unsettled.chain(&self.doubted).any(|known| *known == name)
     }
 
     /// What came while something was waited for in vain is told the same: a wait of its own after that
@@ -134,6 +159,13 @@ impl Task {
     }
 }
 
-pub(super) fn not_settled() -> Rejection {
-    unavailable("an earlier append is not settled yet")
+impl Unsettled {
+    /// What is told to whoever came meanwhile.
+    pub(super) fn rejection(&self) -> Rejection {
+        if self.conflicted {
+            let words = "another service writes at the same place of the log: try again";
+            return Rejection::new(Code::Busy, words);
+        }
+        unavailable("an earlier append is not settled yet")
+    }
 }

@@ -118,6 +118,25 @@ async fn what_one_server_contradicts_another_may_still_take() {
     assert_eq!(world.log.bytes().len(), 3);
 }
 
+/// It landed, it was settled, and then nobody can be asked what became of it.
+#[tokio::test]
+async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.projected().await;
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    // Sent again it lands, and the read model does not come to it.
+    world.log.fates([Fate::Contradicted]);
+    world.log.hold(true);
+    let told = code(world.send(reveal.clone(), vec![]).await);
+    assert_eq!(told, Some(Code::AuditUnknown));
+    assert_eq!(world.log.bytes().len(), 3);
+    world.log.hold(false);
+    let known = world.send(reveal, vec![]).await.expect("its receipt");
+    assert_eq!(known.receipt.index, Index(2));
+}
+
 /// Once something lies behind the fence a conflict is what it says, and nothing is sent again.
 #[tokio::test]
 async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {

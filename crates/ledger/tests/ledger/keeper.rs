@@ -306,6 +306,7 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
 #[tokio::test]
 async fn what_never_became_an_entry_is_named_and_swept() {
     let (world, _) = three().await;
+    assert_eq!(world.ledger.sweep().await, Ok(0));
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world
         .vault
@@ -373,7 +374,6 @@ async fn values_of_entries_that_a_log_has_lost_are_left_alone_and_said() {
 async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
     let (world, _) = three().await;
     assert_eq!(world.ledger.sweep().await, Ok(0));
-    world.ledger.say_followed().expect("said");
     let keys = (&world.id, &world.online);
     let early = tempfile::tempdir().expect("directory");
     let first = World::replica(&world.log, &world.vault, &world.keys, early.path(), keys).await;
@@ -401,8 +401,8 @@ async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
 async fn what_a_crash_left_is_swept_after_the_next_start() {
     let (world, _) = three().await;
     assert_eq!(world.ledger.sweep().await, Ok(0));
-    world.ledger.flush().await;
-    advance(60 * 1_000);
+    world.ledger.say_followed().await.expect("said");
+    advance(30 * 1_000);
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world.vault.overwrite(&orphan, &b"never committed"[..]);
     advance(60 * 60 * 1_000);
