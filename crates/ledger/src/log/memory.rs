@@ -35,6 +35,8 @@ struct Inner {
     appends: u64,
     /// Whoever follows is given nothing for now.
     held: bool,
+    /// Whoever asks for a head is not answered.
+    leaderless: bool,
 }
 
 /// [`Log`] in memory.
@@ -90,6 +92,11 @@ impl MemoryLog {
     /// Gives those who follow nothing more, or goes on.
     pub fn hold(&self, held: bool) {
         self.with(|inner| inner.held = held);
+    }
+
+    /// Has nobody who could say what a subject's last message is, or somebody again.
+    pub fn leaderless(&self, leaderless: bool) {
+        self.with(|inner| inner.leaderless = leaderless);
     }
 
     /// The messages' bytes, in order.
@@ -162,8 +169,9 @@ impl Log for MemoryLog {
         &'a self,
         workspace: &'a WorkspaceName,
     ) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
-        let result = self.with(|inner| head(inner, workspace));
-        async move { Ok(result) }.boxed()
+        let result = self.with(|inner| (!inner.leaderless).then(|| head(inner, workspace)));
+        let result = result.ok_or_else(|| Unavailable("nobody leads it".to_owned()));
+        async move { result }.boxed()
     }
 
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {

@@ -30,6 +30,7 @@ impl Task {
             Ok(sequence) => {
                 crate::failpoint!("writer.appended");
                 self.head = sequence;
+                self.reached = sequence;
                 self.shared.progress.acknowledged(sequence);
                 for one in &planned {
                     if let Verdict::Entry { index, .. } = &one.verdict {
@@ -132,8 +133,8 @@ impl Task {
                     places,
                 } => match &proofs {
                     Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
-                    Some(Err(rejection)) => Outcome::Refused(rejection.clone(), None),
-                    None => Outcome::Refused(unknown(), None),
+                    // It is in the log, whatever cannot be shown of it.
+                    Some(Err(_)) | None => Outcome::Refused(unknown(), None),
                 },
             };
             reply(answer, outcome);
@@ -214,9 +215,15 @@ pub(crate) fn sign_checkpoint(
         .map_err(|error| Rejection::new(keyroll_core::Code::Internal, error.to_string()))
 }
 
+/// Nothing of a plan happened. What is in the log from before is not told so: whoever asked may have
+/// been told nothing else yet.
 fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
     for one in planned {
-        reply(one.answer, Outcome::Refused(rejection.clone(), None));
+        let why = match one.verdict {
+            Verdict::Known(_) => unknown(),
+            Verdict::Store(_) | Verdict::Refused(_) | Verdict::Entry { .. } => rejection.clone(),
+        };
+        reply(one.answer, Outcome::Refused(why, None));
     }
 }
 

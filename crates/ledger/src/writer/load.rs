@@ -13,7 +13,7 @@ impl Task {
             .head(&self.workspace)
             .await
             .map_err(|error| unavailable(error.0))?;
-        self.catch_up(head).await?;
+        self.catch_up(head.max(self.reached)).await?;
         let internal =
             |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
         let projection = self.shared.projection.borrow().clone();

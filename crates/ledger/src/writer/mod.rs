@@ -178,6 +178,7 @@ impl Writer {
             head: Sequence(0),
             recent: Recent::default(),
             unsettled: None,
+            reached: Sequence(0),
             doubted: Vec::new(),
             failed: None,
             view: None,
@@ -222,6 +223,8 @@ struct Task {
     head: Sequence,
     recent: Recent,
     unsettled: Option<Unsettled>,
+    /// A message that is known to be on the subject: no state may be loaded that is without it.
+    reached: Sequence,
     /// Commands of an append that was settled, until a state that was loaded since shows what became
     /// of them.
     doubted: Vec<(Identity, CommandId)>,
@@ -293,6 +296,7 @@ impl Task {
             self.state = None;
             self.unsettled = None;
             self.doubted.clear();
+            self.reached = Sequence(0);
             self.recent = Recent::default();
         }
     }

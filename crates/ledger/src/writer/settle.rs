@@ -78,8 +78,9 @@ impl Task {
         let log = &self.shared.log;
         let again = log.append(&self.workspace, commit.into(), expected);
         match again.await {
-            Ok(_) => {
+            Ok(sequence) => {
                 crate::failpoint!("writer.settled");
+                self.reached = self.reached.max(sequence);
                 self.settled();
             }
             Err(AppendError::Conflict) => {
@@ -96,17 +97,21 @@ impl Task {
     }
 
     /// Whether a message lies behind a fence: what was sent with that can land no more.
-    async fn is_taken(&self, expected: Sequence) -> bool {
+    async fn is_taken(&mut self, expected: Sequence) -> bool {
         match self.shared.log.head(&self.workspace).await {
             // A fence that the log does not have any more: it was set back.
             Ok(head) if head < expected => self.check_not_set_back(expected).await.is_err(),
-            Ok(head) => head > expected,
+            Ok(head) => {
+                // The next one to answer may be a leader that is behind.
+                self.reached = self.reached.max(head);
+                head > expected
+            }
             Err(_) => false,
         }
     }
 
     /// The same, for a message that another service sent and that may still be on its way there.
-    async fn is_taken_soon(&self, expected: Sequence) -> bool {
+    async fn is_taken_soon(&mut self, expected: Sequence) -> bool {
         let mut pause = FIRST_PAUSE;
         while pause < LAST_PAUSE {
             if self.is_taken(expected).await {

@@ -137,6 +137,25 @@ async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
     assert_eq!(known.receipt.index, Index(2));
 }
 
+/// Sent again to a service that cannot ask anybody whether what it knows is the present state.
+#[tokio::test]
+async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let (session, id) = (world.session(&owner()).await, fresh());
+    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let first = world.send(reveal.clone(), vec![]).await.expect("revealed");
+    world.log.leaderless(true);
+    let again = code(world.send(reveal.clone(), vec![]).await);
+    assert_eq!(again, Some(Code::AuditUnknown));
+    // Of what is refused anyway nothing happened.
+    let none = code(world.reveal(&owner(), "Nothing").await);
+    assert_eq!(none, Some(Code::AuditUnavailable));
+    world.log.leaderless(false);
+    let known = world.send(reveal, vec![]).await.expect("its receipt");
+    assert_eq!(known.receipt.index, first.receipt.index);
+}
+
 /// Once something lies behind the fence a conflict is what it says, and nothing is sent again.
 #[tokio::test]
 async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
