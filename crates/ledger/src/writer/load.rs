@@ -13,7 +13,12 @@ impl Task {
             .head(&self.workspace)
             .await
             .map_err(|error| unavailable(error.0))?;
-        self.catch_up(head.max(self.reached)).await?;
+        if let Err(why) = self.catch_up(head.max(self.reached)).await {
+            // Whoever waits is told so. A server whose disk failed names a message that it does not have
+            // any more once it is started again: it is waited for once.
+            self.reached = Sequence(0);
+            return Err(why);
+        }
         let internal =
             |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
         let projection = self.shared.projection.borrow().clone();
