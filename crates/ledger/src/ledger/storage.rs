@@ -263,7 +263,7 @@ fn warnings(state: &State, values: &Values, unlisted: usize) -> Vec<String> {
     if values.orphans > 0 {
         let orphans = values.orphans;
         warnings.push(format!(
-            "{orphans} stored values belong to no version: the sweep takes them"
+            "{orphans} stored values belong to no version: what a crash left is swept, what the log may have lost stays"
         ));
     }
     if let Some(size) = state.row().truncated {
