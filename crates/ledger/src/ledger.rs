@@ -249,7 +249,7 @@ impl Ledger {
     /// back afterwards is found out by it.
     pub async fn flush(&self) {
         // In order: it says so of all that it has.
-        let said = tokio::time::timeout(REACH, self.say(true)).await;
+        let said = tokio::time::timeout(REACH, self.say_followed(true)).await;
         if let Ok(Err(why)) = said {
             tracing::debug!(%why, "the next start knows less");
         }

@@ -57,7 +57,7 @@ pub(crate) async fn watch(
         health.set_reach(silent);
         if said.elapsed() >= SAY && glance.is_whole() {
             said = Instant::now();
-            if let Err(why) = ledger.say_followed().await {
+            if let Err(why) = ledger.say_followed(false).await {
                 tracing::debug!(%why, "the next start knows less");
             }
         }

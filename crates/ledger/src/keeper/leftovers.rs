@@ -86,16 +86,12 @@ impl Since {
 
 impl Ledger {
     /// Says that it follows the log, for the next start; not before the vault was looked through, or
-    /// what this start would have left alone the next one would erase.
+    /// what this start would have left alone the next one would erase. With `ended` it is said for the
+    /// last time.
     ///
     /// # Errors
     /// When the read model cannot be written.
-    pub async fn say_followed(&self) -> Result<(), Rejection> {
-        self.say(false).await
-    }
-
-    /// As [`Ledger::say_followed`]; with `ended` for the last time.
-    pub(crate) async fn say(&self, ended: bool) -> Result<(), Rejection> {
+    pub async fn say_followed(&self, ended: bool) -> Result<(), Rejection> {
         if self.shared.health.serving().is_err() {
             return Ok(());
         }

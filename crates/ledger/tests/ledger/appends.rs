@@ -13,6 +13,13 @@ pub(crate) fn revoke() -> keyroll_core::command::DelegationRevoke {
     }
 }
 
+/// A reveal of `Key`, signed and not sent.
+async fn reveal_of(world: &World) -> Vec<u8> {
+    let session = world.session(&owner()).await;
+    let action = World::reveal_action(&session, "Key");
+    world.command_bytes(&owner(), fresh(), now(), action)
+}
+
 #[tokio::test]
 async fn an_append_that_is_refused_releases_nothing() {
     let world = World::with_demo().await;
@@ -33,8 +40,7 @@ async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.fates([Fate::AckLost]);
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -53,8 +59,7 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.fates([Fate::Delayed]);
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -72,8 +77,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
     world
         .log
         .fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -105,8 +109,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
 async fn what_one_server_contradicts_another_may_still_take() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     world.log.fates([Fate::Contradicted; 20]);
     let told = code(world.send(reveal.clone(), vec![]).await);
     assert_eq!(told, Some(Code::AuditUnknown));
@@ -124,8 +127,7 @@ async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.projected().await;
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     // Sent again it lands, and the read model does not come to it.
     world.log.fates([Fate::Contradicted]);
     world.log.hold(true);
@@ -142,8 +144,7 @@ async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
 async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    let (session, id) = (world.session(&owner()).await, fresh());
-    let reveal = world.command_bytes(&owner(), id, now(), World::reveal_action(&session, "Key"));
+    let reveal = reveal_of(&world).await;
     let first = world.send(reveal.clone(), vec![]).await.expect("revealed");
     world.log.leaderless(true);
     let again = code(world.send(reveal.clone(), vec![]).await);

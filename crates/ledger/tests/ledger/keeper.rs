@@ -401,7 +401,7 @@ async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
 async fn what_a_crash_left_is_swept_after_the_next_start() {
     let (world, _) = three().await;
     assert_eq!(world.ledger.sweep().await, Ok(0));
-    world.ledger.say_followed().await.expect("said");
+    world.ledger.say_followed(false).await.expect("said");
     advance(30 * 1_000);
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world.vault.overwrite(&orphan, &b"never committed"[..]);
