@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 use url::{Host, Url};
@@ -12,16 +12,15 @@ use zeroize::Zeroizing;
 use crate::address::{Cidr, check_addresses};
 use crate::error::{Code, ResolveError};
 use crate::prepare::Prepared;
-
-/// The largest response body, in bytes after decompression: it is held whole, and a gzip stream
-/// can be a thousand times smaller than what it unpacks to.
-const MAX_RESPONSE: usize = 10 * 1024 * 1024;
+use crate::response::{Declared, check_size};
 
 /// A complete response.
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The body, decompressed. The service may have echoed a value, so it is wiped too.
+    /// The body, decompressed and decoded. The service may have echoed a value, so it is wiped too.
     pub(crate) body: Zeroizing<Vec<u8>>,
+    /// Whether the service calls the body JSON.
+    pub(crate) json: bool,
 }
 
 /// What a service answers.
@@ -158,33 +157,23 @@ fn headers(request: &Prepared) -> Result<HeaderMap, ResolveError> {
         value.set_sensitive(header.sensitive);
         headers.insert(name, value);
     }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     Ok(headers)
 }
 
 async fn read(mut response: reqwest::Response) -> Result<Response, ResolveError> {
     let status = response.status().as_u16();
-    // What was decoded has lost this header. A body that stays encoded cannot be masked.
-    if response
-        .headers()
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| coding != "identity")
-    {
-        return Err(ResolveError::new(
-            Code::HttpFailed,
-            "the response has an encoding that was not asked for",
-        ));
-    }
+    let declared = Declared::of(response.headers())?;
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > MAX_RESPONSE {
-            return Err(ResolveError::new(
-                Code::OutputLimit,
-                "the response is larger than 10 MiB after decompression",
-            ));
-        }
+        check_size(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Response { status, body })
+    Ok(Response {
+        status,
+        body: declared.decode(body)?,
+        json: declared.json,
+    })
 }
 
 /// Words a library's error: its innermost cause, which names neither URL nor request.

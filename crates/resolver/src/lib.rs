@@ -49,7 +49,7 @@
 //! assert!(request.headers[0].sensitive);
 //! assert_eq!(request.body.unwrap().as_slice(), br#"{"id":"{{document.id}}"}"#);
 //!
-//! let redactor = Redactor::new(&[("CRM_Token", value.as_bytes())])?;
+//! let redactor = Redactor::new(&[("CRM_Token", value.as_bytes())]);
 //! assert_eq!(redactor.redact(b"got correct-horse-battery"), b"got [REDACTED:CRM_Token]");
 //! # Ok::<(), keyroll_resolver::ResolveError>(())
 //! ```
@@ -76,7 +76,6 @@ mod address;
 mod block;
 mod encode;
 mod error;
-mod forms;
 mod hosts;
 mod http;
 mod json;
@@ -86,8 +85,10 @@ mod python;
 mod redact;
 mod redirect;
 mod references;
+mod response;
 mod run;
 mod secret;
+mod sent;
 mod shapes;
 mod template;
 mod written;

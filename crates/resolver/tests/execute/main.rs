@@ -1,5 +1,6 @@
 //! Blocks run against a server on this machine.
 
+mod declared;
 mod hostile;
 mod redirects;
 mod server;
@@ -46,7 +47,7 @@ async fn what_a_service_echoes_is_masked() {
     assert!(text.contains("x-key: k=[REDACTED:KEY];\r\n"), "{text}");
     assert!(text.contains("x-host: {{document.id}}\r\n"), "{text}");
     assert!(
-        text.contains("authorization: Basic dT[REDACTED:KEY]\r\n"),
+        text.contains("authorization: Basic [REDACTED:KEY]\r\n"),
         "{text}"
     );
     assert!(text.ends_with("\r\n\r\nv=[REDACTED:KEY]&w=plain"), "{text}");

@@ -1,0 +1,269 @@
+//! Reading a target from a place on, symbol by symbol, in every way the text can be read.
+
+use std::ops::Range;
+
+use super::index::Start;
+use super::spelling::{Reader, may_escape};
+use super::targets::{Targets, View, separates, symbol};
+
+/// Ways of reading one text that are followed side by side. Runs of backslashes make the most.
+const MAX_WAYS: usize = 256;
+
+/// The most bytes in a row that mean nothing: a line end with the indentation behind it, quotes.
+const MAX_IDLE: u8 = 96;
+
+/// Steps for each byte of the text. Ordinary text takes less than one.
+const STEPS_PER_BYTE: usize = 32;
+
+/// Steps that are free, so that short texts are never judged in haste.
+const FREE_STEPS: usize = 1 << 20;
+
+/// Attempts under way at the end of what has been read.
+const MAX_WAITING: usize = 1024;
+
+/// Symbols after which a beginning counts as a match where time runs out.
+const HASTY: usize = 16;
+
+/// The bound on all attempts together, so that masking is linear in the text. It is reached only by
+/// a text that repeats a long beginning of a value over and over; then beginnings of [`HASTY`] symbols
+/// are masked without looking further.
+#[derive(Default)]
+pub(super) struct Effort {
+    pub(super) reader: Reader,
+    pub(super) bytes: usize,
+    steps: usize,
+    pub(super) waiting: usize,
+}
+
+impl Effort {
+    fn is_spent(&self) -> bool {
+        self.waiting > MAX_WAITING || self.steps > FREE_STEPS + STEPS_PER_BYTE * self.bytes
+    }
+}
+
+/// What an attempt has found.
+#[derive(Clone, Copy)]
+pub(super) struct Match {
+    pub(super) end: usize,
+    pub(super) secret: usize,
+    /// The Base64 character before the match carries some of the value's bits.
+    pub(super) shares_left: bool,
+}
+
+/// An attempt that began at `start`, and where it is.
+pub(super) struct Attempt {
+    pub(super) start: usize,
+    view: View,
+    /// Symbols that stand before the start.
+    before: usize,
+    ways: Vec<Way>,
+    /// The longest match.
+    pub(super) found: Option<Match>,
+}
+
+/// One way of reading the text up to `at`.
+#[derive(Clone, PartialEq)]
+struct Way {
+    at: usize,
+    next: Next,
+}
+
+#[derive(Clone, PartialEq)]
+enum Next {
+    /// Targets that are alike in the first `read` symbols and longer than that, and how many bytes
+    /// without meaning have just been passed.
+    Symbol {
+        range: Range<usize>,
+        read: usize,
+        idle: u8,
+    },
+    /// Behind the last whole Base64 character: one that holds some more bits, then padding.
+    Rest { character: bool, padding: u8 },
+}
+
+impl Attempt {
+    /// Reads from `at` on; the mask begins at `start`, and what lies between them has been read.
+    pub(super) fn new(start: usize, at: usize, from: Start, before: usize) -> Self {
+        let next = Next::Symbol {
+            range: from.range,
+            read: from.read,
+            idle: 0,
+        };
+        Self {
+            start,
+            view: from.view,
+            before,
+            ways: vec![Way { at, next }],
+            found: None,
+        }
+    }
+
+    /// Whether more text may change what it has found.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.ways.is_empty()
+    }
+
+    /// Moves all places back by `by` bytes, which have left the text.
+    pub(super) fn shift(&mut self, by: usize) {
+        self.start -= by;
+        self.ways.iter_mut().for_each(|way| way.at -= by);
+        if let Some(found) = &mut self.found {
+            found.end -= by;
+        }
+    }
+
+    /// Reads on as far as the text goes; `whole` says that nothing follows it.
+    pub(super) fn run(&mut self, targets: &Targets, text: &[u8], whole: bool, effort: &mut Effort) {
+        let mut waiting = Vec::new();
+        while let Some(way) = self.earliest() {
+            effort.steps += 1;
+            if effort.is_spent() && self.give_up(targets, &way) {
+                return;
+            }
+            match text.get(way.at) {
+                None if whole => {}
+                None => waiting.push(way),
+                Some(&byte) if !may_escape(byte) => self.step(targets, &way, &[byte], 1),
+                Some(_) => match effort.reader.read(text, way.at, whole) {
+                    None => waiting.push(way),
+                    Some(readings) => {
+                        for reading in readings.as_slice() {
+                            self.step(targets, &way, reading.bytes(), usize::from(reading.width));
+                        }
+                    }
+                },
+            }
+        }
+        self.ways = waiting;
+    }
+
+    /// Takes the way that is least far, so that ways which meet become one.
+    fn earliest(&mut self) -> Option<Way> {
+        let at = match self.ways.as_slice() {
+            [] => return None,
+            [_] => 0,
+            ways => (0..ways.len()).min_by_key(|&index| ways[index].at)?,
+        };
+        Some(self.ways.swap_remove(at))
+    }
+
+    /// Takes a beginning that is long enough for a match.
+    fn give_up(&mut self, targets: &Targets, way: &Way) -> bool {
+        match &way.next {
+            Next::Symbol { range, read, .. } if read - self.before >= HASTY => {
+                self.find(targets, range.start, way.at);
+                self.ways.clear();
+                true
+            }
+            Next::Symbol { .. } | Next::Rest { .. } => false,
+        }
+    }
+
+    fn follow(&mut self, at: usize, next: Next) {
+        let way = Way { at, next };
+        if self.ways.len() < MAX_WAYS && !self.ways.contains(&way) {
+            self.ways.push(way);
+        }
+    }
+
+    fn step(&mut self, targets: &Targets, way: &Way, bytes: &[u8], width: usize) {
+        let at = way.at + width;
+        match &way.next {
+            Next::Symbol { range, read, idle } => match (self.view, bytes) {
+                (_, []) => self.pass(at, range, *read, *idle),
+                (View::Bytes, bytes) => self.take(targets, at, range.clone(), *read, bytes),
+                (view, &[byte]) => match symbol(view, byte) {
+                    Some(symbol) => self.take(targets, at, range.clone(), *read, &[symbol]),
+                    None if may_separate(view, byte, *read, *idle) => {
+                        self.pass(at, range, *read, *idle);
+                    }
+                    None => {}
+                },
+                (View::Hex | View::Base64, _) => {}
+            },
+            Next::Rest { character, padding } => match bytes {
+                [byte] if *character && symbol(View::Base64, *byte).is_some() => {
+                    self.extend(at, 2);
+                }
+                b"=" if *padding > 0 => self.extend(at, padding - 1),
+                _ => {}
+            },
+        }
+    }
+
+    fn pass(&mut self, at: usize, range: &Range<usize>, read: usize, idle: u8) {
+        if idle < MAX_IDLE {
+            let next = Next::Symbol {
+                range: range.clone(),
+                read,
+                idle: idle + 1,
+            };
+            self.follow(at, next);
+        }
+    }
+
+    fn take(
+        &mut self,
+        targets: &Targets,
+        at: usize,
+        mut range: Range<usize>,
+        mut read: usize,
+        symbols: &[u8],
+    ) {
+        for &symbol in symbols {
+            range = targets.narrow(self.view, range, read, symbol);
+            read += 1;
+            // The shortest comes first.
+            while !range.is_empty() && targets.len(self.view, range.start) == read {
+                self.find(targets, range.start, at);
+                if targets.shares(self.view, range.start).1 {
+                    let next = Next::Rest {
+                        character: true,
+                        padding: 0,
+                    };
+                    self.follow(at, next);
+                }
+                range.start += 1;
+            }
+            if range.is_empty() {
+                return;
+            }
+        }
+        let idle = 0;
+        self.follow(at, Next::Symbol { range, read, idle });
+    }
+
+    fn find(&mut self, targets: &Targets, index: usize, end: usize) {
+        if self.found.is_none_or(|found| found.end <= end) {
+            self.found = Some(Match {
+                end,
+                secret: targets.secret(self.view, index),
+                shares_left: self.before == 0 && targets.shares(self.view, index).0,
+            });
+        }
+    }
+
+    fn extend(&mut self, at: usize, padding: u8) {
+        if let Some(found) = &mut self.found {
+            found.end = found.end.max(at);
+        }
+        let next = Next::Rest {
+            character: false,
+            padding,
+        };
+        self.follow(at, next);
+    }
+}
+
+/// Whether a byte may stand behind `read` symbols without meaning anything. Blanks in Base64 are the
+/// indentation of a line; pairs of hex digits stay together.
+fn may_separate(view: View, byte: u8, read: usize, idle: u8) -> bool {
+    let is_line_end = matches!(byte, b'\r' | b'\n');
+    separates(view, byte)
+        && read > 0
+        && match view {
+            View::Hex => read.is_multiple_of(2),
+            View::Base64 => is_line_end || idle > 0,
+            View::Bytes => false,
+        }
+}
