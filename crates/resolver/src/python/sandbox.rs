@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::elf;
-use super::syscalls::{Scope, filters};
+use super::syscalls::{Scope, filter};
 
 /// The most bytes of address space, so that a block that eats memory fails alone.
 const MEMORY: u64 = 1024 * 1024 * 1024;
@@ -66,26 +66,28 @@ const READ_FOR_NETWORK: [&str; 9] = [
     "/usr/share/ca-certificates",
 ];
 
-/// Puts up every wall around this process.
+/// Puts up every wall around this process. `own_user` runs in between, as soon as the process has
+/// the user that it keeps: what it asks of the kernel for itself is refused afterwards.
 ///
 /// # Errors
 ///
 /// What is missing, in words for people. The process must not go on then.
-pub(super) fn enter(policy: &Policy) -> Result<(), String> {
+pub(super) fn enter(
+    policy: &Policy,
+    own_user: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     limits(policy.seconds)?;
     leave_root()?;
+    own_user()?;
     nix::sys::prctl::set_no_new_privs()
         .map_err(|error| format!("no_new_privs cannot be set: {error}"))?;
     files(policy)?;
-    let scope = Scope {
+    let filter = filter(Scope {
         pid: std::process::id(),
         network: policy.network,
-    };
-    for filter in filters(scope)? {
-        seccompiler::apply_filter(&filter)
-            .map_err(|error| format!("seccomp is not available: {error}"))?;
-    }
-    Ok(())
+        truncation: guards_truncation(),
+    })?;
+    seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp is not available: {error}"))
 }
 
 fn limits(seconds: u64) -> Result<(), String> {
@@ -142,6 +144,14 @@ fn files(policy: &Policy) -> Result<(), String> {
         return Err(missing("the kernel does not enforce it".to_owned()));
     }
     Ok(())
+}
+
+/// Whether this kernel's Landlock is of the third form (Linux 6.2) or later.
+fn guards_truncation() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::Truncate)
+        .is_ok()
 }
 
 fn landlock(policy: &Policy) -> Result<RulesetStatus, String> {
