@@ -54,8 +54,10 @@ def files():
     os.stat("os.py", dir_fd=fd), os.listdir(fd), os.close(fd)
     sys.stdin.read()
     sys.stdout.write("words\n"), sys.stdout.flush(), sys.stderr.write("")
-    with open(os.devnull, "rb+", buffering=0) as null:
-        null.write(b"x"), os.writev(null.fileno(), [b"x", b"y"])
+    reading, writing = os.pipe()
+    os.writev(writing, [b"x", b"y"]), os.close(reading), os.close(writing)
+    with open(os.devnull, "rb") as null:
+        null.read()
     try:
         open("/etc/shadow-nonexistent").read()
     except OSError:
@@ -223,7 +225,6 @@ def clocks():
 @part
 def signals():
     import faulthandler
-    import os
     import signal
 
     signal.signal(signal.SIGUSR2, lambda *_: None), signal.raise_signal(signal.SIGUSR2)
@@ -236,7 +237,7 @@ def signals():
     signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
     signal.sigpending(), signal.sigtimedwait({signal.SIGUSR1}, 1), signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
     signal.siginterrupt(signal.SIGUSR2, False)
-    faulthandler.enable(file=open(os.devnull, "rb+", buffering=0))
+    faulthandler.enable(file=2)
     faulthandler.dump_traceback_later(100, file=2), faulthandler.cancel_dump_traceback_later(), faulthandler.disable()
 
 
