@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::python::python;
 use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Dev, Run, programs};
 use serde_json::json;
 
 use crate::python::{file, run, run_with};
@@ -442,4 +442,25 @@ for fd in range(3):
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
         until("the block ends", || (!runs(block[0])).then_some(()));
     }
+}
+
+/// A block of root runs as another user, whom not every root may end.
+#[test]
+fn a_root_that_could_not_end_a_block_starts_none() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root's blocks are of another user");
+        return;
+    }
+    let dev = Dev::start();
+    let path = file(&dev, "result = 1");
+    let words = ["--bounding-set", "-kill", "--inh-caps", "-kill", "--"];
+    Run::program("setpriv", "setpriv")
+        .args(words)
+        .arg(programs::keyroll())
+        .args(["block", "run", &path])
+        .env("KEYROLL_HOME", dev.home().data())
+        .run()
+        .code(1)
+        .error_code("sandbox_unavailable")
+        .stderr_has("CAP_KILL");
 }

@@ -122,11 +122,23 @@ fn leave_root() -> Result<(), String> {
     let Some(user) = user() else {
         return Ok(());
     };
+    // The parent has what this process has, and would not be rid of a block otherwise.
+    if !may_end_others() {
+        return Err("root lacks CAP_KILL here, so it could not end a block".to_owned());
+    }
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     setgroups(&[])
         .and_then(|()| setresgid(gid, gid, gid))
         .and_then(|()| setresuid(uid, uid, uid))
         .map_err(|error| format!("root cannot become user {user}: {error}"))
+}
+
+/// Whether this process has CAP_KILL, the fifth capability counted from zero.
+fn may_end_others() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & 1 << 5 != 0)
 }
 
 /// Reading the interpreter and its libraries, and nothing else: no writing anywhere.
