@@ -1,7 +1,6 @@
 //! What a block asks for, what it gets, and what becomes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -13,13 +12,14 @@ use tokio::sync::watch;
 use super::interpreter::Interpreter;
 use super::launcher::PythonLauncher;
 use super::process::{Channel, Ends, Found, Message, Process, read_output};
+use super::source::{Nobody, RevealSecrets};
 use crate::block::Python;
 use crate::error::{Code, ResolveError};
 use crate::json::parse_json;
 use crate::locate::byte_at;
 use crate::redact::Redactor;
 use crate::references::{Context, MAX_REFERENCES, Place};
-use crate::secret::{SecretValue, SecretValues};
+use crate::secret::SecretValues;
 
 /// How Python blocks are run.
 #[derive(Debug, Clone)]
@@ -36,21 +36,6 @@ pub struct PythonOptions {
     pub network: bool,
     /// The limit for the whole run.
     pub timeout: Duration,
-}
-
-/// Where the values of a run come from: every call is an audited reveal, made once per name.
-pub trait RevealSecrets: Send {
-    /// The hosts that a secret is bound to, without revealing it.
-    fn allowed_hosts(
-        &mut self,
-        name: &str,
-    ) -> impl Future<Output = Result<Vec<String>, ResolveError>> + Send;
-
-    /// The value.
-    fn reveal(
-        &mut self,
-        name: &str,
-    ) -> impl Future<Output = Result<SecretValue, ResolveError>> + Send;
 }
 
 /// What a block's code says of the secrets it uses.
@@ -282,29 +267,6 @@ fn masked(value: Value, redactor: &Redactor) -> Value {
             .map(|(key, item)| (text(&key), masked(item, redactor)))
             .collect(),
         Value::Null | Value::Bool(_) => value,
-    }
-}
-
-/// The source of a run that must not ask.
-struct Nobody;
-
-impl RevealSecrets for Nobody {
-    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
-        self.reveal(name).await.map(|value| value.allowed_hosts)
-    }
-
-    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        Err(ResolveError::new(Code::Denied, "the code is not being run").about(name))
-    }
-}
-
-impl<S: RevealSecrets> RevealSecrets for &mut S {
-    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
-        (**self).allowed_hosts(name).await
-    }
-
-    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        (**self).reveal(name).await
     }
 }
 

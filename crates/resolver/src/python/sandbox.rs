@@ -40,7 +40,7 @@ pub(super) struct Policy<'a> {
 }
 
 /// Directories and files that any Python reads. Those that are not there are left out.
-const READ: [&str; 10] = [
+const READ: [&str; 11] = [
     "/lib",
     "/lib64",
     "/usr/lib",
@@ -49,6 +49,7 @@ const READ: [&str; 10] = [
     "/usr/share/zoneinfo",
     "/etc/ld.so.cache",
     "/etc/localtime",
+    "/etc/mime.types",
     "/etc/ssl/openssl.cnf",
     "/dev/urandom",
 ];
