@@ -164,12 +164,14 @@ pub(super) const ALLOWED: &[Call] = &[
     both("read", 0, 63),
     both("readv", 19, 65),
     both("pread64", 17, 67),
-    both("preadv2", 327, 286),
+    // No flags: one of them tells which files are in memory, and so what others have read.
+    both("preadv2", 327, 286).when(&[&[Is(5, &[0])]]),
     both("write", 1, 64),
     both("writev", 20, 66),
     both("lseek", 8, 62),
     both("close", 3, 57),
-    both("close_range", 436, 436),
+    // `CLOSE_RANGE_CLOEXEC` at most, and not a table of files of its own.
+    both("close_range", 436, 436).when(&[&[Only(2, 4)]]),
     x86("open", 2)
         .when(&[&[Without(1, O_TRUNC | O_TMPFILE)]])
         .truncating(&[&[Without(1, O_TMPFILE)]]),
@@ -203,7 +205,8 @@ pub(super) const ALLOWED: &[Call] = &[
     x86("epoll_wait", 232),
     both("epoll_pwait", 281, 22).since(OTHER_LIBC),
     both("eventfd2", 290, 19),
-    both("pipe2", 293, 59),
+    // For bytes, and not for what the kernel has to tell of others' keys.
+    both("pipe2", 293, 59).when(&[&[Only(1, SOCKET_FLAGS)]]),
     x86("pipe", 22).since(OTHER_LIBC),
     // Memory.
     both("mmap", 9, 222).when(&[&[Short(3), Only(3, MAP)]]),

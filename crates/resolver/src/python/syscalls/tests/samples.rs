@@ -68,6 +68,21 @@ pub(super) const SAMPLES: &[Sample] = &[
         ],
     ),
     sample(
+        "preadv2",
+        &[[0; 6], one(4, 7), one(5, HIGH)],
+        &[one(5, 8), one(5, 1 | HIGH), one(5, 0x40)],
+    ),
+    sample(
+        "close_range",
+        &[one(2, 0), one(2, 4)],
+        &[one(2, 2), one(2, 6 | HIGH)],
+    ),
+    sample(
+        "pipe2",
+        &[one(1, 0), one(1, 0o200_4000)],
+        &[one(1, 0o200), one(1, 0o4_0000), one(1, 0o200 | HIGH)],
+    ),
+    sample(
         "mremap",
         &[one(3, 1), one(3, 3), one(3, 0)],
         &[one(3, 5), one(3, 1 | HIGH)],
