@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 use tokio::process::Child;
 
 use crate::exit_code::Status;
@@ -15,6 +16,33 @@ use crate::exit_code::Status;
 const NOT_FOUND: Status = Status(127);
 /// And for one that cannot be run.
 const NOT_RUNNABLE: Status = Status(126);
+
+/// Whether a program can be started, as far as its file says so: before a value is revealed for it.
+/// A name without a slash is looked for on the path, as it will be when it is started.
+pub(crate) fn check_startable(program: &OsStr) -> io::Result<()> {
+    let check = |path: &Path| {
+        if path.is_dir() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        access(path, AccessFlags::X_OK).map_err(io::Error::from)
+    };
+    if program.as_encoded_bytes().contains(&b'/') {
+        return check(Path::new(program));
+    }
+    let Some(path) = std::env::var_os("PATH") else {
+        // The system's own idea of a path counts then.
+        return Ok(());
+    };
+    let mut found = Err(io::ErrorKind::NotFound.into());
+    for directory in std::env::split_paths(&path) {
+        match check(&directory.join(program)) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            error => found = error,
+        }
+    }
+    found
+}
 
 /// Says that a program could not be started, and answers as a shell does.
 pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Status {

@@ -33,45 +33,60 @@ pub(crate) enum Answer {
     },
 }
 
-/// Sends a request and reads the whole response; `follow` leaves a redirect to the caller. Looks
-/// the host up itself, checks every address and connects to exactly those; no proxy, no redirect,
-/// no second attempt.
-///
-/// # Errors
-///
-/// `address_blocked`, `output_limit`, `http_failed` and, for a redirect with several targets,
-/// `redirect_blocked`.
-pub(crate) async fn send(
-    request: &Prepared,
-    allowed: &[Cidr],
-    follow: bool,
-) -> Result<Answer, ResolveError> {
-    exchange(request, allowed, follow)
-        .await
-        .map_err(|error| error.at_host(request.url.host_str().unwrap_or_default()))
-}
+/// Connections to the checked addresses of one host.
+pub(crate) struct Connector(Client);
 
-async fn exchange(
-    request: &Prepared,
-    allowed: &[Cidr],
-    follow: bool,
-) -> Result<Answer, ResolveError> {
-    let addresses = resolve(&request.url, allowed).await?;
-    let client = client(&request.url, &addresses)?;
-    let method = Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a method"))?;
-    let mut builder = client
-        .request(method, request.url.clone())
-        .headers(headers(request)?);
-    if let Some(body) = &request.body {
-        builder = builder.body(body.to_vec());
+impl Connector {
+    /// Looks a URL's host up, checks every address, and connects to exactly those from then on, so
+    /// that nobody can change them between a check and a request. No proxy, no redirect, no second
+    /// attempt.
+    ///
+    /// # Errors
+    ///
+    /// `address_blocked`, and `http_failed` where the name has no address or no client can be made.
+    pub(crate) async fn new(url: &Url, allowed: &[Cidr]) -> Result<Self, ResolveError> {
+        let connector = async {
+            let addresses = resolve(url, allowed).await?;
+            client(url, &addresses).map(Self)
+        };
+        connector
+            .await
+            .map_err(|error| error.at_host(url.host_str().unwrap_or_default()))
     }
-    let response = builder.send().await.map_err(failed)?;
-    if follow && let Some(location) = location(&response)? {
-        let status = response.status().as_u16();
-        return Ok(Answer::Redirect { status, location });
+
+    /// Sends a request to the host and reads the whole response; `follow` leaves a redirect to the
+    /// caller.
+    ///
+    /// # Errors
+    ///
+    /// `output_limit`, `http_failed` and, for a redirect with several targets, `redirect_blocked`.
+    pub(crate) async fn send(
+        &self,
+        request: &Prepared,
+        follow: bool,
+    ) -> Result<Answer, ResolveError> {
+        self.exchange(request, follow)
+            .await
+            .map_err(|error| error.at_host(request.url.host_str().unwrap_or_default()))
     }
-    read(response).await.map(Answer::Complete)
+
+    async fn exchange(&self, request: &Prepared, follow: bool) -> Result<Answer, ResolveError> {
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a method"))?;
+        let mut builder = self
+            .0
+            .request(method, request.url.clone())
+            .headers(headers(request)?);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.to_vec());
+        }
+        let response = builder.send().await.map_err(failed)?;
+        if follow && let Some(location) = location(&response)? {
+            let status = response.status().as_u16();
+            return Ok(Answer::Redirect { status, location });
+        }
+        read(response).await.map(Answer::Complete)
+    }
 }
 
 /// Where a redirect leads. One without a target is a response like any other.
@@ -116,7 +131,7 @@ async fn resolve(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, Resolve
     Ok(addresses)
 }
 
-/// Checks a host that is written as an address; a name is looked up when the request is sent.
+/// Checks a host that is written as an address; a name has to be looked up first.
 pub(crate) fn check_literal(url: &Url, allowed: &[Cidr]) -> Result<(), ResolveError> {
     let address: IpAddr = match url.host() {
         None | Some(Host::Domain(_)) => return Ok(()),

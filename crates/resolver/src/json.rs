@@ -5,8 +5,8 @@
 //! replace is written as it stands, numbers and the order of keys included.
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::error::{Code, ResolveError};
@@ -33,32 +33,123 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// `block_invalid` where a tree would lose something: when a key is given twice, a part of the
-    /// document would be sent without having been checked.
+    /// Those of [`parse_json`].
     pub(crate) fn tree(&self) -> Result<Value, ResolveError> {
-        let tree = serde_json::from_str(&self.0).map_err(|_| broken())?;
-        if strings(&tree)
-            != Tokens(&self.0)
-                .filter(|token| token.starts_with('"'))
-                .count()
-        {
-            return Err(ResolveError::new(
-                Code::BlockInvalid,
-                "a JSON key is given twice",
-            ));
-        }
-        Ok(tree)
+        // A position in the document is none in the file.
+        parse_json(&self.0)
+            .map_err(|error| ResolveError::new(Code::BlockInvalid, error.detail().to_owned()))
     }
 }
 
-/// Keys and string values.
-fn strings(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(_) => 1,
-        Value::Array(items) => items.iter().map(strings).sum(),
-        Value::Object(fields) => fields.values().map(|value| 1 + strings(value)).sum(),
+/// The deepest that arrays and objects may lie in each other. Whoever reads a tree again, in
+/// whatever language, does so by recursion, and Python allows 1,000 calls.
+const MAX_DEPTH: usize = 512;
+
+/// An array or object that is not closed yet.
+enum Open {
+    Array(Vec<Value>),
+    /// With the key whose value comes next.
+    Object(Map<String, Value>, Option<String>),
+}
+
+/// Reads a JSON document without losing any of it: numbers keep their digits, keys their order.
+///
+/// # Errors
+///
+/// `block_invalid`, with line and column, for what is no JSON; for more than 512 levels; for a key
+/// that is given twice, since one of the two would be lost; and for half of a surrogate pair, which
+/// is no text.
+pub fn parse_json(text: &str) -> Result<Value, ResolveError> {
+    // Looks at all of it without recursion. From here on the text is well-formed.
+    serde_json::from_str::<&RawValue>(text).map_err(|error| {
+        let what = error.to_string();
+        let what = what.rfind(" at line ").map_or(&*what, |end| &what[..end]);
+        let error_at = (error.line(), error.column());
+        ResolveError::new(Code::BlockInvalid, format!("not a JSON document: {what}"))
+            .at_line(error_at.0, error_at.1)
+    })?;
+    let mut open: Vec<Open> = Vec::new();
+    let mut rest = text;
+    loop {
+        // Where a document is well-formed these only separate.
+        rest = rest.trim_start_matches([',', ':', ' ', '\t', '\n', '\r']);
+        let invalid = |detail: &str| {
+            ResolveError::new(Code::BlockInvalid, detail).at_offset(text, text.len() - rest.len())
+        };
+        let token = token(rest);
+        let value = match token {
+            "[" | "{" if open.len() == MAX_DEPTH => {
+                return Err(invalid("the JSON is nested more than 512 deep"));
+            }
+            "[" => {
+                open.push(Open::Array(Vec::new()));
+                None
+            }
+            "{" => {
+                open.push(Open::Object(Map::new(), None));
+                None
+            }
+            "]" | "}" => open.pop().map(|closed| match closed {
+                Open::Array(items) => Value::Array(items),
+                Open::Object(fields, _) => Value::Object(fields),
+            }),
+            "null" => Some(Value::Null),
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            _ if token.starts_with('"') => {
+                let string = serde_json::from_str(token).map_err(|_| {
+                    invalid("a JSON string has half of a surrogate pair, which is no character")
+                })?;
+                match open.last_mut() {
+                    Some(Open::Object(fields, key @ None)) => {
+                        if fields.contains_key(&string) {
+                            return Err(invalid("a JSON key is given twice"));
+                        }
+                        *key = Some(string);
+                        None
+                    }
+                    _ => Some(Value::String(string)),
+                }
+            }
+            number => Some(Value::Number(number.parse().map_err(|_| broken())?)),
+        };
+        rest = &rest[token.len()..];
+        match (value, open.last_mut()) {
+            (None, _) => {}
+            (Some(value), None) => return Ok(value),
+            (Some(value), Some(Open::Array(items))) => items.push(value),
+            (Some(value), Some(Open::Object(fields, key))) => {
+                fields.insert(key.take().ok_or_else(broken)?, value);
+            }
+        }
+        if rest.is_empty() {
+            return Err(broken());
+        }
     }
+}
+
+/// The first token of what is left of a well-formed document.
+fn token(text: &str) -> &str {
+    let end = match text.as_bytes().first() {
+        None => 0,
+        Some(b'[' | b']' | b'{' | b'}') => 1,
+        Some(b'"') => string_end(text),
+        Some(_) => text
+            .find([',', ']', '}', ' ', '\t', '\n', '\r'])
+            .unwrap_or(text.len()),
+    };
+    &text[..end]
+}
+
+/// Where a string that begins the text ends.
+fn string_end(text: &str) -> usize {
+    let mut escaped = false;
+    let close = text.bytes().skip(1).position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    });
+    close.map_or(text.len(), |close| close + 2)
 }
 
 /// A well-formed document cut into strings, and what stands between them and blanks.
@@ -69,19 +160,11 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         let text = self.0.trim_ascii_start();
-        let end = match text.strip_prefix('"') {
-            None => text
-                .find(['"', ' ', '\t', '\n', '\r'])
-                .unwrap_or(text.len()),
-            Some(inside) => {
-                let mut escaped = false;
-                let close = inside.bytes().position(|byte| {
-                    let closes = byte == b'"' && !escaped;
-                    escaped = byte == b'\\' && !escaped;
-                    closes
-                });
-                close.map_or(text.len(), |close| close + 2)
-            }
+        let end = if text.starts_with('"') {
+            string_end(text)
+        } else {
+            text.find(['"', ' ', '\t', '\n', '\r'])
+                .unwrap_or(text.len())
         };
         let (token, rest) = text.split_at(end);
         self.0 = rest;

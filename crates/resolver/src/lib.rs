@@ -4,10 +4,10 @@
 //! takes four steps, and the one that releases values lies outside this crate:
 //!
 //! 1. [`plan`] checks the block and names the secrets that it references, and where;
-//! 2. [`Plan::check_hosts`] and [`Plan::check_target`] refuse a destination *before* anything is
-//!    revealed;
+//! 2. [`Plan::check_hosts`] and [`Plan::destination`] refuse a destination *before* anything is
+//!    revealed, and look it up;
 //! 3. the caller has exactly these names revealed in one audited command;
-//! 4. [`execute`] puts the values in, sends the request and masks what comes back.
+//! 4. [`execute`] puts the values in, sends the request there and masks what comes back.
 //!
 //! An engine that sends its requests itself takes the resolved block instead, and masks what
 //! comes back:
@@ -98,7 +98,7 @@ pub use address::{AddressKind, Cidr, classify};
 pub use block::{Auth, Block, BlockFile, Body, ExternalApi, Fields, Python, Redirects};
 pub use error::{Code, ResolveError};
 pub use hosts::{HostPattern, check_hosts};
-pub use json::Json;
+pub use json::{Json, parse_json};
 pub use prepare::{Prepared, PreparedHeader, prepare};
 pub use python::{
     Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonOutcome,
@@ -106,7 +106,7 @@ pub use python::{
 };
 pub use redact::{RedactStream, Redactor};
 pub use references::{Context, Place, references};
-pub use run::{Options, Outcome, Plan, execute, plan};
+pub use run::{Destination, Options, Outcome, Plan, execute, plan};
 pub use secret::{SecretValue, SecretValues};
 pub use shapes::{KeyShape, key_shapes};
 pub use template::{Segment, Template};

@@ -3,6 +3,8 @@
 //! Each context has its own rule for how a value is written, so that a value is data wherever it
 //! stands and never changes the request around it.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -13,7 +15,7 @@ use crate::block::{Auth, Body, ExternalApi};
 use crate::encode;
 use crate::error::{Code, ResolveError};
 use crate::json;
-use crate::references::api_references;
+use crate::references::{Place, api_references};
 use crate::secret::{SecretValue, SecretValues};
 use crate::template::{Segment, Template};
 use crate::xml;
@@ -57,6 +59,28 @@ pub struct PreparedHeader {
     pub value: Zeroizing<Vec<u8>>,
     /// Whether a secret is in it, or it is a credential.
     pub sensitive: bool,
+}
+
+/// What stands in for a value that is not revealed yet. It is legal wherever a value may stand, so
+/// what is wrong with it in place is wrong with the block.
+const STAND_IN: &str = "x";
+
+/// Finds the references of a block and everything that is wrong with it whatever their values are:
+/// the request is built as it will be, with something else for each value.
+///
+/// # Errors
+///
+/// Those of [`prepare`], but for the ones about a value.
+pub(crate) fn check(api: &ExternalApi) -> Result<BTreeMap<String, Vec<Place>>, ResolveError> {
+    let references = api_references(api)?;
+    let stand_in = || SecretValue {
+        // Whether a value may stand in the query is the run's to say.
+        allow_query: true,
+        ..SecretValue::new(STAND_IN)
+    };
+    let stand_ins = references.keys().map(|name| (name.clone(), stand_in()));
+    prepare(api, &stand_ins.collect())?;
+    Ok(references)
 }
 
 /// The method and the URL of a block, every reference left out and without query and fragment.

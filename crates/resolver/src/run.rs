@@ -1,7 +1,7 @@
 //! The steps of running a block.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -9,11 +9,11 @@ use crate::address::Cidr;
 use crate::block::{Block, BlockFile, ExternalApi, Redirects};
 use crate::error::{Code, ResolveError};
 use crate::hosts::{HostPattern, authority, check_host, check_hosts};
-use crate::http::{self, Answer};
-use crate::prepare::{Prepared, prepare, target};
+use crate::http::{self, Answer, Connector};
+use crate::prepare::{Prepared, check, prepare, target};
 use crate::redact::Redactor;
 use crate::redirect::redirect;
-use crate::references::{Context, Place, api_references};
+use crate::references::{Context, Place};
 use crate::secret::SecretValues;
 use crate::sent::sent_forms;
 
@@ -53,6 +53,16 @@ pub struct Plan {
     references: BTreeMap<String, Vec<Place>>,
 }
 
+/// Where the request of a run goes: a target that passed every check, by the addresses that did.
+/// There is no other way to [`execute`] a block, so none of its checks can come after the reveal.
+pub struct Destination<'a> {
+    plan: &'a Plan,
+    options: &'a Options,
+    connector: Connector,
+    /// What is left of the time limit.
+    time: Duration,
+}
+
 /// What a block did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -82,7 +92,7 @@ pub fn plan(file: &BlockFile, block: Option<&str>) -> Result<Plan, ResolveError>
             let (_, target) = target(api).map_err(|error| error.in_block(&api.name))?;
             Ok(Plan {
                 workflow: file.workflow.clone(),
-                references: api_references(api)?,
+                references: check(api)?,
                 block: api.clone(),
                 target,
             })
@@ -136,14 +146,41 @@ impl Plan {
         check_hosts(&self.target, bindings).map_err(|error| error.in_block(self.block()))
     }
 
-    /// Checks scheme and, where the host is written as one, address. [`execute`] does so again;
-    /// asked before the reveal, a request that cannot be sent releases nothing.
+    /// Checks scheme and, where the host is written as one, address: as far as that is possible
+    /// without asking anybody. [`Plan::destination`] does so again.
     ///
     /// # Errors
     ///
     /// `host_not_allowed`, `address_blocked`.
     pub fn check_target(&self, options: &Options) -> Result<(), ResolveError> {
         check_url(&self.target, options).map_err(|error| error.in_block(self.block()))
+    }
+
+    /// Looks the target up and checks every address that it has, *before* the reveal: a request that
+    /// cannot be sent releases nothing. The time that it takes counts towards the run's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Plan::check_target`], `timeout`, and `http_failed` where the name has no address
+    /// or this machine cannot make the connection (it has no root certificates, for example).
+    pub async fn destination<'a>(
+        &'a self,
+        options: &'a Options,
+    ) -> Result<Destination<'a>, ResolveError> {
+        let started = Instant::now();
+        let connector = async {
+            check_url(&self.target, options)?;
+            Connector::new(&self.target, &options.allow_address).await
+        };
+        let connector = within(options.timeout, connector, &self.target)
+            .await
+            .map_err(|error| error.in_block(self.block()))?;
+        Ok(Destination {
+            plan: self,
+            options,
+            connector,
+            time: options.timeout.saturating_sub(started.elapsed()),
+        })
     }
 }
 
@@ -164,41 +201,36 @@ fn check_url(url: &Url, options: &Options) -> Result<(), ResolveError> {
 ///
 /// # Errors
 ///
-/// Those of [`Plan::check_target`] and [`crate::prepare()`], `host_not_allowed`, `timeout`,
-/// `output_limit`, `redirect_blocked` and `http_failed`; every one is masked like the output. After
-/// the last four the service may have acted on a request.
+/// Those of [`crate::prepare()`], `host_not_allowed`, `timeout`, `output_limit`,
+/// `redirect_blocked` and `http_failed`; every one is masked like the output. After the last four
+/// the service may have acted on a request.
 pub async fn execute(
-    plan: &Plan,
+    destination: &Destination<'_>,
     secrets: &SecretValues,
-    options: &Options,
 ) -> Result<Outcome, ResolveError> {
-    plan.check_target(options)?;
+    let plan = destination.plan;
+    let block = plan.block();
     let request = prepare(&plan.block, secrets)?;
-    let forms = sent_forms(&plan.references, secrets, &request)
-        .map_err(|error| error.in_block(plan.block()))?;
+    let forms =
+        sent_forms(&plan.references, secrets, &request).map_err(|error| error.in_block(block))?;
     let forms: Vec<(&str, &[u8])> = forms
         .iter()
         .map(|(name, form)| (*name, form.as_slice()))
         .collect();
     let redactor = Redactor::of(secrets, &forms);
-    run(plan, secrets, options, request, &redactor)
+    run(destination, secrets, request, &redactor)
         .await
-        .map_err(|error| error.in_block(plan.block()).masked(&redactor))
+        .map_err(|error| error.in_block(block).masked(&redactor))
 }
 
 async fn run(
-    plan: &Plan,
+    destination: &Destination<'_>,
     secrets: &SecretValues,
-    options: &Options,
     request: Prepared,
     redactor: &Redactor,
 ) -> Result<Outcome, ResolveError> {
-    let response = tokio::time::timeout(options.timeout, requests(plan, secrets, options, request))
-        .await
-        .map_err(|_| {
-            ResolveError::new(Code::Timeout, "the block took too long")
-                .at_host(&authority(&plan.target))
-        })??;
+    let requests = requests(destination, secrets, request);
+    let response = within(destination.time, requests, &destination.plan.target).await?;
     Ok(Outcome {
         http_status: response.status,
         output: if response.json || matches!(response.body.trim_ascii().first(), Some(b'{' | b'['))
@@ -212,21 +244,31 @@ async fn run(
     })
 }
 
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, ResolveError>>,
+    target: &Url,
+) -> Result<T, ResolveError> {
+    tokio::time::timeout(time, work).await.unwrap_or_else(|_| {
+        Err(ResolveError::new(Code::Timeout, "the block took too long").at_host(&authority(target)))
+    })
+}
+
 /// The request and, where the block follows redirects, those after it. Every one is checked like
-/// the first: host bindings, scheme and, when it is sent, addresses.
+/// the first: host bindings, scheme, and the same checked addresses.
 async fn requests(
-    plan: &Plan,
+    destination: &Destination<'_>,
     secrets: &SecretValues,
-    options: &Options,
     mut request: Prepared,
 ) -> Result<http::Response, ResolveError> {
+    let plan = destination.plan;
     let follow = plan.block.redirects == Redirects::SameOrigin;
     for _ in 0..=MAX_REDIRECTS {
         for name in plan.names() {
             check_host(&request.url, name, &secrets.get(name)?.allowed_hosts)?;
         }
-        check_url(&request.url, options)?;
-        match http::send(&request, &options.allow_address, follow).await? {
+        check_url(&request.url, destination.options)?;
+        match destination.connector.send(&request, follow).await? {
             Answer::Complete(response) => return Ok(response),
             Answer::Redirect { status, location } => {
                 redirect(&mut request, status, &location, secrets)?;

@@ -1,6 +1,6 @@
 //! The shape of block files.
 
-use keyroll_resolver::{Block, BlockFile, plan};
+use keyroll_resolver::{Block, BlockFile, plan, references};
 use proptest::prelude::*;
 
 const REQUEST: &str =
@@ -280,4 +280,33 @@ proptest! {
         let text = format!("{{\"workflow\": \"w\", \"blocks\": [{REQUEST}]}}");
         let _ = BlockFile::parse(&text.as_bytes()[..cut.min(text.len())]);
     }
+}
+
+#[test]
+fn a_json_body_may_be_deep_and_loses_nothing() {
+    let body = |json: &str| {
+        let block =
+            r#""name": "b", "type": "external_api", "method": "POST", "url": "https://a.example/""#;
+        parse(&format!(r#"{{{block}, "body": {{"json": {json}}}}}"#))
+    };
+    let nested = |depth: usize| "[".repeat(depth) + "\"{{secrets.A}}\"" + &"]".repeat(depth);
+    let file = body(&nested(512)).unwrap();
+    assert_eq!(
+        plan(&file, None).unwrap().names().collect::<Vec<_>>(),
+        ["A"]
+    );
+    let error = body(&nested(513)).unwrap_err();
+    assert!(error.detail().contains("512 deep"), "{error}");
+    // A reference stands in a string, whatever a library would take that string for.
+    let key = r#"{"$serde_json::private::RawValue": "[\"{{secrets.A}}\", \"{{secrets.B}}\"]"}"#;
+    let file = body(key).unwrap();
+    assert_eq!(
+        plan(&file, None).unwrap().names().collect::<Vec<_>>(),
+        ["A", "B"]
+    );
+    let places = references(file.block(None).unwrap()).unwrap();
+    assert_eq!(
+        places["A"][0].path,
+        "body.json.$serde_json::private::RawValue"
+    );
 }

@@ -229,6 +229,112 @@ fn what_cannot_be_sent_is_not_revealed() {
     assert_eq!(dev.audit().len(), before.len() + 1);
 }
 
+/// Whatever a block's own words make wrong is found without a value, and so before one is released.
+#[test]
+fn what_needs_no_value_is_checked_before_the_reveal() {
+    let dev = Dev::start();
+    let server = Echo::start();
+    dev.create("Token", "the-value");
+    let before = dev.audit();
+    let url = server.url("/");
+    let of = |fields: &Value| {
+        let mut block = json!({
+            "name": "b", "type": "external_api", "method": "POST", "url": url,
+            "body": {"json": {"token": "{{secrets.Token}}"}},
+        });
+        for (name, value) in fields.as_object().expect("fields") {
+            block[name] = value.clone();
+        }
+        block
+    };
+    let reserved = [
+        "Accept-Encoding",
+        "Connection",
+        "Content-Length",
+        "Expect",
+        "HOST",
+        "Keep-Alive",
+        "Proxy-Authorization",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    ];
+    let mut blocks: Vec<Value> = reserved
+        .iter()
+        .map(|name| of(&json!({"headers": {*name: "x"}})))
+        .collect();
+    blocks.extend([
+        of(&json!({"auth": {"type": "header", "name": "Host", "value": "{{secrets.Token}}"}})),
+        of(&json!({"headers": {"a b": "x"}})),
+        of(&json!({"headers": {"": "x"}})),
+        of(&json!({"headers": {"X-A": "1", "x-a": "2"}})),
+        of(&json!({"auth": {"type": "bearer", "token": "{{secrets.Token}}"}, "headers": {"Authorization": "x"}})),
+        of(&json!({"method": "TRACE"})),
+        of(&json!({"method": "post"})),
+        of(&json!({"url": format!("{url}#{{{{secrets.Token}}}}")})),
+        of(&json!({"url": url.replace("://", "://user:password@")})),
+    ]);
+    for block in blocks {
+        let done = run(&dev, &file(&dev, &json!([block])));
+        done.code(2).lacks("the-value");
+    }
+    for (fields, code) in [
+        (
+            json!({"headers": {"X-A": "{{secrets.Token}} é"}}),
+            "value_illegal_for_context",
+        ),
+        (
+            json!({"headers": {"X-A": "two\nlines"}}),
+            "value_illegal_for_context",
+        ),
+        (
+            json!({"auth": {"type": "basic", "username": "a:b", "password": "{{secrets.Token}}"}}),
+            "value_illegal_for_context",
+        ),
+        (
+            json!({"auth": {"type": "basic", "username": "a", "password": "{{secrets.Token}}\u{7}"}}),
+            "value_illegal_for_context",
+        ),
+    ] {
+        let done = run(&dev, &file(&dev, &json!([of(&fields)])));
+        done.code(2).error_code(code);
+    }
+    // A name whose address is refused, and one that has none.
+    let port = url.rsplit(':').next().expect("a port");
+    for (host, code, status) in [
+        ("localhost", "address_blocked", 4),
+        ("keyroll.invalid", "http_failed", 1),
+    ] {
+        let block = of(&json!({"url": format!("http://{host}:{port}")}));
+        let path = file(&dev, &json!([block]));
+        let words = ["block", "run", &path, "--allow-http", host];
+        dev.keyroll(words)
+            .run()
+            .code(status)
+            .error_code(code)
+            .stderr_has(host);
+    }
+    assert_eq!(dev.audit(), before, "nothing was revealed");
+    assert_eq!(server.requests(), Vec::<String>::new(), "nothing was sent");
+    // What is allowed goes to the address that was checked.
+    let localhost = of(&json!({"url": format!("http://localhost:{port}")}));
+    let path = file(&dev, &json!([localhost]));
+    let words = [
+        "block",
+        "run",
+        &path,
+        "--allow-http",
+        "localhost",
+        "--allow-address",
+        "127.0.0.0/8",
+    ];
+    dev.keyroll(words.iter().chain(&["--allow-address", "::1"]))
+        .run()
+        .code(0);
+    assert_eq!(dev.audit().len(), before.len() + 1);
+}
+
 #[test]
 fn a_failed_request_says_which_entry_the_reveal_is() {
     let dev = Dev::start();

@@ -26,6 +26,7 @@ mod matrix_rest;
 mod permissions;
 mod projection;
 mod python;
+mod python_sandbox;
 mod recover;
 mod replay;
 mod root_key;

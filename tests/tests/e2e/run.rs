@@ -50,10 +50,17 @@ fn the_status_is_the_commands() {
     sh("exit 7").code(7);
     sh("kill -KILL $$").code(137);
     sh("kill -TERM $$").code(143);
-    dev.keyroll(["run", "--", "/nonexistent/program"])
-        .run()
-        .code(127);
-    dev.keyroll(["run", "--", "/etc/passwd"]).run().code(126);
+    // What cannot be started gets no value.
+    let before = dev.audit();
+    for (program, code) in [
+        ("/nonexistent/program", 127),
+        ("no-such-program", 127),
+        ("/etc/passwd", 126),
+        ("/tmp", 126),
+    ] {
+        dev.keyroll(["run", "--", program]).run().code(code);
+    }
+    assert_eq!(dev.audit(), before);
     dev.keyroll(["run"]).run().code(2);
     // More than a pipe holds, of both outputs.
     sh("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2").code(0);

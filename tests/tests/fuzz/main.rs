@@ -17,7 +17,7 @@ use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
 use keyroll_files::Format;
 use keyroll_merkle::{Note, SignedCheckpoint, TlogProof, VerifierKey};
-use keyroll_resolver::{Cidr, HostPattern, Template, key_shapes};
+use keyroll_resolver::{Cidr, HostPattern, Template, key_shapes, parse_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -103,6 +103,12 @@ mod target {
             }
         };
         block_file: values::block_file;
+        json_document: |bytes| {
+            if let Ok(read) = parse_json(&text(bytes)) {
+                let again = parse_json(&read.to_string());
+                assert_eq!(again.as_ref(), Ok(&read), "nothing is lost");
+            }
+        };
         hosts_addresses_and_key_shapes: |bytes| {
             let text = text(bytes);
             let _ = (text.parse::<HostPattern>(), text.parse::<Cidr>());

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::secret::text;
-use crate::child::{not_started, send, status_of};
+use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Status;
@@ -69,6 +69,11 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
                 limits::REVEAL_SECRETS
             ),
         ));
+    }
+    // A secret may be the path itself.
+    let on_own_path = !names.iter().any(|name| name.as_str() == "PATH");
+    if on_own_path && let Err(error) = check_startable(program) {
+        return Ok(not_started(program, &error));
     }
     let values = if names.is_empty() {
         context.out.note("no secrets: there are none for it");

@@ -1,7 +1,8 @@
 """What runs before a block's code: the channel, `secrets`, and the reading of references.
 
 Started as `python3 -I -c THIS CHANNEL`. The channel is a socket; each message on it is four bytes
-of length, most significant first, and JSON. The first message is the block.
+of length, most significant first, and JSON. The first message is the block, the second its
+`document`.
 """
 
 
@@ -39,9 +40,16 @@ def bootstrap():
     def receive():
         return json.loads(read(int.from_bytes(read(4), "big")))
 
+    def encode(message):
+        """Fails for what is no JSON: numbers that are none, and halves of surrogate pairs."""
+        data = json.dumps(message, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        return len(data).to_bytes(4, "big") + data
+
     def send(message):
-        data = json.dumps(message, allow_nan=False).encode("ascii")
-        data = memoryview(len(data).to_bytes(4, "big") + data)
+        write(encode(message))
+
+    def write(data):
+        data = memoryview(data)
         while data:
             data = data[os.write(channel, data):]
 
@@ -159,6 +167,16 @@ def bootstrap():
         def __repr__(self):
             return "<secret>"
 
+        def __reduce__(self):
+            # Whoever reads it does not know this class.
+            return str, (str(self),)
+
+        def __copy__(self):
+            return self
+
+        def __deepcopy__(self, memo):
+            return self
+
     class SecretError(AttributeError, KeyError):
         """A secret that this block does not get."""
 
@@ -206,6 +224,12 @@ def bootstrap():
     # --- the run ----------------------------------------------------------------------------
 
     block = receive()
+    try:
+        document = receive()
+    except (ValueError, RecursionError) as error:
+        # A number with more digits than this Python reads, for example.
+        send({"document": str(error)})
+        os._exit(0)
     code, filename = block["code"], "<block " + block["name"] + ">"
     linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
     try:
@@ -213,6 +237,7 @@ def bootstrap():
         program = compile(code, filename, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         what = getattr(error, "msg", None) or str(error) or type(error).__name__
+        what = what.encode("utf-8", "replace").decode("utf-8")
         place = [getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1]
         send({"syntax": [str(what)] + place})
         os._exit(0)
@@ -224,7 +249,7 @@ def bootstrap():
         "__name__": "__main__",
         "__builtins__": builtins,
         "secrets": module,
-        "document": block["document"],
+        "document": document,
     }
 
     def flush():
@@ -237,8 +262,11 @@ def bootstrap():
     def finish(message):
         flush()
         with lock:
-            send(message)
+            write(message)
         os._exit(0)
+
+    def fail(code):
+        finish(encode({"failed": code}))
 
     def failed(error):
         tail = error.__traceback__ and error.__traceback__.tb_next
@@ -249,8 +277,8 @@ def bootstrap():
         # `from secrets import NAME` turns the error into one of its own.
         imported = isinstance(error, ImportError) and error.name == "secrets" and refused
         if isinstance(error, SecretError):
-            finish({"failed": error.code})
-        finish({"failed": refused[-1] if imported else ""})
+            fail(error.code)
+        fail(refused[-1] if imported else "")
 
     try:
         exec(program, scope)
@@ -258,17 +286,15 @@ def bootstrap():
         if error.code not in (None, 0):
             if not isinstance(error.code, int):
                 print(error.code, file=sys.stderr)
-            finish({"failed": ""})
+            fail("")
     except BaseException as error:
         failed(error)
-    result = scope.get("result")
     try:
-        message = json.dumps({"result": result}, allow_nan=False)
-        del message
+        message = encode({"result": scope.get("result")})
     except BaseException as error:
         print("the result cannot be written as JSON:", error, file=sys.stderr)
-        finish({"failed": ""})
-    finish({"result": result})
+        fail("")
+    finish(message)
 
 
 bootstrap()

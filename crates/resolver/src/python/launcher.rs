@@ -100,10 +100,12 @@ fn exec(order: &Order, channel: &OwnedFd) -> Result<Infallible, String> {
     nix::unistd::dup2_stdin(&null).map_err(|error| format!("/dev/null: {error}"))?;
     drop(null);
     close_the_rest(channel)?;
+    let tie = || die_with_parent(order.parent);
     if order.sandbox {
-        enter(order)?;
+        enter(order, tie)?;
+    } else {
+        tie()?;
     }
-    die_with_parent(order.parent)?;
     let error = Command::new(&order.interpreter)
         .args(["-I", "-B", "-X", "utf8", "-c", BOOTSTRAP])
         .arg(channel.as_raw_fd().to_string())
@@ -133,21 +135,23 @@ fn close_the_rest(channel: &OwnedFd) -> Result<(), String> {
 }
 
 #[cfg(target_os = "linux")]
-fn enter(order: &Order) -> Result<(), String> {
-    super::sandbox::enter(&super::sandbox::Policy {
+fn enter(order: &Order, tie: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let policy = super::sandbox::Policy {
         interpreter: &order.interpreter,
         read: &order.read,
         network: order.network,
         seconds: order.seconds,
-    })
+    };
+    super::sandbox::enter(&policy, tie)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enter(_: &Order) -> Result<(), String> {
+fn enter(_: &Order, _: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     Err("the sandbox needs Linux: Landlock and seccomp".to_owned())
 }
 
-/// A block must not outlive whoever answers for it. Set last, since changing the user forgets it.
+/// A block must not outlive whoever answers for it. Changing the user forgets this, so it comes
+/// after that; the filter refuses it, so it comes before that.
 #[cfg(target_os = "linux")]
 fn die_with_parent(parent: u32) -> Result<(), String> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)

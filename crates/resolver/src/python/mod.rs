@@ -8,6 +8,7 @@
 //! | `bootstrap.py` | what runs before the block's code: the channel, `secrets`, references |
 //! | `process` | the child, its channel and its output |
 //! | `run` | what the child asks for and what it gets |
+//! | `source` | where that comes from |
 
 #[cfg(target_os = "linux")]
 mod elf;
@@ -17,15 +18,16 @@ mod process;
 mod run;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod source;
 #[cfg(target_os = "linux")]
 mod syscalls;
 
 pub use interpreter::Interpreter;
 pub use launcher::{PYTHON_CHILD, PythonLauncher, exec_python_child};
 pub use run::{
-    Analysis, PythonOptions, PythonOutcome, RevealSecrets, analyse_python, execute_python,
-    probe_sandbox,
+    Analysis, PythonOptions, PythonOutcome, analyse_python, execute_python, probe_sandbox,
 };
+pub use source::RevealSecrets;
 
 /// The code that runs before a block's.
 const BOOTSTRAP: &str = include_str!("bootstrap.py");

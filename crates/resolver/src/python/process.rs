@@ -1,6 +1,6 @@
 //! The child of a run: its channel, its output, its end.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,9 +8,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::launcher::Order;
@@ -29,14 +31,16 @@ const MAX_MESSAGE: usize = MAX_OUTPUT + 64;
 pub(super) enum Message {
     /// The sandbox, or the interpreter in it, is not to be had.
     Sandbox(String),
+    /// The interpreter cannot read the document.
+    Document(String),
     /// The code is no Python: what, line, column.
     Syntax(String, usize, usize),
     /// The names in the code.
     Analysis(Found),
     /// A secret is asked for.
     Get(String),
-    /// The block has ended well.
-    Result(Value),
+    /// The block has ended well. The result is read with care of its own.
+    Result(Box<RawValue>),
     /// The block has ended with an error; with a code where a refused secret is the reason.
     Failed(String),
 }
@@ -48,7 +52,7 @@ pub(super) struct Found {
     pub(super) dynamic: Vec<(usize, usize)>,
 }
 
-/// A running child. Killed, with everything in its process group, when dropped.
+/// A running child. Killed when dropped, with everything in its process group.
 pub(super) struct Process {
     child: Child,
 }
@@ -107,10 +111,13 @@ impl Process {
         }
     }
 
-    /// Ends the whole group. The leader is not reaped yet, so its number is still its own.
-    pub(super) fn kill(&self) {
+    /// Ends the child, whatever group it has moved to, and the group that it was started in: the
+    /// latter matters without a sandbox, where it may have started others. It is not reaped yet, so
+    /// its number is still its own.
+    pub(super) fn kill(&mut self) {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+            let _ = self.child.start_kill();
         }
     }
 
@@ -158,20 +165,30 @@ impl Channel {
     }
 }
 
-/// Reads to the end, or until both streams together are too much.
+/// Reads to the end, or until both streams together are too much. The end is also there when the
+/// child has `ended` and what it left in the pipe is read: without a sandbox another process may
+/// hold the pipe open.
 pub(super) async fn read_output(
-    mut stream: impl AsyncRead + Unpin,
+    mut stream: impl AsyncRead + AsFd + Unpin,
     total: &AtomicUsize,
+    mut ended: watch::Receiver<bool>,
 ) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
     let mut bytes = Zeroizing::new(Vec::new());
     let mut part = Zeroizing::new(vec![0; 64 * 1024]);
-    while let Ok(count @ 1..) = stream.read(&mut part).await {
+    loop {
+        let count = tokio::select! {
+            count = stream.read(&mut part) => count.unwrap_or(0),
+            // The pipe does not block.
+            _ = ended.wait_for(|ended| *ended) => nix::unistd::read(&stream, &mut part).unwrap_or(0),
+        };
+        if count == 0 {
+            return Ok(bytes);
+        }
         if total.fetch_add(count, Ordering::Relaxed) + count > MAX_OUTPUT {
             return Err(too_much("the block printed more than 10 MiB"));
         }
         bytes.extend_from_slice(&part[..count]);
     }
-    Ok(bytes)
 }
 
 fn too_much(detail: &str) -> ResolveError {

@@ -1,23 +1,25 @@
 //! What a block asks for, what it gets, and what becomes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::interpreter::Interpreter;
 use super::launcher::PythonLauncher;
 use super::process::{Channel, Ends, Found, Message, Process, read_output};
+use super::source::{Nobody, RevealSecrets};
 use crate::block::Python;
 use crate::error::{Code, ResolveError};
+use crate::json::parse_json;
 use crate::locate::byte_at;
 use crate::redact::Redactor;
 use crate::references::{Context, MAX_REFERENCES, Place};
-use crate::secret::{SecretValue, SecretValues};
+use crate::secret::SecretValues;
 
 /// How Python blocks are run.
 #[derive(Debug, Clone)]
@@ -34,21 +36,6 @@ pub struct PythonOptions {
     pub network: bool,
     /// The limit for the whole run.
     pub timeout: Duration,
-}
-
-/// Where the values of a run come from: every call is an audited reveal, made once per name.
-pub trait RevealSecrets: Send {
-    /// The hosts that a secret is bound to, without revealing it.
-    fn allowed_hosts(
-        &mut self,
-        name: &str,
-    ) -> impl Future<Output = Result<Vec<String>, ResolveError>> + Send;
-
-    /// The value.
-    fn reveal(
-        &mut self,
-        name: &str,
-    ) -> impl Future<Output = Result<SecretValue, ResolveError>> + Send;
 }
 
 /// What a block's code says of the secrets it uses.
@@ -81,6 +68,8 @@ pub struct PythonOutcome {
 /// How the conversation ended.
 enum End {
     Result(Value),
+    /// With a result that cannot be taken, and why.
+    NoResult(String),
     Failed,
     /// Without a word.
     Silent,
@@ -198,31 +187,37 @@ pub async fn execute_python(
     } = ends;
     let mut run = Run::new(block, channel, options, secrets);
     let total = AtomicUsize::new(0);
+    let (over, ended) = watch::channel(false);
     let all = async {
         let conversation = async {
             run.begin(true, document).await;
-            let end = run.converse().await;
+            let end = run.converse().await?;
             // What was printed is in the pipes; whatever still runs has no say any more.
             process.kill();
-            end
+            let how = process.end().await;
+            over.send_replace(true);
+            Ok((end, how))
         };
         tokio::try_join!(
             conversation,
-            read_output(stdout, &total),
-            read_output(stderr, &total)
+            read_output(stdout, &total, ended.clone()),
+            read_output(stderr, &total, ended)
         )
     };
     let ended = within(options.timeout, all).await;
     process.kill();
     let redactor = Redactor::of(&run.values, &[]);
-    let (end, stdout, stderr) =
+    let ((end, how), stdout, stderr) =
         ended.map_err(|error| error.in_block(&block.name).masked(&redactor))?;
     let mut stderr = redactor.redact(&stderr);
     let (result, failed) = match end {
         End::Result(result) => (masked(result, &redactor), false),
         End::Failed => (Value::Null, true),
+        End::NoResult(why) => {
+            stderr.extend(format!("the result cannot be taken: {why}\n").bytes());
+            (Value::Null, true)
+        }
         End::Silent => {
-            let how = process.end().await;
             stderr.extend(format!("the block ended without a result ({how})\n").bytes());
             (Value::Null, true)
         }
@@ -275,29 +270,6 @@ fn masked(value: Value, redactor: &Redactor) -> Value {
     }
 }
 
-/// The source of a run that must not ask.
-struct Nobody;
-
-impl RevealSecrets for Nobody {
-    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
-        self.reveal(name).await.map(|value| value.allowed_hosts)
-    }
-
-    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        Err(ResolveError::new(Code::Denied, "the code is not being run").about(name))
-    }
-}
-
-impl<S: RevealSecrets> RevealSecrets for &mut S {
-    async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
-        (**self).allowed_hosts(name).await
-    }
-
-    async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        (**self).reveal(name).await
-    }
-}
-
 struct Run<'a, S> {
     block: &'a Python,
     channel: Channel,
@@ -331,10 +303,9 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
     /// Hands the block over. Where the child has ended already, the next message says so.
     async fn begin(&mut self, run: bool, document: &Value) {
         let block = &self.block;
-        let message = json!({
-            "name": block.name, "code": block.code, "run": run, "document": document,
-        });
+        let message = json!({"name": block.name, "code": block.code, "run": run});
         let _ = self.channel.send(&message).await;
+        let _ = self.channel.send(document).await;
     }
 
     async fn converse(&mut self) -> Result<End, ResolveError> {
@@ -342,6 +313,10 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
             match message {
                 Message::Sandbox(detail) if self.allowed.is_none() => {
                     return Err(ResolveError::new(Code::SandboxUnavailable, detail));
+                }
+                Message::Document(what) if self.allowed.is_none() => {
+                    let detail = format!("this Python cannot read the document: {what}");
+                    return Err(ResolveError::new(Code::BlockInvalid, detail));
                 }
                 Message::Syntax(what, line, column) if self.allowed.is_none() => {
                     let detail = format!("the code is no Python: {what}");
@@ -352,7 +327,10 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
                 Message::Analysis(found) if self.allowed.is_none() => self.learn(found)?,
                 Message::Get(name) if self.allowed.is_some() => self.answer(&name).await,
                 Message::Result(result) if self.allowed.is_some() => {
-                    return Ok(End::Result(result));
+                    return Ok(match parse_json(result.get()) {
+                        Ok(result) => End::Result(result),
+                        Err(error) => End::NoResult(error.detail().to_owned()),
+                    });
                 }
                 Message::Failed(code) if self.allowed.is_some() => {
                     return match self.refusal.take() {

@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::elf;
-use super::syscalls::{Scope, filters};
+use super::syscalls::{Scope, filter};
 
 /// The most bytes of address space, so that a block that eats memory fails alone.
 const MEMORY: u64 = 1024 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(super) struct Policy<'a> {
 }
 
 /// Directories and files that any Python reads. Those that are not there are left out.
-const READ: [&str; 10] = [
+const READ: [&str; 11] = [
     "/lib",
     "/lib64",
     "/usr/lib",
@@ -49,6 +49,7 @@ const READ: [&str; 10] = [
     "/usr/share/zoneinfo",
     "/etc/ld.so.cache",
     "/etc/localtime",
+    "/etc/mime.types",
     "/etc/ssl/openssl.cnf",
     "/dev/urandom",
 ];
@@ -66,26 +67,28 @@ const READ_FOR_NETWORK: [&str; 9] = [
     "/usr/share/ca-certificates",
 ];
 
-/// Puts up every wall around this process.
+/// Puts up every wall around this process. `own_user` runs in between, as soon as the process has
+/// the user that it keeps: what it asks of the kernel for itself is refused afterwards.
 ///
 /// # Errors
 ///
 /// What is missing, in words for people. The process must not go on then.
-pub(super) fn enter(policy: &Policy) -> Result<(), String> {
+pub(super) fn enter(
+    policy: &Policy,
+    own_user: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     limits(policy.seconds)?;
     leave_root()?;
+    own_user()?;
     nix::sys::prctl::set_no_new_privs()
         .map_err(|error| format!("no_new_privs cannot be set: {error}"))?;
     files(policy)?;
-    let scope = Scope {
+    let filter = filter(Scope {
         pid: std::process::id(),
         network: policy.network,
-    };
-    for filter in filters(scope)? {
-        seccompiler::apply_filter(&filter)
-            .map_err(|error| format!("seccomp is not available: {error}"))?;
-    }
-    Ok(())
+        truncation: guards_truncation(),
+    })?;
+    seccompiler::apply_filter(&filter).map_err(|error| format!("seccomp is not available: {error}"))
 }
 
 fn limits(seconds: u64) -> Result<(), String> {
@@ -120,11 +123,23 @@ fn leave_root() -> Result<(), String> {
     let Some(user) = user() else {
         return Ok(());
     };
+    // The parent has what this process has, and would not be rid of a block otherwise.
+    if !may_end_others() {
+        return Err("root lacks CAP_KILL here, so it could not end a block".to_owned());
+    }
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     setgroups(&[])
         .and_then(|()| setresgid(gid, gid, gid))
         .and_then(|()| setresuid(uid, uid, uid))
         .map_err(|error| format!("root cannot become user {user}: {error}"))
+}
+
+/// Whether this process has CAP_KILL, the fifth capability counted from zero.
+fn may_end_others() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & 1 << 5 != 0)
 }
 
 /// Reading the interpreter and its libraries, and nothing else: no writing anywhere.
@@ -142,6 +157,14 @@ fn files(policy: &Policy) -> Result<(), String> {
         return Err(missing("the kernel does not enforce it".to_owned()));
     }
     Ok(())
+}
+
+/// Whether this kernel's Landlock is of the third form (Linux 6.2) or later.
+fn guards_truncation() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::Truncate)
+        .is_ok()
 }
 
 fn landlock(policy: &Policy) -> Result<RulesetStatus, String> {

@@ -18,7 +18,7 @@ async fn answered(
     let address = serve(move |_| Some(response("200 OK", headers, &body))).await;
     let fields = json!({"body": {"json": {"k": "{{secrets.KEY}}"}}});
     let plan = planned(&format!("http://{address}/"), &fields);
-    execute(&plan, &secrets(value), &options()).await
+    execute(&plan.destination(&options()).await?, &secrets(value)).await
 }
 
 fn text(outcome: Outcome) -> String {
@@ -113,7 +113,9 @@ async fn the_form_that_was_sent_is_found_behind_base64() {
             _ => json!({"xml": "<k>{{secrets.KEY}}</k>"}),
         };
         let plan = planned(&format!("http://{address}/"), &json!({"body": body}));
-        let outcome = execute(&plan, &secrets(value), &options()).await.unwrap();
+        let options = options();
+        let destination = plan.destination(&options).await.unwrap();
+        let outcome = execute(&destination, &secrets(value)).await.unwrap();
         let text = text(outcome);
         assert!(text.contains("[REDACTED:KEY]"), "{body}: {text}");
         assert!(

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use keyroll_resolver::{Options, execute};
+use keyroll_resolver::Options;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::server::{options, planned, read_request, response, secrets, serve};
+use crate::server::{execute, options, planned, read_request, response, secrets, serve};
 
 const KEY: &str = "k+9/ \"x\"\\</tag>{{secrets.OTHER}}";
 

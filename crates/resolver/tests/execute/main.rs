@@ -8,11 +8,11 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use keyroll_resolver::{Options, Outcome, ResolveError, SecretValue, SecretValues, execute};
+use keyroll_resolver::{Options, Outcome, ResolveError, SecretValue, SecretValues};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::server::{gzip, options, planned, response, secrets, serve, speaks_first};
+use crate::server::{execute, gzip, options, planned, response, secrets, serve, speaks_first};
 
 const VALUE: &str = "sk \"live\"/é<42>+long";
 

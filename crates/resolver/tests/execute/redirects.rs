@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use keyroll_resolver::{Outcome, ResolveError, SecretValue, SecretValues, execute};
+use keyroll_resolver::{Outcome, ResolveError, SecretValue, SecretValues};
 use serde_json::json;
 
-use crate::server::{options, planned, response, serve};
+use crate::server::{execute, options, planned, response, serve};
 
 const KEY: &str = "correct-horse-battery";
 

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use keyroll_resolver::{BlockFile, Options, Plan, SecretValue, SecretValues, plan};
+use keyroll_resolver::{
+    BlockFile, Options, Outcome, Plan, ResolveError, SecretValue, SecretValues, plan,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -105,4 +107,14 @@ pub(crate) fn planned(url: &str, fields: &Value) -> Plan {
 
 pub(crate) fn secrets(value: &str) -> SecretValues {
     SecretValues::from_iter([("KEY".to_owned(), SecretValue::new(value))])
+}
+
+/// All steps after the plan, as a run takes them.
+pub(crate) async fn execute(
+    plan: &Plan,
+    secrets: &SecretValues,
+    options: &Options,
+) -> Result<Outcome, ResolveError> {
+    let destination = plan.destination(options).await?;
+    keyroll_resolver::execute(&destination, secrets).await
 }

@@ -28,25 +28,33 @@ pub(super) async fn run(
     let id = uuid::Uuid::now_v7();
     let names: Vec<&str> = plan.names().collect();
     let (mut values, mut used, mut index) = (SecretValues::new(), Vec::new(), None);
-    if !names.is_empty() {
-        remembered::keep(context, &id, source, None);
-    }
-    let id = id.to_string();
-    if !names.is_empty() {
+    let look_up = async || {
+        let destination = plan.destination(options).await;
+        destination.map_err(|error| source.placed(error))
+    };
+    let destination;
+    if names.is_empty() {
+        destination = look_up().await?;
+    } else {
         let session = context.session().await?;
-        let mut run = Run::new(&session, (plan.workflow(), plan.block()), &id, replay);
+        let run_id = id.to_string();
+        let mut run = Run::new(&session, (plan.workflow(), plan.block()), &run_id, replay);
         let mut bindings = BTreeMap::new();
         for name in &names {
             bindings.insert((*name).to_owned(), run.hosts(name).await?);
         }
         plan.check_hosts(&bindings)?;
+        // The last thing that can be wrong without a value, and the first that asks another party.
+        destination = look_up().await?;
+        remembered::keep(context, &id, source, None);
         for (name, mut value) in run.reveal(&names).await? {
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);
         }
         (used, index) = (run.used(), run.index());
     }
-    let outcome = execute(plan, &values, options)
+    let id = id.to_string();
+    let outcome = execute(&destination, &values)
         .await
         .map_err(|error| after_reveal(&source.placed(error), index, &id))?;
     let report = json!({

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyroll_resolver::{
-    Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python,
+    Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python, parse_json,
 };
 use serde_json::{Value, json};
 
@@ -95,13 +95,16 @@ fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
 }
 
 fn document(path: &Path) -> Result<Value, Failure> {
-    let bytes = super::read_limited(path, MAX_INPUT)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Failure::usage(format!(
-            "{}: no JSON document: line {line} column {column}",
-            path.display()
-        ))
+    let bytes = super::read_limited(path, MAX_INPUT + 1)?;
+    let unusable = |what: &str| Failure::usage(format!("{}: {what}", path.display()));
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err(unusable("a document is at most 10 MiB"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unusable("the document is not UTF-8"))?;
+    parse_json(text).map_err(|error| {
+        let place = error.line_column();
+        let place = place.map(|(line, column)| format!(" (line {line} column {column})"));
+        unusable(&format!("{}{}", error.detail(), place.unwrap_or_default()))
     })
 }
 
