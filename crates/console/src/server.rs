@@ -1,11 +1,10 @@
 //! The server: routes, and what all requests share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -13,11 +12,9 @@ use ed25519_dalek::SigningKey;
 use keyroll_api::Client;
 use keyroll_api::client::{ClientError, now};
 use keyroll_core::{Identity, Millis, WorkspaceName};
+use keyroll_http::{Limits, Server};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::failure::Failure;
 use crate::imports::Imports;
@@ -29,8 +26,11 @@ use crate::{assets, audit, enter, guard, login, members, secrets};
 
 /// The largest request: an import of a megabyte, escaped in a form.
 const BODY_BYTES: usize = 3 * 1024 * 1024;
-/// Longer than a client's patience with the ledger, so that its words arrive.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections at a time: those between two requests are given up when others come, so this bounds
+/// requests rather than people.
+const CONNECTIONS: usize = 512;
+/// Of one address: many browsers behind one, each with six.
+const PER_CLIENT: usize = 64;
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Options {
     pub workspace: Option<WorkspaceName>,
     /// Checks a whole log.
     pub verify: Verify,
+    /// Addresses that speak for many people.
+    pub proxies: Vec<IpAddr>,
 }
 
 pub(crate) struct App {
@@ -104,8 +106,7 @@ impl App {
 /// A running console.
 pub struct Console {
     app: Arc<App>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<std::io::Result<()>>,
+    server: Server,
 }
 
 impl Console {
@@ -122,17 +123,10 @@ impl Console {
             verify: options.verify,
             owned: options.who != Who::Members,
         });
-        let (stop, mut stopped) = watch::channel(false);
-        let service = router(Arc::clone(&app)).into_make_service();
-        let task = tokio::spawn(async move {
-            axum::serve(listener, service)
-                .with_graceful_shutdown(async move {
-                    // An error means that the console is gone: that is a stop too.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await
-        });
-        Self { app, stop, task }
+        let limits = Limits::new(CONNECTIONS, PER_CLIENT, &options.proxies);
+        let pages = router(Arc::clone(&app));
+        let server = Server::start(listener, pages, limits, guard::headers);
+        Self { app, server }
     }
 
     /// Where it is.
@@ -160,12 +154,8 @@ impl Console {
     }
 
     /// Ends it. Pages under way get a moment.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        let grace = Duration::from_secs(2);
-        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
-            self.task.abort();
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
 }
 
@@ -186,10 +176,6 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(no_page)
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            TIMEOUT,
-        ))
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard))
         .with_state(app)
 }
