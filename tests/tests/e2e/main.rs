@@ -15,6 +15,7 @@ mod dev;
 mod doors;
 mod durability;
 mod ends;
+mod enter;
 mod export;
 mod faults;
 mod foreign;

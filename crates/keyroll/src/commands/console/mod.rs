@@ -122,7 +122,7 @@ pub(crate) async fn serve(
         verify: verify(),
         proxies,
     };
-    Ok(Console::start(listener, options))
+    Ok(Console::start(listener, options)?)
 }
 
 /// What `keyroll audit verify` does, for the console's "Verify now".
