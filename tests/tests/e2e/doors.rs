@@ -5,7 +5,6 @@ use std::thread;
 
 use keyroll_tests::harness::browse::Browse;
 use keyroll_tests::harness::flood::{Flood, connect, drip, loopback, until_closed};
-use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Dev, Replica};
 
 /// The limit of many systems.
