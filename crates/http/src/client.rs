@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 const NETWORK_BITS: u32 = 64;
 
 /// An IPv4 address, or an IPv6 network of 64 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Client(IpAddr);
 
 impl From<IpAddr> for Client {

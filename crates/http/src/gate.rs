@@ -122,10 +122,11 @@ impl Inner {
             return true;
         }
         // A proxy has many because it speaks for many.
-        let held = |seat: &Seat| match (of, seat.proxy) {
-            (Some(_), _) | (None, true) => 0,
-            (None, false) => self.count(seat.client),
-        };
+        let mut held = BTreeMap::<Client, usize>::new();
+        for seat in candidates().filter(|seat| !seat.proxy) {
+            *held.entry(seat.client).or_default() += 1;
+        }
+        let held = |seat: &Seat| held.get(&seat.client).copied().unwrap_or_default();
         let waiting = candidates().filter_map(|seat| Some((held(seat), seat.waits_since()?, seat)));
         let first =
             waiting.min_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
