@@ -180,6 +180,101 @@ test("foreign hosts and cross-site posts are refused before anything else", asyn
   await window.close();
 });
 
+// A page of another site that leads to an address, and back to which one can go.
+async function elsewhere(host, body) {
+  const site = http.createServer((_, answer) => {
+    answer.setHeader("content-type", "text/html");
+    answer.end(`<!doctype html><title>elsewhere</title>${body}`);
+  });
+  await new Promise((resolve) => site.listen(0, host, resolve));
+  // A test that fails does not come to close it.
+  site.unref();
+  return { url: `http://${host}:${site.address().port}/`, close: () => site.close() };
+}
+const asked = (page) => page.getByRole("heading", { level: 1 }).innerText();
+const whoIs = async (page) => {
+  await page.goto(`${ledger.base}/secrets`);
+  return page.locator(".me .name").innerText();
+};
+
+test("a link on another page signs nobody in by itself", async () => {
+  const vera = await ledger.member("vera2", "viewer");
+  // Another site, and another port of this one.
+  for (const host of ["localhost", "127.0.0.1"]) {
+    const link = await ledger.login(vera);
+    const site = await elsewhere(host, `<a href="${link}">look</a><script>
+      // After the page is there: before that it would leave no way back.
+      if (!sessionStorage.led) addEventListener("load", () => setTimeout(() => { sessionStorage.led = 1; location.assign("${link}"); }, 50));
+    </script>`);
+    const window = await Window.open();
+    const { page } = window;
+    await page.goto(site.url);
+    await page.waitForURL(/enter/);
+    assert.equal(await asked(page), "Sign in to this console?");
+    assert.ok(await page.locator(`text=${vera.key}`).isVisible());
+    await accessible(page, "a question before signing in");
+    // By whatever way one comes to it again.
+    await page.reload();
+    assert.equal(await asked(page), "Sign in to this console?");
+    await page.goBack();
+    await page.waitForSelector("text=look");
+    await page.goForward();
+    assert.equal(await asked(page), "Sign in to this console?");
+    await page.goBack();
+    await page.click("text=look");
+    assert.equal(await asked(page), "Sign in to this console?");
+    assert.deepEqual(await window.context.cookies(), []);
+    await page.click("text=Do not sign in");
+    await page.waitForSelector("text=You are signed out");
+    await page.goto(link);
+    await page.click("button");
+    await page.waitForURL(/\/secrets/);
+    assert.equal(await whoIs(page), "vera2");
+    window.quiet();
+    await window.close();
+    site.close();
+  }
+});
+
+test("whoever is signed in stays so until another is chosen", async () => {
+  const vera = await ledger.member("vera3", "viewer");
+  for (const javaScriptEnabled of [true, false]) {
+    const window = await Window.open(await ledger.link(), { javaScriptEnabled });
+    const { page } = window;
+    const me = await whoIs(page);
+    const link = await ledger.login(vera);
+    await page.goto(link);
+    assert.equal(await asked(page), "Sign in as somebody else?");
+    if (javaScriptEnabled) await accessible(page, "a question before changing who is signed in");
+    await page.click("text=Stay signed in");
+    await page.waitForURL(/\/secrets/);
+    assert.equal(await whoIs(page), me);
+    // From another site the browser shows the session only to the form: it is asked about then.
+    const site = await elsewhere("localhost", `<a href="${link}">look</a>`);
+    await page.goto(site.url);
+    await page.click("text=look");
+    assert.equal(await asked(page), "Sign in to this console?");
+    await page.click("button");
+    await page.waitForSelector("text=That session ends.");
+    assert.equal(await asked(page), "Sign in as somebody else?");
+    assert.equal(await whoIs(page), me);
+    const [cookie] = await window.context.cookies();
+    await page.goto(link);
+    await page.click("button");
+    await page.waitForURL(/\/secrets/);
+    assert.equal(await whoIs(page), "vera3");
+    const answer = await request("GET", "/w/demo/secrets", { cookie: `${cookie.name}=${cookie.value}` });
+    assert.equal(answer.statusCode, 401, "the other session has ended");
+    // The same person needs no question.
+    await page.goto(await ledger.login(vera));
+    if (!javaScriptEnabled) await page.click("button");
+    await page.waitForURL(/\/secrets/);
+    assert.equal(await whoIs(page), "vera3");
+    site.close();
+    await window.close();
+  }
+});
+
 test("every response has its headers", async () => {
   const window = await Window.open(await ledger.link());
   const cookie = (await window.context.cookies()).map(({ name, value }) => `${name}=${value}`).join();

@@ -1,4 +1,4 @@
-//! What every request has to pass before anything else looks at it, and what every response says.
+//! What every request has to pass before anything else looks at it, and what every answer says.
 
 use std::sync::Arc;
 
@@ -39,9 +39,19 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// Refuses foreign hosts and cross-site requests, and puts the headers on whatever comes back.
+/// Puts its headers on every answer, whoever made it.
+pub(crate) fn headers(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Refuses foreign hosts and cross-site requests.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match check(&app.place, request.method(), request.headers()) {
+    match check(&app.place, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err((status, words)) => (
             status,
@@ -49,15 +59,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
             format!("{words}\n"),
         )
             .into_response(),
-    };
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 fn check(

@@ -1,36 +1,38 @@
 //! The server: routes, and what all requests share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
-use ed25519_dalek::SigningKey;
 use keyroll_api::Client;
 use keyroll_api::client::{ClientError, now};
-use keyroll_core::{Identity, Millis, WorkspaceName};
+use keyroll_core::{Millis, WorkspaceName};
+use keyroll_http::{Limits, Server};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::failure::Failure;
 use crate::imports::Imports;
+use crate::login::Logins;
 use crate::outcome::Wants;
 use crate::place::Place;
-use crate::session::{Ending, SESSION_MS, Sessions, Ticket};
+use crate::session::{SESSION_MS, Session, Sessions, Ticket};
 use crate::verification::{Verification, Verify, is_doubt};
 use crate::{assets, audit, enter, guard, login, members, secrets};
 
 /// The largest request: an import of a megabyte, escaped in a form.
 const BODY_BYTES: usize = 3 * 1024 * 1024;
-/// Longer than a client's patience with the ledger, so that its words arrive.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest request of somebody who is not signed in: a delegation.
+const STRANGERS_BYTES: usize = 16 * 1024;
+/// Connections at a time: those between two requests are given up when others come, so this bounds
+/// requests rather than people.
+const CONNECTIONS: usize = 512;
+/// Of one address: many browsers behind one, each with six.
+const PER_CLIENT: usize = 64;
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub struct Options {
     pub workspace: Option<WorkspaceName>,
     /// Checks a whole log.
     pub verify: Verify,
+    /// Addresses that speak for many people.
+    pub proxies: Vec<IpAddr>,
 }
 
 pub(crate) struct App {
@@ -62,8 +66,8 @@ pub(crate) struct App {
     pub(crate) place: Place,
     pub(crate) workspace: Option<WorkspaceName>,
     pub(crate) sessions: Sessions,
-    /// Keys that wait for a delegation.
-    pub(crate) logins: Option<Ending<Identity, SigningKey>>,
+    /// Makes keys that wait for a delegation.
+    pub(crate) logins: Option<Logins>,
     /// Files that wait for a yes.
     pub(crate) imports: Imports,
     pub(crate) verification: Arc<Verification>,
@@ -92,6 +96,12 @@ impl App {
         }
     }
 
+    /// Ends a session, and wipes what it leaves behind.
+    pub(crate) fn end(&self, session: &Session) {
+        self.sessions.end(session, now());
+        self.imports.end(&session.key);
+    }
+
     /// A client's error, and what it says about the log kept in mind.
     pub(crate) fn noticed(&self, workspace: &WorkspaceName, error: ClientError) -> Failure {
         if is_doubt(error.code()) {
@@ -104,35 +114,34 @@ impl App {
 /// A running console.
 pub struct Console {
     app: Arc<App>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<std::io::Result<()>>,
+    server: Server,
 }
 
 impl Console {
     /// Serves on a listener until it is stopped.
-    pub fn start(listener: TcpListener, options: Options) -> Self {
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn start(listener: TcpListener, options: Options) -> Result<Self, ClientError> {
+        let logins = match options.who {
+            Who::Owner => None,
+            Who::Members | Who::OwnerAndMembers => Some(Logins::new()?),
+        };
         let app = Arc::new(App {
             base: options.client,
             place: options.place,
             workspace: options.workspace,
             sessions: Sessions::default(),
-            logins: (options.who != Who::Owner).then(Ending::default),
+            logins,
             imports: Imports::default(),
             verification: Arc::default(),
             verify: options.verify,
             owned: options.who != Who::Members,
         });
-        let (stop, mut stopped) = watch::channel(false);
-        let service = router(Arc::clone(&app)).into_make_service();
-        let task = tokio::spawn(async move {
-            axum::serve(listener, service)
-                .with_graceful_shutdown(async move {
-                    // An error means that the console is gone: that is a stop too.
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await
-        });
-        Self { app, stop, task }
+        let limits = Limits::new(CONNECTIONS, PER_CLIENT, &options.proxies);
+        let pages = router(Arc::clone(&app));
+        let server = Server::start(listener, pages, limits, guard::headers);
+        Ok(Self { app, server })
     }
 
     /// Where it is.
@@ -150,22 +159,15 @@ impl Console {
             return Err(ClientError::failed(keyroll_core::Code::Denied, words));
         }
         let time = now();
-        let ticket = Ticket {
-            client: self.app.base.clone(),
-            only: None,
-            until: Millis(time.0.saturating_add(SESSION_MS)),
-        };
+        let until = Millis(time.0.saturating_add(SESSION_MS));
+        let ticket = Ticket::new(self.app.base.clone(), None, until);
         let token = self.app.sessions.link(ticket, time)?;
         Ok(self.app.enter_url(&token))
     }
 
     /// Ends it. Pages under way get a moment.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        let grace = Duration::from_secs(2);
-        if tokio::time::timeout(grace, &mut self.task).await.is_err() {
-            self.task.abort();
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
 }
 
@@ -176,20 +178,19 @@ fn router(app: Arc<App>) -> Router {
         .merge(secrets::routes())
         .merge(audit::routes())
         .merge(members::routes());
-    Router::new()
-        .merge(visited)
+    let strangers = Router::new()
         .route("/enter", get(enter::show).post(enter::enter))
         .route("/login/begin", post(login::begin))
         .route("/login/finish", post(login::finish))
+        .layer(RequestBodyLimitLayer::new(STRANGERS_BYTES));
+    Router::new()
+        .merge(visited)
+        .merge(strangers)
         .route("/assets/{name}", get(assets::asset))
         .fallback(no_page)
         .method_not_allowed_fallback(no_page)
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            TIMEOUT,
-        ))
         .layer(from_fn_with_state(Arc::clone(&app), guard::guard))
         .with_state(app)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderMap;
@@ -17,6 +18,8 @@ use crate::secrets::Listing;
 
 /// Sessions and links at a time: more people than one console serves.
 const MOST: usize = 1_000;
+/// Sessions and links of one person, so that nobody ends those of others by asking for more.
+const PER_PERSON: usize = 16;
 /// How long a one-time link is good.
 pub(crate) const LINK_MS: u64 = 60_000;
 /// How long a session on somebody's own console lasts: a working day.
@@ -30,6 +33,28 @@ pub(crate) struct Ticket {
     pub(crate) only: Option<WorkspaceName>,
     /// When the session ends.
     pub(crate) until: Millis,
+    /// Whether the link was ever visited in a way that another page may have caused. Then it asks
+    /// before it opens, however it is visited next.
+    doubtful: Arc<AtomicBool>,
+}
+
+impl Ticket {
+    pub(crate) fn new(client: Client, only: Option<WorkspaceName>, until: Millis) -> Self {
+        Self {
+            client,
+            only,
+            until,
+            doubtful: Arc::default(),
+        }
+    }
+
+    pub(crate) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Relaxed)
+    }
 }
 
 /// Somebody who is signed in.
@@ -82,17 +107,33 @@ impl<K: Eq + Hash + Clone, V> Default for Ending<K, V> {
 }
 
 impl<K: Eq + Hash + Clone, V> Ending<K, V> {
-    /// Keeps a thing until a moment. When there are too many, the one that ends first goes.
-    pub(crate) fn keep(&self, key: K, until: Millis, value: V, now: Millis) {
+    /// Keeps a thing until a moment. When there are too many like it, or too many at all, the one
+    /// of them that ends first goes.
+    pub(crate) fn keep(
+        &self,
+        key: K,
+        until: Millis,
+        value: V,
+        now: Millis,
+        like: impl Fn(&V) -> bool,
+    ) {
+        put(&mut lock(&self.0), key, (until, value), now, like);
+    }
+
+    /// Keeps a thing unless it is there. Whether it was not.
+    pub(crate) fn keep_first(&self, key: K, until: Millis, value: V, now: Millis) -> bool {
         let mut all = lock(&self.0);
-        all.retain(|_, (until, _)| now < *until);
-        if all.len() >= MOST {
-            let first = all.iter().min_by_key(|(_, (until, _))| *until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                all.remove(&first);
-            }
+        let is_new = all.get(&key).is_none_or(|(until, _)| *until <= now);
+        if is_new {
+            put(&mut all, key, (until, value), now, |_| false);
         }
-        all.insert(key, (until, value));
+        is_new
+    }
+
+    /// Whether a thing is there.
+    pub(crate) fn holds(&self, key: &K, now: Millis) -> bool {
+        let all = lock(&self.0);
+        all.get(key).is_some_and(|(until, _)| now < *until)
     }
 
     /// Takes a thing out, once.
@@ -114,6 +155,29 @@ impl<K: Eq + Hash + Clone, V: Clone> Ending<K, V> {
     }
 }
 
+/// See [`Ending::keep`].
+fn put<K: Eq + Hash + Clone, V>(
+    all: &mut HashMap<K, (Millis, V)>,
+    key: K,
+    value: (Millis, V),
+    now: Millis,
+    like: impl Fn(&V) -> bool,
+) {
+    all.retain(|_, (until, _)| now < *until);
+    let alike = |(_, (_, value)): &(&K, &(Millis, V))| like(value);
+    let own = all.iter().filter(alike).count();
+    if own >= PER_PERSON || all.len() >= MOST {
+        let first = all
+            .iter()
+            .filter(|one| own < PER_PERSON || alike(one))
+            .min_by_key(|(_, (until, _))| *until);
+        if let Some(first) = first.map(|(key, _)| key.clone()) {
+            all.remove(&first);
+        }
+    }
+    all.insert(key, value);
+}
+
 /// All sessions and links.
 #[derive(Default)]
 pub(crate) struct Sessions {
@@ -125,9 +189,16 @@ impl Sessions {
     /// A one-time token for a link.
     pub(crate) fn link(&self, ticket: Ticket, now: Millis) -> Result<String, ClientError> {
         let (token, digest) = token()?;
-        self.links
-            .keep(digest, Millis(now.0.saturating_add(LINK_MS)), ticket, now);
+        let until = Millis(now.0.saturating_add(LINK_MS));
+        let who = ticket.client.identity();
+        let same = |other: &Ticket| other.client.identity() == who;
+        self.links.keep(digest, until, ticket, now, same);
         Ok(token)
+    }
+
+    /// What a link's token opens, without spending it.
+    pub(crate) fn offer(&self, link: &str, now: Millis) -> Option<Ticket> {
+        self.links.get(&Digest::of(link.as_bytes()), now)
     }
 
     /// Spends a link's token for a session's.
@@ -148,7 +219,10 @@ impl Sessions {
             said: Mutex::new(None),
             list: Mutex::new(None),
         });
-        self.open.keep(key, ticket.until, Arc::clone(&session), now);
+        let who = session.client.identity();
+        let same = |other: &Arc<Session>| other.client.identity() == who;
+        self.open
+            .keep(key, ticket.until, Arc::clone(&session), now, same);
         Ok(Some((token, session)))
     }
 
@@ -192,13 +266,13 @@ mod tests {
     #[test]
     fn what_ends_is_gone_at_its_moment_and_is_taken_once() {
         let kept = Ending::<u8, &str>::default();
-        kept.keep(1, Millis(60), "a", Millis(0));
+        kept.keep(1, Millis(60), "a", Millis(0), |_| false);
         assert_eq!(kept.get(&1, Millis(59)), Some("a"));
         assert_eq!(kept.take(&1, Millis(59)), Some("a"));
         assert_eq!(kept.take(&1, Millis(59)), None);
-        kept.keep(2, Millis(60), "b", Millis(0));
+        kept.keep(2, Millis(60), "b", Millis(0), |_| false);
         assert_eq!(kept.get(&2, Millis(60)), None);
-        kept.keep(3, Millis(60), "c", Millis(0));
+        kept.keep(3, Millis(60), "c", Millis(0), |_| false);
         assert_eq!(kept.take(&3, Millis(60)), None);
     }
 
@@ -206,9 +280,23 @@ mod tests {
     fn there_are_never_more_than_the_bound() {
         let kept = Ending::<usize, ()>::default();
         for key in 0..MOST + 5 {
-            kept.keep(key, Millis(1_000 + key as u64), (), Millis(0));
+            kept.keep(key, Millis(1_000 + key as u64), (), Millis(0), |()| false);
         }
         assert_eq!(lock(&kept.0).len(), MOST);
         assert!(kept.get(&4, Millis(0)).is_none() && kept.get(&5, Millis(0)).is_some());
+    }
+
+    #[test]
+    fn nobody_pushes_others_out() {
+        let kept = Ending::<usize, &str>::default();
+        kept.keep(0, Millis(1), "other", Millis(0), |kept| *kept == "other");
+        for key in 1..=3 * PER_PERSON {
+            let until = Millis(1_000 + key as u64);
+            kept.keep(key, until, "flood", Millis(0), |kept| *kept == "flood");
+        }
+        assert_eq!(lock(&kept.0).len(), PER_PERSON + 1);
+        assert_eq!(kept.get(&0, Millis(0)), Some("other"));
+        assert_eq!(kept.get(&(2 * PER_PERSON), Millis(0)), None);
+        assert_eq!(kept.get(&(2 * PER_PERSON + 1), Millis(0)), Some("flood"));
     }
 }

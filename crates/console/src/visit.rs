@@ -120,8 +120,7 @@ async fn arrive(
         Ok(found) => found,
         Err(error) if error.code() == Code::Denied && session.delegated() => {
             // Removed, expired or revoked: the session has nothing left to stand on.
-            app.sessions.end(&session, now());
-            app.imports.end(&session.key);
+            app.end(&session);
             let words = format!(
                 "{} This session has ended. {}",
                 sentence(&error.to_string()),

@@ -152,14 +152,15 @@ impl Keyring {
             .get(&key_subject(workspace, epoch))
             .await
             .map_err(unavailable)?;
-        let Some(stored) = stored else {
+        let lost = |what: &str| {
             let message = format!(
-                "the wrapping key of {workspace}, epoch {epoch}, is missing from KEYROLL_KEYS: \
+                "the wrapping key of {workspace}, epoch {epoch}, {what} KEYROLL_KEYS: \
                  put the stream back from its backup, or bring a new key into force with `keyroll key rotate`"
             );
-            return Err(Rejection::new(Code::ValueLost, message));
+            Rejection::new(Code::ValueLost, message)
         };
-        let stored: StoredKey = cbor::decode(&stored)?;
+        let stored = stored.ok_or_else(|| lost("is missing from"))?;
+        let stored: StoredKey = cbor::decode(&stored).map_err(|_| lost("is damaged in"))?;
         let context = RootContext::Workspace(&self.ledger, workspace, epoch);
         let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(|error| {
             Rejection::new(
@@ -278,14 +279,19 @@ impl Keyring {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let stored: StoredSealing = cbor::decode(&stored)?;
+        let damaged = |what: &dyn std::fmt::Display| {
+            internal(format!(
+                "the sealing key of period {period} is damaged in KEYROLL_KEYS: {what}"
+            ))
+        };
+        let stored: StoredSealing =
+            cbor::decode(&stored).map_err(|rejection| damaged(&rejection.message))?;
         let context = RootContext::Sealing(&self.ledger, period);
-        let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(internal)?;
+        let key = unwrap_root(&self.root, &stored.wrapped.0, &context);
+        let key = key.map_err(|error| damaged(&error))?;
         let secret = Arc::new(SealingSecret::new(&key).map_err(internal)?);
         if secret.public() != stored.public {
-            return Err(internal(format!(
-                "the sealing key of period {period} does not fit its public key"
-            )));
+            return Err(damaged(&"it does not fit its public key"));
         }
         lock(&self.sealing).insert(period, Arc::clone(&secret));
         Ok(Some(secret))

@@ -1,7 +1,7 @@
 //! The vault: sealed values with their wrapped data keys, each at a place of its own, written
 //! once. It never sees a value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -18,8 +18,10 @@ use crate::objects::{Held, Objects, PutError};
 
 /// Messages read or written at once for one command.
 pub const AT_ONCE: usize = 64;
-/// Bytes of sealed values kept in memory: they are immutable, so keeping them is safe.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+mod cache;
+
+use cache::Cache;
 
 /// A message of the vault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,14 +31,6 @@ struct Stored {
     key: Blob,
     /// The sealed value.
     sealed: Blob,
-}
-
-#[derive(Default)]
-struct Cache {
-    bytes: usize,
-    stored: BTreeMap<(Place, Epoch), Bytes>,
-    /// How often everything was forgotten: what was asked for before that is not kept after it.
-    forgotten: u64,
 }
 
 /// Where sealed values live.
@@ -170,7 +164,8 @@ impl Vault {
         found.map_err(|rejection| unavailable(rejection.message))
     }
 
-    /// Finds a sealed value and unwraps its data key, after the check of its digest.
+    /// Finds a sealed value and unwraps its data key, after the check of its digest. Only of what
+    /// the store itself has just given is it ever said that the value is lost.
     ///
     /// # Errors
     /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].
@@ -181,14 +176,18 @@ impl Vault {
         context: &WrapContext<'_>,
     ) -> Result<Found, Rejection> {
         let name = (*place, context.epoch);
-        let cached = self.lock().stored.get(&name).cloned();
-        let bytes = if let Some(bytes) = cached {
-            bytes
-        } else {
-            let loaded = self.load(context.workspace, name).await?;
-            loaded.ok_or_else(|| lost(context, "it is missing from the vault"))?
-        };
-        open(&bytes, workspace_key, context)
+        let kept = self.lock().get(&name);
+        if let Some(bytes) = kept
+            && let Ok(found) = open(&bytes, workspace_key, context)
+        {
+            return Ok(found);
+        }
+        let forgotten = self.lock().remove(&name);
+        let read = self.read_bytes(context.workspace, name).await?;
+        let bytes = read.ok_or_else(|| lost(context, "it is missing from the vault"))?;
+        let found = open(&bytes, workspace_key, context)?;
+        self.lock().keep(name, bytes, forgotten);
+        Ok(found)
     }
 
     /// As [`Vault::find`], from the store itself; `None` when nothing is there.
@@ -201,8 +200,8 @@ impl Vault {
         workspace_key: &Key,
         context: &WrapContext<'_>,
     ) -> Result<Option<Found>, Rejection> {
-        let subject = subject(context.workspace, place, context.epoch);
-        let bytes = self.objects.get(&subject).await.map_err(unavailable)?;
+        let name = (*place, context.epoch);
+        let bytes = self.read_bytes(context.workspace, name).await?;
         bytes
             .map(|bytes| open(&bytes, workspace_key, context))
             .transpose()
@@ -336,11 +335,7 @@ impl Vault {
 
     /// Forgets what it keeps in memory, and what is on its way there.
     pub fn forget(&self) {
-        let mut cache = self.lock();
-        *cache = Cache {
-            forgotten: cache.forgotten + 1,
-            ..Cache::default()
-        };
+        self.lock().forget();
     }
 
     /// Starts to read what lies there into memory, sealed as it is, as far as it is not there yet.
@@ -350,11 +345,10 @@ impl Vault {
         workspace: &WorkspaceName,
         places: impl Iterator<Item = (Place, Epoch)>,
     ) {
-        let lacking: BTreeSet<(Place, Epoch)> = {
+        let (lacking, forgotten) = {
             let cache = self.lock();
-            places
-                .filter(|name| !cache.stored.contains_key(name))
-                .collect()
+            let lacking = places.filter(|name| cache.get(name).is_none());
+            (lacking.collect::<BTreeSet<_>>(), cache.forgotten())
         };
         if lacking.is_empty() {
             return;
@@ -362,39 +356,22 @@ impl Vault {
         let (vault, workspace) = (Arc::clone(self), workspace.clone());
         tokio::spawn(async move {
             let all = futures::stream::iter(lacking);
-            let read = async |name| {
-                if let Err(problem) = vault.load(&workspace, name).await {
-                    tracing::debug!(%problem, "a value was not read ahead");
-                }
+            let read = async |name| match vault.read_bytes(&workspace, name).await {
+                Ok(Some(bytes)) => vault.lock().keep(name, bytes, forgotten),
+                Ok(None) => {}
+                Err(problem) => tracing::debug!(%problem, "a value was not read ahead"),
             };
             all.for_each_concurrent(AT_ONCE, read).await;
         });
     }
 
-    /// What lies there, which is kept in memory from then on.
-    async fn load(
+    async fn read_bytes(
         &self,
         workspace: &WorkspaceName,
-        name: (Place, Epoch),
+        (place, epoch): (Place, Epoch),
     ) -> Result<Option<Bytes>, Rejection> {
-        let forgotten = self.lock().forgotten;
-        let subject = subject(workspace, &name.0, name.1);
-        let found = self.objects.get(&subject).await.map_err(unavailable)?;
-        let Some(bytes) = found else {
-            return Ok(None);
-        };
-        let mut cache = self.lock();
-        if cache.forgotten == forgotten {
-            if cache.bytes + bytes.len() > CACHE_BYTES {
-                cache.bytes = 0;
-                cache.stored.clear();
-            }
-            let size = bytes.len();
-            if cache.stored.insert(name, bytes.clone()).is_none() {
-                cache.bytes += size;
-            }
-        }
-        Ok(Some(bytes))
+        let subject = subject(workspace, &place, epoch);
+        self.objects.get(&subject).await.map_err(unavailable)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {

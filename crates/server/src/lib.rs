@@ -1,7 +1,6 @@
 //! The service side of keyroll on NATS, and a private nats-server for development.
 
 mod answering;
-mod bounded;
 mod clock;
 pub mod dev;
 mod durability;

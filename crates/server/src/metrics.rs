@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use keyroll_http::{Limits, Server};
 use keyroll_ledger::{Ledger, Response};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -23,8 +24,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-
-use crate::bounded::Bounded;
 
 /// Upper bounds of the classes of latency, in seconds: from a query's to the moment at which the
 /// service gives up on the log.
@@ -195,11 +194,13 @@ async fn ready(State((ledger, _)): Told) -> (StatusCode, String) {
     }
 }
 
-/// Connections at once: monitoring has few, and nobody else may hold the process's files.
+/// Connections at a time: monitoring has few, and nobody else may hold the process's files.
 const CONNECTIONS: usize = 32;
+/// Of one address: more than one monitor at work behind it.
+const PER_CLIENT: usize = 8;
 
-/// Serves the figures until the process ends; gives the address, which has the port where `address`
-/// left it open.
+/// Serves the figures until the server is dropped; gives the address too, which has the port where
+/// `address` left it open. `proxies` are addresses that speak for many monitors.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -207,7 +208,8 @@ pub async fn listen(
     address: SocketAddr,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
-) -> io::Result<SocketAddr> {
+    proxies: &[IpAddr],
+) -> io::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
     let pages = Router::new()
@@ -215,10 +217,6 @@ pub async fn listen(
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .with_state((ledger, metrics));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(Bounded::new(listener, CONNECTIONS), pages).await {
-            tracing::error!(%error, "the metrics are served no longer");
-        }
-    });
-    Ok(bound)
+    let limits = Limits::new(CONNECTIONS, PER_CLIENT, proxies);
+    Ok((bound, Server::start(listener, pages, limits, |_| {})))
 }

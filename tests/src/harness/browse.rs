@@ -71,6 +71,28 @@ impl Browse {
         self.send(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n"), "")
     }
 
+    /// Gets a page with more in the head, as a browser that was led there.
+    pub fn get_with(&mut self, path: &str, header: &str) -> Page {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.host);
+        self.send(&head, "")
+    }
+
+    /// Posts what is no form.
+    pub fn post_json(&mut self, path: &str, body: &serde_json::Value) -> Page {
+        let (host, body) = (&self.host, body.to_string());
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        self.send(&head, &body)
+    }
+
+    /// The cookie of the session.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
     /// Sends a form.
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let fields: Vec<String> = fields

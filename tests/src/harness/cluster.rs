@@ -263,6 +263,25 @@ impl Cluster {
         self.begin(replica, (door, &[server]), (None, &[]), more)
     }
 
+    /// As [`Cluster::begin_serve_with`], in a process that may have so many descriptors.
+    ///
+    /// # Panics
+    /// When the program that sets the limit cannot be written.
+    pub fn begin_serve_below(
+        &self,
+        descriptors: usize,
+        replica: usize,
+        (door, server): (usize, usize),
+        more: &[&str],
+    ) -> Replica {
+        let script = self.home.scratch().join("below.sh");
+        let program = programs::keyroll().display();
+        let text = format!("#!/bin/sh\nulimit -n {descriptors}\nexec '{program}' \"$@\"\n");
+        fs::write(&script, text).expect("written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("a mode");
+        self.begin(replica, (door, &[server]), (Some(&script), &[]), more)
+    }
+
     fn begin(
         &self,
         replica: usize,

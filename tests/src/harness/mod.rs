@@ -18,6 +18,7 @@ pub mod browse;
 pub mod cluster;
 pub mod dev;
 pub mod done;
+pub mod flood;
 pub mod home;
 pub mod http;
 pub mod nats;

@@ -19,6 +19,8 @@ const FRESH_MS: u64 = 15 * 60 * 1_000;
 /// Looks follow each other no faster than this, and take at most one part in [`SHARE`] of the time.
 const PAUSE_MS: u64 = 1_000;
 const SHARE: u64 = 50;
+/// Looks follow one that came to nothing no faster than this: what stood in its way may be gone.
+const RETRY_MS: u64 = 10_000;
 
 /// A page waits so long for a look at a log of so few entries: then it says what is true now. A
 /// longer log is looked at while people read.
@@ -71,6 +73,7 @@ enum Known {
     Unknown {
         at: Millis,
         why: String,
+        took_ms: u64,
     },
 }
 
@@ -169,7 +172,10 @@ impl Verification {
                 let pause = PAUSE_MS.max(took_ms.saturating_mul(SHARE));
                 *entries < size.0 && now().0.saturating_sub(at.0) > pause
             }
-            Some(Known::Unknown { at, .. }) => now().0.saturating_sub(at.0) > FRESH_MS,
+            Some(Known::Unknown { at, took_ms, .. }) => {
+                let pause = RETRY_MS.max(took_ms.saturating_mul(SHARE));
+                now().0.saturating_sub(at.0) > pause
+            }
             Some(Known::Verifying { .. } | Known::Failed(_)) => false,
         }
     }
@@ -257,7 +263,9 @@ impl Verification {
             } else {
                 checkpoint(&client, &workspace).await
             };
-            if let Known::Verified { at, took_ms, .. } = &mut found {
+            if let Known::Verified { at, took_ms, .. } | Known::Unknown { at, took_ms, .. } =
+                &mut found
+            {
                 *took_ms = at.0.saturating_sub(begun.0);
             }
             this.end(&workspace, found);
@@ -303,6 +311,7 @@ fn from_error(error: &ClientError) -> Known {
     Known::Unknown {
         at: now(),
         why: error.to_string(),
+        took_ms: 0,
     }
 }
 
@@ -350,6 +359,7 @@ mod tests {
             Known::Unknown {
                 at: now(),
                 why: "no answer".to_owned(),
+                took_ms: 0,
             },
         ];
         for found in weaker {
@@ -383,6 +393,18 @@ mod tests {
         ] {
             all.end(&workspace, known(ago, took_ms));
             assert_eq!(all.is_due(&workspace, true, TreeSize(size)), due);
+        }
+        // What came to nothing is tried again before long, however large the log is.
+        for (ago, took_ms, due) in [
+            (RETRY_MS / 2, 1, false),
+            (RETRY_MS + 500, 1, true),
+            (RETRY_MS + 500, 1_000, false),
+            (60_000, 1_000, true),
+        ] {
+            let why = String::new();
+            let at = Millis(now().0 - ago);
+            all.end(&workspace, Known::Unknown { at, why, took_ms });
+            assert_eq!(all.is_due(&workspace, true, TreeSize(0)), due, "{ago}");
         }
     }
 }

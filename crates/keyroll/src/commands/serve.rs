@@ -1,7 +1,7 @@
 //! `keyroll serve`: the service on somebody's own nats-server.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use keyroll_api::client::random;
 use keyroll_api::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, Who};
 use keyroll_core::{Code, Identity, LedgerId};
+use keyroll_http::Server;
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeError, ServeOptions, Service};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-use super::console;
+use super::console::{self, Front};
 use super::root_key::RootKeyPlace;
 use crate::context::Context;
 use crate::error::Failure;
@@ -56,6 +57,10 @@ pub(crate) struct ServeArgs {
     /// How the console reaches the ledger, as a NATS user for clients [--nats]
     #[arg(long, value_name = "URL", requires = "console")]
     console_nats: Option<String>,
+    /// An address from which a proxy or load balancer of yours reaches the console or the metrics; once
+    /// for each. It may hold any share of the connections; every other address has a small one
+    #[arg(long, value_name = "IP")]
+    trusted_proxy: Vec<IpAddr>,
 }
 
 /// `serve.toml` in the home, written by `init`. It holds passwords.
@@ -124,9 +129,16 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let settings = context.settings()?;
     let home = settings.home.value;
     let file = ServeFile::load(&home)?;
+    if !args.trusted_proxy.is_empty() && args.console.is_none() && args.metrics.is_none() {
+        let words = "--trusted-proxy is about --console and --metrics, and neither is given";
+        return Err(Failure::usage(words));
+    }
     let console_at = args.console.map(|address| ConsoleAt {
-        address,
-        url: args.console_url,
+        front: Front {
+            address,
+            url: args.console_url,
+            proxies: args.trusted_proxy.clone(),
+        },
         nats_url: args.console_nats.unwrap_or(settings.nats_url.value),
         home: home.clone(),
     });
@@ -157,7 +169,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     };
     let metrics = match args.metrics {
         None => None,
-        Some(address) => Some(serve_metrics(&service, address).await?),
+        Some(address) => Some(serve_metrics(&service, address, &args.trusted_proxy).await?),
     };
     let console = match console_at {
         None => None,
@@ -170,7 +182,8 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         },
     };
     let console_url = console.as_ref().map(Console::origin);
-    ready(context, &ledger.to_string(), metrics, console_url)?;
+    let metrics_at = metrics.as_ref().map(|(address, _)| *address);
+    ready(context, &ledger.to_string(), metrics_at, console_url)?;
     let ended = tokio::select! {
         () = stop.told() => Ok(()),
         () = service.stopped() => Err(Failure::local("the service has ended by itself")),
@@ -184,8 +197,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
 
 /// A shared console beside the service.
 struct ConsoleAt {
-    address: SocketAddr,
-    url: Option<String>,
+    front: Front,
     nats_url: String,
     home: PathBuf,
 }
@@ -202,14 +214,17 @@ impl ConsoleAt {
             home: Some(self.home),
         })
         .await?;
-        let place = (self.address, self.url.as_deref());
-        console::serve(client, None, Who::Members, place).await
+        console::serve(client, None, Who::Members, self.front).await
     }
 }
 
-async fn serve_metrics(service: &Service, address: SocketAddr) -> Result<SocketAddr, Failure> {
+async fn serve_metrics(
+    service: &Service,
+    address: SocketAddr,
+    proxies: &[IpAddr],
+) -> Result<(SocketAddr, Server), Failure> {
     let (ledger, counted) = (Arc::clone(service.ledger()), Arc::clone(service.metrics()));
-    metrics::listen(address, ledger, counted)
+    metrics::listen(address, ledger, counted, proxies)
         .await
         .map_err(|error| Failure::local(format!("--metrics {address}: {error}")))
 }

@@ -5,6 +5,7 @@ mod commits;
 mod damage;
 mod history;
 mod keeper;
+mod mended;
 mod refusals;
 mod replay;
 mod support;

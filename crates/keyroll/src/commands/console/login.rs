@@ -66,6 +66,7 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
     let finish = Finish {
         key: begun.key,
         delegation: delegation.into(),
+        state: begun.state,
     };
     let finished: Finished = http.post("/login/finish", &finish).await?;
     let document = json!({

@@ -2,7 +2,7 @@
 
 mod login;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
@@ -38,8 +38,7 @@ enum ConsoleCommand {
 }
 
 /// A free port of this machine's own.
-pub(crate) const ANY_PORT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Failure> {
     match args.command {
@@ -55,7 +54,7 @@ async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
         .then(|| context.settings()?.workspace())
         .transpose()?;
     let client = context.client().await?;
-    let console = serve(client, workspace, Who::Owner, (address, None)).await?;
+    let console = serve(client, workspace, Who::Owner, Front::at(address)).await?;
     let link = console.link()?;
     let json = json!({"ready": true, "console_url": link});
     context.out.done(&json, &words(&link))?;
@@ -72,13 +71,38 @@ pub(crate) fn words(link: &str) -> String {
     format!("The console is at\n\n    {link}\n\nThis link works once, within a minute.")
 }
 
+/// Where a console listens, and what is in front of it.
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    /// The address that people know, of something that speaks TLS.
+    pub(crate) url: Option<String>,
+    /// From where that something comes.
+    pub(crate) proxies: Vec<IpAddr>,
+}
+
+impl Front {
+    /// Nothing in front.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            url: None,
+            proxies: Vec::new(),
+        }
+    }
+}
+
 /// Starts a console at an address, or at a public URL in front of it.
 pub(crate) async fn serve(
     client: Client,
     workspace: Option<WorkspaceName>,
     who: Who,
-    (address, url): (SocketAddr, Option<&str>),
+    front: Front,
 ) -> Result<Console, Failure> {
+    let Front {
+        address,
+        url,
+        proxies,
+    } = front;
     let bad = |BadPlace(words)| Failure::usage(words);
     if url.is_none() {
         // Before anybody can connect.
@@ -87,7 +111,7 @@ pub(crate) async fn serve(
     let taken = |error: std::io::Error| Failure::local(format!("{address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(taken)?;
     let place = match url {
-        Some(url) => Place::public(url).map_err(bad)?,
+        Some(url) => Place::public(&url).map_err(bad)?,
         None => Place::loopback(listener.local_addr().map_err(taken)?).map_err(bad)?,
     };
     let options = Options {
@@ -96,8 +120,9 @@ pub(crate) async fn serve(
         place,
         workspace,
         verify: verify(),
+        proxies,
     };
-    Ok(Console::start(listener, options))
+    Ok(Console::start(listener, options)?)
 }
 
 /// What `keyroll audit verify` does, for the console's "Verify now".

@@ -119,7 +119,8 @@ impl Stack {
         .await?;
         let workspace = config.workspace.and_then(|name| name.parse().ok());
         let who = Who::OwnerAndMembers;
-        console::serve(client, workspace, who, (console::ANY_PORT, None)).await
+        let front = console::Front::at(console::ANY_PORT);
+        console::serve(client, workspace, who, front).await
     }
 
     /// `nats://user:password@…` for clients.

@@ -1,0 +1,218 @@
+//! Signing in: nobody is signed in, or out, by a link that somebody else had them visit.
+
+use keyroll_api::client::{delegate, now};
+use keyroll_core::{Identity, Millis};
+use keyroll_tests::harness::browse::{Browse, Page};
+use keyroll_tests::harness::{Dev, Person};
+use serde_json::{Value, json};
+
+const NONE: &str = "sec-fetch-site: none";
+const AUTO: &str = "data-auto";
+
+fn origin(dev: &Dev) -> String {
+    let link = dev.ready()["console_url"].as_str().expect("a link");
+    let (origin, _) = link.split_once("/enter").expect("a one-time link");
+    origin.to_owned()
+}
+
+/// A fresh link: its path, and its token.
+fn link(dev: &Dev, who: Option<&Person>) -> (String, String) {
+    let words = ["--json", "console", "login", &origin(dev)];
+    let run = match who {
+        None => dev.keyroll(words),
+        Some(person) => dev.keyroll_as(person, words),
+    };
+    let made = run.run().code(0).json();
+    let link = made["url"].as_str().expect("a link").to_owned();
+    let (_, token) = link.split_once("token=").expect("a token");
+    (format!("/enter?token={token}"), token.to_owned())
+}
+
+#[track_caller]
+fn asks(page: &Page, words: &str) {
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(!page.body.contains(AUTO), "{}", page.body);
+    assert!(page.body.contains(words), "{}", page.body);
+}
+
+#[test]
+fn a_visit_that_somebody_else_may_have_caused_asks_first() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let mut nobody = Browse::new(&origin(&dev));
+    for led in [
+        "sec-fetch-site: cross-site",
+        "sec-fetch-site: same-site",
+        "sec-fetch-site: none\r\nsec-fetch-site: cross-site",
+        "referer: https://evil.example/",
+        "x-nothing: said",
+    ] {
+        let (path, token) = link(&dev, Some(&vera));
+        let page = nobody.get_with(&path, led);
+        asks(&page, "Sign in to this console?");
+        assert!(page.body.contains(&vera.key), "{}", page.body);
+        assert_eq!(nobody.cookie(), None);
+        // Going back to it or reloading it is not another visit.
+        asks(
+            &nobody.get_with(&path, NONE),
+            "Go on only if you asked for this link",
+        );
+        let mut vera = Browse::new(&origin(&dev));
+        assert_eq!(vera.post("/enter", &[("token", &token)]).status, 303);
+    }
+    for own in [NONE, "sec-fetch-site: same-origin"] {
+        let (path, token) = link(&dev, Some(&vera));
+        let page = nobody.get_with(&path, own);
+        assert!(
+            page.status == 200 && page.body.contains(AUTO),
+            "{}",
+            page.body
+        );
+        let mut window = Browse::new(&origin(&dev));
+        assert_eq!(window.post("/enter", &[("token", &token)]).status, 303);
+        let over = nobody.get_with(&path, own);
+        assert_eq!(over.status, 401);
+        assert!(over.body.contains("used before or is older than a minute"));
+    }
+}
+
+#[test]
+fn somebody_elses_session_ends_only_by_a_yes_to_that() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let walt = dev.member("walt", "viewer", "*");
+    let (_, token) = link(&dev, None);
+    let mut window = Browse::new(&origin(&dev));
+    assert_eq!(window.post("/enter", &[("token", &token)]).status, 303);
+    let owner = dev.owner().verifying_key().to_bytes();
+    let owner = Identity(owner).to_string();
+    let is_owners = |window: &mut Browse| {
+        let page = window.get("/w/demo/secrets");
+        assert!(
+            page.status == 200 && page.body.contains(&owner),
+            "{}",
+            page.body
+        );
+    };
+
+    let (path, token) = link(&dev, Some(&vera));
+    let page = window.get_with(&path, NONE);
+    asks(&page, "Sign in as somebody else?");
+    assert!(page.body.contains(&vera.key) && page.body.contains(&owner));
+    is_owners(&mut window);
+    for instead in [
+        None,
+        Some(""),
+        Some(vera.key.as_str()),
+        Some(walt.key.as_str()),
+    ] {
+        let mut fields = vec![("token", token.as_str())];
+        fields.extend(instead.map(|who| ("instead", who)));
+        let page = window.post("/enter", &fields);
+        assert_eq!(page.status, 409, "{instead:?}: {}", page.body);
+        assert!(page.body.contains("Sign in as somebody else?"));
+        is_owners(&mut window);
+    }
+    let old = window.cookie().expect("a session").to_owned();
+    let fields = [("token", token.as_str()), ("instead", owner.as_str())];
+    assert_eq!(window.post("/enter", &fields).status, 303);
+    let page = window.get("/w/demo/secrets");
+    assert!(page.body.contains(&vera.key) && !page.body.contains(&owner));
+    // What the cookie opened has ended with it.
+    let mut nobody = Browse::new(&origin(&dev));
+    let page = nobody.get_with("/w/demo/secrets", &format!("cookie: {old}"));
+    assert_eq!(page.status, 401, "{}", page.body);
+
+    // The same person comes again, without a question.
+    let (path, token) = link(&dev, Some(&vera));
+    assert!(window.get_with(&path, NONE).body.contains(AUTO));
+    assert_eq!(window.post("/enter", &[("token", &token)]).status, 303);
+    // A link that opens nothing changes nothing.
+    let over = window.get_with(&path, NONE);
+    assert!(
+        over.status == 401 && over.body.contains("This link is over"),
+        "{}",
+        over.body
+    );
+    assert_eq!(window.post("/enter", &[("token", &token)]).status, 401);
+    assert_eq!(window.get("/w/demo/secrets").status, 200);
+}
+
+/// What a program says and hears that signs somebody in.
+struct Login {
+    window: Browse,
+    dev: Dev,
+}
+
+impl Login {
+    fn begin(&mut self) -> Value {
+        let page = self.window.post_json("/login/begin", &json!({}));
+        assert_eq!(page.status, 200, "{}", page.body);
+        serde_json::from_str(&page.body).expect("what the console says first")
+    }
+
+    fn delegation(&self, begun: &Value) -> Value {
+        let key: Identity = serde_json::from_value(begun["key"].clone()).expect("a key");
+        let (begins, workspace) = (now(), "demo".parse().expect("a name"));
+        let ends = Millis(begins.0 + 60_000);
+        let place = origin(&self.dev).parse().expect("a label");
+        let to = (self.dev.ledger(), &workspace);
+        let statement = delegate(&self.dev.owner(), key, to, (begins, ends), place);
+        let blob = keyroll_core::Blob(statement);
+        json!({"key": key, "delegation": blob, "state": begun["state"]})
+    }
+}
+
+#[test]
+fn nobody_takes_a_sign_in_away_by_beginning_many() {
+    let dev = Dev::start();
+    let mut login = Login {
+        window: Browse::new(&origin(&dev)),
+        dev,
+    };
+    let begun = login.begin();
+    let others: Vec<_> = (0..1_100).map(|_| login.begin()).collect();
+    let finish = login.delegation(&begun);
+    // What was said with one key finds no other.
+    let mut mixed = finish.clone();
+    mixed["state"] = others[0]["state"].clone();
+    assert_eq!(login.window.post_json("/login/finish", &mixed).status, 401);
+    let done = login.window.post_json("/login/finish", &finish);
+    assert_eq!(done.status, 200, "{}", done.body);
+    let done: Value = serde_json::from_str(&done.body).expect("a link");
+    Browse::open(done["url"].as_str().expect("a link"));
+    let again = login.window.post_json("/login/finish", &finish);
+    assert!(
+        again.status == 401 && again.body.contains("begin again"),
+        "{}",
+        again.body
+    );
+    // A delegation has no need of more.
+    let long = json!({"key": finish["key"], "delegation": "x".repeat(20_000), "state": ""});
+    assert_eq!(login.window.post_json("/login/finish", &long).status, 413);
+}
+
+#[test]
+fn nobody_ends_the_sessions_of_others_by_signing_in_often() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let (_, token) = link(&dev, Some(&vera));
+    let mut hers = Browse::new(&origin(&dev));
+    assert_eq!(hers.post("/enter", &[("token", &token)]).status, 303);
+    let mut login = Login {
+        window: Browse::new(&origin(&dev)),
+        dev,
+    };
+    let mut windows = Vec::new();
+    for _ in 0..20 {
+        let begun = login.begin();
+        let finish = login.delegation(&begun);
+        let done = login.window.post_json("/login/finish", &finish);
+        let done: Value = serde_json::from_str(&done.body).expect("a link");
+        windows.push(Browse::open(done["url"].as_str().expect("a link")));
+    }
+    let mut status = |at: usize| windows[at].get("/w/demo/secrets").status;
+    // Sixteen of one person, the latest.
+    assert_eq!([status(3), status(4), status(19)], [401, 200, 200]);
+    assert_eq!(hers.get("/w/demo/secrets").status, 200);
+}
