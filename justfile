@@ -90,5 +90,5 @@ lint:
 ci: lint
     tests/browser/run.sh --can || { echo "CI needs Chromium, Node.js and npm" >&2; exit 1; }
     {{ quote(just_executable()) }} test
-    {{ quote(just_executable()) }} fuzz
+    {{ quote(just_executable()) }} fuzz 5
     {{ quote(just_executable()) }} demo
