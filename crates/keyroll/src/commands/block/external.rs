@@ -28,13 +28,15 @@ pub(super) async fn run(
     let id = uuid::Uuid::now_v7();
     let names: Vec<&str> = plan.names().collect();
     let (mut values, mut used, mut index) = (SecretValues::new(), Vec::new(), None);
+    let mut warnings = Vec::new();
     if !names.is_empty() {
         remembered::keep(context, &id, source, None);
     }
     let id = id.to_string();
     if !names.is_empty() {
         let session = context.session().await?;
-        let mut run = Run::new(&session, (plan.workflow(), plan.block()), &id, replay);
+        let place = (context.out, &session);
+        let mut run = Run::new(place, (plan.workflow(), plan.block()), &id, replay);
         let mut bindings = BTreeMap::new();
         for name in &names {
             bindings.insert((*name).to_owned(), run.hosts(name).await?);
@@ -44,7 +46,7 @@ pub(super) async fn run(
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);
         }
-        (used, index) = (run.used(), run.index());
+        (used, index, warnings) = (run.used(), run.index(), run.warnings);
     }
     let outcome = execute(plan, &values, options)
         .await
@@ -57,6 +59,7 @@ pub(super) async fn run(
         "secrets": used,
         "unmasked": outcome.unmasked,
         "index": index,
+        "warnings": warnings,
     });
     show(context, &outcome, &report, (index, &id))?;
     Ok(if outcome.failed {
