@@ -274,3 +274,26 @@ fn a_proof_is_of_the_tree_that_the_answer_names() {
     old.stderr_has("another tree");
     assert!(kept.lock().expect("whole").is_some());
 }
+
+/// A rollback seals the value that it was given once more: not one of another secret.
+#[test]
+fn a_rollback_takes_no_other_secrets_value() {
+    let world = World::new();
+    world.create("Key", "first-value");
+    world.edit("Key", "second-value");
+    world.create("Other", "value-of-other");
+    world.ledger.lie_in_reveals(|state, revealed| {
+        revealed[0] = truth(state, "Other", 1);
+        revealed[0].name = "Key".parse().expect("a name");
+    });
+    let back = world.run(["secret", "rollback", "Key", "--to", "1"]);
+    back.code(5)
+        .error_code("conflict")
+        .stderr_has("nothing was changed");
+    world.ledger.be_honest();
+    let shown = world
+        .run(["secret", "show", "Key", "--json"])
+        .code(0)
+        .json();
+    assert_eq!(shown["version"], 2, "{shown}");
+}
