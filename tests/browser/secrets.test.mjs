@@ -126,6 +126,42 @@ test("a value hides by itself, and when nobody looks", async () => {
   await window.close();
 });
 
+test("what to know of a value stands above it, once", async () => {
+  await ledger.create("Anew_One", "first");
+  const edna = await ledger.member("edna", "editor");
+  const edna_s = (words, input) => ledger.ok([...words, "--nats", ledger.dev.info.nats_url, "-w", "demo"], input, edna.home);
+  const renew = async () => {
+    await edna_s(["secret", "delete", "Anew_One", "--yes"]);
+    await edna_s(["secret", "create", "Anew_One", "--stdin"], CANARY);
+  };
+  await renew();
+  const window = await Window.open(await ledger.link());
+  const { page } = window;
+  const alert = page.locator("tr.shown [role=alert]");
+  const view = async () => {
+    await page.click("#s-Anew_One [data-act=view]");
+    await page.waitForSelector("tr.shown pre");
+  };
+  await view();
+  assert.match(await alert.textContent(), /^Anew_One is another secret than before/);
+  assert.equal(await page.textContent("tr.shown pre"), CANARY);
+  await accessible(page, "a value with a warning");
+  await page.click("#s-Anew_One [data-act=view]");
+  await view();
+  assert.equal(await alert.count(), 0);
+  // What comes of an act is said on the next page.
+  await renew();
+  await page.goto(`${ledger.base}/secrets/Anew_One/edit`);
+  await page.fill("#value", "by the owner");
+  await save(page);
+  await page.waitForSelector("text=Saved Anew_One v2");
+  assert.match(await page.textContent(".flash.warning"), /Anew_One is another secret than before/);
+  await accessible(page, "a warning after an act");
+  await page.reload();
+  assert.equal(await page.locator(".flash").count(), 0);
+  await window.close();
+});
+
 test("a second editor does not write over the first", async () => {
   await ledger.create("Shared_One", "first");
   const [one, two] = [await Window.open(await ledger.link()), await Window.open(await ledger.link())];

@@ -1,6 +1,7 @@
 //! Both ends of the wire: subjects, requests, replies, and the client that checks all it is told.
 
 pub mod client;
+pub mod private;
 pub mod query;
 pub mod reply;
 pub mod seen;

@@ -1,14 +1,30 @@
-//! The highest checkpoint seen per workspace. It is what makes a rollback visible, so it is
-//! written to disk before a reply is believed.
+//! What a client has verified and keeps, per workspace: the highest checkpoint, which makes a
+//! rollback of the log visible, and facts about secrets, which make an old or wrong value visible.
+//! Both are on disk before a reply is believed.
+
+mod hosts;
+mod known;
+mod secrets;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use keyroll_core::{LedgerId, TreeSize, WorkspaceName};
 use keyroll_merkle::Hash;
+
+use crate::client::lock;
+use crate::private;
+
+pub(crate) use known::{Chosen, Shown};
+pub use secrets::SecretStore;
+
+/// Bytes of a checkpoint's file: far more than a note with its signatures has.
+const CHECKPOINT_BYTES: u64 = 64 * 1024;
 
 /// Size and root of a checkpoint that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,62 +37,97 @@ pub struct Seen {
     pub note: Option<String>,
 }
 
-/// Keeps the highest checkpoints, in memory and in a directory when there is one.
+/// Keeps the highest checkpoints and the facts about secrets, in memory and in a directory when
+/// there is one.
 #[derive(Debug)]
 pub struct SeenStore {
     dir: Option<PathBuf>,
-    known: Mutex<BTreeMap<WorkspaceName, Seen>>,
+    /// Where what was kept goes when it is given up.
+    evidence: Option<PathBuf>,
+    known: Mutex<BTreeMap<WorkspaceName, Kept>>,
+    secrets: SecretStore,
+}
+
+/// A checkpoint, and which file it was read from.
+#[derive(Debug, Clone)]
+struct Kept {
+    stamp: Option<Stamp>,
+    seen: Seen,
 }
 
 impl SeenStore {
     /// In memory only.
     pub fn memory() -> Self {
+        Self::new(None, None)
+    }
+
+    /// In `home/seen/<ledger>`: `<workspace>` has a checkpoint's size, root and note, one per line,
+    /// `<workspace>.secrets` the facts about secrets.
+    pub fn in_home(home: &Path, ledger: &LedgerId) -> Self {
+        let name = ledger.to_string().replace(':', "-");
+        let dir = home.join("seen").join(name);
+        Self::new(Some(dir), Some(home.join("evidence")))
+    }
+
+    fn new(dir: Option<PathBuf>, evidence: Option<PathBuf>) -> Self {
         Self {
-            dir: None,
+            secrets: SecretStore::new(dir.clone()),
             known: Mutex::new(BTreeMap::new()),
+            dir,
+            evidence,
         }
     }
 
-    /// In `home/seen/<ledger>/<workspace>`: size, root and note, one per line.
-    pub fn in_home(home: &Path, ledger: &LedgerId) -> Self {
-        let name = ledger.to_string().replace(':', "-");
-        Self {
-            dir: Some(home.join("seen").join(name)),
-            known: Mutex::new(BTreeMap::new()),
-        }
+    /// The facts about secrets.
+    pub fn secrets(&self) -> &SecretStore {
+        &self.secrets
     }
 
     /// The highest checkpoint of a workspace.
     ///
     /// # Errors
     /// When a file is there and cannot be read: to go on without it would forgive a rollback.
-    pub fn get(&self, workspace: &WorkspaceName) -> std::io::Result<Option<Seen>> {
-        if let Ok(known) = self.known.lock()
-            && let Some(seen) = known.get(workspace)
-        {
-            return Ok(Some(seen.clone()));
+    pub fn get(&self, workspace: &WorkspaceName) -> io::Result<Option<Seen>> {
+        self.renewed(&mut lock(&self.known), workspace)
+    }
+
+    /// What is known of a workspace, read again when its file is another one: a person may have
+    /// accepted a recovery meanwhile.
+    fn renewed(
+        &self,
+        known: &mut BTreeMap<WorkspaceName, Kept>,
+        workspace: &WorkspaceName,
+    ) -> io::Result<Option<Seen>> {
+        let kept = known.get(workspace);
+        let Some(dir) = &self.dir else {
+            return Ok(kept.map(|kept| kept.seen.clone()));
+        };
+        let stamp = Stamp::of(&dir.join(workspace.as_str()))?;
+        if let Some(kept) = kept.filter(|kept| kept.stamp == stamp) {
+            return Ok(Some(kept.seen.clone()));
         }
-        match &self.dir {
-            Some(dir) => read(dir, workspace),
-            None => Ok(None),
-        }
+        let seen = read(dir, workspace)?;
+        match seen.clone() {
+            Some(seen) => known.insert(workspace.clone(), Kept { stamp, seen }),
+            None => known.remove(workspace),
+        };
+        Ok(seen)
     }
 
     /// Workspaces of which something was seen.
     ///
     /// # Errors
     /// When the directory is there and cannot be read.
-    pub fn workspaces(&self) -> std::io::Result<Vec<WorkspaceName>> {
+    pub fn workspaces(&self) -> io::Result<Vec<WorkspaceName>> {
         let Some(dir) = &self.dir else {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(known.keys().cloned().collect());
+            return Ok(lock(&self.known).keys().cloned().collect());
         };
-        let entries = match std::fs::read_dir(dir) {
+        let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let name = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let name = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
         let mut found: Vec<WorkspaceName> = entries.flatten().filter_map(name).collect();
         found.sort_unstable();
         Ok(found)
@@ -87,44 +138,69 @@ impl SeenStore {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn raise(&self, workspace: &WorkspaceName, fresh: Seen) -> std::io::Result<bool> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is known here is never ahead of the file.
-        match known.get(workspace).map(|kept| judge(kept, &fresh)) {
+    pub fn raise(&self, workspace: &WorkspaceName, fresh: Seen) -> io::Result<bool> {
+        let mut known = lock(&self.known);
+        let kept = self.renewed(&mut known, workspace)?;
+        match kept.map(|kept| judge(&kept, &fresh)) {
             Some(Judged::Forked) => return Ok(false),
             Some(Judged::Behind) => return Ok(true),
             Some(Judged::Ahead) | None => {}
         }
         let Some(dir) = &self.dir else {
-            known.insert(workspace.clone(), fresh);
+            known.insert(workspace.clone(), Kept::in_memory(fresh));
             return Ok(true);
         };
-        let _alone = lock(dir)?;
-        let kept = read(dir, workspace)?;
-        let seen = match (kept.as_ref().map(|kept| judge(kept, &fresh)), kept) {
-            (Some(Judged::Forked), _) => return Ok(false),
-            (Some(Judged::Behind), Some(kept)) => kept,
-            _ => {
-                write(dir, workspace, &fresh)?;
-                fresh
+        let _alone = lock_directory(dir)?;
+        // Another process may have been quicker.
+        match read(dir, workspace)?.map(|kept| judge(&kept, &fresh)) {
+            Some(Judged::Forked) => return Ok(false),
+            Some(Judged::Behind) => {}
+            Some(Judged::Ahead) | None => {
+                let kept = write(dir, workspace, fresh)?;
+                known.insert(workspace.clone(), kept);
             }
-        };
-        known.insert(workspace.clone(), seen);
+        }
         Ok(true)
     }
 
-    /// Keeps a checkpoint whatever was kept before: after an accepted recovery.
+    /// Trusts a workspace anew: keeps this checkpoint whatever was kept before, and forgets the
+    /// facts about its secrets. Where there is a home, what was kept goes to a file in
+    /// `home/evidence`, the facts behind the checkpoint.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn set(&self, workspace: &WorkspaceName, seen: Seen) -> std::io::Result<()> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dir) = &self.dir {
-            let _alone = lock(dir)?;
-            write(dir, workspace, &seen)?;
+    pub fn accept(&self, workspace: &WorkspaceName, seen: Seen) -> io::Result<Option<PathBuf>> {
+        let mut known = lock(&self.known);
+        let Some((dir, evidence)) = self.dir.as_ref().zip(self.evidence.as_ref()) else {
+            self.secrets.forget(workspace)?;
+            known.insert(workspace.clone(), Kept::in_memory(seen));
+            return Ok(None);
+        };
+        let _alone = lock_directory(dir)?;
+        private::own_directory(evidence)?;
+        let old = read(dir, workspace)?;
+        let name = old.as_ref().map_or_else(
+            || format!("{workspace}-0"),
+            |old| format!("{workspace}-{}-{}", old.size, old.root),
+        );
+        let kept = evidence.join(name);
+        let facts = self.secrets.text(workspace)?;
+        // One that was cut short a moment ago may have put more there.
+        if facts.is_some() || !kept.exists() {
+            let old = old.as_ref().map(text).unwrap_or_default();
+            let both = format!("{old}\n{}", facts.unwrap_or_default());
+            private::replace(&kept, both.as_bytes())?;
         }
-        known.insert(workspace.clone(), seen);
-        Ok(())
+        // First: facts that outlive their checkpoint would be held against the new log.
+        self.secrets.forget(workspace)?;
+        known.insert(workspace.clone(), write(dir, workspace, seen)?);
+        Ok(Some(kept))
+    }
+}
+
+impl Kept {
+    const fn in_memory(seen: Seen) -> Self {
+        Self { stamp: None, seen }
     }
 }
 
@@ -143,38 +219,63 @@ fn judge(kept: &Seen, fresh: &Seen) -> Judged {
     }
 }
 
-/// Held while it lives: one at a time among all processes, so that what is kept never sinks.
-fn lock(dir: &Path) -> std::io::Result<std::fs::File> {
-    std::fs::create_dir_all(dir)?;
-    let lock = std::fs::File::create(dir.join(".lock"))?;
-    lock.lock()?;
-    Ok(lock)
+/// Tells one content of a file from the next: every change is a new file in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    modified: (i64, i64),
+    length: u64,
 }
 
-fn read(dir: &Path, workspace: &WorkspaceName) -> std::io::Result<Option<Seen>> {
-    let file = dir.join(workspace.as_str());
-    match std::fs::read_to_string(&file) {
-        Ok(text) => parse(&text).map(Some).ok_or_else(|| {
-            let words = format!("{} is damaged: move it away to trust anew", file.display());
-            std::io::Error::other(words)
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+impl Stamp {
+    /// That of a file; `None` when there is none.
+    fn of(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self {
+                inode: metadata.ino(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                length: metadata.len(),
+            })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn write(dir: &Path, workspace: &WorkspaceName, seen: &Seen) -> std::io::Result<()> {
-    let fresh = dir.join(format!(".{workspace}.new"));
-    let mut out = std::fs::File::create(&fresh)?;
-    let note = seen.note.as_deref().unwrap_or_default();
-    write!(out, "{}\n{}\n{note}", seen.size, hex(&seen.root))?;
-    out.sync_all()?;
-    std::fs::rename(fresh, dir.join(workspace.as_str()))?;
-    std::fs::File::open(dir)?.sync_all()
+/// Held while it lives: one at a time among all processes, so that what is kept never sinks.
+fn lock_directory(dir: &Path) -> io::Result<File> {
+    if let Some(above) = dir.parent() {
+        private::own_directory(above)?;
+    }
+    private::own_directory(dir)?;
+    private::lock(&dir.join(".lock"))
 }
 
-fn hex(hash: &Hash) -> String {
-    keyroll_core::Digest(hash.0).to_string()
+/// A file that cannot be understood.
+fn trust_anew(path: &Path) -> io::Error {
+    let path = path.display();
+    io::Error::other(format!("{path} is damaged: move it away to trust anew"))
+}
+
+fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<Seen>> {
+    let path = dir.join(workspace.as_str());
+    let Some(bytes) = private::read(&path, CHECKPOINT_BYTES)? else {
+        return Ok(None);
+    };
+    let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
+    parsed.map(Some).ok_or_else(|| trust_anew(&path))
+}
+
+fn write(dir: &Path, workspace: &WorkspaceName, seen: Seen) -> io::Result<Kept> {
+    let path = dir.join(workspace.as_str());
+    private::replace(&path, text(&seen).as_bytes())?;
+    let stamp = Stamp::of(&path)?;
+    Ok(Kept { stamp, seen })
+}
+
+fn text(seen: &Seen) -> String {
+    let note = seen.note.as_deref().unwrap_or_default();
+    format!("{}\n{}\n{note}", seen.size, seen.root)
 }
 
 fn parse(text: &str) -> Option<Seen> {
@@ -193,61 +294,4 @@ fn parse(text: &str) -> Option<Seen> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(size: u64) -> Seen {
-        Seen {
-            size: TreeSize(size),
-            root: Hash([7; 32]),
-            note: Some("a\nnote\n".to_owned()),
-        }
-    }
-
-    #[test]
-    fn what_is_kept_never_sinks_among_many() {
-        let home = std::env::temp_dir().join(format!("keyroll-seen-{}", std::process::id()));
-        let (ledger, workspace) = (
-            LedgerId([1; 32]),
-            "demo".parse::<WorkspaceName>().expect("name"),
-        );
-        std::thread::scope(|scope| {
-            for start in 0..4_u64 {
-                let (home, ledger, workspace) = (&home, &ledger, &workspace);
-                scope.spawn(move || {
-                    let store = SeenStore::in_home(home, ledger);
-                    for size in (start..200).step_by(4) {
-                        assert!(store.raise(workspace, seen(size)).expect("kept"));
-                        let kept = store.get(workspace).expect("read").expect("there");
-                        assert!(kept.size.0 >= size);
-                    }
-                });
-            }
-        });
-        let fresh = SeenStore::in_home(&home, &ledger);
-        assert_eq!(fresh.get(&workspace).expect("read"), Some(seen(199)));
-        let forked = Seen {
-            root: Hash([8; 32]),
-            ..seen(199)
-        };
-        assert!(
-            !SeenStore::in_home(&home, &ledger)
-                .raise(&workspace, forked)
-                .expect("read")
-        );
-        fresh.set(&workspace, seen(3)).expect("accepted");
-        assert_eq!(
-            SeenStore::in_home(&home, &ledger)
-                .get(&workspace)
-                .expect("read"),
-            Some(seen(3))
-        );
-        let file = home
-            .join("seen")
-            .join(ledger.to_string().replace(':', "-"))
-            .join("demo");
-        std::fs::write(file, "nothing").expect("damaged");
-        assert!(SeenStore::in_home(&home, &ledger).get(&workspace).is_err());
-        std::fs::remove_dir_all(home).expect("removed");
-    }
-}
+mod tests;

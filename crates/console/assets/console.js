@@ -53,6 +53,12 @@ function show(form, answer) {
   row.className = "shown";
   const cell = row.appendChild(document.createElement("td"));
   cell.colSpan = above.cells.length;
+  for (const words of answer.warnings) {
+    const warning = cell.appendChild(document.createElement("p"));
+    warning.className = "error";
+    warning.setAttribute("role", "alert");
+    warning.textContent = words;
+  }
   const text = cell.appendChild(document.createElement("pre"));
   text.tabIndex = 0;
   text.setAttribute("role", "region");

@@ -102,8 +102,9 @@ impl Visit {
             (self.banner())
             main #main {
                 (self.tabs(page.tab))
-                @if let Some(words) = self.session.said() {
-                    p.flash role="status" { (icon("tick")) (words) }
+                @for said in self.session.said() {
+                    @if said.warning { p.flash.warning role="alert" { (icon("alert")) (said.words) } }
+                    @else { p.flash role="status" { (icon("tick")) (said.words) } }
                 }
                 (page.body)
             }

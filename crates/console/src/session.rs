@@ -1,7 +1,7 @@
 //! Who is signed in. Sessions and one-time links live in memory only, under the hash of what the
 //! browser holds: whoever reads the memory of names learns no way in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ use crate::secrets::Listing;
 const MOST: usize = 1_000;
 /// Sessions and links of one person, so that nobody ends those of others by asking for more.
 const PER_PERSON: usize = 16;
+/// Words that wait for a session's next page: what an act came to, and what to know of it.
+const SAID: usize = 8;
 /// How long a one-time link is good.
 pub(crate) const LINK_MS: u64 = 60_000;
 /// How long a session on somebody's own console lasts: a working day.
@@ -57,13 +59,20 @@ impl Ticket {
     }
 }
 
+/// Words for a page.
+pub(crate) struct Said {
+    pub(crate) words: String,
+    pub(crate) warning: bool,
+}
+
 /// Somebody who is signed in.
 pub(crate) struct Session {
     pub(crate) key: Digest,
     pub(crate) client: Client,
     pub(crate) only: Option<WorkspaceName>,
     pub(crate) until: Millis,
-    said: Mutex<Option<String>>,
+    /// For the next page, the last [`SAID`] of them.
+    said: Mutex<VecDeque<Said>>,
     /// What was listed last, and where: the page behind a dialog.
     list: Mutex<Option<(WorkspaceName, Listing)>>,
 }
@@ -71,12 +80,31 @@ pub(crate) struct Session {
 impl Session {
     /// Keeps words for the next page.
     pub(crate) fn say(&self, words: String) {
-        *lock(&self.said) = Some(words);
+        self.keep(Said {
+            words,
+            warning: false,
+        });
+    }
+
+    /// Keeps a warning for the next page.
+    pub(crate) fn warn(&self, words: String) {
+        self.keep(Said {
+            words,
+            warning: true,
+        });
+    }
+
+    fn keep(&self, words: Said) {
+        let mut said = lock(&self.said);
+        said.push_back(words);
+        if said.len() > SAID {
+            said.pop_front();
+        }
     }
 
     /// Takes the words kept for this page.
-    pub(crate) fn said(&self) -> Option<String> {
-        lock(&self.said).take()
+    pub(crate) fn said(&self) -> Vec<Said> {
+        lock(&self.said).drain(..).collect()
     }
 
     /// Keeps what was listed.
@@ -216,7 +244,7 @@ impl Sessions {
             client: ticket.client,
             only: ticket.only,
             until: ticket.until,
-            said: Mutex::new(None),
+            said: Mutex::default(),
             list: Mutex::new(None),
         });
         let who = session.client.identity();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keyroll_api::client::{Answered, ClientError, now, unexpected};
+use keyroll_api::client::{Acted, Answered, ClientError, now, unexpected};
 use keyroll_api::query::{Ask, Named};
 use keyroll_api::reply::{Answer, MemberRow, SecretRow};
-use keyroll_core::{Action, Code, Millis, SecretName, TreeSize, WorkspaceName};
+use keyroll_core::{Action, Code, Index, Millis, SecretName, TreeSize, WorkspaceName};
 
 use crate::access::Access;
 use crate::failure::Failure;
@@ -173,7 +173,19 @@ impl Visit {
     pub(crate) async fn act(&self, action: Action) -> Result<u64, Failure> {
         self.may_write()?;
         let acted = self.session.client.act(&self.workspace, action).await;
-        self.noticing(acted).map(|acted| acted.index.0)
+        self.acted(acted).map(|index| index.0)
+    }
+
+    /// The entry of an act, with what a person should know of it kept for the next page.
+    pub(crate) fn acted(&self, acted: Result<Acted, ClientError>) -> Result<Index, Failure> {
+        let acted = self.noticing(acted)?;
+        acted.warnings.iter().for_each(|warning| self.warn(warning));
+        Ok(acted.index)
+    }
+
+    /// Keeps for the next page what a person should know of a secret.
+    pub(crate) fn warn(&self, warning: &str) {
+        self.session.warn(sentence(warning));
     }
 
     /// Keeps in mind what a client found out about the log.

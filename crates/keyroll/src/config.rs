@@ -65,8 +65,8 @@ pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     let path = path(home);
     // Several programs may meet the ledger for the first time at once.
     let lock = home.join(".config.lock");
-    let locked = fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
-    let _locked = locked.map_err(|error| Failure::file(&lock, &error))?;
+    let _locked =
+        keyroll_api::private::lock(&lock).map_err(|error| Failure::file(&lock, &error))?;
     match Config::load(home)?.ledger {
         Some(pinned) if pinned == *ledger => return Ok(()),
         Some(pinned) => {

@@ -109,6 +109,11 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
     }
 
+    /// A warning on stderr.
+    pub(crate) fn warn(self, text: &str) {
+        self.note(&format!("warning: {text}"));
+    }
+
     /// A failure on stderr.
     pub(crate) fn failure(self, failure: &Failure) {
         if let Failure::Pipe = failure {
@@ -124,7 +129,9 @@ impl Output {
         let (message, code) = (failure.message(), failure.code());
         // The code stays the last word: scripts look for it there.
         let advice = match code {
-            "rollback" | "fork" | "corrupt" if !message.contains("keyroll recover") => {
+            "rollback" | "fork" | "corrupt"
+                if !message.contains("keyroll recover") && !message.contains("`keyroll audit") =>
+            {
                 "; `keyroll audit verify` says more, operators go on with `keyroll recover`, and who \
                  knows why entries are gone with `keyroll audit accept`"
             }

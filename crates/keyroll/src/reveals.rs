@@ -20,9 +20,12 @@ pub(crate) struct Chosen {
 }
 
 /// What was revealed, in the order of names.
+#[derive(Default)]
 pub(crate) struct Revealed {
     pub(crate) values: Vec<Opened>,
     pub(crate) entries: Vec<Index>,
+    /// What was told on stderr, for programs.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Names as `--only` has them; none when it was not said.
@@ -72,7 +75,7 @@ pub(crate) fn note_left_out(context: &Context, left_out: &[SecretName]) {
 
 /// Reveals in one command: one entry.
 pub(crate) async fn at_once(
-    session: &Session,
+    (context, session): (&Context, &Session),
     names: &[SecretName],
     purpose: &Purpose,
     reason: Option<&Text>,
@@ -84,34 +87,31 @@ pub(crate) async fn at_once(
             version: None,
         })
         .collect();
-    let client = &session.client;
-    let reveal = client
-        .reveal(&session.workspace, &wanted, purpose, reason)
-        .await?;
+    let revealed = session.reveal(context.out, &wanted, purpose, reason);
+    let revealed = revealed.await?;
     Ok(Revealed {
-        values: reveal.values,
-        entries: vec![reveal.index],
+        values: revealed.values,
+        entries: vec![revealed.index],
+        warnings: revealed.warnings,
     })
 }
 
 /// Reveals in as few commands as fit. What is too large for one reply is refused before it is
 /// recorded, and asked for in halves.
 pub(crate) async fn paged(
-    session: &Session,
+    place: (&Context, &Session),
     names: &[SecretName],
     purpose: &Purpose,
     reason: Option<&Text>,
 ) -> Result<Revealed, Failure> {
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
-    let mut all = Revealed {
-        values: Vec::with_capacity(names.len()),
-        entries: Vec::new(),
-    };
+    let mut all = Revealed::default();
     while let Some(page) = pages.pop_front() {
-        match at_once(session, page, purpose, reason).await {
+        match at_once(place, page, purpose, reason).await {
             Ok(revealed) => {
                 all.values.extend(revealed.values);
                 all.entries.extend(revealed.entries);
+                all.warnings.extend(revealed.warnings);
             }
             Err(failure) if failure.code() == Code::TooLarge.as_str() && page.len() > 1 => {
                 let (first, second) = page.split_at(page.len() / 2);

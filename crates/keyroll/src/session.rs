@@ -1,15 +1,28 @@
 //! A connection to the ledger, as one identity and mostly in one workspace.
 
-use keyroll_api::client::{Acted, Answered};
+use keyroll_api::client::{Acted, Answered, Opened, RevealedValues, Wanted};
 use keyroll_api::query::{Moment, Named, Point};
 use keyroll_api::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
-use keyroll_api::{Ask, Client, Settings as ClientSettings};
-use keyroll_core::{Action, Code, Identity, SecretName, TreeSize, WorkspaceName};
+use keyroll_api::{Ask, Client, ClientError, Receipt, Settings as ClientSettings};
+use keyroll_core::command::Purpose;
+use keyroll_core::names::Text;
+use keyroll_core::{Action, Code, Identity, Index, SecretName, TreeSize, WorkspaceName};
 
 use crate::config;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::render::Output;
 use crate::time;
+
+/// Values that were revealed in one entry.
+pub(crate) struct Revealed {
+    /// In the order asked for.
+    pub(crate) values: Vec<Opened>,
+    pub(crate) index: Index,
+    pub(crate) receipt: Receipt,
+    /// What was told on stderr, for programs.
+    pub(crate) warnings: Vec<String>,
+}
 
 /// A connection and the workspace that is meant.
 pub(crate) struct Session {
@@ -70,6 +83,34 @@ impl Session {
     /// Signs an action and has it carried out in the workspace.
     pub(crate) async fn act(&self, action: Action) -> Result<Acted, Failure> {
         Ok(self.client.act(&self.workspace, action).await?)
+    }
+
+    /// Reveals values in one entry. What a person should know of them is told before anybody has
+    /// them.
+    pub(crate) async fn reveal(
+        &self,
+        out: Output,
+        wanted: &[Wanted],
+        purpose: &Purpose,
+        reason: Option<&Text>,
+    ) -> Result<Revealed, ClientError> {
+        let client = &self.client;
+        let reveal = client.reveal(&self.workspace, wanted, purpose, reason);
+        let mut warnings = Vec::new();
+        let RevealedValues {
+            index,
+            receipt,
+            values,
+        } = reveal.await?.warn(|warning| {
+            out.warn(&warning);
+            warnings.push(warning);
+        });
+        Ok(Revealed {
+            values,
+            index,
+            receipt,
+            warnings,
+        })
     }
 
     /// The secret of a name: the active one, or the one deleted or destroyed last.

@@ -194,6 +194,17 @@ impl Cluster {
             .replacen(TESTER, &at_door(TESTER, door), 1)
     }
 
+    /// The URL of the service's own user, through one of the servers.
+    pub fn service_url(&self, server: usize) -> String {
+        self.url(&self.users.service, server)
+    }
+
+    /// The URL of a service at a door, through one of the servers.
+    pub fn responder_url(&self, door: usize, server: usize) -> String {
+        let responder = self.url(&self.users.responder, server);
+        responder.replacen("responder", &at_door("responder", door), 1)
+    }
+
     /// A client as the owner. It remembers in memory what it has seen.
     ///
     /// # Panics
@@ -290,9 +301,10 @@ impl Cluster {
         more: &[&str],
     ) -> Replica {
         let home = self.replica_home(replica);
-        let responder = self
-            .urls(&self.users.responder, servers)
-            .replace("responder", &at_door("responder", door));
+        let responders: Vec<String> = servers
+            .iter()
+            .map(|server| self.responder_url(door, *server))
+            .collect();
         let program = program.unwrap_or_else(|| programs::keyroll());
         let broken = format!("replica-{replica}.broken");
         let mut words = if self.breakable {
@@ -309,7 +321,7 @@ impl Cluster {
             "--ledger-nats".into(),
             self.urls(&self.users.service, servers).into(),
             "--responder-nats".into(),
-            responder.into(),
+            responders.join(",").into(),
         ]);
         words.extend(more.iter().map(Into::into));
         let stderr = self

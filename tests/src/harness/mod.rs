@@ -17,6 +17,7 @@
 pub mod browse;
 pub mod cluster;
 pub mod dev;
+pub mod dishonest;
 pub mod done;
 pub mod flood;
 pub mod home;
@@ -35,6 +36,7 @@ pub mod wires;
 
 pub use cluster::Cluster;
 pub use dev::{Dev, Person};
+pub use dishonest::Dishonest;
 pub use done::Done;
 pub use home::Home;
 pub use nats::Nats;

@@ -53,7 +53,15 @@ fn a_block_sends_the_values_and_shows_none() {
     let report = done.json();
     keyroll_tests::harness::done::shape(
         &report,
-        &["status", "http_status", "output", "run", "secrets", "index"],
+        &[
+            "status",
+            "http_status",
+            "output",
+            "run",
+            "secrets",
+            "index",
+            "warnings",
+        ],
         &["unmasked"],
     );
     assert_eq!(

@@ -22,6 +22,7 @@ mod foreign;
 mod full_disk;
 mod hurt;
 mod import;
+mod lies;
 mod life;
 mod matrix;
 mod matrix_rest;

@@ -78,7 +78,7 @@ fn json_has_the_documented_shapes() {
         .json();
     shape(
         &revealed,
-        &["name", "version", "value", "index", "receipt"],
+        &["name", "version", "value", "index", "receipt", "warnings"],
         &[],
     );
     assert_eq!(
@@ -99,7 +99,14 @@ fn json_has_the_documented_shapes() {
         .json();
     shape(
         &revealed,
-        &["name", "version", "value_base64", "index", "receipt"],
+        &[
+            "name",
+            "version",
+            "value_base64",
+            "index",
+            "receipt",
+            "warnings",
+        ],
         &[],
     );
     assert_eq!(revealed["value_base64"], "/wD+");

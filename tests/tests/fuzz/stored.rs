@@ -151,8 +151,8 @@ pub(crate) fn saved_commits(bytes: &[u8]) {
     assert_eq!(saved::read(&behind).len(), known + found);
 }
 
-/// Files of keys, and what a client keeps of the last checkpoint it saw: what can be read is kept
-/// as it was read.
+/// Files of keys, and what a client keeps of what it has verified: what can be read is kept as it
+/// was read.
 pub(crate) fn local_files(bytes: &[u8]) {
     thread_local! {
         static HOME: tempfile::TempDir = tempfile::tempdir().expect("a directory");
@@ -173,8 +173,14 @@ pub(crate) fn local_files(bytes: &[u8]) {
         std::fs::write(seen.join(workspace.as_str()), bytes).expect("written");
         let store = || SeenStore::in_home(home.path(), &LEDGER);
         if let Ok(Some(seen)) = store().get(&workspace) {
-            store().set(&workspace, seen.clone()).expect("written");
+            store().accept(&workspace, seen.clone()).expect("written");
             assert_eq!(store().get(&workspace).expect("read"), Some(seen));
         }
+        let facts = seen.join(format!("{workspace}.secrets"));
+        std::fs::write(&facts, bytes).expect("written");
+        let count = store().secrets().count(&workspace);
+        let is_whole = bytes.starts_with(b"keyroll-secrets/v1\n") && bytes.ends_with(b"\nend\n");
+        assert!(is_whole || count.is_err());
+        std::fs::remove_file(facts).expect("removed");
     });
 }

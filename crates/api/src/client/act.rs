@@ -1,14 +1,13 @@
-//! Commands: signed, sent until their fate is known, and the receipt checked.
+//! Commands: signed, and sent until their fate is known.
 
 use std::time::Instant;
 
 use async_nats::RequestErrorKind;
 use keyroll_core::command::{COMMAND_V, Command};
-use keyroll_core::decide::denial_message;
 use keyroll_core::{
-    Action, Blob, Code, CommandId, Digest, Entry, Event, Index, TreeSize, WorkspaceName, cbor, cose,
+    Action, Blob, Code, CommandId, Digest, Entry, Identity, Index, SignedCommand, TreeSize,
+    WorkspaceName, cbor, cose,
 };
-use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
 
 use super::{Client, ClientError, PATIENCE, now};
 use crate::reply::{Body, CommandReply, CommandRequest, Done, Receipt, Released, SealedValue};
@@ -24,8 +23,12 @@ pub struct Acted {
     pub entry: Entry,
     /// The proof.
     pub receipt: Receipt,
-    /// Released values, still sealed; none when the command had been carried out before.
-    pub released: Vec<Released>,
+    /// What a person should know: what the ledger shows of a secret differs from what it showed
+    /// before.
+    pub warnings: Vec<String>,
+    /// Released values, still sealed; none when the command had been carried out before. Only
+    /// [`Client::reveal`] opens them.
+    pub(super) released: Vec<Released>,
 }
 
 /// What one attempt came to.
@@ -63,8 +66,10 @@ impl Client {
         action: Action,
         values: Vec<SealedValue>,
     ) -> Result<Acted, ClientError> {
-        let bytes = self.sign_command(workspace, id, action);
-        self.submit(workspace, bytes, values).await
+        let command = self.command(workspace, id, action);
+        let bytes = cose::sign(&command, self.signer().key());
+        let said = (&command, self.identity());
+        self.send(workspace, said, bytes, values).await
     }
 
     /// The signed bytes of a command, for sending now or by other means.
@@ -74,7 +79,11 @@ impl Client {
         id: CommandId,
         action: Action,
     ) -> Vec<u8> {
-        let command = Command {
+        cose::sign(&self.command(workspace, id, action), self.signer().key())
+    }
+
+    fn command(&self, workspace: &WorkspaceName, id: CommandId, action: Action) -> Command {
+        Command {
             v: COMMAND_V,
             at: now(),
             id,
@@ -82,8 +91,7 @@ impl Client {
             ledger: self.link.ledger,
             workspace: workspace.clone(),
             delegation: self.signer().statement(),
-        };
-        cose::sign(&command, self.signer().key())
+        }
     }
 
     /// Sends a signed command until its fate is known or patience ends. The same bytes are sent
@@ -97,6 +105,20 @@ impl Client {
         command: Vec<u8>,
         values: Vec<SealedValue>,
     ) -> Result<Acted, ClientError> {
+        let signed = SignedCommand::decode(&command)?;
+        let said = (signed.command(), signed.actor());
+        self.send(workspace, said, command, values).await
+    }
+
+    async fn send(
+        &self,
+        workspace: &WorkspaceName,
+        said: (&Command, Identity),
+        command: Vec<u8>,
+        values: Vec<SealedValue>,
+    ) -> Result<Acted, ClientError> {
+        // What cannot be read is found out before anything is on record.
+        self.link.seen.secrets().count(workspace)?;
         let seen = self.link.seen.get(workspace)?;
         let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
         let digest = Digest::of(&command);
@@ -127,7 +149,8 @@ impl Client {
                 .await
             {
                 Attempt::Done(done) => {
-                    return self.check_done(workspace, seen.as_ref(), &request.command.0, *done);
+                    let command = (said, request.command.0.as_slice());
+                    return self.check_done(workspace, seen.as_ref(), command, *done);
                 }
                 Attempt::Final(error) => return Err(error),
                 Attempt::Again(error) => {
@@ -182,71 +205,6 @@ impl Client {
                 _ => Attempt::Final(rejection.into()),
             },
         }
-    }
-
-    fn check_done(
-        &self,
-        workspace: &WorkspaceName,
-        seen: Option<&Seen>,
-        command: &[u8],
-        done: Done,
-    ) -> Result<Acted, ClientError> {
-        let (entry, size, root) = self.check_receipt(workspace, &done.receipt)?;
-        if entry.command.0 != command {
-            return Err(ClientError::failed(
-                Code::Corrupt,
-                "the receipt is of another command",
-            ));
-        }
-        let note = Some(done.receipt.checkpoint.as_str());
-        self.believe(workspace, seen, (size, root), &done.consistency, note)?;
-        for event in &entry.events {
-            if let Event::AccessDenied(denied) = event {
-                let opened = keyroll_core::SignedCommand::decode(command)?;
-                let words = denial_message(opened.command().action.name(), denied.reason);
-                let message = format!("{words} (recorded as entry {})", done.receipt.index);
-                return Err(ClientError::Refused(keyroll_core::Rejection::new(
-                    Code::Denied,
-                    message,
-                )));
-            }
-        }
-        Ok(Acted {
-            index: done.receipt.index,
-            entry,
-            receipt: done.receipt,
-            released: done.released,
-        })
-    }
-
-    /// Verifies a receipt: the checkpoint's signature, and the entry's place under its root.
-    ///
-    /// # Errors
-    /// [`Code::Corrupt`].
-    pub fn check_receipt(
-        &self,
-        workspace: &WorkspaceName,
-        receipt: &Receipt,
-    ) -> Result<(Entry, TreeSize, Hash), ClientError> {
-        let checkpoint = self.open_checkpoint(workspace, &receipt.checkpoint)?;
-        let path: Vec<Hash> = receipt.path.iter().map(|hash| Hash(hash.0)).collect();
-        let leaf = leaf_hash(&receipt.entry.0);
-        verify_inclusion(
-            &leaf,
-            receipt.index.0,
-            checkpoint.size,
-            &path,
-            &checkpoint.root,
-        )
-        .map_err(|error| {
-            let message = format!(
-                "entry {} is not in the tree of its receipt: {error}",
-                receipt.index
-            );
-            ClientError::failed(Code::Corrupt, message)
-        })?;
-        let entry: Entry = cbor::decode(&receipt.entry.0).map_err(ClientError::broken_reply)?;
-        Ok((entry, TreeSize(checkpoint.size), checkpoint.root))
     }
 }
 

@@ -12,7 +12,7 @@ use keyroll_merkle::{Hash, verify_consistency};
 
 use super::{Client, ClientError, now};
 use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query};
-use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply};
+use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply, SecretRow};
 use crate::seen::Seen;
 use crate::subjects;
 
@@ -125,14 +125,21 @@ impl Client {
         if let Some(workspace) = workspace {
             self.check_position(workspace, seen.as_ref(), &reply)?;
         }
-        match reply.body {
-            Body::Answer(answer) => Ok(Answered {
-                answer: *answer,
-                size: reply.size,
-                root: Hash(reply.root.0),
-            }),
-            Body::Error(rejection) => Err(rejection.into()),
+        let answer = match reply.body {
+            Body::Answer(answer) => *answer,
+            Body::Error(rejection) => return Err(rejection.into()),
+        };
+        if let Some(workspace) = workspace
+            && let Some(rows) = present_rows(&query.ask, &answer)
+        {
+            let secrets = self.link.seen.secrets();
+            secrets.judge_rows(workspace, reply.size, rows)?;
         }
+        Ok(Answered {
+            answer,
+            size: reply.size,
+            root: Hash(reply.root.0),
+        })
     }
 
     /// How many services answer in a moment, whichever ledger's they are.
@@ -290,6 +297,17 @@ impl Client {
     /// Who signed the replies this client believes.
     pub fn ledger_signer(&self) -> Identity {
         self.link.key.key
+    }
+}
+
+/// Secrets as an answer shows them, unless it was asked how they were in the past.
+fn present_rows<'a>(ask: &Ask, answer: &'a Answer) -> Option<&'a [SecretRow]> {
+    match (ask, answer) {
+        (Ask::SecretShow(named), Answer::SecretShow(row)) if named.at.is_none() => {
+            Some(std::slice::from_ref(row))
+        }
+        (Ask::SecretList(list), Answer::SecretList(page)) if list.at.is_none() => Some(&page.rows),
+        _ => None,
     }
 }
 

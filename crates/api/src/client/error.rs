@@ -62,7 +62,7 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         Self::failed(
             Code::Internal,
-            format!("the record of checkpoints: {error}"),
+            format!("what this client remembers of the ledger: {error}"),
         )
     }
 }

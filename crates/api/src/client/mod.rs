@@ -5,6 +5,8 @@ mod addresses;
 mod ask;
 mod error;
 mod parts;
+mod receipt;
+mod reveal;
 mod signer;
 mod values;
 
@@ -33,8 +35,10 @@ pub use addresses::Addresses;
 pub use ask::{Answered, unexpected};
 pub use error::ClientError;
 pub use parts::parts;
+pub use receipt::Proved;
+pub use reveal::{Opened, Reveal, RevealedValues, Wanted};
 pub use signer::{Signer, delegate, public};
-pub use values::{NewSecretSpec, Opened, Reveal, Wanted};
+pub use values::NewSecretSpec;
 
 /// Until when one call tries, all its repetitions included.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -50,7 +54,7 @@ pub struct Settings {
     /// The ledger's id, when it is known: anything else is refused. Otherwise the ledger's own
     /// word is taken, and the caller keeps [`Client::ledger`] for the next time.
     pub ledger: Option<LedgerId>,
-    /// Where the highest checkpoints are kept; in memory when absent.
+    /// Where what was verified is kept; in memory when absent.
     pub home: Option<PathBuf>,
 }
 
@@ -217,7 +221,7 @@ impl Client {
         &self.link.statement
     }
 
-    /// The highest checkpoints.
+    /// What was verified before.
     pub fn seen(&self) -> &SeenStore {
         &self.link.seen
     }

@@ -1,20 +1,16 @@
-//! Values: sealed before they leave the client, opened only after the receipt is checked.
+//! New values: sealed before they leave the client.
 
 use ed25519_dalek::Signer as _;
 use keyroll_core::command::{
-    NewSecret, Purpose, RevealItem, SecretCreate, SecretEdit, SecretImport, SecretReveal,
-    SecretRollback, SessionRef,
+    NewSecret, SecretCreate, SecretEdit, SecretImport, SecretRollback, SessionRef,
 };
-use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, open_value, seal_value};
+use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, seal_value};
 use keyroll_core::names::{HostPattern, Text};
-use keyroll_core::{
-    Action, Code, CommandId, Digest, Event, Index, SecretId, SecretName, Version, WorkspaceName,
-};
-use zeroize::Zeroizing;
+use keyroll_core::{Action, Code, CommandId, Digest, SecretId, SecretName, Version, WorkspaceName};
 
 use super::act::Acted;
 use super::{Client, ClientError, new_command_id, new_secret_id, random};
-use crate::reply::{Receipt, Released, SealedValue};
+use crate::reply::SealedValue;
 
 /// A secret to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,39 +25,6 @@ pub struct NewSecretSpec {
     pub restricted: bool,
     /// How often a new value is due, in seconds.
     pub rotate_every: Option<u64>,
-}
-
-/// A value to reveal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The secret's name.
-    pub name: SecretName,
-    /// The version; the current one when absent.
-    pub version: Option<Version>,
-}
-
-/// A released value, checked and opened.
-pub struct Opened {
-    /// The secret.
-    pub id: SecretId,
-    /// Its name.
-    pub name: SecretName,
-    /// The version.
-    pub version: Version,
-    /// Hosts it may be sent to.
-    pub hosts: Vec<HostPattern>,
-    /// The value, wiped when dropped.
-    pub value: Zeroizing<Vec<u8>>,
-}
-
-/// What came of a reveal.
-pub struct Reveal {
-    /// The entry's index.
-    pub index: Index,
-    /// The proof.
-    pub receipt: Receipt,
-    /// The values, in the order asked for.
-    pub values: Vec<Opened>,
 }
 
 struct Sealed {
@@ -104,7 +67,7 @@ impl Client {
     }
 
     /// Runs `make` with the present session, and once more with a new one when that is gone.
-    async fn with_session(
+    pub(super) async fn with_session(
         &self,
         workspace: &WorkspaceName,
         make: impl Fn(&ClientSession, CommandId) -> Result<(Action, Vec<SealedValue>), ClientError>,
@@ -228,109 +191,6 @@ impl Client {
         self.with_session(workspace, make)
             .await
             .map(|(acted, _, _)| acted)
-    }
-
-    /// Reveals values. Each is on record before its key leaves the ledger.
-    ///
-    /// # Errors
-    /// As [`Client::act`]; [`Code::Corrupt`] when what came is not what the entry names.
-    pub async fn reveal(
-        &self,
-        workspace: &WorkspaceName,
-        wanted: &[Wanted],
-        purpose: &Purpose,
-        reason: Option<&Text>,
-    ) -> Result<Reveal, ClientError> {
-        let make = |session: &ClientSession, _: CommandId| {
-            let item = |one: &Wanted| RevealItem {
-                id: None,
-                name: one.name.clone(),
-                version: one.version,
-            };
-            let reveal = SecretReveal {
-                names: wanted.iter().map(item).collect(),
-                reason: reason.cloned(),
-                purpose: purpose.clone(),
-                session: session.reference,
-            };
-            Ok((Action::SecretReveal(reveal), Vec::new()))
-        };
-        let (mut acted, mut session, mut id) = self.with_session(workspace, make).await?;
-        if acted.released.is_empty() {
-            // The first answer was lost and the repetition brought the receipt alone.
-            (acted, session, id) = self.with_session(workspace, make).await?;
-        }
-        if acted.released.is_empty() {
-            return Err(super::act::fate_unknown());
-        }
-        let values = self.open_released(workspace, &acted, wanted, (&session, &id))?;
-        Ok(Reveal {
-            index: acted.index,
-            receipt: acted.receipt,
-            values,
-        })
-    }
-
-    fn open_released(
-        &self,
-        workspace: &WorkspaceName,
-        acted: &Acted,
-        wanted: &[Wanted],
-        (session, id): (&ClientSession, &CommandId),
-    ) -> Result<Vec<Opened>, ClientError> {
-        let corrupt = |why: String| ClientError::failed(Code::Corrupt, why);
-        let Some(Event::SecretRevealed(revealed)) = acted.entry.events.first() else {
-            return Err(corrupt("the entry of the reveal is none".to_owned()));
-        };
-        if revealed.secrets.len() != wanted.len() || acted.released.len() != wanted.len() {
-            return Err(corrupt(
-                "the ledger released another number of values than were asked for".to_owned(),
-            ));
-        }
-        let mut values = Vec::with_capacity(wanted.len());
-        for (item, ((said, got), want)) in
-            (0_u32..).zip(revealed.secrets.iter().zip(&acted.released).zip(wanted))
-        {
-            let fits = said.name == want.name
-                && want.version.is_none_or(|version| version == said.version);
-            if !fits {
-                return Err(corrupt(format!(
-                    "the entry names {} where {} was asked for",
-                    said.name, want.name
-                )));
-            }
-            let value = self
-                .open_one(workspace, said, got, (session, id, item))
-                .map_err(|error| corrupt(format!("{}: {error}", said.name)))?;
-            let (id, name) = (said.id, said.name.clone());
-            values.push(Opened {
-                id,
-                name,
-                version: said.version,
-                hosts: said.hosts.clone(),
-                value,
-            });
-        }
-        Ok(values)
-    }
-
-    fn open_one(
-        &self,
-        workspace: &WorkspaceName,
-        said: &keyroll_core::event::Revealed,
-        got: &Released,
-        (session, id, item): (&ClientSession, &CommandId, u32),
-    ) -> Result<Zeroizing<Vec<u8>>, keyroll_core::crypto::OpenError> {
-        let data_key = session
-            .keys
-            .open(Direction::ToClient, id, item, &got.key.0)?;
-        let context = SealContext {
-            ledger: &self.link.ledger,
-            workspace,
-            secret: said.id,
-            version: said.version,
-        };
-        open_value(&got.sealed.0, &said.digest, &data_key, &context)
     }
 }
 

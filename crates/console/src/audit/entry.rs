@@ -3,11 +3,11 @@
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use keyroll_api::Receipt;
-use keyroll_api::query::{Ask, AuditLog, AuditProve};
+use keyroll_api::client::Proved;
+use keyroll_api::query::{Ask, AuditLog};
 use keyroll_api::reply::{Answer, AuditRow};
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Digest, Entry, Index, SignedCommand, TreeSize, cose};
+use keyroll_core::{Digest, Entry, Index, SignedCommand, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
 use maud::{Markup, html};
 
@@ -18,28 +18,14 @@ use crate::page::sheet;
 use crate::visit::{Visit, answer};
 use crate::words::time;
 
-struct Proved {
-    receipt: Receipt,
-    entry: Entry,
-    size: TreeSize,
-}
-
 /// Fetches an entry and checks its proof.
 async fn prove(visit: &Visit, index: &str) -> Result<Proved, Failure> {
     let index = index
         .parse()
         .map(Index)
         .map_err(|_| Failure::not_found(format!("{index} is no place in the log.")))?;
-    let answered = visit.ask(Ask::AuditProve(AuditProve { index })).await?;
-    let receipt = answer!(answered, Answer::AuditProve)?;
     let client = &visit.session.client;
-    let checked = client.check_receipt(&visit.workspace, &receipt);
-    let (entry, size, _) = visit.noticing(checked)?;
-    Ok(Proved {
-        receipt,
-        entry,
-        size,
-    })
+    visit.noticing(client.prove(&visit.workspace, index).await)
 }
 
 pub(super) async fn show(

@@ -80,7 +80,7 @@ async fn carry_out(visit: &Visit, fields: Fields) -> Result<(String, String), Fa
         .client
         .create(&visit.workspace, &[(spec, &value)])
         .await;
-    let index = visit.noticing(created)?.index;
+    let index = visit.acted(created)?;
     let words = format!("Added {name} (entry {index}).");
     Ok((words, back(visit, Some(&name))))
 }

@@ -85,9 +85,9 @@ async fn carry_out(visit: &Visit, name: &str, fields: Fields) -> Result<(String,
     let edited = client
         .edit(&visit.workspace, place, next, &value, (reason, None))
         .await;
-    match visit.noticing(edited) {
-        Ok(acted) => {
-            let words = format!("Saved {name} v{next} (entry {}).", acted.index);
+    match visit.acted(edited) {
+        Ok(index) => {
+            let words = format!("Saved {name} v{next} (entry {index}).");
             Ok((words, back(visit, Some(&name))))
         }
         Err(failure) if failure.code == "conflict" => {

@@ -186,6 +186,7 @@ async fn carry_out(
         .reveal(workspace, &wanted, &purpose, Some(&why))
         .await;
     let revealed = visit.noticing(revealed)?;
+    let revealed = revealed.warn(|warning| visit.warn(&warning));
     let opened = revealed
         .values
         .first()
@@ -199,12 +200,10 @@ async fn carry_out(
     let edited = client
         .edit(workspace, (id, &name), next, &opened.value, note)
         .await;
-    match visit.noticing(edited) {
-        Ok(acted) => {
-            let words = format!(
-                "{name} has the value of v{from} again, as v{next} (entry {}).",
-                acted.index
-            );
+    match visit.acted(edited) {
+        Ok(index) => {
+            let words =
+                format!("{name} has the value of v{from} again, as v{next} (entry {index}).");
             Ok((words, back(visit, Some(&name))))
         }
         Err(failure) if failure.code == "conflict" => {

@@ -319,7 +319,7 @@ async fn carry_out(
     for part in parts(&new) {
         let secrets = new.get(part).unwrap_or_default();
         let imported = visit.session.client.import(&visit.workspace, secrets).await;
-        entries.push(visit.noticing(imported)?.index.0);
+        entries.push(visit.acted(imported)?.0);
     }
     visit.app.imports.done(token);
     let place = match entries.as_slice() {

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::outcome::html_page;
 use crate::page;
 use crate::visit::{Looking, Visit};
+use crate::words::sentence;
 
 /// A value for the module; borrowed, so that no copy outlives it.
 #[derive(Serialize)]
@@ -26,6 +27,15 @@ struct Shown<'a> {
     base64: bool,
     version: u32,
     index: u64,
+    /// What a person should know before using it.
+    warnings: &'a [String],
+}
+
+/// A value, its entry, and what a person should know before using it.
+struct Looked {
+    opened: Opened,
+    index: u64,
+    warnings: Vec<String>,
 }
 
 pub(super) async fn view(
@@ -33,7 +43,7 @@ pub(super) async fn view(
     Path((_, name)): Path<(String, String)>,
 ) -> Response {
     match reveal(&visit, &name).await {
-        Ok((opened, index)) => show(&visit, &opened, index),
+        Ok(looked) => show(&visit, &looked),
         Err(failure) => {
             let failure = failure.of_reveal();
             visit.wants.failure(&failure, Some(&back(&visit, None)))
@@ -41,7 +51,7 @@ pub(super) async fn view(
     }
 }
 
-async fn reveal(visit: &Visit, name: &str) -> Result<(Opened, u64), Failure> {
+async fn reveal(visit: &Visit, name: &str) -> Result<Looked, Failure> {
     let name: SecretName = name.parse()?;
     visit.may_write()?;
     let wanted = [Wanted {
@@ -54,12 +64,18 @@ async fn reveal(visit: &Visit, name: &str) -> Result<(Opened, u64), Failure> {
         .reveal(&visit.workspace, &wanted, &purpose, None)
         .await;
     let revealed = visit.noticing(revealed)?;
+    let mut warnings = Vec::new();
+    let revealed = revealed.warn(|warning| warnings.push(sentence(&warning)));
     let opened = revealed.values.into_iter().next();
-    let opened = opened.ok_or_else(|| Failure::from(unexpected()))?;
-    Ok((opened, revealed.index.0))
+    Ok(Looked {
+        opened: opened.ok_or_else(|| Failure::from(unexpected()))?,
+        index: revealed.index.0,
+        warnings,
+    })
 }
 
-fn show(visit: &Visit, opened: &Opened, index: u64) -> Response {
+fn show(visit: &Visit, looked: &Looked) -> Response {
+    let (opened, index) = (&looked.opened, looked.index);
     let text = std::str::from_utf8(&opened.value).ok();
     let encoded = Zeroizing::new(match text {
         Some(_) => String::new(),
@@ -72,6 +88,7 @@ fn show(visit: &Visit, opened: &Opened, index: u64) -> Response {
             base64: text.is_none(),
             version: opened.version.0,
             index,
+            warnings: &looked.warnings,
         };
         return match serde_json::to_vec(&shown) {
             Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
@@ -82,6 +99,7 @@ fn show(visit: &Visit, opened: &Opened, index: u64) -> Response {
     let body = html! {
         h1 { code { (name) } " v" (opened.version) }
         @if text.is_none() { p.note { "Not text: shown as base64." } }
+        @for warning in &looked.warnings { p.error role="alert" { (warning) } }
         pre.shown tabindex="0" { (value) }
         p.note { "This look is entry " (index) " of the audit log. Nothing keeps this page: leave it to hide the value." }
         p { a.button.main href=(back(visit, Some(name))) { "Hide" } }

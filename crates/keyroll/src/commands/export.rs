@@ -52,7 +52,8 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         names, left_out, ..
     } = reveals::choose(&session, only).await?;
     let purpose = Purpose::Export(Nothing {});
-    let revealed = reveals::paged(&session, &names, &purpose, reason.as_ref()).await?;
+    let place = (context, &session);
+    let revealed = reveals::paged(place, &names, &purpose, reason.as_ref()).await?;
     let values: Vec<(&SecretName, &[u8])> = revealed
         .values
         .iter()
@@ -77,6 +78,7 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         "exported": values.len(),
         "left_out": left_out,
         "entries": revealed.entries,
+        "warnings": revealed.warnings,
     });
     let words = format!(
         "exported {} secrets to {} ({})",

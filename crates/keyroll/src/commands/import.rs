@@ -290,7 +290,12 @@ impl<'a> Import<'a> {
         for (number, part) in (1..).zip(&parts) {
             let secrets = &new[part.clone()];
             match session.client.import(&session.workspace, secrets).await {
-                Ok(acted) => done.entries.push(acted.index),
+                Ok(acted) => {
+                    for warning in &acted.warnings {
+                        context.out.warn(warning);
+                    }
+                    done.entries.push(acted.index);
+                }
                 // One that was cut short a moment ago may come in only now.
                 Err(error)
                     if error.code() == Code::Conflict && landed(session, secrets).await? =>

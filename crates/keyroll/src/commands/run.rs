@@ -80,7 +80,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
         Vec::new()
     } else {
         let purpose = Purpose::Run(Nothing {});
-        reveals::at_once(&session, &names, &purpose, reason.as_ref())
+        reveals::at_once((context, &session), &names, &purpose, reason.as_ref())
             .await?
             .values
     };

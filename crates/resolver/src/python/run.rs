@@ -410,14 +410,18 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
 
     async fn ask(&mut self, name: &str) -> Result<(), ResolveError> {
         let open = self.options.network || !self.options.sandbox;
+        let bound = || {
+            let words = "the secret is bound to hosts, and this block could send it anywhere";
+            ResolveError::new(Code::HostNotAllowed, words).about(name)
+        };
         if open && !self.source.allowed_hosts(name).await?.is_empty() {
-            return Err(ResolveError::new(
-                Code::HostNotAllowed,
-                "the secret is bound to hosts, and this block could send it anywhere",
-            )
-            .about(name));
+            return Err(bound());
         }
         let value = self.source.reveal(name).await?;
+        // What comes with the value counts; the question before only spares a reveal in vain.
+        if open && !value.allowed_hosts.is_empty() {
+            return Err(bound());
+        }
         value.text().map_err(|error| error.about(name))?;
         self.values.insert(name, value);
         Ok(())

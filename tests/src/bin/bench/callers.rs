@@ -303,8 +303,10 @@ impl Crowd {
                 .reveal(&self.workspace, &wanted, &purpose, None)
                 .await?;
             share.times.add(begun.elapsed());
-            let [opened] = reveal.values.as_slice() else {
-                return Err("one value was asked for".into());
+            let mut warnings = Vec::new();
+            let reveal = reveal.warn(|warning| warnings.push(warning));
+            let ([opened], []) = (reveal.values.as_slice(), warnings.as_slice()) else {
+                return Err("one value was asked for, and nothing has changed".into());
             };
             if *opened.value != value_of(&text).as_bytes() || !indexes.insert(reveal.index) {
                 return Err(

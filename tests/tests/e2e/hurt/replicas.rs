@@ -184,7 +184,13 @@ impl Victim {
         let purpose = Purpose::View(Nothing {});
         loop {
             match self.client.reveal(&demo(), &wanted, &purpose, None).await {
-                Ok(revealed) => return Some(revealed.index),
+                Ok(revealed) => {
+                    return Some(
+                        revealed
+                            .warn(|warning| panic!("a false alarm: {warning}"))
+                            .index,
+                    );
+                }
                 Err(error) if error.code() == Code::Denied => return None,
                 // On a slow disk: whatever that one came to, the next is what counts.
                 Err(error) => assert!(is_passing(&error), "{}: {error}", error.code()),

@@ -1,76 +1,80 @@
 //! `keyroll audit accept`: trust a ledger anew that holds less than, or something else than, what
 //! was seen of it. The one place where that happens, and never by itself.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use keyroll_api::seen::Seen;
 use keyroll_api::{Client, Settings as ClientSettings};
-use keyroll_core::{Code, TreeSize, WorkspaceName};
+use keyroll_core::{Code, TreeSize};
 use serde_json::json;
 
 use crate::cli::DryRun;
+use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
     let session = context.session().await?;
-    let workspace = &session.workspace;
-    let Some(seen) = session
-        .client
-        .seen()
-        .get(workspace)
-        .map_err(|error| unreadable(&error))?
-    else {
+    let (workspace, store) = (&session.workspace, session.client.seen());
+    let seen = store.get(workspace).map_err(|error| unusable(&error))?;
+    let secrets = store.secrets().count(workspace);
+    let secrets = secrets.map_err(|error| unusable(&error))?;
+    if seen.is_none() && secrets == 0 {
         return Err(Failure::coded(
             Code::NotFound,
             format!("nothing of {workspace} was seen before"),
         ));
-    };
-    match session
-        .client
-        .checkpoint(workspace)
-        .await
-        .map_err(Failure::from)
-    {
-        Ok(_) => {
-            let json = json!({"workspace": workspace, "accepted": false});
-            let words =
-                format!("{workspace} extends what was seen of it: there is nothing to accept");
-            return context.out.done(&json, &words);
-        }
-        Err(failure) if failure.is_unverified() => {}
-        Err(failure) => return Err(failure),
+    }
+    if stands(&session, secrets).await? {
+        let json = json!({"workspace": workspace, "accepted": false});
+        let words = format!("{workspace} extends what was seen of it: there is nothing to accept");
+        return context.out.done(&json, &words);
     }
     let now = anew(context, &session).await?;
+    let size = seen.map_or(TreeSize(0), |seen| seen.size);
     let json = json!({
-        "workspace": workspace, "accepted": !dry.dry_run, "seen": seen.size, "entries": now.size,
+        "workspace": workspace, "accepted": !dry.dry_run, "seen": size, "entries": now.size,
+        "forgotten": secrets,
     });
     let words = format!(
-        "{} entries of {workspace}, where {} were seen",
-        now.size, seen.size
+        "{} entries of {workspace}, where {size} were seen",
+        now.size
     );
+    let forgotten = format!("what was remembered of {secrets} secrets");
     if dry.dry_run {
-        return context
-            .out
-            .done(&json, &format!("would have accepted {words}"));
+        let words = format!("would have accepted {words}, and forgotten {forgotten}");
+        return context.out.done(&json, &words);
     }
-    let evidence = keep(&context.settings()?.home.value, workspace, &seen)?;
-    session
-        .client
-        .seen()
-        .set(workspace, now)
-        .map_err(|error| unreadable(&error))?;
-    let kept = evidence.display();
-    context.out.done(
-        &json,
-        &format!("accepted {words}; the checkpoint seen before is kept in {kept}"),
-    )
+    let kept = store.accept(workspace, now);
+    let kept = kept.map_err(|error| unusable(&error))?.unwrap_or_default();
+    let words = format!(
+        "accepted {words}; the checkpoint seen before is kept in {}, with {forgotten}, which is \
+         forgotten",
+        kept.display()
+    );
+    context.out.done(&json, &words)
 }
 
-fn unreadable(error: &std::io::Error) -> Failure {
-    Failure::local(format!("the record of checkpoints: {error}"))
+fn unusable(error: &std::io::Error) -> Failure {
+    Failure::local(format!("what this client remembers of the ledger: {error}"))
+}
+
+/// Whether the ledger stands to all that was seen: to the checkpoint, and, as far as it lists them,
+/// to the versions of secrets.
+async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
+    let looked = async {
+        session.client.checkpoint(&session.workspace).await?;
+        if secrets > 0 {
+            for deleted in [false, true] {
+                rows::all(session, deleted, None).await?;
+            }
+        }
+        Ok(())
+    };
+    match looked.await {
+        Ok(()) => Ok(true),
+        Err(failure) if Failure::is_unverified(&failure) => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// What a client believes that has seen nothing. The ledger is still the one that is pinned.
@@ -89,19 +93,4 @@ async fn anew(context: &Context, session: &Session) -> Result<Seen, Failure> {
         root: checkpoint.root,
         note: Some(note),
     })
-}
-
-/// Keeps what the ledger once signed, beside the checkpoints that are believed.
-fn keep(home: &Path, workspace: &WorkspaceName, seen: &Seen) -> Result<PathBuf, Failure> {
-    let directory = home.join("evidence");
-    fs::create_dir_all(&directory).map_err(|error| Failure::file(&directory, &error))?;
-    let path = directory.join(format!("{workspace}-{}-{}", seen.size, seen.root));
-    let text = format!(
-        "{}\n{}\n{}",
-        seen.size,
-        seen.root,
-        seen.note.as_deref().unwrap_or_default()
-    );
-    fs::write(&path, text).map_err(|error| Failure::file(&path, &error))?;
-    Ok(path)
 }

@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use keyroll_api::Ask;
-use keyroll_api::query::AuditProve;
-use keyroll_api::reply::Answer;
-use keyroll_core::{Code, Index};
+use keyroll_core::Index;
 use keyroll_merkle::{Hash, TlogProof};
 use serde_json::json;
 
 use super::write;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::session::answer;
 
 pub(crate) async fn prove(
     context: &Context,
@@ -20,20 +16,8 @@ pub(crate) async fn prove(
     out: Option<&Path>,
 ) -> Result<(), Failure> {
     let session = context.session().await?;
-    let answered = session
-        .ask(Ask::AuditProve(AuditProve {
-            index: Index(index),
-        }))
-        .await?;
-    let receipt = answer!(answered, Answer::AuditProve)?;
-    session.client.check_receipt(&session.workspace, &receipt)?;
-    if receipt.index != Index(index) {
-        let message = format!(
-            "the ledger proved entry {} instead of {index}",
-            receipt.index
-        );
-        return Err(Failure::coded(Code::Corrupt, message));
-    }
+    let proved = session.client.prove(&session.workspace, Index(index));
+    let receipt = proved.await?.receipt;
     let proof = TlogProof {
         extra: Vec::new(),
         index,

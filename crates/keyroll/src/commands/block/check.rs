@@ -78,9 +78,9 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
     let revealed = if names.is_empty() {
         Vec::new()
     } else {
-        reveals::paged(session, &names, &purpose, Some(&reason))
-            .await?
-            .values
+        let place = (context, session);
+        let revealed = reveals::paged(place, &names, &purpose, Some(&reason));
+        revealed.await?.values
     };
     let values: Vec<(&str, &[u8])> = revealed
         .iter()

@@ -28,6 +28,7 @@ pub(super) async fn run(
     let id = uuid::Uuid::now_v7();
     let names: Vec<&str> = plan.names().collect();
     let (mut values, mut used, mut index) = (SecretValues::new(), Vec::new(), None);
+    let mut warnings = Vec::new();
     let look_up = async || {
         let destination = plan.destination(options).await;
         destination.map_err(|error| source.placed(error))
@@ -37,8 +38,9 @@ pub(super) async fn run(
         destination = look_up().await?;
     } else {
         let session = context.session().await?;
+        let place = (context.out, &session);
         let run_id = id.to_string();
-        let mut run = Run::new(&session, (plan.workflow(), plan.block()), &run_id, replay);
+        let mut run = Run::new(place, (plan.workflow(), plan.block()), &run_id, replay);
         let mut bindings = BTreeMap::new();
         for name in &names {
             bindings.insert((*name).to_owned(), run.hosts(name).await?);
@@ -51,7 +53,7 @@ pub(super) async fn run(
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);
         }
-        (used, index) = (run.used(), run.index());
+        (used, index, warnings) = (run.used(), run.index(), run.warnings);
     }
     let id = id.to_string();
     let outcome = execute(&destination, &values)
@@ -65,6 +67,7 @@ pub(super) async fn run(
         "secrets": used,
         "unmasked": outcome.unmasked,
         "index": index,
+        "warnings": warnings,
     });
     show(context, &outcome, &report, (index, &id))?;
     Ok(if outcome.failed {

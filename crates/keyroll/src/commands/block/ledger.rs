@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_api::ClientError;
-use keyroll_api::client::{Opened, Reveal, Wanted};
+use keyroll_api::client::{Opened, Wanted};
 use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::{Label, Text};
@@ -16,11 +16,13 @@ use super::replay::Replay;
 use crate::commands::secret::rows;
 use crate::error::Failure;
 use crate::exit_code::Exit;
-use crate::session::Session;
+use crate::render::Output;
+use crate::session::{Revealed, Session};
 
 /// One run of a block, as the audit log will show it.
 pub(super) struct Run<'a> {
-    pub(super) session: &'a Session,
+    out: Output,
+    session: &'a Session,
     pub(super) workflow: &'a str,
     pub(super) block: &'a str,
     /// The run's id.
@@ -31,6 +33,8 @@ pub(super) struct Run<'a> {
     targets: BTreeMap<String, Target>,
     /// What was revealed so far.
     pub(super) revealed: Vec<(SecretName, Version, Index)>,
+    /// What was told on stderr, for programs.
+    pub(super) warnings: Vec<String>,
     /// The ledger's own words for the last refusal, with its own exit status.
     pub(super) refused: Option<Failure>,
 }
@@ -48,12 +52,13 @@ struct Target {
 
 impl<'a> Run<'a> {
     pub(super) fn new(
-        session: &'a Session,
+        (out, session): (Output, &'a Session),
         (workflow, block): (&'a str, &'a str),
         id: &'a str,
         replay: Option<&'a Replay>,
     ) -> Self {
         Self {
+            out,
             session,
             workflow,
             block,
@@ -61,6 +66,7 @@ impl<'a> Run<'a> {
             replay,
             targets: BTreeMap::new(),
             revealed: Vec::new(),
+            warnings: Vec::new(),
             refused: None,
         }
     }
@@ -196,10 +202,15 @@ impl<'a> Run<'a> {
         let reason = reason.map(|text| text.parse::<Text>()).transpose()?;
         let answer = self
             .session
-            .client
-            .reveal(&self.session.workspace, &wanted, &purpose, reason.as_ref())
+            .reveal(self.out, &wanted, &purpose, reason.as_ref())
             .await;
-        let Reveal { index, values, .. } = answer.map_err(|error| self.worded(&error, names))?;
+        let Revealed {
+            index,
+            values,
+            warnings,
+            ..
+        } = answer.map_err(|error| self.worded(&error, names))?;
+        self.warnings.extend(warnings);
         let seen = values
             .iter()
             .map(|one| (one.name.clone(), one.version, index));

@@ -58,12 +58,17 @@ pub(super) async fn run(
     remembered::keep(context, &id, source, given.input.as_deref());
     let (id, workflow) = (id.to_string(), &source.file.workflow);
     let session = context.session().await?;
-    let mut run = Run::new(&session, (workflow, &block.name), &id, replay);
+    let place = (context.out, &session);
+    let mut run = Run::new(place, (workflow, &block.name), &id, replay);
     let outcome = match execute_python(block, &document, &options, &mut run).await {
         Ok(outcome) => outcome,
         Err(error) => return Err(refused(&mut run, &source.placed(error))),
     };
     show(context, &outcome, &run)?;
+    // The block may have caught it and gone on; that the ledger gave a wrong value is no less true.
+    if let Some(failure) = run.refused.take_if(|refused| refused.is_unverified()) {
+        return Err(failure.within(&format!("run {}", run.id)));
+    }
     Ok(if outcome.failed {
         Exit::Other
     } else {
@@ -121,6 +126,7 @@ fn show(context: &Context, outcome: &PythonOutcome, run: &Run) -> Result<(), Fai
             "secrets": run.used(),
             "unmasked": outcome.unmasked,
             "index": run.index(),
+            "warnings": run.warnings,
         }));
     }
     // The result is the data; what was printed on the way is for people.

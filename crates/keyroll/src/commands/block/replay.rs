@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyroll_api::Ask;
-use keyroll_api::query::{AuditProve, Outcome};
-use keyroll_api::reply::{Answer, AuditRow};
-use keyroll_core::{Code, Event, Index, SecretId, SecretName, Version};
+use keyroll_api::query::Outcome;
+use keyroll_api::reply::AuditRow;
+use keyroll_core::command::Purpose;
+use keyroll_core::{Code, Index, SecretId, SecretName, Version};
 
 use super::run::{RunOptions, start};
 use super::{Source, remembered};
@@ -15,7 +15,7 @@ use crate::commands::audit;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::session::{Session, answer};
+use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
@@ -78,13 +78,14 @@ fn remembered_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, F
 
 impl Replay {
     /// What the log says of a run. The entries themselves are asked for, with proof: they name
-    /// secrets by id.
+    /// secrets by id, and who ran the block has signed that they are of this run.
     async fn of(session: &Session, run: &str) -> Result<Self, Failure> {
         let rows = audit::of_run(session, run).await?;
         let (workflow, block) = label(&rows, run)?;
         let mut secrets = BTreeMap::new();
+        let labels = (workflow.as_str(), block.as_str(), run);
         for row in &rows {
-            for (name, secret) in revealed(session, row.index).await? {
+            for (name, secret) in revealed(session, row.index, labels).await? {
                 let before = secrets.insert(name.clone(), secret);
                 if before.is_some_and(|before| before != secret) {
                     let message = format!("run {run} used two versions of {name}");
@@ -129,26 +130,21 @@ fn label(rows: &[AuditRow], run: &str) -> Result<(String, String), Failure> {
     Ok((first.workflow.clone(), first.block.clone()))
 }
 
-/// What an entry revealed.
+/// What an entry of a run revealed.
 async fn revealed(
     session: &Session,
     index: Index,
+    (workflow, block, run): (&str, &str, &str),
 ) -> Result<Vec<(SecretName, (SecretId, Version))>, Failure> {
-    let answered = session.ask(Ask::AuditProve(AuditProve { index })).await?;
-    let receipt = answer!(answered, Answer::AuditProve)?;
-    let (entry, _, _) = session.client.check_receipt(&session.workspace, &receipt)?;
-    if receipt.index != index {
-        let message = format!(
-            "the ledger proved entry {} instead of {index}",
-            receipt.index
-        );
+    let past = session.client.past_reveal(&session.workspace, index);
+    let (asked, revealed) = past.await?;
+    let is_of_run = matches!(&asked.purpose, Purpose::Block(of)
+        if (of.workflow.as_str(), of.block.as_str(), of.run.as_str()) == (workflow, block, run));
+    if !is_of_run {
+        let message = format!("entry {index} is not of block {block} in run {run}");
         return Err(Failure::coded(Code::Corrupt, message));
     }
-    let events = entry.events.into_iter();
-    let secrets = events.flat_map(|event| match event {
-        Event::SecretRevealed(revealed) => revealed.secrets,
-        _ => Vec::new(),
-    });
+    let secrets = revealed.secrets.into_iter();
     Ok(secrets
         .map(|one| (one.name, (one.id, one.version)))
         .collect())

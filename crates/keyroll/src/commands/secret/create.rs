@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
         .client
         .create(&session.workspace, &[(spec, &value)])
         .await?;
-    add_receipt(&mut json, &acted);
+    add_receipt(context, &mut json, &acted);
     context.out.done(
         &json,
         &format!("created {name} in {workspace} (entry {})", acted.index),

@@ -80,7 +80,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         return would(context, ("destroyed", &what, json));
     }
     let acted = session.act(destroy(row.id)).await?;
-    add_receipt(&mut json, &acted);
+    add_receipt(context, &mut json, &acted);
     let erased = erased(&session, &name).await?;
     json["erased"] = erased.into();
     let storage = if erased {

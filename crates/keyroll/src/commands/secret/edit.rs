@@ -118,16 +118,22 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let purpose = Purpose::Copy(Nothing {});
     let words = format!("rollback to version {from}").parse::<Text>()?;
     let why = done.reason.clone().unwrap_or(words);
-    let reveal = session
-        .client
-        .reveal(&session.workspace, &wanted, &purpose, Some(&why))
-        .await?;
+    let reveal = session.reveal(context.out, &wanted, &purpose, Some(&why));
+    let reveal = reveal.await?;
     let Some(opened) = reveal.values.first() else {
         return Err(Failure::coded(
             Code::Corrupt,
             "the ledger released no value",
         ));
     };
+    if opened.id != done.row.id {
+        let name = &done.row.name;
+        let message = format!(
+            "{name} is another secret than a moment ago (entry {}): nothing was changed",
+            reveal.index
+        );
+        return Err(Failure::coded(Code::Conflict, message));
+    }
     new_version(context, &session, done, &opened.value).await
 }
 
@@ -175,7 +181,7 @@ async fn new_version(
         .client
         .edit(&session.workspace, place, next, value, note)
         .await?;
-    add_receipt(&mut json, &acted);
+    add_receipt(context, &mut json, &acted);
     context.out.done(
         &json,
         &format!("{} {words} (entry {})", edit.verb, acted.index),

@@ -99,7 +99,7 @@ async fn apply(
         return would(context, (verb, words, json));
     }
     let acted = session.act(action).await?;
-    add_receipt(&mut json, &acted);
+    add_receipt(context, &mut json, &acted);
     context
         .out
         .done(&json, &format!("{verb} {words} (entry {})", acted.index))
@@ -112,9 +112,16 @@ fn would(context: &Context, (verb, words, mut json): (&str, &str, Value)) -> Res
         .done(&json, &format!("would have {verb} {words}"))
 }
 
-fn add_receipt(json: &mut Value, acted: &Acted) {
+/// Adds what proves an act, and tells what a person should know of it.
+fn add_receipt(context: &Context, json: &mut Value, acted: &Acted) {
     json["index"] = json!(acted.index);
     json["receipt"] = json!(acted.receipt);
+    if !acted.warnings.is_empty() {
+        json["warnings"] = json!(acted.warnings);
+    }
+    for warning in &acted.warnings {
+        context.out.warn(warning);
+    }
 }
 
 fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, Failure> {

@@ -16,6 +16,7 @@ use super::text;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::secret_name;
+use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct RevealArgs {
@@ -40,6 +41,7 @@ struct Revealed<'a> {
     value_base64: Option<&'a str>,
     index: Index,
     receipt: &'a Receipt,
+    warnings: &'a [String],
 }
 
 pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failure> {
@@ -51,10 +53,8 @@ pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failu
         version: args.version.map(Version),
     }];
     let purpose = Purpose::View(Nothing {});
-    let reveal = session
-        .client
-        .reveal(&session.workspace, &wanted, &purpose, reason.as_ref())
-        .await?;
+    let reveal = session.reveal(context.out, &wanted, &purpose, reason.as_ref());
+    let reveal = reveal.await?;
     let Some(opened) = reveal.values.first() else {
         return Err(Failure::coded(
             Code::Corrupt,
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failu
         ));
     };
     if context.out.json {
-        return document(context, opened, reveal.index, &reveal.receipt);
+        return document(context, opened, &reveal);
     }
     context.out.bytes(&opened.value)?;
     // A prompt right behind a value would look like a part of it.
@@ -73,12 +73,7 @@ pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failu
     }
 }
 
-fn document(
-    context: &Context,
-    opened: &Opened,
-    index: Index,
-    receipt: &Receipt,
-) -> Result<(), Failure> {
+fn document(context: &Context, opened: &Opened, reveal: &session::Revealed) -> Result<(), Failure> {
     let text = std::str::from_utf8(&opened.value).ok();
     let encoded = Zeroizing::new(match text {
         Some(_) => String::new(),
@@ -89,7 +84,8 @@ fn document(
         version: opened.version,
         value: text,
         value_base64: text.is_none().then_some(encoded.as_str()),
-        index,
-        receipt,
+        index: reveal.index,
+        receipt: &reveal.receipt,
+        warnings: &reveal.warnings,
     })
 }

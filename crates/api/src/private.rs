@@ -1,0 +1,224 @@
+//! Files for their owner alone: mode 0600, in directories of mode 0700, whatever the umask is.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+const FILE: u32 = 0o600;
+const DIRECTORY: u32 = 0o700;
+
+/// Makes a directory and its missing parents. What exists keeps its mode.
+///
+/// # Errors
+/// When it cannot be made, or something else is in its place.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    let make = || DirBuilder::new().mode(DIRECTORY).create(path);
+    let made = match (make(), parent(path)) {
+        (Err(error), Some(parent)) if error.kind() == ErrorKind::NotFound => {
+            make_directory(parent)?;
+            make()
+        }
+        (made, _) => made,
+    };
+    match made {
+        // The umask may have taken bits of the owner.
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(DIRECTORY)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`make_directory`], for a directory that holds nothing but keyroll's own files: others lose
+/// the access to it that they may have had.
+///
+/// # Errors
+/// As [`make_directory`].
+pub fn own_directory(path: &Path) -> io::Result<()> {
+    make_directory(path)?;
+    if others_may(&fs::metadata(path)?) {
+        fs::set_permissions(path, Permissions::from_mode(DIRECTORY))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that does not exist yet, durably.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`], and when it cannot be written.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = parent(path) {
+        make_directory(parent)?;
+    }
+    write_new(path, bytes)
+}
+
+/// Writes a file in place of an old one, durably and in one step: a reader sees the old or the new.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = parent(path) {
+        make_directory(parent)?;
+    }
+    let fresh = beside(path);
+    remove(&fresh)?;
+    write_new(&fresh, bytes)?;
+    fs::rename(&fresh, path)?;
+    File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Fails where no file could be written at a path. The trial leaves nothing behind.
+///
+/// # Errors
+/// Why not.
+pub fn try_out(path: &Path) -> io::Result<()> {
+    if let Some(parent) = parent(path) {
+        make_directory(parent)?;
+    }
+    let fresh = beside(path);
+    write_new(&fresh, b"")?;
+    fs::remove_file(&fresh)
+}
+
+/// Reads one of keyroll's own files; `None` when there is none. Others lose the access to it that
+/// they may have had.
+///
+/// # Errors
+/// When it cannot be read, or has more than `most` bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if others_may(&file.metadata()?) {
+        file.set_permissions(Permissions::from_mode(FILE))?;
+    }
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let words = format!("{} has more than {most} bytes", path.display());
+        return Err(io::Error::other(words));
+    }
+    Ok(Some(bytes))
+}
+
+/// Waits until nobody else holds the lock of a file, which is made if absent. It is held while
+/// what is given back lives.
+///
+/// # Errors
+/// When it cannot be made or locked.
+pub fn lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).mode(FILE).open(path)?;
+    if mode(&file.metadata()?) & 0o777 != FILE {
+        file.set_permissions(Permissions::from_mode(FILE))?;
+    }
+    file.lock()?;
+    Ok(file)
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether anybody but the owner has access.
+pub fn others_may(metadata: &Metadata) -> bool {
+    mode(metadata) & 0o077 != 0
+}
+
+fn mode(metadata: &Metadata) -> u32 {
+    metadata.permissions().mode()
+}
+
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+}
+
+/// A name of this process's own in the same directory.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE)
+        .open(path)?;
+    // The umask may have taken bits of the owner.
+    file.set_permissions(Permissions::from_mode(FILE))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        mode(&fs::metadata(path).expect("there")) & 0o777
+    }
+
+    #[test]
+    fn files_are_for_their_owner_and_created_once() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("a/b/key");
+        create(&path, b"one").expect("created");
+        let again = create(&path, b"two").expect_err("there already");
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).expect("read"), b"one");
+        let (above, beside) = (home.path().join("a"), home.path().join("a/b"));
+        assert_eq!(
+            [&path, &above, &beside].map(|path| mode_of(path)),
+            [0o600, 0o700, 0o700]
+        );
+        replace(&path, b"two").expect("replaced");
+        assert_eq!(
+            read(&path, 3).expect("read").as_deref(),
+            Some(b"two".as_slice())
+        );
+        assert_eq!(fs::read_dir(&beside).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn what_others_could_read_is_closed_to_them() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (directory, path) = (home.path().join("own"), home.path().join("own/file"));
+        fs::create_dir(&directory).expect("made");
+        fs::write(&path, "old").expect("written");
+        for (path, mode) in [(&directory, 0o777), (&path, 0o666)] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("opened");
+        }
+        make_directory(&directory).expect("there");
+        assert_eq!(mode_of(&directory), 0o777, "it may be somebody else's");
+        own_directory(&directory).expect("there");
+        assert_eq!(mode_of(&directory), 0o700);
+        assert_eq!(
+            read(&path, 9).expect("read").as_deref(),
+            Some(b"old".as_slice())
+        );
+        assert_eq!(mode_of(&path), 0o600);
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("file");
+        assert!(read(&path, 9).expect("nothing there").is_none());
+        fs::write(&path, [0; 10]).expect("written");
+        let error = read(&path, 9).expect_err("too large");
+        assert!(error.to_string().contains("more than 9 bytes"), "{error}");
+        assert!(make_directory(&path).is_err(), "a file is in its place");
+    }
+}

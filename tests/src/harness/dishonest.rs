@@ -1,0 +1,479 @@
+//! A ledger that holds its keys and does not tell the truth. Its log, vault, keys and answers are
+//! those of the real one; where a test wants a lie, its entry is written by hand and signed with the
+//! ledger's own key. The log goes on in good order: no checkpoint shows that anything is wrong.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_nats::{Client, ConnectOptions, HeaderMap, Message};
+use ed25519_dalek::SigningKey;
+use futures::StreamExt as _;
+use keyroll_api::client::{now, random};
+use keyroll_api::query::{Ask, AuditProve, QUERY_V, Query};
+use keyroll_api::reply::{Answer, Body, Done, Released};
+use keyroll_api::{CommandReply, CommandRequest, Reply};
+use keyroll_core::commit::{COMMIT_V, RULES};
+use keyroll_core::crypto::{Direction, Key, SealContext, WrapContext, seal_value};
+use keyroll_core::event::{Revealed, WorkspaceCreated};
+use keyroll_core::statement::LedgerKey;
+use keyroll_core::{
+    Action, Authority, Blob, Commit, Digest, Entry, Event, Identity, Index, LedgerId, Recorded,
+    SecretId, Sequence, SignedCommand, State, TreeSize, Verified, Version, WorkspaceName, cbor,
+    cose, decide,
+};
+use keyroll_ledger::keyring::Keyring;
+use keyroll_ledger::log::{JetStreamLog, Log as _};
+use keyroll_ledger::objects::{JetStreamObjects, Objects};
+use keyroll_ledger::vault::Vault;
+use keyroll_ledger::{Ledger, Options, Response};
+use keyroll_server::keys::{plain_root, read_signing_key};
+use keyroll_server::root_key::{PlainFile, RootKeySource as _};
+use tokio::runtime::Runtime;
+
+use super::cluster::Cluster;
+use super::wait::{until, within};
+
+type InEntries = Box<dyn FnMut(&State, &Action, &mut Vec<Event>) + Send>;
+type InReplies = Box<dyn FnMut(&mut Done) + Send>;
+type InAnswers = Box<dyn FnMut(&mut Answer) + Send>;
+
+#[derive(Default)]
+struct Lies {
+    entries: Option<InEntries>,
+    replies: Option<InReplies>,
+    answers: Option<InAnswers>,
+    /// Sealed values that nobody stored, by digest, with their data keys.
+    values: HashMap<Digest, (Blob, Key)>,
+}
+
+struct Parts {
+    ledger: Ledger,
+    log: JetStreamLog,
+    keyring: Keyring,
+    vault: Vault,
+    statement: Blob,
+    online: SigningKey,
+    /// Asks for proofs, as an owner may.
+    owner: SigningKey,
+    id: LedgerId,
+    lies: Mutex<Lies>,
+}
+
+/// The only service of a [`Cluster`]. Honest, until it is told what to lie about.
+pub struct Dishonest {
+    parts: Arc<Parts>,
+    // Ends with it.
+    _runtime: Runtime,
+    _read_model: tempfile::TempDir,
+}
+
+impl Dishonest {
+    /// Starts it at the first door of a cluster.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(cluster: &Cluster) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let read_model = tempfile::tempdir().expect("a directory");
+        let parts = runtime.block_on(Box::pin(Parts::open(cluster, read_model.path())));
+        let parts = Arc::new(parts);
+        let responder = runtime.block_on(connect(&cluster.responder_url(0, 0), None));
+        runtime.spawn(serve(Arc::clone(&parts), responder));
+        until("it answers", || {
+            let status = cluster.keyroll(["status"]).run();
+            status.is_code(0).then_some(())
+        });
+        Self {
+            parts,
+            _runtime: runtime,
+            _read_model: read_model,
+        }
+    }
+
+    /// From now on entries say what this makes of the true events.
+    pub fn lie_in_entries(
+        &self,
+        lie: impl FnMut(&State, &Action, &mut Vec<Event>) + Send + 'static,
+    ) {
+        self.lies().entries = Some(Box::new(lie));
+    }
+
+    /// As [`Dishonest::lie_in_entries`], about what reveals say was released.
+    pub fn lie_in_reveals(&self, mut lie: impl FnMut(&State, &mut Vec<Revealed>) + Send + 'static) {
+        self.lie_in_entries(move |state, _, events| {
+            if let [Event::SecretRevealed(revealed)] = events.as_mut_slice() {
+                lie(state, &mut revealed.secrets);
+            }
+        });
+    }
+
+    /// From now on what comes with an entry is what this makes of it.
+    pub fn lie_in_replies(&self, lie: impl FnMut(&mut Done) + Send + 'static) {
+        self.lies().replies = Some(Box::new(lie));
+    }
+
+    /// From now on answers to queries are what this makes of them.
+    pub fn lie_in_answers(&self, lie: impl FnMut(&mut Answer) + Send + 'static) {
+        self.lies().answers = Some(Box::new(lie));
+    }
+
+    /// From now on it tells the truth.
+    pub fn be_honest(&self) {
+        *self.lies() = Lies::default();
+    }
+
+    /// Seals a value that nobody ever gave to a secret. Lies can name its digest.
+    ///
+    /// # Panics
+    /// When the system has no randomness.
+    pub fn forge(&self, (secret, version): (SecretId, Version), value: &[u8]) -> Digest {
+        let key = Key::new(random().expect("randomness"));
+        let workspace = demo();
+        let context = SealContext {
+            ledger: &self.parts.id,
+            workspace: &workspace,
+            secret,
+            version,
+        };
+        let nonce = random().expect("randomness");
+        let sealed = seal_value(value, &key, nonce, &context).expect("sealed");
+        let digest = Digest::of(&sealed);
+        self.lies().values.insert(digest, (Blob(sealed), key));
+        digest
+    }
+
+    fn lies(&self) -> std::sync::MutexGuard<'_, Lies> {
+        self.parts.lies()
+    }
+}
+
+/// What a reveal of a secret's version would truly say.
+///
+/// # Panics
+/// When there is no such secret or version.
+pub fn truth(state: &State, name: &str, version: u32) -> Revealed {
+    let name = name.parse().expect("a name");
+    let (id, secret) = state.named(&name).expect("a secret");
+    let info = secret.version(Version(version)).expect("a version");
+    Revealed {
+        id,
+        name: secret.name.clone(),
+        hosts: secret.hosts.clone(),
+        digest: info.digest,
+        version: Version(version),
+    }
+}
+
+fn demo() -> WorkspaceName {
+    "demo".parse().expect("a name")
+}
+
+async fn connect(url: &str, inbox: Option<&str>) -> Client {
+    let address: async_nats::ServerAddr = url.parse().expect("a NATS URL");
+    let user = address.username().expect("a user").to_owned();
+    let password = address.password().expect("a password").to_owned();
+    let mut options = ConnectOptions::with_user_and_password(user, password);
+    if let Some(inbox) = inbox {
+        options = options.custom_inbox_prefix(inbox);
+    }
+    let (_, host) = url.rsplit_once('@').expect("a host");
+    let connected = within("a connection", options.connect(format!("nats://{host}")));
+    connected.await.expect("connected")
+}
+
+/// Answers requests one after the other.
+async fn serve(parts: Arc<Parts>, responder: Client) {
+    let mut requests = responder
+        .subscribe("keyroll.v1.>")
+        .await
+        .expect("subscribed");
+    while let Some(request) = requests.next().await {
+        let Some(inbox) = request.reply.clone() else {
+            continue;
+        };
+        let Some((bytes, refused)) = parts.answer(&request).await else {
+            continue;
+        };
+        let mut headers = HeaderMap::new();
+        if let Some(code) = refused {
+            headers.insert("Nats-Service-Error", code);
+        }
+        // Who asked may be gone.
+        let _ = responder
+            .publish_with_headers(inbox, headers, bytes.into())
+            .await;
+    }
+}
+
+type Said = (Vec<u8>, Option<&'static str>);
+
+fn said(response: Response) -> Said {
+    let refused = response.refusal.map(|rejection| rejection.code.as_str());
+    (response.bytes, refused)
+}
+
+impl Parts {
+    async fn open(cluster: &Cluster, read_model: &Path) -> Self {
+        let keys = cluster.home().data().join("keys");
+        let statement = Blob(fs::read(keys.join("ledger-key.cose")).expect("a statement"));
+        let online = read_signing_key(&keys.join("online.pem")).expect("the online key");
+        let root = || {
+            PlainFile(plain_root(&keys))
+                .root_key()
+                .expect("the root key")
+        };
+        let client = connect(&cluster.service_url(0), Some("_INBOX_service")).await;
+        let log = JetStreamLog::open(client.clone()).await.expect("the log");
+        let objects = |stream| JetStreamObjects::open(client.clone(), stream);
+        let vault: Arc<dyn Objects> = Arc::new(objects("KEYROLL_VAULT").await.expect("the vault"));
+        let keys: Arc<dyn Objects> = Arc::new(objects("KEYROLL_KEYS").await.expect("the keys"));
+        let id = cluster.ledger();
+        let opened = Ledger::open(Options {
+            statement: statement.clone(),
+            key: online.clone(),
+            root: root(),
+            operators: vec![cluster.owner_identity()],
+            data_dir: read_model.to_owned(),
+            log: Arc::new(log.clone()),
+            vault: Arc::clone(&vault),
+            keys: Arc::clone(&keys),
+            clock: now,
+            damage: None,
+        });
+        let (ledger, _) = opened.await.expect("opened");
+        Self {
+            ledger,
+            log,
+            keyring: Keyring::new(root(), id, keys),
+            vault: Vault::new(vault),
+            statement,
+            online,
+            owner: cluster.owner(),
+            id,
+            lies: Mutex::default(),
+        }
+    }
+
+    fn lies(&self) -> std::sync::MutexGuard<'_, Lies> {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: &Message) -> Option<Said> {
+        let tokens: Vec<&str> = request.subject.split('.').skip(2).collect();
+        let bytes = &request.payload;
+        Some(match tokens.as_slice() {
+            ["_ledger", "info"] => said(self.ledger.info().await),
+            ["_ledger", "query"] => said(self.ledger.query(None, bytes).await),
+            [workspace, "query"] => self.query(&workspace.parse().ok()?, bytes).await,
+            [workspace, "command"] => self.command(&workspace.parse().ok()?, bytes).await,
+            _ => return None,
+        })
+    }
+
+    async fn query(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Said {
+        let (bytes, refused) = said(self.ledger.query(Some(workspace), bytes).await);
+        let mut reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
+        if let Body::Answer(answer) = &mut reply.body
+            && let Some(lie) = &mut self.lies().answers
+        {
+            lie(answer);
+        }
+        (cose::sign(&reply, &self.online), refused)
+    }
+
+    async fn command(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Said {
+        let request: CommandRequest = cbor::decode(bytes).expect("a request");
+        let lied = self.lied(workspace, &request).await;
+        let (mut reply, refused) = if let Some(done) = lied {
+            (CommandReply::Done(done), None)
+        } else {
+            let (bytes, refused) = said(self.ledger.command(workspace, bytes).await);
+            (cbor::decode(&bytes).expect("a reply"), refused)
+        };
+        if let CommandReply::Done(done) = &mut reply
+            && let Some(lie) = &mut self.lies().replies
+        {
+            lie(done);
+        }
+        (cbor::encode(&reply), refused)
+    }
+
+    /// What comes of a command that is lied about; none for one that is not.
+    async fn lied(&self, workspace: &WorkspaceName, request: &CommandRequest) -> Option<Done> {
+        let command = SignedCommand::decode(&request.command.0)
+            .ok()?
+            .verify()
+            .ok()?;
+        let (state, head) = self.state(workspace).await;
+        let truth = decide(&state, &command, now(), &self.authority(&command)).ok()?;
+        let mut events = truth.clone();
+        if let Some(lie) = &mut self.lies().entries {
+            lie(&state, &command.command().action, &mut events);
+        }
+        if events == truth {
+            return None;
+        }
+        let entry = Entry {
+            at: state.recorded_time(now()),
+            events,
+            command: request.command.clone(),
+        };
+        let commit = Commit {
+            v: COMMIT_V,
+            at: entry.at,
+            root: Digest(state.root().0),
+            first: state.size(),
+            rules: RULES,
+            ledger: self.id,
+            entries: vec![Blob(cbor::encode(&entry))],
+            workspace: workspace.clone(),
+        };
+        let commit = cose::sign(&commit, &self.online);
+        let appended = self.log.append(workspace, commit.into(), head).await;
+        appended.expect("appended");
+        let (mut done, index) = (
+            self.prove(workspace, &state, request.seen).await,
+            state.size(),
+        );
+        assert_eq!(done.receipt.index.0, index.0);
+        if let [Event::SecretRevealed(revealed)] = entry.events.as_slice() {
+            for (item, one) in (0..).zip(&revealed.secrets) {
+                let released = self.release(&state, (&command, item), one).await;
+                done.released.push(released);
+            }
+        }
+        Some(done)
+    }
+
+    fn authority(&self, command: &Verified) -> Authority {
+        let key = cose::open::<LedgerKey>(&self.statement.0).expect("a statement");
+        Authority {
+            operator: command.actor() == public(&self.owner),
+            key: WorkspaceCreated {
+                key: key.payload.key,
+                serial: key.payload.serial,
+                statement: self.statement.clone(),
+            },
+        }
+    }
+
+    /// The workspace by all that the log holds, and its last message.
+    async fn state(&self, workspace: &WorkspaceName) -> (State, Sequence) {
+        let mut state = State::new(self.id, workspace.clone());
+        let mut head = Sequence(0);
+        let last = self.log.last().await.expect("the end of the log");
+        for sequence in (1..=last.0).map(Sequence) {
+            let message = self.log.message(sequence).await.expect("the log");
+            let message = message.expect("a message");
+            if message.workspace.as_ref() != Some(workspace) {
+                continue;
+            }
+            head = sequence;
+            let commit = Commit::decode(&message.bytes).expect("a commit").payload;
+            for (index, bytes) in (commit.first.0..).zip(&commit.entries) {
+                state.apply(&Recorded::decode(Index(index), &bytes.0).expect("an entry"));
+            }
+        }
+        (state, head)
+    }
+
+    /// The receipt of the entry after a state, as the real ledger proves it to an owner.
+    async fn prove(&self, workspace: &WorkspaceName, before: &State, seen: TreeSize) -> Done {
+        let query = Query {
+            v: QUERY_V,
+            at: now(),
+            ask: Ask::AuditProve(AuditProve {
+                index: Index(before.size().0),
+            }),
+            seen: seen.max(TreeSize(before.size().0 + 1)),
+            ledger: self.id,
+            workspace: Some(workspace.clone()),
+            delegation: None,
+        };
+        // It waits until the read model has the entry; the proof from what was seen comes with
+        // another one.
+        let prove = async |seen| {
+            let query = Query {
+                seen,
+                ..query.clone()
+            };
+            let bytes = cose::sign(&query, &self.owner);
+            let (bytes, _) = said(self.ledger.query(Some(workspace), &bytes).await);
+            let reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
+            let Body::Answer(answer) = reply.body else {
+                panic!("no proof: {:?}", reply.body)
+            };
+            let Answer::AuditProve(receipt) = *answer else {
+                panic!("another answer")
+            };
+            (receipt, reply.consistency)
+        };
+        prove(query.seen).await;
+        let (receipt, consistency) = prove(seen).await;
+        Done {
+            receipt,
+            released: Vec::new(),
+            consistency,
+        }
+    }
+
+    /// A value out of the vault, or one that was forged, for who signed the command.
+    async fn release(
+        &self,
+        state: &State,
+        (command, item): (&Verified, u32),
+        one: &Revealed,
+    ) -> Released {
+        let (workspace, said) = (state.workspace(), command.command());
+        let Action::SecretReveal(reveal) = &said.action else {
+            panic!("no reveal")
+        };
+        let session = self
+            .keyring
+            .session(workspace, command.actor(), &reveal.session, now());
+        let session = session.await.expect("a session");
+        let forged = self.lies().values.get(&one.digest).cloned();
+        let (sealed, key) = match forged {
+            Some(forged) => forged,
+            None => self.stored(state, &one.digest).await,
+        };
+        let nonce = random().expect("randomness");
+        let key = session.seal(Direction::ToClient, &said.id, item, &key, nonce);
+        Released {
+            key: Blob(key),
+            name: one.name.clone(),
+            sealed,
+            version: one.version,
+        }
+    }
+
+    /// The value with a digest, whichever secret's it is.
+    async fn stored(&self, state: &State, digest: &Digest) -> (Blob, Key) {
+        let found = state.secrets().find_map(|(id, secret)| {
+            let mut versions = (1..).map(Version).zip(&secret.versions);
+            let (version, info) = versions.find(|(_, info)| info.digest == *digest)?;
+            Some((*id, version, info))
+        });
+        let (secret, version, info) = found.expect("a stored value");
+        let workspace = state.workspace();
+        let workspace_key = self.keyring.workspace_key(workspace, info.epoch).await;
+        let context = WrapContext {
+            ledger: &self.id,
+            workspace,
+            secret,
+            version,
+            epoch: info.epoch,
+            digest: *digest,
+        };
+        let key = workspace_key.expect("a workspace key");
+        let found = self.vault.find(&info.place, &key, &context).await;
+        let found = found.unwrap_or_else(|rejection| panic!("{rejection:?}"));
+        (found.sealed, found.data_key)
+    }
+}
+
+fn public(key: &SigningKey) -> Identity {
+    Identity(key.verifying_key().to_bytes())
+}
