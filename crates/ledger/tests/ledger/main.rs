@@ -7,6 +7,7 @@ mod history;
 mod keeper;
 mod refusals;
 mod replay;
+mod rules;
 mod support;
 mod time;
 mod verification;

@@ -3,7 +3,7 @@
 use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
-use keyroll_core::{Code, Commit, Digest, Index, TreeSize, cose};
+use keyroll_core::{Code, Commit, Digest, Index, Rules, TreeSize, cose};
 use keyroll_ledger::verify::{Depth, Verifier};
 
 use crate::ask_ledger;
@@ -96,7 +96,7 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
         at: now(),
         root: keyroll_core::Digest(report.root.0),
         first: keyroll_core::TreeSize(report.entries),
-        rules: 1,
+        rules: Rules::CURRENT.number(),
         ledger: world.id(),
         entries: vec![keyroll_core::cbor::encode(&entry).into()],
         workspace: demo(),
@@ -155,7 +155,7 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
         at: now(),
         root: keyroll_core::Digest([9; 32]),
         first: keyroll_core::TreeSize(2),
-        rules: 1,
+        rules: Rules::CURRENT.number(),
         ledger: world.id(),
         entries: vec![vec![0].into()],
         workspace: demo(),
