@@ -18,6 +18,7 @@ mod export;
 mod faults;
 mod foreign;
 mod full_disk;
+mod golden;
 mod hurt;
 mod import;
 mod life;
