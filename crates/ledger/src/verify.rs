@@ -3,18 +3,18 @@
 //!
 //! What it cannot see without a later checkpoint, receipt or read model is a cut end.
 
+mod names;
 mod prepare;
-
-use std::collections::{HashMap, HashSet};
 
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, CommandId, Identity, Index, LedgerId, Recorded, Rejection, Rules, State,
-    TreeSize, WorkspaceName, decide,
+    Authority, Code, Identity, Index, LedgerId, Recorded, Rejection, Rules, State, TreeSize,
+    WorkspaceName, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
 
+use names::Names;
 use prepare::{Lost, Preparation, Prepared, PreparedEntry};
 
 /// How much to verify.
@@ -97,9 +97,7 @@ pub struct Verifier {
     state: State,
     /// The key that the ledger's id vouches for, as deciding again wants it.
     authority: Option<Authority>,
-    /// Who has acted, by a number: a command's name takes less memory with it.
-    actors: HashMap<Identity, u32>,
-    seen: HashSet<(u32, CommandId)>,
+    names: Names,
     problems: Vec<Problem>,
     asserted: u64,
     /// Entries that are earlier than the one before them: how many, and the first.
@@ -119,8 +117,7 @@ impl Verifier {
             depth,
             state: State::new(ledger, workspace),
             authority: None,
-            actors: HashMap::new(),
-            seen: HashSet::new(),
+            names: Names::default(),
             problems: Vec::new(),
             asserted: 0,
             time_jumps: 0,
@@ -273,15 +270,8 @@ impl Verifier {
                 self.problem(Some(recorded.index), "actor_signature", rejection.message);
             }
             recorded = self.decide_again(rules, recorded);
-            let next = u32::try_from(self.actors.len()).unwrap_or(u32::MAX);
-            let actor = self.actors.entry(recorded.command.actor()).or_insert(next);
-            if !self.seen.insert((*actor, recorded.command.command().id)) {
-                self.problem(
-                    Some(recorded.index),
-                    "repeated",
-                    "the command was carried out before",
-                );
-            }
+            let command = &recorded.command;
+            self.names.add(command.actor(), command.command().id);
         }
         self.state.apply(rules, &recorded);
     }
@@ -323,6 +313,13 @@ impl Verifier {
                 Ok(None) => break,
                 Err(lost) => self.lost(&lost),
             }
+        }
+        for index in std::mem::take(&mut self.names).repeated() {
+            self.problem(
+                Some(index),
+                "repeated",
+                "the command was carried out before",
+            );
         }
         let (entries, root) = (self.state.size().0, self.state.root());
         let mut end_proven = false;

@@ -120,6 +120,34 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
     }
 }
 
+/// A reveal leads to the same events again, so nothing else tells.
+#[tokio::test]
+async fn a_command_that_was_carried_out_twice_is_found() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.reveal(&owner(), "Key").await.expect("revealed");
+    let mut commits = world.log.bytes();
+    let verify = |commits: &[bytes::Bytes]| {
+        let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+        commits.iter().for_each(|commit| verifier.commit(commit));
+        verifier.finish(None)
+    };
+    let last = cose::open::<Commit>(commits.last().expect("a reveal"));
+    for _ in 0..2 {
+        let before = verify(&commits);
+        let again = Commit {
+            root: Digest(before.root.0),
+            first: TreeSize(before.entries),
+            ..last.clone().expect("a commit").payload
+        };
+        commits.push(cose::sign(&again, &world.online).into());
+    }
+    let problems = verify(&commits).problems.into_iter();
+    let problems: Vec<_> = problems.map(|one| (one.kind, one.index)).collect();
+    let repeated = |index| ("repeated".to_owned(), Some(Index(index)));
+    assert_eq!(problems, [repeated(3), repeated(4)]);
+}
+
 #[tokio::test]
 async fn foreign_and_repeated_messages_stop_nothing_and_are_reported() {
     let world = World::with_demo().await;
