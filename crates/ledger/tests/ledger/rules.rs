@@ -6,9 +6,10 @@ use std::path::Path;
 use bytes::Bytes;
 use keyroll_api::query::{Ask, RecoverPlan, SecretList};
 use keyroll_core::authorize::Role;
+use keyroll_core::command::{Command, Nothing};
 use keyroll_core::{
-    Authority, Blob, Code, Commit, Digest, Entry, LedgerId, Recorded, Rules, SignedCommand, State,
-    TreeSize, cbor, cose, decide,
+    Authority, Blob, Code, Commit, Digest, Entry, Event, LedgerId, Recorded, Rules, SignedCommand,
+    State, TreeSize, cbor, cose, decide,
 };
 use keyroll_ledger::log::MemoryLog;
 use keyroll_ledger::projection::{Projection, digest};
@@ -121,6 +122,28 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     let refused = code(again.reveal(&owner(), "Key").await);
     assert_eq!(refused, Some(Code::UpgradeNeeded));
     assert_eq!(again.log.bytes().len(), known + 1);
+}
+
+/// Later forms raise the rules, too. One that does not is still nothing that was changed.
+#[tokio::test]
+async fn a_later_form_of_a_command_wants_an_upgrade_as_well() {
+    let world = World::with_demo().await;
+    let member = World::member(&signing_key(20), "vera", Role::Viewer, &["*"]);
+    let command = world.command_bytes(&owner(), fresh(), now(), member);
+    let mut command = cose::open::<Command>(&command).expect("a command").payload;
+    command.v = 2;
+    let entry = cbor::encode(&Entry {
+        at: now(),
+        events: vec![Event::MemberAdded(Nothing {})],
+        command: cose::sign(&command, &owner()).into(),
+    });
+    let later = next(&world, Rules::CURRENT.number(), vec![entry.into()]);
+    world.log.inject(&demo(), cose::sign(&later, &world.online));
+    world.ledger.caught_up().await.expect("caught up");
+    let refused = code(world.create(&owner(), "Key", b"v").await);
+    assert_eq!(refused, Some(Code::UpgradeNeeded));
+    let report = verified(&world, &world.log.bytes());
+    assert_eq!(kinds(&report), ["upgrade_needed"]);
 }
 
 #[tokio::test]

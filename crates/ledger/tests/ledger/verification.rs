@@ -1,13 +1,18 @@
 //! A log that is as it should be, and what does not fit.
 
+use ed25519_dalek::SigningKey;
+use keyroll_api::client::origin;
 use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
-use keyroll_core::{Code, Commit, Digest, Index, Rules, TreeSize, cose};
+use keyroll_core::statement::LedgerKey;
+use keyroll_core::{Code, Commit, Digest, Index, Millis, Rules, TreeSize, cose};
+use keyroll_ledger::bundle::{Header, verify, write_commit, write_header};
 use keyroll_ledger::verify::{Depth, Verifier};
+use keyroll_merkle::Checkpoint;
 
 use crate::ask_ledger;
-use crate::support::{World, code, demo, fresh, name, now, owner, signing_key};
+use crate::support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
 
 #[tokio::test]
 async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
@@ -146,6 +151,49 @@ async fn a_command_that_was_carried_out_twice_is_found() {
     let problems: Vec<_> = problems.map(|one| (one.kind, one.index)).collect();
     let repeated = |index| ("repeated".to_owned(), Some(Index(index)));
     assert_eq!(problems, [repeated(3), repeated(4)]);
+}
+
+/// The ledger vouches for two online keys, and one of them made the log.
+#[tokio::test]
+async fn a_checkpoint_by_another_key_of_the_ledger_is_not_the_logs() {
+    let world = World::with_demo().await;
+    let commits = world.log.bytes();
+    let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+    commits.iter().for_each(|commit| verifier.commit(commit));
+    let whole = verifier.finish(None);
+    let origin = origin(&world.id(), &demo());
+    let checkpoint = Checkpoint {
+        origin: origin.clone(),
+        size: whole.entries,
+        root: whole.root,
+        extensions: Vec::new(),
+    };
+    let bundle = |online: &SigningKey| {
+        let statement = LedgerKey {
+            v: 1,
+            key: identity(online),
+            ledger: world.id(),
+            serial: 1,
+            not_after: Millis(u64::MAX / 2),
+            not_before: Millis(0),
+        };
+        let header = Header {
+            ledger: world.id(),
+            workspace: demo(),
+            checkpoint: checkpoint.sign(online, &origin).expect("signed"),
+            ledger_key: cose::sign(&statement, &world.id).into(),
+        };
+        let mut bundle = Vec::new();
+        write_header(&mut bundle, &header).expect("written");
+        for commit in &commits {
+            write_commit(&mut bundle, commit).expect("written");
+        }
+        let report = verify(bundle.as_slice(), None).expect("a bundle");
+        report.problems.into_iter().map(|one| one.kind).collect()
+    };
+    let none: Vec<String> = bundle(&world.online);
+    assert_eq!(none, [""; 0]);
+    assert_eq!(bundle(&signing_key(3)), ["ledger_key"]);
 }
 
 #[tokio::test]
