@@ -78,6 +78,12 @@ bench *args:
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(target / "release" / "keyroll") }} \
         cargo run --release --locked -p keyroll-tests --bin bench -- {{ args }}
 
+# a golden set of this very program, in seven minutes: tests/golden/README.md says when
+golden name: binary
+    cargo build --locked -p keyroll-tests --bin golden
+    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
+        {{ quote(target / "debug/golden") }} {{ quote(justfile_directory() / "tests/golden" / name) }}
+
 # format, lints, documentation, and dependencies where cargo-deny is installed
 lint:
     cargo fmt --all --check

@@ -95,6 +95,12 @@ class Checker:
                 raise AssertionError(f"refused.json: {name} was accepted")
         for proof in self.documents["refused"]["proofs"]:
             must(not self.proves(proof), f"refused.json: {self.one(proof['name'])} was accepted")
+        for one in self.documents["refused"]["bundles"]:
+            try:
+                self.bundle(bytes.fromhex(one["bytes"]))
+            except (AssertionError, Mismatch, Refused, ValueError):
+                continue
+            raise AssertionError(f"refused.json: bundle {self.one(one['name'])} was accepted")
 
     def accept(self, rule, data):
         if not rule.startswith("signed-"):

@@ -107,8 +107,11 @@ def thaw(value):
 def decode_sequence(data):
     stream, items = io.BytesIO(data), []
     decoder = cbor2.CBORDecoder(stream)
-    while sum(len(encode(item)) for item in items) < len(data):
-        items.append(decoder.decode())
+    try:
+        while sum(len(encode(item)) for item in items) < len(data):
+            items.append(decoder.decode())
+    except cbor2.CBORDecodeError as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
     must(b"".join(map(encode, items)) == data, "a sequence of canonical items")
     return items
 

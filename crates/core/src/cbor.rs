@@ -73,6 +73,13 @@ pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection>
     Err(malformed("bytes after the end"))
 }
 
+/// What a byte string of that many bytes begins with: its one encoding.
+pub fn bytes_head(length: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(9);
+    push_head(&mut head, 2, length as u64);
+    head
+}
+
 /// How many bytes a byte string takes with its length.
 pub const fn bytes_len(bytes: &[u8]) -> usize {
     let head = match bytes.len() as u64 {

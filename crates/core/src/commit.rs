@@ -8,13 +8,11 @@ use crate::cbor;
 use crate::cose::{self, Form, Unchecked};
 use crate::ids::{Blob, Digest, LedgerId, Millis, TreeSize};
 use crate::names::WorkspaceName;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::Rejection;
+use crate::rules::Rules;
 
 /// The version of the commit form that this program writes.
 pub const COMMIT_V: u32 = 1;
-
-/// The version of [`crate::decide()`] that this program has.
-pub const RULES: u32 = 1;
 
 /// "These entries come next, after this root."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +26,7 @@ pub struct Commit {
     pub root: Digest,
     /// Index of the first entry here.
     pub first: TreeSize,
-    /// Version of the rules that decided them.
+    /// Number of the [`Rules`] that decided them: a later program's may be unknown here.
     pub rules: u32,
     /// The ledger.
     pub ledger: LedgerId,
@@ -50,12 +48,21 @@ impl Commit {
         Hash(self.root.0)
     }
 
+    /// The rules that decided its entries. To be asked before these are decoded: what later rules
+    /// know may have no form here.
+    ///
+    /// # Errors
+    /// As [`Rules::of`].
+    pub fn rules(&self) -> Result<Rules, Rejection> {
+        Rules::of(self.rules)
+    }
+
     /// Decodes a commit that the log holds; its signature is still to be verified.
     ///
     /// # Errors
-    /// [`Code::Malformed`] when it is no commit, [`Code::UpgradeNeeded`] for a later version.
+    /// As [`cose::open`].
     pub fn decode(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
-        known_rules(cose::open_trusted(bytes)?)
+        cose::open_trusted(bytes)
     }
 
     /// As [`Commit::decode`], and demands that every byte is canonical: for verification.
@@ -63,7 +70,7 @@ impl Commit {
     /// # Errors
     /// As [`Commit::decode`].
     pub fn decode_strict(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
-        known_rules(cose::open(bytes)?)
+        cose::open(bytes)
     }
 
     /// Where in `bytes`, which are this commit signed, its entries begin: they follow each other,
@@ -85,17 +92,6 @@ impl Commit {
     }
 }
 
-fn known_rules(opened: Unchecked<Commit>) -> Result<Unchecked<Commit>, Rejection> {
-    if opened.payload.rules <= RULES {
-        return Ok(opened);
-    }
-    let message = format!(
-        "the commit was decided by rules {}, this program has {RULES}",
-        opened.payload.rules
-    );
-    Err(Rejection::new(Code::UpgradeNeeded, message))
-}
-
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::SigningKey;
@@ -110,7 +106,7 @@ mod tests {
             at: Millis(7),
             root: Digest([1; 32]),
             first: TreeSize(300),
-            rules: RULES,
+            rules: Rules::CURRENT.number(),
             ledger: LedgerId([2; 32]),
             entries: entries.into_iter().map(Blob).collect(),
             workspace: "a-workspace-of-some-length".parse().expect("a name"),

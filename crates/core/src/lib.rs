@@ -19,6 +19,7 @@ pub mod ids;
 pub mod limits;
 pub mod names;
 pub mod rejection;
+pub mod rules;
 pub mod state;
 pub mod statement;
 
@@ -33,4 +34,5 @@ pub use ids::{
 };
 pub use names::{Glob, MemberName, SecretName, WorkspaceName};
 pub use rejection::{Code, Rejection};
+pub use rules::Rules;
 pub use state::{Changes, State};

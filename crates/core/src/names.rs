@@ -1,5 +1,7 @@
 //! Names that people choose. Each type can hold only what is allowed, so no other code checks.
 
+mod visible;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -86,7 +88,8 @@ text_type!(
     Glob, check_glob
 );
 text_type!(
-    /// A member's display name: 1 to 128 bytes of printable text without leading or trailing space.
+    /// A member's display name: 1 to 128 bytes of text without control characters and without
+    /// leading or trailing space. New ones are also checked by [`MemberName::check_visible`].
     MemberName, check_member_name
 );
 

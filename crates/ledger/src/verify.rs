@@ -3,18 +3,18 @@
 //!
 //! What it cannot see without a later checkpoint, receipt or read model is a cut end.
 
+mod names;
 mod prepare;
-
-use std::collections::HashSet;
 
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, CommandId, Identity, Index, LedgerId, Recorded, Rejection, State, TreeSize,
+    Authority, Code, Identity, Index, LedgerId, Recorded, Rejection, Rules, State, TreeSize,
     WorkspaceName, decide,
 };
 use keyroll_merkle::{Checkpoint, Hash};
 
+use names::Names;
 use prepare::{Lost, Preparation, Prepared, PreparedEntry};
 
 /// How much to verify.
@@ -31,12 +31,16 @@ pub enum Depth {
 pub struct Problem {
     /// The entry, when it is one entry's.
     pub index: Option<Index>,
-    /// What sort: `malformed`, `ledger_key`, `signature`, `gap`, `root`, `workspace`, `actor_signature`,
-    /// `decision`, `repeated`, `checkpoint`.
+    /// What sort: `malformed`, `ledger_key`, `signature`, `gap`, `root`, `rules`, `workspace`,
+    /// `actor_signature`, `decision`, `repeated`, `checkpoint`; or [`UPGRADE_NEEDED`], which nobody is
+    /// to blame for.
     pub kind: String,
     /// The words.
     pub detail: String,
 }
+
+/// The kind of problem that a later program does not have.
+pub const UPGRADE_NEEDED: &str = Code::UpgradeNeeded.as_str();
 
 /// What verification found.
 #[derive(Debug, Clone)]
@@ -79,6 +83,12 @@ impl Report {
     pub fn ok(&self) -> bool {
         self.problems.is_empty()
     }
+
+    /// Whether all that is wrong is that this program is too old for the log.
+    pub fn wants_upgrade(&self) -> bool {
+        let upgrade = |problem: &Problem| problem.kind == UPGRADE_NEEDED;
+        !self.ok() && self.problems.iter().all(upgrade)
+    }
 }
 
 /// Verifies commits one after the other.
@@ -87,7 +97,7 @@ pub struct Verifier {
     state: State,
     /// The key that the ledger's id vouches for, as deciding again wants it.
     authority: Option<Authority>,
-    seen: HashSet<(Identity, CommandId)>,
+    names: Names,
     problems: Vec<Problem>,
     asserted: u64,
     /// Entries that are earlier than the one before them: how many, and the first.
@@ -107,7 +117,7 @@ impl Verifier {
             depth,
             state: State::new(ledger, workspace),
             authority: None,
-            seen: HashSet::new(),
+            names: Names::default(),
             problems: Vec::new(),
             asserted: 0,
             time_jumps: 0,
@@ -153,7 +163,7 @@ impl Verifier {
             return;
         }
         let taken = prepared
-            .map_err(malformed)
+            .map_err(undecoded)
             .and_then(|prepared| self.try_commit(prepared));
         if let Err((kind, words)) = taken {
             let next = self.state.size().next_index();
@@ -163,20 +173,22 @@ impl Verifier {
     }
 
     fn try_commit(&mut self, prepared: Prepared) -> Result<(), (&'static str, String)> {
-        let commit = &prepared.commit.payload;
+        let commit = &prepared.commit;
+        let known = self.authority.as_ref().map(|known| known.key.key);
+        if !prepared.signed || known.is_some_and(|key| key != prepared.signer) {
+            return Err(not_signed());
+        }
+        // Before anything is said of its entries, which may have no form here.
+        let rules = prepared.rules.clone().map_err(undecoded)?;
         if self.authority.is_none() {
             let key = self.vouched(&prepared)?;
+            if key.key != prepared.signer {
+                return Err(not_signed());
+            }
             self.authority = Some(Authority {
                 operator: true,
                 key,
             });
-        }
-        let signer = self.authority.as_ref().map(|known| known.key.key);
-        if signer != Some(prepared.commit.signer) || !prepared.signed {
-            return Err((
-                "signature",
-                "the commit is not signed by the ledger's key".to_owned(),
-            ));
         }
         if commit.ledger != *self.state.ledger() || commit.workspace != *self.state.workspace() {
             return Err((
@@ -203,20 +215,27 @@ impl Verifier {
                 ),
             ));
         }
-        if commit.entries.is_empty() {
+        if rules < self.state.rules() {
+            let (here, before) = (rules.number(), self.state.rules().number());
+            let words = format!(
+                "the commit was decided by rules {here}, the one before it by rules {before}"
+            );
+            return Err(("rules", words));
+        }
+        if prepared.entries.is_empty() && prepared.malformed.is_none() {
             return Err(("malformed", "a commit without entries".to_owned()));
         }
         for entry in prepared.entries {
-            self.entry(entry);
+            self.entry(rules, entry);
         }
-        prepared.malformed.map_or(Ok(()), |why| Err(malformed(why)))
+        prepared.malformed.map_or(Ok(()), |why| Err(undecoded(why)))
     }
 
     /// The key that the first entry names, if the ledger's id vouches for it.
     fn vouched(&self, prepared: &Prepared) -> Result<WorkspaceCreated, (&'static str, String)> {
         let unknown = |why: &str| ("ledger_key", why.to_owned());
         let Some(PreparedEntry { recorded, .. }) = prepared.entries.first() else {
-            let why = prepared.malformed.clone().map(malformed);
+            let why = prepared.malformed.clone().map(undecoded);
             return Err(why.unwrap_or_else(|| unknown("the first commit has no entry")));
         };
         let Some(Event::WorkspaceCreated(created)) = recorded.events.first() else {
@@ -234,6 +253,7 @@ impl Verifier {
 
     fn entry(
         &mut self,
+        rules: Rules,
         PreparedEntry {
             mut recorded,
             signed,
@@ -249,20 +269,14 @@ impl Verifier {
             if let Err(rejection) = signed {
                 self.problem(Some(recorded.index), "actor_signature", rejection.message);
             }
-            recorded = self.decide_again(recorded);
-            let name = (recorded.command.actor(), recorded.command.command().id);
-            if !self.seen.insert(name) {
-                self.problem(
-                    Some(recorded.index),
-                    "repeated",
-                    "the command was carried out before",
-                );
-            }
+            recorded = self.decide_again(rules, recorded);
+            let command = &recorded.command;
+            self.names.add(command.actor(), command.command().id);
         }
-        self.state.apply(&recorded);
+        self.state.apply(rules, &recorded);
     }
 
-    fn decide_again(&mut self, mut recorded: Recorded) -> Recorded {
+    fn decide_again(&mut self, rules: Rules, mut recorded: Recorded) -> Recorded {
         let Some(authority) = &self.authority else {
             return recorded;
         };
@@ -271,7 +285,7 @@ impl Verifier {
         }
         // Its signature was checked by itself, and one that does not hold is reported.
         let command = recorded.command.assume_verified();
-        let decided = decide(&self.state, &command, recorded.at, authority);
+        let decided = decide(rules, &self.state, &command, recorded.at, authority);
         recorded.command = command.into_signed();
         match decided {
             Ok(events) if events == recorded.events => {}
@@ -280,8 +294,6 @@ impl Verifier {
                 "decision",
                 "the command leads to other events",
             ),
-            // An act that these rules do not know yet is not judged by them.
-            Err(rejection) if rejection.code == Code::UpgradeNeeded => self.asserted += 1,
             Err(rejection) => {
                 self.problem(
                     Some(recorded.index),
@@ -301,6 +313,13 @@ impl Verifier {
                 Ok(None) => break,
                 Err(lost) => self.lost(&lost),
             }
+        }
+        for index in std::mem::take(&mut self.names).repeated() {
+            self.problem(
+                Some(index),
+                "repeated",
+                "the command was carried out before",
+            );
         }
         let (entries, root) = (self.state.size().0, self.state.root());
         let mut end_proven = false;
@@ -325,14 +344,15 @@ impl Verifier {
                     "the root is not that of the signed checkpoint",
                 );
             }
-            Some(checkpoint) if checkpoint.size > entries && !self.stopped => {
+            // Behind a problem the rest was not looked at.
+            Some(checkpoint) if checkpoint.size > entries && self.stopped => {}
+            Some(checkpoint) => {
                 let detail = format!(
                     "the signed checkpoint has {} entries, {entries} are here",
                     checkpoint.size
                 );
                 self.problem(None, "checkpoint", detail);
             }
-            Some(_) => {}
             None => {
                 warnings.push("the end is not proven: no later checkpoint was at hand".to_owned());
             }
@@ -351,6 +371,16 @@ impl Verifier {
     }
 }
 
-fn malformed(rejection: Rejection) -> (&'static str, String) {
-    ("malformed", rejection.message)
+/// What has no form that is known here.
+fn undecoded(rejection: Rejection) -> (&'static str, String) {
+    let kind = match rejection.code {
+        Code::UpgradeNeeded => UPGRADE_NEEDED,
+        _ => "malformed",
+    };
+    (kind, rejection.message)
+}
+
+fn not_signed() -> (&'static str, String) {
+    let words = "the commit is not signed by the ledger's key";
+    ("signature", words.to_owned())
 }

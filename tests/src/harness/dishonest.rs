@@ -14,7 +14,8 @@ use keyroll_api::client::{now, random};
 use keyroll_api::query::{Ask, AuditProve, QUERY_V, Query};
 use keyroll_api::reply::{Answer, Body, Done, Released};
 use keyroll_api::{CommandReply, CommandRequest, Reply};
-use keyroll_core::commit::{COMMIT_V, RULES};
+use keyroll_core::Rules;
+use keyroll_core::commit::COMMIT_V;
 use keyroll_core::crypto::{Direction, Key, SealContext, WrapContext, seal_value};
 use keyroll_core::event::{Revealed, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
@@ -307,7 +308,14 @@ impl Parts {
             .verify()
             .ok()?;
         let (state, head) = self.state(workspace).await;
-        let truth = decide(&state, &command, now(), &self.authority(&command)).ok()?;
+        let truth = decide(
+            Rules::CURRENT,
+            &state,
+            &command,
+            now(),
+            &self.authority(&command),
+        )
+        .ok()?;
         let mut events = truth.clone();
         if let Some(lie) = &mut self.lies().entries {
             lie(&state, &command.command().action, &mut events);
@@ -325,7 +333,7 @@ impl Parts {
             at: entry.at,
             root: Digest(state.root().0),
             first: state.size(),
-            rules: RULES,
+            rules: Rules::CURRENT.number(),
             ledger: self.id,
             entries: vec![Blob(cbor::encode(&entry))],
             workspace: workspace.clone(),
@@ -373,7 +381,10 @@ impl Parts {
             head = sequence;
             let commit = Commit::decode(&message.bytes).expect("a commit").payload;
             for (index, bytes) in (commit.first.0..).zip(&commit.entries) {
-                state.apply(&Recorded::decode(Index(index), &bytes.0).expect("an entry"));
+                state.apply(
+                    Rules::CURRENT,
+                    &Recorded::decode(Index(index), &bytes.0).expect("an entry"),
+                );
             }
         }
         (state, head)

@@ -20,6 +20,7 @@ mod export;
 mod faults;
 mod foreign;
 mod full_disk;
+mod golden;
 mod hurt;
 mod import;
 mod lies;

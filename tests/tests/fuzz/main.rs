@@ -82,7 +82,7 @@ mod target {
         ledger_key: signed::<LedgerKey>;
         sealing_key: signed::<SealingKey>;
         bundle: |bytes| {
-            let _ = keyroll_ledger::bundle::read(bytes);
+            stored::bundle(bytes);
         };
         note: |bytes| {
             let _ = Note::parse(&text(bytes));

@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::{
-    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, Sequence, State, TreeSize,
-    Version, cose,
+    Blob, Commit, Digest, Identity, Index, LedgerId, Millis, Recorded, Rules, Sequence, State,
+    TreeSize, Version, cose,
 };
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::log::Message;
@@ -119,14 +119,14 @@ fn commits(key: &SigningKey) -> Vec<Message> {
             at: Millis(1_900_000_000_000),
             root: Digest(state.root().0),
             first: state.size(),
-            rules: keyroll_core::commit::RULES,
+            rules: Rules::CURRENT.number(),
             ledger: ledger(),
             entries: entries.to_vec(),
             workspace: workspace(),
         };
         for entry in entries {
             let recorded = Recorded::decode(state.size().next_index(), &entry.0);
-            state.apply(&recorded.expect("an entry"));
+            state.apply(Rules::CURRENT, &recorded.expect("an entry"));
         }
         messages.push(Message {
             sequence: Sequence(messages.len() as u64 + 1),

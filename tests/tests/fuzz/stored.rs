@@ -10,6 +10,7 @@ use keyroll_api::seen::SeenStore;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, Place, SecretId, Version};
+use keyroll_ledger::bundle;
 use keyroll_ledger::keyring::Keyring;
 use keyroll_ledger::objects::{MemoryObjects, Objects as _};
 use keyroll_ledger::saved;
@@ -149,6 +150,22 @@ pub(crate) fn saved_commits(bytes: &[u8]) {
     assert_eq!(saved::read(cut).len(), most, "cut at {}", cut.len());
     let behind = [saved::write([bytes].iter()), bytes.to_vec()].concat();
     assert_eq!(saved::read(&behind).len(), known + found);
+}
+
+/// What can be read as a bundle is what would be written of it, to the last byte.
+pub(crate) fn bundle(bytes: &[u8]) {
+    let Ok(mut reader) = bundle::Reader::new(bytes) else {
+        return;
+    };
+    let mut again = Vec::new();
+    bundle::write_header(&mut again, reader.header()).expect("written");
+    while let Ok(found) = reader.commit() {
+        let Some(commit) = found else {
+            assert_eq!(again, bytes);
+            return;
+        };
+        bundle::write_commit(&mut again, commit).expect("written");
+    }
 }
 
 /// Files of keys, and what a client keeps of what it has verified: what can be read is kept as it

@@ -155,8 +155,7 @@ pub(crate) fn file(format: Format, bytes: &[u8]) {
 pub(crate) fn redactor(bytes: &[u8]) {
     const VALUE: &[u8] = b"{{secrets.API_Key}}";
     // Made once: that is what takes the time.
-    static REDACTOR: LazyLock<Redactor> =
-        LazyLock::new(|| Redactor::new(&[("A", VALUE)]));
+    static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(&[("A", VALUE)]));
     let redactor = &*REDACTOR;
     let whole = redactor.redact(bytes);
     let (first, second) = bytes.split_at(bytes.len() / 2);

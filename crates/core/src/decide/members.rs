@@ -6,9 +6,11 @@ use crate::ids::{Identity, Millis};
 use crate::limits;
 use crate::names::Glob;
 use crate::rejection::{Code, Rejection};
+use crate::rules::Rules;
 use crate::state::State;
 
 pub(super) fn add(
+    rules: Rules,
     state: &State,
     record: &MemberRecord,
     now: Millis,
@@ -24,17 +26,18 @@ pub(super) fn add(
         let message = format!("a workspace has at most {} members", limits::MEMBERS);
         return Err(Rejection::new(Code::TooLarge, message));
     }
-    check_record(state, record, now)?;
+    check_record(rules, state, record, now)?;
     Ok(vec![Event::MemberAdded(Nothing {})])
 }
 
 pub(super) fn change(
+    rules: Rules,
     state: &State,
     record: &MemberRecord,
     now: Millis,
 ) -> Result<Vec<Event>, Rejection> {
     present(state, &record.member)?;
-    check_record(state, record, now)?;
+    check_record(rules, state, record, now)?;
     let lasting = record.role == crate::authorize::Role::Owner
         && record.expires.is_none()
         && record.secrets.contains(&Glob::any());
@@ -90,7 +93,17 @@ fn another_owner(state: &State, member: &Identity) -> Result<(), Rejection> {
     Err(Rejection::new(Code::Conflict, message))
 }
 
-fn check_record(state: &State, record: &MemberRecord, now: Millis) -> Result<(), Rejection> {
+fn check_record(
+    rules: Rules,
+    state: &State,
+    record: &MemberRecord,
+    now: Millis,
+) -> Result<(), Rejection> {
+    let present = state.member(&record.member);
+    // A name that older rules took stays until somebody changes it.
+    if rules >= Rules::V2 && present.is_none_or(|member| member.name != record.name) {
+        record.name.check_visible()?;
+    }
     let invalid = |message: String| Err(Rejection::new(Code::InvalidField, message));
     if record.secrets.is_empty() || record.secrets.len() > limits::GLOBS {
         return invalid(format!(

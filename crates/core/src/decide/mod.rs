@@ -1,5 +1,5 @@
 //! `decide`: a command on a state, to events or a refusal. Pure: the same state, command and time
-//! give the same answer to anybody.
+//! give the same answer to anybody, by the rules that are named.
 
 mod erasure;
 mod members;
@@ -15,6 +15,7 @@ use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
 use crate::rejection::{Code, Rejection};
+use crate::rules::Rules;
 use crate::state::State;
 
 /// Largest refused command that is kept in an entry: a refusal must not cost more log than this.
@@ -29,7 +30,8 @@ pub struct Authority {
     pub key: WorkspaceCreated,
 }
 
-/// Decides a command.
+/// Decides a command by the rules that are named: for a new one [`Rules::CURRENT`], for one of the
+/// log those of its commit.
 ///
 /// Checked in this order: meant for this ledger and workspace, fresh, permission (on the names
 /// asked for), and only then what exists.
@@ -38,6 +40,7 @@ pub struct Authority {
 /// The refusal. A member's refusal for lack of permission is no error but the event
 /// `access.denied`, as long as the member's share of such entries lasts.
 pub fn decide(
+    rules: Rules,
     state: &State,
     command: &Verified,
     now: Millis,
@@ -57,7 +60,7 @@ pub fn decide(
         Err(Refusal::Stranger) => return Err(not_a_member(state)),
         Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
     }
-    match act(state, command, now) {
+    match act(rules, state, command, now) {
         Err(Stop::Denied(reason)) => deny(state, command, now, reason),
         Err(Stop::Rejected(rejection)) => Err(rejection),
         Ok(events) => Ok(events),
@@ -78,11 +81,11 @@ impl From<Rejection> for Stop {
     }
 }
 
-fn act(state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Stop> {
+fn act(rules: Rules, state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Stop> {
     let one = |event: Event| Ok(vec![event]);
     match &command.command().action {
-        Action::MemberAdd(record) => Ok(members::add(state, record, now)?),
-        Action::MemberChange(record) => Ok(members::change(state, record, now)?),
+        Action::MemberAdd(record) => Ok(members::add(rules, state, record, now)?),
+        Action::MemberChange(record) => Ok(members::change(rules, state, record, now)?),
         Action::MemberRemove(remove) => Ok(members::remove(state, remove)?),
         Action::SecretCreate(create) => Ok(secrets::create(
             state,

@@ -21,6 +21,7 @@ use crate::ids::*;
 use crate::limits;
 use crate::names::*;
 use crate::rejection::{Code, Rejection};
+use crate::rules::Rules;
 use crate::state::{Lifecycle, State};
 use crate::statement::Delegation;
 use crate::{cbor, crypto};
@@ -177,6 +178,7 @@ fn add(seed: u8, called: &str, role: Role, globs: &[&str]) -> Action {
 
 /// A history, growing.
 struct Given {
+    rules: Rules,
     state: State,
     at: u64,
     commands: u8,
@@ -194,6 +196,7 @@ fn authority(operator: bool) -> Authority {
 impl Given {
     fn nothing() -> Self {
         Self {
+            rules: Rules::CURRENT,
             state: State::new(LEDGER, "demo".parse().expect("name")),
             at: START,
             commands: 0,
@@ -229,8 +232,8 @@ impl Given {
     /// A command that was carried out, now part of the history.
     fn and(mut self, actor: u8, action: Action) -> Self {
         let command = Self::sign(&self.command(action), actor);
-        let events =
-            decide(&self.state, &command, Millis(self.at), &authority(true)).expect("given");
+        let (at, authority) = (Millis(self.at), authority(true));
+        let events = decide(self.rules, &self.state, &command, at, &authority).expect("given");
         self.record(&command, events);
         self
     }
@@ -248,8 +251,14 @@ impl Given {
             command: (**command).clone(),
             leaf: leaf_hash(&cbor::encode(&entry)),
         };
-        self.state.apply(&recorded);
+        self.state.apply(self.rules, &recorded);
         self.commands = self.commands.wrapping_add(1);
+    }
+
+    /// Other rules from here on.
+    fn by(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
     }
 
     fn later(mut self, ms: u64) -> Self {
@@ -259,6 +268,7 @@ impl Given {
 
     fn when(&self, actor: u8, action: Action) -> Then {
         Then(decide(
+            self.rules,
             &self.state,
             &Self::sign(&self.command(action), actor),
             Millis(self.at),
@@ -270,6 +280,7 @@ impl Given {
         let mut command = self.command(reveal("Key"));
         change(&mut command);
         Then(decide(
+            self.rules,
             &self.state,
             &Self::sign(&command, actor),
             Millis(self.at),
@@ -316,8 +327,12 @@ fn only_operators_make_workspaces_and_each_once() {
         .rejected(Code::Denied);
     let command = Given::sign(&given.command(Action::WorkspaceCreate(Nothing {})), OWNER);
     let again = Given::workspace();
-    assert!(decide(&given.state, &command, Millis(START), &authority(true)).is_ok());
-    let twice = decide(&again.state, &command, Millis(START), &authority(true));
+    let decided = |given: &Given| {
+        let (at, authority) = (Millis(START), authority(true));
+        decide(given.rules, &given.state, &command, at, &authority)
+    };
+    assert!(decided(&given).is_ok());
+    let twice = decided(&again);
     assert_eq!(
         twice.map_err(|rejection| rejection.code),
         Err(Code::Conflict)

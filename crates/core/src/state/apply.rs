@@ -12,6 +12,7 @@ use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
 use crate::names::{Glob, Label, MemberName};
+use crate::rules::Rules;
 
 /// What an entry changed: the rows a read model writes again, and what its audit indexes say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,8 +41,9 @@ pub struct Changes {
 type By = (Millis, Identity);
 
 impl State {
-    /// Folds one entry in. Its index is the size before it; the caller has checked that.
-    pub fn apply(&mut self, recorded: &Recorded) -> Changes {
+    /// Folds one entry in that these rules decided. Its index is the size before it, and the rules
+    /// are no older than those of the entry before it; the caller has checked that.
+    pub fn apply(&mut self, rules: Rules, recorded: &Recorded) -> Changes {
         let mut changes = Changes::default();
         for event in &recorded.events {
             changes.kinds.insert(event.kind().0);
@@ -49,6 +51,7 @@ impl State {
         }
         changes.touched.extend(changes.secrets.iter());
         self.row.at = recorded.at;
+        self.row.rules = rules;
         self.tree.push(recorded.leaf);
         changes
     }

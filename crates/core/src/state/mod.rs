@@ -12,6 +12,7 @@ use crate::event::WorkspaceCreated;
 use crate::ids::{Epoch, Identity, LedgerId, Millis, SecretId, TreeSize, Version};
 use crate::limits;
 use crate::names::{Label, SecretName, WorkspaceName};
+use crate::rules::Rules;
 
 pub use apply::Changes;
 pub use rows::{
@@ -130,6 +131,11 @@ impl State {
     /// The workspace's own row.
     pub const fn row(&self) -> &WorkspaceRow {
         &self.row
+    }
+
+    /// The rules that decided the last entry.
+    pub const fn rules(&self) -> Rules {
+        self.row.rules
     }
 
     /// Time of the last entry.

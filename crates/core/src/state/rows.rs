@@ -9,6 +9,7 @@ use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, Identity, Millis, Place, TreeSize, Version};
 use crate::limits;
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
+use crate::rules::Rules;
 
 /// The workspace itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct WorkspaceRow {
     pub last_member: u32,
     /// Secrets so far: the last ordinal given.
     pub last_secret: u32,
+    /// The rules that decided the last entry: none before them may decide another one.
+    #[serde(default, skip_serializing_if = "Rules::is_first")]
+    pub rules: Rules,
 }
 
 impl WorkspaceRow {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_core::names::Label;
-use keyroll_core::{Action, Code, Event, Identity, Index, Recorded, SecretName, State};
+use keyroll_core::{Action, Event, Identity, Index, Recorded, SecretName, State};
 use keyroll_merkle::Nodes as _;
 
 use super::fold::{Odd, Slot};
@@ -21,17 +21,18 @@ pub(super) fn apply(
     message: &Message,
     Opened {
         commit,
+        rules,
         begin,
         entries,
     }: Opened,
     part: &mut WorkspaceBatch,
 ) -> Result<Kinds, Odd> {
-    let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
+    let entries = entries.map_err(Odd::malformed)?;
     let mut kinds = Vec::new();
     part.commits.extend(cut(&commit, begin, &message.bytes));
     for recorded in &entries {
         let before = uses_before(&slot.state, recorded);
-        let changes = slot.state.apply(recorded);
+        let changes = slot.state.apply(rules, recorded);
         kinds.extend(
             recorded
                 .events

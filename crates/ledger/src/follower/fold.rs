@@ -55,6 +55,17 @@ pub(crate) enum Odd {
     Broken(Code, String),
 }
 
+impl Odd {
+    /// Of a commit with an entry that is none, or one that only a later program knows.
+    pub(super) fn malformed(rejection: Rejection) -> Self {
+        let code = match rejection.code {
+            Code::UpgradeNeeded => Code::UpgradeNeeded,
+            _ => Code::Corrupt,
+        };
+        Self::Broken(code, rejection.message)
+    }
+}
+
 impl std::fmt::Display for Odd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -393,6 +404,12 @@ fn next(
     if commit.entries.is_empty() {
         return corrupt("a commit without entries".to_owned());
     }
+    if opened.rules < state.rules() {
+        let (here, before) = (opened.rules.number(), state.rules().number());
+        return corrupt(format!(
+            "it was decided by rules {here}, the entries before it by rules {before}"
+        ));
+    }
     Ok(opened)
 }
 
@@ -406,11 +423,9 @@ pub(crate) fn fold_next(
     key: &Identity,
     bytes: &[u8],
 ) -> Result<(), Odd> {
-    let opened = next(state, ledger, open(bytes, key))?;
-    let entries = opened.entries;
-    let entries = entries.map_err(|rejection| Odd::Broken(Code::Corrupt, rejection.message))?;
-    for recorded in &entries {
-        state.apply(recorded);
+    let Opened { rules, entries, .. } = next(state, ledger, open(bytes, key))?;
+    for recorded in &entries.map_err(Odd::malformed)? {
+        state.apply(rules, recorded);
     }
     Ok(())
 }

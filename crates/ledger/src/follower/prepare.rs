@@ -1,7 +1,7 @@
 //! What can be done with messages before their place in the tree is known: decode them, and check
 //! the ledger's signature. Many at once are shared among the cores.
 
-use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection};
+use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules};
 
 use crate::log::Message;
 
@@ -17,12 +17,18 @@ pub(super) struct Prepared {
 /// A commit that the ledger's key signed, with its entries, unless one is malformed.
 pub(crate) struct Opened {
     pub(crate) commit: Commit,
+    /// Those that decided it.
+    pub(crate) rules: Rules,
     /// Where in its bytes the entries begin.
     pub(super) begin: u16,
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
 
 /// Takes a commit by itself. `key` is the ledger's.
+///
+/// # Errors
+/// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once it is known to be the
+/// ledger's.
 pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     let opened = Commit::decode(bytes)?;
     if opened.signer != *key || opened.verify().is_err() {
@@ -30,6 +36,10 @@ pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
         return Err(Rejection::new(Code::BadSignature, words));
     }
     let commit = opened.payload;
+    let rules = commit.rules().map_err(|why| match why.code {
+        Code::UpgradeNeeded => why,
+        _ => Rejection::new(Code::Corrupt, why.message),
+    })?;
     let begin = commit.entries_at(bytes);
     let entries = (commit.first.0..).zip(&commit.entries);
     let entries = entries.map(|(index, entry)| Recorded::decode(Index(index), &entry.0));
@@ -40,6 +50,7 @@ pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     Ok(Opened {
         entries: entries.collect(),
         begin,
+        rules,
         commit,
     })
 }

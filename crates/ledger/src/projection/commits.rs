@@ -172,7 +172,7 @@ mod tests {
             at: Millis(7),
             root: Digest([1; 32]),
             first: TreeSize(40),
-            rules: keyroll_core::commit::RULES,
+            rules: keyroll_core::Rules::CURRENT.number(),
             ledger: LedgerId([2; 32]),
             entries: lengths
                 .iter()

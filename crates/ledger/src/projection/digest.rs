@@ -5,6 +5,7 @@ use keyroll_core::Digest;
 use redb::{Key, ReadableTable as _, TableDefinition, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::origin::of_rows;
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
     LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES,
@@ -19,7 +20,7 @@ use super::{ProjectionError, View};
 /// [`ProjectionError`].
 pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     let mut hash = Sha256::new();
-    table(view, META, &mut hash)?;
+    meta(view, &mut hash)?;
     table(view, WORKSPACES, &mut hash)?;
     table(view, WORKSPACE_NUMBERS, &mut hash)?;
     table(view, COMMITS, &mut hash)?;
@@ -49,23 +50,47 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     Ok(Digest(hash.finalize().into()))
 }
 
+fn meta(view: &View, hash: &mut Sha256) -> Result<(), ProjectionError> {
+    begin(&META, hash);
+    for row in view.tx().open_table(META)?.iter()? {
+        let (key, value) = row?;
+        let (key, value) = (key.value(), value.value());
+        row_of(key.as_bytes(), of_rows(key, value), hash);
+    }
+    Ok(())
+}
+
+fn begin<K: Key + 'static, V: Value + 'static>(
+    definition: &TableDefinition<'static, K, V>,
+    hash: &mut Sha256,
+) {
+    part(redb::TableHandle::name(definition).as_bytes(), hash);
+}
+
+fn row_of(key: &[u8], value: &[u8], hash: &mut Sha256) {
+    part(key, hash);
+    part(value, hash);
+}
+
+fn part(bytes: &[u8], hash: &mut Sha256) {
+    hash.update((bytes.len() as u64).to_be_bytes());
+    hash.update(bytes);
+}
+
 fn table<K: Key + 'static, V: Value + 'static>(
     view: &View,
     definition: TableDefinition<'static, K, V>,
     hash: &mut Sha256,
 ) -> Result<(), ProjectionError> {
-    let name = redb::TableHandle::name(&definition).to_owned();
-    hash.update((name.len() as u64).to_be_bytes());
-    hash.update(name.as_bytes());
+    begin(&definition, hash);
     for row in view.tx().open_table(definition)?.iter()? {
         let (key, value) = row?;
-        for part in [
-            K::as_bytes(&key.value()).as_ref(),
-            V::as_bytes(&value.value()).as_ref(),
-        ] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
+        let (key, value) = (key.value(), value.value());
+        row_of(
+            K::as_bytes(&key).as_ref(),
+            V::as_bytes(&value).as_ref(),
+            hash,
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod building;
 mod commits;
 mod digest;
 mod local;
+mod origin;
 mod past;
 mod rows;
 mod scan;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use keyroll_core::{Code, LedgerId, Rejection};
+use keyroll_core::{Code, LedgerId, Rejection, Rules};
 use redb::Database;
 
 pub(crate) use commits::cut;
@@ -56,6 +57,15 @@ pub enum ProjectionError {
         /// The schema found.
         found: u32,
     },
+    /// Its program knew other rules, and that may matter: it has to be rebuilt.
+    #[error(
+        "the read model was written under rules up to {found}, this program knows them up to {}",
+        Rules::CURRENT.number()
+    )]
+    OtherRules {
+        /// The last rules that its program knew.
+        found: u32,
+    },
     /// A row does not decode, or rows do not fit each other: it has to be rebuilt.
     #[error("the read model is damaged: {0}")]
     Damaged(String),
@@ -73,7 +83,10 @@ pub enum ProjectionError {
 impl ProjectionError {
     /// Whether building the read model anew is the remedy.
     pub const fn wants_rebuild(&self) -> bool {
-        matches!(self, Self::OtherSchema { .. } | Self::Damaged(_))
+        matches!(
+            self,
+            Self::OtherSchema { .. } | Self::OtherRules { .. } | Self::Damaged(_)
+        )
     }
 
     /// What a caller is told.
@@ -82,6 +95,7 @@ impl ProjectionError {
             Self::Closed => Code::Busy,
             Self::OtherLedger { .. }
             | Self::OtherSchema { .. }
+            | Self::OtherRules { .. }
             | Self::Damaged(_)
             | Self::InUse(_)
             | Self::Storage(_) => Code::Internal,
@@ -342,7 +356,7 @@ fn open_database(
     // redb panics on some damaged pages instead of saying so.
     contained(|| {
         let db = open_checked(path, opener)?;
-        write::prepare(&db, path, ledger)?;
+        origin::prepare(&db, path, ledger)?;
         Ok(db)
     })
 }

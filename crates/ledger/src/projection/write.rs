@@ -1,26 +1,21 @@
 //! Writing: one transaction per drained batch, keys sorted within each table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use keyroll_core::names::Label;
 use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
 use keyroll_core::{
-    CommandId, Digest, Identity, Index, LedgerId, Millis, SecretId, SecretName, Sequence, Version,
+    CommandId, Digest, Identity, Index, Millis, SecretId, SecretName, Sequence, Version,
     WorkspaceName,
 };
 use keyroll_merkle::Hash;
-use redb::{
-    Database, Durability, ReadableDatabase as _, ReadableTable as _, Table, WriteTransaction,
-};
+use redb::{Database, Durability, ReadableTable as _, Table, WriteTransaction};
 use serde::Serialize;
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
-    LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, MemberRecord, NO_WORKSPACE, NODES, PROBLEMS,
-    Problem, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, SecretRecord,
-    TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
-    WorkspaceHead,
+    BY_SECRET, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META, MemberRecord,
+    NO_WORKSPACE, PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES,
+    USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 use super::{Piece, ProjectionError, commits, past, rows, tree, windows};
 
@@ -102,87 +97,6 @@ pub struct Batch {
     pub workspaces: BTreeMap<u32, WorkspaceBatch>,
     /// Messages that are not what they should be.
     pub problems: Vec<Problem>,
-}
-
-/// Makes all tables, or checks that they are this program's and this ledger's.
-pub(super) fn prepare(
-    db: &Database,
-    path: &Path,
-    ledger: &LedgerId,
-) -> Result<(), ProjectionError> {
-    if db.begin_read()?.list_tables()?.next().is_some() {
-        return check(db, path, ledger);
-    }
-    let tx = db.begin_write()?;
-    {
-        let mut meta = tx.open_table(META)?;
-        meta.insert("schema", SCHEMA.to_be_bytes().as_slice())?;
-        meta.insert("ledger", ledger.0.as_slice())?;
-    }
-    open_all(&tx)?;
-    tx.commit()?;
-    Ok(())
-}
-
-fn check(db: &Database, path: &Path, ledger: &LedgerId) -> Result<(), ProjectionError> {
-    let tx = db.begin_read()?;
-    let meta = tx.open_table(META)?;
-    let schema = meta
-        .get("schema")?
-        .and_then(|value| value.value().try_into().ok())
-        .map(u32::from_be_bytes);
-    match schema {
-        Some(SCHEMA) => {}
-        found => {
-            return Err(ProjectionError::OtherSchema {
-                found: found.unwrap_or(0),
-            });
-        }
-    }
-    let found = meta
-        .get("ledger")?
-        .map(|value| value.value().to_vec())
-        .unwrap_or_default();
-    if found == ledger.0 {
-        return Ok(());
-    }
-    let found = <[u8; 32]>::try_from(found.as_slice())
-        .map_or_else(|_| "?".to_owned(), |id| LedgerId(id).to_string());
-    Err(ProjectionError::OtherLedger {
-        file: path.to_owned(),
-        found,
-        expected: *ledger,
-    })
-}
-
-fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
-    tx.open_table(WORKSPACES)?;
-    tx.open_table(WORKSPACE_NUMBERS)?;
-    tx.open_table(COMMITS)?;
-    tx.open_table(NODES)?;
-    tx.open_table(SECRETS)?;
-    tx.open_table(LAST_REVEALED)?;
-    tx.open_table(SECRET_NAMES)?;
-    tx.open_table(VERSIONS)?;
-    tx.open_table(MEMBERS)?;
-    tx.open_table(DENIALS)?;
-    tx.open_table(REVOKED)?;
-    tx.open_table(RECEIPTS)?;
-    tx.open_table(BY_SECRET)?;
-    tx.open_table(BY_ACTOR)?;
-    tx.open_table(BY_KIND)?;
-    tx.open_table(DENIED_NAMES)?;
-    tx.open_table(TIMES)?;
-    tx.open_table(PROBLEMS)?;
-    tx.open_table(FORMER_NAMES)?;
-    tx.open_table(WORKFLOWS)?;
-    tx.open_table(USES)?;
-    tx.open_table(ENDING)?;
-    tx.open_table(SECRETS_SINCE)?;
-    tx.open_table(MEMBERS_SINCE)?;
-    tx.open_table(SEEN)?;
-    tx.open_table(USES_SINCE)?;
-    Ok(())
 }
 
 pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {

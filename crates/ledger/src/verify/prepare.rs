@@ -7,8 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use keyroll_core::cose::Unchecked;
-use keyroll_core::{Commit, Index, Recorded, Rejection};
+use keyroll_core::{Commit, Identity, Index, Recorded, Rejection, Rules};
 
 use super::Depth;
 
@@ -20,10 +19,14 @@ const UNDER_WAY: usize = 2;
 
 /// A commit taken by itself.
 pub(super) struct Prepared {
-    /// What it says, and who is said to have signed.
-    pub(super) commit: Unchecked<Commit>,
+    /// What it says; its entries are taken out.
+    pub(super) commit: Commit,
+    /// Who is said to have signed.
+    pub(super) signer: Identity,
     /// Whether that is so.
     pub(super) signed: bool,
+    /// The rules that decided it. By others than the known ones no entry is looked at.
+    pub(super) rules: Result<Rules, Rejection>,
     /// Its entries, up to the first that is malformed.
     pub(super) entries: Vec<PreparedEntry>,
     /// What is wrong with that one.
@@ -44,12 +47,17 @@ type Job = (Vec<Vec<u8>>, SyncSender<Parcel>);
 pub(super) struct Lost;
 
 fn prepare(bytes: &[u8], depth: Depth) -> Result<Prepared, Rejection> {
-    let commit = Commit::decode_strict(bytes)?;
-    let signed = commit.verify().is_ok();
-    let first = commit.payload.first.0;
-    let mut entries = Vec::with_capacity(commit.payload.entries.len());
+    let opened = Commit::decode_strict(bytes)?;
+    let (signer, signed) = (opened.signer, opened.verify().is_ok());
+    let mut commit = opened.payload;
+    let rules = commit.rules();
+    let mut held = std::mem::take(&mut commit.entries);
+    if rules.is_err() {
+        held.clear();
+    }
+    let mut entries = Vec::with_capacity(held.len());
     let mut malformed = None;
-    for (index, entry) in (first..).zip(&commit.payload.entries) {
+    for (index, entry) in (commit.first.0..).zip(held) {
         match Recorded::decode_strict(Index(index), &entry.0) {
             Ok(recorded) => {
                 let signed = match depth {
@@ -66,7 +74,9 @@ fn prepare(bytes: &[u8], depth: Depth) -> Result<Prepared, Rejection> {
     }
     Ok(Prepared {
         commit,
+        signer,
         signed,
+        rules,
         entries,
         malformed,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use keyroll_core::{Authority, commit};
+use keyroll_core::{Authority, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, TreeSize,
     cbor, cose, decide, limits,
@@ -79,7 +79,8 @@ impl Task {
                 }
                 bytes += size;
                 entries.push(entry.clone());
-                state.apply(&recorded(&submission, *index, at, events, entry));
+                let recorded = recorded(&submission, *index, at, events, entry);
+                state.apply(Rules::CURRENT, &recorded);
             }
             planned.push(Planned {
                 submission,
@@ -104,7 +105,7 @@ impl Task {
             at,
             root,
             first,
-            rules: commit::RULES,
+            rules: Rules::CURRENT.number(),
             ledger: self.shared.ledger,
             entries,
             workspace: self.workspace.clone(),
@@ -120,6 +121,7 @@ impl Task {
     ) -> Result<Vec<Event>, Rejection> {
         let operator = self.shared.operators.contains(&command.signer());
         decide(
+            Rules::CURRENT,
             state,
             command,
             at,

@@ -12,8 +12,8 @@ use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::{
-    Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, SecretId, Sequence,
-    SignedCommand, State, Version, cbor, cose, decide,
+    Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, Rules, SecretId,
+    Sequence, SignedCommand, State, Version, cbor, cose, decide,
 };
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::health::Health;
@@ -62,6 +62,7 @@ impl History {
             statement: Blob(vec![]),
         };
         let Ok(events) = decide(
+            Rules::CURRENT,
             &self.state,
             &command,
             Millis(self.at),
@@ -79,7 +80,7 @@ impl History {
         };
         let bytes = cbor::encode(&entry);
         let recorded = Recorded::decode(self.state.size().next_index(), &bytes).expect("an entry");
-        self.state.apply(&recorded);
+        self.state.apply(Rules::CURRENT, &recorded);
         self.entries.push(bytes.into());
     }
 
@@ -233,7 +234,7 @@ impl History {
                 at: Millis(self.at),
                 root: Digest(state.root().0),
                 first: state.size(),
-                rules: 1,
+                rules: Rules::CURRENT.number(),
                 ledger: LEDGER,
                 entries: self.entries[at..end].to_vec(),
                 workspace: demo(),
@@ -241,7 +242,7 @@ impl History {
             for entry in &self.entries[at..end] {
                 let recorded =
                     Recorded::decode(state.size().next_index(), &entry.0).expect("an entry");
-                state.apply(&recorded);
+                state.apply(Rules::CURRENT, &recorded);
             }
             let bytes = cose::sign(&commit, &signing_key(2)).into();
             let sequence = Sequence(messages.len() as u64 + 1);

@@ -8,6 +8,7 @@ mod keeper;
 mod mended;
 mod refusals;
 mod replay;
+mod rules;
 mod support;
 mod time;
 mod verification;

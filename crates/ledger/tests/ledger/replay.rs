@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_core::{Event, Index, Millis, Recorded, State, TreeSize, Version};
+use keyroll_core::{Event, Index, Millis, Recorded, Rules, State, TreeSize, Version};
 use keyroll_ledger::projection::{AuditScan, SecretRecord, WorkspaceView, digest};
 use proptest::prelude::*;
 
@@ -103,7 +103,7 @@ fn check_windows(history: &History, view: &WorkspaceView<'_>) {
         (State::new(LEDGER, demo()), BTreeMap::new(), BTreeMap::new());
     for (index, entry) in (0_u64..).zip(&history.entries) {
         let recorded = Recorded::decode(Index(index), &entry.0).expect("an entry");
-        for kind in state.apply(&recorded).kinds {
+        for kind in state.apply(Rules::CURRENT, &recorded).kinds {
             kinds.entry(kind).or_insert_with(Vec::new).push(index);
         }
         let by = recorded.command.actor();
@@ -160,7 +160,7 @@ fn replayed(history: &History, size: usize) -> State {
     let mut state = State::new(LEDGER, demo());
     for entry in &history.entries[..size] {
         let recorded = Recorded::decode(state.size().next_index(), &entry.0).expect("an entry");
-        state.apply(&recorded);
+        state.apply(Rules::CURRENT, &recorded);
     }
     state
 }

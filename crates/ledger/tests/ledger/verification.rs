@@ -1,13 +1,18 @@
 //! A log that is as it should be, and what does not fit.
 
+use ed25519_dalek::SigningKey;
+use keyroll_api::client::origin;
 use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
-use keyroll_core::{Code, Commit, Digest, Index, TreeSize, cose};
+use keyroll_core::statement::LedgerKey;
+use keyroll_core::{Code, Commit, Digest, Index, Millis, Rules, TreeSize, cose};
+use keyroll_ledger::bundle::{Header, verify, write_commit, write_header};
 use keyroll_ledger::verify::{Depth, Verifier};
+use keyroll_merkle::Checkpoint;
 
 use crate::ask_ledger;
-use crate::support::{World, code, demo, fresh, name, now, owner, signing_key};
+use crate::support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
 
 #[tokio::test]
 async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
@@ -96,7 +101,7 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
         at: now(),
         root: keyroll_core::Digest(report.root.0),
         first: keyroll_core::TreeSize(report.entries),
-        rules: 1,
+        rules: Rules::CURRENT.number(),
         ledger: world.id(),
         entries: vec![keyroll_core::cbor::encode(&entry).into()],
         workspace: demo(),
@@ -118,6 +123,77 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
             "{depth:?}"
         );
     }
+}
+
+/// A reveal leads to the same events again, so nothing else tells.
+#[tokio::test]
+async fn a_command_that_was_carried_out_twice_is_found() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    world.reveal(&owner(), "Key").await.expect("revealed");
+    let mut commits = world.log.bytes();
+    let verify = |commits: &[bytes::Bytes]| {
+        let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+        commits.iter().for_each(|commit| verifier.commit(commit));
+        verifier.finish(None)
+    };
+    let last = cose::open::<Commit>(commits.last().expect("a reveal"));
+    for _ in 0..2 {
+        let before = verify(&commits);
+        let again = Commit {
+            root: Digest(before.root.0),
+            first: TreeSize(before.entries),
+            ..last.clone().expect("a commit").payload
+        };
+        commits.push(cose::sign(&again, &world.online).into());
+    }
+    let problems = verify(&commits).problems.into_iter();
+    let problems: Vec<_> = problems.map(|one| (one.kind, one.index)).collect();
+    let repeated = |index| ("repeated".to_owned(), Some(Index(index)));
+    assert_eq!(problems, [repeated(3), repeated(4)]);
+}
+
+/// The ledger vouches for two online keys, and one of them made the log.
+#[tokio::test]
+async fn a_checkpoint_by_another_key_of_the_ledger_is_not_the_logs() {
+    let world = World::with_demo().await;
+    let commits = world.log.bytes();
+    let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
+    commits.iter().for_each(|commit| verifier.commit(commit));
+    let whole = verifier.finish(None);
+    let origin = origin(&world.id(), &demo());
+    let checkpoint = Checkpoint {
+        origin: origin.clone(),
+        size: whole.entries,
+        root: whole.root,
+        extensions: Vec::new(),
+    };
+    let bundle = |online: &SigningKey| {
+        let statement = LedgerKey {
+            v: 1,
+            key: identity(online),
+            ledger: world.id(),
+            serial: 1,
+            not_after: Millis(u64::MAX / 2),
+            not_before: Millis(0),
+        };
+        let header = Header {
+            ledger: world.id(),
+            workspace: demo(),
+            checkpoint: checkpoint.sign(online, &origin).expect("signed"),
+            ledger_key: cose::sign(&statement, &world.id).into(),
+        };
+        let mut bundle = Vec::new();
+        write_header(&mut bundle, &header).expect("written");
+        for commit in &commits {
+            write_commit(&mut bundle, commit).expect("written");
+        }
+        let report = verify(bundle.as_slice(), None).expect("a bundle");
+        report.problems.into_iter().map(|one| one.kind).collect()
+    };
+    let none: Vec<String> = bundle(&world.online);
+    assert_eq!(none, [""; 0]);
+    assert_eq!(bundle(&signing_key(3)), ["ledger_key"]);
 }
 
 #[tokio::test]
@@ -155,7 +231,7 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
         at: now(),
         root: keyroll_core::Digest([9; 32]),
         first: keyroll_core::TreeSize(2),
-        rules: 1,
+        rules: Rules::CURRENT.number(),
         ledger: world.id(),
         entries: vec![vec![0].into()],
         workspace: demo(),

@@ -14,15 +14,15 @@ use keyroll_core::command::{
     BlockRun, COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem,
     SecretCreate, SecretEdit, SecretReveal, SessionRef,
 };
-use keyroll_core::commit::{COMMIT_V, RULES};
+use keyroll_core::commit::COMMIT_V;
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Action, Authority, Blob, CommandId, Commit, Digest, Entry, Glob, Identity, Index, LedgerId,
-    Millis, Recorded, SecretId, SecretName, SignedCommand, State, Version, WorkspaceName, cbor,
-    cose, decide, limits,
+    Millis, Recorded, Rules, SecretId, SecretName, SignedCommand, State, Version, WorkspaceName,
+    cbor, cose, decide, limits,
 };
 use keyroll_merkle::leaf_hash;
 use keyroll_server::dev::launcher::CHILD_COMMAND;
@@ -420,7 +420,7 @@ impl World {
             at,
             root,
             first,
-            rules: RULES,
+            rules: Rules::CURRENT.number(),
             ledger: self.ledger,
             entries,
             workspace: self.workspace.clone(),
@@ -436,7 +436,7 @@ impl World {
         let (index, verbatim) = (state.size().next_index(), Blob(command.bytes().to_vec()));
         // Signed a moment ago, right here.
         let verified = command.clone().assume_verified();
-        let events = decide(state, &verified, at, &authority)?;
+        let events = decide(Rules::CURRENT, state, &verified, at, &authority)?;
         let entry = Entry {
             at,
             events,
@@ -444,13 +444,14 @@ impl World {
         };
         let bytes = cbor::encode(&entry);
         let leaf = leaf_hash(&bytes);
-        state.apply(&Recorded {
+        let recorded = Recorded {
             index: Index(index.0),
             at,
             events: entry.events,
             command,
             leaf,
-        });
+        };
+        state.apply(Rules::CURRENT, &recorded);
         Ok(Blob(bytes))
     }
 }

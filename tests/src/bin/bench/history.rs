@@ -13,7 +13,7 @@ use keyroll_core::{Digest, Millis, TreeSize, WorkspaceName};
 use crate::report::Report;
 use crate::service::Service;
 use crate::stats::{Times, float, median, median_ratio};
-use crate::{Failed, Plan, fill, limits, machine, say};
+use crate::{Failed, Plan, bundle, fill, limits, machine, say};
 
 /// Rows of one audit query, as a page shows them.
 const ROWS: u32 = 50;
@@ -360,6 +360,7 @@ pub(crate) async fn measure(
     short.sizes(report);
     long.sizes(report);
     short.service.stop()?;
+    bundle::measure(&long.service, &long.workspace, long.entries, report)?;
     let (rate, drained) = rebuild_beside_drain(plan, &long.service).await?;
     report.ratio("rebuild_over_drain", median_ratio(&rate, &drained));
     report.fact("digests_equal_after_rebuild", true);

@@ -116,6 +116,11 @@ pub(crate) fn resident(pid: u32) -> u64 {
     number(&format!("/proc/{pid}/status"), "VmRSS").unwrap_or(0) * 1_024
 }
 
+/// Bytes of a process that were in memory at most; 0 once it has ended.
+pub(crate) fn most_resident(pid: u32) -> u64 {
+    number(&format!("/proc/{pid}/status"), "VmHWM").unwrap_or(0) * 1_024
+}
+
 /// What a process has computed so far.
 pub(crate) fn computed(pid: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -7,6 +7,7 @@
 //! rounds' ratios. Whatever fails ends the run: each value revealed is checked and opened by the
 //! client, each read model built anew is compared, each log measured is verified.
 
+mod bundle;
 mod callers;
 mod console;
 mod fill;

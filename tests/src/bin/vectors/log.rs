@@ -4,8 +4,8 @@ use ed25519_dalek::SigningKey;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{DenialCount, DenialsSummarize, Nothing, Purpose};
 use keyroll_core::{
-    Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, SignedCommand,
-    State, TreeSize, cbor, cose, decide,
+    Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, Rules,
+    SignedCommand, State, TreeSize, cbor, cose, decide,
 };
 use keyroll_merkle::{Hash, Window};
 use serde_json::{Value, json};
@@ -87,7 +87,8 @@ impl Log {
                 .and_then(SignedCommand::verify)
                 .expect("our own command");
             let at = Millis(command.command().at.0 + 5);
-            let events = decide(&state, &command, at, &authority).expect("the ledger agrees");
+            let events = decide(Rules::CURRENT, &state, &command, at, &authority)
+                .expect("the ledger agrees");
             let entry = cbor::encode(&Entry {
                 at,
                 events,
@@ -95,7 +96,7 @@ impl Log {
             });
             let index = Index(log.entries.len() as u64);
             let recorded = Recorded::decode_strict(index, &entry).expect("our own entry");
-            state.apply(&recorded);
+            state.apply(Rules::CURRENT, &recorded);
             log.leaves.push(recorded.leaf);
             log.entries.push(entry.clone());
             pending.push(entry.into());
@@ -117,7 +118,7 @@ impl Log {
             at: Millis(START + (self.tree.size() + 1) * 60_000 + 5),
             root: Digest(self.tree.root().0),
             first: TreeSize(self.tree.size()),
-            rules: keyroll_core::commit::RULES,
+            rules: Rules::CURRENT.number(),
             ledger: world.ledger,
             entries,
             workspace: world.workspace.clone(),

@@ -9,6 +9,7 @@ mod log;
 mod queries;
 mod raw;
 mod refused;
+mod refused_bundles;
 mod refused_proofs;
 mod tree;
 mod values;

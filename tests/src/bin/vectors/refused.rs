@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::log::Log;
 use crate::raw::{ALG, ALG_EDDSA, Fields, Parts, bstr, head, header, map, tstr, uint};
+use crate::refused_bundles::bundles;
 use crate::refused_proofs::proofs;
 use crate::world::{World, identity};
 
@@ -455,8 +456,9 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     cases.delegations();
     cases.other_forms(log);
     json!({
-        "about": "Bytes that must be refused, each with its code; and proofs that prove nothing.",
+        "about": "Bytes that must be refused, each with its code; proofs that prove nothing, and bundles that do not verify.",
         "forms": cases.list,
         "proofs": proofs(world, log),
+        "bundles": bundles(world, log),
     })
 }

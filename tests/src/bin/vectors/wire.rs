@@ -4,9 +4,8 @@ use keyroll_api::reply::{CommandReply, CommandRequest, Done, Info, Released, Sea
 use keyroll_core::crypto::{
     Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root,
 };
-use keyroll_core::{
-    Blob, Digest, Epoch, Index, LedgerId, Millis, Recorded, TreeSize, WorkspaceName, cbor, cose,
-};
+use keyroll_core::{Blob, Digest, Epoch, Index, Millis, Recorded, TreeSize, cose};
+use keyroll_ledger::bundle::{Header, write_commit, write_header};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -31,14 +30,6 @@ struct WorkspaceKeyMessage {
 struct SealingKeyMessage {
     public: Digest,
     wrapped: Blob,
-}
-
-#[derive(Serialize)]
-struct BundleHeader {
-    ledger: LedgerId,
-    workspace: WorkspaceName,
-    checkpoint: String,
-    ledger_key: Blob,
 }
 
 fn request(world: &World) -> CommandRequest {
@@ -114,18 +105,22 @@ fn vault_message(world: &World, workspace_key: &Key) -> VaultMessage {
     }
 }
 
-fn bundle(world: &World, log: &Log) -> Vec<u8> {
-    let header = BundleHeader {
+pub(crate) fn bundle_header(world: &World, log: &Log) -> Header {
+    Header {
         ledger: world.ledger,
         workspace: world.workspace.clone(),
         checkpoint: tree::note(world, log, log.entries.len()),
         ledger_key: world.ledger_statement().into(),
-    };
-    let header = cbor::encode(&Blob(cbor::encode(&header)));
-    log.commits.iter().fold(header, |mut bundle, commit| {
-        bundle.extend(cbor::encode(&Blob(commit.clone())));
-        bundle
-    })
+    }
+}
+
+pub(crate) fn bundle(header: &Header, commits: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_header(&mut bytes, header).expect("written");
+    for commit in commits {
+        write_commit(&mut bytes, commit).expect("written");
+    }
+    bytes
 }
 
 pub(crate) fn document(world: &World, log: &Log) -> Value {
@@ -179,6 +174,6 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         ],
         "root_key": hex::encode(root.bytes()),
         "workspace_key": hex::encode(workspace_key.bytes()),
-        "bundle": hex::encode(bundle(world, log)),
+        "bundle": hex::encode(bundle(&bundle_header(world, log), &log.commits)),
     })
 }

@@ -99,8 +99,13 @@ fn a_shorter_history_beside_a_log_is_named_and_left() {
 }
 
 fn commits(file: &Path) -> Vec<Vec<u8>> {
-    let bundle = fs::read(file).expect("a bundle");
-    bundle::read(&bundle).expect("a bundle").1
+    let file = fs::File::open(file).expect("a bundle");
+    let mut bundle = bundle::Reader::new(file).expect("a bundle");
+    let mut commits = Vec::new();
+    while let Some(commit) = bundle.commit().expect("a commit") {
+        commits.push(commit.to_vec());
+    }
+    commits
 }
 
 /// The commits from an entry on, as a recovery that was cut short leaves them.

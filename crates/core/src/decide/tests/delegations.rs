@@ -45,6 +45,7 @@ fn delegated_keys_act_for_their_identity_within_limits() {
         let mut command = given.command(action);
         command.delegation = Some(delegation(change));
         Then(decide(
+            given.rules,
             &given.state,
             &Given::sign(&command, 40),
             Millis(given.at),

@@ -218,3 +218,43 @@ fn a_refusal_does_not_keep_a_large_command() {
         .when(20, reveal_for(&names, Purpose::View(Nothing {})))
         .rejected(Code::Denied);
 }
+
+#[test]
+fn new_names_show_by_the_rules_in_force_and_old_ones_stay() {
+    let odd = |seed| add(seed, "Zo\u{200b}e", Role::Viewer, &["*"]);
+    let change = |called: &str, role| Action::MemberChange(record(20, called, role, &["*"]));
+    let given = Given::workspace().by(Rules::V1);
+    given.when(OWNER, odd(20)).happens(&["member.added"]);
+    let given = given.and(OWNER, odd(20));
+    given
+        .when(OWNER, change("Zo\u{200d}e", Role::Viewer))
+        .happens(&["member.changed"]);
+    let given = given.by(Rules::V2);
+    given
+        .when(OWNER, add(21, "Ze\u{200b}", Role::Viewer, &["*"]))
+        .rejected(Code::InvalidName);
+    given
+        .when(OWNER, change("Zo\u{200d}e", Role::Viewer))
+        .rejected(Code::InvalidName);
+    // What somebody is called already keeps nobody from changing the rest.
+    given
+        .when(OWNER, change("Zo\u{200b}e", Role::Auditor))
+        .happens(&["member.changed"]);
+    let given = given
+        .and(OWNER, change("Zoe", Role::Viewer))
+        .and(OWNER, Action::MemberRemove(MemberRemove { member: id(20) }));
+    given.when(OWNER, odd(20)).rejected(Code::InvalidName);
+    // Permission comes first: who may not add members learns nothing of names.
+    let given = given.and(OWNER, add(22, "viewer", Role::Viewer, &["*"]));
+    given.when(22, odd(23)).denied(DenialReason::Role);
+}
+
+#[test]
+fn the_state_knows_which_rules_decided_last() {
+    let given = Given::nothing().by(Rules::V1);
+    assert_eq!(given.state.rules(), Rules::V1);
+    let given = given.and(OWNER, Action::WorkspaceCreate(Nothing {}));
+    assert_eq!(given.state.rules(), Rules::V1);
+    let given = given.by(Rules::V2).and(OWNER, create(1, "Key"));
+    assert_eq!(given.state.rules(), Rules::V2);
+}

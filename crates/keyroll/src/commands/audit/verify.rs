@@ -1,13 +1,15 @@
 //! `keyroll audit verify`.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyroll_api::Ask;
 use keyroll_api::query::AuditStorage;
 use keyroll_api::reply::{Answer, LogProblem};
-use keyroll_core::TreeSize;
-use keyroll_ledger::bundle;
+use keyroll_core::{Code, TreeSize};
+use keyroll_ledger::bundle::{self, BundleError};
 use keyroll_ledger::verify::{Depth, Problem, Report, Verifier};
 use keyroll_merkle::{Checkpoint, VerifierKey};
 use serde_json::{Value, json};
@@ -21,8 +23,6 @@ use crate::session::{Session, answer};
 
 /// Every message and value is read.
 const STORAGE: std::time::Duration = std::time::Duration::from_secs(3_600);
-/// A bundle is held in memory; a million entries have some 700 MB.
-const BUNDLE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -52,6 +52,9 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, F
     }
     let status = if report.ok() {
         Exit::Ok
+    } else if report.wants_upgrade() {
+        // No alarm: the log may be whole.
+        Exit::of(Code::UpgradeNeeded)
     } else {
         Exit::Unverified
     };
@@ -132,19 +135,15 @@ async fn feed(
 
 fn verify_bundle(path: &Path, key: Option<&str>) -> Result<Report, Failure> {
     let failed = |error: std::io::Error| Failure::file(path, &error);
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > BUNDLE_BYTES {
-        return Err(Failure::local(format!(
-            "{} is too large for a bundle",
-            path.display()
-        )));
-    }
     let key = key.map(parse_key).transpose()?;
-    let bytes = std::fs::read(path).map_err(failed)?;
-    bundle::verify(&bytes, key.as_ref()).map_err(|rejection| Failure::Said {
-        code: rejection.code.as_str(),
-        exit: Exit::Unverified,
-        message: format!("{}: {}", path.display(), rejection.message),
+    let file = BufReader::new(File::open(path).map_err(failed)?);
+    bundle::verify(file, key.as_ref()).map_err(|error| match error {
+        BundleError::Io(error) => failed(error),
+        BundleError::Malformed(_) => Failure::Said {
+            code: Code::Malformed.as_str(),
+            exit: Exit::Unverified,
+            message: format!("{}: {error}", path.display()),
+        },
     })
 }
 
@@ -176,15 +175,7 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
                 }
                 .to_owned(),
             ),
-            (
-                "result",
-                if report.ok() {
-                    "verified"
-                } else {
-                    "NOT VERIFIED"
-                }
-                .to_owned(),
-            ),
+            ("result", result(report).to_owned()),
         ],
     )?;
     for warning in &report.warnings {
@@ -203,6 +194,16 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
         ("DETAIL", |problem| problem.detail.clone()),
     ]);
     context.out.items(&report.problems, |_| (), &table)
+}
+
+fn result(report: &Report) -> &'static str {
+    if report.ok() {
+        "verified"
+    } else if report.wants_upgrade() {
+        "not verified to its end: upgrade keyroll, and verify again"
+    } else {
+        "NOT VERIFIED"
+    }
 }
 
 fn report_json(report: &Report) -> Value {

@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use keyroll_api::Client;
 use keyroll_api::client::ClientError;
 use keyroll_console::{BadPlace, Console, Flaw, Options, Place, Verified, Verify, Who};
-use keyroll_core::WorkspaceName;
+use keyroll_core::{Code, WorkspaceName};
 use keyroll_ledger::verify::Depth;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -135,6 +135,10 @@ fn verify() -> Verify {
                 let code = failure.ledger_code();
                 ClientError::failed(code, failure.message())
             })?;
+            if let Some(problem) = report.problems.first().filter(|_| report.wants_upgrade()) {
+                // Nothing is known to be wrong, and nobody is to be alarmed.
+                return Err(ClientError::failed(Code::UpgradeNeeded, &problem.detail));
+            }
             let flaws = report.problems.iter().map(|problem| Flaw {
                 index: problem.index,
                 words: once(&problem.detail).to_owned(),

@@ -50,7 +50,7 @@ pub(super) fn write_config(home: &Path, nats_url: &str, ledger: LedgerId) -> Res
 }
 
 /// Makes the workspace, once. In a ledger that refuses to answer it is left alone: what is wrong
-/// has to be looked into with the ledger running.
+/// has to be looked into with the ledger running, and what a later program wrote can still be read.
 pub(super) async fn ensure_workspace(
     home: &Path,
     nats_url: &str,
@@ -73,8 +73,9 @@ pub(super) async fn ensure_workspace(
         // Its refusal is no entry, so it can be asked for at every start.
         Err(error) if error.code() == Code::Conflict => Ok(None),
         Err(error) => {
+            let later = error.code() == Code::UpgradeNeeded;
             let failure = Failure::from(error);
-            if failure.is_unverified() {
+            if later || failure.is_unverified() {
                 Ok(Some(failure.message().to_owned()))
             } else {
                 Err(failure)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use keyroll_core::command::{COMMAND_V, Command, LogTruncate, ValuesLose};
 use keyroll_core::{
     Action, Authority, Blob, Code, CommandId, Commit, Digest, Entry, Index, Millis, Recorded,
-    Rejection, Sequence, SignedCommand, State, WorkspaceName, cbor, commit, cose, decide,
+    Rejection, Rules, Sequence, SignedCommand, State, WorkspaceName, cbor, commit, cose, decide,
 };
 use keyroll_merkle::leaf_hash;
 
@@ -181,7 +181,7 @@ impl Ledger {
             operator: false,
             key: shared.created.clone(),
         };
-        let events = decide(state, &command, at, &authority)?;
+        let events = decide(Rules::CURRENT, state, &command, at, &authority)?;
         let entry = cbor::encode(&Entry {
             at,
             events: events.clone(),
@@ -192,18 +192,19 @@ impl Ledger {
             at,
             root: Digest(state.root().0),
             first: state.size(),
-            rules: commit::RULES,
+            rules: Rules::CURRENT.number(),
             ledger: shared.ledger,
             entries: vec![Blob(entry.clone())],
             workspace: state.workspace().clone(),
         };
-        state.apply(&Recorded {
+        let recorded = Recorded {
             index: state.size().next_index(),
             at,
             events,
             command: (*command).clone(),
             leaf: leaf_hash(&entry),
-        });
+        };
+        state.apply(Rules::CURRENT, &recorded);
         Ok(cose::sign(&commit, &shared.key).into())
     }
 

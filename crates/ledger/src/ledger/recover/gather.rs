@@ -152,7 +152,7 @@ impl Gathering<'_> {
     ) -> Result<(), Rejection> {
         let sequence = message.sequence;
         self.chains.head(workspace, sequence);
-        let commit = match self.signed(workspace, &message.bytes) {
+        let commit = match self.signed(workspace, &message.bytes)? {
             Err(why) => Err(why),
             Ok(commit) => {
                 let first = commit.first;
@@ -178,16 +178,29 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// A commit of this workspace, if the ledger's key signed it. Its place is not looked at.
-    fn signed(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Result<Commit, String> {
+    /// A commit of this workspace, if the ledger's key signed it, or why it is none. Its place is
+    /// not looked at.
+    ///
+    /// # Errors
+    /// [`Code::UpgradeNeeded`] for what a later program wrote: this one would leave it out.
+    fn signed(
+        &self,
+        workspace: &WorkspaceName,
+        bytes: &[u8],
+    ) -> Result<Result<Commit, String>, Rejection> {
         let (ledger, key) = self.chains.whose();
-        let opened = open(bytes, &key).map_err(|rejection| rejection.message)?;
-        let commit = opened.commit;
-        belongs(&commit, &ledger, workspace)?;
-        if commit.entries.is_empty() {
-            return Err("a commit without entries".to_owned());
+        let commit = match open(bytes, &key) {
+            Ok(opened) => opened.commit,
+            Err(why) if why.code == Code::UpgradeNeeded => return Err(why),
+            Err(why) => return Ok(Err(why.message)),
+        };
+        if let Err(why) = belongs(&commit, &ledger, workspace) {
+            return Ok(Err(why));
         }
-        Ok(commit)
+        if commit.entries.is_empty() {
+            return Ok(Err("a commit without entries".to_owned()));
+        }
+        Ok(Ok(commit))
     }
 
     fn take_file(&mut self, file: &Path) -> Result<(), Rejection> {
@@ -195,7 +208,7 @@ impl Gathering<'_> {
         let (ledger, from) = (self.chains.whose().0, self.sources.len());
         self.sources.push(format!("recover/{name}"));
         sources::read(file, &ledger, &mut |workspace, bytes| {
-            let Ok(commit) = self.signed(workspace, &bytes) else {
+            let Ok(commit) = self.signed(workspace, &bytes)? else {
                 return Ok(());
             };
             if self.held(workspace, commit.first)?.as_ref() == Some(&bytes) {

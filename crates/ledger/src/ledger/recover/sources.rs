@@ -1,7 +1,8 @@
 //! What an operator lays beside the read model, in the directory `recover`: read models of other
 //! replicas (`*.redb`), bundles (`*.bundle`), and what an earlier recovery saved.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::bundle;
 use crate::projection::{Projection, ProjectionError};
 use crate::saved;
 
-/// A file of saved commits and a bundle are read into memory.
+/// A file of saved commits is read into memory.
 const FILE_BYTES: u64 = 512 * 1024 * 1024;
 
 type Take<'a> = dyn FnMut(&WorkspaceName, Bytes) -> Result<(), Rejection> + 'a;
@@ -38,10 +39,12 @@ pub(super) fn read(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Resul
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("redb") => read_model(path, ledger, take)?,
         Some("bundle") => {
-            let bundle = bundle::read(&whole(path)?).map_err(|why| failed(path, why.message));
-            let (header, commits) = bundle?;
-            for commit in commits {
-                take(&header.workspace, commit.into())?;
+            let file = File::open(path).map_err(|error| failed(path, error))?;
+            let bundle = bundle::Reader::new(BufReader::new(file));
+            let mut bundle = bundle.map_err(|why| failed(path, why))?;
+            let workspace = bundle.header().workspace.clone();
+            while let Some(commit) = bundle.commit().map_err(|why| failed(path, why))? {
+                take(&workspace, Bytes::copy_from_slice(commit))?;
             }
         }
         Some("commits") => {
@@ -95,7 +98,7 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), Rejection> {
             crate::durable::names_beside(directory)?;
         }
         let fresh = path.with_extension("new");
-        let mut file = std::fs::File::create(&fresh)?;
+        let mut file = File::create(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         crate::durable::rename(&fresh, path)

@@ -1,0 +1,99 @@
+//! Versions of the rules by which a command becomes events. Whatever changes what
+//! [`crate::decide()`] accepts is a new version, and the old ones stay as they are: verification
+//! decides every old command again, by the rules that its commit names.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::rejection::{Code, Rejection};
+
+/// Rules that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Rules {
+    /// The first ones.
+    #[default]
+    V1,
+    /// A member's name has visible characters alone.
+    V2,
+}
+
+impl Rules {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// Those that new commands are decided by.
+    pub const CURRENT: Self = Self::V2;
+
+    /// Their number on the wire.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
+    /// The rules of a number.
+    ///
+    /// # Errors
+    /// [`Code::UpgradeNeeded`] for later ones than this program knows, [`Code::Malformed`] for a
+    /// number that no rules have.
+    pub fn of(number: u32) -> Result<Self, Rejection> {
+        let found = Self::ALL.into_iter().find(|known| known.number() == number);
+        found.ok_or_else(|| {
+            let current = Self::CURRENT.number();
+            if number > current {
+                let message = format!(
+                    "it was decided by rules {number}, this program knows rules up to {current}: upgrade keyroll"
+                );
+                return Rejection::new(Code::UpgradeNeeded, message);
+            }
+            Rejection::new(Code::Malformed, format!("there are no rules {number}"))
+        })
+    }
+
+    /// For rows: the first rules are left out there.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
+    pub(crate) fn is_first(&self) -> bool {
+        *self == Self::V1
+    }
+}
+
+impl Serialize for Rules {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of(u32::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_each_other_and_the_last_is_in_force() {
+        let numbers: Vec<u32> = Rules::ALL.map(Rules::number).to_vec();
+        let expected: Vec<u32> = (1..).take(Rules::ALL.len()).collect();
+        assert_eq!(numbers, expected);
+        assert_eq!(Rules::ALL.last(), Some(&Rules::CURRENT));
+        assert_eq!(Rules::ALL.first(), Some(&Rules::default()));
+        for rules in Rules::ALL {
+            assert_eq!(Rules::of(rules.number()), Ok(rules));
+        }
+    }
+
+    #[test]
+    fn later_rules_want_an_upgrade_and_none_are_malformed() {
+        let code = |number| Rules::of(number).map_err(|rejection| rejection.code);
+        let next = Rules::CURRENT.number() + 1;
+        assert_eq!(code(next), Err(Code::UpgradeNeeded));
+        assert_eq!(code(u32::MAX), Err(Code::UpgradeNeeded));
+        assert_eq!(code(0), Err(Code::Malformed));
+    }
+}

@@ -1,0 +1,61 @@
+//! What is refused and goes on record, for each reason; and names that a later rule may refuse.
+
+use std::time::Duration;
+
+use keyroll_tests::harness::Dev;
+
+/// With characters that show nothing, or change how what stands beside them is shown.
+const ODD_NAMES: [&str; 12] = [
+    "Zo\u{200b}e",
+    "mallory\u{202e}gpj",
+    "so\u{ad}ft",
+    "no\u{a0}break",
+    "\u{3164}",
+    "\u{2800}",
+    "ideo\u{3000}graphic",
+    "word\u{2060}joiner",
+    "tag\u{e0041}",
+    "selector\u{fe0f}",
+    "two  blanks",
+    "private \u{e000} use",
+];
+
+pub(crate) fn all(dev: &Dev) {
+    let denied = |who, words: &[&str]| {
+        dev.keyroll_as(who, words).run().code(4);
+    };
+    let rudi = dev.member("rudi two", "runner", "STRIPE_*");
+    // The role, for a command that runners may one day give.
+    let run = ["run", "--only", "STRIPE_Live", "--", "true"];
+    denied(&rudi, &run);
+    // The patterns.
+    let nils = dev.member("nils", "editor", "Bob*");
+    denied(&nils, &["secret", "reveal", "Plain"]);
+    // What blocks alone use.
+    dev.keyroll(["secret", "reveal", "Blocks_Only"])
+        .run()
+        .code(4);
+    // The end of a membership.
+    let eve = dev.person("eve");
+    let add = ["member", "add", "eve", &eve.key, "--role", "editor"];
+    dev.keyroll(add).args(["--expires", "3s"]).run().code(0);
+    std::thread::sleep(Duration::from_secs(4));
+    denied(&eve, &["secret", "reveal", "Plain"]);
+    // More than have an entry each.
+    let vera = dev.member("vera", "viewer", "*");
+    for _ in 0..14 {
+        denied(&vera, &["secret", "reveal", "Plain"]);
+    }
+    odd_names(dev);
+}
+
+/// Added, and changed to, where the program takes them.
+fn odd_names(dev: &Dev) {
+    for (number, name) in ODD_NAMES.iter().enumerate() {
+        let key = dev.person(&format!("odd-{number}")).key;
+        let add = ["member", "add", name, &key, "--role", "viewer"];
+        dev.keyroll(add).run().code_in(&[0, 2]);
+    }
+    let change = ["member", "change", "vera", "--name", "Ve\u{200d}ra"];
+    dev.keyroll(change).run().code_in(&[0, 2]);
+}
