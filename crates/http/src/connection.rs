@@ -99,7 +99,8 @@ async fn answer(request: Request<Incoming>, pages: Pages, seat: Arc<Seat>) -> Re
     let answered = tokio::time::timeout(within, pages.router.call(request)).await;
     let mut response = match answered {
         Ok(Ok(_)) if late.load(Ordering::Relaxed) => {
-            let words = "The request took too long to arrive.\n";
+            let words =
+                "The request took too long to arrive. Send it again, faster or in smaller parts.\n";
             plain(StatusCode::REQUEST_TIMEOUT, words)
         }
         Ok(Ok(response)) => response,

@@ -57,6 +57,12 @@ fn at_its_own_bound_a_client_loses_what_waits_longest() {
     assert_eq!(leaving(&mut held), 1);
     held.push(enter(&gate, 1, at(7)).expect("its place"));
     assert!(!other.seat.is_leaving(), "others are not asked");
+    // Not even those who have as many, and for longer.
+    let mut others = vec![other];
+    others.extend((0..2).map(|_| enter(&gate, 2, at(0)).expect("room")));
+    soon(&gate, 1, at(8));
+    leaving(&mut held);
+    assert!(others.iter().all(|other| !other.seat.is_leaving()));
 }
 
 #[test]
