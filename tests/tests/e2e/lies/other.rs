@@ -1,11 +1,14 @@
 //! Another secret's value, or one that nobody ever gave.
 
-use keyroll_api::reply::Answer;
+use keyroll_api::reply::{Answer, Done, Released};
 use keyroll_core::{Blob, Digest, Index, Version};
 use keyroll_tests::harness::dishonest::truth;
 use serde_json::json;
 
 use super::{World, warnings};
+
+/// What to do to a reply, given what another reveal released.
+type Lie = fn(&mut Done, &Released);
 
 #[test]
 fn another_secret_under_a_name_is_told_once() {
@@ -177,7 +180,6 @@ fn what_comes_beside_an_honest_entry_has_to_fit_it() {
         taken.extend(done.released.iter().cloned());
     });
     world.reveals("One", "value-of-one");
-    type Lie = fn(&mut keyroll_api::reply::Done, &keyroll_api::reply::Released);
     let lies: [Lie; 7] = [
         |done, one| done.released[0].sealed = one.sealed.clone(),
         |done, one| done.released[0] = one.clone(),
