@@ -147,7 +147,15 @@ fn what_is_no_byte_string_is_no_item() {
     ]
     .concat();
     let huge = [&first[..], &[0x5b, 0, 0, 0, 1, 0, 0, 0, 0], rest].concat();
-    let larger = [&first[..], &[0x5a, 0, 0x10, 0, 1], &vec![0; (1 << 20) + 1]].concat();
+    let of_size = |size: u32| {
+        let content = vec![0; size as usize];
+        [&first[..], &[0x5a], &size.to_be_bytes(), &content].concat()
+    };
+    let larger = of_size((1 << 20) + 1);
+    // Refused before it is read, and nothing smaller is.
+    let why = verify(larger.as_slice(), Some(&key)).expect_err("refused");
+    assert!(why.to_string().contains("at most 1048576"), "{why}");
+    verify(of_size(1 << 20).as_slice(), Some(&key)).expect("it is read");
     let cases = [
         ("as text", as_text),
         ("tagged", tagged),

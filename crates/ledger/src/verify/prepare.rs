@@ -25,7 +25,7 @@ pub(super) struct Prepared {
     pub(super) signer: Identity,
     /// Whether that is so.
     pub(super) signed: bool,
-    /// The rules that decided it. By others than the known ones no entry is looked at.
+    /// The rules that decided it. By others than the known ones its entries say nothing here.
     pub(super) rules: Result<Rules, Rejection>,
     /// Its entries, up to the first that is malformed.
     pub(super) entries: Vec<PreparedEntry>,
@@ -51,10 +51,7 @@ fn prepare(bytes: &[u8], depth: Depth) -> Result<Prepared, Rejection> {
     let (signer, signed) = (opened.signer, opened.verify().is_ok());
     let mut commit = opened.payload;
     let rules = commit.rules();
-    let mut held = std::mem::take(&mut commit.entries);
-    if rules.is_err() {
-        held.clear();
-    }
+    let held = std::mem::take(&mut commit.entries);
     let mut entries = Vec::with_capacity(held.len());
     let mut malformed = None;
     for (index, entry) in (commit.first.0..).zip(held) {

@@ -134,7 +134,9 @@ async fn a_command_that_was_carried_out_twice_is_found() {
     let mut commits = world.log.bytes();
     let verify = |commits: &[bytes::Bytes]| {
         let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
-        commits.iter().for_each(|commit| verifier.commit(commit));
+        for commit in commits {
+            verifier.commit(commit);
+        }
         verifier.finish(None)
     };
     let last = cose::open::<Commit>(commits.last().expect("a reveal"));
@@ -159,7 +161,9 @@ async fn a_checkpoint_by_another_key_of_the_ledger_is_not_the_logs() {
     let world = World::with_demo().await;
     let commits = world.log.bytes();
     let mut verifier = Verifier::new(world.id(), demo(), Depth::Full);
-    commits.iter().for_each(|commit| verifier.commit(commit));
+    for commit in &commits {
+        verifier.commit(commit);
+    }
     let whole = verifier.finish(None);
     let origin = origin(&world.id(), &demo());
     let checkpoint = Checkpoint {
