@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::common::may_escape;
 use super::index::Start;
-use super::spelling::{Reader, may_escape};
+use super::spelling::Reader;
 use super::targets::{Targets, View, separates, symbol};
 
 /// Ways of reading one text that are followed side by side. Runs of backslashes make the most.

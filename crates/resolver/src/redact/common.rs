@@ -1,6 +1,9 @@
 //! Escapes that can be read without looking through the layers, for speed alone.
 
-use super::spelling::may_escape;
+/// Whether an escape may begin with a byte, on whichever layer.
+pub(super) fn may_escape(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'%' | b'&' | b'+' | b'"' | b'\'' | b'\r')
+}
 
 /// What an escape stands for that is common and that no other layer reads in another way: its
 /// character, its width, and whether it is a number that may be a byte as well. Apart from that it

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::common::may_escape;
 use super::skip::{Skip, WINDOW};
-use super::spelling::may_escape;
 use super::targets::{Targets, VIEWS, View, characters};
 
 /// Where an attempt to match begins.

@@ -11,7 +11,7 @@
 
 use zeroize::Zeroizing;
 
-use super::common::common;
+use super::common::{common, may_escape};
 use super::entities::named;
 
 /// Encoders that may have been applied one after the other.
@@ -94,11 +94,6 @@ impl Readings {
     pub(super) fn as_slice(&self) -> &[Reading] {
         &self.list[..self.len]
     }
-}
-
-/// Whether an escape may begin with a byte, on whichever layer.
-pub(super) fn may_escape(byte: u8) -> bool {
-    matches!(byte, b'\\' | b'%' | b'&' | b'+' | b'"' | b'\'' | b'\r')
 }
 
 /// Reads places of a text. It is kept from one place to the next for its memory.

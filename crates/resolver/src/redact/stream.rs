@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use super::Matcher;
 use super::attempt::{Attempt, Effort};
-use super::common::{hex, plain};
+use super::common::{hex, may_escape, plain};
 use super::index::Start;
 use super::skip::WINDOW;
-use super::spelling::{Reading, Readings, may_escape};
+use super::spelling::{Reading, Readings};
 use super::targets::{VIEWS, View, separates, symbol};
 
 /// Symbols of Base64 or hex before a line end that make what follows worth reading. Of fewer, the
