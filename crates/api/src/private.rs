@@ -36,10 +36,20 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
 /// As [`make_directory`].
 pub fn own_directory(path: &Path) -> io::Result<()> {
     make_directory(path)?;
-    if others_may(&fs::metadata(path)?) {
-        fs::set_permissions(path, Permissions::from_mode(DIRECTORY))?;
+    close_to_others(path, &fs::metadata(path)?, DIRECTORY)
+}
+
+fn close_to_others(path: &Path, metadata: &Metadata, mode: u32) -> io::Result<()> {
+    if !others_may(metadata) {
+        return Ok(());
     }
-    Ok(())
+    let closed = fs::set_permissions(path, Permissions::from_mode(mode));
+    closed.map_err(|error| {
+        let path = path.display();
+        let words =
+            format!("others may use {path}, and its mode cannot be set to {mode:o}: {error}");
+        io::Error::new(error.kind(), words)
+    })
 }
 
 /// Writes a file that does not exist yet, durably.
@@ -65,7 +75,12 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     remove(&fresh)?;
     write_new(&fresh, bytes)?;
     fs::rename(&fresh, path)?;
-    File::open(parent(path).unwrap_or(Path::new(".")))?.sync_all()
+    // A directory that may be written to need not be readable: then the new name is as durable as
+    // the file system makes it.
+    match File::open(parent(path).unwrap_or(Path::new("."))) {
+        Ok(directory) => directory.sync_all(),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Fails where no file could be written at a path. The trial leaves nothing behind.
@@ -91,9 +106,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    if others_may(&file.metadata()?) {
-        file.set_permissions(Permissions::from_mode(FILE))?;
-    }
+    close_to_others(path, &file.metadata()?, FILE)?;
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
