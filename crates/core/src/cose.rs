@@ -225,11 +225,7 @@ fn open_with<F: Form>(
 /// Looks at `v` before anything else: what a later form has besides is not for this program to
 /// call malformed. In canonical order `v` comes first, as every other field's name is longer.
 fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
-    let v = match payload {
-        [map, 0x61, b'v', v @ 0..=23, ..] if map >> 5 == 5 => u32::from(*v),
-        [map, 0x61, b'v', 0x18, v, ..] if map >> 5 == 5 => u32::from(*v),
-        _ => return Err(malformed("it does not begin with its version")),
-    };
+    let v = version(payload).ok_or_else(|| malformed("it does not begin with its version"))?;
     if v == F::V {
         return Ok(());
     }
@@ -239,6 +235,30 @@ fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
         F::V
     );
     Err(Rejection::new(Code::UpgradeNeeded, message))
+}
+
+fn version(payload: &[u8]) -> Option<u32> {
+    match payload {
+        [map, 0x61, b'v', v @ 0..=23, ..] if map >> 5 == 5 => Some(u32::from(*v)),
+        [map, 0x61, b'v', 0x18, v, ..] if map >> 5 == 5 => Some(u32::from(*v)),
+        _ => None,
+    }
+}
+
+/// Who signed bytes that say they are a later version of a form, under the name of that version.
+/// Nothing else can be known of them; where nobody did, even that version is not to be believed.
+pub fn later_signer<F: Form>(bytes: &[u8]) -> Option<Identity> {
+    let (parts, signer, payload) = parse(bytes, F::TYP)?;
+    let later = version(payload).filter(|v| *v > F::V)?;
+    let name = F::NAME.strip_suffix(&F::V.to_string())?;
+    let part = |range: Range<usize>| bytes.get(range).unwrap_or_default();
+    let message = to_be_signed(
+        part(parts.protected),
+        &format!("{name}{later}"),
+        part(parts.payload),
+    );
+    verify_strict(&signer, &message, &parts.signature).ok()?;
+    Some(signer)
 }
 
 /// Where everything that is signed lies, and the signature.

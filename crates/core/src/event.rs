@@ -192,29 +192,29 @@ impl Event {
     /// never used again.
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::WorkspaceCreated(_) => Kind(1, "workspace.created"),
-            Self::MemberAdded(_) => Kind(2, "member.added"),
-            Self::MemberChanged(_) => Kind(3, "member.changed"),
-            Self::MemberRemoved(_) => Kind(4, "member.removed"),
-            Self::SecretCreated(_) => Kind(5, "secret.created"),
-            Self::SecretEdited(_) => Kind(6, "secret.edited"),
-            Self::SecretDescribed(_) => Kind(7, "secret.described"),
-            Self::SecretRenamed(_) => Kind(8, "secret.renamed"),
-            Self::SecretRevealed(_) => Kind(9, "secret.revealed"),
-            Self::SecretDeleted(_) => Kind(10, "secret.deleted"),
-            Self::SecretRestored(_) => Kind(11, "secret.restored"),
-            Self::SecretDestroyed(_) => Kind(12, "secret.destroyed"),
-            Self::WorkflowSaved(_) => Kind(13, "workflow.saved"),
-            Self::WorkflowRemoved(_) => Kind(14, "workflow.removed"),
-            Self::KeyRotated(_) => Kind(15, "key.rotated"),
-            Self::DelegationRevoked(_) => Kind(16, "delegation.revoked"),
-            Self::AccessDenied(_) => Kind(17, "access.denied"),
-            Self::ValueErased(_) => Kind(18, "value.erased"),
-            Self::ValuesSwept(_) => Kind(19, "values.swept"),
-            Self::ValuesLost(_) => Kind(20, "values.lost"),
-            Self::KeyErased(_) => Kind(21, "key.erased"),
-            Self::LogTruncated(_) => Kind(22, "log.truncated"),
-            Self::DenialsSummarized(_) => Kind(23, "denials.summarized"),
+            Self::WorkspaceCreated(_) => KINDS[0],
+            Self::MemberAdded(_) => KINDS[1],
+            Self::MemberChanged(_) => KINDS[2],
+            Self::MemberRemoved(_) => KINDS[3],
+            Self::SecretCreated(_) => KINDS[4],
+            Self::SecretEdited(_) => KINDS[5],
+            Self::SecretDescribed(_) => KINDS[6],
+            Self::SecretRenamed(_) => KINDS[7],
+            Self::SecretRevealed(_) => KINDS[8],
+            Self::SecretDeleted(_) => KINDS[9],
+            Self::SecretRestored(_) => KINDS[10],
+            Self::SecretDestroyed(_) => KINDS[11],
+            Self::WorkflowSaved(_) => KINDS[12],
+            Self::WorkflowRemoved(_) => KINDS[13],
+            Self::KeyRotated(_) => KINDS[14],
+            Self::DelegationRevoked(_) => KINDS[15],
+            Self::AccessDenied(_) => KINDS[16],
+            Self::ValueErased(_) => KINDS[17],
+            Self::ValuesSwept(_) => KINDS[18],
+            Self::ValuesLost(_) => KINDS[19],
+            Self::KeyErased(_) => KINDS[20],
+            Self::LogTruncated(_) => KINDS[21],
+            Self::DenialsSummarized(_) => KINDS[22],
         }
     }
 }
@@ -223,7 +223,7 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind(pub u8, pub &'static str);
 
-/// Every event's name with its number.
+/// Every event's name with its number, which is its place here counted from 1.
 pub const KINDS: [Kind; 23] = [
     Kind(1, "workspace.created"),
     Kind(2, "member.added"),
@@ -249,3 +249,17 @@ pub const KINDS: [Kind; 23] = [
     Kind(22, "log.truncated"),
     Kind(23, "denials.summarized"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_places_and_names_are_used_once() {
+        let numbers: Vec<u8> = KINDS.iter().map(|kind| kind.0).collect();
+        let places: Vec<u8> = (1..).take(KINDS.len()).collect();
+        assert_eq!(numbers, places);
+        let names: std::collections::BTreeSet<&str> = KINDS.iter().map(|kind| kind.1).collect();
+        assert_eq!(names.len(), KINDS.len());
+    }
+}

@@ -15,7 +15,7 @@ use keyroll_core::{
 use keyroll_merkle::{Checkpoint, Hash};
 
 use names::Names;
-use prepare::{Lost, Preparation, Prepared, PreparedEntry};
+use prepare::{Lost, Preparation, Prepared, PreparedEntry, Unread};
 
 /// How much to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,18 +158,29 @@ impl Verifier {
         self.stopped = true;
     }
 
-    fn take_in(&mut self, prepared: Result<Prepared, Rejection>) {
+    fn take_in(&mut self, prepared: Result<Prepared, Unread>) {
         if self.stopped {
             return;
         }
-        let taken = prepared
-            .map_err(undecoded)
-            .and_then(|prepared| self.try_commit(prepared));
+        let taken = match prepared {
+            Ok(prepared) => self.try_commit(prepared),
+            Err(unread) => Err(self.unread(unread)),
+        };
         if let Err((kind, words)) = taken {
             let next = self.state.size().next_index();
             self.problem(Some(next), kind, words);
             self.stopped = true;
         }
+    }
+
+    /// That a commit is of a later program is its signer's word: the ledger's, or nobody's.
+    fn unread(&self, Unread { why, later }: Unread) -> (&'static str, String) {
+        let key = self.authority.as_ref().map(|known| known.key.key);
+        let is_ledgers = later.is_some_and(|signer| key.is_none_or(|key| key == signer));
+        if why.code == Code::UpgradeNeeded && !is_ledgers {
+            return not_signed();
+        }
+        undecoded(why)
     }
 
     fn try_commit(&mut self, prepared: Prepared) -> Result<(), (&'static str, String)> {

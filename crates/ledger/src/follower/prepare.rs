@@ -1,7 +1,7 @@
 //! What can be done with messages before their place in the tree is known: decode them, and check
 //! the ledger's signature. Many at once are shared among the cores.
 
-use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules};
+use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
 use crate::log::Message;
 
@@ -30,10 +30,16 @@ pub(crate) struct Opened {
 /// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once it is known to be the
 /// ledger's.
 pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
-    let opened = Commit::decode(bytes)?;
-    if opened.signer != *key || opened.verify().is_err() {
+    let not_signed = || {
         let words = "the commit is not signed by the ledger's key";
-        return Err(Rejection::new(Code::BadSignature, words));
+        Rejection::new(Code::BadSignature, words)
+    };
+    let opened = Commit::decode(bytes).map_err(|why| match why.code {
+        Code::UpgradeNeeded if cose::later_signer::<Commit>(bytes) != Some(*key) => not_signed(),
+        _ => why,
+    })?;
+    if opened.signer != *key || opened.verify().is_err() {
+        return Err(not_signed());
     }
     let commit = opened.payload;
     let rules = commit.rules().map_err(|why| match why.code {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use keyroll_core::{Commit, Identity, Index, Recorded, Rejection, Rules};
+use keyroll_core::{Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
 use super::Depth;
 
@@ -40,14 +40,24 @@ pub(super) struct PreparedEntry {
     pub(super) signed: Result<(), Rejection>,
 }
 
-type Parcel = Vec<Result<Prepared, Rejection>>;
+/// A commit that cannot be taken apart.
+pub(super) struct Unread {
+    pub(super) why: Rejection,
+    /// Who signed it, if it is a later version of the form.
+    pub(super) later: Option<Identity>,
+}
+
+type Parcel = Vec<Result<Prepared, Unread>>;
 type Job = (Vec<Vec<u8>>, SyncSender<Parcel>);
 
 /// A thread failed: what it was to look at is not known.
 pub(super) struct Lost;
 
-fn prepare(bytes: &[u8], depth: Depth) -> Result<Prepared, Rejection> {
-    let opened = Commit::decode_strict(bytes)?;
+fn prepare(bytes: &[u8], depth: Depth) -> Result<Prepared, Unread> {
+    let opened = Commit::decode_strict(bytes).map_err(|why| Unread {
+        why,
+        later: cose::later_signer::<Commit>(bytes),
+    })?;
     let (signer, signed) = (opened.signer, opened.verify().is_ok());
     let mut commit = opened.payload;
     let rules = commit.rules();

@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use keyroll_api::query::{Ask, RecoverPlan, SecretList};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, Nothing};
+use keyroll_core::cose::Form;
 use keyroll_core::{
     Authority, Blob, Code, Commit, Digest, Entry, Event, LedgerId, Recorded, Rules, SignedCommand,
     State, TreeSize, cbor, cose, decide,
@@ -15,6 +17,7 @@ use keyroll_ledger::log::MemoryLog;
 use keyroll_ledger::projection::{Projection, digest};
 use keyroll_ledger::verify::{Depth, Report, Verifier};
 use redb::{Database, ReadableTable as _, TableDefinition};
+use serde::{Deserialize, Serialize};
 
 use crate::history::{LEDGER, fold};
 use crate::support::{World, code, demo, fresh, now, owner, signing_key};
@@ -167,6 +170,58 @@ async fn whoever_is_not_the_ledger_makes_nobody_upgrade() {
     world.ledger.caught_up().await.expect("caught up");
     let refused = world.create(&owner(), "Key", b"v").await;
     assert_eq!(code(refused), Some(Code::Corrupt));
+}
+
+/// As a later program signs it, under the name of its own version.
+fn sign_later(commit: &Commit, key: &SigningKey) -> Vec<u8> {
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Later(Commit);
+    impl Form for Later {
+        const NAME: &'static str = "keyroll/commit/v2";
+        const TYP: &'static str = Commit::TYP;
+        const V: u32 = 2;
+    }
+    let commit = commit.clone();
+    cose::sign(&Later(Commit { v: 2, ..commit }), key)
+}
+
+#[tokio::test]
+async fn a_later_form_of_a_commit_is_believed_when_the_ledger_signed_it() {
+    let world = World::with_demo().await;
+    let commit = next(&world, LATER, vec![vec![0xa0].into()]);
+    let with = |wrong: Vec<u8>| [world.log.bytes(), vec![wrong.into()]].concat();
+    let later = sign_later(&commit, &world.online);
+    let report = verified(&world, &with(later.clone()));
+    assert_eq!(kinds(&report), ["upgrade_needed"]);
+    // By somebody else, or under the name of this version.
+    let v2 = Commit {
+        v: 2,
+        ..commit.clone()
+    };
+    let forged = [
+        sign_later(&commit, &signing_key(77)),
+        cose::sign(&v2, &world.online),
+    ];
+    for forged in &forged {
+        let report = verified(&world, &with(forged.clone()));
+        assert_eq!(kinds(&report), ["signature"]);
+    }
+    let [_, under_this_name] = forged;
+    for (commit, expected) in [
+        (under_this_name, Code::Corrupt),
+        (later, Code::UpgradeNeeded),
+    ] {
+        let log = MemoryLog::default();
+        log.inject(&demo(), world.log.bytes()[0].clone());
+        log.inject(&demo(), commit);
+        let dir = tempfile::tempdir().expect("a directory");
+        let (vault, keys) = (world.vault.clone(), world.keys.clone());
+        let again = World::open(log, vault, keys, dir).await;
+        again.ledger.caught_up().await.expect("caught up");
+        let refused = code(again.create(&owner(), "Key", b"v").await);
+        assert_eq!(refused, Some(expected));
+    }
 }
 
 #[tokio::test]

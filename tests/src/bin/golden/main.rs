@@ -67,6 +67,19 @@ fn pack(home: &Home, out: &Path) {
     assert!(status.expect("Python 3").success(), "the archive");
 }
 
+/// JSON in ASCII: some of the names show nothing, or change how what stands beside them is shown.
+fn escaped(json: &str) -> String {
+    let one = |character: char| {
+        if character.is_ascii() {
+            return character.to_string();
+        }
+        let mut units = [0; 2];
+        let units = character.encode_utf16(&mut units).iter();
+        units.map(|unit| format!("\\u{unit:04x}")).collect()
+    };
+    json.chars().map(one).collect()
+}
+
 async fn make(out: &Path) {
     let mut bundles = BTreeMap::new();
     bundles.insert(
@@ -112,7 +125,7 @@ async fn make(out: &Path) {
         bundles,
     };
     let text = serde_json::to_string_pretty(&expected).expect("JSON");
-    fs::write(out.join("expected.json"), text + "\n").expect("written");
+    fs::write(out.join("expected.json"), escaped(&text) + "\n").expect("written");
 }
 
 #[tokio::main]
