@@ -60,9 +60,7 @@ impl Declared {
         let marked = Encoding::for_bom(&body).map(|(encoding, _)| encoding);
         match self.charset.or(marked) {
             None => Ok(body),
-            Some(charset) if charset == UTF_8 && marked.is_none_or(|mark| mark == UTF_8) => {
-                Ok(body)
-            }
+            Some(charset) if charset == UTF_8 && marked.is_none() => Ok(body),
             Some(charset) => {
                 let (text, _, _) = charset.decode(&body);
                 Ok(Zeroizing::new(text.into_owned().into_bytes()))

@@ -1,10 +1,11 @@
 //! Reading a target from a place on, symbol by symbol, in every way the text can be read.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::common::may_escape;
 use super::index::Start;
-use super::spelling::Reader;
+use super::spelling::{Reader, Readings};
 use super::targets::{Targets, View, separates, symbol};
 
 /// Ways of reading one text that are followed side by side. Runs of backslashes make the most.
@@ -17,28 +18,77 @@ const MAX_IDLE: u8 = 96;
 const STEPS_PER_BYTE: usize = 32;
 
 /// Steps that are free, so that short texts are never judged in haste.
-const FREE_STEPS: usize = 1 << 20;
+const FREE_STEPS: usize = 1 << 17;
 
-/// Attempts under way at the end of what has been read.
+/// Attempts under way that are read to their end, whatever it takes: those that began first.
+const PATIENT: usize = 16;
+
+/// Attempts under way, beyond which later ones are judged in haste.
 const MAX_WAITING: usize = 1024;
 
 /// Symbols after which a beginning counts as a match where time runs out.
 const HASTY: usize = 16;
 
+/// Ways that are followed where time runs out.
+const HASTY_WAYS: usize = 2;
+
+/// Readings that are remembered.
+const MAX_REMEMBERED: usize = 1 << 14;
+
 /// The bound on all attempts together, so that masking is linear in the text. It is reached only by
-/// a text that repeats a long beginning of a value over and over; then beginnings of [`HASTY`] symbols
-/// are masked without looking further.
+/// a text that repeats a beginning of a value over and over. Then what has [`HASTY`] symbols of a
+/// value counts as the whole value, without reading further.
 #[derive(Default)]
 pub(super) struct Effort {
-    pub(super) reader: Reader,
+    reader: Reader,
+    /// Readings of places of the text, which are asked for again and again.
+    remembered: HashMap<usize, Readings>,
     pub(super) bytes: usize,
     steps: usize,
-    pub(super) waiting: usize,
+    /// How many attempts that are under way began before the one that runs.
+    before: usize,
+    /// Whether the one that runs is read to its end, whatever it takes.
+    patient: bool,
 }
 
 impl Effort {
+    /// All readings of a place, see [`Reader::read`].
+    pub(super) fn read(&mut self, text: &[u8], at: usize, whole: bool) -> Option<Readings> {
+        if let Some(readings) = self.remembered.get(&at) {
+            return Some(*readings);
+        }
+        let readings = self.reader.read(text, at, whole)?;
+        if readings.as_slice().len() > 2 {
+            if self.remembered.len() == MAX_REMEMBERED {
+                self.remembered.clear();
+            }
+            self.remembered.insert(at, readings);
+        }
+        Some(readings)
+    }
+
+    /// Forgets places, since bytes have left the text.
+    pub(super) fn shift(&mut self) {
+        self.remembered.clear();
+    }
+
+    /// Says which attempt runs next: one that has just begun, or goes on.
+    pub(super) fn turn_to(&mut self, before: usize, goes_on: bool) {
+        self.before = before;
+        self.patient = goes_on && before < PATIENT;
+    }
+
     fn is_spent(&self) -> bool {
-        self.waiting > MAX_WAITING || self.steps > FREE_STEPS + STEPS_PER_BYTE * self.bytes
+        let steps = FREE_STEPS + STEPS_PER_BYTE * self.bytes;
+        !self.patient && (self.before > MAX_WAITING || self.steps > steps)
+    }
+
+    fn ways(&self) -> usize {
+        if self.is_spent() {
+            HASTY_WAYS
+        } else {
+            MAX_WAYS
+        }
     }
 }
 
@@ -55,9 +105,9 @@ pub(super) struct Match {
 pub(super) struct Attempt {
     pub(super) start: usize,
     view: View,
-    /// Symbols that stand before the start.
-    before: usize,
     ways: Vec<Way>,
+    /// The most of them.
+    most: usize,
     /// The longest match.
     pub(super) found: Option<Match>,
 }
@@ -83,18 +133,19 @@ enum Next {
 }
 
 impl Attempt {
-    /// Reads from `at` on; the mask begins at `start`, and what lies between them has been read.
-    pub(super) fn new(start: usize, at: usize, from: Start, before: usize) -> Self {
+    /// Reads from `at` on; the mask begins at `start`, and the `read` symbols between them are as they
+    /// should be.
+    pub(super) fn new(start: usize, at: usize, from: Start, read: usize) -> Self {
         let next = Next::Symbol {
             range: from.range,
-            read: from.read,
+            read,
             idle: 0,
         };
         Self {
             start,
             view: from.view,
-            before,
             ways: vec![Way { at, next }],
+            most: MAX_WAYS,
             found: None,
         }
     }
@@ -116,8 +167,9 @@ impl Attempt {
     /// Reads on as far as the text goes; `whole` says that nothing follows it.
     pub(super) fn run(&mut self, targets: &Targets, text: &[u8], whole: bool, effort: &mut Effort) {
         let mut waiting = Vec::new();
+        self.most = effort.ways();
         while let Some(way) = self.earliest() {
-            effort.steps += 1;
+            effort.steps += 1 + self.ways.len();
             if effort.is_spent() && self.give_up(targets, &way) {
                 return;
             }
@@ -125,7 +177,7 @@ impl Attempt {
                 None if whole => {}
                 None => waiting.push(way),
                 Some(&byte) if !may_escape(byte) => self.step(targets, &way, &[byte], 1),
-                Some(_) => match effort.reader.read(text, way.at, whole) {
+                Some(_) => match effort.read(text, way.at, whole) {
                     None => waiting.push(way),
                     Some(readings) => {
                         for reading in readings.as_slice() {
@@ -148,21 +200,29 @@ impl Attempt {
         Some(self.ways.swap_remove(at))
     }
 
-    /// Takes a beginning that is long enough for a match.
+    /// Takes a beginning that is long enough for the whole value: it is masked as far as the value
+    /// would reach if the rest of it took as many bytes for each symbol.
     fn give_up(&mut self, targets: &Targets, way: &Way) -> bool {
-        match &way.next {
-            Next::Symbol { range, read, .. } if read - self.before >= HASTY => {
-                self.find(targets, range.start, way.at);
-                self.ways.clear();
-                true
-            }
-            Next::Symbol { .. } | Next::Rest { .. } => false,
+        let Next::Symbol { range, read, .. } = &way.next else {
+            return false;
+        };
+        if *read < HASTY {
+            return false;
         }
+        let longest = range
+            .clone()
+            .map(|index| targets.len(self.view, index))
+            .max();
+        let rest = longest.unwrap_or(*read) - read;
+        let spelled = (way.at - self.start).div_ceil(*read);
+        self.find(targets, range.start, way.at + rest * spelled);
+        self.ways.clear();
+        true
     }
 
     fn follow(&mut self, at: usize, next: Next) {
         let way = Way { at, next };
-        if self.ways.len() < MAX_WAYS && !self.ways.contains(&way) {
+        if self.ways.len() < self.most && !self.ways.contains(&way) {
             self.ways.push(way);
         }
     }
@@ -239,7 +299,7 @@ impl Attempt {
             self.found = Some(Match {
                 end,
                 secret: targets.secret(self.view, index),
-                shares_left: self.before == 0 && targets.shares(self.view, index).0,
+                shares_left: targets.shares(self.view, index).0,
             });
         }
     }

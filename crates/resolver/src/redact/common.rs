@@ -2,7 +2,10 @@
 
 /// Whether an escape may begin with a byte, on whichever layer.
 pub(super) fn may_escape(byte: u8) -> bool {
-    matches!(byte, b'\\' | b'%' | b'&' | b'+' | b'"' | b'\'' | b'\r')
+    matches!(
+        byte,
+        b'\\' | b'%' | b'&' | b'+' | b'"' | b'\'' | b'$' | b'\r'
+    )
 }
 
 /// What an escape stands for that is common and that no other layer reads in another way: its
@@ -17,11 +20,9 @@ pub(super) fn common(text: &[u8]) -> Option<(u32, usize, bool)> {
         }
         [b'\\', b'n', ..] => (u32::from(b'\n'), 2, false),
         [b'\\', b't', ..] => (u32::from(b'\t'), 2, false),
-        [
-            b'\\',
-            escaped @ (b'/' | b'<' | b'>' | b'=' | b'$' | b'-'),
-            ..,
-        ] => (u32::from(*escaped), 2, false),
+        [b'\\', escaped @ (b'/' | b'<' | b'>' | b'=' | b'-'), ..] => {
+            (u32::from(*escaped), 2, false)
+        }
         _ => return None,
     };
     let again = u8::try_from(escape.0).is_ok_and(may_escape);

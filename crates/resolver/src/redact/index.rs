@@ -15,14 +15,14 @@ use super::targets::{Targets, VIEWS, View, characters};
 #[derive(Clone)]
 pub(super) struct Start {
     pub(super) view: View,
-    /// Targets that are alike as far as they have been read.
+    /// Targets that are alike in what has been read of them.
     pub(super) range: Range<usize>,
-    /// The symbols before the start.
-    pub(super) read: usize,
 }
 
 pub(super) struct Index {
     windows: HashMap<[u8; WINDOW], Vec<Start>>,
+    /// The windows in order.
+    sorted: Vec<[u8; WINDOW]>,
     skip: Skip,
     beginnings: Beginnings,
     /// The bytes with which windows begin, and those that stand in them.
@@ -36,37 +36,25 @@ impl Index {
     pub(super) fn new(targets: &Targets) -> Self {
         let mut windows: HashMap<[u8; WINDOW], Vec<Start>> = HashMap::new();
         for view in VIEWS {
-            // A line end may stand among the first symbols of Base64 and hex. What stands before it
-            // is less than three bytes of a value, and the target is found behind it.
-            let shifts: &[usize] = match view {
-                View::Bytes => &[0],
-                View::Hex => &[0, 2],
-                View::Base64 => &[0, 1, 2],
-            };
-            for &read in shifts {
-                for index in targets.all(view) {
-                    for window in spelled(targets, view, index, read) {
-                        let starts = windows.entry(window).or_default();
-                        match starts.last_mut() {
-                            Some(last) if last.view == view && last.range.contains(&index) => {}
-                            // Beginnings that are alike are neighbours.
-                            Some(last)
-                                if read == 0
-                                    && (last.view, last.read) == (view, 0)
-                                    && last.range.end == index =>
-                            {
-                                last.range.end = index + 1;
-                            }
-                            _ => starts.push(Start {
-                                view,
-                                range: index..index + 1,
-                                read,
-                            }),
+            for index in targets.all(view) {
+                for window in spelled(targets, view, index) {
+                    let starts = windows.entry(window).or_default();
+                    match starts.last_mut() {
+                        Some(last) if last.view == view && last.range.contains(&index) => {}
+                        // Beginnings that are alike are neighbours.
+                        Some(last) if last.view == view && last.range.end == index => {
+                            last.range.end = index + 1;
                         }
+                        _ => starts.push(Start {
+                            view,
+                            range: index..index + 1,
+                        }),
                     }
                 }
             }
         }
+        let mut sorted: Vec<[u8; WINDOW]> = windows.keys().copied().collect();
+        sorted.sort_unstable();
         let (mut first, mut inside) = ([false; 256], [false; 256]);
         for window in windows.keys() {
             first[usize::from(window[0])] = true;
@@ -83,6 +71,7 @@ impl Index {
             escapes: std::array::from_fn(|byte| u8::try_from(byte).is_ok_and(matters)),
             first,
             inside,
+            sorted,
             skip: Skip::new(windows.keys().copied()),
             beginnings: Beginnings::new(windows.keys()),
             windows,
@@ -114,8 +103,20 @@ impl Index {
     pub(super) fn begun(&self, text: &[u8], end: usize) -> usize {
         (1..WINDOW.min(end + 1))
             .rev()
-            .find(|&len| self.beginnings.holds(Packed::of(&text[end - len..end])))
+            .find(|&len| self.is_beginning(&text[end - len..end]))
             .unwrap_or(0)
+    }
+
+    /// Whether a window begins so. It is asked about what would be held back, so it is exact.
+    fn is_beginning(&self, text: &[u8]) -> bool {
+        self.beginnings.holds(Packed::of(text)) && {
+            let at = self
+                .sorted
+                .partition_point(|window| window[..text.len()] < *text);
+            self.sorted
+                .get(at)
+                .is_some_and(|window| window.starts_with(text))
+        }
     }
 
     /// Whether a window may be under way before `at`.
@@ -156,14 +157,9 @@ impl Index {
     }
 }
 
-/// The windows of a target from one of its symbols on, in each way of writing them.
-fn spelled(
-    targets: &Targets,
-    view: View,
-    index: usize,
-    read: usize,
-) -> impl Iterator<Item = [u8; WINDOW]> {
-    let symbols: Vec<u8> = (read..targets.len(view, index).min(read + WINDOW))
+/// The windows of a target, in each way of writing it.
+fn spelled(targets: &Targets, view: View, index: usize) -> impl Iterator<Item = [u8; WINDOW]> {
+    let symbols: Vec<u8> = (0..targets.len(view, index).min(WINDOW))
         .map(|at| targets.symbol(view, index, at))
         .collect();
     let separators: &'static [&'static [u8]] = match view {

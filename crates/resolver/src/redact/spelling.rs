@@ -190,6 +190,7 @@ impl Reader {
                 escape.bytes(b"\"", end);
             }),
             b'\'' => self.single_quote(at, escape),
+            b'$' => self.dollar_quote(at, escape),
             _ => {}
         }
     }
@@ -345,6 +346,20 @@ impl Reader {
                 escape.bytes(b"", end);
             });
         }
+    }
+
+    /// `$'\n'`: an escape in a word of its own.
+    fn dollar_quote(&mut self, at: usize, escape: &mut Escape) {
+        self.literal(at, b"'", escape, &mut |reader, at, escape| {
+            for inner in reader.readings(at, escape.layers).as_slice() {
+                let end = at + usize::from(inner.width);
+                if inner.width > 1 {
+                    reader.literal(end, b"'", escape, &mut |_, end, escape| {
+                        escape.bytes(inner.bytes(), end);
+                    });
+                }
+            }
+        });
     }
 
     /// Goes on behind each spelling of `text`.

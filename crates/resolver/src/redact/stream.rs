@@ -88,16 +88,23 @@ impl RedactStream {
         }
         self.effort.bytes += part.len();
         let matcher = Arc::clone(&self.matcher);
-        for mut attempt in std::mem::take(&mut self.under_way) {
+        let mut under_way = std::mem::take(&mut self.under_way);
+        under_way.sort_by_key(|attempt| attempt.start);
+        for mut attempt in under_way {
+            self.effort.turn_to(self.under_way.len(), true);
             attempt.run(&matcher.targets, &self.pending, whole, &mut self.effort);
             self.keep(attempt);
         }
         self.read_windows(whole);
         self.read_escapes(whole);
-        self.effort.waiting = self.under_way.len();
         self.merge();
         if whole {
-            return self.pending.len();
+            // One that was taken in haste may go beyond the end.
+            let end = self.pending.len();
+            self.marks
+                .iter_mut()
+                .for_each(|mark| mark.end = mark.end.min(end));
+            return end;
         }
         let text = self.pending.as_slice();
         let begun = |end: usize| end - matcher.index.begun(text, end);
@@ -121,8 +128,7 @@ impl RedactStream {
                 return;
             };
             for start in matcher.index.starts(*window) {
-                let before = start.read;
-                self.attempt(Attempt::new(at, at, start.clone(), before), whole);
+                self.attempt(Attempt::new(at, at, start.clone(), 0), whole);
             }
             self.windows_at = at + 1;
         }
@@ -137,7 +143,7 @@ impl RedactStream {
                     self.separated(&matcher, at, b'\n', whole);
                     None
                 }
-                Some(true) => match self.effort.reader.read(&self.pending, at, whole) {
+                Some(true) => match self.effort.read(&self.pending, at, whole) {
                     None => return,
                     readings => readings,
                 },
@@ -180,15 +186,16 @@ impl RedactStream {
                 matches!(next, b'\'' | b'"' | b'$' | b'\\' | b'%' | b'&')
                     && (under_way() || may_take(b'\''))
             }
+            b'%' if !next.is_ascii_hexdigit() => next == b'u' || may_escape(next),
             b'%' => match text.get(at + 1..at + 3).and_then(hex) {
                 Some(byte) if byte.is_ascii() && !may_escape(byte) => {
                     may_take(byte) || under_way() && separates(View::Hex, byte)
                 }
                 Some(b'"') => may_take(b'"'),
-                Some(_) => true,
                 None if text.len() < at + 3 && !whole => return None,
-                None => next == b'u' || may_escape(next) || next.is_ascii_hexdigit(),
+                Some(_) | None => true,
             },
+            b'$' => next == b'\'' || may_escape(next),
             b'&' => matches!(next, b'#' | b'A'..=b'Z' | b'a'..=b'z') || may_escape(next),
             _ => {
                 if self.backslashes_end <= at {
@@ -284,15 +291,12 @@ impl RedactStream {
                 return;
             }
         }
-        let from = Start {
-            view,
-            range,
-            read: len,
-        };
-        self.attempt(Attempt::new(at - len, at, from, 0), whole);
+        let from = Start { view, range };
+        self.attempt(Attempt::new(at - len, at, from, len), whole);
     }
 
     fn attempt(&mut self, mut attempt: Attempt, whole: bool) {
+        self.effort.turn_to(self.under_way.len(), false);
         attempt.run(
             &self.matcher.targets,
             &self.pending,
@@ -350,6 +354,9 @@ impl RedactStream {
         }
         out.extend_from_slice(&self.pending[written.min(end)..end]);
         self.pending.drain(..end);
+        if end > 0 {
+            self.effort.shift();
+        }
         self.windows_at = self.windows_at.saturating_sub(end);
         self.escapes_at = self.escapes_at.saturating_sub(end);
         self.backslashes_end = 0;

@@ -29,8 +29,7 @@ pub(super) struct Piece {
 #[derive(Clone, Copy)]
 struct Target {
     piece: u32,
-    /// Base64: the first bit of the piece that begins a symbol. It depends on how many bytes stand
-    /// before the value, by three.
+    /// The bit of the piece with which the target begins.
     offset: u8,
 }
 
@@ -47,10 +46,13 @@ impl Targets {
             sorted: Default::default(),
         };
         for view in VIEWS {
-            let offsets: &[u8] = if view == View::Base64 {
-                &[0, 2, 4]
-            } else {
-                &[0]
+            // Where the first symbol of Base64 begins depends on how many bytes stand before the value,
+            // by three. A line end may stand behind the first symbols of Base64 and hex: what is before
+            // it is less than four bytes, and behind it begins a target of its own.
+            let offsets: &[u8] = match view {
+                View::Bytes => &[0],
+                View::Hex => &[0, 8, 16, 24],
+                View::Base64 => &[0, 2, 4, 6, 8, 10, 12, 14, 16],
             };
             let all = (0..targets.pieces.len()).flat_map(|piece| {
                 let piece = u32::try_from(piece).unwrap_or(u32::MAX);
@@ -109,7 +111,7 @@ impl Targets {
         let bytes = self.piece(target).bytes.len();
         match view {
             View::Bytes => bytes,
-            View::Hex => 2 * bytes,
+            View::Hex => 2 * bytes - usize::from(target.offset) / 4,
             View::Base64 => (8 * bytes - usize::from(target.offset)) / 6,
         }
     }
@@ -118,8 +120,14 @@ impl Targets {
         let bytes = &self.piece(target).bytes;
         match view {
             View::Bytes => bytes[at],
-            View::Hex if at.is_multiple_of(2) => bytes[at / 2] >> 4,
-            View::Hex => bytes[at / 2] & 15,
+            View::Hex => {
+                let byte = bytes[usize::from(target.offset) / 8 + at / 2];
+                if at.is_multiple_of(2) {
+                    byte >> 4
+                } else {
+                    byte & 15
+                }
+            }
             View::Base64 => {
                 let bit = usize::from(target.offset) + 6 * at;
                 let high = u16::from(bytes[bit / 8]) << 8;

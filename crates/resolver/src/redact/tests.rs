@@ -455,3 +455,111 @@ fn a_value_of_one_letter_takes_no_longer_than_its_text() {
         assert!(masked.len() < text.len());
     }
 }
+
+/// Whatever stands before the value in a line, and whatever encoder comes after.
+#[test]
+fn a_line_end_may_stand_behind_any_character() {
+    let value = ">>>???>>>???abcdefgh-1234";
+    let redactor = redactor(value.as_bytes());
+    for before in 0..20 {
+        let whole = format!("{}{value}", &"xyzxyzxyzxyzxyzxyzxyz"[..before]);
+        let dump: Vec<String> = whole.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let lines = |separator: &str, end: &str, width: usize| -> String {
+            let lines: Vec<String> = dump
+                .chunks(width)
+                .map(|line| line.join(separator))
+                .collect();
+            lines.join(end)
+        };
+        let base64 = STANDARD.encode(&whole);
+        let wrapped = |width: usize, end: &str| -> String {
+            let lines: Vec<String> = base64
+                .as_bytes()
+                .chunks(width)
+                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .collect();
+            lines.join(end)
+        };
+        for text in [
+            lines(" ", "\n", 4),
+            lines(":", ":\n    ", 5),
+            lines(":", ":\n    ", 15),
+            lines("", "\r\n", 8),
+            lines(":", "%0A", 15),
+            wrapped(11, "\n").replace('/', "\\/"),
+            wrapped(12, "\\n").replace('/', "\\/"),
+            wrapped(11, "%0A").replace('+', "%2B").replace('/', "%2F"),
+            wrapped(12, "\n")
+                .replace('+', "&#43;")
+                .replace('/', "&#x2f;"),
+        ] {
+            let masked = String::from_utf8(everywhere(&redactor, text.as_bytes())).unwrap();
+            let (kept, rest) = masked.split_once(LABEL).unwrap_or_else(|| panic!("{text}"));
+            // What stands before the value, and what stands of it before its first line end.
+            let free = text.len() * before / whole.len();
+            assert!(
+                kept.len() <= free + 14 && rest.len() <= 8,
+                "{text}\n{masked}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_value_that_repeats_itself_is_masked_too() {
+    let value = format!("{}Tail-Secret-0123456789-xyz", "A".repeat(2000));
+    let redactor = redactor(value.as_bytes());
+    for (before, cut) in [
+        (0, 1500),
+        (0, 2001),
+        (5000, 100),
+        (5000, 6900),
+        (70_000, 70_000),
+    ] {
+        let text = format!("{}{value} and more", "A".repeat(before));
+        let masked = in_two(&redactor, text.as_bytes(), cut);
+        assert!(!contains(&masked, b"Tail-Sec"), "{before} {cut}");
+    }
+}
+
+/// Backslashes can be read in so many ways that every place is a beginning.
+#[test]
+fn values_of_nothing_but_escapes_take_no_longer_than_their_text() {
+    for value in [
+        "\\".repeat(12),
+        "\\\"".repeat(8),
+        "\"".repeat(10),
+        "'".repeat(9),
+        "%25".repeat(5),
+    ] {
+        let redactor = redactor(value.as_bytes());
+        for text in [
+            "\\".repeat(300),
+            value.repeat(30),
+            format!("{}x", value.repeat(3)),
+        ] {
+            let masked = redactor.redact(text.as_bytes());
+            if text.contains(&value) {
+                assert!(!contains(&masked, value.as_bytes()), "{value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_held_back_is_the_beginning_of_a_value() {
+    let mut next = numbers(5);
+    let values: Vec<String> = (0..40).map(|_| value_of(0, &mut next)).collect();
+    let pairs: Vec<(&str, &[u8])> = values.iter().map(|v| ("KEY", v.as_bytes())).collect();
+    let redactor = Redactor::new(&pairs);
+    for prompt in [
+        "Password: ",
+        "OTP code: ",
+        "Continue? [y/N] ",
+        "spinner |",
+        "mysql> ",
+        "42% ",
+    ] {
+        assert_eq!(redactor.stream().push(prompt.as_bytes()), prompt.as_bytes());
+    }
+}

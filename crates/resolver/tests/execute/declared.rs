@@ -75,7 +75,12 @@ async fn two_lines_of_content_encoding_are_two_encodings() {
 #[tokio::test]
 async fn a_json_response_stays_json() {
     let body = br#"{"number": 1234567890, "1234567890": [true, 12345678901]}"#.to_vec();
-    for headers in ["content-type: application/problem+json\r\n", ""] {
+    let marked = [b"\xEF\xBB\xBF".as_slice(), &body].concat();
+    for (headers, body) in [
+        ("content-type: application/problem+json\r\n", &body),
+        ("", &body),
+        ("content-type: application/json\r\n", &marked),
+    ] {
         let outcome = answered(headers, body.clone(), "1234567890").await.unwrap();
         let json: Value = serde_json::from_str(&text(outcome)).expect("JSON");
         let expected = json!({"number": "[REDACTED:KEY]",
