@@ -75,7 +75,8 @@ fn escaped(json: &str) -> String {
         }
         let mut units = [0; 2];
         let units = character.encode_utf16(&mut units).iter();
-        units.map(|unit| format!("\\u{unit:04x}")).collect()
+        let units: Vec<String> = units.map(|unit| format!("\\u{unit:04x}")).collect();
+        units.concat()
     };
     json.chars().map(one).collect()
 }
