@@ -85,12 +85,43 @@ impl Index {
     }
 
     /// The first place from `from` on where an escape may begin or a line ends.
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "without branches the compiler compares a block at once"
+    )]
     pub(super) fn next_escape(&self, text: &[u8], from: usize) -> Option<usize> {
-        let rest = text.get(from..)?;
-        let at = rest
+        // A comparison of a whole block is a few instructions; it finds all but quotes and `+`.
+        let quiet = |block: &[u8]| {
+            let any = |any, &byte: &u8| {
+                any | (byte == b'\\')
+                    | (byte == b'%')
+                    | (byte == b'&')
+                    | (byte == b'\'')
+                    | (byte == b'$')
+                    | (byte == b'\r')
+                    | (byte == b'\n')
+            };
+            !self.escapes[usize::from(b'"')]
+                && !self.escapes[usize::from(b'+')]
+                && !block.iter().fold(false, any)
+        };
+        let mut at = from;
+        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+            if !quiet(block) {
+                let found = block
+                    .iter()
+                    .position(|&byte| self.escapes[usize::from(byte)]);
+                if let Some(found) = found {
+                    return Some(at + found);
+                }
+            }
+            at += block.len();
+        }
+        let rest = text.get(at..)?;
+        let found = rest
             .iter()
             .position(|&byte| self.escapes[usize::from(byte)])?;
-        Some(from + at)
+        Some(at + found)
     }
 
     /// What may begin with a window.

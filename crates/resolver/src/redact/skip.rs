@@ -58,7 +58,9 @@ fn shift_slot(block: &[u8]) -> usize {
     let number = block
         .first_chunk()
         .map_or(0, |block| u32::from_le_bytes(*block));
-    (number.wrapping_mul(0x9E37_79B1) >> (u32::BITS - SHIFT_BITS)) as usize
+    // Letters in either case are alike here: hex has both.
+    let folded = number | 0x2020_2020;
+    (folded.wrapping_mul(0x9E37_79B1) >> (u32::BITS - SHIFT_BITS)) as usize
 }
 
 fn start_bit(window: [u8; WINDOW]) -> usize {
