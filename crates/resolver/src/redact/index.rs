@@ -193,18 +193,19 @@ fn spelled(targets: &Targets, view: View, index: usize) -> impl Iterator<Item = 
     let symbols: Vec<u8> = (0..targets.len(view, index).min(WINDOW))
         .map(|at| targets.symbol(view, index, at))
         .collect();
-    let separators: &'static [&'static [u8]] = match view {
-        View::Hex => &[b"", b":", b" "],
-        View::Bytes | View::Base64 => &[b""],
+    // What stands between groups of so many symbols. Programs that dump bytes group them by two.
+    let separators: &'static [(&'static [u8], usize)] = match view {
+        View::Hex => &[(b"", 2), (b":", 2), (b" ", 2), (b" ", 4)],
+        View::Bytes | View::Base64 => &[(b"", 2)],
     };
     let manners: &[usize] = if view == View::Bytes { &[0] } else { &[0, 1] };
     let ways = manners
         .iter()
         .flat_map(|&manner| separators.iter().map(move |separator| (manner, *separator)));
-    ways.filter_map(move |(manner, separator)| {
+    ways.filter_map(move |(manner, (separator, group))| {
         let mut window = Vec::new();
         for (at, symbol) in symbols.iter().enumerate() {
-            if at > 0 && at.is_multiple_of(2) {
+            if at > 0 && at.is_multiple_of(group) {
                 window.extend_from_slice(separator);
             }
             window.push(characters(view, *symbol)[manner]);

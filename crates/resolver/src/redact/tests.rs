@@ -471,6 +471,14 @@ fn a_line_end_may_stand_behind_any_character() {
                 .collect();
             lines.join(end)
         };
+        let by_two = |width: usize| -> String {
+            let groups: Vec<String> = dump.chunks(2).map(<[String]>::concat).collect();
+            let lines: Vec<String> = groups
+                .chunks(width / 2)
+                .map(|line| line.join(" "))
+                .collect();
+            lines.join("\n")
+        };
         let base64 = STANDARD.encode(&whole);
         let wrapped = |width: usize, end: &str| -> String {
             let lines: Vec<String> = base64
@@ -485,6 +493,8 @@ fn a_line_end_may_stand_behind_any_character() {
             lines(":", ":\n    ", 5),
             lines(":", ":\n    ", 15),
             lines("", "\r\n", 8),
+            by_two(8),
+            by_two(16),
             lines(":", "%0A", 15),
             wrapped(11, "\n").replace('/', "\\/"),
             wrapped(12, "\\n").replace('/', "\\/"),
