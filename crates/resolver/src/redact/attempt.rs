@@ -18,7 +18,7 @@ const MAX_IDLE: u8 = 96;
 const STEPS_PER_BYTE: usize = 32;
 
 /// Steps that are free, so that short texts are never judged in haste.
-const FREE_STEPS: usize = 1 << 17;
+const FREE_STEPS: usize = 1 << 20;
 
 /// Attempts under way that are read to their end, whatever it takes: those that began first.
 const PATIENT: usize = 16;
@@ -113,13 +113,24 @@ pub(super) struct Attempt {
 }
 
 /// One way of reading the text up to `at`.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 struct Way {
     at: usize,
     next: Next,
 }
 
-#[derive(Clone, PartialEq)]
+impl Way {
+    /// Whether both go on in the same way, however many bytes without meaning they have passed.
+    fn is_same(&self, other: &Self) -> bool {
+        let symbol = |way: &Self| match &way.next {
+            Next::Symbol { range, read, .. } => Some((range.clone(), *read)),
+            Next::Rest { .. } => None,
+        };
+        self.at == other.at && symbol(self) == symbol(other)
+    }
+}
+
+#[derive(Clone)]
 enum Next {
     /// Targets that are alike in the first `read` symbols and longer than that, and how many bytes
     /// without meaning have just been passed.
@@ -169,7 +180,7 @@ impl Attempt {
         let mut waiting = Vec::new();
         self.most = effort.ways();
         while let Some(way) = self.earliest() {
-            effort.steps += 1 + self.ways.len();
+            effort.steps += 1 + self.ways.len() / 8;
             if effort.is_spent() && self.give_up(targets, &way) {
                 return;
             }
@@ -222,7 +233,7 @@ impl Attempt {
 
     fn follow(&mut self, at: usize, next: Next) {
         let way = Way { at, next };
-        if self.ways.len() < self.most && !self.ways.contains(&way) {
+        if self.ways.len() < self.most && !self.ways.iter().any(|other| other.is_same(&way)) {
             self.ways.push(way);
         }
     }

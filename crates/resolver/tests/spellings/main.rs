@@ -101,7 +101,7 @@ fn check(case: &Case, [text, other]: [&str; 2], lines: bool, what: &str) {
     let masked = String::from_utf8(masked).expect("text");
     let masked = masked["at 12:30 ".len()..]
         .strip_suffix(" and more\n")
-        .expect("the frame stays");
+        .unwrap_or_else(|| panic!("{what}: the frame is masked\n{:?}\n{text}", case.value));
     let alike = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     let reversed = |text: &str| text.bytes().rev().map(char::from).collect::<String>();
     let free = (alike(text, other), alike(&reversed(text), &reversed(other)));
