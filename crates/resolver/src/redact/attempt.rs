@@ -24,7 +24,7 @@ const FREE_STEPS: usize = 1 << 20;
 const PATIENT: usize = 16;
 
 /// Attempts under way, beyond which later ones are judged in haste.
-const MAX_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1 << 16;
 
 /// Symbols after which a beginning counts as a match where time runs out.
 const HASTY: usize = 16;
@@ -105,9 +105,13 @@ pub(super) struct Match {
 pub(super) struct Attempt {
     pub(super) start: usize,
     view: View,
+    /// The targets with which it began.
+    range: Range<usize>,
     ways: Vec<Way>,
     /// The most of them.
     most: usize,
+    /// The end of what was read byte by byte, until something could be read in another way.
+    plain: Option<usize>,
     /// The longest match.
     pub(super) found: Option<Match>,
 }
@@ -122,11 +126,11 @@ struct Way {
 impl Way {
     /// Whether both go on in the same way, however many bytes without meaning they have passed.
     fn is_same(&self, other: &Self) -> bool {
-        let symbol = |way: &Self| match &way.next {
-            Next::Symbol { range, read, .. } => Some((range.clone(), *read)),
-            Next::Rest { .. } => None,
+        let key = |way: &Self| match &way.next {
+            Next::Symbol { range, read, .. } => (range.clone(), *read, false),
+            Next::Rest { character, padding } => (0..0, usize::from(*padding), *character),
         };
-        self.at == other.at && symbol(self) == symbol(other)
+        self.at == other.at && key(self) == key(other)
     }
 }
 
@@ -147,6 +151,7 @@ impl Attempt {
     /// Reads from `at` on; the mask begins at `start`, and the `read` symbols between them are as they
     /// should be.
     pub(super) fn new(start: usize, at: usize, from: Start, read: usize) -> Self {
+        let range = from.range.clone();
         let next = Next::Symbol {
             range: from.range,
             read,
@@ -155,10 +160,37 @@ impl Attempt {
         Self {
             start,
             view: from.view,
+            range,
             ways: vec![Way { at, next }],
             most: MAX_WAYS,
+            plain: (start == at).then_some(at),
             found: None,
         }
+    }
+
+    /// Leaves out what an earlier attempt at the same targets has read byte by byte. Where one of them
+    /// matches from here on, it repeats itself, and so it goes on behind that; else it does not match. So
+    /// a value that repeats itself is not read again from each of its beginnings.
+    pub(super) fn pass_over(&mut self, end: usize) {
+        let (start, range) = (self.start, self.range.clone());
+        if let (Some(plain), [way]) = (&mut self.plain, self.ways.as_mut_slice())
+            && way.at < end
+        {
+            let (read, idle) = (end - start, 0);
+            way.at = end;
+            way.next = Next::Symbol { range, read, idle };
+            *plain = end;
+        }
+    }
+
+    /// The targets with which it began at its start.
+    pub(super) fn targets(&self) -> (View, Range<usize>) {
+        (self.view, self.range.clone())
+    }
+
+    /// The end of what was read byte by byte and cannot be read in another way.
+    pub(super) fn plain_end(&self) -> Option<usize> {
+        self.plain
     }
 
     /// Whether more text may change what it has found.
@@ -169,6 +201,7 @@ impl Attempt {
     /// Moves all places back by `by` bytes, which have left the text.
     pub(super) fn shift(&mut self, by: usize) {
         self.start -= by;
+        self.plain = self.plain.map(|end| end - by);
         self.ways.iter_mut().for_each(|way| way.at -= by);
         if let Some(found) = &mut self.found {
             found.end -= by;
@@ -187,10 +220,14 @@ impl Attempt {
             match text.get(way.at) {
                 None if whole => {}
                 None => waiting.push(way),
-                Some(&byte) if !may_escape(byte) => self.step(targets, &way, &[byte], 1),
+                Some(&byte) if !may_escape(byte) => {
+                    self.pass_plainly(&way);
+                    self.step(targets, &way, &[byte], 1);
+                }
                 Some(_) => match effort.read(text, way.at, whole) {
                     None => waiting.push(way),
                     Some(readings) => {
+                        self.plain = None;
                         for reading in readings.as_slice() {
                             self.step(targets, &way, reading.bytes(), usize::from(reading.width));
                         }
@@ -199,6 +236,17 @@ impl Attempt {
             }
         }
         self.ways = waiting;
+    }
+
+    /// Moves the end of what was read plainly, as long as no target differs from the others or ends.
+    fn pass_plainly(&mut self, way: &Way) {
+        let is_same = |range: &Range<usize>| *range == self.range;
+        self.plain = self.plain.filter(|_| self.ways.is_empty());
+        if let (Some(end), Next::Symbol { range, .. }) = (&mut self.plain, &way.next)
+            && is_same(range)
+        {
+            *end = way.at;
+        }
     }
 
     /// Takes the way that is least far, so that ways which meet become one.
@@ -264,6 +312,7 @@ impl Attempt {
     }
 
     fn pass(&mut self, at: usize, range: &Range<usize>, read: usize, idle: u8) {
+        self.plain = None;
         if idle < MAX_IDLE {
             let next = Next::Symbol {
                 range: range.clone(),

@@ -1,5 +1,7 @@
 //! Masking a text that comes in parts.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -37,6 +39,8 @@ pub struct RedactStream {
     /// The end of the run of backslashes that was met last.
     backslashes_end: usize,
     under_way: Vec<Attempt>,
+    /// By targets, from where and up to where the last attempt at them has read byte by byte.
+    read_plainly: HashMap<(View, Range<usize>), Range<usize>>,
     /// Stretches of `pending` to be masked, in order and apart.
     marks: Vec<Mark>,
     effort: Effort,
@@ -51,6 +55,7 @@ impl RedactStream {
             escapes_at: 0,
             backslashes_end: 0,
             under_way: Vec::new(),
+            read_plainly: HashMap::new(),
             marks: Vec::new(),
             effort: Effort::default(),
         }
@@ -90,10 +95,9 @@ impl RedactStream {
         let matcher = Arc::clone(&self.matcher);
         let mut under_way = std::mem::take(&mut self.under_way);
         under_way.sort_by_key(|attempt| attempt.start);
-        for mut attempt in under_way {
+        for attempt in under_way {
             self.effort.turn_to(self.under_way.len(), true);
-            attempt.run(&matcher.targets, &self.pending, whole, &mut self.effort);
-            self.keep(attempt);
+            self.go_on(attempt, whole);
         }
         self.read_windows(whole);
         self.read_escapes(whole);
@@ -295,14 +299,26 @@ impl RedactStream {
         self.attempt(Attempt::new(at - len, at, from, len), whole);
     }
 
-    fn attempt(&mut self, mut attempt: Attempt, whole: bool) {
+    fn attempt(&mut self, attempt: Attempt, whole: bool) {
         self.effort.turn_to(self.under_way.len(), false);
+        self.go_on(attempt, whole);
+    }
+
+    fn go_on(&mut self, mut attempt: Attempt, whole: bool) {
+        let targets = attempt.targets();
+        let read = self.read_plainly.get(&targets);
+        if let Some(read) = read.filter(|read| read.contains(&attempt.start)) {
+            attempt.pass_over(read.end);
+        }
         attempt.run(
             &self.matcher.targets,
             &self.pending,
             whole,
             &mut self.effort,
         );
+        if let Some(end) = attempt.plain_end() {
+            self.read_plainly.insert(targets, attempt.start..end);
+        }
         self.keep(attempt);
     }
 
@@ -356,6 +372,7 @@ impl RedactStream {
         self.pending.drain(..end);
         if end > 0 {
             self.effort.shift();
+            self.read_plainly.clear();
         }
         self.windows_at = self.windows_at.saturating_sub(end);
         self.escapes_at = self.escapes_at.saturating_sub(end);
