@@ -49,6 +49,8 @@ pub(super) struct Effort {
     before: usize,
     /// Whether the one that runs is read to its end, whatever it takes.
     patient: bool,
+    /// The end of what has been found so far.
+    covered: usize,
 }
 
 impl Effort {
@@ -68,8 +70,14 @@ impl Effort {
     }
 
     /// Forgets places, since bytes have left the text.
-    pub(super) fn shift(&mut self) {
+    pub(super) fn shift(&mut self, by: usize) {
+        self.covered = self.covered.saturating_sub(by);
         self.remembered.clear();
+    }
+
+    /// Notes where a match ends.
+    pub(super) fn cover(&mut self, end: usize) {
+        self.covered = self.covered.max(end);
     }
 
     /// Says which attempt runs next: one that has just begun, or goes on.
@@ -214,7 +222,7 @@ impl Attempt {
         self.most = effort.ways();
         while let Some(way) = self.earliest() {
             effort.steps += 1 + self.ways.len() / 8;
-            if effort.is_spent() && self.give_up(targets, &way) {
+            if effort.is_spent() && self.give_up(targets, &way, effort.covered) {
                 return;
             }
             match text.get(way.at) {
@@ -261,7 +269,7 @@ impl Attempt {
 
     /// Takes a beginning that is long enough for the whole value: it is masked as far as the value
     /// would reach if the rest of it took as many bytes for each symbol.
-    fn give_up(&mut self, targets: &Targets, way: &Way) -> bool {
+    fn give_up(&mut self, targets: &Targets, way: &Way, covered: usize) -> bool {
         let Next::Symbol { range, read, .. } = &way.next else {
             return false;
         };
@@ -274,7 +282,13 @@ impl Attempt {
             .max();
         let rest = longest.unwrap_or(*read) - read;
         let spelled = (way.at - self.start).div_ceil(*read);
-        self.find(targets, range.start, way.at + rest * spelled);
+        // Within a match that was read to its end, a value that repeats itself begins again and again.
+        let beyond = if self.start < covered {
+            0
+        } else {
+            rest * spelled
+        };
+        self.find(targets, range.start, way.at + beyond);
         self.ways.clear();
         true
     }

@@ -326,6 +326,7 @@ impl RedactStream {
         if attempt.is_under_way() {
             self.under_way.push(attempt);
         } else if let Some(found) = attempt.found {
+            self.effort.cover(found.end);
             let start = attempt.start;
             let shared = found.shares_left && start > 0 && is_base64(self.pending[start - 1]);
             self.marks.push(Mark {
@@ -371,7 +372,7 @@ impl RedactStream {
         out.extend_from_slice(&self.pending[written.min(end)..end]);
         self.pending.drain(..end);
         if end > 0 {
-            self.effort.shift();
+            self.effort.shift(end);
             self.read_plainly.clear();
         }
         self.windows_at = self.windows_at.saturating_sub(end);
