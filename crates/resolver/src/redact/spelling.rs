@@ -242,7 +242,7 @@ impl Reader {
         }
     }
 
-    /// `XXXX` behind `\u` or `%u`, and the second half of a pair.
+    /// Four hex digits behind `\u` or `%u`, and the second half of a pair.
     fn utf16(&mut self, at: usize, again: &[u8], escape: &mut Escape) {
         self.number(at, (16, 4, 4), escape, &mut |reader, unit, end, escape| {
             if !(0xD800..0xDC00).contains(&unit) {
@@ -261,7 +261,7 @@ impl Reader {
         });
     }
 
-    /// `{X…}` behind `\u`.
+    /// Hex digits in braces behind `\u`.
     fn braces(&mut self, at: usize, escape: &mut Escape) {
         self.literal(at, b"{", escape, &mut |reader, at, escape| {
             reader.number(at, (16, 1, 6), escape, &mut |reader, code, end, escape| {
