@@ -373,6 +373,7 @@ fn characters_may_be_spelled_each_in_its_own_way() {
     let redactor = redactor(b"say\"hello\"to\\my-friend");
     for spelled in [
         r#"say\\\"hello\\\"to\\\\my-friend"#,
+        r"say&amp;amp;quot;hello%252522to%25255Cmy-friend",
         r"say&quot;hello\u0022to\\my-friend",
         r"%73ay\x22h&#101;llo%22to%5Cmy-friend",
         r#"s\141y"hello""to\my-fri&#x00065;nd"#,
