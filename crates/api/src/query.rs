@@ -82,7 +82,7 @@ pub enum Ask {
     Receipt(ReceiptOf),
     /// Workspaces the asker is a member of; of the ledger.
     #[serde(rename = "workspace.list")]
-    WorkspaceList(Nothing),
+    WorkspaceList(WorkspaceList),
     /// How the service is; of the ledger, by operators and members.
     #[serde(rename = "status")]
     Status(Nothing),
@@ -138,7 +138,7 @@ pub struct SecretList {
     /// As it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Moment>,
-    /// Only after this name (case folded); for the next page.
+    /// Only after this name (case folded), or where the page before ended; for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
@@ -183,6 +183,15 @@ pub struct MemberList {
     pub after: Option<u32>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
     pub limit: u32,
+}
+
+/// Fields of `workspace.list`. A page has [`PAGE_ROWS`] at most.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceList {
+    /// Only after this name; for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<WorkspaceName>,
 }
 
 /// Fields of `audit.log`: all filters must fit.

@@ -352,11 +352,14 @@ pub struct KeyStatus {
     pub retiring: Option<Epoch>,
 }
 
-/// Workspaces.
+/// A page of workspaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "a list of rows")]
 pub struct WorkspaceRows {
+    /// What to ask for after this page, when there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<WorkspaceName>,
+    /// By name.
     pub rows: Vec<WorkspaceRow>,
 }
 

@@ -9,10 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use keyroll_api::Client;
 use keyroll_api::client::now;
-use keyroll_api::query::Ask;
-use keyroll_api::reply::Answer;
 use keyroll_core::WorkspaceName;
-use keyroll_core::command::Nothing;
 use maud::html;
 use serde::Deserialize;
 
@@ -21,7 +18,7 @@ use crate::outcome::{Wants, html_page};
 use crate::page;
 use crate::server::App;
 use crate::session::{Session, Ticket};
-use crate::visit::{SignedIn, answer};
+use crate::visit::SignedIn;
 use crate::words::prose;
 
 #[derive(Deserialize)]
@@ -185,16 +182,9 @@ pub(crate) async fn home(
     if let Some(only) = &session.only {
         return wants.go(&format!("/w/{only}/secrets"));
     }
-    let asked = session
-        .client
-        .ask(None, Ask::WorkspaceList(Nothing {}))
-        .await;
-    let rows = asked
-        .map_err(Failure::from)
-        .and_then(|answered| answer!(answered, Answer::WorkspaceList));
-    let rows = match rows {
-        Ok(list) => list.rows,
-        Err(failure) => return wants.failure(&failure, None),
+    let rows = match session.client.workspaces().await {
+        Ok(rows) => rows,
+        Err(error) => return wants.failure(&Failure::from(error), None),
     };
     let preferred = rows
         .iter()

@@ -1,9 +1,7 @@
 //! The frame around every page.
 
 use axum::response::{IntoResponse as _, Response};
-use keyroll_api::query::Ask;
-use keyroll_api::reply::{Answer, WorkspaceRow};
-use keyroll_core::command::Nothing;
+use keyroll_api::reply::WorkspaceRow;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::ADDRESSES;
@@ -122,17 +120,7 @@ impl Visit {
         if self.session.only.is_some() {
             return Vec::new();
         }
-        let ask = Ask::WorkspaceList(Nothing {});
-        match self
-            .session
-            .client
-            .ask(None, ask)
-            .await
-            .map(|answered| answered.answer)
-        {
-            Ok(Answer::WorkspaceList(list)) => list.rows,
-            Ok(_) | Err(_) => Vec::new(),
-        }
+        self.session.client.workspaces().await.unwrap_or_default()
     }
 
     fn header(&self, workspaces: &[WorkspaceRow]) -> Markup {

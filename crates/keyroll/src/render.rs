@@ -49,9 +49,7 @@ impl Output {
     /// A JSON document as one line to stdout. It may hold a value, so it is wiped afterwards.
     pub(crate) fn document(self, document: &impl Serialize) -> Result<(), Failure> {
         let mut line = Zeroizing::new(Vec::with_capacity(1024));
-        serde_json::to_writer(&mut *line, document)
-            .map_err(|error| Failure::local(format!("the output is no JSON: {error}")))?;
-        line.push(b'\n');
+        document_line(&mut line, document)?;
         self.bytes(&line)
     }
 
@@ -62,10 +60,25 @@ impl Output {
         json: impl Fn(&T) -> J,
         table: &Table<T>,
     ) -> Result<(), Failure> {
+        self.more_items(items, json, table, &mut Widths::default())
+    }
+
+    /// Items that go on what was written before, such as the next page of a list.
+    pub(crate) fn more_items<T, J: Serialize>(
+        self,
+        items: &[T],
+        json: impl Fn(&T) -> J,
+        table: &Table<T>,
+        widths: &mut Widths,
+    ) -> Result<(), Failure> {
         if !self.json {
-            return self.bytes(table.render(items, self.styled).as_bytes());
+            return self.bytes(table.more(items, widths, self.styled).as_bytes());
         }
-        items.iter().try_for_each(|item| self.document(&json(item)))
+        let mut lines = Vec::new();
+        for item in items {
+            document_line(&mut lines, &json(item))?;
+        }
+        self.bytes(&lines)
     }
 
     /// Facts: one JSON document, or a line per fact.
@@ -149,50 +162,62 @@ pub(crate) struct Table<T>(pub(crate) Vec<Column<T>>);
 
 impl<T> Table<T> {
     /// The text, a heading first; nothing for no items.
+    #[cfg(test)]
     pub(crate) fn render(&self, items: &[T], styled: bool) -> String {
+        self.more(items, &mut Widths::default(), styled)
+    }
+
+    /// The text of items that go on a table; with a heading when it begins.
+    fn more(&self, items: &[T], widths: &mut Widths, styled: bool) -> String {
         if items.is_empty() {
             return String::new();
         }
-        let mut rows = vec![
-            self.0
-                .iter()
-                .map(|(heading, _)| (*heading).to_owned())
-                .collect(),
-        ];
+        let begins = widths.0.is_empty();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        if begins {
+            let headings = self.0.iter().map(|(heading, _)| (*heading).to_owned());
+            rows.push(headings.collect());
+        }
         rows.extend(
             items
                 .iter()
                 .map(|item| self.0.iter().map(|(_, cell)| plain(&cell(item))).collect()),
         );
-        let widths = widths(&rows);
+        widths.fit(&rows);
         let mut text = String::new();
         for (number, row) in rows.iter().enumerate() {
-            let line = line(row, &widths);
-            let _ = match (styled, number) {
-                (true, 0) => writeln!(text, "\u{1b}[1m{line}\u{1b}[0m"),
-                _ => writeln!(text, "{line}"),
+            let line = line(row, &widths.0);
+            let _ = if styled && begins && number == 0 {
+                writeln!(text, "\u{1b}[1m{line}\u{1b}[0m")
+            } else {
+                writeln!(text, "{line}")
             };
         }
         text
     }
+}
 
-    /// The rows alone, for output that goes on.
-    pub(crate) fn rows(&self, items: &[T]) -> String {
-        let text = self.render(items, false);
-        text.split_once('\n')
-            .map_or_else(String::new, |(_, rows)| rows.to_owned())
+/// How wide the columns of a table are so far.
+#[derive(Debug, Default)]
+pub(crate) struct Widths(Vec<usize>);
+
+impl Widths {
+    fn fit(&mut self, rows: &[Vec<String>]) {
+        for row in rows {
+            self.0.resize(self.0.len().max(row.len()), 0);
+            for (width, cell) in self.0.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
     }
 }
 
-fn widths(rows: &[Vec<String>]) -> Vec<usize> {
-    let mut widths = Vec::new();
-    for row in rows {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    widths
+/// A JSON document and its line end.
+fn document_line(into: &mut Vec<u8>, document: &impl Serialize) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *into, document)
+        .map_err(|error| Failure::local(format!("the output is no JSON: {error}")))?;
+    into.push(b'\n');
+    Ok(())
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
@@ -246,7 +271,13 @@ mod tests {
             table().render(&items, false),
             "NAME     VERSION\nAPI_Key  3\né        12\n"
         );
-        assert_eq!(table().rows(&items), "API_Key  3\né        12\n");
+        let mut widths = Widths::default();
+        let pages = [&items[1..], &[], &items[..1], &items[1..]];
+        let text = pages.map(|page| table().more(page, &mut widths, false));
+        assert_eq!(
+            text.concat(),
+            "NAME  VERSION\né     12\nAPI_Key  3\né        12\n"
+        );
         assert!(
             table()
                 .render(&items, true)

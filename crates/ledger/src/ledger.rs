@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod commits;
 mod head;
+mod page;
 mod past;
 mod query;
 mod reach;

@@ -246,7 +246,7 @@ fn read_secrets(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
     let mut names = Vec::new();
     found.scan_names(None, |name, _| {
         names.push(name.to_owned());
-        Ok(true)
+        Ok::<_, ProjectionError>(true)
     })?;
     for name in names {
         let _ = (found.ordinals_named(&name), found.uses(&name));
@@ -263,7 +263,11 @@ fn read_past(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
         for ordinal in 0..=last {
             let _ = found.secret_at(ordinal, size);
         }
-        let _ = found.members_at(size, 0, MANY as usize);
+        let mut left = MANY;
+        let _ = found.members_at(size, 0, |_, _| {
+            left -= 1;
+            left > 0
+        });
         let _ = found.time_of(size);
     }
     Ok(())

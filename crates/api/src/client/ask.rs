@@ -11,8 +11,8 @@ use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
 use keyroll_merkle::{Hash, verify_consistency};
 
 use super::{Client, ClientError, now};
-use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query};
-use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply, SecretRow};
+use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query, WorkspaceList};
+use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply, SecretRow, WorkspaceRow};
 use crate::seen::Seen;
 use crate::subjects;
 
@@ -73,6 +73,29 @@ impl Client {
             // A page that does not lead on is the last, whatever it says.
             if page.next <= after {
                 return Ok((rows, size));
+            }
+            after = page.next;
+        }
+    }
+
+    /// The workspaces that this identity is a member of, by name.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, ClientError> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let list = WorkspaceList {
+                after: after.clone(),
+            };
+            let answered = self.ask(None, Ask::WorkspaceList(list)).await?;
+            let Answer::WorkspaceList(page) = answered.answer else {
+                return Err(unexpected());
+            };
+            rows.extend(page.rows);
+            // A page that does not lead on is the last, whatever it says.
+            if page.next <= after {
+                return Ok(rows);
             }
             after = page.next;
         }

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{
-    DelegationRevoke, DenialsSummarize, KeyErase, LogTruncate, MemberRecord, MemberRemove,
-    NewSecret, Nothing, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretImport,
-    SecretRef, SecretRename, SecretReveal, SecretRollback, SessionRef, ValueErase, ValuesLose,
-    ValuesSweep, WorkflowRemove, WorkflowSave,
+    BlockRun, DelegationRevoke, DenialsSummarize, KeyErase, LogTruncate, MemberRecord,
+    MemberRemove, NewSecret, Nothing, Purpose, SecretCreate, SecretDescribe, SecretDestroy,
+    SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal, SecretRollback, SessionRef,
+    ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
 };
 use crate::ids::{Digest, SecretId, Version};
 use crate::names::SecretName;
@@ -90,6 +90,17 @@ pub enum Action {
 }
 
 impl Action {
+    /// The run of a block that values are asked for, if that is what they are asked for.
+    pub const fn block_run(&self) -> Option<&BlockRun> {
+        let Self::SecretReveal(reveal) = self else {
+            return None;
+        };
+        match &reveal.purpose {
+            Purpose::Block(run) => Some(run),
+            Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => None,
+        }
+    }
+
     /// The action's name on the wire.
     pub const fn name(&self) -> &'static str {
         match self {

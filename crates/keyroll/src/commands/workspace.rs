@@ -1,9 +1,8 @@
 //! `keyroll workspace`.
 
 use clap::Subcommand;
-use keyroll_api::Ask;
 use keyroll_api::client::now;
-use keyroll_api::reply::{Answer, WorkspaceAt, WorkspaceRow};
+use keyroll_api::reply::{WorkspaceAt, WorkspaceRow};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, WorkspaceName};
 use serde_json::json;
@@ -14,7 +13,6 @@ use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
-use crate::session::{answer, ask_ledger};
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -65,8 +63,7 @@ async fn create(context: &Context, name: &str, dry: DryRun) -> Result<(), Failur
 
 async fn list(context: &Context) -> Result<(), Failure> {
     let client = context.client().await?;
-    let answered = ask_ledger(&client, Ask::WorkspaceList(Nothing {})).await?;
-    let rows = answer!(answered, Answer::WorkspaceList)?.rows;
+    let rows = client.workspaces().await?;
     let table = Table::<WorkspaceRow>(vec![
         ("WORKSPACE", |row| row.workspace.to_string()),
         ("ROLE", |row| row.role.as_str().to_owned()),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use keyroll_core::command::BlockRun;
 use keyroll_core::names::Label;
 use keyroll_core::{Action, Event, Identity, Index, Recorded, SecretName, State};
 use keyroll_merkle::Nodes as _;
@@ -10,7 +11,9 @@ use keyroll_merkle::Nodes as _;
 use super::fold::{Odd, Slot};
 use super::prepare::Opened;
 use crate::log::Message;
-use crate::projection::{EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut};
+use crate::projection::{
+    EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut, run_key,
+};
 
 /// Indexes of entries with the kinds of their events.
 pub(super) type Kinds = Vec<(Index, &'static str)>;
@@ -135,6 +138,7 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
                 .ok()
                 .map(|hash| (level, index, hash))
         });
+    let run = |of: &BlockRun| run_key(of.run.as_str());
     EntryFacts {
         index: recorded.index,
         at: recorded.at,
@@ -149,6 +153,7 @@ fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> E
         by: recorded.command.actor(),
         kinds: changes.kinds.clone(),
         denied: denied_names(recorded),
+        run: recorded.command.command().action.block_run().map(run),
         nodes: nodes.collect(),
     }
 }

@@ -1,23 +1,25 @@
 //! The audit log: rows made from the entries themselves, found by an index.
 
-use std::collections::BTreeMap;
-use std::iter::Peekable;
+mod candidates;
 
-use keyroll_api::query::{AuditLog, Outcome, PAGE_ROWS};
+use std::collections::BTreeMap;
+
+use keyroll_api::query::{AuditLog, Outcome};
 use keyroll_api::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 use keyroll_core::authorize::Permission;
-use keyroll_core::command::Purpose;
-use keyroll_core::event::KINDS;
-use keyroll_core::{
-    Action, Code, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version,
-};
+use keyroll_core::command::BlockRun;
+use keyroll_core::{Action, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
 
+use self::candidates::{Candidates, Step};
+use super::page::Page;
 use super::query::{Asker, actor_name, broken};
-use crate::projection::{AuditScan, Indexes, ProjectionError, WorkspaceView};
+use crate::projection::{ProjectionError, WorkspaceView};
 
 /// Entries looked at for one answer at most: a filter that no index serves goes on from there on
 /// the next page.
 const LOOKED_AT: usize = 20_000;
+/// Members named in the words of one summary of refusals: a workspace has thousands.
+const SUMMARIZED: usize = 50;
 
 pub(super) fn log(
     view: &WorkspaceView<'_>,
@@ -25,27 +27,33 @@ pub(super) fn log(
     filter: &AuditLog,
 ) -> Result<AuditRows, Rejection> {
     asker.may(Permission::Audit, &[])?;
-    let limit = usize::try_from(filter.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
     let range = range(view, filter)?;
-    let scans = scans(view, filter)?;
     let mut reader = Reader {
         view,
         names: BTreeMap::new(),
     };
-    let (mut rows, mut looked_at, mut before) = (Vec::new(), 0, None);
-    for index in Newest::of(view, &scans, range).map_err(|error| broken(&error))? {
-        let index = index.map_err(|error| broken(&error))?;
-        if rows.len() >= limit || looked_at >= LOOKED_AT {
+    let (mut page, mut looked_at, mut before) = (Page::new(filter.limit), 0, None);
+    for step in Candidates::of(view, filter, range)? {
+        let step = step.map_err(|error| broken(&error))?;
+        let (Step::Entry(index) | Step::Passed(index)) = step;
+        if page.is_full() || looked_at >= LOOKED_AT {
             before = Some(Index(index.0 + 1));
             break;
         }
         looked_at += 1;
+        if matches!(step, Step::Passed(_)) {
+            continue;
+        }
         let recorded = reader.entry(index)?;
         let mut of_entry = reader.rows(&recorded)?;
         of_entry.retain(|row| fits(row, &recorded, filter));
         of_entry.reverse();
-        rows.extend(of_entry);
+        if !page.take(of_entry) {
+            before = Some(Index(index.0 + 1));
+            break;
+        }
     }
+    let mut rows = page.rows();
     rows.reverse();
     Ok(AuditRows { rows, before })
 }
@@ -69,78 +77,6 @@ fn range(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<(u64, u64), Reje
         until = until.min(last.0);
     }
     Ok((from, until))
-}
-
-/// The narrowest index that serves the filter; several for a name that several secrets had.
-fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<AuditScan>, Rejection> {
-    if let Some(name) = &filter.secret {
-        let ordinals = view
-            .ordinals_ever_named(&name.folded())
-            .map_err(|error| broken(&error))?;
-        let secrets = ordinals.into_iter().map(AuditScan::Secret);
-        // A refusal may speak of a name that no secret ever had.
-        return Ok(secrets.chain([AuditScan::Denied(name.folded())]).collect());
-    }
-    if let Some(actor) = &filter.actor {
-        let member = view.member(actor).map_err(|error| broken(&error))?;
-        let scan = member.map_or(AuditScan::Actor(crate::projection::LEDGER_ORDINAL), |m| {
-            AuditScan::Actor(m.ordinal)
-        });
-        return Ok(vec![scan]);
-    }
-    if let Some(action) = &filter.action {
-        let kind = KINDS.iter().find(|kind| kind.1 == action).ok_or_else(|| {
-            let names: Vec<&str> = KINDS.iter().map(|kind| kind.1).collect();
-            Rejection::new(
-                Code::InvalidField,
-                format!(
-                    "no event is called {action}; there are {}",
-                    names.join(", ")
-                ),
-            )
-        })?;
-        return Ok(vec![AuditScan::Kind(kind.0)]);
-    }
-    if filter.outcome == Some(Outcome::Denied) {
-        let denied = KINDS.iter().filter(|kind| kind.1 == "access.denied");
-        return Ok(denied.map(|kind| AuditScan::Kind(kind.0)).collect());
-    }
-    Ok(vec![AuditScan::All])
-}
-
-/// What several scans find, newest first, each index once.
-struct Newest(Vec<Peekable<Indexes<'static>>>);
-
-impl Newest {
-    fn of(
-        view: &WorkspaceView<'_>,
-        scans: &[AuditScan],
-        range: (u64, u64),
-    ) -> Result<Self, ProjectionError> {
-        let scans = scans.iter().map(|scan| view.scan_audit(scan, range));
-        let found = scans.map(|scan| scan.map(Iterator::peekable));
-        found.collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl Iterator for Newest {
-    type Item = Result<Index, ProjectionError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut newest = None;
-        for scan in &mut self.0 {
-            match scan.peek() {
-                Some(Ok(index)) => newest = newest.max(Some(*index)),
-                Some(Err(_)) => return scan.next(),
-                None => {}
-            }
-        }
-        let newest = newest?;
-        for scan in &mut self.0 {
-            scan.next_if(|found| matches!(found, Ok(index) if *index == newest));
-        }
-        Some(Ok(newest))
-    }
 }
 
 /// An import has a row for each secret it made: only the one asked for counts.
@@ -196,12 +132,18 @@ impl Reader<'_> {
     /// Why, in words: the actor's own, or the counts of a summary of refusals.
     fn reason(&mut self, action: &Action) -> Result<Option<String>, Rejection> {
         if let Action::DenialsSummarize(summary) = action {
-            let counts: Result<Vec<String>, Rejection> = summary
+            let (named, more) = summary
                 .denials
-                .iter()
-                .map(|one| Ok(format!("{}: {}", self.name(one.member)?, one.count)))
-                .collect();
-            return Ok(Some(counts?.join(", ")));
+                .split_at(summary.denials.len().min(SUMMARIZED));
+            let mut counts = Vec::new();
+            for one in named {
+                counts.push(format!("{}: {}", self.name(one.member)?, one.count));
+            }
+            if !more.is_empty() {
+                let sum: u64 = more.iter().map(|one| u64::from(one.count)).sum();
+                counts.push(format!("{} more members: {sum}", more.len()));
+            }
+            return Ok(Some(counts.join(", ")));
         }
         Ok(reason_of(action))
     }
@@ -219,7 +161,7 @@ impl Reader<'_> {
             };
             AuditRow {
                 at: recorded.at,
-                run: run_of(action),
+                run: action.block_run().map(run_row),
                 kind: event.kind().1.to_owned(),
                 actor,
                 index: recorded.index,
@@ -240,18 +182,12 @@ impl Reader<'_> {
     }
 }
 
-fn run_of(action: &Action) -> Option<RunRow> {
-    let Action::SecretReveal(reveal) = action else {
-        return None;
-    };
-    let Purpose::Block(block) = &reveal.purpose else {
-        return None;
-    };
-    Some(RunRow {
-        run: block.run.to_string(),
-        block: block.block.to_string(),
-        workflow: block.workflow.to_string(),
-    })
+fn run_row(run: &BlockRun) -> RunRow {
+    RunRow {
+        run: run.run.to_string(),
+        block: run.block.to_string(),
+        workflow: run.workflow.to_string(),
+    }
 }
 
 fn reason_of(action: &Action) -> Option<String> {
@@ -299,48 +235,5 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
             named(Some(rollback.edit.version))
         }
         _ => named(None),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn newest(scans: &[&'static [u64]]) -> Newest {
-        let scan = |indexes: &&'static [u64]| {
-            let indexes = indexes.iter().copied();
-            let found: Indexes<'static> = Box::new(indexes.map(|index| Ok(Index(index))));
-            found.peekable()
-        };
-        Newest(scans.iter().map(scan).collect())
-    }
-
-    #[test]
-    fn what_several_scans_find_comes_newest_first_and_once() {
-        for (scans, expected) in [
-            (&[][..], &[][..]),
-            (&[&[][..]][..], &[]),
-            (&[&[9, 4, 1][..]], &[9, 4, 1]),
-            (&[&[9, 4][..], &[9, 7, 4, 2], &[], &[8]], &[9, 8, 7, 4, 2]),
-        ] {
-            let found: Result<Vec<Index>, _> = newest(scans).collect();
-            let found = found.expect("indexes");
-            assert!(
-                found
-                    .iter()
-                    .map(|index| index.0)
-                    .eq(expected.iter().copied())
-            );
-        }
-    }
-
-    #[test]
-    fn a_scan_that_fails_is_not_one_that_ends() {
-        let damaged = ProjectionError::Damaged("a row".to_owned());
-        let fails: Indexes<'static> = Box::new([Ok(Index(5)), Err(damaged)].into_iter());
-        let mut scans = newest(&[&[9, 4]]);
-        scans.0.push(fails.peekable());
-        let found: Vec<Option<u64>> = scans.take(3).map(|one| one.ok().map(|i| i.0)).collect();
-        assert_eq!(found, [Some(9), Some(5), None]);
     }
 }

@@ -1,10 +1,11 @@
 //! Commits as they are in the log, and what is wrong with it beyond them.
 
-use keyroll_api::query::PAGE_BYTES;
+use keyroll_api::query::PAGE_ROWS;
 use keyroll_api::reply::{Commits, LogProblem};
-use keyroll_core::{Code, Index, Rejection};
+use keyroll_core::{Blob, Code, Index, Rejection};
 
 use super::Ledger;
+use super::page::Page;
 use super::query::broken;
 use crate::projection::WorkspaceView;
 
@@ -15,24 +16,22 @@ impl Ledger {
         view: &WorkspaceView<'_>,
         first: Index,
     ) -> Result<Commits, Rejection> {
-        let (mut at, mut bytes, mut commits) = (first, 0, Vec::new());
+        let (mut at, mut page) = (first, Page::<Blob>::new(PAGE_ROWS));
         while at.0 < view.size().0 {
             let found = view.commit_of(at).map_err(|error| broken(&error))?;
             let Some(found) = found else { break };
-            if bytes + found.bytes.len() > PAGE_BYTES && !commits.is_empty() {
+            if !page.take(vec![found.bytes.to_vec().into()]) {
                 return Ok(Commits {
                     next: Some(at),
-                    commits,
+                    commits: page.rows(),
                     problems: Vec::new(),
                 });
             }
             at = found.next;
-            bytes += found.bytes.len();
-            commits.push(found.bytes.to_vec().into());
         }
         Ok(Commits {
             next: None,
-            commits,
+            commits: page.rows(),
             problems: self.problems_of(view)?,
         })
     }

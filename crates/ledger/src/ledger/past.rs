@@ -1,19 +1,15 @@
 //! Questions about a point in history. Who may ask is judged as of now; what is shown is as of
 //! then.
 
-use keyroll_api::query::{MemberList, Moment, PAGE_ROWS, Point};
+use keyroll_api::query::{MemberList, Moment, Point};
 use keyroll_api::reply::{MemberRow, MemberRows, WorkspaceAt};
 use keyroll_core::authorize::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::{Code, Digest, Identity, Rejection, TreeSize};
 
+use super::page::Page;
 use super::query::{Asker, broken};
 use crate::projection::WorkspaceView;
-
-/// Bytes of members in one answer: their patterns make rows of very different sizes.
-const MEMBER_BYTES: usize = 512 * 1024;
-/// What a member's row costs besides its name and patterns.
-const MEMBER_OVERHEAD: usize = 160;
 
 /// What a point in history is.
 pub(super) fn at(
@@ -57,31 +53,22 @@ pub(super) fn members(
     asker.may(Permission::Read, &[])?;
     let size = list.at.map_or(view.size(), |at| at.size);
     check_size(view, size)?;
-    let limit = usize::try_from(list.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
-    let found = view
-        .members_at(size, list.after.unwrap_or(0), limit + 1)
-        .map_err(|error| broken(&error))?;
-    let more = found.len() > limit;
-    let (mut rows, mut bytes, mut last) = (Vec::new(), 0, None);
-    for (identity, member) in found.into_iter().take(limit) {
-        bytes += weight(&member);
-        if bytes > MEMBER_BYTES && last.is_some() {
-            return Ok(MemberRows { next: last, rows });
+    let (mut page, mut last) = (Page::new(list.limit), list.after);
+    let after = list.after.unwrap_or(0);
+    let mut next = None;
+    view.members_at(size, after, |identity, member| {
+        let ordinal = member.ordinal;
+        let taken = page.take(vec![row(identity, member)]);
+        if taken {
+            last = Some(ordinal);
+        } else {
+            next = last;
         }
-        last = Some(member.ordinal);
-        rows.push(row(identity, member));
-    }
-    let next = last.filter(|_| more);
+        taken
+    })
+    .map_err(|error| broken(&error))?;
+    let rows = page.rows();
     Ok(MemberRows { next, rows })
-}
-
-fn weight(member: &Member) -> usize {
-    let globs: usize = member
-        .secrets
-        .iter()
-        .map(|glob| glob.as_str().len() + 3)
-        .sum();
-    globs + member.name.as_str().len() + MEMBER_OVERHEAD
 }
 
 fn row(member: Identity, known: Member) -> MemberRow {

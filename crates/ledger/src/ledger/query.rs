@@ -1,7 +1,7 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_api::query::{Ask, Query};
+use keyroll_api::query::{Ask, PAGE_ROWS, Query, WorkspaceList};
 use keyroll_api::reply::{Answer, Body, CheckpointNote, WorkspaceRow, WorkspaceRows};
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::state::Member;
@@ -11,6 +11,7 @@ use keyroll_core::{
 };
 use keyroll_merkle::consistency_proof;
 
+use super::page::Page;
 use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
@@ -266,7 +267,9 @@ impl Ledger {
 
     async fn answer_for_ledger(&self, identity: Identity, ask: &Ask) -> Result<Answer, Rejection> {
         match ask {
-            Ask::WorkspaceList(_) => self.workspaces_of(identity).map(Answer::WorkspaceList),
+            Ask::WorkspaceList(list) => self
+                .workspaces_page(identity, list)
+                .map(Answer::WorkspaceList),
             Ask::Status(_) => self
                 .status(identity)
                 .await
@@ -328,7 +331,8 @@ impl Ledger {
         ))
     }
 
-    pub(super) fn workspaces_of(&self, identity: Identity) -> Result<WorkspaceRows, Rejection> {
+    /// The workspaces that somebody is a member of, by name.
+    pub(super) fn workspaces_of(&self, identity: Identity) -> Result<Vec<WorkspaceRow>, Rejection> {
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let mut rows = Vec::new();
         for (_, head) in view.workspaces().map_err(|error| broken(&error))? {
@@ -346,7 +350,29 @@ impl Ledger {
             }
         }
         rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
-        Ok(WorkspaceRows { rows })
+        Ok(rows)
+    }
+
+    fn workspaces_page(
+        &self,
+        identity: Identity,
+        list: &WorkspaceList,
+    ) -> Result<WorkspaceRows, Rejection> {
+        let mut page = Page::<WorkspaceRow>::new(PAGE_ROWS);
+        let (mut last, mut next) = (None, None);
+        for row in self.workspaces_of(identity)? {
+            if list.after.as_ref() >= Some(&row.workspace) {
+                continue;
+            }
+            let name = row.workspace.clone();
+            if !page.take(vec![row]) {
+                next = last;
+                break;
+            }
+            last = Some(name);
+        }
+        let rows = page.rows();
+        Ok(WorkspaceRows { next, rows })
     }
 }
 

@@ -1,26 +1,20 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
-use keyroll_api::query::{Moment, Named, PAGE_ROWS, SecretHistory, SecretList};
+use keyroll_api::query::{Moment, Named, SecretHistory, SecretList};
 use keyroll_api::reply::{
     SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
 };
 use keyroll_core::authorize::Permission;
 use keyroll_core::state::{Lifecycle, VersionInfo, VersionKind};
-use keyroll_core::{Code, Millis, Rejection, SecretName, Version, limits};
+use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
 
+use super::page::Page;
 use super::past::check_size;
 use super::query::{Asker, actor_name, broken};
 use crate::projection::{ProjectionError, SecretRecord, WorkspaceView};
 
 /// A secret whose value nobody took for this long counts as unused: 90 days.
 const UNUSED_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
-/// Bytes of secrets in one answer: descriptions and hosts make rows of very different sizes.
-const LIST_BYTES: usize = 512 * 1024;
-/// What a secret's row costs besides names, hosts and description.
-const ROW_OVERHEAD: usize = 400;
-/// Identities named on one page of a history.
-const SEEN_ON_PAGE: usize = 1_000;
-
 pub(super) fn list(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
@@ -30,69 +24,51 @@ pub(super) fn list(
     if let Some(at) = list.at {
         check_size(view, at.size)?;
     }
-    let limit = usize::try_from(list.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
     let last = list.at.map(|at| view.last_secret_at(at.size)).transpose();
     let last = last.map_err(|error| broken(&error))?.unwrap_or(u32::MAX);
-    let mut page = Page::default();
-    let visit = |folded: &str, ordinal: u32| {
+    let now = list.at.map_or(asker.now, |at| at.time);
+    let mut page = Page::new(list.limit);
+    let (mut shown_last, mut next) = (None, None);
+    let mut visit = |folded: &str, ordinal: u32| {
         if ordinal > last {
             return Ok(true);
-        }
-        // A page ends between names, never among secrets of one name.
-        let full = page.found.len() >= limit || page.bytes >= LIST_BYTES;
-        if full && page.last.as_deref() != Some(folded) {
-            page.next.clone_from(&page.last);
-            return Ok(false);
         }
         if let Some(record) = shown(view, asker, list.at, (folded, ordinal))?
             && (record.secret.lifecycle != Lifecycle::Active) == list.deleted
         {
             let used_by = used_by(view, &record, list.at)?;
-            page.bytes += weight(&record, &used_by);
-            page.found.push((record, used_by));
-            page.last = Some(folded.to_owned());
+            if !page.take(vec![row(view, now, record, used_by)?]) {
+                next = shown_last.take();
+                return Ok(false);
+            }
+            shown_last = Some(after(folded, ordinal));
         }
-        Ok(true)
+        Ok::<_, Rejection>(true)
     };
-    let after = list.after.as_deref();
-    let scanned = match list.at {
-        Some(_) => view.scan_names_ever(after, visit),
-        None => view.scan_names(after, visit),
-    };
-    scanned.map_err(|error| broken(&error))?;
-    let now = list.at.map_or(asker.now, |at| at.time);
-    let rows: Result<_, _> = page
-        .found
-        .into_iter()
-        .map(|(record, used_by)| row(view, now, record, used_by))
-        .collect();
+    let from = list.after.as_deref().map(place);
+    match list.at {
+        Some(_) => view.scan_names_ever(from, &mut visit),
+        None => view.scan_names(from, &mut visit),
+    }?;
     Ok(SecretRows {
-        next: page.next,
-        rows: rows?,
+        next,
+        rows: page.rows(),
     })
 }
 
-#[derive(Default)]
-struct Page {
-    found: Vec<(SecretRecord, Vec<UsedBy>)>,
-    bytes: usize,
-    last: Option<String>,
-    next: Option<String>,
+/// What stands between a name and an ordinal in [`SecretRows::next`]; in no name.
+const BETWEEN: char = '#';
+
+/// Where the page after this secret begins: thousands of deleted secrets can have one name.
+fn after(folded: &str, ordinal: u32) -> String {
+    format!("{folded}{BETWEEN}{ordinal}")
 }
 
-fn weight(record: &SecretRecord, used_by: &[UsedBy]) -> usize {
-    let secret = &record.secret;
-    let hosts: usize = secret
-        .hosts
-        .iter()
-        .map(|host| host.as_str().len() + 3)
-        .sum();
-    let words = secret.description.as_str().len() + 2 * limits::LABEL_BYTES;
-    let uses: usize = used_by
-        .iter()
-        .map(|one| one.block.len() + one.workflow.len() + 24)
-        .sum();
-    hosts + words + uses + secret.name.as_str().len() + ROW_OVERHEAD
+/// What [`after`] made; or a name, which stands for all secrets that have it.
+fn place(after: &str) -> (&str, u32) {
+    let both = after.split_once(BETWEEN);
+    let both = both.and_then(|(name, ordinal)| Some((name, ordinal.parse().ok()?)));
+    both.unwrap_or((after, u32::MAX))
 }
 
 /// The blocks that reference a secret's name, or did then.
@@ -151,33 +127,25 @@ pub(super) fn history(
 ) -> Result<VersionRows, Rejection> {
     let record = find(view, asker, &history.name, None)?;
     let ordinal = record.secret.ordinal;
-    let limit = usize::try_from(history.limit.clamp(1, PAGE_ROWS)).unwrap_or(1);
-    let mut found: Vec<(Version, VersionInfo)> = Vec::new();
-    let before = history.before.unwrap_or(Version(u32::MAX));
-    let more = |version: Version, info: VersionInfo| {
-        found.push((version, info));
-        Ok(found.len() <= limit)
-    };
-    view.versions(ordinal, before, more)
-        .map_err(|error| broken(&error))?;
     let audit = asker.may(Permission::Audit, &[]).is_ok();
-    let (mut rows, mut seen) = (Vec::new(), 0);
-    for (version, info) in found {
-        if rows.len() == limit || seen >= SEEN_ON_PAGE {
-            return Ok(VersionRows {
-                next: Some(version.next()),
-                rows,
-            });
-        }
+    let before = history.before.unwrap_or(Version(u32::MAX));
+    let (mut page, mut next) = (Page::new(history.limit), None);
+    view.versions(ordinal, before, |version, info| {
         let mut row = version_row(view, version, info)?;
         if audit {
             let (count, by) = seen_by(view, ordinal, version)?;
-            seen += by.len();
             (row.seen_by_count, row.seen_by) = (Some(count), Some(by));
         }
-        rows.push(row);
-    }
-    Ok(VersionRows { next: None, rows })
+        let taken = page.take(vec![row]);
+        if !taken {
+            next = Some(version.next());
+        }
+        Ok::<_, Rejection>(taken)
+    })?;
+    Ok(VersionRows {
+        next,
+        rows: page.rows(),
+    })
 }
 
 /// Who was released a version: how many, and the latest.

@@ -80,7 +80,7 @@ impl Ledger {
     /// workspaces what is wrong with theirs.
     pub(super) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
         let operator = self.shared.operators.contains(&asker);
-        let own = self.workspaces_of(asker)?.rows;
+        let own = self.workspaces_of(asker)?;
         if !operator && own.is_empty() {
             let message = "only operators and members are told how the service is";
             return Err(Rejection::new(Code::Denied, message));

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::origin::of_rows;
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
+    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
     LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES,
     SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
     WORKSPACES,
@@ -36,6 +36,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, BY_SECRET, &mut hash)?;
     table(view, BY_ACTOR, &mut hash)?;
     table(view, BY_KIND, &mut hash)?;
+    table(view, BY_RUN, &mut hash)?;
     table(view, DENIED_NAMES, &mut hash)?;
     table(view, TIMES, &mut hash)?;
     table(view, PROBLEMS, &mut hash)?;

@@ -32,7 +32,7 @@ pub use commits::{CommitAt, EntryAt, Piece};
 pub use digest::digest;
 pub use local::Local;
 pub use scan::{AuditScan, Indexes};
-pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead};
+pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead, run_key};
 pub use uses::USES_SHOWN;
 pub use values::{Cursor, VersionOf};
 pub use view::{View, WorkspaceView};
@@ -101,6 +101,12 @@ impl ProjectionError {
             | Self::Storage(_) => Code::Internal,
         };
         Rejection::new(code, self.to_string())
+    }
+}
+
+impl From<ProjectionError> for Rejection {
+    fn from(error: ProjectionError) -> Self {
+        error.rejection()
     }
 }
 

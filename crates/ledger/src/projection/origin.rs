@@ -6,7 +6,7 @@ use keyroll_core::{Code, LedgerId, Rules};
 use redb::{Database, ReadableDatabase as _, WriteTransaction};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
+    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
     LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SCHEMA,
     SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS,
     WORKSPACE_NUMBERS, WORKSPACES,
@@ -141,6 +141,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(BY_SECRET)?;
     tx.open_table(BY_ACTOR)?;
     tx.open_table(BY_KIND)?;
+    tx.open_table(BY_RUN)?;
     tx.open_table(DENIED_NAMES)?;
     tx.open_table(TIMES)?;
     tx.open_table(PROBLEMS)?;

@@ -186,21 +186,21 @@ impl WorkspaceView<'_> {
         Ok(there)
     }
 
-    /// Names that secrets ever had, those after the folded name `after`, with the secrets'
-    /// ordinals, until `more` says stop.
+    /// Names that secrets ever had, those after the folded name and the ordinal `after`, with the
+    /// secrets' ordinals, until `more` says stop.
     ///
     /// # Errors
     /// [`ProjectionError`], or what `more` fails with.
-    pub fn scan_names_ever(
+    pub fn scan_names_ever<E: From<ProjectionError>>(
         &self,
-        after: Option<&str>,
-        more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
+        after: Option<(&str, u32)>,
+        more: impl FnMut(&str, u32) -> Result<bool, E>,
+    ) -> Result<(), E> {
         self.scan_table(FORMER_NAMES, after, more)
     }
 
     /// Members after the first `size` entries, in order of joining: those after the ordinal
-    /// `after`, at most `limit`.
+    /// `after`, until `more` says stop.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -208,23 +208,21 @@ impl WorkspaceView<'_> {
         &self,
         size: TreeSize,
         after: u32,
-        limit: usize,
-    ) -> Result<Vec<(Identity, Member)>, ProjectionError> {
+        mut more: impl FnMut(Identity, Member) -> bool,
+    ) -> Result<(), ProjectionError> {
         let (n, table) = (self.number(), self.tx().open_table(MEMBERS_SINCE)?);
-        let mut found = Vec::new();
         for ordinal in after.saturating_add(1)..=self.row().last_member {
-            if found.len() == limit {
-                break;
-            }
             let mut before = table.range((n, ordinal, 0)..(n, ordinal, size.0))?;
             let Some(row) = before.next_back() else {
                 // Ordinals are given in order: who comes later joined later.
                 break;
             };
             let record: MemberRecord = decode(row?.1.value())?;
-            found.push((record.identity, record.member));
+            if !more(record.identity, record.member) {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Who was released a version of a secret, in the order of keys.

@@ -2,7 +2,7 @@
 
 use keyroll_core::{Index, Millis};
 
-use super::schema::{BY_ACTOR, BY_KIND, BY_SECRET, DENIED_NAMES, TIMES};
+use super::schema::{BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, DENIED_NAMES, TIMES};
 use super::{ProjectionError, WorkspaceView};
 
 /// Which index to scan for audit rows.
@@ -18,6 +18,8 @@ pub enum AuditScan {
     Actor(u32),
     /// Those with an event of this kind.
     Kind(u8),
+    /// Those of the run with this key; see [`run_key`](super::run_key).
+    Run(u64),
 }
 
 /// Indexes of entries, newest first.
@@ -48,6 +50,7 @@ impl WorkspaceView<'_> {
         Ok(match scan {
             AuditScan::All => Box::new((from..until).rev().map(|index| Ok(Index(index)))),
             AuditScan::Secret(ordinal) => walk!(BY_SECRET, *ordinal),
+            AuditScan::Run(key) => walk!(BY_RUN, *key),
             AuditScan::Denied(name) => walk!(DENIED_NAMES, name.as_str()),
             AuditScan::Actor(ordinal) => self.scan_windows(BY_ACTOR, *ordinal, (from, last))?,
             AuditScan::Kind(kind) => self.scan_windows(BY_KIND, u32::from(*kind), (from, last))?,

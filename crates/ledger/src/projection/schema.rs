@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 7;
+pub const SCHEMA: u32 = 8;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -75,6 +75,8 @@ pub(super) const BY_KIND: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
 /// ever had the name.
 pub(super) const DENIED_NAMES: TableDefinition<'_, (u32, &str, u64), ()> =
     TableDefinition::new("denied_names");
+/// (workspace, [`run_key`] of a block's run, index of an entry of that run).
+pub(super) const BY_RUN: TableDefinition<'_, (u32, u64, u64), ()> = TableDefinition::new("by_run");
 /// (workspace, time) → first index whose time is later than that of every entry before it.
 pub(super) const TIMES: TableDefinition<'_, (u32, u64), u64> = TableDefinition::new("times");
 /// (workspace, or [`NO_WORKSPACE`], stream sequence) → [`ProblemRecord`].
@@ -97,6 +99,13 @@ pub(super) const USES: TableDefinition<'_, (u32, &str, &str, &str), ()> =
 /// that entry.
 pub(super) const USES_SINCE: TableDefinition<'_, (u32, &str, &str, &str, u64), bool> =
     TableDefinition::new("uses_since");
+
+/// What stands for a run in an index: the first bytes of SHA-256 of its name, which may be long. Two
+/// names that share them cost an answer time and nothing else: rows are compared by name.
+pub fn run_key(run: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(run.as_bytes()).0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
 
 /// Stands for a message whose subject is no workspace's.
 pub(super) const NO_WORKSPACE: u32 = u32::MAX;

@@ -79,15 +79,17 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`], or what `more` fails with.
-    pub fn versions(
+    pub fn versions<E: From<ProjectionError>>(
         &self,
         ordinal: u32,
         before: Version,
-        mut more: impl FnMut(Version, VersionInfo) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
+        mut more: impl FnMut(Version, VersionInfo) -> Result<bool, E>,
+    ) -> Result<(), E> {
         let range = (self.number(), ordinal, 0)..(self.number(), ordinal, before.0);
-        for row in self.tx().open_table(VERSIONS)?.range(range)?.rev() {
-            let (key, value) = row?;
+        let table = self.tx().open_table(VERSIONS);
+        let table = table.map_err(ProjectionError::from)?;
+        for row in table.range(range).map_err(ProjectionError::from)?.rev() {
+            let (key, value) = row.map_err(ProjectionError::from)?;
             if !more(Version(key.value().2), decode(value.value())?)? {
                 break;
             }
@@ -95,33 +97,35 @@ impl WorkspaceView<'_> {
         Ok(())
     }
 
-    /// Ordinals of secrets by name, those after the folded name `after`, until `more` says stop.
+    /// Ordinals of secrets by name, those after the folded name and the ordinal `after`, until `more`
+    /// says stop.
     ///
     /// # Errors
     /// [`ProjectionError`], or what `more` fails with.
-    pub fn scan_names(
+    pub fn scan_names<E: From<ProjectionError>>(
         &self,
-        after: Option<&str>,
-        more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
+        after: Option<(&str, u32)>,
+        more: impl FnMut(&str, u32) -> Result<bool, E>,
+    ) -> Result<(), E> {
         self.scan_table(SECRET_NAMES, after, more)
     }
 
-    pub(super) fn scan_table(
+    pub(super) fn scan_table<E: From<ProjectionError>>(
         &self,
         table: TableDefinition<'static, (u32, &'static str, u32), ()>,
-        after: Option<&str>,
-        mut more: impl FnMut(&str, u32) -> Result<bool, ProjectionError>,
-    ) -> Result<(), ProjectionError> {
-        let names = self.tx().open_table(table)?;
+        after: Option<(&str, u32)>,
+        mut more: impl FnMut(&str, u32) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let names = self.tx().open_table(table).map_err(ProjectionError::from)?;
         let start = match after {
-            Some(name) => Bound::Excluded((self.number(), name, u32::MAX)),
+            Some((name, ordinal)) => Bound::Excluded((self.number(), name, ordinal)),
             None => Bound::Included((self.number(), "", 0)),
         };
         // Names are ASCII: nothing sorts behind this.
         let end = Bound::Excluded((self.number(), "\u{7f}", 0));
-        for row in names.range::<(u32, &str, u32)>((start, end))? {
-            let (key, _) = row?;
+        let rows = names.range::<(u32, &str, u32)>((start, end));
+        for row in rows.map_err(ProjectionError::from)? {
+            let (key, _) = row.map_err(ProjectionError::from)?;
             let (_, name, ordinal) = key.value();
             if !more(name, ordinal)? {
                 break;

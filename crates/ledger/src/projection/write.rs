@@ -13,7 +13,7 @@ use redb::{Database, Durability, ReadableTable as _, Table, WriteTransaction};
 use serde::Serialize;
 
 use super::schema::{
-    BY_SECRET, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META, MemberRecord,
+    BY_RUN, BY_SECRET, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META, MemberRecord,
     NO_WORKSPACE, PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES,
     USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
@@ -40,6 +40,8 @@ pub struct EntryFacts {
     pub kinds: BTreeSet<u8>,
     /// Names, folded, that it refused somebody.
     pub denied: Vec<String>,
+    /// The run of a block it was for, as its key in the index by run.
+    pub run: Option<u64>,
     /// Complete subtrees that it completed, of the levels that are kept.
     pub nodes: Vec<(u8, u64, Hash)>,
 }
@@ -313,6 +315,16 @@ fn write_indexes(
     by_secret.sort_unstable();
     for (ordinal, index, released) in by_secret {
         secrets.insert((number, ordinal, index), released)?;
+    }
+    let mut runs: Vec<_> = batch
+        .entries
+        .iter()
+        .filter_map(|entry| Some((entry.run?, entry.index.0)))
+        .collect();
+    runs.sort_unstable();
+    let mut by_run = tx.open_table(BY_RUN)?;
+    for (run, index) in runs {
+        by_run.insert((number, run, index), ())?;
     }
     let mut names = tx.open_table(DENIED_NAMES)?;
     for entry in &batch.entries {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
-    BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing, Purpose,
-    RevealItem, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretRef, SecretRename,
-    SecretReveal, SecretRollback, SessionRef, WorkflowRemove, WorkflowSave,
+    BlockRun, BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing,
+    Purpose, RevealItem, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretRef,
+    SecretRename, SecretReveal, SecretRollback, SessionRef, WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
@@ -152,7 +152,7 @@ impl History {
                     version: None,
                 }],
                 reason: None,
-                purpose: Purpose::View(Nothing {}),
+                purpose: purpose(which),
                 session,
             }),
             rarer => {
@@ -261,4 +261,17 @@ pub(crate) fn fold(dir: &std::path::Path, file: &str) -> Fold {
     let projection = Projection::open(&dir.join(file), &LEDGER).expect("opens");
     let health = Arc::new(Health::default());
     Fold::resume(projection, LEDGER, identity(&signing_key(2)), health).expect("resumes")
+}
+
+/// To look at it, or for one of three runs of a block.
+fn purpose(which: u8) -> Purpose {
+    let run = match which % 4 {
+        0 => return Purpose::View(Nothing {}),
+        run => format!("run-{run}"),
+    };
+    Purpose::Block(BlockRun {
+        run: run.parse().expect("a label"),
+        block: "post".parse().expect("a label"),
+        workflow: "billing".parse().expect("a label"),
+    })
 }

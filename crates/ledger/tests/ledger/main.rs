@@ -6,6 +6,7 @@ mod damage;
 mod history;
 mod keeper;
 mod mended;
+mod pages;
 mod refusals;
 mod replay;
 mod rules;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_core::{Event, Index, Millis, Recorded, Rules, State, TreeSize, Version};
-use keyroll_ledger::projection::{AuditScan, SecretRecord, WorkspaceView, digest};
+use keyroll_ledger::projection::{
+    AuditScan, ProjectionError, SecretRecord, WorkspaceView, digest, run_key,
+};
 use proptest::prelude::*;
 
 use crate::history::{History, LEDGER, fold};
@@ -99,8 +101,8 @@ fn what_is_kept_by_the_window_is_what_going_through_the_log_finds() {
 }
 
 fn check_windows(history: &History, view: &WorkspaceView<'_>) {
-    let (mut state, mut kinds, mut actors) =
-        (State::new(LEDGER, demo()), BTreeMap::new(), BTreeMap::new());
+    let (mut state, mut kinds) = (State::new(LEDGER, demo()), BTreeMap::new());
+    let (mut actors, mut runs) = (BTreeMap::new(), BTreeMap::new());
     for (index, entry) in (0_u64..).zip(&history.entries) {
         let recorded = Recorded::decode(Index(index), &entry.0).expect("an entry");
         for kind in state.apply(Rules::CURRENT, &recorded).kinds {
@@ -108,10 +110,15 @@ fn check_windows(history: &History, view: &WorkspaceView<'_>) {
         }
         let by = recorded.command.actor();
         actors.entry(by).or_insert_with(Vec::new).push(index);
+        if let Some(of) = recorded.command.command().action.block_run() {
+            let run = run_key(of.run.as_str());
+            runs.entry(run).or_insert_with(Vec::new).push(index);
+        }
         let root = keyroll_merkle::root(view, index + 1).expect("a root");
         assert_eq!(root, state.root(), "after entry {index}");
     }
     assert!(kinds.len() > 4 && actors.len() > 2, "{kinds:?} {actors:?}");
+    assert_eq!(runs.len(), 3);
     let kinds = kinds
         .into_iter()
         .map(|(kind, at)| (AuditScan::Kind(kind), at));
@@ -119,6 +126,7 @@ fn check_windows(history: &History, view: &WorkspaceView<'_>) {
         let member = view.member(&by).expect("reads").expect("a member");
         (AuditScan::Actor(member.ordinal), at)
     });
+    let runs = runs.into_iter().map(|(run, at)| (AuditScan::Run(run), at));
     let size = history.entries.len() as u64;
     let ends = [
         0,
@@ -136,7 +144,7 @@ fn check_windows(history: &History, view: &WorkspaceView<'_>) {
         size,
         size + 300,
     ];
-    for (scan, at) in kinds.chain(actors) {
+    for (scan, at) in kinds.chain(actors).chain(runs) {
         for (from, until) in ends
             .iter()
             .flat_map(|from| ends.iter().map(move |until| (*from, *until)))
@@ -200,7 +208,7 @@ proptest! {
                 {
                     assert!(found.insert(record.id, record).is_none());
                 }
-                Ok(true)
+                Ok::<_, ProjectionError>(true)
             }).expect("a scan");
             let expected: BTreeMap<_, _> = then
                 .secrets()
@@ -227,7 +235,11 @@ proptest! {
             // Every member, former ones too, in order of joining, in pages of two.
             let (mut members, mut after) = (Vec::new(), 0);
             loop {
-                let page = view.members_at(size, after, 2).expect("members");
+                let mut page = Vec::new();
+                view.members_at(size, after, |identity, member| {
+                    page.push((identity, member));
+                    page.len() < 2
+                }).expect("members");
                 let Some((_, last)) = page.last() else { break };
                 after = last.ordinal;
                 members.extend(page);

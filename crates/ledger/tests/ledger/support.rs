@@ -336,6 +336,18 @@ impl World {
         version: u32,
         value: &[u8],
     ) -> Result<Done, Rejection> {
+        self.edit_because(actor, (secret, called), version, value, None)
+            .await
+    }
+
+    pub(crate) async fn edit_because(
+        &self,
+        actor: &SigningKey,
+        (secret, called): (SecretId, &str),
+        version: u32,
+        value: &[u8],
+        reason: Option<&str>,
+    ) -> Result<Done, Rejection> {
         let (session, id) = (self.session(actor).await, fresh());
         let (sealed, digest, size) = self.sealed(&session, id, secret, Version(version), value);
         let action = Action::SecretEdit(SecretEdit {
@@ -343,7 +355,7 @@ impl World {
             name: name(called),
             size,
             digest,
-            reason: None,
+            reason: reason.map(|words| words.parse().expect("text")),
             session: session.reference,
             version: Version(version),
         });

@@ -318,7 +318,10 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             checkpoint: tree::note(world, log, size),
         }),
         Answer::Receipt(receipt(world, log, 3)),
-        Answer::WorkspaceList(WorkspaceRows { rows: vec![row] }),
+        Answer::WorkspaceList(WorkspaceRows {
+            next: Some(row.workspace.clone()),
+            rows: vec![row],
+        }),
         Answer::Status(Box::new(status)),
         Answer::ProjectionStatus(at),
         Answer::ProjectionDigest(digest),

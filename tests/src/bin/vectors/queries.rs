@@ -3,7 +3,7 @@
 use keyroll_api::query::{
     AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Outcome, Point,
     QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
-    SeenSize,
+    SeenSize, WorkspaceList,
 };
 use keyroll_api::reply::{Answer, Body};
 use keyroll_api::{Ask, Query, Reply};
@@ -149,7 +149,18 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ("key.status", Ask::KeyStatus(none), true),
         ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
         ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
-        ("workspace.list", Ask::WorkspaceList(none), false),
+        (
+            "workspace.list",
+            Ask::WorkspaceList(WorkspaceList::default()),
+            false,
+        ),
+        (
+            "workspace.list, the next page",
+            Ask::WorkspaceList(WorkspaceList {
+                after: Some(world.workspace.clone()),
+            }),
+            false,
+        ),
         ("status", Ask::Status(none), false),
         ("projection.status", Ask::ProjectionStatus(none), false),
         ("projection.digest", Ask::ProjectionDigest(none), false),

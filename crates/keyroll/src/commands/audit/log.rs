@@ -1,20 +1,22 @@
 //! `keyroll audit log`.
 
+mod pages;
+
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use keyroll_api::Ask;
 use keyroll_api::client::now;
 use keyroll_api::query::{AuditLog, Outcome, PAGE_ROWS};
-use keyroll_api::reply::{Answer, AuditRow, SecretVersion};
+use keyroll_api::reply::{AuditRow, SecretVersion};
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, WorkspaceName};
 use serde_json::{Value, json};
 
+use self::pages::Pages;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Table;
-use crate::session::{Session, answer};
+use crate::render::{Table, Widths};
+use crate::session::Session;
 use crate::time;
 
 /// How often the ledger is asked for news.
@@ -61,10 +63,13 @@ pub(crate) async fn run(context: &Context, args: LogArgs) -> Result<(), Failure>
     let (limit, goes_on) = (args.limit, args.follow);
     let session = context.session().await?;
     let filter = filter(&session, args).await?;
-    let found = newest(&session, &filter, Some(limit)).await?;
-    show(context, &session.workspace, &found.rows, true)?;
+    let mut found = Pages::newest(&session, filter.clone(), Some(limit)).await?;
+    let mut shown = Shown::default();
+    while let Some(rows) = found.next(&session).await? {
+        shown.rows(context, &session.workspace, &rows)?;
+    }
     if goes_on {
-        follow(context, &session, filter, found.size).await
+        follow(context, &session, (filter, found.size), shown).await
     } else {
         Ok(())
     }
@@ -119,60 +124,19 @@ pub(crate) async fn of_run(session: &Session, run: &str) -> Result<Vec<AuditRow>
         secret: None,
         outcome: Some(Outcome::Granted),
     };
-    Ok(newest(session, &filter, None).await?.rows)
-}
-
-struct Found {
-    /// The newest last.
-    rows: Vec<AuditRow>,
-    /// The first index that was not looked at.
-    size: Index,
-}
-
-/// The newest rows that fit a filter, page by page backwards. Without a limit all of them.
-async fn newest(
-    session: &Session,
-    filter: &AuditLog,
-    limit: Option<u32>,
-) -> Result<Found, Failure> {
-    let mut pages: Vec<Vec<AuditRow>> = Vec::new();
-    let (mut left, mut before, mut size) = (limit, filter.before, None);
-    while left != Some(0) {
-        let limit = left.map_or(PAGE_ROWS, |left| left.min(PAGE_ROWS));
-        let ask = AuditLog {
-            limit,
-            before,
-            ..filter.clone()
-        };
-        let answered = session.ask(Ask::AuditLog(ask)).await?;
-        size = size.or(Some(answered.size.next_index()));
-        let page = answer!(answered, Answer::AuditLog)?;
-        let count = u32::try_from(page.rows.len()).unwrap_or(u32::MAX);
-        left = left.map(|left| left.saturating_sub(count));
-        pages.push(page.rows);
-        match page.before {
-            // Each page has to lie before the one before.
-            Some(next) if before.is_none_or(|before| next < before) => before = Some(next),
-            _ => break,
-        }
+    let mut found = Pages::newest(session, filter, None).await?;
+    let mut rows = Vec::new();
+    while let Some(page) = found.next(session).await? {
+        rows.extend(page);
     }
-    let size = match size {
-        Some(size) => size,
-        None => Index(session.client.checkpoint(&session.workspace).await?.1.size),
-    };
-    let mut rows: Vec<AuditRow> = pages.into_iter().rev().flatten().collect();
-    // Pages hold whole entries, and one of an import has hundreds of rows.
-    if let Some(limit) = limit {
-        rows.drain(..rows.len().saturating_sub(limit as usize));
-    }
-    Ok(Found { rows, size })
+    Ok(rows)
 }
 
 async fn follow(
     context: &Context,
     session: &Session,
-    filter: AuditLog,
-    mut next: Index,
+    (filter, mut next): (AuditLog, Index),
+    mut shown: Shown,
 ) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(POLL).await;
@@ -180,25 +144,28 @@ async fn follow(
             after: Some(next),
             ..filter.clone()
         };
-        let found = newest(session, &ask, None).await?;
-        show(context, &session.workspace, &found.rows, false)?;
+        let mut found = Pages::newest(session, ask, None).await?;
+        while let Some(rows) = found.next(session).await? {
+            shown.rows(context, &session.workspace, &rows)?;
+        }
         next = found.size.max(next);
     }
 }
 
-fn show(
-    context: &Context,
-    workspace: &WorkspaceName,
-    rows: &[AuditRow],
-    heading: bool,
-) -> Result<(), Failure> {
-    let table = table();
-    if context.out.json || heading {
-        return context
-            .out
-            .items(rows, |row| row_json(workspace, row), &table);
+/// What was shown: the heading comes once, and columns get wider only.
+#[derive(Debug, Default)]
+struct Shown(Widths);
+
+impl Shown {
+    fn rows(
+        &mut self,
+        context: &Context,
+        workspace: &WorkspaceName,
+        rows: &[AuditRow],
+    ) -> Result<(), Failure> {
+        let json = |row: &AuditRow| row_json(workspace, row);
+        context.out.more_items(rows, json, &table(), &mut self.0)
     }
-    context.out.bytes(table.rows(rows).as_bytes())
 }
 
 fn table() -> Table<AuditRow> {
@@ -313,7 +280,8 @@ mod tests {
 
     #[test]
     fn people_get_a_line_per_event() {
-        let line = table().rows(&[row()]);
+        let text = table().render(&[row()], false);
+        let line = text.lines().nth(1).expect("a row");
         let wanted =
             "12     2023-11-14 22:13:20Z  alice  secret.revealed  API_Key@3  granted  w/b/r\n";
         assert_eq!(
