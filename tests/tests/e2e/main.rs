@@ -28,6 +28,7 @@ mod life;
 mod matrix;
 mod matrix_rest;
 mod mended;
+mod pages;
 mod permissions;
 mod projection;
 mod python;

@@ -63,6 +63,14 @@ pub(crate) fn cold_secret() -> Result<SecretName, Failed> {
     Ok(name(HOT + 7)?)
 }
 
+/// Entries that one run of a block lies among: ten of them are its own.
+const RUN_EVERY: u64 = 40;
+
+/// A run of a block about half way.
+pub(crate) fn middle_run(entries: u64) -> String {
+    format!("run-{}", entries / 2 / RUN_EVERY)
+}
+
 /// One of the editors.
 pub(crate) fn editor() -> Identity {
     Identity(member_key(3).verifying_key().to_bytes())
@@ -252,7 +260,7 @@ impl World {
         };
         let purpose = if number % 4 == 1 {
             Purpose::Block(BlockRun {
-                run: format!("run-{}", number / 40).parse()?,
+                run: format!("run-{}", number / RUN_EVERY).parse()?,
                 block: "http_request_1".parse()?,
                 workflow: "nightly".parse()?,
             })

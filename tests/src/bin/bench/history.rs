@@ -19,6 +19,8 @@ use crate::{Failed, Plan, bundle, fill, limits, machine, say};
 const ROWS: u32 = 50;
 /// Rows of a secret that is seldom used, each in another commit.
 const SCATTERED: u32 = 25;
+/// Rows of a run of a block.
+const OF_RUN: u32 = 10;
 /// Queries of each kind in one round.
 const QUERIES: usize = 40;
 /// Longer than any rebuild takes.
@@ -228,6 +230,22 @@ async fn queries(
                 "µs, 50 rows",
             );
         }
+    }
+    for filled in [short, long] {
+        let mut of_run = Times::default();
+        let filter = AuditLog {
+            limit: OF_RUN,
+            run: Some(fill::middle_run(filled.entries)),
+            ..AuditLog::default()
+        };
+        for _ in 0..QUERIES {
+            of_run.add(filled.ask(&filter).await?);
+        }
+        report.figure(
+            format!("audit_query_run_{}_p50_us", filled.entries),
+            of_run.permille(500),
+            "µs, the rows of one run",
+        );
     }
     let mut cold = Times::default();
     let filter = AuditLog {
