@@ -76,7 +76,7 @@ struct Parts {
     detail: String,
     block: Option<String>,
     place: Option<String>,
-    at: Option<Position>,
+    at: Option<LineColumn>,
     file: Option<(usize, usize)>,
     secret: Option<String>,
     host: Option<String>,
@@ -85,7 +85,7 @@ struct Parts {
 /// Where in a text: bytes from its start, then line and column counted from one, the column in
 /// characters. A position found by the JSON parser has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Position {
+struct LineColumn {
     offset: Option<usize>,
     line: usize,
     column: usize,
@@ -191,7 +191,7 @@ impl ResolveError {
     pub(crate) fn at_offset(mut self, text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        self.0.at = Some(Position {
+        self.0.at = Some(LineColumn {
             offset: Some(offset),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
@@ -202,7 +202,7 @@ impl ResolveError {
     /// Adds a line and a column of the file.
     #[must_use]
     pub(crate) fn at_line(mut self, line: usize, column: usize) -> Self {
-        self.0.at = Some(Position {
+        self.0.at = Some(LineColumn {
             offset: None,
             line,
             column,

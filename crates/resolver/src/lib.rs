@@ -67,13 +67,15 @@
 //! | `http` | one request, to addresses that were checked |
 //! | `redirect` | the next request, where a block follows redirects |
 //! | `python` | Python blocks, in a process and a sandbox of their own |
-//! | `redact`, `forms` | masking of every spelling of a value |
+//! | `redact` | masking of every spelling of a value |
 //! | `run` | the steps above |
-//! | `written`, `shapes` | values that were written into a block by hand |
+//! | `credential_scan`, `credential_patterns` | credentials that are hard-coded in a block |
 //! | `error` | what can go wrong, under stable codes |
 
 mod address;
 mod block;
+mod credential_patterns;
+mod credential_scan;
 mod encode;
 mod error;
 mod hosts;
@@ -89,25 +91,23 @@ mod response;
 mod run;
 mod secret;
 mod sent;
-mod shapes;
 mod template;
-mod written;
 mod xml;
 
 pub use address::{AddressKind, Cidr, classify};
 pub use block::{Auth, Block, BlockFile, Body, ExternalApi, Fields, Python, Redirects};
+pub use credential_patterns::{CredentialMatch, find_credentials};
+pub use credential_scan::{HardCodedValue, hard_coded_values};
 pub use error::{Code, ResolveError};
 pub use hosts::{HostPattern, check_hosts};
 pub use json::{Json, parse_json};
 pub use prepare::{Prepared, PreparedHeader, prepare};
 pub use python::{
-    Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonOutcome,
+    Analysis, Interpreter, PYTHON_CHILD, PythonLauncher, PythonOptions, PythonResult,
     RevealSecrets, analyse_python, exec_python_child, execute_python, probe_sandbox,
 };
 pub use redact::{RedactStream, Redactor};
-pub use references::{Context, Place, references};
-pub use run::{Destination, Options, Outcome, Plan, execute, plan};
+pub use references::{Context, Site, references};
+pub use run::{Destination, Options, Plan, RunResult, execute, plan};
 pub use secret::{SecretValue, SecretValues};
-pub use shapes::{KeyShape, key_shapes};
 pub use template::{Segment, Template};
-pub use written::{WrittenValue, written_values};

@@ -14,7 +14,7 @@ use crate::references::shorten;
 pub(crate) struct Scalar {
     /// The block that it belongs to.
     pub(crate) block: Option<usize>,
-    /// The way to it as [`crate::Place`] writes it: from the block, or else from the file.
+    /// The way to it as [`crate::Site`] writes it: from the block, or else from the file.
     pub(crate) place: String,
     /// Whether it is a key; `place` ends with it then.
     pub(crate) is_key: bool,

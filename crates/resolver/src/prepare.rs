@@ -15,7 +15,7 @@ use crate::block::{Auth, Body, ExternalApi};
 use crate::encode;
 use crate::error::{Code, ResolveError};
 use crate::json;
-use crate::references::{Place, api_references};
+use crate::references::{Site, api_references};
 use crate::secret::{SecretValue, SecretValues};
 use crate::template::{Segment, Template};
 use crate::xml;
@@ -71,7 +71,7 @@ const STAND_IN: &str = "x";
 /// # Errors
 ///
 /// Those of [`prepare`], but for the ones about a value.
-pub(crate) fn check(api: &ExternalApi) -> Result<BTreeMap<String, Vec<Place>>, ResolveError> {
+pub(crate) fn check(api: &ExternalApi) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
     let references = api_references(api)?;
     let stand_in = || SecretValue {
         // Whether a value may stand in the query is the run's to say.

@@ -40,7 +40,7 @@ pub enum Context {
 
 /// Where a reference stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Site {
     /// The field, such as `headers.X-Api-Key` or `body.json.items[0].id`.
     pub path: String,
     /// Bytes from the start of the field's string.
@@ -49,7 +49,7 @@ pub struct Place {
     pub context: Context,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (offset {})", self.path, self.offset)
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Place {
 ///
 /// `template_syntax`, or `context_forbidden` for a reference in the method, the URL outside its
 /// query, a header's or form field's name, a JSON key, or XML other than text and attributes.
-pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<Place>>, ResolveError> {
+pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
     match block {
         Block::External(api) => api_references(api),
         Block::Python(_) => Ok(BTreeMap::new()),
@@ -71,7 +71,7 @@ pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<Place>>, Resolve
 
 pub(crate) fn api_references(
     api: &ExternalApi,
-) -> Result<BTreeMap<String, Vec<Place>>, ResolveError> {
+) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
     let mut finder = Finder::default();
     finder
         .block(api)
@@ -81,7 +81,7 @@ pub(crate) fn api_references(
 
 #[derive(Default)]
 struct Finder {
-    found: BTreeMap<String, Vec<Place>>,
+    found: BTreeMap<String, Vec<Site>>,
     count: usize,
 }
 
@@ -195,7 +195,7 @@ impl Finder {
                     "a block has at most 1000 references",
                 ));
             }
-            let place = Place {
+            let place = Site {
                 path: path.to_owned(),
                 offset,
                 context,

@@ -13,7 +13,7 @@ use crate::http::{self, Answer, Connector};
 use crate::prepare::{Prepared, check, prepare, target};
 use crate::redact::Redactor;
 use crate::redirect::redirect;
-use crate::references::{Context, Place};
+use crate::references::{Context, Site};
 use crate::secret::SecretValues;
 use crate::sent::sent_forms;
 
@@ -50,7 +50,7 @@ pub struct Plan {
     workflow: String,
     block: ExternalApi,
     target: Url,
-    references: BTreeMap<String, Vec<Place>>,
+    references: BTreeMap<String, Vec<Site>>,
 }
 
 /// Where the request of a run goes: a target that passed every check, by the addresses that did.
@@ -65,7 +65,7 @@ pub struct Destination<'a> {
 
 /// What a block did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct RunResult {
     /// The response's status.
     pub http_status: u16,
     /// The response's body, masked.
@@ -112,7 +112,7 @@ impl Plan {
     }
 
     /// Every secret that the block references, with its places.
-    pub fn references(&self) -> &BTreeMap<String, Vec<Place>> {
+    pub fn references(&self) -> &BTreeMap<String, Vec<Site>> {
         &self.references
     }
 
@@ -207,7 +207,7 @@ fn check_url(url: &Url, options: &Options) -> Result<(), ResolveError> {
 pub async fn execute(
     destination: &Destination<'_>,
     secrets: &SecretValues,
-) -> Result<Outcome, ResolveError> {
+) -> Result<RunResult, ResolveError> {
     let plan = destination.plan;
     let block = plan.block();
     let request = prepare(&plan.block, secrets)?;
@@ -228,10 +228,10 @@ async fn run(
     secrets: &SecretValues,
     request: Prepared,
     redactor: &Redactor,
-) -> Result<Outcome, ResolveError> {
+) -> Result<RunResult, ResolveError> {
     let requests = requests(destination, secrets, request);
     let response = within(destination.time, requests, &destination.plan.target).await?;
-    Ok(Outcome {
+    Ok(RunResult {
         http_status: response.status,
         output: if response.json || matches!(response.body.trim_ascii().first(), Some(b'{' | b'['))
         {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::encode;
 use crate::error::ResolveError;
 use crate::prepare::Prepared;
-use crate::references::{Context, Place};
+use crate::references::{Context, Site};
 use crate::secret::{SecretValue, SecretValues};
 use crate::xml;
 
@@ -19,7 +19,7 @@ pub(crate) type SentForm<'a> = (&'a str, Zeroizing<Vec<u8>>);
 
 /// Each form with the name of its secret. A value that stands as it is in the request has none.
 pub(crate) fn sent_forms<'a>(
-    references: &'a BTreeMap<String, Vec<Place>>,
+    references: &'a BTreeMap<String, Vec<Site>>,
     secrets: &SecretValues,
     request: &Prepared,
 ) -> Result<Vec<SentForm<'a>>, ResolveError> {

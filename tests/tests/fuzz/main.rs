@@ -17,7 +17,7 @@ use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
 use keyroll_files::Format;
 use keyroll_merkle::{Note, SignedCheckpoint, TlogProof, VerifierKey};
-use keyroll_resolver::{Cidr, HostPattern, Template, key_shapes, parse_json};
+use keyroll_resolver::{Cidr, HostPattern, Template, find_credentials, parse_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -112,7 +112,7 @@ mod target {
         hosts_addresses_and_key_shapes: |bytes| {
             let text = text(bytes);
             let _ = (text.parse::<HostPattern>(), text.parse::<Cidr>());
-            let _ = key_shapes(&text);
+            let _ = find_credentials(&text);
         };
         dotenv_file: |bytes| values::file(Format::Dotenv, bytes);
         json_file: |bytes| values::file(Format::Json, bytes);

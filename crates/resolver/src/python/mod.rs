@@ -25,7 +25,7 @@ mod syscalls;
 pub use interpreter::Interpreter;
 pub use launcher::{PYTHON_CHILD, PythonLauncher, exec_python_child};
 pub use run::{
-    Analysis, PythonOptions, PythonOutcome, analyse_python, execute_python, probe_sandbox,
+    Analysis, PythonOptions, PythonResult, analyse_python, execute_python, probe_sandbox,
 };
 pub use source::RevealSecrets;
 

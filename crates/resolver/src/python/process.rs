@@ -36,7 +36,7 @@ pub(super) enum Message {
     /// The code is no Python: what, line, column.
     Syntax(String, usize, usize),
     /// The names in the code.
-    Analysis(Found),
+    Analysis(PythonReferences),
     /// A secret is asked for.
     Get(String),
     /// The block has ended well. The result is read with care of its own.
@@ -46,7 +46,7 @@ pub(super) enum Message {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Found {
+pub(super) struct PythonReferences {
     /// Name, line, column.
     pub(super) references: Vec<(String, usize, usize)>,
     pub(super) dynamic: Vec<(usize, usize)>,

@@ -11,14 +11,14 @@ use tokio::sync::watch;
 
 use super::interpreter::Interpreter;
 use super::launcher::PythonLauncher;
-use super::process::{Channel, Ends, Found, Message, Process, read_output};
+use super::process::{Channel, Ends, Message, Process, PythonReferences, read_output};
 use super::source::{Nobody, RevealSecrets};
 use crate::block::Python;
 use crate::error::{Code, ResolveError};
 use crate::json::parse_json;
 use crate::locate::byte_at;
 use crate::redact::Redactor;
-use crate::references::{Context, MAX_REFERENCES, Place};
+use crate::references::{Context, MAX_REFERENCES, Site};
 use crate::secret::SecretValues;
 
 /// How Python blocks are run.
@@ -42,7 +42,7 @@ pub struct PythonOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Analysis {
     /// Every name that the code writes out, with its places.
-    pub references: BTreeMap<String, Vec<Place>>,
+    pub references: BTreeMap<String, Vec<Site>>,
     /// Line and column, from one, of each use of `secrets` whose name is only known when it runs.
     /// It can reach no name that is not also written out.
     pub dynamic: Vec<(usize, usize)>,
@@ -50,7 +50,7 @@ pub struct Analysis {
 
 /// What a block did. Everything in it is masked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PythonOutcome {
+pub struct PythonResult {
     /// What the block assigned to `result`; null where it assigned nothing or failed.
     pub result: Value,
     /// What it printed.
@@ -177,7 +177,7 @@ pub async fn execute_python(
     document: &Value,
     options: &PythonOptions,
     secrets: &mut impl RevealSecrets,
-) -> Result<PythonOutcome, ResolveError> {
+) -> Result<PythonResult, ResolveError> {
     let in_block = |error: ResolveError| error.in_block(&block.name);
     let (mut process, ends) = Process::start(options).map_err(in_block)?;
     let Ends {
@@ -222,7 +222,7 @@ pub async fn execute_python(
             (Value::Null, true)
         }
     };
-    Ok(PythonOutcome {
+    Ok(PythonResult {
         result,
         stdout: redactor.redact(&stdout),
         stderr,
@@ -346,7 +346,7 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
     }
 
     /// What the code says, before any of it has run: from here on it can say nothing new.
-    fn learn(&mut self, found: Found) -> Result<(), ResolveError> {
+    fn learn(&mut self, found: PythonReferences) -> Result<(), ResolveError> {
         if found.references.len() > MAX_REFERENCES {
             return Err(ResolveError::new(
                 Code::BlockInvalid,
@@ -354,7 +354,7 @@ impl<'a, S: RevealSecrets> Run<'a, S> {
             ));
         }
         for (name, line, column) in found.references {
-            let place = Place {
+            let place = Site {
                 path: format!("code line {line} column {column}"),
                 offset: byte_at(&self.block.code, (line, column)),
                 context: Context::Python,

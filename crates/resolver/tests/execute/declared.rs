@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_resolver::{Outcome, ResolveError, execute};
+use keyroll_resolver::{ResolveError, RunResult, execute};
 use serde_json::{Value, json};
 
 use crate::server::{gzip, options, planned, response, secrets, serve};
@@ -14,14 +14,14 @@ async fn answered(
     headers: &'static str,
     body: Vec<u8>,
     value: &str,
-) -> Result<Outcome, ResolveError> {
+) -> Result<RunResult, ResolveError> {
     let address = serve(move |_| Some(response("200 OK", headers, &body))).await;
     let fields = json!({"body": {"json": {"k": "{{secrets.KEY}}"}}});
     let plan = planned(&format!("http://{address}/"), &fields);
     execute(&plan.destination(&options()).await?, &secrets(value)).await
 }
 
-fn text(outcome: Outcome) -> String {
+fn text(outcome: RunResult) -> String {
     String::from_utf8(outcome.output).expect("UTF-8")
 }
 

@@ -8,7 +8,7 @@ mod server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use keyroll_resolver::{Options, Outcome, ResolveError, SecretValue, SecretValues};
+use keyroll_resolver::{Options, ResolveError, RunResult, SecretValue, SecretValues};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -16,7 +16,7 @@ use crate::server::{execute, gzip, options, planned, response, secrets, serve, s
 
 const VALUE: &str = "sk \"live\"/é<42>+long";
 
-async fn run(address: SocketAddr, fields: &Value) -> Result<Outcome, ResolveError> {
+async fn run(address: SocketAddr, fields: &Value) -> Result<RunResult, ResolveError> {
     execute(
         &planned(&format!("http://{address}/p"), fields),
         &secrets(VALUE),
@@ -25,7 +25,7 @@ async fn run(address: SocketAddr, fields: &Value) -> Result<Outcome, ResolveErro
     .await
 }
 
-fn text(outcome: &Outcome) -> &str {
+fn text(outcome: &RunResult) -> &str {
     std::str::from_utf8(&outcome.output).unwrap()
 }
 

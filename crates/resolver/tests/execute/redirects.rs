@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use keyroll_resolver::{Outcome, ResolveError, SecretValue, SecretValues};
+use keyroll_resolver::{ResolveError, RunResult, SecretValue, SecretValues};
 use serde_json::json;
 
 use crate::server::{execute, options, planned, response, serve};
@@ -36,7 +36,7 @@ async fn run(
     address: SocketAddr,
     method: &str,
     secrets: &SecretValues,
-) -> Result<Outcome, ResolveError> {
+) -> Result<RunResult, ResolveError> {
     let fields = json!({"method": method, "redirects": "same_origin",
         "auth": {"type": "bearer", "token": "{{secrets.KEY}}"},
         "headers": {"X-Plain": "plain"}, "body": {"text": "the body"}});

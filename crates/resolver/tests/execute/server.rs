@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use keyroll_resolver::{
-    BlockFile, Options, Outcome, Plan, ResolveError, SecretValue, SecretValues, plan,
+    BlockFile, Options, Plan, ResolveError, RunResult, SecretValue, SecretValues, plan,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -114,7 +114,7 @@ pub(crate) async fn execute(
     plan: &Plan,
     secrets: &SecretValues,
     options: &Options,
-) -> Result<Outcome, ResolveError> {
+) -> Result<RunResult, ResolveError> {
     let destination = plan.destination(options).await?;
     keyroll_resolver::execute(&destination, secrets).await
 }

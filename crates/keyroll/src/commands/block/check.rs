@@ -6,7 +6,9 @@ use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, SecretName};
-use keyroll_resolver::{Code as BlockCode, Redactor, ResolveError, WrittenValue, written_values};
+use keyroll_resolver::{
+    Code as BlockCode, HardCodedValue, Redactor, ResolveError, hard_coded_values,
+};
 use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
@@ -55,7 +57,7 @@ pub(crate) async fn run(
         _ => None,
     };
     // The file was read as JSON, so it is text.
-    let found = written_values(&String::from_utf8_lossy(&source.bytes), known.as_ref());
+    let found = hard_coded_values(&String::from_utf8_lossy(&source.bytes), known.as_ref());
     verdict(&uses, &found)?;
     let blocks = source.file.blocks.len();
     context.out.note(&format!(
@@ -105,7 +107,7 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
 }
 
 /// Everything that is wrong, at once. What is found is not repeated.
-fn verdict(uses: &[Use], found: &[WrittenValue]) -> Result<(), Failure> {
+fn verdict(uses: &[Use], found: &[HardCodedValue]) -> Result<(), Failure> {
     let missing: Vec<String> = uses
         .iter()
         .filter(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_core::Index;
 use keyroll_core::SecretName;
-use keyroll_resolver::{Code as BlockCode, Outcome, Plan, ResolveError, SecretValues, execute};
+use keyroll_resolver::{Code as BlockCode, Plan, ResolveError, RunResult, SecretValues, execute};
 use serde_json::json;
 
 use super::ledger::{Run, after_reveal};
@@ -93,7 +93,7 @@ fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> 
 
 fn show(
     context: &Context,
-    outcome: &Outcome,
+    outcome: &RunResult,
     report: &serde_json::Value,
     (index, run): (Option<Index>, &str),
 ) -> Result<(), Failure> {

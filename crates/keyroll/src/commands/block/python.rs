@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyroll_resolver::{
-    Interpreter, Python, PythonLauncher, PythonOptions, PythonOutcome, execute_python, parse_json,
+    Interpreter, Python, PythonLauncher, PythonOptions, PythonResult, execute_python, parse_json,
 };
 use serde_json::{Value, json};
 
@@ -113,7 +113,7 @@ fn document(path: &Path) -> Result<Value, Failure> {
     })
 }
 
-fn show(context: &Context, outcome: &PythonOutcome, run: &Run) -> Result<(), Failure> {
+fn show(context: &Context, outcome: &PythonResult, run: &Run) -> Result<(), Failure> {
     super::warn_unmasked(context, &outcome.unmasked);
     if context.out.json {
         return context.out.document(&json!({

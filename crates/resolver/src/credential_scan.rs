@@ -1,14 +1,14 @@
-//! Values that somebody wrote into a block instead of a reference.
+//! Finds credentials that are hard-coded in a block file.
 
 use std::fmt;
 
+use crate::credential_patterns::find_credentials;
 use crate::locate::{Layout, decode, line_column, written};
 use crate::redact::Redactor;
-use crate::shapes::key_shapes;
 
-/// A value in a block file. It repeats nothing of it.
+/// A credential in a block file. None of it is repeated here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenValue {
+pub struct HardCodedValue {
     /// The secret whose value it is, where it is a known one.
     pub secret: Option<String>,
     /// What it is, in words.
@@ -23,7 +23,7 @@ pub struct WrittenValue {
     pub column: usize,
 }
 
-impl fmt::Display for WrittenValue {
+impl fmt::Display for HardCodedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(block) = &self.block {
             write!(f, "block {}, ", block.escape_debug())?;
@@ -44,20 +44,20 @@ impl fmt::Display for WrittenValue {
 /// and each on its own.
 ///
 /// ```
-/// use keyroll_resolver::{Redactor, written_values};
+/// use keyroll_resolver::{Redactor, hard_coded_values};
 ///
 /// let file = "{\"workflow\": \"w\", \"blocks\": [{\"name\": \"p\", \"type\": \"python\",\n\
 ///             \"code\": \"send('correct \\\"horse\\\" battery')\"}]}";
 /// let known = Redactor::new(&[("Phrase", b"correct \"horse\" battery")]);
-/// let found = written_values(file, Some(&known));
+/// let found = hard_coded_values(file, Some(&known));
 /// assert_eq!(
 ///     found[0].to_string(),
 ///     "block p, code, line 2 column 16: the value of the secret Phrase"
 /// );
-/// assert!(written_values(file, None).is_empty());
+/// assert!(hard_coded_values(file, None).is_empty());
 /// # Ok::<(), keyroll_resolver::ResolveError>(())
 /// ```
-pub fn written_values(file: &str, known: Option<&Redactor>) -> Vec<WrittenValue> {
+pub fn hard_coded_values(file: &str, known: Option<&Redactor>) -> Vec<HardCodedValue> {
     let layout = Layout::of(file);
     let mut found = Vec::new();
     for scalar in &layout.scalars {
@@ -76,7 +76,7 @@ pub fn written_values(file: &str, known: Option<&Redactor>) -> Vec<WrittenValue>
         let mut add = |offset: usize, secret: Option<&str>, what: String| {
             let at = scalar.range.start + written(inside, offset);
             let (line, column) = line_column(file, at);
-            found.push(WrittenValue {
+            found.push(HardCodedValue {
                 secret: secret.map(str::to_owned),
                 what,
                 block: scalar.block.and_then(|block| layout.name(file, block)),
@@ -95,7 +95,7 @@ pub fn written_values(file: &str, known: Option<&Redactor>) -> Vec<WrittenValue>
                 format!("the value of the secret {name}"),
             );
         }
-        for key in key_shapes(&meaning) {
+        for key in find_credentials(&meaning) {
             add(key.offset, None, format!("what looks like {}", key.what));
         }
     }
@@ -136,7 +136,7 @@ mod tests {
             ),
             (format!("\"headers\": {{\"{KEY}\": \"\"}}"), 14, "a name"),
         ] {
-            let found = written_values(&file(&fields), None);
+            let found = hard_coded_values(&file(&fields), None);
             assert_eq!(found.len(), 1, "{fields}");
             let one = &found[0];
             let expected = (Some("b"), place, 2, column);
@@ -147,7 +147,7 @@ mod tests {
             assert!(!one.to_string().contains("IOSFOD"), "{one}");
         }
         assert_eq!(
-            written_values(&file("\"code\": \"secrets.AWS_Key\""), None),
+            hard_coded_values(&file("\"code\": \"secrets.AWS_Key\""), None),
             []
         );
     }
@@ -184,7 +184,7 @@ mod tests {
                 15,
             ),
         ] {
-            let found = written_values(&file(fields), Some(&known));
+            let found = hard_coded_values(&file(fields), Some(&known));
             let [one] = found.as_slice() else {
                 panic!("{fields}: {found:?}")
             };
@@ -197,11 +197,11 @@ mod tests {
             );
         }
         let below = file("\"body\": {\"json\": {\"123456789012\": {\"k\": \"123456789012\"}}}");
-        let found = written_values(&below, Some(&known));
+        let found = hard_coded_values(&below, Some(&known));
         assert_eq!(found.len(), 2);
         assert!(!format!("{found:?}").contains("123456"), "{found:?}");
         assert_eq!(
-            written_values(&file("\"code\": \"1234567 passwörd\""), Some(&known)),
+            hard_coded_values(&file("\"code\": \"1234567 passwörd\""), Some(&known)),
             []
         );
     }

@@ -1,7 +1,7 @@
-//! Values written into a block by hand, recognised by how well-known keys look.
+//! How the credentials of well-known services look.
 
-/// What a key of a service looks like: how it begins, what follows, and how much of it at least.
-struct Shape {
+/// How a service's keys begin, which bytes follow, and at least how many.
+struct Pattern {
     what: &'static str,
     starts: &'static [&'static str],
     rest: fn(u8) -> bool,
@@ -24,74 +24,74 @@ fn path(byte: u8) -> bool {
     word(byte) || byte == b'/'
 }
 
-const SHAPES: [Shape; 12] = [
-    Shape {
+const PATTERNS: [Pattern; 12] = [
+    Pattern {
         what: "an AWS access key id",
         starts: &["AKIA", "ASIA"],
         rest: capitals,
         min: 16,
     },
-    Shape {
+    Pattern {
         what: "a GitHub token",
         starts: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
         rest: alphanumeric,
         min: 36,
     },
-    Shape {
+    Pattern {
         what: "a GitHub token",
         starts: &["github_pat_"],
         rest: word,
         min: 22,
     },
-    Shape {
+    Pattern {
         what: "a GitLab token",
         starts: &["glpat-"],
         rest: word,
         min: 20,
     },
-    Shape {
+    Pattern {
         what: "a Stripe key",
         starts: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"],
         rest: alphanumeric,
         min: 16,
     },
-    Shape {
+    Pattern {
         what: "a Slack token",
         starts: &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xapp-"],
         rest: word,
         min: 10,
     },
-    Shape {
+    Pattern {
         what: "a Slack webhook",
         starts: &["https://hooks.slack.com/services/"],
         rest: path,
         min: 20,
     },
-    Shape {
+    Pattern {
         what: "a Google API key",
         starts: &["AIza"],
         rest: word,
         min: 35,
     },
-    Shape {
+    Pattern {
         what: "an npm token",
         starts: &["npm_"],
         rest: alphanumeric,
         min: 36,
     },
-    Shape {
+    Pattern {
         what: "a PyPI token",
         starts: &["pypi-"],
         rest: word,
         min: 50,
     },
-    Shape {
+    Pattern {
         what: "an API key",
         starts: &["sk-ant-", "sk-proj-", "sk-"],
         rest: word,
         min: 32,
     },
-    Shape {
+    Pattern {
         what: "a SendGrid key",
         starts: &["SG."],
         rest: |byte| word(byte) || byte == b'.',
@@ -99,9 +99,9 @@ const SHAPES: [Shape; 12] = [
     },
 ];
 
-/// A value that looks like a key.
+/// Text that looks like a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyShape {
+pub struct CredentialMatch {
     /// Which sort of key.
     pub what: &'static str,
     /// Bytes from the start of the text.
@@ -112,12 +112,12 @@ pub struct KeyShape {
 /// It repeats nothing of what it finds.
 ///
 /// ```
-/// let found = keyroll_resolver::key_shapes("token = 'AKIAIOSFODNN7EXAMPLE'");
+/// let found = keyroll_resolver::find_credentials("token = 'AKIAIOSFODNN7EXAMPLE'");
 /// assert_eq!(found[0].what, "an AWS access key id");
 /// assert_eq!(found[0].offset, 9);
-/// assert!(keyroll_resolver::key_shapes("{{secrets.AWS_Key}}").is_empty());
+/// assert!(keyroll_resolver::find_credentials("{{secrets.AWS_Key}}").is_empty());
 /// ```
-pub fn key_shapes(text: &str) -> Vec<KeyShape> {
+pub fn find_credentials(text: &str) -> Vec<CredentialMatch> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < text.len() {
@@ -126,7 +126,7 @@ pub fn key_shapes(text: &str) -> Vec<KeyShape> {
         let hit = if inside { None } else { shape_at(rest) };
         match hit {
             Some((what, len)) => {
-                found.push(KeyShape { what, offset: at });
+                found.push(CredentialMatch { what, offset: at });
                 at += len;
             }
             None => at += 1,
@@ -155,7 +155,7 @@ fn shape_at(rest: &[u8]) -> Option<(&'static str, usize)> {
         return (second.starts_with(b"eyJ") && second.get(count) == Some(&b'.'))
             .then_some(("a JSON web token", first + 1 + count));
     }
-    SHAPES.iter().find_map(|shape| {
+    PATTERNS.iter().find_map(|shape| {
         let start = shape
             .starts
             .iter()
@@ -202,8 +202,8 @@ mod tests {
             ),
         ] {
             let text = format!("x = '{text}' # é");
-            let found = key_shapes(&text);
-            let expected = KeyShape { what, offset: 5 };
+            let found = find_credentials(&text);
+            let expected = CredentialMatch { what, offset: 5 };
             assert_eq!(found, [expected], "{what}");
         }
     }
@@ -220,7 +220,7 @@ mod tests {
             "eyJhbGciOiJIUzI1NiJ9 and eyJ",
             "https://hooks.slack.com/services/{{secrets.Hook}}",
         ] {
-            assert_eq!(key_shapes(text), [], "{text}");
+            assert_eq!(find_credentials(text), [], "{text}");
         }
     }
 }
