@@ -222,6 +222,10 @@ pub struct SecretRow {
     pub updated_by: Identity,
     /// Words for people.
     pub description: Text,
+    /// What is left of the current value of a secret that is not destroyed, when it cannot be revealed.
+    /// Absent when it can be, and where a row says how the secret was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_state: Option<ValueState>,
     /// How often a new value is due, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate_every: Option<u64>,

@@ -2,14 +2,26 @@
 //!
 //! A value ends with its line, or stands in quotes and may go over several lines. Between single
 //! quotes everything is itself. Between double quotes `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and
-//! `` \` `` stand for one character each. What is written here a POSIX shell reads the same way.
+//! `` \` `` stand for one character each. Around names and values stand spaces and tabs alone: other
+//! blanks look like them, belong to the value for some programs, and are refused. So is a CR without LF,
+//! which ends a line for some. What is written here other programs read the same way: [`form`].
 
 use keyroll_core::SecretName;
 use zeroize::Zeroizing;
 
 use crate::read::{Reading, newlines};
 
+const ODD_BLANK: &str = "a blank here is neither a space nor a tab, and programs disagree whether it belongs to the \
+     value: take it out, or put the value in quotes";
+const LONE_CR: &str = "a carriage return here has no line feed behind it, which ends a line for some programs only: \
+     write \\r between double quotes, or save the file with other line ends";
+
 pub(crate) fn read(text: &str, reading: &mut Reading) {
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        if line.strip_suffix("\r\n").unwrap_or(line).contains('\r') {
+            reading.problem(number, LONE_CR);
+        }
+    }
     let (mut rest, mut line) = (text, 1);
     while !rest.is_empty() {
         let (first, _) = split_line(rest);
@@ -26,7 +38,12 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
                         let (tail, _) = split_line(&rest[at + used..]);
                         if !is_blank_or_comment(tail) {
                             let end = line + newlines(&rest.as_bytes()[..at + used]);
-                            reading.problem(end, "something follows the closing quote");
+                            let wrong = if has_odd_blank(tail) {
+                                ODD_BLANK
+                            } else {
+                                "something follows the closing quote"
+                            };
+                            reading.problem(end, wrong);
                         } else if let Some(name) = name {
                             reading.value(line, name, value);
                         }
@@ -74,22 +91,47 @@ fn assignment(line: &str) -> Statement<'_> {
     if is_blank_or_comment(line) {
         return Statement::Nothing;
     }
-    let Some((before, _)) = line.split_once('=') else {
-        return Statement::Wrong("there is no `=`: a line is NAME=value, a # comment or blank");
+    let (before, is_assignment) = match line.split_once('=') {
+        Some((before, _)) => (before, true),
+        None => (line, false),
     };
-    let mut name = before.trim();
+    if has_odd_blank(before) {
+        return Statement::Wrong(ODD_BLANK);
+    }
+    if !is_assignment {
+        return Statement::Wrong("there is no `=`: a line is NAME=value, a # comment or blank");
+    }
+    let mut name = before.trim_matches(BLANKS);
     if let Some(exported) = name.strip_prefix("export")
-        && exported.starts_with([' ', '\t'])
+        && exported.starts_with(BLANKS)
     {
-        name = exported.trim_start();
+        name = exported.trim_start_matches(BLANKS);
     }
     let at = before.len() + 1;
     Statement::Value { name, at }
 }
 
 fn is_blank_or_comment(line: &str) -> bool {
-    let line = line.trim();
+    let line = line.trim_matches(BLANKS);
     line.is_empty() || line.starts_with('#')
+}
+
+/// What stands around names and values. A carriage return is one at the end of a line only.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
+
+/// Whether there is something before a comment that looks like a blank and is none.
+fn has_odd_blank(text: &str) -> bool {
+    let before = text.find('#').map_or(text, |comment| &text[..comment]);
+    before.contains(is_odd_blank)
+}
+
+/// What looks like a blank, or like nothing, and is neither for every program.
+fn is_odd_blank(char: char) -> bool {
+    match char {
+        ' ' | '\t' | '\r' | '\n' => false,
+        '\u{180e}' | '\u{200b}' | '\u{2060}' | '\u{feff}' => true,
+        char => char.is_whitespace(),
+    }
 }
 
 enum Wrong {
@@ -116,20 +158,22 @@ fn value(text: &str) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
         )),
         _ => {
             let (line, _) = split_line(text);
-            Ok((Zeroizing::new(bare(line).as_bytes().to_vec()), line.len()))
+            let value = bare(line);
+            if value.contains(is_odd_blank) {
+                return Err(Wrong::Here(ODD_BLANK));
+            }
+            Ok((Zeroizing::new(value.as_bytes().to_vec()), line.len()))
         }
     }
 }
 
 /// A value without quotes: up to a comment, without the blanks around it.
 fn bare(line: &str) -> &str {
-    let comment = line.match_indices('#').map(|(at, _)| at).find(|at| {
-        line[..*at]
-            .chars()
-            .next_back()
-            .is_none_or(char::is_whitespace)
-    });
-    line[..comment.unwrap_or(line.len())].trim()
+    let comment = line
+        .match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].is_empty() || line[..*at].ends_with(BLANKS));
+    line[..comment.unwrap_or(line.len())].trim_matches(BLANKS)
 }
 
 /// What stands before the closing quote, and how many bytes it takes with that.
@@ -168,26 +212,65 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     })
 }
 
+/// A value as text that a line can have.
+pub(crate) fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.contains('\0'))
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Bare,
+    Single,
+    Double,
+}
+
+/// The form in which bash, python-dotenv, npm's dotenv and [`read`] find the same value, if there is one.
+///
+/// | | single quotes | double quotes |
+/// |---|---|---|
+/// | bash | everything is itself | `$`, `` ` `` and a backslash are not |
+/// | python-dotenv | `\\\\` and `\\'` are escapes; so is `${NAME}` in any quotes | `\\n` and more are escapes |
+/// | npm's dotenv | `\\'` does not end them | `\\n` and `\\r` are escapes, `\\"` does not end them and stays |
+/// | all but bash | a CR is a line end | a CR is a line end |
+pub(crate) fn form(text: &str) -> Option<Form> {
+    let expands = text
+        .split_once("${")
+        .is_some_and(|(_, after)| after.contains('}'));
+    if text.contains('\r') || expands {
+        return None;
+    }
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,=".contains(&byte);
+    if text.bytes().all(bare) {
+        return Some(Form::Bare);
+    }
+    if !text.contains('\'') && !text.contains("\\\\") && !text.ends_with('\\') {
+        return Some(Form::Single);
+    }
+    let double = !text.contains(['"', '\\', '`']) && text.split('$').skip(1).all(is_no_name);
+    double.then_some(Form::Double)
+}
+
+/// Whether a shell expands nothing where this stands behind a `$`.
+fn is_no_name(after: &str) -> bool {
+    let harmless = b" \t\n.,:;/%+=<>~^|&)]}'";
+    let first = after.bytes().next();
+    first.is_none_or(|first| harmless.contains(&first))
+}
+
 /// Writes one line (or several, when the value has some).
-pub(crate) fn write(name: &SecretName, value: &str, out: &mut Vec<u8>) {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,=".contains(&byte);
+pub(crate) fn write(name: &SecretName, value: &str, form: Form, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
     out.push(b'=');
-    if value.bytes().all(safe) {
-        out.extend_from_slice(value.as_bytes());
-    } else if !value.contains('\'') {
-        out.push(b'\'');
-        out.extend_from_slice(value.as_bytes());
-        out.push(b'\'');
-    } else {
-        out.push(b'"');
-        for byte in value.bytes() {
-            if b"\\\"$`".contains(&byte) {
-                out.push(b'\\');
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
-    }
+    let quote: &[u8] = match form {
+        Form::Bare => b"",
+        Form::Single => b"'",
+        Form::Double => b"\"",
+    };
+    out.extend_from_slice(quote);
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(quote);
     out.push(b'\n');
 }

@@ -22,5 +22,5 @@ mod yaml;
 
 pub use format::Format;
 pub use preview::{Existing, Preview, preview};
-pub use read::{Found, Problem, Read, read};
-pub use write::{WriteError, write};
+pub use read::{Empty, Found, Problem, Read, read};
+pub use write::{Unfit, write};

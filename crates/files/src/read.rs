@@ -39,11 +39,26 @@ pub struct Read {
     pub secrets: Vec<Found>,
     /// What is wrong, in the file's order.
     pub problems: Vec<Problem>,
+    /// Names with an empty value, where those are left out.
+    pub empty: Vec<SecretName>,
+}
+
+/// What becomes of names whose value is empty. A secret has no empty value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Empty {
+    /// They are problems.
+    #[default]
+    Refuse,
+    /// They are [left out](Read::empty).
+    Skip,
 }
 
 /// Reads a file of secrets.
-pub fn read(format: Format, bytes: &[u8]) -> Read {
-    let mut reading = Reading::default();
+pub fn read(format: Format, bytes: &[u8], empty: Empty) -> Read {
+    let mut reading = Reading {
+        empty,
+        ..Reading::default()
+    };
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -71,6 +86,7 @@ pub(crate) fn newlines(text: &[u8]) -> usize {
 #[derive(Default)]
 pub(crate) struct Reading {
     read: Read,
+    empty: Empty,
     /// Lines of folded names.
     lines: HashMap<String, usize>,
 }
@@ -110,10 +126,12 @@ impl Reading {
 
     /// A value under a name.
     pub(crate) fn value(&mut self, line: usize, name: SecretName, value: Zeroizing<Vec<u8>>) {
-        if value.is_empty() {
+        if value.is_empty() && self.empty == Empty::Skip {
+            self.read.empty.push(name);
+        } else if value.is_empty() {
             self.problem(
                 line,
-                format!("{name} is empty: give it a value, or take it out"),
+                format!("{name} is empty: give it a value, or leave it out (keyroll import --skip-empty)"),
             );
         } else if !limits::VALUE_BYTES.contains(&value.len()) {
             let most = limits::VALUE_BYTES.end();

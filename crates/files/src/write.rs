@@ -5,22 +5,29 @@ use zeroize::Zeroizing;
 
 use crate::{Format, dotenv, json, yaml};
 
-/// Why values cannot be written in a format.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
-    /// A dotenv file is text without NUL.
-    #[error("a dotenv file cannot hold bytes that are no text: write {0} as json or yaml")]
-    NotText(SecretName),
+/// Why a format cannot hold a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// A dotenv file is UTF-8 text without NUL.
+    NotText,
+    /// There is no way to write it that bash, python-dotenv and npm's dotenv read alike.
+    NoForm,
 }
 
-/// Writes values, each under its name, such that reading gives exactly these bytes.
-///
-/// # Errors
-/// [`WriteError`].
-pub fn write(
-    format: Format,
-    values: &[(&SecretName, &[u8])],
-) -> Result<Zeroizing<Vec<u8>>, WriteError> {
+impl Format {
+    /// Why a file of this format cannot hold a value; nothing when it can.
+    pub fn cannot_hold(self, value: &[u8]) -> Option<Unfit> {
+        match (self, dotenv::text(value)) {
+            (Self::Json | Self::Yaml, _) => None,
+            (Self::Dotenv, None) => Some(Unfit::NotText),
+            (Self::Dotenv, Some(text)) => dotenv::form(text).is_none().then_some(Unfit::NoForm),
+        }
+    }
+}
+
+/// Writes values, each under its name, such that reading gives exactly these bytes. What the format
+/// [cannot hold](Format::cannot_hold) is left out.
+pub fn write(format: Format, values: &[(&SecretName, &[u8])]) -> Zeroizing<Vec<u8>> {
     // Large enough at once: a buffer that grows leaves copies behind. The longest spelling of a
     // byte is `\u0000`.
     let size = |(name, value): &(&SecretName, &[u8])| name.as_str().len() + 6 * value.len() + 32;
@@ -32,12 +39,13 @@ pub fn write(
         Format::Yaml => yaml::write(values, &mut out),
         Format::Dotenv => {
             for (name, value) in values {
-                let text = std::str::from_utf8(value).ok();
-                let text = text.filter(|text| !text.contains('\0'));
-                let text = text.ok_or_else(|| WriteError::NotText((*name).clone()))?;
-                dotenv::write(name, text, &mut out);
+                if let Some(text) = dotenv::text(value)
+                    && let Some(form) = dotenv::form(text)
+                {
+                    dotenv::write(name, text, form, &mut out);
+                }
             }
         }
     }
-    Ok(out)
+    out
 }

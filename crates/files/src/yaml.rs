@@ -118,7 +118,7 @@ fn value(
         }
         (Some(_), Some("str")) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
         (Some(_), _) => Err("of tags only !!binary and !!str are known"),
-        (None, _) if style == ScalarStyle::Plain && is_null(text) => {
+        (None, _) if style == ScalarStyle::Plain && is_null(text) && !text.is_empty() => {
             Err("there is no value: write it in quotes, or take the name out")
         }
         (None, _) => Ok(Zeroizing::new(text.as_bytes().to_vec())),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use keyroll_files::{Existing, Format, Preview, preview, read};
+use keyroll_files::{Empty, Existing, Format, Preview, preview, read};
 
 fn found(format: Format, text: &str) -> Vec<(String, String, usize)> {
-    let read = read(format, text.as_bytes());
+    let read = read(format, text.as_bytes(), Empty::Refuse);
     assert_eq!(read.problems, [], "{text}");
     let secret = |found: &keyroll_files::Found| {
         let value = String::from_utf8(found.value.to_vec()).expect("text");
@@ -24,7 +24,7 @@ fn expect(format: Format, text: &str, known: &[(&str, &str, usize)]) {
 
 /// Lines with a problem, and that no words repeat a value.
 fn wrong(format: Format, text: &str) -> Vec<usize> {
-    let read = read(format, text.as_bytes());
+    let read = read(format, text.as_bytes(), Empty::Refuse);
     for problem in &read.problems {
         assert!(!problem.message.contains("hunter2"), "{}", problem.message);
     }
@@ -67,6 +67,65 @@ fn every_bad_line_of_a_dotenv_file_is_named() {
     }
     let largest = format!("A={}\nB={}", "x".repeat(65_535), "hunter2".repeat(10_000));
     assert_eq!(wrong(Format::Dotenv, &largest), [2]);
+}
+
+#[test]
+fn what_programs_read_differently_is_refused_with_its_line() {
+    for (text, lines) in [
+        // A CR that ends no line: a line end for Python and JavaScript, a character for a shell.
+        ("A=1\rB=hunter2\nC=1", vec![1]),
+        ("A=1\r\nB=hunter2\r", vec![2]),
+        ("A='1\nx\rhunter2'\r\nB=1\r\n", vec![2]),
+        ("# a\rcomment\nA=1", vec![1]),
+        ("A=1\r\r\nB=1", vec![1]),
+        // Blanks that are neither space nor tab, wherever they are not quoted.
+        ("A=hunter2\u{a0}\nB=1", vec![1]),
+        ("A=1\nB=\u{3000}hunter2", vec![2]),
+        ("A=hunter2\u{a0}# said\n", vec![1]),
+        ("A=hunter\u{2009}2\n", vec![1]),
+        ("A\u{a0}=hunter2\n", vec![1]),
+        ("export\u{2003}A=hunter2\n", vec![1]),
+        ("A=\u{a0}'hunter2'\nB='x'\u{2028}\n", vec![1, 2]),
+        ("\u{a0}\nA=1\n\u{200b}# comment", vec![1, 3]),
+        ("A=hunter2\u{200b}\nB=\u{feff}1\nC=1\u{b}", vec![1, 2, 3]),
+    ] {
+        assert_eq!(wrong(Format::Dotenv, text), lines, "{text:?}");
+    }
+    expect(
+        Format::Dotenv,
+        "A='\u{a0}x\u{2028}'\r\nB=\"\\r\u{3000}\" # \u{a0}\r\n# \u{a0}=\r\n \t \r\nC=1\t",
+        &[
+            ("A", "\u{a0}x\u{2028}", 1),
+            ("B", "\r\u{3000}", 2),
+            ("C", "1", 5),
+        ],
+    );
+}
+
+#[test]
+fn empty_values_are_refused_or_left_out() {
+    for (format, text) in [
+        (Format::Dotenv, "A=\nB=1\nC=''\nD=  # said\n"),
+        (
+            Format::Json,
+            "{\"A\": \"\", \"B\": \"1\",\n\"C\": {\"value_base64\": \"\"}, \"D\": \"\"}",
+        ),
+        (Format::Yaml, "A:\nB: 1\nC: ''\nD: !!binary ''\n"),
+    ] {
+        assert_eq!(wrong(format, text).len(), 3, "{format}");
+        let read = read(format, text.as_bytes(), Empty::Skip);
+        assert_eq!(read.problems, [], "{format}");
+        let empty: Vec<&str> = read
+            .empty
+            .iter()
+            .map(keyroll_core::SecretName::as_str)
+            .collect();
+        assert_eq!(empty, ["A", "C", "D"], "{format}");
+        assert_eq!(read.secrets.len(), 1, "{format}");
+    }
+    // A name counts all the same.
+    let twice = read(Format::Dotenv, b"A=\na=1\n", Empty::Skip);
+    assert_eq!(twice.problems.len(), 1);
 }
 
 #[test]
@@ -146,7 +205,7 @@ fn yaml_mappings_of_names_and_values() {
 #[test]
 fn what_is_no_text_is_said_to_be_none() {
     for format in Format::ALL {
-        let read = read(format, b"A=1\n\xff\n");
+        let read = read(format, b"A=1\n\xff\n", Empty::Refuse);
         assert_eq!(read.problems.len(), 1);
         assert_eq!(read.problems[0].line, 2);
     }
@@ -154,7 +213,7 @@ fn what_is_no_text_is_said_to_be_none() {
 
 #[test]
 fn a_preview_says_what_would_become_of_each() {
-    let read = read(Format::Dotenv, b"NEW=1\napi_key=2\nMINE=3\n");
+    let read = read(Format::Dotenv, b"NEW=1\napi_key=2\nMINE=3\n", Empty::Refuse);
     let existing = |name: &str, own| {
         let name: keyroll_core::SecretName = name.parse().expect("a name");
         (name.folded(), Existing { name, own })

@@ -1,7 +1,7 @@
 //! What an import under way has given its secrets as ids, so that the same import again recognises
 //! what was created before it was cut short. It holds names and ids, never a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -25,6 +25,9 @@ pub(crate) struct Journal {
 #[serde(deny_unknown_fields)]
 struct Ids {
     ids: BTreeMap<SecretName, SecretId>,
+    /// Secrets that have their new version.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    replaced: BTreeSet<SecretName>,
 }
 
 impl Journal {
@@ -66,6 +69,16 @@ impl Journal {
     /// The id of a name.
     pub(crate) fn id(&self, name: &SecretName) -> Option<SecretId> {
         self.ids.ids.get(name).copied()
+    }
+
+    /// Whether a secret has been given its new version.
+    pub(crate) fn replaced(&self, name: &SecretName) -> bool {
+        self.ids.replaced.contains(name)
+    }
+
+    /// Notes that it has.
+    pub(crate) fn note_replaced(&mut self, name: SecretName) {
+        self.ids.replaced.insert(name);
     }
 
     /// Writes it down, durably.

@@ -1,22 +1,73 @@
 //! Reveals of many secrets at once, for a file or for a command's environment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
+use clap::Args;
 use keyroll_api::client::{Opened, Wanted};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
+use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Index, SecretName, limits};
 
 use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::left_out::{LeftOut, Reason};
 use crate::session::Session;
 
-/// What is to be revealed.
-pub(crate) struct Chosen {
-    pub(crate) names: Vec<SecretName>,
-    /// Restricted secrets, which nobody is shown.
-    pub(crate) left_out: Vec<SecretName>,
+/// Which secrets somebody wants.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Selection {
+    /// Only these secrets [default: all that you may see, but for restricted ones]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Not these secrets
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    except: Vec<String>,
+    /// Fail when a secret is destroyed, lost, too large or does not fit, instead of leaving it out
+    #[arg(long)]
+    strict: bool,
+}
+
+/// A [`Selection`] whose names are well formed.
+pub(crate) struct Selected {
+    pub(crate) only: Option<Vec<SecretName>>,
+    except: Vec<SecretName>,
+    strict: bool,
+}
+
+impl Selection {
+    pub(crate) fn parse(&self) -> Result<Selected, Failure> {
+        let only = names(&self.only)?;
+        Ok(Selected {
+            only: (!only.is_empty()).then_some(only),
+            except: names(&self.except)?,
+            strict: self.strict,
+        })
+    }
+}
+
+impl Selected {
+    /// Fails when something was left out that was meant: with `--strict`, and where nothing is left of
+    /// what was asked for by name.
+    pub(crate) fn check(&self, left_out: &LeftOut, left: usize, what: &str) -> Result<(), Failure> {
+        let nothing_left = left == 0 && self.only.is_some();
+        match left_out.failure(what) {
+            Some(failure) if self.strict || nothing_left => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
+    let mut names = Vec::new();
+    for text in texts {
+        let name: SecretName = text.trim().parse()?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// What was revealed, in the order of names.
@@ -28,57 +79,51 @@ pub(crate) struct Revealed {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Names as `--only` has them; none when it was not said.
-pub(crate) fn names(only: &[String]) -> Result<Option<Vec<SecretName>>, Failure> {
-    let mut names = Vec::new();
-    for text in only {
-        let name: SecretName = text.trim().parse()?;
-        if !names.contains(&name) {
-            names.push(name);
+/// The names that were asked for, or all that may be seen and can be revealed. What was asked for is
+/// left to the ledger to judge: its refusals are on record.
+pub(crate) async fn choose(
+    (context, session): (&Context, &Session),
+    selected: &Selected,
+) -> Result<(Vec<SecretName>, LeftOut), Failure> {
+    let mut unknown: BTreeSet<String> = selected.except.iter().map(SecretName::folded).collect();
+    let excepted = |name: &SecretName| {
+        let folded = name.folded();
+        selected.except.iter().any(|one| one.folded() == folded)
+    };
+    let (mut names, mut left_out) = (Vec::new(), LeftOut::default());
+    if let Some(only) = &selected.only {
+        names.extend(only.iter().filter(|name| !excepted(name)).cloned());
+        return Ok((names, left_out));
+    }
+    for row in rows::all(session, false, None).await? {
+        unknown.remove(&row.name.folded());
+        let reason = match row.value_state {
+            _ if excepted(&row.name) => continue,
+            _ if row.restricted => Reason::Restricted,
+            None | Some(ValueState::Live) => {
+                names.push(row.name);
+                continue;
+            }
+            Some(ValueState::Lost) => Reason::Lost,
+            Some(ValueState::Destroyed | ValueState::Erased) => Reason::Destroyed,
+        };
+        left_out.add(row.name, reason);
+    }
+    for name in &selected.except {
+        if unknown.contains(&name.folded()) {
+            context.out.warn(&format!(
+                "--except names {name}, and you see no such secret"
+            ));
         }
     }
-    Ok((!only.is_empty()).then_some(names))
-}
-
-/// The names that were asked for, or all that may be seen and are not restricted. What was asked
-/// for is left to the ledger to judge: its refusals are on record.
-pub(crate) async fn choose(
-    session: &Session,
-    only: Option<Vec<SecretName>>,
-) -> Result<Chosen, Failure> {
-    if let Some(names) = only {
-        let left_out = Vec::new();
-        return Ok(Chosen { names, left_out });
-    }
-    let rows = rows::all(session, false, None).await?;
-    let (restricted, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.restricted);
-    let names = |rows: Vec<_>| {
-        rows.into_iter()
-            .map(|row: keyroll_api::reply::SecretRow| row.name)
-            .collect()
-    };
-    Ok(Chosen {
-        names: names(open),
-        left_out: names(restricted),
-    })
-}
-
-pub(crate) fn note_left_out(context: &Context, left_out: &[SecretName]) {
-    if !left_out.is_empty() {
-        let names: Vec<&str> = left_out.iter().map(SecretName::as_str).collect();
-        context.out.note(&format!(
-            "left out, as restricted secrets are shown to nobody: {}",
-            names.join(", ")
-        ));
-    }
+    Ok((names, left_out))
 }
 
 /// Reveals in one command: one entry.
-pub(crate) async fn at_once(
+async fn at_once(
     (context, session): (&Context, &Session),
     names: &[SecretName],
-    purpose: &Purpose,
-    reason: Option<&Text>,
+    (purpose, reason): (&Purpose, Option<&Text>),
 ) -> Result<Revealed, Failure> {
     let wanted: Vec<Wanted> = names
         .iter()
@@ -96,30 +141,54 @@ pub(crate) async fn at_once(
     })
 }
 
-/// Reveals in as few commands as fit. What is too large for one reply is refused before it is
-/// recorded, and asked for in halves.
+/// Secrets that are left out since their reveal failed. The read model knows what is destroyed, and which
+/// losses are on record; so more of them are a broken vault, and each takes some commands to find.
+const FAILED_AT_MOST: usize = 100;
+
+/// Reveals in as few commands as fit. A command that fails for the sake of a secret is sent again in
+/// halves, until that secret is alone and is left out.
 pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
-    purpose: &Purpose,
-    reason: Option<&Text>,
+    why: (&Purpose, Option<&Text>),
+    left_out: &mut LeftOut,
 ) -> Result<Revealed, Failure> {
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
     let mut all = Revealed::default();
+    let mut failed = 0;
     while let Some(page) = pages.pop_front() {
-        match at_once(place, page, purpose, reason).await {
+        let failure = match at_once(place, page, why).await {
             Ok(revealed) => {
                 all.values.extend(revealed.values);
                 all.entries.extend(revealed.entries);
                 all.warnings.extend(revealed.warnings);
+                continue;
             }
-            Err(failure) if failure.code() == Code::TooLarge.as_str() && page.len() > 1 => {
+            Err(failure) => failure,
+        };
+        match (of_one_secret(&failure), page) {
+            (Some(reason), [name]) if failed < FAILED_AT_MOST => {
+                failed += 1;
+                left_out.add(name.clone(), reason);
+            }
+            (Some(_), page) if page.len() > 1 => {
                 let (first, second) = page.split_at(page.len() / 2);
                 pages.push_front(second);
                 pages.push_front(first);
             }
-            Err(failure) => return Err(failure),
+            _ => return Err(failure),
         }
     }
     Ok(all)
+}
+
+/// Whether a failure is a secret's, so that others can still be revealed.
+fn of_one_secret(failure: &Failure) -> Option<Reason> {
+    let reasons = [
+        (Code::Destroyed, Reason::Destroyed),
+        (Code::ValueLost, Reason::Lost),
+        (Code::TooLarge, Reason::TooLarge),
+    ];
+    let fits = |(code, _): &(Code, Reason)| code.as_str() == failure.code();
+    reasons.into_iter().find(fits).map(|(_, reason)| reason)
 }

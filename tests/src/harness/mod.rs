@@ -23,6 +23,7 @@ pub mod flood;
 pub mod home;
 pub mod http;
 pub mod nats;
+pub mod node;
 pub mod process;
 pub mod programs;
 pub mod python;

@@ -1,6 +1,7 @@
 //! One run of a program, until it ends.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,7 @@ pub struct Run {
     command: Command,
     words: Vec<String>,
     stdin: Vec<u8>,
+    out: Option<File>,
 }
 
 impl Run {
@@ -39,6 +41,7 @@ impl Run {
             command,
             words: vec![name.to_owned()],
             stdin: Vec::new(),
+            out: None,
         }
     }
 
@@ -73,6 +76,15 @@ impl Run {
         self
     }
 
+    /// Writes its standard output into a file, where it can be read while it runs.
+    ///
+    /// # Panics
+    /// When there is no such file to be made.
+    pub fn out_to(mut self, file: impl AsRef<std::path::Path>) -> Self {
+        self.out = Some(File::create(file).expect("a file for the output"));
+        self
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics
@@ -90,7 +102,7 @@ impl Run {
         let piped = self
             .command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(self.out.take().map_or_else(Stdio::piped, Stdio::from))
             .stderr(Stdio::piped());
         let mut child = piped
             .spawn()
@@ -101,7 +113,8 @@ impl Run {
             // A program that takes no input closes the pipe.
             let _ = stdin.write_all(&bytes);
         });
-        let stdout = collect(child.stdout.take().expect("piped"));
+        let stdout = child.stdout.take();
+        let stdout = stdout.map_or_else(|| collect(std::io::empty()), collect);
         let stderr = collect(child.stderr.take().expect("piped"));
         Running {
             child,

@@ -139,6 +139,130 @@ fn every_bad_line_is_named_and_nothing_is_sent() {
 }
 
 #[test]
+fn names_that_exist_get_new_versions_when_somebody_says_so() {
+    let dev = Dev::start();
+    for name in ["Taken", "Other", "Cased"] {
+        dev.create(name, "hunter2-first");
+    }
+    let describe = ["secret", "describe", "Taken", "--description", "stays"];
+    dev.keyroll(describe).run().code(0);
+    let text = "New=hunter2-new\nTaken=hunter2-second\n";
+    let file = dev.home().write("x.env", text);
+    let import = |words: &[&str]| dev.keyroll(["import", &file].iter().chain(words)).run();
+    let trial = import(&["--replace", "--dry-run", "--json"]).code(0);
+    let rows = trial.lacks("hunter2").rows();
+    assert_eq!(rows[0]["action"], "create");
+    assert_eq!(rows[1]["action"], "replace");
+    import(&["--replace", "--dry-run"])
+        .code(0)
+        .stdout_has("replace")
+        .stderr_has("1 to replace by a new version")
+        .lacks("hunter2");
+    // Somebody has to say yes, and sees before what that changes.
+    import(&["--replace"])
+        .code(2)
+        .error_code("usage")
+        .stderr_has("Taken (as version 2)")
+        .stderr_has("1 to create, 1 to replace by a new version");
+    assert_eq!(names(&dev), ["Cased", "Other", "Taken"]);
+    import(&["--replace", "--skip-existing"]).code(2);
+    let done = import(&["--replace", "--yes", "--json"]).code(0).json();
+    assert_eq!(
+        (&done["created"], &done["replaced"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(done["entries"].as_array().map(Vec::len), Some(2));
+    let row = dev.keyroll(["secret", "show", "Taken", "--json"]).run();
+    let row = row.code(0).json();
+    assert_eq!(
+        (&row["version"], &row["description"]),
+        (&json!(2), &json!("stays"))
+    );
+    let reveal = |name: &str| dev.keyroll(["secret", "reveal", name]).run().code(0).text();
+    assert_eq!(reveal("Taken"), "hunter2-second");
+    assert_eq!(reveal("Other"), "hunter2-first");
+    // Again, it is a new import.
+    import(&["--replace", "--yes"]).code(0);
+    // Another spelling is another name.
+    let file = dev
+        .home()
+        .write("y.env", "CASED=hunter2-second\nOther=hunter2-second\n");
+    dev.keyroll(["import", &file, "--replace", "--yes"])
+        .run()
+        .code(5)
+        .error_code("conflict")
+        .stderr_has("line 1: the name CASED is taken (by Cased)")
+        .lacks("Other");
+    assert_eq!(reveal("Other"), "hunter2-first");
+    dev.verifies();
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_goes_on() {
+    let dev = Dev::start();
+    let names: Vec<String> = (0..250).map(|at| format!("KEY_{at:05}")).collect();
+    let first = dev.home().write("first.env", dotenv(250));
+    dev.keyroll(["import", &first, "--yes"]).run().code(0);
+    let second = dev
+        .home()
+        .write("second.env", dotenv(250).replace("value-of", "newer"));
+    let eddy = dev.member("eddy", "editor", "KEY_*");
+    let import = ["import", &second, "--replace", "--yes", "--json"];
+    let running = dev.keyroll_as(&eddy, import).start();
+    let version = |name: &str| {
+        let show = ["secret", "show", name, "--json"];
+        dev.keyroll(show).run().code(0).json()["version"].as_u64()
+    };
+    keyroll_tests::harness::wait::until("more than a hundred", || {
+        (version(&names[110]) == Some(2)).then_some(())
+    });
+    drop(running);
+    let cut = version(&names[249]) == Some(1);
+    if cut {
+        let done = dev.keyroll_as(&eddy, import).run().code(0).json();
+        let count = |field: &str| done[field].as_u64().expect("a number");
+        assert!(count("done_before") >= 100, "{done}");
+        assert_eq!(count("done_before") + count("replaced"), 250, "{done}");
+    }
+    for name in [&names[0], &names[50], &names[99]] {
+        assert_eq!(version(name), Some(2), "what was noted is not done again");
+    }
+    let value = dev.keyroll(["secret", "reveal", &names[249]]).run().code(0);
+    value.stdout("newer-249");
+    dev.verifies();
+}
+
+#[test]
+fn empty_values_and_what_programs_read_differently() {
+    let dev = Dev::start();
+    let file = dev
+        .home()
+        .write("x.env", "A=hunter2-value\nEMPTY=\nALSO=''\n");
+    dev.keyroll(["import", &file, "--yes"])
+        .run()
+        .code(2)
+        .error_code("invalid_file")
+        .stderr_has("line 2: EMPTY is empty")
+        .stderr_has("--skip-empty");
+    let done = ["import", &file, "--skip-empty", "--yes", "--json"];
+    let done = dev.keyroll(done).run().code(0).stderr_has("EMPTY, ALSO");
+    let done = done.json();
+    assert_eq!(done["skipped_empty"], json!(["EMPTY", "ALSO"]));
+    assert_eq!(names(&dev), ["A"]);
+    let text = "B=hunter2\u{a0}\nC=1\rD=hunter2\nE='\u{a0}'\n";
+    let file = dev.home().write("y.env", text);
+    dev.keyroll(["import", &file, "--yes"])
+        .run()
+        .code(2)
+        .error_code("invalid_file")
+        .stderr_has("line 1: a blank here is neither a space nor a tab")
+        .stderr_has("line 2: a carriage return here has no line feed behind it")
+        .lacks("line 3")
+        .lacks("hunter2");
+    assert_eq!(names(&dev), ["A"]);
+}
+
+#[test]
 fn a_thousand_secrets_are_one_entry_and_more_are_several() {
     let dev = Dev::start();
     let file = dev.home().write("thousand.env", dotenv(1_000));

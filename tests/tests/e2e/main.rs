@@ -13,6 +13,7 @@ mod delegation;
 mod destroy;
 mod dev;
 mod doors;
+mod dotenv;
 mod durability;
 mod ends;
 mod enter;

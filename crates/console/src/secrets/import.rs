@@ -11,7 +11,7 @@ use keyroll_api::query::{Ask, PAGE_ROWS, SecretList};
 use keyroll_api::reply::{Answer, SecretRow};
 use keyroll_core::SecretId;
 use keyroll_core::names::Text;
-use keyroll_files::{Existing, Format, Found, Problem, preview, read};
+use keyroll_files::{Empty, Existing, Format, Found, Problem, preview, read};
 use maud::{Markup, html};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -119,7 +119,7 @@ fn found(typed: &str, format: &str) -> Result<Vec<Found>, Failure> {
             "That is more than a megabyte: use `keyroll import`.",
         ));
     }
-    let read = read(format, text.as_bytes());
+    let read = read(format, text.as_bytes(), Empty::Refuse);
     if !read.problems.is_empty() {
         return Err(Failure::field(problems(&read.problems)));
     }

@@ -57,6 +57,11 @@ fn flags(row: &SecretRow) -> Markup {
             "deleted",
             "Hidden; it can be restored.",
         ),
+        (
+            row.value_state.is_some(),
+            "no value",
+            "The current version is destroyed or lost: edit the secret, or roll it back.",
+        ),
         (row.stale, "stale", "A new value is due."),
         (
             row.unused,

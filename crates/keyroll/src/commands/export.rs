@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Index, SecretName};
-use keyroll_files::{Format, write};
+use keyroll_files::{Format, Unfit, write};
 use serde_json::json;
 
 use super::secret::text;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::left_out::Reason;
 use crate::private_file;
-use crate::reveals::{self, Chosen};
+use crate::reveals::{self, Selection};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
@@ -25,9 +26,8 @@ pub(crate) struct ExportArgs {
     /// Replace the file when there is one
     #[arg(long, requires = "out")]
     force: bool,
-    /// Only these secrets
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
             "which format? Say --format dotenv, json or yaml",
         ));
     };
-    let only = reveals::names(&args.only)?;
+    let selected = args.selection.parse()?;
     let reason = text(args.reason)?;
     let replace = args.force || context.global.yes;
     // Before anything is revealed for nothing.
@@ -48,22 +48,27 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         check_place(path, replace)?;
     }
     let session = context.session().await?;
-    let Chosen {
-        names, left_out, ..
-    } = reveals::choose(&session, only).await?;
-    let purpose = Purpose::Export(Nothing {});
     let place = (context, &session);
-    let revealed = reveals::paged(place, &names, &purpose, reason.as_ref()).await?;
-    let values: Vec<(&SecretName, &[u8])> = revealed
-        .values
-        .iter()
-        .map(|opened| (&opened.name, opened.value.as_slice()))
-        .collect();
-    let file = write(format, &values).map_err(|error| {
-        let recorded = format!("{error}; their reveal is on record");
-        Failure::coded(keyroll_core::Code::InvalidValue, recorded)
-    })?;
-    reveals::note_left_out(context, &left_out);
+    let (names, mut left_out) = reveals::choose(place, &selected).await?;
+    selected.check(&left_out, names.len(), "nothing was exported")?;
+    let purpose = Purpose::Export(Nothing {});
+    let why = (&purpose, reason.as_ref());
+    let revealed = reveals::paged(place, &names, why, &mut left_out).await?;
+    let mut values: Vec<(&SecretName, &[u8])> = Vec::with_capacity(revealed.values.len());
+    for opened in &revealed.values {
+        match format.cannot_hold(&opened.value) {
+            None => values.push((&opened.name, opened.value.as_slice())),
+            Some(Unfit::NotText) => left_out.add(opened.name.clone(), Reason::NotText),
+            Some(Unfit::NoForm) => left_out.add(opened.name.clone(), Reason::NoForm),
+        }
+    }
+    let recorded = match revealed.entries.as_slice() {
+        [] => "nothing was exported",
+        _ => "nothing was exported; what was revealed is on record",
+    };
+    selected.check(&left_out, values.len(), recorded)?;
+    let file = write(format, &values);
+    left_out.note(context, "left out");
     let Some(path) = &args.out else {
         return context.out.bytes(&file);
     };
@@ -76,7 +81,8 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         "file": path,
         "format": format.as_str(),
         "exported": values.len(),
-        "left_out": left_out,
+        "left_out": left_out.names(),
+        "left_out_reasons": left_out.reasons(),
         "entries": revealed.entries,
         "warnings": revealed.warnings,
     });

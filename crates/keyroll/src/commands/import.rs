@@ -10,8 +10,8 @@ use keyroll_api::client::{NewSecretSpec, parts};
 use keyroll_api::reply::SecretRow;
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
-use keyroll_core::{Code, Index, SecretId, SecretName};
-use keyroll_files::{Existing, Format, Found, Preview, Problem, preview, read};
+use keyroll_core::{Code, Index, SecretId, SecretName, Version};
+use keyroll_files::{Empty, Existing, Format, Found, Preview, Problem, preview, read};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,10 @@ const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Lines and names that one message lists.
 const LISTED: usize = 100;
 
+/// New versions after which the journal is written. As many may get the same value twice when an import is
+/// killed and started again.
+const REPLACED_AT_ONCE: usize = 100;
+
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// The file
@@ -40,6 +44,12 @@ pub(crate) struct ImportArgs {
     /// Leave out names that are taken; else nothing is imported when there are any
     #[arg(long)]
     skip_existing: bool,
+    /// Give secrets whose names are taken the file's values, each as a new version
+    #[arg(long, conflicts_with = "skip_existing")]
+    replace: bool,
+    /// Leave out names whose value is empty; else nothing is imported when there are any
+    #[arg(long)]
+    skip_empty: bool,
     /// Reveal them to runners' blocks only, to nobody else
     #[arg(long)]
     restricted: bool,
@@ -50,7 +60,7 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failure> {
     let bytes = load(&args)?;
     let format = format(&args)?;
-    let found = parse(&args, format, &bytes)?;
+    let found = parse(context, &args, format, &bytes)?;
     let session = context.session().await?;
     let import = Import::new(context, &session, &args, (&bytes, found)).await?;
     if args.dry.dry_run {
@@ -87,10 +97,29 @@ fn format(args: &ImportArgs) -> Result<Format, Failure> {
         })
 }
 
-fn parse(args: &ImportArgs, format: Format, bytes: &[u8]) -> Result<Vec<Found>, Failure> {
-    let read = read(format, bytes);
+fn parse(
+    context: &Context,
+    args: &ImportArgs,
+    format: Format,
+    bytes: &[u8],
+) -> Result<Parsed, Failure> {
+    let empty = if args.skip_empty {
+        Empty::Skip
+    } else {
+        Empty::Refuse
+    };
+    let read = read(format, bytes, empty);
     if read.problems.is_empty() {
-        return Ok(read.secrets);
+        if !read.empty.is_empty() {
+            let names = listed(read.empty.iter().map(ToString::to_string)).replace('\n', ", ");
+            context
+                .out
+                .note(&format!("left out, as their values are empty: {names}"));
+        }
+        return Ok(Parsed {
+            secrets: read.secrets,
+            empty: read.empty,
+        });
     }
     let line = |problem: &Problem| format!("line {}: {}", problem.line, problem.message);
     let message = format!(
@@ -115,12 +144,31 @@ fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
     shown.join("\n")
 }
 
+/// A file without problems.
+struct Parsed {
+    secrets: Vec<Found>,
+    /// Names without a value, which are left out.
+    empty: Vec<SecretName>,
+}
+
 /// What a file holds, held against what exists.
 struct Import<'a> {
     args: &'a ImportArgs,
     found: Vec<Found>,
+    empty: Vec<SecretName>,
     preview: Preview,
+    /// What is to have a new version, by position among what was found.
+    replace: Vec<(usize, Target)>,
+    /// What an earlier run of the same import has given a new version.
+    replaced_before: usize,
     journal: Journal,
+}
+
+/// A secret that is to have a new version.
+struct Target {
+    id: SecretId,
+    name: SecretName,
+    next: Version,
 }
 
 /// A secret that is to be made.
@@ -132,6 +180,8 @@ struct Sent {
     entries: Vec<Index>,
     /// Secrets that were there already.
     before: usize,
+    /// Secrets that have a new version.
+    replaced: usize,
 }
 
 /// Whether secrets exist under exactly these ids and names.
@@ -156,8 +206,12 @@ impl<'a> Import<'a> {
         context: &Context,
         session: &Session,
         args: &'a ImportArgs,
-        (bytes, found): (&[u8], Vec<Found>),
+        (bytes, parsed): (&[u8], Parsed),
     ) -> Result<Self, Failure> {
+        let Parsed {
+            secrets: found,
+            empty,
+        } = parsed;
         let mut journal = Journal::open(context, session, bytes)?;
         let active = rows::all(session, false, None).await?;
         let gone = rows::all(session, true, None).await?;
@@ -175,6 +229,10 @@ impl<'a> Import<'a> {
             };
             journal.assign(&secret.name, spent)?;
         }
+        let targets: HashMap<SecretName, (SecretId, Version)> = active
+            .iter()
+            .map(|row| (row.name.clone(), (row.id, row.version.next())))
+            .collect();
         let existing = active.into_iter().map(|row| {
             let own = journal.id(&row.name) == Some(row.id);
             (
@@ -185,19 +243,43 @@ impl<'a> Import<'a> {
                 },
             )
         });
-        let preview = preview(&found, &existing.collect());
+        let mut preview = preview(&found, &existing.collect());
+        let (mut replace, mut replaced_before) = (Vec::new(), 0);
+        if args.replace {
+            preview.taken.retain(|(at, known)| {
+                // Another spelling is another name, which somebody has to choose.
+                let target = targets.get(known).filter(|_| *known == found[*at].name);
+                let Some((id, next)) = target.copied() else {
+                    return true;
+                };
+                if journal.replaced(known) {
+                    replaced_before += 1;
+                } else {
+                    let name = known.clone();
+                    replace.push((*at, Target { id, name, next }));
+                }
+                false
+            });
+        }
         Ok(Self {
             args,
             found,
+            empty,
             preview,
+            replace,
+            replaced_before,
             journal,
         })
     }
 
     fn show(&self, context: &Context) -> Result<(), Failure> {
-        let mut actions = vec!["create"; self.found.len()];
-        for at in &self.preview.done {
-            actions[*at] = "done";
+        // What an earlier run replaced is neither of those that follow.
+        let mut actions = vec!["done"; self.found.len()];
+        for at in &self.preview.create {
+            actions[*at] = "create";
+        }
+        for (at, _) in &self.replace {
+            actions[*at] = "replace";
         }
         let taken = if self.args.skip_existing {
             "skip"
@@ -221,7 +303,9 @@ impl<'a> Import<'a> {
         let json = |row: &Row| json!({"name": row.name, "line": row.line, "action": row.action, "dry_run": true});
         context.out.items(&rows, json, &table)?;
         let fate = match self.refusal() {
-            Some(_) => "nothing would be imported: names are taken, see --skip-existing",
+            Some(_) => {
+                "nothing would be imported: names are taken, see --skip-existing and --replace"
+            }
             None => "nothing was sent",
         };
         context.out.note(&format!("{}; {fate}", self.words()));
@@ -233,7 +317,8 @@ impl<'a> Import<'a> {
         let preview = &self.preview;
         let words = [
             Some(format!("{} to create", preview.create.len())),
-            count(preview.done.len(), "imported before"),
+            count(self.replace.len(), "to replace by a new version"),
+            count(preview.done.len() + self.replaced_before, "imported before"),
             count(preview.taken.len(), "whose name is taken"),
         ];
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -252,20 +337,25 @@ impl<'a> Import<'a> {
             )
         });
         let message = format!(
-            "nothing was sent: whether the values are the same is not known; --skip-existing leaves \
-             these out\n{}",
+            "nothing was sent: {}\n{}",
+            if self.args.replace {
+                "these names are taken in another spelling, and --replace needs the same one"
+            } else {
+                "whether the values are the same is not known; --skip-existing leaves these out, --replace \
+                 makes new versions of them"
+            },
             listed(taken)
         );
         Some(Failure::coded(Code::Conflict, message))
     }
 
-    async fn run(self, context: &Context, session: &Session) -> Result<(), Failure> {
+    async fn run(mut self, context: &Context, session: &Session) -> Result<(), Failure> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        let new = self.new_secrets()?;
-        if !new.is_empty() {
+        if !(self.preview.create.is_empty() && self.replace.is_empty()) {
             self.note_newlines(context);
+            self.note_replaced(context);
             let (file, workspace) = (self.args.file.display(), &session.workspace);
             confirm(
                 context,
@@ -274,9 +364,55 @@ impl<'a> Import<'a> {
             // Before anything is sent: what is cut short is recognised by it.
             self.journal.save()?;
         }
-        let sent = self.send(context, session, &new).await?;
+        let new = self.new_secrets()?;
+        let count = new.len();
+        let mut sent = self.send(context, session, &new).await?;
+        drop(new);
+        self.send_replacements(context, session, &mut sent).await?;
         self.journal.remove()?;
-        self.report(context, session, (new.len(), &sent))
+        self.report(context, session, (count, &sent))
+    }
+
+    /// A command for each: an edit has one secret. What is done is written down, so that the same import
+    /// again goes on behind it.
+    async fn send_replacements(
+        &mut self,
+        context: &Context,
+        session: &Session,
+        sent: &mut Sent,
+    ) -> Result<(), Failure> {
+        let all = self.replace.len();
+        for (at, target) in std::mem::take(&mut self.replace) {
+            let place = (target.id, &target.name);
+            let value = &self.found[at].value;
+            let edit =
+                session
+                    .client
+                    .edit(&session.workspace, place, target.next, value, (None, None));
+            let acted = match edit.await {
+                Ok(acted) => acted,
+                Err(error) => {
+                    self.journal.save()?;
+                    let (name, done) = (&target.name, sent.replaced);
+                    return Err(Failure::from(error).within(&format!(
+                        "{name} ({done} of {all} secrets have a new version; the same import again goes on \
+                         from there)"
+                    )));
+                }
+            };
+            for warning in &acted.warnings {
+                context.out.warn(warning);
+            }
+            sent.entries.push(acted.index);
+            sent.replaced += 1;
+            self.journal.note_replaced(target.name);
+            if sent.replaced % REPLACED_AT_ONCE == 0 {
+                self.journal.save()?;
+                let done = sent.replaced;
+                context.out.note(&format!("replaced {done} of {all}"));
+            }
+        }
+        Ok(())
     }
 
     async fn send(
@@ -326,14 +462,17 @@ impl<'a> Import<'a> {
         (new, sent): (usize, &Sent),
     ) -> Result<(), Failure> {
         let (workspace, entries) = (&session.workspace, sent.entries.as_slice());
-        let (created, before) = (new - sent.before, self.preview.done.len() + sent.before);
+        let created = new - sent.before;
+        let before = self.preview.done.len() + sent.before + self.replaced_before;
         let name = |(at, _): &(usize, SecretName)| self.found[*at].name.clone();
         let skipped: Vec<SecretName> = self.preview.taken.iter().map(name).collect();
         let json = json!({
             "workspace": workspace,
             "created": created,
+            "replaced": sent.replaced,
             "done_before": before,
             "skipped": skipped,
+            "skipped_empty": self.empty,
             "entries": entries,
         });
         let place = match entries {
@@ -346,7 +485,8 @@ impl<'a> Import<'a> {
             count => format!("; {count} {what}"),
         };
         let words = format!(
-            "imported {created} secrets into {workspace}{place}{}{}",
+            "imported {created} secrets into {workspace}{place}{}{}{}",
+            count(sent.replaced, "have a new version"),
             count(before, "were imported before"),
             count(skipped.len(), "left out, as their names are taken")
         );
@@ -372,10 +512,12 @@ impl<'a> Import<'a> {
     /// A newline at the end cannot be seen, so it is said; in a file it was written on purpose.
     fn note_newlines(&self, context: &Context) {
         let ends = |at: &&usize| self.found[**at].value.ends_with(b"\n");
+        let replaced = self.replace.iter().map(|(at, _)| at);
         let names: Vec<String> = self
             .preview
             .create
             .iter()
+            .chain(replaced)
             .filter(ends)
             .map(|at| self.found[*at].name.to_string())
             .collect();
@@ -386,5 +528,20 @@ impl<'a> Import<'a> {
         context.out.note(&format!(
             "these values end with a newline, which is kept: {shown}"
         ));
+    }
+
+    /// The names that a yes would change.
+    fn note_replaced(&self, context: &Context) {
+        if self.replace.is_empty() {
+            return;
+        }
+        let names = self.replace.iter().map(|(_, target)| {
+            let Target { name, next, .. } = target;
+            format!("{name} (as version {next})")
+        });
+        let shown = listed(names).replace('\n', ", ");
+        context
+            .out
+            .note(&format!("these secrets get a new version: {shown}"));
     }
 }

@@ -8,88 +8,78 @@ use std::task::Poll;
 
 use clap::Args;
 use keyroll_api::client::Opened;
+use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
-use keyroll_core::{Code, SecretName, limits};
-use keyroll_resolver::{RedactStream, Redactor};
+use keyroll_resolver::Redactor;
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::secret::text;
 use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
+use crate::environment_policy::steers;
+use crate::environment_room;
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::reveals::{self, Chosen};
-use crate::steering::steers;
-
-/// Output read at once.
-const PART: usize = 16 * 1024;
+use crate::left_out::{LeftOut, Reason};
+use crate::masked_output::pass_on;
+use crate::reveals::{self, Selection};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Only these secrets [default: all that you may see, but for restricted ones and names such as
-    /// PATH and LD_PRELOAD by which programs are steered]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Give its output out as it is, values and all; it then has the terminal to itself
     #[arg(long)]
     no_masking: bool,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// The command; each secret is a variable of its environment
+    /// The command; each secret is a variable of its environment. Without --only, names that can steer
+    /// programs (PATH, LD_PRELOAD, *_OPTIONS) and variables that are set already are left out
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Failure> {
-    let only = reveals::names(&args.only)?;
+    let selected = args.selection.parse()?;
     let reason = text(args.reason)?;
     let Some((program, arguments)) = args.command.split_first() else {
         return Err(Failure::usage("which command?"));
     };
     let session = context.session().await?;
-    let all = only.is_none();
-    let Chosen {
-        mut names,
-        left_out,
-    } = reveals::choose(&session, only).await?;
-    reveals::note_left_out(context, &left_out);
-    if all {
-        leave_out_steering(context, &mut names);
+    let place = (context, &session);
+    let (mut names, mut left_out) = reveals::choose(place, &selected).await?;
+    if selected.only.is_none() {
+        leave_out_by_policy(&mut names, &mut left_out);
     }
-    if names.len() > limits::REVEAL_SECRETS {
-        return Err(Failure::coded(
-            Code::TooLarge,
-            format!(
-                "{} secrets are more than the {} of one entry: name those that it needs with --only",
-                names.len(),
-                limits::REVEAL_SECRETS
-            ),
-        ));
-    }
+    selected.check(&left_out, names.len(), "nothing was started")?;
     // A secret may be the path itself.
     let on_own_path = !names.iter().any(|name| name.as_str() == "PATH");
     if on_own_path && let Err(error) = check_startable(program) {
         return Ok(not_started(program, &error));
     }
-    let values = if names.is_empty() {
-        context.out.note("no secrets: there are none for it");
-        Vec::new()
-    } else {
-        let purpose = Purpose::Run(Nothing {});
-        reveals::at_once((context, &session), &names, &purpose, reason.as_ref())
-            .await?
-            .values
-    };
+    let purpose = Purpose::Run(Nothing {});
+    let why = (&purpose, reason.as_ref());
+    let revealed = reveals::paged(place, &names, why, &mut left_out).await?;
     // The connection is of no more use.
     drop(session);
+    let values = variables(revealed.values, &args.command, &mut left_out);
+    let recorded = match revealed.entries.as_slice() {
+        [] => "nothing was started",
+        _ => "nothing was started; what was revealed is on record",
+    };
+    selected.check(&left_out, values.len(), recorded)?;
+    left_out.note(context, "left out");
+    if values.is_empty() {
+        context.out.note("no secrets: there are none for it");
+    }
     let mut command = Command::new(program);
     command.args(arguments).kill_on_drop(true);
     for opened in &values {
-        command.env(opened.name.as_str(), variable(opened)?);
+        command.env(opened.name.as_str(), OsStr::from_bytes(&opened.value));
     }
     let redactor = if args.no_masking {
         None
@@ -100,33 +90,55 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     supervise(command, program, redactor).await
 }
 
-/// Leaves out what would decide which programs run and what they load, unless it was asked for.
-fn leave_out_steering(context: &Context, names: &mut Vec<SecretName>) {
-    let (steering, rest) = names
-        .drain(..)
-        .partition::<Vec<_>, _>(|name| steers(name.as_str()));
-    *names = rest;
-    if !steering.is_empty() {
-        let steering: Vec<&str> = steering.iter().map(SecretName::as_str).collect();
-        context.out.note(&format!(
-            "left out, as programs are steered by variables of these names: {}; name them with --only \
-             if that is meant",
-            steering.join(", ")
-        ));
-    }
+/// Leaves out what would decide which programs run and what they load, and what the environment has
+/// already: only somebody who asks for it by name means that.
+fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut LeftOut) {
+    names.retain(|name| {
+        let reason = if steers(name.as_str()) {
+            Reason::Steers
+        } else if std::env::var_os(name.as_str()).is_some() {
+            Reason::Taken
+        } else {
+            return true;
+        };
+        left_out.add(name.clone(), reason);
+        false
+    });
 }
 
-/// A value as a variable of the environment, which ends at the first NUL and is text to most.
-fn variable(opened: &Opened) -> Result<&OsStr, Failure> {
-    if opened.value.contains(&0) || std::str::from_utf8(&opened.value).is_err() {
-        let message = format!(
-            "the value of {} is no text, so it cannot be a variable: leave it out with --only; \
-             nothing was started",
-            opened.name
-        );
-        return Err(Failure::coded(Code::InvalidValue, message));
+/// The values that can be variables: text without NUL, as many as there is room for. The largest are left
+/// out first, so that one does not stop many.
+fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftOut) -> Vec<Opened> {
+    values.retain(|opened| {
+        let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
+        if !text {
+            left_out.add(opened.name.clone(), Reason::NotText);
+        }
+        text
+    });
+    let size = |opened: &Opened| {
+        environment_room::variable(opened.name.as_str().len(), opened.value.len())
+    };
+    let mut sizes: Vec<(usize, usize)> = values.iter().map(size).zip(0..).collect();
+    let room = environment_room::left(command);
+    let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
+    sizes.sort_unstable();
+    let mut too_large = Vec::new();
+    while total > room
+        && let Some((size, at)) = sizes.pop()
+    {
+        total -= size;
+        too_large.push(at);
     }
-    Ok(OsStr::from_bytes(&opened.value))
+    let mut at = 0..;
+    values.retain(|opened| {
+        let fits = at.next().is_none_or(|at| !too_large.contains(&at));
+        if !fits {
+            left_out.add(opened.name.clone(), Reason::TooLarge);
+        }
+        fits
+    });
+    values
 }
 
 fn redactor(context: &Context, values: &[Opened]) -> Redactor {
@@ -206,7 +218,8 @@ async fn supervise(
     };
     // The values stay with the child.
     drop(command);
-    let output = masked(&mut child, redactor.as_ref());
+    let (sender, ended) = watch::channel(false);
+    let output = pass_on(&mut child, redactor.as_ref(), ended);
     tokio::pin!(output);
     let mut written = false;
     let status = loop {
@@ -223,52 +236,14 @@ async fn supervise(
             }
         }
     };
-    // What the command has left running may still write; a signal ends the wait for it.
+    // What the command has written is passed on. Whatever it has left running is not waited for.
+    let _ = sender.send(true);
     while !written {
         tokio::select! {
             () = &mut output => written = true,
+            // Whoever reads the output may not do so for a long time: a signal ends this wait.
             _ = signals.next() => break,
         }
     }
     Ok(status)
-}
-
-/// Passes a child's output on, masked.
-fn masked(child: &mut Child, redactor: Option<&Redactor>) -> impl Future<Output = ()> + use<> {
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let streams = redactor.map(|redactor| (redactor.stream(), redactor.stream()));
-    let (for_out, for_err) = streams.unzip();
-    async move {
-        let out = async {
-            if let (Some(from), Some(stream)) = (out, for_out) {
-                copy(from, tokio::io::stdout(), stream).await;
-            }
-        };
-        let err = async {
-            if let (Some(from), Some(stream)) = (err, for_err) {
-                copy(from, tokio::io::stderr(), stream).await;
-            }
-        };
-        tokio::join!(out, err);
-    }
-}
-
-/// Copies until one end closes: a command whose reader has gone is told so by its own pipe.
-async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut stream: RedactStream,
-) {
-    let mut part = zeroize::Zeroizing::new(vec![0_u8; PART]);
-    while let Ok(read @ 1..) = from.read(&mut part).await {
-        let masked = stream.push(&part[..read]);
-        if !masked.is_empty() && (to.write_all(&masked).await.is_err() || to.flush().await.is_err())
-        {
-            return;
-        }
-    }
-    if to.write_all(&stream.finish()).await.is_ok() {
-        // Whoever read it has gone: nobody is left to tell.
-        let _ = to.flush().await;
-    }
 }

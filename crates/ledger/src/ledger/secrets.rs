@@ -5,7 +5,7 @@ use keyroll_api::reply::{
     SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
 };
 use keyroll_core::authorize::Permission;
-use keyroll_core::state::{Lifecycle, VersionInfo, VersionKind};
+use keyroll_core::state::{Lifecycle, ValueState, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
 
 use super::page::Page;
@@ -37,7 +37,7 @@ pub(super) fn list(
             && (record.secret.lifecycle != Lifecycle::Active) == list.deleted
         {
             let used_by = used_by(view, &record, list.at)?;
-            if !page.take(vec![row(view, now, record, used_by)?]) {
+            if !page.take(vec![row(view, (now, list.at), record, used_by)?]) {
                 next = shown_last.take();
                 return Ok(false);
             }
@@ -117,7 +117,7 @@ pub(super) fn show(
     let record = find(view, asker, &named.name, named.at)?;
     let used_by = used_by(view, &record, named.at).map_err(|error| broken(&error))?;
     let now = named.at.map_or(asker.now, |at| at.time);
-    row(view, now, record, used_by)
+    row(view, (now, named.at), record, used_by)
 }
 
 pub(super) fn history(
@@ -216,10 +216,14 @@ fn find(
 
 fn row(
     view: &WorkspaceView<'_>,
-    now: Millis,
+    (now, at): (Millis, Option<Moment>),
     record: SecretRecord,
     used_by: Vec<UsedBy>,
 ) -> Result<SecretRow, Rejection> {
+    let value_state = match at {
+        None => gone(view, &record).map_err(|error| broken(&error))?,
+        Some(_) => None,
+    };
     let secret = record.secret;
     let older_than = |at: Millis, ms: u64| now.0.saturating_sub(at.0) > ms;
     let stale = secret
@@ -239,12 +243,30 @@ fn row(
         updated_at: secret.updated_at,
         updated_by: secret.updated_by,
         updated_by_name: actor_name(view, &secret.updated_by)?,
+        value_state,
         rotate_every: secret.rotate_every,
         last_revealed_at: secret.last_revealed_at,
         name: secret.name,
         hosts: secret.hosts,
         description: secret.description,
     })
+}
+
+/// What is left of a current value that cannot be revealed, though the secret is not destroyed.
+fn gone(
+    view: &WorkspaceView<'_>,
+    record: &SecretRecord,
+) -> Result<Option<ValueState>, ProjectionError> {
+    if record.secret.lifecycle == Lifecycle::Destroyed {
+        return Ok(None);
+    }
+    let mut state = None;
+    let current = |_, info: VersionInfo| {
+        state = Some(info.state).filter(|state| *state != ValueState::Live);
+        Ok(false)
+    };
+    view.versions(record.secret.ordinal, record.version.next(), current)?;
+    Ok(state)
 }
 
 fn version_row(

@@ -1,5 +1,7 @@
 //! Masking a text that comes in parts.
 
+mod output;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub struct RedactStream {
     matcher: Arc<Matcher>,
     /// Bytes that have been read and are not final.
     pending: Zeroizing<Vec<u8>>,
+    /// How many bytes at its beginning have been shown after a pause. They are kept, since a match may
+    /// begin among them.
+    shown: usize,
     /// Where the next window may stand.
     windows_at: usize,
     /// Where the next escape may stand.
@@ -51,6 +56,7 @@ impl RedactStream {
         Self {
             matcher: Arc::clone(matcher),
             pending: Zeroizing::default(),
+            shown: 0,
             windows_at: 0,
             escapes_at: 0,
             backslashes_end: 0,
@@ -64,13 +70,15 @@ impl RedactStream {
     /// Reads a part and returns what has become final.
     pub fn push(&mut self, part: &[u8]) -> Vec<u8> {
         let end = self.read(part, false);
-        self.emit(end)
+        let out = self.show(end);
+        self.forget(end);
+        out
     }
 
     /// Returns the rest: nothing follows that could complete a match.
     pub fn finish(mut self) -> Vec<u8> {
         let end = self.read(&[], true);
-        self.emit(end)
+        self.show(end)
     }
 
     /// How many bytes are held back.
@@ -141,6 +149,7 @@ impl RedactStream {
     fn read_escapes(&mut self, whole: bool) {
         let matcher = Arc::clone(&self.matcher);
         while let Some(at) = matcher.index.next_escape(&self.pending, self.escapes_at) {
+            self.escapes_at = at;
             let readings = match self.may_matter(&matcher, at, whole) {
                 Some(false) => None,
                 Some(true) if self.pending[at] == b'\n' => {
@@ -349,38 +358,6 @@ impl RedactStream {
             }
             overlap
         });
-    }
-
-    /// Returns what lies before `end`. A mark that goes on after it keeps only that part, so that a
-    /// run of overlapping matches does not pile up.
-    fn emit(&mut self, end: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(end);
-        let mut written = 0;
-        let mut open = Vec::new();
-        for mut mark in std::mem::take(&mut self.marks) {
-            out.extend_from_slice(&self.pending[written..mark.start.min(end).max(written)]);
-            if mark.end <= end {
-                out.extend_from_slice(&self.matcher.labels[mark.secret]);
-                written = mark.end;
-            } else {
-                mark.start = mark.start.max(end) - end;
-                mark.end -= end;
-                open.push(mark);
-                written = end;
-            }
-        }
-        out.extend_from_slice(&self.pending[written.min(end)..end]);
-        self.pending.drain(..end);
-        if end > 0 {
-            self.effort.shift(end);
-            self.read_plainly.clear();
-        }
-        self.windows_at = self.windows_at.saturating_sub(end);
-        self.escapes_at = self.escapes_at.saturating_sub(end);
-        self.backslashes_end = 0;
-        self.under_way.iter_mut().for_each(|one| one.shift(end));
-        self.marks = open;
-        out
     }
 }
 

@@ -576,6 +576,120 @@ fn what_is_held_back_is_the_beginning_of_a_value() {
     }
 }
 
+/// In pieces, with a pause behind each.
+fn with_pauses<'a>(redactor: &Redactor, pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let mut stream = redactor.stream();
+    let mut out = Vec::new();
+    for piece in pieces {
+        out.extend(stream.push(piece));
+        out.extend(stream.pause());
+        assert_eq!(stream.pause(), b"", "shown once");
+    }
+    out.extend(stream.finish());
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_prompt_is_shown_in_a_pause_whatever_its_end_may_begin() {
+    let values: Vec<String> = [
+        "n-and-more",
+        "e> and more",
+        "?\\\"&$%'+ and so on",
+        "ord: and more",
+    ]
+    .map(str::to_owned)
+    .into();
+    let pairs: Vec<(&str, &[u8])> = values.iter().map(|v| ("KEY", v.as_bytes())).collect();
+    let redactor = Redactor::new(&pairs);
+    for prompt in [
+        "Continue? y/n",
+        "name> ",
+        "name>",
+        "C:\\",
+        "100%",
+        "it's 5$",
+        "Save&Exit",
+        "really?\"",
+        "1+",
+        "token dG9r",
+        "\\u00",
+        "%",
+        "no",
+    ] {
+        let mut stream = redactor.stream();
+        let mut out = stream.push(prompt.as_bytes());
+        out.extend(stream.pause());
+        assert_eq!(out, prompt.as_bytes(), "{prompt}");
+        // Nothing is shown twice, and what follows is shown.
+        assert_eq!(stream.push(b"\nnext\n"), b"\nnext\n", "{prompt}");
+        assert_eq!(stream.finish(), b"", "{prompt}");
+    }
+    // A label does not wait either.
+    let mut stream = redactor.stream();
+    let mut out = stream.push(b"your token is n-and-more");
+    out.extend(stream.pause());
+    assert_eq!(out, b"your token is [REDACTED:KEY]");
+    assert_eq!(stream.push(b"n-and-more!"), b"[REDACTED:KEY]!");
+}
+
+#[test]
+fn a_value_in_pieces_with_pauses_gives_away_three_characters() {
+    let value = "c0rrect \"horse\"/b&tt<ry='5'\n\u{e9}$x";
+    let redactor = redactor(value.as_bytes());
+    for form in spellings(value) {
+        let text = format!("<{form}>");
+        let bytes = text.as_bytes();
+        let rest = |out: &str| {
+            let shown = out.strip_prefix('<').and_then(|out| out.strip_suffix('>'));
+            let shown = shown.and_then(|shown| shown.strip_suffix(LABEL));
+            let shown = shown.unwrap_or_else(|| panic!("{form}: {out}"));
+            assert!(form.starts_with(shown), "{form}: {out}");
+            // Three bytes, and behind them at most an escape that is not complete.
+            let plain = shown.find(['\\', '%', '&']).unwrap_or(shown.len());
+            let escape = &shown[plain..];
+            assert!(plain <= 3 && escape.len() < 6, "{form}: {out}");
+            assert!(
+                escape.rfind(['\\', '%', '&']).unwrap_or(0) < 2,
+                "{form}: {out}"
+            );
+        };
+        for split in 0..=bytes.len() {
+            rest(&with_pauses(&redactor, [&bytes[..split], &bytes[split..]]));
+        }
+        rest(&with_pauses(&redactor, bytes.chunks(1)));
+    }
+    // An escape is one character, however it is spelled.
+    let escaped = "\\u0063\\u0030\\u0072rect \\\"horse\\\"/b&tt<ry='5'\\n\u{e9}$x";
+    let out = with_pauses(&redactor, escaped.as_bytes().chunks(1));
+    assert_eq!(out, format!("\\u006{LABEL}"));
+    // Of overlapping values each gives away its own: two of the three bytes of B are in A.
+    let both = Redactor::new(&[("A", b"abcdefgh"), ("B", b"ghijklmn")]);
+    assert_eq!(
+        with_pauses(&both, b"abcdefghijklmn".chunks(1)),
+        "abc[REDACTED:A]i[REDACTED:A]"
+    );
+}
+
+proptest! {
+    #[test]
+    fn pauses_change_nothing_but_three_characters(
+        before in "[ -~]{0,12}", after in "[ -~]{0,12}", value in "[ -~]{8,30}", cuts in proptest::collection::vec(1_usize..9, 1..60)
+    ) {
+        let redactor = redactor(value.as_bytes());
+        let text = format!("{before}{value}{after}");
+        let (mut rest, mut pieces) = (text.as_bytes(), Vec::new());
+        for cut in cuts {
+            let (piece, behind) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        pieces.push(rest);
+        let out = with_pauses(&redactor, pieces);
+        prop_assert!(!contains(out.as_bytes(), &value.as_bytes()[3..]) || text.matches(&value[3..]).count() > 1, "{}", out);
+        prop_assert!(out.contains(LABEL), "{}", out);
+    }
+}
+
 #[test]
 fn what_follows_a_value_that_repeats_itself_stays() {
     let value: String = "correct-horse ".chars().cycle().take(30_000).collect();

@@ -83,6 +83,7 @@ fn secret_row(world: &World, full: bool, state: Lifecycle) -> SecretRow {
         updated_at: Millis(START + 720_005),
         updated_by: identity(&world.alice),
         description: new.description,
+        value_state: None,
         rotate_every: new.rotate_every,
         updated_by_name: "owner".to_owned(),
         last_revealed_at: full.then_some(Millis(START + 600_005)),
@@ -289,6 +290,10 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             rows: Vec::new(),
         }),
         Answer::SecretShow(Box::new(secret_row(world, true, Lifecycle::Active))),
+        Answer::SecretShow(Box::new(SecretRow {
+            value_state: Some(ValueState::Lost),
+            ..secret_row(world, true, Lifecycle::Active)
+        })),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
         Answer::KeyStatus(KeyStatus {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
-use keyroll_core::state::Lifecycle;
+use keyroll_core::state::ValueState;
 use keyroll_core::{Code, SecretName};
 use keyroll_resolver::{
     Code as BlockCode, HardCodedValue, Redactor, ResolveError, hard_coded_values,
@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
 use super::{RunPython, Source};
+use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
-use crate::reveals::{self, Chosen};
+use crate::reveals::{self, Revealed, Selection};
 use crate::session::Session;
 
 pub(crate) async fn run(
@@ -35,13 +36,13 @@ pub(crate) async fn run(
     };
     if let Some(session) = &session {
         for one in uses.iter_mut().filter(|one| !one.dynamic) {
-            one.state = state(session, &one.secret).await?;
+            (one.state, one.value_state) = state(session, &one.secret).await?;
         }
     }
     let table = Table::<Use>(vec![
         ("BLOCK", |one| one.block.clone()),
         ("SECRET", |one| one.secret.clone()),
-        ("STATE", |one| one.state.to_owned()),
+        ("STATE", in_words),
         ("PLACES", |one| one.places.clone()),
     ]);
     context.out.items(&uses, use_json, &table)?;
@@ -70,21 +71,17 @@ pub(crate) async fn run(
 /// Every value that may be shown, as something to search for. To search for a value is to be able
 /// to test guesses, so it is a reveal and on record like any other.
 async fn known(context: &Context, session: &Session, path: &Path) -> Result<Redactor, Failure> {
-    let Chosen { names, left_out } = reveals::choose(session, None).await?;
+    let everything = Selection::default().parse()?;
+    let (names, mut left_out) = reveals::choose((context, session), &everything).await?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Of a name that no reason can hold, only the reason stays.
     let reason: Text = format!("block check --values {name}")
         .parse()
         .or_else(|_| "block check --values".parse())?;
     let purpose = Purpose::View(Nothing {});
-    let revealed = if names.is_empty() {
-        Vec::new()
-    } else {
-        let place = (context, session);
-        let revealed = reveals::paged(place, &names, &purpose, Some(&reason));
-        revealed.await?.values
-    };
-    let values: Vec<(&str, &[u8])> = revealed
+    let (place, why) = ((context, session), (&purpose, Some(&reason)));
+    let Revealed { values, .. } = reveals::paged(place, &names, why, &mut left_out).await?;
+    let values: Vec<(&str, &[u8])> = values
         .iter()
         .map(|one| (one.name.as_str(), one.value.as_slice()))
         .collect();
@@ -97,8 +94,7 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
         }
     };
     not_searched(known.unmasked(), "as values under 8 bytes occur by chance");
-    let left_out: Vec<String> = left_out.iter().map(ToString::to_string).collect();
-    not_searched(&left_out, "as restricted secrets are shown to nobody");
+    left_out.note(context, "not searched for");
     let searched = values.len() - known.unmasked().len();
     context
         .out
@@ -110,8 +106,18 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
 fn verdict(uses: &[Use], found: &[HardCodedValue]) -> Result<(), Failure> {
     let missing: Vec<String> = uses
         .iter()
-        .filter(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"))
-        .map(|one| format!("{}: the secret {} is {}", one.block, one.secret, one.state))
+        .filter(|one| {
+            let there = matches!(one.state, "active" | "not checked");
+            !one.dynamic && !(there && one.value_state.is_none())
+        })
+        .map(|one| {
+            format!(
+                "{}: the secret {} is {}",
+                one.block,
+                one.secret,
+                in_words(one)
+            )
+        })
         .collect();
     let written: Vec<String> = found.iter().map(ToString::to_string).collect();
     let advice = "write {{secrets.NAME}} instead, or secrets.NAME in Python";
@@ -135,21 +141,34 @@ fn verdict(uses: &[Use], found: &[HardCodedValue]) -> Result<(), Failure> {
     }
 }
 
-async fn state(session: &Session, secret: &str) -> Result<&'static str, Failure> {
+async fn state(
+    session: &Session,
+    secret: &str,
+) -> Result<(&'static str, Option<ValueState>), Failure> {
     let name: SecretName = secret.parse()?;
     match session.secret(&name).await {
-        Ok(row) if row.name != name => Ok("unknown (names differ in case)"),
-        Ok(row) => Ok(match row.state {
-            Lifecycle::Active => "active",
-            Lifecycle::Deleted => "deleted",
-            Lifecycle::Destroyed => "destroyed",
-        }),
-        Err(failure) if failure.code() == Code::NotFound.as_str() => Ok("unknown"),
-        Err(failure) if failure.code() == Code::Denied.as_str() => Ok("out of your reach"),
+        Ok(row) if row.name != name => Ok(("unknown (names differ in case)", None)),
+        Ok(row) => Ok((rows::state(row.state), row.value_state)),
+        Err(failure) if failure.code() == Code::NotFound.as_str() => Ok(("unknown", None)),
+        Err(failure) if failure.code() == Code::Denied.as_str() => Ok(("out of your reach", None)),
         Err(failure) => Err(failure),
     }
 }
 
+fn in_words(one: &Use) -> String {
+    let gone = one.value_state.map(|state| match state {
+        ValueState::Lost => ", but its current version is lost",
+        _ => ", but its current version is destroyed",
+    });
+    format!("{}{}", one.state, gone.unwrap_or_default())
+}
+
 fn use_json(one: &Use) -> Value {
-    json!({"block": one.block, "secret": one.secret, "state": one.state, "places": one.places})
+    json!({
+        "block": one.block,
+        "secret": one.secret,
+        "state": one.state,
+        "value_state": one.value_state.map(ValueState::as_str),
+        "places": one.places,
+    })
 }

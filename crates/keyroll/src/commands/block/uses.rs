@@ -1,5 +1,6 @@
 //! Which secrets the blocks of a file use, and where.
 
+use keyroll_core::state::ValueState;
 use keyroll_resolver::{Block, Context, Site, analyse_python, plan, references};
 
 use super::{RunPython, Source, python};
@@ -12,6 +13,8 @@ pub(super) struct Use {
     pub(super) secret: String,
     pub(super) places: String,
     pub(super) state: &'static str,
+    /// What became of its current value, when that cannot be revealed.
+    pub(super) value_state: Option<ValueState>,
     pub(super) dynamic: bool,
     /// Whether it stands in a URL's query, for which a run has to allow it.
     pub(super) in_query: bool,
@@ -38,6 +41,7 @@ pub(super) async fn uses(source: &Source, how: &RunPython) -> Result<Vec<Use>, F
                 secret: String::new(),
                 places: format!("code line {line} column {column}"),
                 state: "only known when it runs",
+                value_state: None,
                 dynamic: true,
                 in_query: false,
             }));
@@ -55,6 +59,7 @@ pub(super) async fn uses(source: &Source, how: &RunPython) -> Result<Vec<Use>, F
                 secret,
                 places: places.join(", "),
                 state: "not checked",
+                value_state: None,
                 dynamic: false,
                 in_query,
             });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::reply::VersionRow;
+use keyroll_api::reply::{SecretRow, VersionRow};
 use keyroll_core::command::SecretDestroy;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Action, Code, SecretName, Version};
@@ -57,6 +57,11 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     if wanted.is_empty() {
         warn_of_uses(context, &row);
     }
+    let mut rows = Vec::new();
+    if !wanted.is_empty() {
+        rows = versions(&session, name.clone()).await?;
+        warn_of_current(context, &row, (&rows, &wanted));
+    }
     if !args.dry.dry_run {
         let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
         confirm(context, &question)?;
@@ -68,7 +73,8 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
     if !wanted.is_empty() {
         json["versions"] = json!(wanted);
-        let copies = copies(&versions(&session, name.clone()).await?, &wanted);
+        json["destroys_current"] = wanted.contains(&row.version).into();
+        let copies = copies(&rows, &wanted);
         for (copy, of) in &copies {
             context.out.note(&format!(
                 "warning: version {copy} has the value of version {of}, by a rollback, and stays: \
@@ -92,6 +98,29 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         &json,
         &format!("destroyed {what} (entry {}): {storage}", acted.index),
     )
+}
+
+/// Says what becomes of a secret whose current version is to be destroyed.
+fn warn_of_current(
+    context: &Context,
+    row: &SecretRow,
+    (rows, ending): (&[VersionRow], &[Version]),
+) {
+    if row.state != Lifecycle::Active || !ending.contains(&row.version) {
+        return;
+    }
+    let (name, version) = (&row.name, row.version);
+    let stays = |row: &VersionRow| {
+        matches!(row.state, ValueState::Live | ValueState::Lost) && !ending.contains(&row.version)
+    };
+    let fate = if rows.iter().any(stays) {
+        "nobody can reveal the secret, and no run or block has it, until it is edited or rolled back"
+    } else {
+        "no value is left, so the secret is destroyed with it"
+    };
+    context.out.warn(&format!(
+        "version {version} is the current version of {name}: {fate}"
+    ));
 }
 
 /// Live versions that are not to be destroyed and have, by rollbacks, the value of one that is.

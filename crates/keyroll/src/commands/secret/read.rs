@@ -90,10 +90,13 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
     } else {
         ""
     };
+    let gone = rows::gone(row).map_or_else(String::new, |gone| {
+        format!(" ({gone}: it cannot be revealed until it is edited or rolled back)")
+    });
     let never = || "never".to_owned();
     vec![
         ("name", row.name.to_string()),
-        ("version", row.version.to_string()),
+        ("version", row.version.to_string() + &gone),
         ("state", rows::state(row.state).to_owned()),
         ("description", row.description.to_string()),
         ("created", time::short(row.created_at)),

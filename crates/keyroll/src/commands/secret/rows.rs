@@ -4,7 +4,7 @@ use keyroll_api::Ask;
 use keyroll_api::query::{Moment, PAGE_ROWS, SecretList};
 use keyroll_api::reply::{Answer, SecretRow, UsedBy};
 use keyroll_core::SecretName;
-use keyroll_core::state::Lifecycle;
+use keyroll_core::state::{Lifecycle, ValueState};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
@@ -74,6 +74,7 @@ pub(crate) fn json(row: &SecretRow) -> Value {
         "name": row.name,
         "version": row.version,
         "state": state(row.state),
+        "value_state": row.value_state.map(ValueState::as_str),
         "description": row.description,
         "updated_at": time::rfc3339(row.updated_at),
         "updated_by": row.updated_by,
@@ -111,6 +112,7 @@ pub(crate) fn table() -> Table<SecretRow> {
 fn flags(row: &SecretRow) -> String {
     let flags = [
         (row.state != Lifecycle::Active, state(row.state)),
+        (row.value_state.is_some(), gone(row).unwrap_or_default()),
         (row.stale, "stale"),
         (row.unused, "unused"),
         (row.restricted, "restricted"),
@@ -121,6 +123,14 @@ fn flags(row: &SecretRow) -> String {
         .map(|(_, name)| name)
         .collect::<Vec<_>>()
         .join(",")
+}
+
+/// What became of a current value that cannot be revealed, in words.
+pub(crate) fn gone(row: &SecretRow) -> Option<&'static str> {
+    row.value_state.map(|state| match state {
+        ValueState::Lost => "value lost",
+        _ => "value destroyed",
+    })
 }
 
 /// What uses it, in words.
@@ -170,6 +180,7 @@ mod tests {
             updated_at: Millis(1_700_000_000_000),
             updated_by: Identity([7; 32]),
             description: "for billing".parse().expect("text"),
+            value_state: None,
             rotate_every: None,
             updated_by_name: "alice".to_owned(),
             last_revealed_at: None,
@@ -183,6 +194,7 @@ mod tests {
             ("name", json!("API_Key")),
             ("version", json!(3)),
             ("state", json!("deleted")),
+            ("value_state", Value::Null),
             ("description", json!("for billing")),
             ("updated_at", json!("2023-11-14T22:13:20.000Z")),
             ("updated_by", json!(Identity([7; 32]).to_string())),
@@ -206,6 +218,12 @@ mod tests {
             "{line}"
         );
         assert!(line.contains("billing/post  deleted,stale"), "{line}");
+        let mut gone = row();
+        gone.state = Lifecycle::Active;
+        gone.value_state = Some(ValueState::Lost);
+        assert_eq!(json(&gone)["value_state"], "lost");
+        let text = table().render(&[gone], false);
+        assert!(text.contains("billing/post  value lost,stale"), "{text}");
         let mut two = row();
         two.used_by.push(two.used_by[0].clone());
         let text = table().render(&[two], false);

@@ -1,0 +1,184 @@
+//! Secrets that a command goes on without, and why.
+
+use keyroll_core::{Code, SecretName};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::Failure;
+
+/// Why a secret is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Nobody is shown it.
+    Restricted,
+    /// Its current version is destroyed.
+    Destroyed,
+    /// Its current version is lost.
+    Lost,
+    /// It does not fit a reply or the environment.
+    TooLarge,
+    /// A variable and a dotenv file hold UTF-8 text without NUL.
+    NotText,
+    /// Programs that read dotenv files disagree about every way to write it.
+    NoForm,
+    /// A variable of its name steers programs.
+    Steers,
+    /// The environment has a variable of its name already.
+    Taken,
+}
+
+impl Reason {
+    const ALL: [Self; 8] = [
+        Self::Restricted,
+        Self::Destroyed,
+        Self::Lost,
+        Self::TooLarge,
+        Self::NotText,
+        Self::NoForm,
+        Self::Steers,
+        Self::Taken,
+    ];
+
+    /// For programs.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Destroyed => "destroyed",
+            Self::Lost => "lost",
+            Self::TooLarge => "too_large",
+            Self::NotText => "not_text",
+            Self::NoForm => "no_dotenv_form",
+            Self::Steers => "steers_programs",
+            Self::Taken => "already_set",
+        }
+    }
+
+    /// For people: why, and what to do.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Restricted => ("restricted secrets are shown to nobody", ""),
+            Self::Destroyed => (
+                "their current version is destroyed",
+                "; give them a new value with secret edit, or an earlier one with secret rollback",
+            ),
+            Self::Lost => (
+                "their current version is lost",
+                "; give them a new value with secret edit, or an earlier one with secret rollback",
+            ),
+            Self::TooLarge => ("there is no room for values of their size", ""),
+            Self::NotText => ("their values are not UTF-8 text without NUL", ""),
+            Self::NoForm => (
+                "bash, python-dotenv and npm's dotenv would read their values differently",
+                "; --format json and --format yaml hold them",
+            ),
+            Self::Steers => (
+                "variables of these names can steer programs",
+                "; to have them, name them with --only",
+            ),
+            Self::Taken => (
+                "the environment has variables of these names already",
+                "; to have them, name them with --only",
+            ),
+        }
+    }
+
+    /// The code of a failure with `--strict`. None for what is left out by a rule that holds for the
+    /// secret or its name, and not because something is wrong with its value.
+    const fn code(self) -> Option<Code> {
+        match self {
+            Self::Destroyed => Some(Code::Destroyed),
+            Self::Lost => Some(Code::ValueLost),
+            Self::TooLarge => Some(Code::TooLarge),
+            Self::NotText | Self::NoForm => Some(Code::InvalidValue),
+            Self::Restricted | Self::Steers | Self::Taken => None,
+        }
+    }
+}
+
+/// Secrets that are left out.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(Vec<(SecretName, Reason)>);
+
+impl LeftOut {
+    pub(crate) fn add(&mut self, name: SecretName, reason: Reason) {
+        self.0.push((name, reason));
+    }
+
+    fn named(&self, reason: Reason) -> Vec<&str> {
+        let of = self.0.iter().filter(|(_, why)| *why == reason);
+        of.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Names each once on stderr, with the reason.
+    pub(crate) fn note(&self, context: &Context, what: &str) {
+        for reason in Reason::ALL {
+            let names = self.named(reason);
+            if !names.is_empty() {
+                let (names, (why, advice)) = (names.join(", "), reason.words());
+                context
+                    .out
+                    .note(&format!("{what}, as {why}: {names}{advice}"));
+            }
+        }
+    }
+
+    /// A failure that names those with whose values something is wrong, if there are any.
+    pub(crate) fn failure(&self, what: &str) -> Option<Failure> {
+        let wrong: Vec<Reason> = Reason::ALL
+            .into_iter()
+            .filter(|reason| reason.code().is_some() && !self.named(*reason).is_empty())
+            .collect();
+        let code = wrong.first()?.code()?;
+        let each = wrong.iter().map(|reason| {
+            let names = self.named(*reason).join(", ");
+            let (why, advice) = reason.words();
+            format!("{names} (as {why}{advice})")
+        });
+        let each: Vec<String> = each.collect();
+        let message = format!(
+            "{what}. Leave out with --except, or mend: {}",
+            each.join("; ")
+        );
+        Some(Failure::coded(code, message))
+    }
+
+    /// The names, for programs.
+    pub(crate) fn names(&self) -> Vec<&SecretName> {
+        self.0.iter().map(|(name, _)| name).collect()
+    }
+
+    /// Names and reasons, for programs.
+    pub(crate) fn reasons(&self) -> Value {
+        let each = self.0.iter();
+        each.map(|(name, reason)| json!({"name": name, "reason": reason.as_str()}))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_what_is_wrong_and_not_what_a_rule_leaves_out() {
+        let name = |text: &str| text.parse::<SecretName>().expect("a name");
+        let mut left_out = LeftOut::default();
+        for (text, reason) in [
+            ("Closed", Reason::Restricted),
+            ("PATH", Reason::Steers),
+            ("SHLVL", Reason::Taken),
+        ] {
+            left_out.add(name(text), reason);
+        }
+        assert!(left_out.failure("nothing was done").is_none());
+        left_out.add(name("Binary"), Reason::NotText);
+        left_out.add(name("Old"), Reason::Destroyed);
+        let failure = left_out.failure("nothing was done").expect("a failure");
+        assert_eq!(failure.code(), "destroyed");
+        let message = failure.message();
+        assert!(message.contains("Binary") && message.contains("Old"));
+        assert!(!message.contains("PATH") && !message.contains("Closed"));
+        assert_eq!(left_out.names().len(), 5);
+        assert_eq!(left_out.reasons()[3]["reason"], "not_text");
+    }
+}
