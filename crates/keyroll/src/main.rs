@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod context;
+mod dry_run;
 mod error;
 mod exit_code;
 mod generate;

@@ -1,5 +1,6 @@
 //! End-to-end tests through the built program on a real nats-server, a module per subject.
 
+mod asked;
 mod at;
 mod audit;
 mod bad_input;
@@ -13,6 +14,7 @@ mod delegation;
 mod destroy;
 mod dev;
 mod doors;
+mod dry_run;
 mod durability;
 mod ends;
 mod enter;

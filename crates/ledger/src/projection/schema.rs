@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 7;
+pub const SCHEMA: u32 = 8;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -47,6 +47,9 @@ pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
 /// (workspace, identity, key) of a delegation that was revoked.
 pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
     TableDefinition::new("revoked");
+/// (workspace, identity, key) of a delegation that was seen in use → its end.
+pub(super) const DELEGATIONS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), u64> =
+    TableDefinition::new("delegations");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");

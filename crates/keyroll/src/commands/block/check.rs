@@ -6,7 +6,7 @@ use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, SecretName};
-use keyroll_resolver::{Code as BlockCode, Redactor, ResolveError, WrittenValue, written_values};
+use keyroll_resolver::{Code as BlockCode, Redactor, ResolveError, WrittenValue};
 use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
@@ -32,9 +32,7 @@ pub(crate) async fn run(
         None
     };
     if let Some(session) = &session {
-        for one in uses.iter_mut().filter(|one| !one.dynamic) {
-            one.state = state(session, &one.secret).await?;
-        }
+        look_up(session, &mut uses).await?;
     }
     let table = Table::<Use>(vec![
         ("BLOCK", |one| one.block.clone()),
@@ -54,9 +52,7 @@ pub(crate) async fn run(
         Some(session) if values => Some(known(context, session, path).await?),
         _ => None,
     };
-    // The file was read as JSON, so it is text.
-    let found = written_values(&String::from_utf8_lossy(&source.bytes), known.as_ref());
-    verdict(&uses, &found)?;
+    verdict(uses.iter(), &source.written(known.as_ref()))?;
     let blocks = source.file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
@@ -105,9 +101,11 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
 }
 
 /// Everything that is wrong, at once. What is found is not repeated.
-fn verdict(uses: &[Use], found: &[WrittenValue]) -> Result<(), Failure> {
+pub(super) fn verdict<'a>(
+    uses: impl Iterator<Item = &'a Use>,
+    found: &[WrittenValue],
+) -> Result<(), Failure> {
     let missing: Vec<String> = uses
-        .iter()
         .filter(|one| !one.dynamic && !matches!(one.state, "active" | "not checked"))
         .map(|one| format!("{}: the secret {} is {}", one.block, one.secret, one.state))
         .collect();
@@ -133,6 +131,17 @@ fn verdict(uses: &[Use], found: &[WrittenValue]) -> Result<(), Failure> {
     }
 }
 
+/// How a secret is told of that the caller may not touch.
+pub(super) const OUT_OF_REACH: &str = "out of your reach";
+
+/// Asks the ledger how the secrets are.
+pub(super) async fn look_up(session: &Session, uses: &mut [Use]) -> Result<(), Failure> {
+    for one in uses.iter_mut().filter(|one| !one.dynamic) {
+        one.state = state(session, &one.secret).await?;
+    }
+    Ok(())
+}
+
 async fn state(session: &Session, secret: &str) -> Result<&'static str, Failure> {
     let name: SecretName = secret.parse()?;
     match session.secret(&name).await {
@@ -143,7 +152,7 @@ async fn state(session: &Session, secret: &str) -> Result<&'static str, Failure>
             Lifecycle::Destroyed => "destroyed",
         }),
         Err(failure) if failure.code() == Code::NotFound.as_str() => Ok("unknown"),
-        Err(failure) if failure.code() == Code::Denied.as_str() => Ok("out of your reach"),
+        Err(failure) if failure.code() == Code::Denied.as_str() => Ok(OUT_OF_REACH),
         Err(failure) => Err(failure),
     }
 }
