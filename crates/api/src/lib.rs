@@ -6,6 +6,7 @@ pub mod query;
 pub mod reply;
 pub mod seen;
 pub mod subjects;
+pub mod time;
 
 pub use client::{Client, ClientError, Settings, Signer};
 pub use query::{Ask, Query};

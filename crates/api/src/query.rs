@@ -80,6 +80,9 @@ pub enum Ask {
     /// The receipt of a command of the asker's own.
     #[serde(rename = "receipt")]
     Receipt(ReceiptOf),
+    /// What a signed command would come to now; nothing is written.
+    #[serde(rename = "command.dry_run")]
+    CommandDryRun(CommandDryRun),
     /// Workspaces the asker is a member of; of the ledger.
     #[serde(rename = "workspace.list")]
     WorkspaceList(WorkspaceList),
@@ -261,6 +264,14 @@ pub struct AuditProve {
 pub struct ReceiptOf {
     /// The command.
     pub command: CommandId,
+}
+
+/// Fields of `command.dry_run`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandDryRun {
+    /// The command, signed by the asker as for carrying it out. Its values stay where they are.
+    pub command: Blob,
 }
 
 /// Fields of `audit.storage`.

@@ -8,7 +8,7 @@ use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
-    Blob, Digest, Epoch, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId,
+    Blob, Digest, Epoch, Event, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId,
     SecretName, TreeSize, Version, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,8 @@ pub enum Answer {
     AuditCheckpoint(CheckpointNote),
     #[serde(rename = "receipt")]
     Receipt(Receipt),
+    #[serde(rename = "command.dry_run")]
+    CommandDryRun(DryRunEvents),
     #[serde(rename = "workspace.list")]
     WorkspaceList(WorkspaceRows),
     #[serde(rename = "status")]
@@ -179,6 +181,14 @@ pub enum Answer {
     RecoverBegin(RecoveryPlan),
     #[serde(rename = "recover.finish")]
     RecoverFinish(Recovered),
+}
+
+/// What a command would come to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DryRunEvents {
+    /// The events of its entry, as of now. None when it has been carried out before.
+    pub events: Vec<Event>,
 }
 
 /// A page of secrets.

@@ -7,9 +7,10 @@ use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Form, Router};
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::{Span, SpanRelativeTo};
 use keyroll_api::client::now;
 use keyroll_api::reply::MemberRow;
+use keyroll_api::time;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::{Action, Glob, Identity, Millis};
@@ -276,17 +277,15 @@ fn expires(typed: &str, now: Millis) -> Result<Option<Millis>, Failure> {
     }
     let wrong =
         || Failure::field("That is no time to come: write 8h, 30d or 2030-01-31T12:00:00Z.");
-    let at = if let Ok(timestamp) = typed.parse::<Timestamp>() {
-        u64::try_from(timestamp.as_millisecond()).ok()
-    } else {
-        typed.parse::<Span>().ok().and_then(|span| {
-            let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-            let ahead = u64::try_from(Duration::try_from(exact).ok()?.as_millis()).ok()?;
-            now.0.checked_add(ahead)
-        })
+    let ahead = || {
+        let span = typed.parse::<Span>().ok()?;
+        let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+        let ahead = u64::try_from(Duration::try_from(exact).ok()?.as_millis()).ok()?;
+        now.0.checked_add(ahead).map(Millis)
     };
-    let at = at.filter(|at| *at > now.0).ok_or_else(wrong)?;
-    Ok(Some(Millis(at)))
+    let at = time::parse(typed).ok().or_else(ahead);
+    let at = at.filter(|at| *at > now && *at <= time::LAST);
+    at.map(Some).ok_or_else(wrong)
 }
 
 async fn add(visit: Visit, Form(fields): Form<Fields>) -> Response {

@@ -1,6 +1,7 @@
 //! Moments and counts as people read them.
 
-use jiff::Timestamp;
+use keyroll_api::time::format;
+pub(crate) use keyroll_api::time::rfc3339;
 use keyroll_core::Millis;
 use maud::{Markup, html};
 
@@ -34,25 +35,9 @@ fn span(seconds: u64) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// RFC 3339 in UTC.
-pub(crate) fn rfc3339(at: Millis) -> String {
-    format(at, "%Y-%m-%dT%H:%M:%S.%3fZ")
-}
-
 /// To the second, for people.
 pub(crate) fn moment(at: Millis) -> String {
     format(at, "%Y-%m-%d %H:%M:%S UTC")
-}
-
-/// Times that no calendar holds are shown as they are.
-fn format(at: Millis, pattern: &str) -> String {
-    let timestamp = i64::try_from(at.0)
-        .ok()
-        .and_then(|at| Timestamp::from_millisecond(at).ok());
-    timestamp.map_or_else(
-        || at.to_string(),
-        |timestamp| timestamp.strftime(pattern).to_string(),
-    )
 }
 
 /// A moment as how long ago it was, with the moment itself behind it.

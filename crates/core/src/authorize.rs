@@ -114,7 +114,10 @@ fn needed(action: &Action, actor: Identity) -> Option<Permission> {
         | Action::SecretRestore(_)
         | Action::WorkflowSave(_)
         | Action::WorkflowRemove(_) => Some(Permission::Write),
-        Action::DelegationRevoke(revoke) if revoke.identity == actor => Some(Permission::Read),
+        // Without an identity, `decide` ends only what the actor may end.
+        Action::DelegationRevoke(revoke) if revoke.identity.is_none_or(|of| of == actor) => {
+            Some(Permission::Read)
+        }
         Action::SecretDestroy(_)
         | Action::KeyRotate(_)
         | Action::MemberAdd(_)

@@ -58,7 +58,7 @@ pub enum Event {
     KeyRotated(KeyRotated),
     /// A delegation has ended.
     #[serde(rename = "delegation.revoked")]
-    DelegationRevoked(Nothing),
+    DelegationRevoked(DelegationRevoked),
     /// A member was refused.
     #[serde(rename = "access.denied")]
     AccessDenied(AccessDenied),
@@ -144,6 +144,15 @@ pub struct SecretDestroyed {
 pub struct KeyRotated {
     /// The new generation.
     pub epoch: Epoch,
+}
+
+/// Facts of `delegation.revoked`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DelegationRevoked {
+    /// Whose delegations to the key have ended, when the command did not name the identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
 }
 
 /// Facts of `access.denied`.

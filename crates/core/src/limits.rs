@@ -46,6 +46,9 @@ pub const RELEASED_OVERHEAD: u64 = 512;
 pub const REPLY_OVERHEAD: u64 = 16 * 1024;
 /// Delegations that one identity can have ended: they are kept for good.
 pub const REVOCATIONS: usize = 256;
+/// Delegations of one identity that are remembered as seen in use: as many as it can have ended.
+/// Beyond that the one that ends first is forgotten.
+pub const SEEN_DELEGATIONS: usize = 256;
 /// Members of one workspace.
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.

@@ -14,20 +14,23 @@ pub enum Rules {
     V1,
     /// A member's name has visible characters alone.
     V2,
+    /// `delegation.revoke` may leave out who delegated.
+    V3,
 }
 
 impl Rules {
     /// All of them, the oldest first.
-    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+    pub const ALL: [Self; 3] = [Self::V1, Self::V2, Self::V3];
 
     /// Those that new commands are decided by.
-    pub const CURRENT: Self = Self::V2;
+    pub const CURRENT: Self = Self::V3;
 
     /// Their number on the wire.
     pub const fn number(self) -> u32 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,
+            Self::V3 => 3,
         }
     }
 

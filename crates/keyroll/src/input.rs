@@ -155,15 +155,21 @@ fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<V
     Err(Failure::coded(Code::InvalidValue, message))
 }
 
-/// Asks for consent to something that is hard to take back.
-pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> {
-    if context.global.yes {
+/// Whether [`confirm`] could ask: what it could not is refused before anything is sent.
+pub(crate) fn can_confirm(context: &Context, question: &str) -> Result<(), Failure> {
+    if context.global.yes || context.may_ask() {
         return Ok(());
     }
-    if !context.may_ask() {
-        return Err(Failure::usage(format!(
-            "{question} Without a terminal say --yes"
-        )));
+    let message =
+        format!("{question} Nothing was done: there is no terminal to confirm at. Add --yes");
+    Err(Failure::usage(message))
+}
+
+/// Asks for consent to something that is hard to take back.
+pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> {
+    can_confirm(context, question)?;
+    if context.global.yes {
+        return Ok(());
     }
     let failed = |error: io::Error| Failure::local(format!("the terminal cannot be read: {error}"));
     let mut stderr = io::stderr().lock();

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod context;
+mod dry_run;
 mod environment_policy;
 mod environment_room;
 mod error;

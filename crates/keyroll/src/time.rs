@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::{Span, SpanRelativeTo};
 use keyroll_api::query::Point;
+use keyroll_api::time::{self, TimeError};
 use keyroll_core::{Millis, TreeSize};
 
 use crate::error::Failure;
+
+pub(crate) use keyroll_api::time::rfc3339;
 
 /// A duration: `90d`, `2h`, `1h 30m`. Days have 24 hours; months and years have no one length.
 pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
@@ -48,41 +51,29 @@ pub(crate) fn future(text: &str, now: Millis) -> Result<Millis, Failure> {
 }
 
 fn moment(text: &str, relative: impl FnOnce(u64) -> u64) -> Result<Millis, Failure> {
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
-        let before_1970 = |_| Failure::usage(format!("{text:?} lies before 1970"));
-        return u64::try_from(timestamp.as_millisecond())
-            .map(Millis)
-            .map_err(before_1970);
-    }
-    let span = duration(text).map_err(|_| {
+    let refused = |why: &dyn std::fmt::Display| {
+        let shown = text.escape_debug().to_string();
         Failure::usage(format!(
-            "{text:?} is no moment: write RFC 3339 (2030-01-31T12:00:00Z) or a duration (2h)"
+            "{shown:?} is no point in time ({why}): write RFC 3339 (2030-01-31T12:00:00Z) or a duration (2h)"
         ))
-    })?;
-    Ok(Millis(relative(
+    };
+    let why = match time::parse(text) {
+        Ok(at) => return Ok(at),
+        Err(why) => why,
+    };
+    let span = duration(text).map_err(|_| refused(&why))?;
+    let at = Millis(relative(
         u64::try_from(span.as_millis()).unwrap_or(u64::MAX),
-    )))
-}
-
-/// RFC 3339 in UTC with milliseconds, for programs.
-pub(crate) fn rfc3339(at: Millis) -> String {
-    format(at, "%Y-%m-%dT%H:%M:%S.%3fZ")
+    ));
+    if at > time::LAST {
+        return Err(refused(&TimeError::Range));
+    }
+    Ok(at)
 }
 
 /// To the second, for people.
 pub(crate) fn short(at: Millis) -> String {
-    format(at, "%Y-%m-%d %H:%M:%SZ")
-}
-
-/// Times that no calendar holds are shown as they are.
-fn format(at: Millis, pattern: &str) -> String {
-    let timestamp = i64::try_from(at.0)
-        .ok()
-        .and_then(|at| Timestamp::from_millisecond(at).ok());
-    timestamp.map_or_else(
-        || at.to_string(),
-        |timestamp| timestamp.strftime(pattern).to_string(),
-    )
+    time::format(at, "%Y-%m-%d %H:%M:%SZ")
 }
 
 /// Seconds as the largest unit that divides them.
@@ -146,6 +137,11 @@ mod tests {
             future("90d", NOW).map_err(|_| ()),
             Ok(Millis(NOW.0 + 7_776_000_000))
         );
+        let end = future("9999-12-31T23:59:59Z", NOW).map_err(|_| ());
+        assert_eq!(end, Ok(Millis(253_402_300_799_000)));
+        for text in ["2030-01-01T00:00:00+25:00", "3000000d", "2030-01-01"] {
+            assert_eq!(future(text, NOW).expect_err(text).code(), "usage");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod audit;
 mod command;
 mod commits;
+mod dry_run;
 mod head;
 mod page;
 mod past;

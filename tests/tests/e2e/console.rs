@@ -73,7 +73,7 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     let made = as_vera(&words).run().code(0).json();
     let mut vera = Browse::open(made["url"].as_str().expect("a link"));
     assert!(vera.get("/w/demo/secrets").body.contains("s-Made_Here"));
-    let remove = ["member", "remove", "vera"];
+    let remove = ["member", "remove", "vera", "--yes"];
     cluster.keyroll(remove).run().code(0);
     let page = vera.get("/w/demo/secrets");
     assert_eq!(page.status, 401);

@@ -118,11 +118,11 @@ fn a_delegation_is_worth_what_its_identity_is() {
         .code(4)
         .error_code("denied");
     // Roles hold for the key as for its identity, from the next command on.
-    dev.keyroll(["member", "change", "eve", "--role", "viewer"])
+    dev.keyroll(["member", "change", "eve", "--role", "viewer", "--yes"])
         .run()
         .code(0);
     reveal().code(4).error_code("denied").lacks("the value");
-    dev.keyroll(["member", "change", "eve", "--role", "editor"])
+    dev.keyroll(["member", "change", "eve", "--role", "editor", "--yes"])
         .run()
         .code(0);
     reveal().code(0);
@@ -136,6 +136,61 @@ fn a_delegation_is_worth_what_its_identity_is() {
         .error_code("denied");
     dev.keyroll(revoke).run().code(0);
     reveal().code(4).error_code("denied").lacks("the value");
+    dev.verifies();
+}
+
+/// The ledger ends what it has seen in use, and says whose it was.
+#[test]
+fn a_key_is_ended_for_whom_it_was_seen_to_act() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let (eve, bob) = (
+        dev.member("eve", "editor", "*"),
+        dev.member("bob", "editor", "*"),
+    );
+    let page = dev.home().path("eve.pem");
+    let new = ["--json", "delegation", "new", "--out", &page];
+    let made = dev.keyroll_as(&eve, new).run().code(0).json();
+    let key = made["key"].as_str().expect("a key");
+    let reveal = || {
+        dev.keyroll_as(&eve, ["--identity", &page, "secret", "reveal", "A"])
+            .run()
+    };
+    let revoke = ["--json", "delegation", "revoke", key];
+    // Never used: it is not known for whom it acts.
+    for unseen in [
+        dev.keyroll(revoke).run(),
+        dev.keyroll_as(&eve, revoke).run(),
+    ] {
+        unseen.code(3).error_code("not_found").stderr_has("--of");
+    }
+    reveal().code(0);
+    // To who may not end it, it is as if it were unseen.
+    let refused = dev.keyroll_as(&bob, revoke).run();
+    refused.code(3).error_code("not_found");
+    // An owner who names somebody else is told that it goes on.
+    let wrong = dev.keyroll(["delegation", "revoke", key, "--of", "bob"]);
+    wrong.run().code(0).stderr_has("still acts for eve");
+    reveal().code(0);
+    let ended = dev.keyroll(revoke).run().code(0).json();
+    assert_eq!(ended["identity"], json!(eve.key));
+    assert_eq!(
+        ended["ended"],
+        json!([{"identity": eve.key, "name": "eve"}])
+    );
+    reveal().code(4).error_code("denied").lacks("the value");
+    dev.keyroll(revoke).run().code(5).error_code("conflict");
+    // Unseen keys are ended by name.
+    let second = dev.home().path("second.pem");
+    let new = ["--json", "delegation", "new", "--out", &second];
+    let made = dev.keyroll_as(&eve, new).run().code(0).json();
+    let key = made["key"].as_str().expect("a key");
+    let by_name = ["delegation", "revoke", key, "--of", "eve"];
+    dev.keyroll(by_name).run().code(0).stderr_has("of eve");
+    dev.keyroll_as(&eve, ["--identity", &second, "secret", "reveal", "A"])
+        .run()
+        .code(4)
+        .error_code("denied");
     dev.verifies();
 }
 

@@ -1,5 +1,6 @@
 //! End-to-end tests through the built program on a real nats-server, a module per subject.
 
+mod asked;
 mod at;
 mod audit;
 mod bad_input;
@@ -14,6 +15,7 @@ mod destroy;
 mod dev;
 mod doors;
 mod dotenv;
+mod dry_run;
 mod durability;
 mod ends;
 mod enter;

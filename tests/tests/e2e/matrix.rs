@@ -1,8 +1,9 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
+use ed25519_dalek::SigningKey;
 use keyroll_api::client::now;
 use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, MemberList, Named, SecretHistory, SecretList,
+    AuditCommits, AuditLog, AuditProve, CommandDryRun, MemberList, Named, SecretHistory, SecretList,
 };
 use keyroll_api::reply::Body;
 use keyroll_api::{Ask, Query, Reply};
@@ -13,7 +14,8 @@ use keyroll_core::command::{
 };
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Action, Code, Entry, Event, Glob, Identity, Index, Rejection, SecretId, TreeSize, cbor, cose,
+    Action, Blob, Code, Command, Entry, Event, Glob, Identity, Index, Rejection, SecretId,
+    TreeSize, cbor, cose,
 };
 use keyroll_tests::harness::raw::{self, identity};
 use keyroll_tests::harness::{Dev, Nats, Person};
@@ -122,7 +124,7 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
         (
             Action::DelegationRevoke(DelegationRevoke {
                 key: Identity([5; 32]),
-                identity: Identity([6; 32]),
+                identity: Some(Identity([6; 32])),
             }),
             Permission::Manage,
         ),
@@ -185,7 +187,8 @@ fn questions() -> Vec<(Ask, Permission)> {
     ]
 }
 
-/// What came of a command: its code, or none when it was carried out.
+/// What came of a command: its code, or none when it was carried out. A dry run of the same bytes has
+/// said so before.
 async fn outcome(
     dev: &Dev,
     nats: &Nats,
@@ -196,8 +199,23 @@ async fn outcome(
     let key = identity(&who.home.join("identity.pem"));
     let mut command = dev.command(action);
     command.workspace = place.parse().expect("a name");
+    let signed = Blob(cose::sign(&command, &key));
+    let dry_run = Ask::CommandDryRun(CommandDryRun { command: signed });
+    let foreseen = asked(dev, nats, who, place, dry_run).await;
+    assert!(!holds_value(&foreseen), "a value in a dry run");
+    let outcome = carried_out(nats, place, &command, &key).await;
+    assert_eq!(code_of(&foreseen), outcome, "a dry run of {command:?}");
+    outcome
+}
+
+async fn carried_out(
+    nats: &Nats,
+    place: &str,
+    command: &Command,
+    key: &SigningKey,
+) -> Option<Code> {
     let subject = format!("keyroll.v1.{place}.command");
-    let reply = nats.request(&subject, raw::signed(&command, &key)).await;
+    let reply = nats.request(&subject, raw::signed(command, key)).await;
     assert!(!holds_value(&reply.payload), "a value in a reply");
     let answer: keyroll_api::CommandReply = cbor::decode(&reply.payload).expect("a reply");
     match answer {

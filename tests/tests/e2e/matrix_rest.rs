@@ -63,12 +63,28 @@ async fn brought(client: &Client, at: &WorkspaceName, id: SecretId) -> [Option<C
         let secret = (id, &name);
         client.edit(at, secret, Version(version), value, (None, from))
     };
-    [
-        code(client.create(at, &[(spec("Db_made"), value)]).await),
+    let dry_run_of = |version, from| {
+        let secret = (id, &name);
+        client.dry_run_edit(at, secret, Version(version), value, (None, from))
+    };
+    let create = [(spec("Db_made"), value)];
+    // Each as a dry run first.
+    let foreseen = [
+        code(client.dry_run_create(at, &create).await),
+        code(client.dry_run_import(at, &import).await),
+        code(dry_run_of(2, None).await),
+    ];
+    let first = [
+        code(client.create(at, &create).await),
         code(client.import(at, &import).await),
         code(edit(2, None).await),
-        code(edit(3, Some(Version(1))).await),
-    ]
+    ];
+    assert_eq!(foreseen, first);
+    let foreseen = code(dry_run_of(3, Some(Version(1))).await);
+    let last = code(edit(3, Some(Version(1))).await);
+    assert_eq!(foreseen, last);
+    let [created, imported, edited] = first;
+    [created, imported, edited, last]
 }
 
 fn own_acts(id: SecretId) -> Vec<Action> {
@@ -227,6 +243,8 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
                 let case = format!("{role:?} {} in {at}", action.name());
                 let acted = inside.act(&place(at), action.clone()).await;
                 assert_eq!(code(acted), denied, "{case}");
+                let dry_run = inside.dry_run(&place(at), action.clone()).await;
+                assert_eq!(code(dry_run), denied, "{case}");
             }
         }
     }

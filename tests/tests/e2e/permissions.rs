@@ -142,7 +142,7 @@ fn an_editor_works_within_patterns() {
     refused(&dev, &eve, &["secret", "create", "Mail_more", "--stdin"]);
     // Both names of a rename have to be within one's patterns.
     refused(&dev, &eve, &["secret", "rename", "Db_third", "Mail_third"]);
-    refused(&dev, &eve, &["member", "remove", "owner"]);
+    refused(&dev, &eve, &["member", "remove", "owner", "--yes"]);
     refused(&dev, &eve, &["audit", "log"]);
     let told = denials(&dev).len();
     assert_eq!(told - before, 4);
@@ -254,15 +254,17 @@ fn who_is_out_is_out() {
     dev.create("A", "the value");
     let bob = dev.member("bob", "editor", "*");
     works(&dev, &bob, &["secret", "reveal", "A"]);
-    dev.keyroll(["member", "change", "bob", "--role", "viewer"])
+    dev.keyroll(["member", "change", "bob", "--role", "viewer", "--yes"])
         .run()
         .code(0);
     refused(&dev, &bob, &["secret", "reveal", "A"]);
-    dev.keyroll(["member", "change", "bob", "--role", "editor"])
+    dev.keyroll(["member", "change", "bob", "--role", "editor", "--yes"])
         .run()
         .code(0);
     works(&dev, &bob, &["secret", "reveal", "A"]);
-    dev.keyroll(["member", "remove", "bob"]).run().code(0);
+    dev.keyroll(["member", "remove", "bob", "--yes"])
+        .run()
+        .code(0);
     let before = dev.audit().len();
     refused(&dev, &bob, &["secret", "reveal", "A"]);
     refused(&dev, &bob, &["secret", "list"]);
@@ -302,8 +304,8 @@ fn the_last_owner_stays() {
     let owner = dev.keyroll(["identity", "show"]).run().code(0).text();
     let key = owner.split(' ').next().expect("the public id");
     for words in [
-        &["member", "remove", "owner"] as &[&str],
-        &["member", "change", key, "--role", "editor"],
+        &["member", "remove", "owner", "--yes"] as &[&str],
+        &["member", "change", key, "--role", "editor", "--yes"],
         &["member", "change", "owner", "--expires", "1h"],
         &["member", "change", "owner", "--secrets", "A*"],
     ] {
@@ -329,12 +331,12 @@ fn the_last_owner_stays() {
         .run()
         .code(5)
         .error_code("conflict");
-    works(&dev, &olga, &["member", "remove", "owner"]);
+    works(&dev, &olga, &["member", "remove", "owner", "--yes"]);
     dev.keyroll(["secret", "list"])
         .run()
         .code(4)
         .error_code("denied");
-    dev.keyroll_as(&olga, ["member", "remove", "olga"])
+    dev.keyroll_as(&olga, ["member", "remove", "olga", "--yes"])
         .run()
         .code(5)
         .error_code("conflict");

@@ -22,7 +22,9 @@ fn with_history() -> Dev {
     dev.keyroll_as(&vera, ["secret", "reveal", "A"])
         .run()
         .code(4);
-    dev.keyroll(["member", "remove", "vera"]).run().code(0);
+    dev.keyroll(["member", "remove", "vera", "--yes"])
+        .run()
+        .code(0);
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
     dev.keyroll(["-w", "other", "secret", "create", "A", "--generate"])
         .run()

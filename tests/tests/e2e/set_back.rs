@@ -58,7 +58,7 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
         2
     );
     assert_eq!(dev.audit().len(), entries);
-    let status = dev.keyroll(["status", "--json"]).run().code(0).json();
+    let status = dev.keyroll(["status", "--json"]).run().code(6).json();
     assert!(
         status["problems"][0]
             .as_str()

@@ -78,8 +78,12 @@ fn a_saved_workflow_says_what_uses_a_secret() {
     // Who takes away what is used is told so.
     dev.keyroll(["secret", "rename", "Inner", "Outer"])
         .run()
-        .code(0)
-        .stderr_has("billing/py");
+        .code(2)
+        .stderr_has("billing/py")
+        .stderr_has("--yes");
+    dev.keyroll(["secret", "rename", "Inner", "Outer", "--yes"])
+        .run()
+        .code(0);
     dev.keyroll(["secret", "delete", "Token", "--yes"])
         .run()
         .code(0)

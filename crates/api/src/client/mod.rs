@@ -3,6 +3,7 @@
 mod act;
 mod addresses;
 mod ask;
+mod dry_run;
 mod error;
 mod parts;
 mod receipt;

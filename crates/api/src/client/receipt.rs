@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use keyroll_core::command::{Command, NewSecret, RevealItem, SecretEdit, SecretReveal};
-use keyroll_core::decide::denial_message;
+use keyroll_core::decide::denied;
 use keyroll_core::event::{SecretRevealed, Stored};
 use keyroll_core::{
-    Action, Code, Digest, Entry, Event, Identity, Index, Place, Rejection, SecretId, SecretName,
+    Action, Code, Digest, Entry, Event, Identity, Index, Place, SecretId, SecretName,
     SignedCommand, TreeSize, Version, WorkspaceName, cbor,
 };
 use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
@@ -49,10 +49,9 @@ impl Client {
         let note = Some(done.receipt.checkpoint.as_str());
         self.believe(workspace, seen, (size, root), &done.consistency, note)?;
         let index = done.receipt.index;
-        if let [Event::AccessDenied(denied)] = entry.events.as_slice() {
-            let words = denial_message(command.action.name(), denied.reason);
-            let message = format!("{words} (recorded as entry {index})");
-            return Err(ClientError::Refused(Rejection::new(Code::Denied, message)));
+        if let Some(mut rejection) = denied(&command.action, &entry.events) {
+            rejection.message = format!("{} (recorded as entry {index})", rejection.message);
+            return Err(ClientError::Refused(rejection));
         }
         if !can_lead_to(command, actor, &entry.events) {
             return Err(corrupt(format!(
@@ -167,7 +166,7 @@ impl Client {
 
 /// Whether events are what a command of `actor` can lead to, where it is not denied. What depends
 /// on the state of the workspace only full verification can tell.
-fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
+pub(super) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
     let stored = |stored: &Stored, item: u32, digest: &Digest| {
         stored.item == item && stored.place == Place::of(&actor, &command.id, item, digest)
     };
@@ -194,6 +193,9 @@ fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
             let named = destroy.versions.as_ref();
             named.is_none_or(|versions| *versions == destroyed.versions)
         }
+        (Action::DelegationRevoke(revoke), Event::DelegationRevoked(revoked)) => {
+            revoke.identity.is_some() == revoked.identities.is_empty()
+        }
         (Action::WorkspaceCreate(_), Event::WorkspaceCreated(_))
         | (Action::MemberAdd(_), Event::MemberAdded(_))
         | (Action::MemberChange(_), Event::MemberChanged(_))
@@ -204,7 +206,6 @@ fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
         | (Action::SecretRestore(_), Event::SecretRestored(_))
         | (Action::WorkflowSave(_), Event::WorkflowSaved(_))
         | (Action::WorkflowRemove(_), Event::WorkflowRemoved(_))
-        | (Action::DelegationRevoke(_), Event::DelegationRevoked(_))
         | (Action::KeyRotate(_), Event::KeyRotated(_))
         | (Action::ValueErase(_), Event::ValueErased(_))
         | (Action::ValuesSweep(_), Event::ValuesSwept(_))

@@ -64,6 +64,25 @@ impl Reveal {
     }
 }
 
+fn reveal_action(
+    wanted: &[Wanted],
+    purpose: &Purpose,
+    reason: Option<&Text>,
+    session: &ClientSession,
+) -> Action {
+    let item = |one: &Wanted| RevealItem {
+        id: None,
+        name: one.name.clone(),
+        version: one.version,
+    };
+    Action::SecretReveal(SecretReveal {
+        names: wanted.iter().map(item).collect(),
+        reason: reason.cloned(),
+        purpose: purpose.clone(),
+        session: session.reference,
+    })
+}
+
 impl Client {
     /// Reveals values. Each is on record before its key leaves the ledger.
     ///
@@ -77,24 +96,14 @@ impl Client {
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Reveal, ClientError> {
-        let make = |session: &ClientSession, _: CommandId| {
-            let item = |one: &Wanted| RevealItem {
-                id: None,
-                name: one.name.clone(),
-                version: one.version,
-            };
-            let reveal = SecretReveal {
-                names: wanted.iter().map(item).collect(),
-                reason: reason.cloned(),
-                purpose: purpose.clone(),
-                session: session.reference,
-            };
-            Ok((Action::SecretReveal(reveal), Vec::new()))
+        let make = |session: &ClientSession, _| {
+            let action = reveal_action(wanted, purpose, reason, session);
+            Ok((action, Vec::new()))
         };
-        let (mut acted, mut session, mut id) = self.with_session(workspace, make).await?;
+        let (mut acted, mut session, mut id) = self.act_in_session(workspace, make).await?;
         if acted.released.is_empty() {
             // The first answer was lost and the repetition brought the receipt alone.
-            (acted, session, id) = self.with_session(workspace, make).await?;
+            (acted, session, id) = self.act_in_session(workspace, make).await?;
         }
         if acted.released.is_empty() {
             return Err(super::act::fate_unknown());
@@ -107,6 +116,24 @@ impl Client {
             values,
         };
         Ok(Reveal { warnings, revealed })
+    }
+
+    /// Whether [`Client::reveal`] would release values now. It releases none.
+    ///
+    /// # Errors
+    /// As [`Client::reveal`], as far as the ledger decides it.
+    pub async fn dry_run_reveal(
+        &self,
+        workspace: &WorkspaceName,
+        wanted: &[Wanted],
+        purpose: &Purpose,
+        reason: Option<&Text>,
+    ) -> Result<Vec<Event>, ClientError> {
+        let make = |session: &ClientSession, _| {
+            let action = reveal_action(wanted, purpose, reason, session);
+            Ok((action, Vec::new()))
+        };
+        self.dry_run_in_session(workspace, make).await
     }
 
     /// Holds what the entry names against what was verified before.

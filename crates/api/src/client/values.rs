@@ -6,10 +6,12 @@ use keyroll_core::command::{
 };
 use keyroll_core::crypto::{ClientSession, Direction, Key, SealContext, seal_value};
 use keyroll_core::names::{HostPattern, Text};
-use keyroll_core::{Action, Code, CommandId, Digest, SecretId, SecretName, Version, WorkspaceName};
+use keyroll_core::{
+    Action, Code, CommandId, Digest, Event, SecretId, SecretName, Version, WorkspaceName,
+};
 
 use super::act::Acted;
-use super::{Client, ClientError, new_command_id, new_secret_id, random};
+use super::{Client, ClientError, new_command_id, new_secret_id, random, unexpected};
 use crate::reply::SealedValue;
 
 /// A secret to create.
@@ -25,6 +27,15 @@ pub struct NewSecretSpec {
     pub restricted: bool,
     /// How often a new value is due, in seconds.
     pub rotate_every: Option<u64>,
+}
+
+/// An action and the values that go with it.
+type Made = Result<(Action, Vec<SealedValue>), ClientError>;
+
+/// What became of it.
+enum Sent {
+    Acted(Box<Acted>),
+    Decided(Vec<Event>),
 }
 
 struct Sealed {
@@ -67,22 +78,54 @@ impl Client {
     }
 
     /// Runs `make` with the present session, and once more with a new one when that is gone.
-    pub(super) async fn with_session(
+    async fn with_session(
         &self,
         workspace: &WorkspaceName,
-        make: impl Fn(&ClientSession, CommandId) -> Result<(Action, Vec<SealedValue>), ClientError>,
-    ) -> Result<(Acted, ClientSession, CommandId), ClientError> {
+        make: impl Fn(&ClientSession, CommandId) -> Made,
+        dry_run: bool,
+    ) -> Result<(Sent, ClientSession, CommandId), ClientError> {
         let mut fresh = false;
         loop {
             let (session, id) = (self.session(workspace)?, new_command_id());
             let (action, values) = make(&session, id)?;
-            match self.act_with(workspace, id, action, values).await {
+            let sent = if dry_run {
+                let events = self.dry_run_with(workspace, id, action, values).await;
+                events.map(Sent::Decided)
+            } else {
+                let acted = self.act_with(workspace, id, action, values).await;
+                acted.map(|acted| Sent::Acted(Box::new(acted)))
+            };
+            match sent {
                 Err(error) if error.code() == Code::SessionExpired && !fresh => {
                     fresh = true;
                     self.renew_sessions().await?;
                 }
-                result => return result.map(|acted| (acted, session, id)),
+                result => return result.map(|sent| (sent, session, id)),
             }
+        }
+    }
+
+    /// Carries out what `make` makes.
+    pub(super) async fn act_in_session(
+        &self,
+        workspace: &WorkspaceName,
+        make: impl Fn(&ClientSession, CommandId) -> Made,
+    ) -> Result<(Acted, ClientSession, CommandId), ClientError> {
+        match self.with_session(workspace, make, false).await? {
+            (Sent::Acted(acted), session, id) => Ok((*acted, session, id)),
+            (Sent::Decided(_), _, _) => Err(unexpected()),
+        }
+    }
+
+    /// What that would come to.
+    pub(super) async fn dry_run_in_session(
+        &self,
+        workspace: &WorkspaceName,
+        make: impl Fn(&ClientSession, CommandId) -> Made,
+    ) -> Result<Vec<Event>, ClientError> {
+        match self.with_session(workspace, make, true).await? {
+            (Sent::Decided(events), _, _) => Ok(events),
+            (Sent::Acted(_), _, _) => Err(unexpected()),
         }
     }
 
@@ -95,24 +138,40 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(NewSecretSpec, &[u8])],
     ) -> Result<Acted, ClientError> {
-        let make = |session: &ClientSession, id: CommandId| {
-            let (mut new, mut values) = (Vec::new(), Vec::new());
-            for (item, (spec, value)) in (0_u32..).zip(secrets) {
-                let secret = new_secret_id()?;
-                let sealed = self.seal(
-                    workspace,
-                    (secret, Version::FIRST),
-                    value,
-                    (session, &id, item),
-                )?;
-                new.push(new_secret(spec, secret, &sealed));
-                values.push(sealed.value);
-            }
-            Ok((create_action(new, session.reference), values))
-        };
-        self.with_session(workspace, make)
-            .await
-            .map(|(acted, _, _)| acted)
+        let make = |session: &ClientSession, id| self.make_create(workspace, secrets, session, id);
+        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        Ok(acted)
+    }
+
+    /// What [`Client::create`] would come to now. No value is sent.
+    ///
+    /// # Errors
+    /// As [`Client::create`].
+    pub async fn dry_run_create(
+        &self,
+        workspace: &WorkspaceName,
+        secrets: &[(NewSecretSpec, &[u8])],
+    ) -> Result<Vec<Event>, ClientError> {
+        let make = |session: &ClientSession, id| self.make_create(workspace, secrets, session, id);
+        self.dry_run_in_session(workspace, make).await
+    }
+
+    fn make_create(
+        &self,
+        workspace: &WorkspaceName,
+        secrets: &[(NewSecretSpec, &[u8])],
+        session: &ClientSession,
+        id: CommandId,
+    ) -> Made {
+        let (mut new, mut values) = (Vec::new(), Vec::new());
+        for (item, (spec, value)) in (0_u32..).zip(secrets) {
+            let secret = new_secret_id()?;
+            let place = (secret, Version::FIRST);
+            let sealed = self.seal(workspace, place, value, (session, &id, item))?;
+            new.push(new_secret(spec, secret, &sealed));
+            values.push(sealed.value);
+        }
+        Ok((create_action(new, session.reference), values))
     }
 
     /// Creates secrets under given ids in one `secret.import`: one entry, all or none. Ids that are
@@ -125,27 +184,43 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(SecretId, NewSecretSpec, &[u8])],
     ) -> Result<Acted, ClientError> {
-        let make = |session: &ClientSession, id: CommandId| {
-            let (mut new, mut values) = (Vec::new(), Vec::new());
-            for (item, (secret, spec, value)) in (0_u32..).zip(secrets) {
-                let sealed = self.seal(
-                    workspace,
-                    (*secret, Version::FIRST),
-                    value,
-                    (session, &id, item),
-                )?;
-                new.push(new_secret(spec, *secret, &sealed));
-                values.push(sealed.value);
-            }
-            let import = SecretImport {
-                secrets: new,
-                session: session.reference,
-            };
-            Ok((Action::SecretImport(import), values))
+        let make = |session: &ClientSession, id| self.make_import(workspace, secrets, session, id);
+        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        Ok(acted)
+    }
+
+    /// What [`Client::import`] would come to now. No value is sent.
+    ///
+    /// # Errors
+    /// As [`Client::import`].
+    pub async fn dry_run_import(
+        &self,
+        workspace: &WorkspaceName,
+        secrets: &[(SecretId, NewSecretSpec, &[u8])],
+    ) -> Result<Vec<Event>, ClientError> {
+        let make = |session: &ClientSession, id| self.make_import(workspace, secrets, session, id);
+        self.dry_run_in_session(workspace, make).await
+    }
+
+    fn make_import(
+        &self,
+        workspace: &WorkspaceName,
+        secrets: &[(SecretId, NewSecretSpec, &[u8])],
+        session: &ClientSession,
+        id: CommandId,
+    ) -> Made {
+        let (mut new, mut values) = (Vec::new(), Vec::new());
+        for (item, (secret, spec, value)) in (0_u32..).zip(secrets) {
+            let place = (*secret, Version::FIRST);
+            let sealed = self.seal(workspace, place, value, (session, &id, item))?;
+            new.push(new_secret(spec, *secret, &sealed));
+            values.push(sealed.value);
+        }
+        let import = SecretImport {
+            secrets: new,
+            session: session.reference,
         };
-        self.with_session(workspace, make)
-            .await
-            .map(|(acted, _, _)| acted)
+        Ok((Action::SecretImport(import), values))
     }
 
     /// A mark of something that only who holds the identity's key can make: it tells others nothing
@@ -166,31 +241,58 @@ impl Client {
     pub async fn edit(
         &self,
         workspace: &WorkspaceName,
-        (secret, name): (SecretId, &SecretName),
+        secret: (SecretId, &SecretName),
         version: Version,
         value: &[u8],
-        (reason, from): (Option<Text>, Option<Version>),
+        note: (Option<Text>, Option<Version>),
     ) -> Result<Acted, ClientError> {
-        let make = |session: &ClientSession, id: CommandId| {
-            let sealed = self.seal(workspace, (secret, version), value, (session, &id, 0))?;
-            let edit = SecretEdit {
-                id: secret,
-                name: name.clone(),
-                size: sealed.size,
-                digest: sealed.digest,
-                reason: reason.clone(),
-                session: session.reference,
-                version,
-            };
-            let action = match from {
-                Some(from) => Action::SecretRollback(SecretRollback { edit, from }),
-                None => Action::SecretEdit(edit),
-            };
-            Ok((action, vec![sealed.value]))
+        let make = |session: &ClientSession, id| {
+            self.make_edit(workspace, (secret, version, value), &note, (session, id))
         };
-        self.with_session(workspace, make)
-            .await
-            .map(|(acted, _, _)| acted)
+        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        Ok(acted)
+    }
+
+    /// What [`Client::edit`] would come to now. No value is sent.
+    ///
+    /// # Errors
+    /// As [`Client::edit`].
+    pub async fn dry_run_edit(
+        &self,
+        workspace: &WorkspaceName,
+        secret: (SecretId, &SecretName),
+        version: Version,
+        value: &[u8],
+        note: (Option<Text>, Option<Version>),
+    ) -> Result<Vec<Event>, ClientError> {
+        let make = |session: &ClientSession, id| {
+            self.make_edit(workspace, (secret, version, value), &note, (session, id))
+        };
+        self.dry_run_in_session(workspace, make).await
+    }
+
+    fn make_edit(
+        &self,
+        workspace: &WorkspaceName,
+        ((secret, name), version, value): ((SecretId, &SecretName), Version, &[u8]),
+        (reason, from): &(Option<Text>, Option<Version>),
+        (session, id): (&ClientSession, CommandId),
+    ) -> Made {
+        let sealed = self.seal(workspace, (secret, version), value, (session, &id, 0))?;
+        let edit = SecretEdit {
+            id: secret,
+            name: name.clone(),
+            size: sealed.size,
+            digest: sealed.digest,
+            reason: reason.clone(),
+            session: session.reference,
+            version,
+        };
+        let action = match from {
+            Some(from) => Action::SecretRollback(SecretRollback { edit, from: *from }),
+            None => Action::SecretEdit(edit),
+        };
+        Ok((action, vec![sealed.value]))
     }
 }
 

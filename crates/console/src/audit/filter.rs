@@ -1,10 +1,8 @@
 //! Which rows of the audit log, as the address says.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use keyroll_api::query::{AuditLog, Outcome};
 use keyroll_api::reply::MemberRow;
+use keyroll_api::time;
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, Millis};
 use serde::Deserialize;
@@ -119,25 +117,16 @@ fn cursor(text: &str) -> Result<Index, Failure> {
 
 /// A moment as a browser's field for date and time takes it; nothing when it is none.
 pub(super) fn for_field(text: &str) -> String {
-    let at = moment(text.trim())
-        .ok()
-        .and_then(|at| i64::try_from(at.0).ok());
-    at.and_then(|at| Timestamp::from_millisecond(at).ok())
-        .map(|at| at.strftime("%Y-%m-%dT%H:%M:%S").to_string())
+    moment(text.trim())
+        .map(|at| time::format(at, "%Y-%m-%dT%H:%M:%S"))
         .unwrap_or_default()
 }
 
 /// RFC 3339, or what a browser's field for date and time gives, taken as UTC.
 fn moment(text: &str) -> Result<Millis, Failure> {
-    let timestamp = text.parse::<Timestamp>().ok().or_else(|| {
-        let local: DateTime = text.parse().ok()?;
-        let zoned = local.to_zoned(TimeZone::UTC).ok()?;
-        Some(zoned.timestamp())
-    });
-    timestamp
-        .and_then(|timestamp| u64::try_from(timestamp.as_millisecond()).ok())
-        .map(Millis)
-        .ok_or_else(|| Failure::field(format!("{text} is no time: write 2030-01-31T12:00 (UTC).")))
+    time::parse(text)
+        .or_else(|_| time::parse(&format!("{text}Z")))
+        .map_err(|why| Failure::field(format!("{text} is no time ({why}).")))
 }
 
 #[cfg(test)]

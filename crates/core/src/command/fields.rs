@@ -275,8 +275,10 @@ pub struct WorkflowRemove {
 pub struct DelegationRevoke {
     /// The delegated key that is to end.
     pub key: Identity,
-    /// The identity that delegated to it.
-    pub identity: Identity,
+    /// The identity that delegated to it. When absent, the ledger ends the delegations to the key
+    /// that it has seen in use, as far as the actor may end them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
 }
 
 /// Fields of `value.erase`.

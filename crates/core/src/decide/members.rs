@@ -1,7 +1,8 @@
 //! Rules of membership.
 
-use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing};
-use crate::event::Event;
+use crate::authorize::{Permission, may};
+use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing, Verified};
+use crate::event::{DelegationRevoked, Event};
 use crate::ids::{Identity, Millis};
 use crate::limits;
 use crate::names::Glob;
@@ -53,26 +54,85 @@ pub(super) fn remove(state: &State, remove: &MemberRemove) -> Result<Vec<Event>,
     Ok(vec![Event::MemberRemoved(Nothing {})])
 }
 
-pub(super) fn revoke(state: &State, revoke: &DelegationRevoke) -> Result<Vec<Event>, Rejection> {
-    if state.is_revoked(&revoke.identity, &revoke.key) {
-        return Err(Rejection::new(
-            Code::Conflict,
-            "this delegation has ended already",
-        ));
-    }
-    if state
-        .revoked()
-        .filter(|(identity, _)| *identity == revoke.identity)
-        .count()
-        >= limits::REVOCATIONS
-    {
+/// Ends the delegation that is named or, without an identity, those to the key that were seen in
+/// use.
+pub(super) fn revoke(
+    rules: Rules,
+    state: &State,
+    command: &Verified,
+    revoke: &DelegationRevoke,
+    now: Millis,
+) -> Result<Vec<Event>, Rejection> {
+    let ended = match revoke.identity {
+        Some(identity) if state.is_revoked(&identity, &revoke.key) => return Err(ended_already()),
+        Some(identity) => {
+            check_revocations(state, &identity)?;
+            DelegationRevoked::default()
+        }
+        None if rules < Rules::V3 => {
+            let message = "rules before 3 want the identity that delegated";
+            return Err(Rejection::new(Code::Malformed, message));
+        }
+        None => {
+            let identities = in_use(state, command, &revoke.key, now)?;
+            for identity in &identities {
+                check_revocations(state, identity)?;
+            }
+            DelegationRevoked { identities }
+        }
+    };
+    Ok(vec![Event::DelegationRevoked(ended)])
+}
+
+/// Whose delegations to a key were seen in use and still hold, as far as the actor may end them.
+fn in_use(
+    state: &State,
+    command: &Verified,
+    key: &Identity,
+    now: Millis,
+) -> Result<Vec<Identity>, Rejection> {
+    let actor = command.actor();
+    let manages = state
+        .member(&actor)
+        .is_some_and(|member| may(member, Permission::Manage, &[], now).is_ok());
+    let seen: Vec<(Identity, Millis)> = state
+        .delegations()
+        .filter(|((identity, of), _)| of == key && (manages || *identity == actor))
+        .map(|((identity, _), end)| (*identity, *end))
+        .collect();
+    if seen.is_empty() {
+        let whose = if manages { "" } else { " by you" };
         let message = format!(
-            "{} delegations of this identity have been ended, no more are kept: delegations end by themselves within 12 h",
-            limits::REVOCATIONS
+            "no delegation{whose} to {key} has been seen in use: name the member with --of, which works for keys \
+             that were never used"
         );
-        return Err(Rejection::new(Code::TooLarge, message));
+        return Err(Rejection::new(Code::NotFound, message));
     }
-    Ok(vec![Event::DelegationRevoked(Nothing {})])
+    let holds = |(identity, end): &(Identity, Millis)| {
+        (now <= *end && !state.is_revoked(identity, key)).then_some(*identity)
+    };
+    let open: Vec<Identity> = seen.iter().filter_map(holds).collect();
+    if open.is_empty() {
+        return Err(ended_already());
+    }
+    Ok(open)
+}
+
+fn ended_already() -> Rejection {
+    Rejection::new(Code::Conflict, "this delegation has ended already")
+}
+
+/// Whether one more delegation of an identity can be ended.
+fn check_revocations(state: &State, identity: &Identity) -> Result<(), Rejection> {
+    let ended = state.revoked().filter(|(of, _)| of == identity).count();
+    if ended < limits::REVOCATIONS {
+        return Ok(());
+    }
+    let message = format!(
+        "{} delegations of this identity have been ended, no more are kept: delegations end by themselves within 12 h",
+        limits::REVOCATIONS
+    );
+    Err(Rejection::new(Code::TooLarge, message))
 }
 
 fn present(state: &State, member: &Identity) -> Result<(), Rejection> {

@@ -102,7 +102,9 @@ fn act(rules: Rules, state: &State, command: &Verified, now: Millis) -> Result<V
         Action::SecretRestore(secret) => Ok(secrets::restore(state, secret)?),
         Action::WorkflowSave(save) => workflows::save(state, command, save),
         Action::WorkflowRemove(remove) => workflows::remove(state, command, remove),
-        Action::DelegationRevoke(revoke) => Ok(members::revoke(state, revoke)?),
+        Action::DelegationRevoke(revoke) => {
+            Ok(members::revoke(rules, state, command, revoke, now)?)
+        }
         Action::SecretDestroy(destroy) => Ok(erasure::destroy(state, destroy)?),
         Action::KeyRotate(_) => Ok(erasure::rotate(state)?),
         Action::ValueErase(erase) => Ok(erasure::erase(state, erase)?),
@@ -181,6 +183,17 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
     };
     format!("{action}: {why}")
+}
+
+/// What a command is answered that came to nothing but a refusal on record.
+pub fn denied(action: &Action, events: &[Event]) -> Option<Rejection> {
+    match events {
+        [Event::AccessDenied(denied)] => {
+            let message = denial_message(action.name(), denied.reason);
+            Some(Rejection::new(Code::Denied, message))
+        }
+        _ => None,
+    }
 }
 
 fn deny(

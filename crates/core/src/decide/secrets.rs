@@ -218,14 +218,16 @@ pub(super) fn restore(state: &State, secret: &SecretRef) -> Result<Vec<Event>, R
     match known(state, &secret.id, &secret.name)?.lifecycle {
         Lifecycle::Active => rejected(Code::Conflict, format!("{} is not deleted", secret.name)),
         Lifecycle::Destroyed => rejected(Code::Destroyed, format!("{} is destroyed", secret.name)),
-        Lifecycle::Deleted if state.named(&secret.name).is_some() => {
-            let message = format!(
-                "another secret is called {} now: rename that one first",
-                secret.name
-            );
-            rejected(Code::Conflict, message)
-        }
-        Lifecycle::Deleted => Ok(vec![Event::SecretRestored(Nothing {})]),
+        Lifecycle::Deleted => match state.named(&secret.name) {
+            Some((other, _)) => {
+                let message = format!(
+                    "another secret has the name {} now ({other}): rename that one first, then restore {}",
+                    secret.name, secret.id
+                );
+                rejected(Code::Conflict, message)
+            }
+            None => Ok(vec![Event::SecretRestored(Nothing {})]),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit
 use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
+use crate::limits;
 use crate::names::{Glob, Label, MemberName};
 use crate::rules::Rules;
 
@@ -27,6 +28,8 @@ pub struct Changes {
     pub denials: BTreeSet<Identity>,
     /// Delegations that were revoked: who delegated, and to which key.
     pub revoked: BTreeSet<(Identity, Identity)>,
+    /// Delegations that were seen in use or are forgotten: who delegated, and to which key.
+    pub delegations: BTreeSet<(Identity, Identity)>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
@@ -49,6 +52,7 @@ impl State {
             changes.kinds.insert(event.kind().0);
             self.apply_event(recorded, event, &mut changes);
         }
+        self.see_delegation(recorded, &mut changes);
         changes.touched.extend(changes.secrets.iter());
         self.row.at = recorded.at;
         self.row.rules = rules;
@@ -122,10 +126,12 @@ impl State {
                     self.row.retiring = None;
                 }
             }
-            Event::DelegationRevoked(_) => {
+            Event::DelegationRevoked(revoked) => {
                 if let Action::DelegationRevoke(revoke) = action {
-                    self.revoked.insert((revoke.identity, revoke.key));
-                    changes.revoked.insert((revoke.identity, revoke.key));
+                    for identity in revoke.identity.iter().chain(&revoked.identities) {
+                        self.revoked.insert((*identity, revoke.key));
+                        changes.revoked.insert((*identity, revoke.key));
+                    }
                 }
             }
             Event::AccessDenied(_) => self.count_denial(action, by, changes),
@@ -133,6 +139,34 @@ impl State {
                 self.put_workflow(action, by, changes);
             }
             Event::ValuesSwept(_) | Event::DenialsSummarized(_) => {}
+        }
+    }
+
+    /// Remembers the delegation that the command was signed under, until it is over.
+    fn see_delegation(&mut self, recorded: &Recorded, changes: &mut Changes) {
+        let Some(said) = recorded.command.delegation() else {
+            return;
+        };
+        let seen = (said.identity, said.key);
+        let known = self.delegations.get(&seen).copied();
+        if !said.covers(&self.ledger, &self.workspace, recorded.at) || known >= Some(said.not_after)
+        {
+            return;
+        }
+        self.delegations.insert(seen, said.not_after);
+        changes.delegations.insert(seen);
+        let of = (said.identity, Identity([0; 32]))..=(said.identity, Identity([0xff; 32]));
+        let mut own: Vec<_> = self
+            .delegations
+            .range(of)
+            .map(|(pair, end)| (*end, *pair))
+            .collect();
+        own.sort_unstable();
+        let over = own.iter().filter(|(end, _)| *end < recorded.at).count();
+        let beyond = own.len().saturating_sub(limits::SEEN_DELEGATIONS);
+        for (_, pair) in own.into_iter().take(over.max(beyond)) {
+            self.delegations.remove(&pair);
+            changes.delegations.insert(pair);
         }
     }
 

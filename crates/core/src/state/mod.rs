@@ -37,6 +37,8 @@ pub struct State {
     names: BTreeMap<String, SecretId>,
     /// Delegations that were revoked: who delegated, and to which key.
     revoked: BTreeSet<(Identity, Identity)>,
+    /// Delegations seen in use, who delegated and to which key, with their end.
+    delegations: BTreeMap<(Identity, Identity), Millis>,
     denials: BTreeMap<Identity, Denials>,
     workflows: BTreeMap<Label, Workflow>,
 }
@@ -56,6 +58,8 @@ pub struct Parts {
     pub secrets: Vec<(SecretId, Secret)>,
     /// Delegations that were revoked: who delegated, and to which key.
     pub revoked: Vec<(Identity, Identity)>,
+    /// Delegations seen in use, who delegated and to which key, with their end.
+    pub delegations: Vec<((Identity, Identity), Millis)>,
     /// Refusals per member.
     pub denials: Vec<(Identity, Denials)>,
     /// Saved workflows.
@@ -74,6 +78,7 @@ impl State {
             secrets: BTreeMap::new(),
             names: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            delegations: BTreeMap::new(),
             denials: BTreeMap::new(),
             workflows: BTreeMap::new(),
         }
@@ -98,6 +103,7 @@ impl State {
             secrets: parts.secrets.into_iter().collect(),
             names,
             revoked: parts.revoked.into_iter().collect(),
+            delegations: parts.delegations.into_iter().collect(),
             denials: parts.denials.into_iter().collect(),
             workflows: parts.workflows.into_iter().collect(),
         })
@@ -215,6 +221,17 @@ impl State {
         self.revoked.iter()
     }
 
+    /// Delegations seen in use, who delegated and to which key, with their end. Those that are over
+    /// may be missing.
+    pub fn delegations(&self) -> impl Iterator<Item = (&(Identity, Identity), &Millis)> {
+        self.delegations.iter()
+    }
+
+    /// The end of a delegation that was seen in use.
+    pub fn delegation(&self, pair: &(Identity, Identity)) -> Option<Millis> {
+        self.delegations.get(pair).copied()
+    }
+
     /// Refusals per member.
     pub fn denials(&self) -> impl Iterator<Item = (&Identity, &Denials)> {
         self.denials.iter()
@@ -262,6 +279,7 @@ impl PartialEq for State {
             && self.secrets == other.secrets
             && self.names == other.names
             && self.revoked == other.revoked
+            && self.delegations == other.delegations
             && self.denials == other.denials
             && self.workflows == other.workflows
     }

@@ -7,11 +7,13 @@ use keyroll_api::client::{delegate, now};
 use keyroll_core::command::DelegationRevoke;
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Action, Identity};
+use keyroll_core::{Action, Event, Identity};
 use serde_json::{Value, json};
 
+use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -24,13 +26,15 @@ pub(crate) enum DelegationCommand {
         /// The file [default: the identity of the settings]
         file: Option<PathBuf>,
     },
-    /// End a delegation before its time, for good
+    /// End a delegation before its time, for good: the one that the ledger has seen in use
     Revoke {
         /// The delegated key, as `delegation new` and the audit log show it
         key: String,
-        /// Who delegated, when it was not you (owners): name or public key
+        /// Who delegated: name or public key. For a key that was never used (others' as an owner)
         #[arg(long, value_name = "NAME|KEY")]
         of: Option<String>,
+        #[command(flatten)]
+        dry: DryRun,
     },
 }
 
@@ -55,7 +59,9 @@ pub(crate) async fn run(context: &Context, command: DelegationCommand) -> Result
     match command {
         DelegationCommand::New(args) => new(context, args).await,
         DelegationCommand::Show { file } => show(context, file),
-        DelegationCommand::Revoke { key, of } => revoke(context, &key, of.as_deref()).await,
+        DelegationCommand::Revoke { key, of, dry } => {
+            revoke(context, &key, of.as_deref(), dry).await
+        }
     }
 }
 
@@ -100,21 +106,84 @@ fn show(context: &Context, file: Option<PathBuf>) -> Result<(), Failure> {
     report(context, said, "")
 }
 
-async fn revoke(context: &Context, key: &str, of: Option<&str>) -> Result<(), Failure> {
+async fn revoke(
+    context: &Context,
+    key: &str,
+    of: Option<&str>,
+    dry: DryRun,
+) -> Result<(), Failure> {
     let key: Identity = key
         .parse()
         .map_err(|error| Failure::usage(format!("{error}")))?;
     let session = context.session().await?;
     let identity = match of {
-        None => session.client.identity(),
-        Some(name) => session.member(name).await?.member,
+        None => None,
+        Some(name) => Some(session.member(name).await?.member),
     };
-    let action = Action::DelegationRevoke(DelegationRevoke { key, identity });
-    let acted = session.act(action).await?;
-    let json =
-        json!({"key": key, "identity": identity, "index": acted.index, "receipt": acted.receipt});
-    let words = format!("ended the delegation to {key} (entry {})", acted.index);
-    context.out.done(&json, &words)
+    let action = |identity| Action::DelegationRevoke(DelegationRevoke { key, identity });
+    let outcome = session.perform(action(identity), dry).await?;
+    let whose = whose(&session, identity, outcome.events()).await?;
+    let names: Vec<&str> = whose.iter().map(|(_, name)| name.as_str()).collect();
+    let ended: Vec<Value> = whose
+        .iter()
+        .map(|(identity, name)| json!({"identity": identity, "name": name}))
+        .collect();
+    let mut json = json!({"key": key, "ended": ended});
+    if let [(identity, _)] = whose.as_slice() {
+        json["identity"] = json!(identity);
+    }
+    let words = format!("the delegation of {} to {key}", names.join(" and of "));
+    outcome.report(context, ("ended", &words, json))?;
+    if identity.is_some() {
+        // What was named is over; what the key does for others is not.
+        warn_of_others(context, &session, (&key, &whose), action(None)).await;
+    }
+    Ok(())
+}
+
+/// Whose delegations a revocation ends, with names: the one that it named, or those that the ledger
+/// has seen in use.
+async fn whose(
+    session: &Session,
+    identity: Option<Identity>,
+    events: &[Event],
+) -> Result<Vec<(Identity, String)>, Failure> {
+    let mut ended: Vec<Identity> = identity.into_iter().collect();
+    for event in events {
+        if let Event::DelegationRevoked(revoked) = event {
+            ended.extend(&revoked.identities);
+        }
+    }
+    let members = session.members().await?;
+    let name = |identity: Identity| {
+        let row = members.iter().find(|row| row.member == identity);
+        let name = row.map_or_else(|| identity.to_string(), |row| row.name.to_string());
+        (identity, name)
+    };
+    Ok(ended.into_iter().map(name).collect())
+}
+
+/// Says for whom else the key was seen in use, as far as the caller may end that.
+async fn warn_of_others(
+    context: &Context,
+    session: &Session,
+    (key, ended): (&Identity, &[(Identity, String)]),
+    revoke: Action,
+) {
+    let Ok(events) = session.decide(revoke).await else {
+        return;
+    };
+    let Ok(mut others) = whose(session, None, &events).await else {
+        return;
+    };
+    others.retain(|other| !ended.contains(other));
+    let names: Vec<&str> = others.iter().map(|(_, name)| name.as_str()).collect();
+    if !names.is_empty() {
+        context.out.warn(&format!(
+            "{key} still acts for {}: `keyroll delegation revoke {key}` ends that",
+            names.join(" and ")
+        ));
+    }
 }
 
 fn json(said: &Delegation) -> Value {

@@ -64,7 +64,8 @@ pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failu
     let session = context.session().await?;
     let import = Import::new(context, &session, &args, (&bytes, found)).await?;
     if args.dry.dry_run {
-        return import.show(context);
+        import.show(context)?;
+        return import.decide(&session).await;
     }
     import.run(context, &session).await
 }
@@ -309,6 +310,19 @@ impl<'a> Import<'a> {
             None => "nothing was sent",
         };
         context.out.note(&format!("{}; {fate}", self.words()));
+        Ok(())
+    }
+
+    /// Whether the ledger would take the commands, each by itself.
+    async fn decide(&self, session: &Session) -> Result<(), Failure> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let new = self.new_secrets()?;
+        for part in parts(&new) {
+            let (client, workspace) = (&session.client, &session.workspace);
+            client.dry_run_import(workspace, &new[part]).await?;
+        }
         Ok(())
     }
 

@@ -8,11 +8,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keyroll_api::Ask;
 use keyroll_api::reply::{Answer, KeyStatus};
 use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Code};
+use keyroll_core::{Action, Code, Event};
 use serde_json::json;
 
 use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 use crate::session::{Session, answer};
 
@@ -32,18 +33,19 @@ pub(crate) async fn run(context: &Context, command: KeyCommand) -> Result<(), Fa
 
 async fn rotate(context: &Context, dry: DryRun) -> Result<(), Failure> {
     let session = context.session().await?;
-    if dry.dry_run {
-        let status = key_status(&session).await?;
-        let epoch = status.epoch.0.saturating_add(1);
-        let json = json!({"epoch": epoch, "dry_run": true});
-        let words = format!(
-            "would have rotated the key of {} to epoch {epoch}",
-            session.workspace
-        );
-        return context.out.done(&json, &words);
-    }
-    let acted = session.act(Action::KeyRotate(Nothing {})).await?;
-    let (index, epoch) = (acted.index, key_status(&session).await?.epoch);
+    let outcome = session.perform(Action::KeyRotate(Nothing {}), dry).await?;
+    let epoch = match outcome.events() {
+        [Event::KeyRotated(rotated)] => rotated.epoch,
+        _ => key_status(&session).await?.epoch,
+    };
+    let acted = match &outcome {
+        CommandOutcome::Recorded(acted) => acted,
+        CommandOutcome::Decided(_) => {
+            let words = format!("the key of {} to epoch {epoch}", session.workspace);
+            return outcome.report(context, ("rotated", &words, json!({"epoch": epoch})));
+        }
+    };
+    let index = acted.index;
     context.out.note(&format!(
         "rotating the key of {} to epoch {epoch} (entry {index}); the service goes on with it whatever becomes of this command",
         session.workspace

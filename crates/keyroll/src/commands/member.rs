@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use keyroll_api::client::now;
 use keyroll_api::reply::MemberRow;
-use keyroll_core::authorize::Role;
+use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::{Action, Glob, Identity, Millis};
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::input::{can_confirm, confirm};
 use crate::render::Table;
-use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -145,14 +145,20 @@ async fn add(context: &Context, args: AddArgs) -> Result<(), Failure> {
     let words = words(&record);
     let json = json!({"name": record.name, "member": record.member, "role": record.role});
     let session = context.session().await?;
-    apply(
-        context,
-        &session,
-        Action::MemberAdd(record),
-        args.dry,
-        ("added", &words, json),
-    )
-    .await
+    let unbound = (!record.secrets.contains(&Glob::any())).then_some(record.role);
+    let outcome = session.perform(Action::MemberAdd(record), args.dry).await?;
+    note_unbound(context, unbound);
+    outcome.report(context, ("added", &words, json))
+}
+
+/// Patterns do not narrow the audit log: whoever gives them to a member who reads it should know.
+fn note_unbound(context: &Context, bounded: Option<Role>) {
+    if bounded.is_some_and(|role| allows(role, Permission::Audit)) {
+        context.out.note(
+            "note: the patterns bound which secrets this member may touch, not the audit log: it shows the \
+             names of all secrets (see docs/roles.md)",
+        );
+    }
 }
 
 async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
@@ -166,11 +172,26 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
         ));
     }
     let patterns = globs(&args.secrets)?;
+    let role = args.role.map(Role::from);
+    let workspace = context.settings()?.workspace()?;
+    let question = role.map(|role| {
+        let (member, role) = (&args.member, role.as_str());
+        format!("Make {member} {role} in {workspace}?")
+    });
+    if let Some(question) = question.as_deref().filter(|_| !args.dry.dry_run) {
+        can_confirm(context, question)?;
+    }
     let session = context.session().await?;
     let row = session.member(&args.member).await?;
+    if let (Some(role), false) = (role, args.dry.dry_run) {
+        let (name, was) = (&row.name, row.role.as_str());
+        let role = role.as_str();
+        let question = format!("Change the role of {name} in {workspace} from {was} to {role}?");
+        confirm(context, &question)?;
+    }
     let record = MemberRecord {
         name: args.name.map_or(Ok(row.name), |name| name.parse())?,
-        role: args.role.map_or(row.role, Role::from),
+        role: role.unwrap_or(row.role),
         member: row.member,
         expires: match args.expires.as_deref() {
             None => row.expires,
@@ -185,50 +206,34 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
     };
     let words = words(&record);
     let json = json!({"name": record.name, "member": record.member, "role": record.role});
-    apply(
-        context,
-        &session,
-        Action::MemberChange(record),
-        args.dry,
-        ("changed", &words, json),
-    )
-    .await
+    let unbound = (!record.secrets.contains(&Glob::any())).then_some(record.role);
+    let outcome = session
+        .perform(Action::MemberChange(record), args.dry)
+        .await?;
+    note_unbound(context, unbound);
+    outcome.report(context, ("changed", &words, json))
 }
 
 async fn remove(context: &Context, member: &str, dry: DryRun) -> Result<(), Failure> {
+    let workspace = context.settings()?.workspace()?;
+    let question = |who: &str| {
+        format!("Remove {who} from {workspace}? From the next command on it may do nothing here.")
+    };
+    if !dry.dry_run {
+        can_confirm(context, &question(member))?;
+    }
     let session = context.session().await?;
     let row = session.member(member).await?;
+    if !dry.dry_run {
+        confirm(
+            context,
+            &question(&format!("{} ({})", row.name, row.member)),
+        )?;
+    }
     let json = json!({"name": row.name, "member": row.member});
     let action = Action::MemberRemove(MemberRemove { member: row.member });
-    apply(
-        context,
-        &session,
-        action,
-        dry,
-        ("removed", row.name.as_str(), json),
-    )
-    .await
-}
-
-async fn apply(
-    context: &Context,
-    session: &Session,
-    action: Action,
-    dry: DryRun,
-    (verb, words, mut json): (&str, &str, Value),
-) -> Result<(), Failure> {
-    if dry.dry_run {
-        json["dry_run"] = true.into();
-        return context
-            .out
-            .done(&json, &format!("would have {verb} {words}"));
-    }
-    let acted = session.act(action).await?;
-    json["index"] = json!(acted.index);
-    json["receipt"] = json!(acted.receipt);
-    context
-        .out
-        .done(&json, &format!("{verb} {words} (entry {})", acted.index))
+    let outcome = session.perform(action, dry).await?;
+    outcome.report(context, ("removed", row.name.as_str(), json))
 }
 
 async fn list(context: &Context, removed: bool, at: Option<&str>) -> Result<(), Failure> {

@@ -50,7 +50,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Stat
         Command::Key(command) => key::run(context, command).await,
         Command::Projection(command) => projection::run(context, command).await,
         Command::Recover(args) => recover::run(context, args).await,
-        Command::Status => status::run(context).await,
+        Command::Status => return status::run(context).await,
         Command::Config(command) => config::run(context, &command),
         Command::Completions(args) => completions::completions(context, &args),
         Command::Man(args) => completions::man(context, &args),

@@ -6,9 +6,11 @@ use keyroll_core::command::Nothing;
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::exit_code::{Exit, Status};
 use crate::session::{answer, ask_ledger};
 
-pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
+/// Prints it all, and ends with [`Exit::Unverified`] while there are problems.
+pub(crate) async fn run(context: &Context) -> Result<Status, Failure> {
     let client = context.client().await?;
     let answered = ask_ledger(&client, Ask::Status(Nothing {})).await?;
     let status = answer!(answered, Answer::Status)?;
@@ -51,5 +53,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
             ("under way", under_way),
             ("problems", problems),
         ],
-    )
+    )?;
+    let exit = if status.problems.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Unverified
+    };
+    Ok(exit.into())
 }

@@ -13,6 +13,7 @@ use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
+use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -44,21 +45,12 @@ pub(crate) async fn run(context: &Context, command: WorkspaceCommand) -> Result<
 
 async fn create(context: &Context, name: &str, dry: DryRun) -> Result<(), Failure> {
     let workspace: WorkspaceName = name.parse()?;
-    if dry.dry_run {
-        let json = json!({"dry_run": true, "workspace": workspace});
-        return context
-            .out
-            .done(&json, &format!("would create workspace {workspace}"));
-    }
     let client = context.client().await?;
-    let acted = client
-        .act(&workspace, Action::WorkspaceCreate(Nothing {}))
-        .await?;
-    let json = json!({"workspace": workspace, "index": acted.index, "receipt": acted.receipt});
-    context.out.done(
-        &json,
-        &format!("created workspace {workspace} and became its owner"),
-    )
+    let json = json!({"workspace": workspace});
+    let words = format!("workspace {workspace} with you as its owner");
+    let session = Session { client, workspace };
+    let outcome = session.perform(Action::WorkspaceCreate(Nothing {}), dry);
+    outcome.await?.report(context, ("created", &words, json))
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {

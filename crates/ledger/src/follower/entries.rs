@@ -181,5 +181,6 @@ fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
     into.members.extend(from.members);
     into.denials.extend(from.denials);
     into.revoked.extend(from.revoked);
+    into.delegations.extend(from.delegations);
     into.workflows.extend(from.workflows);
 }

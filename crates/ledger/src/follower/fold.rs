@@ -321,6 +321,9 @@ impl Fold {
                 .filter(|(id, _)| part.changes.denials.contains(id));
             let workflow = |name: &Label| (name.clone(), state.workflow(name).cloned());
             part.workflows = part.changes.workflows.iter().map(workflow).collect();
+            let delegation = |pair: &(Identity, Identity)| (*pair, state.delegation(pair));
+            let delegations = part.changes.delegations.iter();
+            part.delegations = delegations.map(delegation).collect();
             part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
         }
     }

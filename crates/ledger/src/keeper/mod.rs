@@ -172,6 +172,7 @@ impl Ledger {
             stored: None,
             inadmissible: None,
             while_retiring,
+            dry_run: false,
         };
         match self.writer(workspace).submit(submission).await {
             // What is looked at next has to show it.
@@ -185,7 +186,7 @@ impl Ledger {
             }
             Outcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
             Outcome::Refused(rejection, _) => Err(rejection),
-            Outcome::Store(_) => Err(Rejection::new(
+            Outcome::Store(_) | Outcome::Decided(..) => Err(Rejection::new(
                 Code::Internal,
                 "an act of the ledger's own brings no value",
             )),

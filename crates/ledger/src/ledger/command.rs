@@ -98,7 +98,7 @@ impl Ledger {
 
     /// Where the workspace was when a refusal was decided, with the proof that it extends what the
     /// caller has seen: so that a log that was rolled back shows in refusals as well.
-    async fn proven(
+    pub(super) async fn proven(
         &self,
         workspace: &WorkspaceName,
         seen: TreeSize,
@@ -176,7 +176,7 @@ impl Ledger {
                 Ok(known.await.map_err(|why| recorded(index, why))?)
             }
             Outcome::Refused(rejection, position) => Err(Refused(rejection, position)),
-            Outcome::Store(_) => Err(keeps_changing().into()),
+            Outcome::Store(_) | Outcome::Decided(..) => Err(keeps_changing().into()),
         }
     }
 
@@ -200,7 +200,7 @@ impl Ledger {
 
     /// A writer is started only for a workspace that the log has, or for who may make one: names
     /// that anybody can think of must not cost a task each.
-    async fn check_workspace(
+    pub(super) async fn check_workspace(
         &self,
         workspace: &WorkspaceName,
         command: &Verified,
@@ -254,6 +254,7 @@ impl Ledger {
                 stored,
                 inadmissible,
                 while_retiring: None,
+                dry_run: false,
             };
             match writer.submit(submission).await {
                 Outcome::Store(epoch) => {

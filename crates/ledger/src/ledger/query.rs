@@ -16,7 +16,7 @@ use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
-/// Largest query: it has names and filters only.
+/// Largest query, but for the command of a dry run: it has names and filters only.
 const QUERY_BYTES: usize = 16 * 1024;
 
 /// Who asks, and as what.
@@ -70,11 +70,11 @@ impl Ledger {
         bytes: &[u8],
         position: &mut Position,
     ) -> Result<Answer, Rejection> {
-        if bytes.len() > QUERY_BYTES {
-            let message = format!("a query has at most {QUERY_BYTES} bytes");
-            return Err(Rejection::new(Code::TooLarge, message));
-        }
+        check_size(bytes.len(), QUERY_BYTES + limits::COMMAND_BYTES)?;
         let opened = cose::open::<Query>(bytes)?;
+        if !matches!(opened.payload.ask, Ask::CommandDryRun(_)) {
+            check_size(bytes.len(), QUERY_BYTES)?;
+        }
         opened.verify()?;
         self.shared.progress.settled(REACH).await;
         let (query, now) = (&opened.payload, self.now());
@@ -97,6 +97,10 @@ impl Ledger {
             }
             return self.answer_for_ledger(opened.signer, &query.ask).await;
         };
+        if let Ask::CommandDryRun(of) = &query.ask {
+            let dry_run = self.dry_run(workspace, &opened, of, position);
+            return dry_run.await.map(Answer::CommandDryRun);
+        }
         let identity = said.map_or(opened.signer, |said| said.identity);
         self.check_member(workspace, &identity).await?;
         self.reach(workspace, query.seen).await?;
@@ -250,7 +254,9 @@ impl Ledger {
                 })?;
                 self.receipt(view, index).map(Answer::Receipt)
             }
-            Ask::WorkspaceList(_)
+            // Asked of the writer, before there is a view.
+            Ask::CommandDryRun(_)
+            | Ask::WorkspaceList(_)
             | Ask::Status(_)
             | Ask::ProjectionStatus(_)
             | Ask::ProjectionDigest(_)
@@ -314,6 +320,7 @@ impl Ledger {
             | Ask::AuditCommits(_)
             | Ask::AuditProve(_)
             | Ask::AuditCheckpoint(_)
+            | Ask::CommandDryRun(_)
             | Ask::Receipt(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of a workspace, not of the ledger",
@@ -374,6 +381,14 @@ impl Ledger {
         let rows = page.rows();
         Ok(WorkspaceRows { next, rows })
     }
+}
+
+fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("a query has at most {most} bytes");
+    Err(Rejection::new(Code::TooLarge, message))
 }
 
 fn stranger(workspace: &WorkspaceName) -> Rejection {

@@ -263,7 +263,7 @@ fn gone(
     let mut state = None;
     let current = |_, info: VersionInfo| {
         state = Some(info.state).filter(|state| *state != ValueState::Live);
-        Ok(false)
+        Ok::<_, ProjectionError>(false)
     };
     view.versions(record.secret.ordinal, record.version.next(), current)?;
     Ok(state)

@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::origin::of_rows;
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
-    LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES,
-    SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
-    WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
+    FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED,
+    SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS,
+    WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -32,6 +32,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, MEMBERS, &mut hash)?;
     table(view, DENIALS, &mut hash)?;
     table(view, REVOKED, &mut hash)?;
+    table(view, DELEGATIONS, &mut hash)?;
     table(view, RECEIPTS, &mut hash)?;
     table(view, BY_SECRET, &mut hash)?;
     table(view, BY_ACTOR, &mut hash)?;

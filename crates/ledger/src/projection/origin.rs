@@ -6,10 +6,10 @@ use keyroll_core::{Code, LedgerId, Rules};
 use redb::{Database, ReadableDatabase as _, WriteTransaction};
 
 use super::schema::{
-    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES,
-    LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED, SCHEMA,
-    SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS,
-    WORKSPACE_NUMBERS, WORKSPACES,
+    BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
+    FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED,
+    SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -137,6 +137,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(MEMBERS)?;
     tx.open_table(DENIALS)?;
     tx.open_table(REVOKED)?;
+    tx.open_table(DELEGATIONS)?;
     tx.open_table(RECEIPTS)?;
     tx.open_table(BY_SECRET)?;
     tx.open_table(BY_ACTOR)?;

@@ -47,6 +47,9 @@ pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
 /// (workspace, identity, key) of a delegation that was revoked.
 pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
     TableDefinition::new("revoked");
+/// (workspace, identity, key) of a delegation that was seen in use → its end.
+pub(super) const DELEGATIONS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), u64> =
+    TableDefinition::new("delegations");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");

@@ -2,15 +2,17 @@
 
 use keyroll_core::names::Label;
 use keyroll_core::state::{Denials, Member, Parts, Workflow, WorkspaceRow};
-use keyroll_core::{Digest, Identity, Index, LedgerId, Sequence, State, TreeSize, WorkspaceName};
+use keyroll_core::{
+    Digest, Identity, Index, LedgerId, Millis, Sequence, State, TreeSize, WorkspaceName,
+};
 use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
 
 use super::ProjectionError;
 use super::rows::decode;
 use super::schema::{
-    DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED, WORKFLOWS,
-    WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
+    DELEGATIONS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 
 /// The read model at one moment.
@@ -207,6 +209,7 @@ impl WorkspaceView<'_> {
             members: self.members()?,
             secrets: self.all_secrets()?,
             revoked: self.revoked()?,
+            delegations: self.delegations()?,
             denials: self.denials()?,
             workflows: self.workflows()?,
         };
@@ -252,6 +255,18 @@ impl WorkspaceView<'_> {
             let (key, _) = row?;
             let (_, identity, key) = key.value();
             found.push((Identity(*identity), Identity(*key)));
+        }
+        Ok(found)
+    }
+
+    fn delegations(&self) -> Result<Vec<((Identity, Identity), Millis)>, ProjectionError> {
+        let mut found = Vec::new();
+        let (least, most) = (&[0; 32], &[0xff; 32]);
+        let range = (self.number, least, least)..=(self.number, most, most);
+        for row in self.view.tx.open_table(DELEGATIONS)?.range(range)? {
+            let (key, end) = row?;
+            let (_, identity, key) = key.value();
+            found.push(((Identity(*identity), Identity(*key)), Millis(end.value())));
         }
         Ok(found)
     }

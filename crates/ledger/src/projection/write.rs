@@ -13,9 +13,10 @@ use redb::{Database, Durability, ReadableTable as _, Table, WriteTransaction};
 use serde::Serialize;
 
 use super::schema::{
-    BY_RUN, BY_SECRET, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META, MemberRecord,
-    NO_WORKSPACE, PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord, TIMES,
-    USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
+    BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META,
+    MemberRecord, NO_WORKSPACE, PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS,
+    SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
+    WorkspaceHead,
 };
 use super::{Piece, ProjectionError, commits, past, rows, tree, windows};
 
@@ -76,6 +77,8 @@ pub struct WorkspaceBatch {
     pub members: Vec<(Identity, Member)>,
     /// Changed counts of refusals.
     pub denials: Vec<(Identity, Denials)>,
+    /// Delegations seen in use, with their end; `None` for one that is forgotten.
+    pub delegations: Vec<((Identity, Identity), Option<Millis>)>,
     /// Changed workflows; `None` for a removed one.
     pub workflows: Vec<(Label, Option<Workflow>)>,
     /// Secrets as single entries left them, reveals aside.
@@ -246,6 +249,14 @@ fn write_rows(
     for (identity, key) in &batch.changes.revoked {
         tx.open_table(REVOKED)?
             .insert((number, &identity.0, &key.0), ())?;
+    }
+    for ((identity, key), end) in &batch.delegations {
+        let mut delegations = tx.open_table(DELEGATIONS)?;
+        let row = (number, &identity.0, &key.0);
+        match end {
+            Some(end) => drop(delegations.insert(row, end.0)?),
+            None => drop(delegations.remove(row)?),
+        }
     }
     Ok(())
 }

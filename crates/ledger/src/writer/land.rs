@@ -116,16 +116,8 @@ impl Task {
             let outcome = match verdict {
                 Verdict::Known(index) => Outcome::Known(index),
                 Verdict::Store(epoch) => Outcome::Store(epoch),
-                Verdict::Refused(rejection) => {
-                    let actor = submission.command.actor();
-                    // Strangers are not even told how large a workspace is.
-                    let known = this.state.as_ref();
-                    let operator = this.shared.operators.contains(&submission.command.signer());
-                    let known =
-                        known.filter(|state| operator || state.any_member(&actor).is_some());
-                    let position = known.and_then(|state| position(state, submission.seen));
-                    Outcome::Refused(rejection, position)
-                }
+                Verdict::Decided(events) => Outcome::Decided(events, this.told(&submission)),
+                Verdict::Refused(rejection) => Outcome::Refused(rejection, this.told(&submission)),
                 Verdict::Entry {
                     index,
                     entry,
@@ -139,6 +131,16 @@ impl Task {
             };
             reply(answer, outcome);
         }
+    }
+
+    /// Where the workspace was when a command was decided. Strangers are not even told how large it
+    /// is.
+    fn told(&self, submission: &Submission) -> Option<Position> {
+        let command = &submission.command;
+        let state = self.state.as_ref()?;
+        let told = self.shared.operators.contains(&command.signer())
+            || state.any_member(&command.actor()).is_some();
+        told.then(|| position(state, submission.seen)).flatten()
     }
 }
 
@@ -221,7 +223,12 @@ fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
     for one in planned {
         let why = match one.verdict {
             Verdict::Known(_) => unknown(),
-            Verdict::Store(_) | Verdict::Refused(_) | Verdict::Entry { .. } => rejection.clone(),
+            // Nothing of it could have been written.
+            _ if one.submission.dry_run => unavailable("it was not reached"),
+            Verdict::Store(_)
+            | Verdict::Decided(_)
+            | Verdict::Refused(_)
+            | Verdict::Entry { .. } => rejection.clone(),
         };
         reply(one.answer, Outcome::Refused(why, None));
     }

@@ -89,6 +89,8 @@ pub struct Submission {
     pub inadmissible: Option<Rejection>,
     /// The generation that must be being retired when it is decided, for what was seen then.
     pub while_retiring: Option<Epoch>,
+    /// Whether it is only to be decided: then nothing of it is written, whatever it comes to.
+    pub dry_run: bool,
 }
 
 /// What became of a command.
@@ -100,6 +102,8 @@ pub enum Outcome {
     Known(Index),
     /// Its values must be stored under this epoch first.
     Store(Epoch),
+    /// What it would have come to: it was only to be decided.
+    Decided(Vec<Event>, Option<Position>),
     /// It is no entry. Where the workspace was when that was decided, if it was looked at.
     Refused(Rejection, Option<Position>),
 }
@@ -331,7 +335,9 @@ impl Task {
                     // What may still land is not answered as if it could not; that the log is broken
                     // says nothing of it.
                     let broken = matches!(rejection.code, Code::Corrupt | Code::Rollback);
-                    let refusal = if !broken && self.may_still_land(&submission) {
+                    let refusal = if submission.dry_run {
+                        rejection.clone()
+                    } else if !broken && self.may_still_land(&submission) {
                         unknown()
                     } else {
                         rejection.clone()

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use keyroll_core::decide::denied;
 use keyroll_core::{Authority, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, TreeSize,
@@ -32,6 +33,8 @@ pub(super) enum Verdict {
     },
     Known(Index),
     Store(Epoch),
+    /// What a dry run would have come to.
+    Decided(Vec<Event>),
     Refused(Rejection),
 }
 
@@ -65,6 +68,11 @@ impl Task {
                 Job::Submit(submission, answer) => (submission, answer),
             };
             let verdict = self.verdict(&state, &submission, at, &planned);
+            let verdict = if submission.dry_run {
+                only_decided(&submission, verdict)
+            } else {
+                verdict
+            };
             if let Verdict::Entry {
                 entry,
                 index,
@@ -168,6 +176,7 @@ impl Task {
         };
         if let Ok(epoch) = stores(state, &events)
             && submission.stored != Some(epoch)
+            && !submission.dry_run
         {
             return Verdict::Store(epoch);
         }
@@ -264,6 +273,21 @@ impl Task {
         };
         let entry = workspace.entry(index).map_err(internal)?;
         Ok(entry.map(|entry| (index, Digest::of(entry.recorded.command.bytes()))))
+    }
+}
+
+/// A dry run is no entry, a refusal that would go on record included.
+fn only_decided(submission: &Submission, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Entry { events, .. } => {
+            match denied(&submission.command.command().action, &events) {
+                Some(rejection) => Verdict::Refused(rejection),
+                None => Verdict::Decided(events),
+            }
+        }
+        // The same bytes were carried out before: nothing more comes of them.
+        Verdict::Known(_) => Verdict::Decided(Vec::new()),
+        Verdict::Store(_) | Verdict::Decided(_) | Verdict::Refused(_) => verdict,
     }
 }
 

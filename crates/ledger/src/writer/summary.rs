@@ -32,6 +32,9 @@ impl Task {
             let Verdict::Refused(rejection) = &one.verdict else {
                 continue;
             };
+            if one.submission.dry_run {
+                continue;
+            }
             let actor = one.submission.command.actor();
             let member = self
                 .state
@@ -79,6 +82,7 @@ impl Task {
                 stored: None,
                 inadmissible: None,
                 while_retiring: None,
+                dry_run: false,
             },
             answer,
         ))

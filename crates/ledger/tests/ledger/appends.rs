@@ -9,7 +9,7 @@ use crate::support::{World, code, fresh, identity, now, owner, signing_key};
 pub(crate) fn revoke() -> keyroll_core::command::DelegationRevoke {
     keyroll_core::command::DelegationRevoke {
         key: identity(&signing_key(50)),
-        identity: identity(&owner()),
+        identity: Some(identity(&owner())),
     }
 }
 

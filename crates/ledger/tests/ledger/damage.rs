@@ -397,6 +397,7 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
             stored: Some(Epoch(1)),
             inadmissible: None,
             while_retiring: None,
+            dry_run: false,
         })
     };
     let create = command(Action::WorkspaceCreate(Nothing {}));

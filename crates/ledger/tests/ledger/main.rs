@@ -3,6 +3,7 @@
 mod appends;
 mod commits;
 mod damage;
+mod dry_runs;
 mod history;
 mod keeper;
 mod mended;

@@ -138,14 +138,14 @@ fn members(dev: &Dev) {
     let words = ["secret", "create", "Bobs", "--stdin"];
     dev.keyroll_as(&bob, words).stdin("by bob").run().code(0);
     let change = [
-        "member", "change", "bob", "--name", "Robert", "--role", "editor",
+        "member", "change", "bob", "--name", "Robert", "--role", "editor", "--yes",
     ];
     ok(
         dev,
         &[&change[..], &["--secrets", "Bob*", "--secrets", "Plain"]].concat(),
     );
     dev.member("carl", "auditor", "*");
-    ok(dev, &["member", "remove", "carl"]);
+    ok(dev, &["member", "remove", "carl", "--yes"]);
 }
 
 fn values_change(dev: &Dev) {

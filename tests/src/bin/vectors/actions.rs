@@ -9,7 +9,8 @@ use keyroll_core::command::{
     SecretRollback, StoredAt, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::event::{
-    AccessDenied, DenialReason, KeyRotated, Revealed, SecretDestroyed, SecretRevealed, Stored,
+    AccessDenied, DelegationRevoked, DenialReason, KeyRotated, Revealed, SecretDestroyed,
+    SecretRevealed, Stored,
 };
 use keyroll_core::{
     Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, Place, SecretName, TreeSize,
@@ -267,7 +268,14 @@ fn on_workspace(world: &World) -> Vec<Act> {
     let workflow = "billing".parse().expect("a label");
     let revoke = DelegationRevoke {
         key: identity(&world.console),
-        identity: alice,
+        identity: Some(alice),
+    };
+    let revoke_by_key = DelegationRevoke {
+        key: identity(&world.console),
+        identity: None,
+    };
+    let by_key = DelegationRevoked {
+        identities: vec![alice],
     };
     let rotated = Event::KeyRotated(KeyRotated { epoch: Epoch(2) });
     vec![
@@ -286,7 +294,11 @@ fn on_workspace(world: &World) -> Vec<Act> {
         (Action::KeyRotate(none), vec![rotated]),
         (
             Action::DelegationRevoke(revoke),
-            vec![Event::DelegationRevoked(none)],
+            vec![Event::DelegationRevoked(DelegationRevoked::default())],
+        ),
+        (
+            Action::DelegationRevoke(revoke_by_key),
+            vec![Event::DelegationRevoked(by_key)],
         ),
     ]
 }

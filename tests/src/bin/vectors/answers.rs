@@ -2,15 +2,18 @@
 
 use keyroll_api::query::Outcome;
 use keyroll_api::reply::{
-    Answer, AuditRow, AuditRows, CheckpointNote, Commits, KeyStatus, LogProblem, MemberRow,
-    MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt, Recovered,
-    RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy, Status,
-    StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt, WorkspaceRow,
-    WorkspaceRows,
+    Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
+    MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
+    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy,
+    Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt,
+    WorkspaceRow, WorkspaceRows,
 };
 use keyroll_core::authorize::Role;
+use keyroll_core::event::KeyRotated;
 use keyroll_core::state::{Lifecycle, ValueState};
-use keyroll_core::{Code, Digest, Epoch, Index, Millis, Rejection, Sequence, TreeSize, Version};
+use keyroll_core::{
+    Code, Digest, Epoch, Event, Index, Millis, Rejection, Sequence, TreeSize, Version,
+};
 
 use crate::log::Log;
 use crate::queries::THEN;
@@ -323,6 +326,9 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             checkpoint: tree::note(world, log, size),
         }),
         Answer::Receipt(receipt(world, log, 3)),
+        Answer::CommandDryRun(DryRunEvents {
+            events: vec![Event::KeyRotated(KeyRotated { epoch: Epoch(2) })],
+        }),
         Answer::WorkspaceList(WorkspaceRows {
             next: Some(row.workspace.clone()),
             rows: vec![row],

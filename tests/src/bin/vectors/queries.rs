@@ -1,14 +1,14 @@
 //! Every question and every answer.
 
 use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Outcome, Point,
-    QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
-    SeenSize, WorkspaceList,
+    AuditCommits, AuditLog, AuditProve, AuditStorage, CommandDryRun, MemberList, Moment, Named,
+    Outcome, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory,
+    SecretList, SeenSize, WorkspaceList,
 };
 use keyroll_api::reply::{Answer, Body};
 use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
+use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
 use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};
@@ -149,6 +149,16 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ("key.status", Ask::KeyStatus(none), true),
         ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
         ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
+        (
+            "command.dry_run",
+            Ask::CommandDryRun(CommandDryRun {
+                command: Blob(cose::sign(
+                    &world.command(4, Action::KeyRotate(none)),
+                    &world.alice,
+                )),
+            }),
+            true,
+        ),
         (
             "workspace.list",
             Ask::WorkspaceList(WorkspaceList::default()),

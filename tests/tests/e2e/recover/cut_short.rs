@@ -91,7 +91,7 @@ fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
         let refused = dev.keyroll(["secret", "create", "New", "--generate"]).run();
         let refused = refused.code(6).error_code("corrupt");
         refused.stderr_has("keyroll recover");
-        let status = dev.keyroll(["status"]).run().code(0);
+        let status = dev.keyroll(["status"]).run().code(6);
         status.stdout_has("cut short");
         let verified = dev.keyroll(["audit", "verify"]).run().code(6);
         verified.stdout_has("cut short");
@@ -114,7 +114,7 @@ fn with_another_nats_user_nothing_is_begun() {
     words.push(dev.nats_url());
     let refused = dev.keyroll(words).run().code(1);
     refused.stderr_has("--operator-nats");
-    let status = dev.keyroll(["status"]).run().code(0).text();
+    let status = dev.keyroll(["status"]).run().code(6).text();
     assert!(!status.contains("recovery of the log"), "{status}");
     assert!(plan(&dev)["loses"].as_bool().expect("said"));
     recovers(&dev);

@@ -7,7 +7,7 @@ fn ended_delegations_are_kept_once_and_not_without_end() {
     let revoke = |key: u8| {
         Action::DelegationRevoke(DelegationRevoke {
             key: Identity([key; 32]),
-            identity: id(OWNER),
+            identity: Some(id(OWNER)),
         })
     };
     let mut given = Given::workspace().and(OWNER, revoke(0));
@@ -17,7 +17,7 @@ fn ended_delegations_are_kept_once_and_not_without_end() {
     }
     let one_more = DelegationRevoke {
         key: id(1),
-        identity: id(OWNER),
+        identity: Some(id(OWNER)),
     };
     given
         .when(OWNER, Action::DelegationRevoke(one_more))
@@ -58,7 +58,7 @@ fn delegated_keys_act_for_their_identity_within_limits() {
     when(&given, add(20, "ana", Role::Viewer, &["*"]), &|_| {}).denied(denied);
     let revoke = Action::DelegationRevoke(DelegationRevoke {
         key: id(40),
-        identity: id(OWNER),
+        identity: Some(id(OWNER)),
     });
     when(&given, revoke.clone(), &|_| {}).denied(denied);
     when(&given, reveal("Key"), &|d| d.not_before = Millis(START + 1)).denied(denied);
@@ -84,14 +84,14 @@ fn nobody_else_ends_a_delegation() {
     // A viewer may end what it delegated itself: that says nothing of the owner's delegation.
     let own = Action::DelegationRevoke(DelegationRevoke {
         key: id(40),
-        identity: id(21),
+        identity: Some(id(21)),
     });
     let given = given.and(21, own);
     assert!(given.state.is_revoked(&id(21), &id(40)));
     assert!(!given.state.is_revoked(&id(OWNER), &id(40)));
     let others = Action::DelegationRevoke(DelegationRevoke {
         key: id(40),
-        identity: id(OWNER),
+        identity: Some(id(OWNER)),
     });
     given.when(21, others).denied(DenialReason::Role);
 }
@@ -120,4 +120,175 @@ fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
             "{by} {signer}"
         );
     }
+}
+
+fn delegated(by: u8, to: u8, not_after: u64) -> Blob {
+    let delegation = Delegation {
+        v: 1,
+        key: id(to),
+        place: "console.example".parse().expect("label"),
+        ledger: LEDGER,
+        identity: id(by),
+        not_after: Millis(not_after),
+        workspace: "demo".parse().expect("name"),
+        not_before: Millis(not_after - limits::DELEGATION_MS),
+    };
+    Blob(cose::sign(&delegation, &key(by)))
+}
+
+impl Given {
+    /// A reveal that `by` had its key `to` sign, now part of the history.
+    fn used(mut self, by: u8, to: u8, not_after: u64) -> Self {
+        let mut command = self.command(reveal("Key"));
+        command.delegation = Some(delegated(by, to, not_after));
+        let command = Self::sign(&command, to);
+        let (at, authority) = (Millis(self.at), authority(true));
+        let events = decide(self.rules, &self.state, &command, at, &authority).expect("given");
+        self.record(&command, events);
+        self
+    }
+}
+
+fn end(to: u8) -> Action {
+    Action::DelegationRevoke(DelegationRevoke {
+        key: id(to),
+        identity: None,
+    })
+}
+
+/// An owner, two editors and a secret.
+fn team() -> Given {
+    Given::workspace()
+        .and(OWNER, create(1, "Key"))
+        .and(OWNER, add(20, "ana", Role::Editor, &["*"]))
+        .and(OWNER, add(21, "bob", Role::Editor, &["*"]))
+}
+
+fn ended(then: Then) -> Vec<Identity> {
+    match then.happens(&["delegation.revoked"]).remove(0) {
+        Event::DelegationRevoked(revoked) => revoked.identities,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_key_alone_ends_the_delegation_that_was_seen_in_use() {
+    let hour = START + 3_600_000;
+    let given = team().used(20, 40, hour);
+    assert_eq!(ended(given.when(OWNER, end(40))), [id(20)]);
+    assert_eq!(ended(given.when(20, end(40))), [id(20)]);
+    let given = given.and(OWNER, end(40));
+    assert!(given.state.is_revoked(&id(20), &id(40)));
+    assert!(!given.state.is_revoked(&id(OWNER), &id(40)));
+    let mut command = given.command(reveal("Key"));
+    command.delegation = Some(delegated(20, 40, hour));
+    let (at, authority) = (Millis(given.at), authority(true));
+    let command = Given::sign(&command, 40);
+    Then(decide(given.rules, &given.state, &command, at, &authority))
+        .denied(DenialReason::Delegation);
+    given.when(OWNER, end(40)).rejected(Code::Conflict);
+}
+
+#[test]
+fn a_key_that_was_never_used_needs_its_identity() {
+    let given = team();
+    let then = given.when(OWNER, end(40));
+    let refused = then.0.expect_err("refused");
+    assert_eq!(refused.code, Code::NotFound);
+    assert!(refused.message.contains("--of"), "{}", refused.message);
+    let named = Action::DelegationRevoke(DelegationRevoke {
+        key: id(40),
+        identity: Some(id(20)),
+    });
+    assert_eq!(ended(given.when(OWNER, named)), []);
+}
+
+#[test]
+fn a_key_alone_ends_no_more_than_the_actor_may_end() {
+    let hour = START + 3_600_000;
+    // To others it is as a key that nobody used.
+    let given = team().used(20, 40, hour);
+    given.when(21, end(40)).rejected(Code::NotFound);
+    // One key for two identities: an owner ends both, each of them its own.
+    let given = given.used(21, 40, hour);
+    let both = ended(given.when(OWNER, end(40)));
+    assert_eq!(both.len(), 2);
+    assert!(both.contains(&id(20)) && both.contains(&id(21)));
+    assert_eq!(ended(given.when(21, end(40))), [id(21)]);
+    let given = given.and(20, end(40));
+    assert_eq!(ended(given.when(OWNER, end(40))), [id(21)]);
+    // An owner of some names manages nobody.
+    let given = given.and(OWNER, add(22, "cleo", Role::Owner, &["K*"]));
+    given.when(22, end(40)).rejected(Code::NotFound);
+    // A delegated key ends nothing, not even itself.
+    let mut command = given.command(end(40));
+    command.delegation = Some(delegated(21, 40, hour));
+    let (at, authority) = (Millis(given.at), authority(true));
+    let command = Given::sign(&command, 40);
+    Then(decide(given.rules, &given.state, &command, at, &authority))
+        .denied(DenialReason::Delegation);
+}
+
+#[test]
+fn delegations_are_remembered_until_they_are_over() {
+    let hour = START + 3_600_000;
+    let given = team().used(20, 40, hour).later(3_600_001);
+    given.when(OWNER, end(40)).rejected(Code::Conflict);
+    // The next one that is seen clears away what is over.
+    let mut given = given.used(20, 41, hour + 3_600_000);
+    given.when(OWNER, end(40)).rejected(Code::NotFound);
+    assert_eq!(given.state.delegations().count(), 1);
+    // One that was renewed ends with the later statement.
+    given = given.used(20, 41, hour + 7_200_000).later(7_000_000);
+    assert_eq!(ended(given.when(OWNER, end(41))), [id(20)]);
+}
+
+#[test]
+fn no_more_are_remembered_than_can_be_ended() {
+    let mut given = team();
+    let last = START + limits::DELEGATION_MS;
+    let keys: Vec<SigningKey> = (0..=limits::SEEN_DELEGATIONS)
+        .map(|number| {
+            let mut seed = [7; 32];
+            seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            SigningKey::from_bytes(&seed)
+        })
+        .collect();
+    let public = |key: &SigningKey| Identity(key.verifying_key().to_bytes());
+    // The second one ends before all others.
+    for (number, one) in keys.iter().enumerate() {
+        let mut command = given.command(reveal("Key"));
+        command.id.0[1..9].copy_from_slice(&(number as u64).to_be_bytes());
+        let delegation = Delegation {
+            v: 1,
+            key: public(one),
+            place: "x".parse().expect("label"),
+            ledger: LEDGER,
+            identity: id(20),
+            not_after: Millis(if number == 1 { last - 1 } else { last }),
+            workspace: "demo".parse().expect("name"),
+            not_before: Millis(START),
+        };
+        command.delegation = Some(Blob(cose::sign(&delegation, &key(20))));
+        let bytes = cose::sign(&command, one);
+        let command = SignedCommand::decode(&bytes).and_then(SignedCommand::verify);
+        let command = command.expect("signed");
+        let (at, authority) = (Millis(given.at), authority(true));
+        let events = decide(given.rules, &given.state, &command, at, &authority).expect("given");
+        given.record(&command, events);
+    }
+    assert_eq!(given.state.delegations().count(), limits::SEEN_DELEGATIONS);
+    assert_eq!(given.state.delegation(&(id(20), public(&keys[1]))), None);
+    assert!(
+        given
+            .state
+            .delegation(&(id(20), public(&keys[0])))
+            .is_some()
+    );
+}
+
+#[test]
+fn earlier_rules_want_the_identity() {
+    let given = team().used(20, 40, START + 3_600_000).by(Rules::V2);
+    given.when(OWNER, end(40)).rejected(Code::Malformed);
 }

@@ -39,7 +39,7 @@ fn each_role_may_what_the_table_says() {
         (
             Action::DelegationRevoke(DelegationRevoke {
                 key: id(40),
-                identity: id(41),
+                identity: Some(id(41)),
             }),
             "+----",
         ),

@@ -6,9 +6,7 @@ use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::ValueState;
 use keyroll_core::{Code, SecretName};
-use keyroll_resolver::{
-    Code as BlockCode, HardCodedValue, Redactor, ResolveError, hard_coded_values,
-};
+use keyroll_resolver::{Code as BlockCode, HardCodedValue, Redactor, ResolveError};
 use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
@@ -35,9 +33,7 @@ pub(crate) async fn run(
         None
     };
     if let Some(session) = &session {
-        for one in uses.iter_mut().filter(|one| !one.dynamic) {
-            (one.state, one.value_state) = state(session, &one.secret).await?;
-        }
+        look_up(session, &mut uses).await?;
     }
     let table = Table::<Use>(vec![
         ("BLOCK", |one| one.block.clone()),
@@ -57,9 +53,7 @@ pub(crate) async fn run(
         Some(session) if values => Some(known(context, session, path).await?),
         _ => None,
     };
-    // The file was read as JSON, so it is text.
-    let found = hard_coded_values(&String::from_utf8_lossy(&source.bytes), known.as_ref());
-    verdict(&uses, &found)?;
+    verdict(uses.iter(), &source.written(known.as_ref()))?;
     let blocks = source.file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
@@ -103,9 +97,11 @@ async fn known(context: &Context, session: &Session, path: &Path) -> Result<Reda
 }
 
 /// Everything that is wrong, at once. What is found is not repeated.
-fn verdict(uses: &[Use], found: &[HardCodedValue]) -> Result<(), Failure> {
+pub(super) fn verdict<'a>(
+    uses: impl Iterator<Item = &'a Use>,
+    found: &[HardCodedValue],
+) -> Result<(), Failure> {
     let missing: Vec<String> = uses
-        .iter()
         .filter(|one| {
             let there = matches!(one.state, "active" | "not checked");
             !one.dynamic && !(there && one.value_state.is_none())
@@ -141,6 +137,17 @@ fn verdict(uses: &[Use], found: &[HardCodedValue]) -> Result<(), Failure> {
     }
 }
 
+/// How a secret is told of that the caller may not touch.
+pub(super) const OUT_OF_REACH: &str = "out of your reach";
+
+/// Asks the ledger how the secrets are.
+pub(super) async fn look_up(session: &Session, uses: &mut [Use]) -> Result<(), Failure> {
+    for one in uses.iter_mut().filter(|one| !one.dynamic) {
+        (one.state, one.value_state) = state(session, &one.secret).await?;
+    }
+    Ok(())
+}
+
 async fn state(
     session: &Session,
     secret: &str,
@@ -150,7 +157,7 @@ async fn state(
         Ok(row) if row.name != name => Ok(("unknown (names differ in case)", None)),
         Ok(row) => Ok((rows::state(row.state), row.value_state)),
         Err(failure) if failure.code() == Code::NotFound.as_str() => Ok(("unknown", None)),
-        Err(failure) if failure.code() == Code::Denied.as_str() => Ok(("out of your reach", None)),
+        Err(failure) if failure.code() == Code::Denied.as_str() => Ok((OUT_OF_REACH, None)),
         Err(failure) => Err(failure),
     }
 }

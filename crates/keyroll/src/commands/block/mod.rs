@@ -15,8 +15,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use keyroll_resolver::{BlockFile, ResolveError};
+use keyroll_resolver::{BlockFile, HardCodedValue, Redactor, ResolveError, hard_coded_values};
 
+use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -45,11 +46,15 @@ pub(crate) enum BlockCommand {
         file: PathBuf,
         #[command(flatten)]
         how: RunPython,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Forget a saved workflow
     Remove {
         /// The workflow
         workflow: String,
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Run a block with the secrets it names, revealed in one entry that says so
     Run(run::RunArgs),
@@ -94,10 +99,10 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
         } => check::run(context, &file, (offline, values), &how)
             .await
             .map(|()| Exit::Ok.into()),
-        BlockCommand::Save { file, how } => save::save(context, &file, &how)
+        BlockCommand::Save { file, how, dry } => save::save(context, &file, &how, dry)
             .await
             .map(|()| Exit::Ok.into()),
-        BlockCommand::Remove { workflow } => save::remove(context, &workflow)
+        BlockCommand::Remove { workflow, dry } => save::remove(context, &workflow, dry)
             .await
             .map(|()| Exit::Ok.into()),
     }
@@ -116,6 +121,12 @@ impl Source {
         let file = BlockFile::parse(&bytes)?;
         let path = path.to_owned();
         Ok(Self { path, bytes, file })
+    }
+
+    /// Values that are written into it by hand: well-known forms, and those that are known.
+    fn written(&self, known: Option<&Redactor>) -> Vec<HardCodedValue> {
+        // It was read as JSON, so it is text.
+        hard_coded_values(&String::from_utf8_lossy(&self.bytes), known)
     }
 
     /// An error about a block, with its line and column of the file.

@@ -8,41 +8,70 @@ use keyroll_core::SecretName;
 use keyroll_core::command::{BlockUse, WorkflowRemove, WorkflowSave};
 use keyroll_core::names::Label;
 use keyroll_resolver::BlockFile;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::check::{OUT_OF_REACH, look_up, verdict};
 use super::uses::{Use, uses};
 use super::{RunPython, Source};
+use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 
-pub(super) async fn save(context: &Context, path: &Path, how: &RunPython) -> Result<(), Failure> {
+pub(super) async fn save(
+    context: &Context,
+    path: &Path,
+    how: &RunPython,
+    dry: DryRun,
+) -> Result<(), Failure> {
     let source = Source::read(path)?;
-    let uses = uses(&source, how).await?;
-    let file = source.file;
+    let mut uses = uses(&source, how).await?;
     let action = Action::WorkflowSave(WorkflowSave {
-        blocks: blocks(&file, &uses)?,
-        workflow: file.workflow.parse()?,
+        blocks: blocks(&source.file, &uses)?,
+        workflow: source.file.workflow.parse()?,
     });
     let session = context.session().await?;
+    look_up(&session, &mut uses).await?;
+    // The ledger itself refuses who may not touch a name, on record.
+    let checked = uses.iter().filter(|one| one.state != OUT_OF_REACH);
+    verdict(checked, &source.written(None))?;
     for one in uses.iter().filter(|one| one.dynamic) {
         context.out.note(&format!(
             "warning: {} at {}: a name that is only known when the code runs is not on record",
             one.block, one.places
         ));
     }
-    let acted = session.act(action).await?;
-    let secrets = uses.iter().filter(|one| !one.dynamic).count();
-    if context.out.json {
-        return context.out.document(&json!({
-            "workflow": file.workflow, "blocks": file.blocks.len(), "index": acted.index,
-        }));
-    }
-    context.out.line(&format!(
-        "saved {}: {} blocks, {secrets} uses of secrets (entry {})",
+    let outcome = session.perform(action, dry).await?;
+    let (file, secrets) = (&source.file, uses.iter().filter(|one| !one.dynamic).count());
+    let json = json!({"workflow": file.workflow, "blocks": file.blocks.len()});
+    let words = format!(
+        "{}: {} blocks, {secrets} uses of secrets",
         file.workflow,
-        file.blocks.len(),
-        acted.index
-    ))
+        file.blocks.len()
+    );
+    report(context, &outcome, ("saved", &words, json))
+}
+
+/// As [`CommandOutcome::report`], on stdout and without a receipt.
+fn report(
+    context: &Context,
+    outcome: &CommandOutcome,
+    (verb, words, mut json): (&str, &str, Value),
+) -> Result<(), Failure> {
+    let words = match outcome {
+        CommandOutcome::Recorded(acted) => {
+            json["index"] = json!(acted.index);
+            format!("{verb} {words} (entry {})", acted.index)
+        }
+        CommandOutcome::Decided(_) => {
+            json["dry_run"] = true.into();
+            format!("would have {verb} {words}")
+        }
+    };
+    if context.out.json {
+        return context.out.document(&json);
+    }
+    context.out.line(&words)
 }
 
 fn blocks(file: &BlockFile, uses: &[Use]) -> Result<Vec<BlockUse>, Failure> {
@@ -64,17 +93,11 @@ fn blocks(file: &BlockFile, uses: &[Use]) -> Result<Vec<BlockUse>, Failure> {
         .collect()
 }
 
-pub(super) async fn remove(context: &Context, workflow: &str) -> Result<(), Failure> {
+pub(super) async fn remove(context: &Context, workflow: &str, dry: DryRun) -> Result<(), Failure> {
     let name: Label = workflow.parse()?;
     let session = context.session().await?;
     let action = Action::WorkflowRemove(WorkflowRemove { workflow: name });
-    let acted = session.act(action).await?;
-    if context.out.json {
-        return context
-            .out
-            .document(&json!({"workflow": workflow, "index": acted.index}));
-    }
-    context
-        .out
-        .line(&format!("removed {workflow} (entry {})", acted.index))
+    let outcome = session.perform(action, dry).await?;
+    let json = json!({"workflow": workflow});
+    report(context, &outcome, ("removed", workflow, json))
 }

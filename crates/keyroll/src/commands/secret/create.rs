@@ -2,12 +2,12 @@
 
 use clap::Args;
 use keyroll_api::client::NewSecretSpec;
-use keyroll_core::Code;
 use serde_json::json;
 
-use super::{add_receipt, hosts, period, rows, text, would};
+use super::{hosts, period, text};
 use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name};
 
@@ -45,23 +45,13 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
     let workspace = context.settings()?.workspace()?;
     let value = args.value.read(context, &spec.name)?;
     let words = format!("{} in {workspace}", spec.name);
-    let mut json = json!({"name": spec.name, "version": 1});
+    let json = json!({"name": spec.name, "version": 1});
     let session = context.session().await?;
-    if args.dry.dry_run {
-        if let Some(known) = rows::taken(&session, &spec.name).await? {
-            let message = format!("the name {} is taken (by {})", spec.name, known.name);
-            return Err(Failure::coded(Code::Conflict, message));
-        }
-        return would(context, ("created", &words, json));
-    }
-    let name = spec.name.clone();
-    let acted = session
-        .client
-        .create(&session.workspace, &[(spec, &value)])
-        .await?;
-    add_receipt(context, &mut json, &acted);
-    context.out.done(
-        &json,
-        &format!("created {name} in {workspace} (entry {})", acted.index),
-    )
+    let (client, new) = (&session.client, [(spec, value.as_slice())]);
+    let outcome = if args.dry.dry_run {
+        CommandOutcome::Decided(client.dry_run_create(&session.workspace, &new).await?)
+    } else {
+        client.create(&session.workspace, &new).await?.into()
+    };
+    outcome.report(context, ("created", &words, json))
 }

@@ -6,16 +6,17 @@ use clap::Args;
 use keyroll_api::reply::{SecretRow, VersionRow};
 use keyroll_core::command::SecretDestroy;
 use keyroll_core::state::{Lifecycle, ValueState};
-use keyroll_core::{Action, Code, SecretName, Version};
+use keyroll_core::{Action, SecretName, Version};
 use serde_json::json;
 
 use super::lifecycle::warn_of_uses;
 use super::read::versions;
-use super::{NO_SECRET, add_receipt, shown, would};
+use super::{NO_SECRET, shown};
 use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::{CommandOutcome, add_receipt};
 use crate::error::Failure;
-use crate::input::{confirm, secret_name};
+use crate::input::{can_confirm, confirm, secret_name};
 use crate::session::Session;
 
 /// How often to look whether the values are erased, and how many times at most: while a key is
@@ -45,6 +46,10 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             format!("versions {} of {name}", numbers.join(", "))
         }
     };
+    let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
+    if !args.dry.dry_run {
+        can_confirm(context, &question)?;
+    }
     let session = context.session().await?;
     let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
     let destroy = |id| {
@@ -52,8 +57,8 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         let name = name.clone();
         Action::SecretDestroy(SecretDestroy { id, name, versions })
     };
-    let act = Box::pin(session.act(destroy(NO_SECRET)));
-    let row = shown(session.secret(&name), args.dry, act).await?;
+    let act = Box::pin(session.perform(destroy(NO_SECRET), args.dry));
+    let row = shown(session.secret(&name), act).await?;
     if wanted.is_empty() {
         warn_of_uses(context, &row);
     }
@@ -63,12 +68,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         warn_of_current(context, &row, (&rows, &wanted));
     }
     if !args.dry.dry_run {
-        let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
         confirm(context, &question)?;
-    }
-    if row.state == Lifecycle::Destroyed {
-        let message = format!("{name} is destroyed already");
-        return Err(Failure::coded(Code::Destroyed, message));
     }
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
     if !wanted.is_empty() {
@@ -82,11 +82,14 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             ));
         }
     }
-    if args.dry.dry_run {
-        return would(context, ("destroyed", &what, json));
-    }
-    let acted = session.act(destroy(row.id)).await?;
-    add_receipt(context, &mut json, &acted);
+    let outcome = session.perform(destroy(row.id), args.dry).await?;
+    let acted = match &outcome {
+        CommandOutcome::Decided(_) => {
+            return outcome.report(context, ("destroyed", &what, json));
+        }
+        CommandOutcome::Recorded(acted) => acted,
+    };
+    add_receipt(context, &mut json, acted);
     let erased = erased(&session, &name).await?;
     json["erased"] = erased.into();
     let storage = if erased {

@@ -1,17 +1,18 @@
 //! `keyroll secret edit`, `describe` and `rollback`.
 
 use clap::Args;
-use keyroll_api::client::{Acted, Wanted};
+use keyroll_api::client::Wanted;
 use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
-use keyroll_core::{Action, Code, SecretName, Version};
+use keyroll_core::{Action, Code, SecretId, SecretName, Version};
 use serde_json::json;
 
-use super::{NO_SECRET, add_receipt, apply, hosts, period, shown, text, would};
+use super::{NO_SECRET, hosts, period, shown, text};
 use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name};
 use crate::session::Session;
@@ -25,6 +26,9 @@ pub(crate) struct EditArgs {
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only if this version is still the current one; else it is a conflict
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    if_version: Option<u32>,
     #[command(flatten)]
     dry: DryRun,
 }
@@ -73,11 +77,14 @@ pub(crate) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
     let reason = text(args.reason)?;
     let value = args.value.read(context, &name)?;
     let session = context.session().await?;
-    let act = Box::pin(unshown(&session, &name, &value, (reason.clone(), None)));
-    let row = shown(active(&session, &name), args.dry, act).await?;
+    let note = (reason.clone(), None);
+    let act = Box::pin(unshown(&session, &name, &value, note, args.dry));
+    let row = shown(active(&session, &name), act).await?;
     let done = Edit {
         verb: "edited",
         row: &row,
+        // Whether it still is, the ledger decides.
+        before: args.if_version.map_or(row.version, Version),
         reason,
         from: None,
         dry: args.dry,
@@ -91,8 +98,9 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let from = Version(args.to);
     let session = context.session().await?;
     // Refused without a look at the value, whatever that is.
-    let act = Box::pin(unshown(&session, &name, b"-", (reason.clone(), Some(from))));
-    let row = shown(active(&session, &name), args.dry, act).await?;
+    let note = (reason.clone(), Some(from));
+    let act = Box::pin(unshown(&session, &name, b"-", note, args.dry));
+    let row = shown(active(&session, &name), act).await?;
     if from >= row.version || from < Version::FIRST {
         let message = format!(
             "{name} is at version {}: roll back to an earlier one",
@@ -103,13 +111,11 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let done = Edit {
         verb: "rolled back",
         row: &row,
+        before: row.version,
         reason,
         from: Some(from),
         dry: args.dry,
     };
-    if args.dry.dry_run {
-        return new_version(context, &session, done, &[]).await;
-    }
     // The ledger never sees a value, so the old one comes here and is sealed anew.
     let wanted = [Wanted {
         name,
@@ -118,6 +124,13 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let purpose = Purpose::Copy(Nothing {});
     let words = format!("rollback to version {from}").parse::<Text>()?;
     let why = done.reason.clone().unwrap_or(words);
+    if args.dry.dry_run {
+        let (client, workspace) = (&session.client, &session.workspace);
+        let reveal = client.dry_run_reveal(workspace, &wanted, &purpose, Some(&why));
+        reveal.await?;
+        // Of whatever value it is, the ledger would see as little.
+        return new_version(context, &session, done, b"-").await;
+    }
     let reveal = session.reveal(context.out, &wanted, &purpose, Some(&why));
     let reveal = reveal.await?;
     let Some(opened) = reveal.values.first() else {
@@ -143,17 +156,36 @@ async fn unshown(
     name: &SecretName,
     value: &[u8],
     note: (Option<Text>, Option<Version>),
-) -> Result<Acted, Failure> {
-    let (place, next) = ((NO_SECRET, name), Version::FIRST.next());
-    let edit = session
-        .client
-        .edit(&session.workspace, place, next, value, note);
-    Ok(edit.await?)
+    dry: DryRun,
+) -> Result<CommandOutcome, Failure> {
+    let next = Version::FIRST.next();
+    store(session, (NO_SECRET, name), next, value, (note, dry)).await
+}
+
+/// Has a new version made, or only decided.
+async fn store(
+    session: &Session,
+    place: (SecretId, &SecretName),
+    next: Version,
+    value: &[u8],
+    (note, dry): ((Option<Text>, Option<Version>), DryRun),
+) -> Result<CommandOutcome, Failure> {
+    let (client, workspace) = (&session.client, &session.workspace);
+    if dry.dry_run {
+        let events = client.dry_run_edit(workspace, place, next, value, note);
+        return Ok(CommandOutcome::Decided(events.await?));
+    }
+    Ok(client
+        .edit(workspace, place, next, value, note)
+        .await?
+        .into())
 }
 
 struct Edit<'a> {
     verb: &'static str,
     row: &'a SecretRow,
+    /// The version that is current before it.
+    before: Version,
     reason: Option<Text>,
     from: Option<Version>,
     dry: DryRun,
@@ -165,27 +197,16 @@ async fn new_version(
     edit: Edit<'_>,
     value: &[u8],
 ) -> Result<(), Failure> {
-    let (name, next) = (&edit.row.name, edit.row.version.next());
+    let (name, next) = (&edit.row.name, edit.before.next());
     let from = edit
         .from
         .map(|from| format!(" to the value of version {from}"))
         .unwrap_or_default();
     let words = format!("{name}{from}, as version {next}");
-    let mut json = json!({"name": name, "version": next});
-    if edit.dry.dry_run {
-        return would(context, (edit.verb, &words, json));
-    }
-    let place = (edit.row.id, name);
+    let json = json!({"name": name, "version": next});
     let note = (edit.reason, edit.from);
-    let acted = session
-        .client
-        .edit(&session.workspace, place, next, value, note)
-        .await?;
-    add_receipt(context, &mut json, &acted);
-    context.out.done(
-        &json,
-        &format!("{} {words} (entry {})", edit.verb, acted.index),
-    )
+    let outcome = store(session, (edit.row.id, name), next, value, (note, edit.dry)).await?;
+    outcome.report(context, (edit.verb, &words, json))
 }
 
 pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<(), Failure> {
@@ -223,20 +244,14 @@ pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<()
             rotate_every,
         })
     };
-    let act = Box::pin(session.act(describe(NO_SECRET)));
-    let row = shown(active(&session, &name), args.dry, act).await?;
+    let act = Box::pin(session.perform(describe(NO_SECRET), args.dry));
+    let row = shown(active(&session, &name), act).await?;
     let (words, json) = (
         name.to_string(),
         json!({"name": name, "version": row.version}),
     );
-    apply(
-        context,
-        &session,
-        describe(row.id),
-        args.dry,
-        ("described", &words, json),
-    )
-    .await
+    let outcome = session.perform(describe(row.id), args.dry).await?;
+    outcome.report(context, ("described", &words, json))
 }
 
 /// The secret of a name, refused where a change would be.

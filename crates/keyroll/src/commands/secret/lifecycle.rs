@@ -3,20 +3,31 @@
 use clap::Args;
 use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{SecretRef, SecretRename};
-use keyroll_core::{Action, SecretName};
+use keyroll_core::state::Lifecycle;
+use keyroll_core::{Action, Code, SecretId, SecretName};
 use serde_json::json;
 
 use super::edit::active;
-use super::{NO_SECRET, apply, rows, shown};
+use super::{NO_SECRET, rows, shown};
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::{confirm, secret_name};
+use crate::input::{can_confirm, confirm, secret_name};
+use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct NamedArgs {
     /// The secret
     name: String,
+    #[command(flatten)]
+    dry: DryRun,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The deleted secret: its name, or its id where several had the name
+    #[arg(value_name = "NAME|ID")]
+    secret: String,
     #[command(flatten)]
     dry: DryRun,
 }
@@ -39,19 +50,17 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
         let (to, name) = (to.clone(), name.clone());
         Action::SecretRename(SecretRename { id, to, name })
     };
-    let act = Box::pin(session.act(rename(NO_SECRET)));
-    let row = shown(active(&session, &name), args.dry, act).await?;
-    warn_of_uses(context, &row);
+    let act = Box::pin(session.perform(rename(NO_SECRET), args.dry));
+    let row = shown(active(&session, &name), act).await?;
+    if !row.used_by.is_empty() && !args.dry.dry_run {
+        let uses = rows::used_by(&row);
+        let question = format!("Rename {name} to {to}? {uses} would look for {name} and fail.");
+        confirm(context, &question)?;
+    }
     let words = format!("{name} to {to}");
     let json = json!({"name": to, "version": row.version, "was": name});
-    apply(
-        context,
-        &session,
-        rename(row.id),
-        args.dry,
-        ("renamed", &words, json),
-    )
-    .await
+    let outcome = session.perform(rename(row.id), args.dry).await?;
+    outcome.report(context, ("renamed", &words, json))
 }
 
 /// Says which saved blocks reference a secret that is about to leave its name.
@@ -68,49 +77,77 @@ pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
 pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
+    let question = format!("Delete {name} in {workspace}? What uses it will fail.");
+    if !args.dry.dry_run {
+        can_confirm(context, &question)?;
+    }
     let session = context.session().await?;
     let delete = |id| {
         let name = name.clone();
         Action::SecretDelete(SecretRef { id, name })
     };
-    let act = Box::pin(session.act(delete(NO_SECRET)));
-    let row = shown(active(&session, &name), args.dry, act).await?;
+    let act = Box::pin(session.perform(delete(NO_SECRET), args.dry));
+    let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !args.dry.dry_run {
-        confirm(
-            context,
-            &format!("Delete {name} in {workspace}? What uses it will fail."),
-        )?;
+        confirm(context, &question)?;
     }
     let json = json!({"name": name, "version": row.version, "state": "deleted"});
     let words = name.to_string();
-    apply(
-        context,
-        &session,
-        delete(row.id),
-        args.dry,
-        ("deleted", &words, json),
-    )
-    .await
+    let outcome = session.perform(delete(row.id), args.dry).await?;
+    outcome.report(context, ("deleted", &words, json))
 }
 
-pub(crate) async fn restore(context: &Context, args: NamedArgs) -> Result<(), Failure> {
-    let name = secret_name(&args.name, "restore")?;
+pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<(), Failure> {
+    let id = args.secret.parse::<SecretId>().ok();
+    let name = match (secret_name(&args.secret, "restore"), id) {
+        (Ok(name), _) => Some(name),
+        (Err(_), Some(_)) => None,
+        (Err(failure), None) => return Err(failure),
+    };
     let session = context.session().await?;
-    let restore = |id| {
+    let restore = |id, name: &SecretName| {
         let name = name.clone();
         Action::SecretRestore(SecretRef { id, name })
     };
-    let act = Box::pin(session.act(restore(NO_SECRET)));
-    let row = shown(session.secret(&name), args.dry, act).await?;
-    let json = json!({"name": name, "version": row.version, "state": "active"});
-    let words = name.to_string();
-    apply(
-        context,
-        &session,
-        restore(row.id),
-        args.dry,
-        ("restored", &words, json),
-    )
-    .await
+    let look = to_restore(&session, name.as_ref(), id);
+    let row = if let Some(name) = &name {
+        let act = Box::pin(session.perform(restore(NO_SECRET, name), args.dry));
+        shown(look, act).await?
+    } else {
+        look.await?
+    };
+    let outcome = session.perform(restore(row.id, &row.name), args.dry);
+    let json = json!({"name": row.name, "id": row.id, "version": row.version, "state": "active"});
+    let words = row.name.to_string();
+    outcome.await?.report(context, ("restored", &words, json))
+}
+
+/// What a name or an id stands for; what reads as both is a name first. Of several deleted secrets
+/// that had the name it is the one that was deleted last. Whether it can be restored, the ledger
+/// decides.
+async fn to_restore(
+    session: &Session,
+    name: Option<&SecretName>,
+    id: Option<SecretId>,
+) -> Result<SecretRow, Failure> {
+    if let Some(name) = name {
+        match session.secret(name).await {
+            Ok(row) if row.state != Lifecycle::Active => return Ok(row),
+            // Another secret has the name now, or none was deleted under it.
+            Ok(row) => {
+                let mut gone = rows::named(session, name, true).await?;
+                gone.retain(|row| row.state == Lifecycle::Deleted);
+                let last = gone.into_iter().max_by_key(|row| row.updated_at);
+                return Ok(last.unwrap_or(row));
+            }
+            Err(failure) if id.is_none() => return Err(failure),
+            Err(_) => {}
+        }
+    }
+    let mut rows = rows::all(session, true, None).await?.into_iter();
+    rows.find(|row| Some(row.id) == id).ok_or_else(|| {
+        let message = "no deleted secret has this id: see `keyroll secret list --deleted`";
+        Failure::coded(Code::NotFound, message)
+    })
 }

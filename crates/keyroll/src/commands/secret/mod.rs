@@ -9,16 +9,13 @@ mod reveal;
 pub(crate) mod rows;
 
 use clap::Subcommand;
-use keyroll_api::client::Acted;
 use keyroll_api::reply::SecretRow;
 use keyroll_core::names::{HostPattern, Text};
-use keyroll_core::{Action, Code, SecretId};
-use serde_json::{Value, json};
+use keyroll_core::{Code, SecretId};
 
-use crate::cli::DryRun;
 use crate::context::Context;
+use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
-use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +46,7 @@ pub(crate) enum SecretCommand {
     /// End values for good: no copy is left in the vault
     Destroy(destroy::DestroyArgs),
     /// Bring a deleted secret back
-    Restore(lifecycle::NamedArgs),
+    Restore(lifecycle::RestoreArgs),
 }
 
 pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(), Failure> {
@@ -73,54 +70,17 @@ pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(),
 const NO_SECRET: SecretId = SecretId([0; 16]);
 
 /// What is to be acted on, as the ledger shows it. Where it shows the caller nothing, the act is sent
-/// all the same, on an id that no secret has: the refusal is then the ledger's own, and on record.
+/// all the same, on an id that no secret has: the refusal is then the ledger's own, and on record
+/// unless it is a dry run.
 async fn shown(
     look: impl Future<Output = Result<SecretRow, Failure>>,
-    dry: DryRun,
-    act: impl Future<Output = Result<Acted, Failure>>,
+    act: impl Future<Output = Result<CommandOutcome, Failure>>,
 ) -> Result<SecretRow, Failure> {
     match look.await {
-        Err(failure) if failure.code() == Code::Denied.as_str() && !dry.dry_run => {
+        Err(failure) if failure.code() == Code::Denied.as_str() => {
             Err(act.await.err().unwrap_or(failure))
         }
         looked => looked,
-    }
-}
-
-/// Has an action carried out, or says what it would be. `verb` is a past participle.
-async fn apply(
-    context: &Context,
-    session: &Session,
-    action: Action,
-    dry: DryRun,
-    (verb, words, mut json): (&str, &str, Value),
-) -> Result<(), Failure> {
-    if dry.dry_run {
-        return would(context, (verb, words, json));
-    }
-    let acted = session.act(action).await?;
-    add_receipt(context, &mut json, &acted);
-    context
-        .out
-        .done(&json, &format!("{verb} {words} (entry {})", acted.index))
-}
-
-fn would(context: &Context, (verb, words, mut json): (&str, &str, Value)) -> Result<(), Failure> {
-    json["dry_run"] = true.into();
-    context
-        .out
-        .done(&json, &format!("would have {verb} {words}"))
-}
-
-/// Adds what proves an act, and tells what a person should know of it.
-fn add_receipt(context: &Context, json: &mut Value, acted: &Acted) {
-    json["index"] = json!(acted.index);
-    json["receipt"] = json!(acted.receipt);
-    if !acted.warnings.is_empty() {
-        json["warnings"] = json!(acted.warnings);
-    }
-    for warning in &acted.warnings {
-        context.out.warn(warning);
     }
 }
 

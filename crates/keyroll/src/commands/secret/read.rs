@@ -1,5 +1,7 @@
 //! `keyroll secret list`, `show` and `history`: nothing here touches a value.
 
+use std::time::Duration;
+
 use clap::Args;
 use keyroll_api::Ask;
 use keyroll_api::client::now;
@@ -7,7 +9,7 @@ use keyroll_api::query::{Moment, PAGE_ROWS, SecretHistory};
 use keyroll_api::reply::{Answer, MemberRow, SecretRow, SeenBy, VersionRow};
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::state::Lifecycle;
-use keyroll_core::{SecretName, Version};
+use keyroll_core::{Glob, Millis, SecretName, Version};
 use serde_json::{Value, json};
 
 use super::rows;
@@ -23,15 +25,18 @@ const SEEN_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    /// Only names that fit: a pattern with * and ?, as members have them
+    pattern: Option<String>,
     /// Deleted and destroyed secrets instead
     #[arg(long)]
     deleted: bool,
     /// Only those for which a new value is due
     #[arg(long)]
     stale: bool,
-    /// Only those that nothing used for a long time
-    #[arg(long)]
-    unused: bool,
+    /// Only those that no saved workflow references and whose value nobody was given for so long
+    #[arg(long, value_name = "PERIOD", num_args = 0..=1, require_equals = true,
+        default_missing_value = "90d")]
+    unused: Option<String>,
     /// As it was: after N entries, at an RFC 3339 time, or a duration ago
     #[arg(long, value_name = "P")]
     at: Option<String>,
@@ -50,11 +55,35 @@ pub(crate) struct ShowArgs {
 }
 
 pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
+    let pattern = args
+        .pattern
+        .as_deref()
+        .map(str::parse::<Glob>)
+        .transpose()?;
+    let unused = args.unused.as_deref().map(time::duration).transpose()?;
     let session = context.session().await?;
     let at = session.moment(args.at.as_deref()).await?;
     let mut secrets = rows::all(&session, args.deleted, at).await?;
-    secrets.retain(|row| (!args.stale || row.stale) && (!args.unused || row.unused));
-    context.out.items(&secrets, rows::json, &rows::table())
+    let time = at.map_or_else(now, |at| at.time);
+    secrets.retain(|row| {
+        pattern.as_ref().is_none_or(|glob| glob.matches(&row.name))
+            && (!args.stale || row.stale)
+            && unused.is_none_or(|period| is_unused(row, period, time))
+    });
+    let table = if args.deleted {
+        rows::table_with_ids()
+    } else {
+        rows::table()
+    };
+    context.out.items(&secrets, rows::json, &table)
+}
+
+/// Whether no saved workflow references a secret and no value of it was released for so long. A
+/// secret that never was is as old as itself.
+fn is_unused(row: &SecretRow, period: Duration, time: Millis) -> bool {
+    let last = row.last_revealed_at.unwrap_or(row.created_at);
+    let since = Duration::from_millis(time.0.saturating_sub(last.0));
+    row.used_by.is_empty() && since > period
 }
 
 pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failure> {

@@ -38,26 +38,30 @@ pub(crate) async fn all(
     }
 }
 
-/// The active secret whose name is this one but for case.
-pub(crate) async fn taken(
+/// The secrets whose name is this one but for case: the active one, or else deleted and destroyed
+/// ones.
+pub(crate) async fn named(
     session: &Session,
     name: &SecretName,
-) -> Result<Option<SecretRow>, Failure> {
+    deleted: bool,
+) -> Result<Vec<SecretRow>, Failure> {
     let folded = name.folded();
     // What sorts right before it: no name has a character behind `z`.
     let after = folded.char_indices().next_back().and_then(|(at, last)| {
         let before = char::from_u32(u32::from(last).checked_sub(1)?)?;
         Some(format!("{}{before}~", &folded[..at]))
     });
+    // A page ends between names, never among secrets of one name.
     let list = SecretList {
         after,
         limit: 1,
+        deleted,
         ..SecretList::default()
     };
     let answered = session.ask(Ask::SecretList(list)).await?;
-    let page = answer!(answered, Answer::SecretList)?;
-    let same = |row: &SecretRow| row.name.folded() == folded;
-    Ok(page.rows.into_iter().find(same))
+    let mut rows = answer!(answered, Answer::SecretList)?.rows;
+    rows.retain(|row| row.name.folded() == folded);
+    Ok(rows)
 }
 
 pub(crate) const fn state(state: Lifecycle) -> &'static str {
@@ -71,6 +75,7 @@ pub(crate) const fn state(state: Lifecycle) -> &'static str {
 /// A secret for programs.
 pub(crate) fn json(row: &SecretRow) -> Value {
     json!({
+        "id": row.id,
         "name": row.name,
         "version": row.version,
         "state": state(row.state),
@@ -86,6 +91,13 @@ pub(crate) fn json(row: &SecretRow) -> Value {
         "restricted": row.restricted,
         "allowed_hosts": row.hosts,
     })
+}
+
+/// Deleted secrets for people: several may have had one name.
+pub(crate) fn table_with_ids() -> Table<SecretRow> {
+    let Table(mut columns) = table();
+    columns.push(("ID", |row| row.id.to_string()));
+    Table(columns)
 }
 
 /// Secrets for people.
@@ -191,6 +203,7 @@ mod tests {
     fn programs_get_the_documented_fields() {
         let json = json(&row());
         for (field, value) in [
+            ("id", json!(SecretId([1; 16]).to_string())),
             ("name", json!("API_Key")),
             ("version", json!(3)),
             ("state", json!("deleted")),

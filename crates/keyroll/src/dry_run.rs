@@ -1,0 +1,84 @@
+//! Acts, and the same acts as dry runs.
+
+use keyroll_api::client::Acted;
+use keyroll_core::{Action, Event};
+use serde_json::{Value, json};
+
+use crate::cli::DryRun;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// What became of a command.
+pub(crate) enum CommandOutcome {
+    /// It is an entry.
+    Recorded(Box<Acted>),
+    /// It was a dry run: the events that its entry would have had.
+    Decided(Vec<Event>),
+}
+
+impl From<Acted> for CommandOutcome {
+    fn from(acted: Acted) -> Self {
+        Self::Recorded(Box::new(acted))
+    }
+}
+
+impl Session {
+    /// Signs an action and has it carried out in the workspace, or only decided.
+    pub(crate) async fn perform(
+        &self,
+        action: Action,
+        dry: DryRun,
+    ) -> Result<CommandOutcome, Failure> {
+        if dry.dry_run {
+            return self.decide(action).await.map(CommandOutcome::Decided);
+        }
+        self.act(action).await.map(CommandOutcome::from)
+    }
+
+    /// What an action would come to now.
+    pub(crate) async fn decide(&self, action: Action) -> Result<Vec<Event>, Failure> {
+        Ok(self.client.dry_run(&self.workspace, action).await?)
+    }
+}
+
+impl CommandOutcome {
+    /// What came of the command, or would come of it.
+    pub(crate) fn events(&self) -> &[Event] {
+        match self {
+            Self::Recorded(acted) => &acted.entry.events,
+            Self::Decided(events) => events,
+        }
+    }
+
+    /// Says what was done, or would be. `verb` is a past participle.
+    pub(crate) fn report(
+        &self,
+        context: &Context,
+        (verb, words, mut json): (&str, &str, Value),
+    ) -> Result<(), Failure> {
+        let words = match self {
+            Self::Recorded(acted) => {
+                add_receipt(context, &mut json, acted);
+                format!("{verb} {words} (entry {})", acted.index)
+            }
+            Self::Decided(_) => {
+                json["dry_run"] = true.into();
+                format!("would have {verb} {words}")
+            }
+        };
+        context.out.done(&json, &words)
+    }
+}
+
+/// Adds what proves an act, and tells what a person should know of it.
+pub(crate) fn add_receipt(context: &Context, json: &mut Value, acted: &Acted) {
+    json["index"] = json!(acted.index);
+    json["receipt"] = json!(acted.receipt);
+    if !acted.warnings.is_empty() {
+        json["warnings"] = json!(acted.warnings);
+    }
+    for warning in &acted.warnings {
+        context.out.warn(warning);
+    }
+}
