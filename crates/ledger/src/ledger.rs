@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod commits;
 mod head;
+mod once;
 mod past;
 mod query;
 mod reach;
@@ -135,6 +136,7 @@ pub struct Ledger {
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     pub(crate) wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
+    in_work: once::InWork,
     checking: tokio::sync::Mutex<()>,
     recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
     surroundings: Mutex<Surroundings>,
@@ -238,6 +240,7 @@ impl Ledger {
             writers: Mutex::default(),
             wishes,
             rebuilding: tokio::sync::Mutex::default(),
+            in_work: once::InWork::default(),
             checking: tokio::sync::Mutex::default(),
             recovery: Arc::default(),
             surroundings: Mutex::default(),

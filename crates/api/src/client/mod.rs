@@ -4,6 +4,7 @@ mod act;
 mod addresses;
 mod ask;
 mod error;
+mod exchange;
 mod parts;
 mod receipt;
 mod reveal;

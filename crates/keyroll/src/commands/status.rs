@@ -22,6 +22,11 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     } else {
         status.problems.join("; ")
     };
+    let warnings = if status.warnings.is_empty() {
+        "none".to_owned()
+    } else {
+        status.warnings.join("; ")
+    };
     let under_way = if status.under_way.is_empty() {
         "nothing".to_owned()
     } else {
@@ -49,6 +54,7 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
             ("sync_interval: always", synced.to_owned()),
             ("clock", clock),
             ("under way", under_way),
+            ("warnings", warnings),
             ("problems", problems),
         ],
     )

@@ -45,6 +45,17 @@ impl Ledger {
     /// Answers a signed query that came for a workspace, or for the ledger as a whole: the bytes
     /// of a signed [`keyroll_api::Reply`].
     pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
+        if workspace.is_none() && bytes.len() <= QUERY_BYTES && self.is_long(bytes) {
+            return self.once(bytes).await;
+        }
+        self.answer_signed(workspace, bytes).await
+    }
+
+    pub(super) async fn answer_signed(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        bytes: &[u8],
+    ) -> Response {
         let mut position = Position::default();
         let (body, refusal) = match self.answer(workspace, bytes, &mut position).await {
             Ok(answer) => (Body::Answer(Box::new(answer)), None),

@@ -9,6 +9,7 @@ pub mod streams;
 
 pub use async_nats::Client as NatsClient;
 pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always};
+pub(crate) use checks::{Store, is_local, store};
 pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
 pub use credential::Credential;
 pub use glance::{Glance, glance};

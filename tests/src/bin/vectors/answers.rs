@@ -251,6 +251,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         entries: size as u64,
         version: "0.1.0".to_owned(),
         problems: vec!["message 9 of the log: foreign".to_owned()],
+        warnings: Vec::new(),
         projected: Sequence(4),
         under_way: vec!["billing: 1 destroyed values to erase".to_owned()],
         nats_server: "keyroll-1 2.12.0".to_owned(),
