@@ -11,6 +11,7 @@ mod generate;
 mod identity_file;
 mod input;
 mod journal;
+mod part_file;
 mod passphrase;
 mod private_file;
 mod render;

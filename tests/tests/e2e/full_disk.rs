@@ -94,6 +94,42 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
     assert_eq!(Dev::start_in(home).digest(), digest);
 }
 
+/// Told before it is full.
+#[test]
+fn a_disk_that_is_nearly_full_under_a_stream_is_a_warning() {
+    let dev = Dev::start();
+    let home = dev.stop();
+    let vault = home.data().join("jetstream/LEDGER/streams/KEYROLL_VAULT");
+    let aside = home.scratch().join("vault");
+    copy_all(&vault, &aside);
+    let Some(small) = Small::mount(vault) else {
+        return;
+    };
+    copy_all(&aside, &small.0);
+    let dev = Dev::start_in(home);
+    let warnings = || {
+        let status = dev.keyroll(["status", "--json"]).run().code(0).json();
+        assert_eq!(status["problems"], serde_json::json!([]), "{status}");
+        status["warnings"].to_string()
+    };
+    assert!(!warnings().contains("KEYROLL_VAULT"));
+    fs::write(small.filler(), vec![1; 7 << 20]).expect("written");
+    let told = until("a warning", || {
+        let told = warnings();
+        told.contains("KEYROLL_VAULT").then_some(told)
+    });
+    assert!(
+        told.contains("% full") && told.contains("make room"),
+        "{told}"
+    );
+    small.empty();
+    until("no warning any more", || {
+        (!warnings().contains("KEYROLL_VAULT")).then_some(())
+    });
+    drop(dev);
+    drop(small);
+}
+
 fn copy_all(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-aT").args([from, to]).status();
     assert!(copied.is_ok_and(|done| done.success()), "copied");
@@ -126,6 +162,14 @@ fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
         });
         dev.keyroll(reveal).run().code(8).lacks("the value");
         dev.keyroll(["secret", "list"]).run().code(0);
+        let told = until("it is told of", || {
+            let status = dev.keyroll(["status", "--json"]).run().json();
+            let problems = status["problems"].to_string();
+            problems
+                .contains("KEYROLL_LOG takes no writes")
+                .then_some(problems)
+        });
+        assert!(told.contains("restart nats-server"), "{told}");
         small.empty();
         dev = Dev::start_in(dev.stop());
         dev.keyroll(reveal).run().code(0);

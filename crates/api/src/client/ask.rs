@@ -100,6 +100,20 @@ impl Client {
         ask: Ask,
         patience: Patience,
     ) -> Result<Answered, ClientError> {
+        let asked = self.ask_once(workspace, ask, patience).await;
+        let (Err(refusal @ ClientError::Refused(_)), Some(workspace)) = (&asked, workspace) else {
+            return asked;
+        };
+        let seen = self.link.seen.get(workspace)?;
+        Err(self.doubt(workspace, seen.as_ref(), refusal.clone()).await)
+    }
+
+    pub(super) async fn ask_once(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        ask: Ask,
+        patience: Patience,
+    ) -> Result<Answered, ClientError> {
         let seen = workspace
             .map(|workspace| self.link.seen.get(workspace))
             .transpose()?
@@ -264,7 +278,8 @@ impl Client {
             root,
             note: note.map(str::to_owned),
         };
-        if self.link.seen.raise(workspace, fresh)? {
+        let raised = self.link.seen.raise(workspace, fresh);
+        if raised.map_err(|error| not_kept(&error))? {
             return Ok(());
         }
         let message = format!(
@@ -301,6 +316,15 @@ impl Client {
     pub fn ledger_signer(&self) -> Identity {
         self.link.key.key
     }
+}
+
+/// The one failure of this machine's own among those of a check.
+fn not_kept(error: &std::io::Error) -> ClientError {
+    let message = format!(
+        "the ledger has answered, and this client's checkpoint of that could not be kept: {error}. \
+         Make room, or make its home writable"
+    );
+    ClientError::failed(Code::Internal, message)
 }
 
 /// A service that was started anew meanwhile does not know of the request any more.

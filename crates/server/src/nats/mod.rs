@@ -14,5 +14,5 @@ pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces
 pub use credential::Credential;
 pub use glance::{Glance, glance};
 pub use streams::{
-    LedgerStream, StreamError, check_streams, create_streams, may_remake, remake_log,
+    LedgerStream, StreamError, check_streams, create_streams, make_missing, may_remake, remake_log,
 };

@@ -9,6 +9,7 @@ use keyroll_api::reply::{
     WorkspaceRows,
 };
 use keyroll_core::authorize::Role;
+use keyroll_core::command::Nothing;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Code, Digest, Epoch, Index, Millis, Rejection, Sequence, TreeSize, Version};
 
@@ -318,6 +319,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::AuditCheckpoint(CheckpointNote {
             checkpoint: tree::note(world, log, size),
         }),
+        Answer::AuditExtends(Nothing {}),
         Answer::Receipt(receipt(world, log, 3)),
         Answer::WorkspaceList(WorkspaceRows { rows: vec![row] }),
         Answer::Status(Box::new(status)),

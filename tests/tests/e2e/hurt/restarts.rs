@@ -126,8 +126,8 @@ async fn a_recovery_ends_and_can_be_begun_again() {
     for moment in moments() {
         delete_log(&cluster).await;
         until("the loss is seen", || {
-            let plan = cluster.keyroll(["recover", "--dry-run"]).run();
-            (plan.is_code(0) && plan.message().contains("KEYROLL_LOG")).then_some(())
+            let plan = cluster.keyroll(["recover", "--dry-run", "--json"]).run();
+            (plan.is_code(0) && plan.json()["remake"] == true).then_some(())
         });
         hurt(&mut cluster, &recover, moment);
         until("a recovery to its end", || {
