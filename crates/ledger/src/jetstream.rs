@@ -10,6 +10,7 @@
 mod consume;
 mod refusals;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -24,12 +25,17 @@ use keyroll_core::Millis;
 use crate::log::Unavailable;
 
 pub(crate) use consume::Consumer;
+use refusals::Link;
 pub use refusals::{RefusedWrite, Writes};
 
 /// How long an append or a read may take. After that an append's fate counts as unknown.
 pub(crate) const ACK: Duration = Duration::from_secs(2);
 /// How long a list may take, which comes in pages.
 const LIST: Duration = Duration::from_secs(60);
+
+/// How long a stream on several servers is doubted after a write without an answer, which its leader
+/// may have taken with it. If the disk of the next one fails as well, the next write tells.
+const LED_ANEW: Duration = Duration::from_secs(30);
 
 /// Something else came first, as a server says it: a wrong last sequence, 10071 on one replica and
 /// 10164 on three, where it may also mean that another message is still on its way there.
@@ -60,6 +66,7 @@ pub(crate) struct Stored {
 /// What a stream says of itself.
 pub(crate) struct StreamState {
     pub(crate) last: u64,
+    replicated: bool,
     pub(crate) made: Millis,
 }
 
@@ -90,6 +97,14 @@ impl BoundStream {
         })
     }
 
+    fn link(&self) -> Link {
+        let statistics = self.client.statistics();
+        Link {
+            server: self.client.server_info().server_id,
+            connection: statistics.connects.load(Ordering::Relaxed),
+        }
+    }
+
     /// What it refused to write.
     pub(crate) const fn writes(&self) -> &Writes {
         &self.writes
@@ -101,6 +116,7 @@ impl BoundStream {
             match self.stream.get_info().await {
                 Ok(info) => Ok(Some(StreamState {
                     last: info.state.last_sequence,
+                    replicated: info.config.num_replicas > 1,
                     made: millis(info.created.unix_timestamp_nanos()),
                 })),
                 Err(error) if is_missing_stream(&error) => Ok(None),
@@ -161,7 +177,7 @@ impl BoundStream {
             let words = "not connected to the nats-server".to_owned();
             return Err(Refused::Never(words));
         }
-        let server = self.client.server_info().server_id;
+        let link = self.link();
         let message = PublishMessage::build()
             .payload(bytes.clone())
             .expected_last_subject_sequence(expected);
@@ -179,14 +195,14 @@ impl BoundStream {
             Ok(Err(error)) => {
                 let (refused, of_the_store) = refused(&error);
                 if let (true, Refused::Never(why)) = (of_the_store, &refused) {
-                    self.writes.refused(RefusedWrite::said(&server, why));
+                    self.writes.refused(RefusedWrite::said(link.clone(), why));
                 }
                 refused
             }
             Err(_) => Refused::Unknown("no acknowledgement in time".to_owned()),
         };
         if let Refused::Unknown(_) = &refused {
-            let unheard = RefusedWrite::unheard(&server, subject, &bytes);
+            let unheard = RefusedWrite::unheard(link, subject, &bytes);
             self.writes.refused(unheard);
         }
         Err(refused)
@@ -197,13 +213,20 @@ impl BoundStream {
     /// message itself.
     pub(crate) async fn refuses(&self) -> Option<RefusedWrite> {
         let refused = self.writes.now()?;
-        if refused.server != self.client.server_info().server_id {
+        let link = self.link();
+        if refused.link.server != link.server {
             self.writes.settled(&refused);
             return None;
         }
         if let Some((subject, digest)) = &refused.unheard {
             // While it does not answer at all, that is what is wrong with it.
             let state = self.state().await.ok()??;
+            // It may have been lost on its way, with the connection or with the stream's leader.
+            let old = state.replicated && refused.at.elapsed() > LED_ANEW;
+            if old || refused.link.connection != link.connection {
+                self.writes.settled(&refused);
+                return None;
+            }
             let there = self.last_on(subject).await.ok()?;
             // A message that could not be synced is named as the last, and not counted.
             let counted = there.filter(|there| there.sequence <= state.last);

@@ -2,6 +2,7 @@
 //! that stream until it is started again, so one refusal is worth telling an operator.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use keyroll_core::Digest;
@@ -17,29 +18,39 @@ struct Inner {
     news: Notify,
 }
 
+/// Which process of a nats-server, and over which connection to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) server: String,
+    pub(super) connection: u64,
+}
+
 /// A write that a stream did not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedWrite {
-    /// The process of the nats-server that was connected: another one begins anew.
-    pub(crate) server: String,
+    /// The process of the nats-server that was connected, and the number of the connection to it.
+    pub(super) link: Link,
+    pub(super) at: Instant,
     /// In words.
     why: String,
     /// Its subject and the digest of its bytes, where no answer came: it may be there.
-    pub(crate) unheard: Option<(String, Digest)>,
+    pub(super) unheard: Option<(String, Digest)>,
 }
 
 impl RefusedWrite {
-    pub(super) fn said(server: &str, why: &str) -> Self {
+    pub(super) fn said(link: Link, why: &str) -> Self {
         Self {
-            server: server.to_owned(),
+            link,
+            at: Instant::now(),
             why: why.to_owned(),
             unheard: None,
         }
     }
 
-    pub(super) fn unheard(server: &str, subject: String, bytes: &Bytes) -> Self {
+    pub(super) fn unheard(link: Link, subject: String, bytes: &Bytes) -> Self {
         Self {
-            server: server.to_owned(),
+            link,
+            at: Instant::now(),
             why: "it does not acknowledge what it is given".to_owned(),
             unheard: Some((subject, Digest::of(bytes))),
         }
@@ -65,7 +76,9 @@ impl Writes {
         let mut slot = self.lock();
         // What the server said is worth more than that it said nothing.
         let said = slot.as_ref().is_some_and(|before| {
-            before.unheard.is_none() && before.server == refused.server && refused.unheard.is_some()
+            before.unheard.is_none()
+                && before.link.server == refused.link.server
+                && refused.unheard.is_some()
         });
         if !said {
             *slot = Some(refused);
@@ -104,17 +117,26 @@ impl Writes {
 mod tests {
     use super::*;
 
+    fn link(server: &str) -> Link {
+        Link {
+            server: server.to_owned(),
+            connection: 1,
+        }
+    }
+
     fn unheard(bytes: &'static [u8]) -> RefusedWrite {
-        RefusedWrite::unheard("A", "subject".to_owned(), &Bytes::from_static(bytes))
+        let bytes = Bytes::from_static(bytes);
+        RefusedWrite::unheard(link("A"), "subject".to_owned(), &bytes)
     }
 
     #[test]
     fn a_refusal_stays_until_a_write_is_taken_or_it_is_settled() {
         let writes = Writes::default();
-        writes.refused(unheard(b"1"));
+        let one = unheard(b"1");
+        writes.refused(one.clone());
         writes.settled(&unheard(b"2"));
-        assert_eq!(writes.now(), Some(unheard(b"1")), "another one was settled");
-        writes.settled(&unheard(b"1"));
+        assert_eq!(writes.now().as_ref(), Some(&one), "another one was settled");
+        writes.settled(&one);
         assert_eq!(writes.now(), None);
         writes.refused(unheard(b"1"));
         writes.taken();
@@ -124,11 +146,11 @@ mod tests {
     #[test]
     fn what_the_server_said_is_kept_though_it_says_nothing_later() {
         let writes = Writes::default();
-        let said = RefusedWrite::said("A", "no space left on device");
+        let said = RefusedWrite::said(link("A"), "no space left on device");
         writes.refused(said.clone());
         writes.refused(unheard(b"1"));
         assert_eq!(writes.now(), Some(said));
-        let other = RefusedWrite::unheard("B", "subject".to_owned(), &Bytes::new());
+        let other = RefusedWrite::unheard(link("B"), "subject".to_owned(), &Bytes::new());
         writes.refused(other.clone());
         assert_eq!(writes.now(), Some(other), "another process");
     }
