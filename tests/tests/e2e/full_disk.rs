@@ -208,7 +208,7 @@ fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
         let create = cluster.keyroll(["secret", "create", &name, "--stdin"]);
         create.stdin(vec![b'x'; 60_000]).run().is_code(0)
     };
-    for number in 0..80 {
+    for number in 0..86 {
         assert!(create(number), "{number}");
     }
     let warned = until("a warning", || {
@@ -228,7 +228,7 @@ fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
             .contains("keyroll_warnings 1")
     );
     assert_eq!(service.monitoring().get("/readyz").status, 200);
-    let taken = (80..200).take_while(|number| create(*number)).count();
+    let taken = (86..200).take_while(|number| create(*number)).count();
     assert!(taken < 60, "{taken} more fit");
     let told = until("it is told of", || {
         let told = status(&cluster)["problems"].to_string();

@@ -20,8 +20,14 @@ impl Client {
         if !matches!(refusal.code(), Code::Denied | Code::Corrupt) {
             return refusal;
         }
-        let lost = self.check_extends(workspace, seen).await.err();
-        lost.unwrap_or(refusal)
+        match self.check_extends(workspace, seen).await {
+            Ok(()) => refusal,
+            // That it is damaged says where to look.
+            Err(lost) if refusal.code() == Code::Corrupt => {
+                ClientError::failed(lost.code(), format!("{lost} (it says: {refusal})"))
+            }
+            Err(lost) => lost,
+        }
     }
 
     /// Whether the ledger still has what was seen of a workspace. A ledger that cannot say, as it is
