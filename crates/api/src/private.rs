@@ -74,7 +74,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = beside(path);
     remove(&fresh)?;
     write_new(&fresh, bytes)?;
-    fs::rename(&fresh, path)?;
+    fs::rename(&fresh, path).inspect_err(|_| forget(&fresh))?;
     // A directory that may be written to need not be readable: then the new name is as durable as
     // the file system makes it.
     match File::open(parent(path).unwrap_or(Path::new("."))) {
@@ -170,9 +170,17 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .mode(FILE)
         .open(path)?;
     // The umask may have taken bits of the owner.
-    file.set_permissions(Permissions::from_mode(FILE))?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file
+        .set_permissions(Permissions::from_mode(FILE))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all());
+    // On a full disk half a file is worse than none.
+    written.inspect_err(|_| forget(path))
+}
+
+/// Removes what is of no use. Why it was made says more than why it stays.
+fn forget(path: &Path) {
+    let _ = fs::remove_file(path);
 }
 
 #[cfg(test)]

@@ -77,6 +77,11 @@ pub enum Ask {
     /// The checkpoint of what the read model has reached.
     #[serde(rename = "audit.checkpoint")]
     AuditCheckpoint(Nothing),
+    /// Whether the tree extends the `seen` entries under this root. Asked by who is refused as a
+    /// stranger and was none: only who knows the root is answered, so nothing is told of a workspace
+    /// to who has never seen it.
+    #[serde(rename = "audit.extends")]
+    AuditExtends(AuditExtends),
     /// The receipt of a command of the asker's own.
     #[serde(rename = "receipt")]
     Receipt(ReceiptOf),
@@ -110,6 +115,14 @@ pub enum Ask {
     /// Append what was kept to the log that was made anew; of the ledger, by operators.
     #[serde(rename = "recover.finish")]
     RecoverFinish(RecoverFinish),
+}
+
+/// A root that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditExtends {
+    /// Over the query's `seen` entries.
+    pub root: Digest,
 }
 
 /// A point in history, as people name it.

@@ -4,6 +4,7 @@ mod audit;
 mod service;
 
 use keyroll_core::authorize::Role;
+use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
 use keyroll_core::state::{Lifecycle, ValueState};
@@ -159,6 +160,8 @@ pub enum Answer {
     AuditProve(Receipt),
     #[serde(rename = "audit.checkpoint")]
     AuditCheckpoint(CheckpointNote),
+    #[serde(rename = "audit.extends")]
+    AuditExtends(Nothing),
     #[serde(rename = "receipt")]
     Receipt(Receipt),
     #[serde(rename = "command.dry_run")]

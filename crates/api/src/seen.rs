@@ -163,17 +163,22 @@ impl SeenStore {
         Ok(true)
     }
 
-    /// Trusts a workspace anew: keeps this checkpoint whatever was kept before, and forgets the
-    /// facts about its secrets. Where there is a home, what was kept goes to a file in
+    /// Trusts a workspace anew: keeps this checkpoint whatever was kept before, or none where the
+    /// ledger has nothing of it, and forgets the facts about its secrets. Where there is a home, what was kept goes to a file in
     /// `home/evidence`, the facts behind the checkpoint.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn accept(&self, workspace: &WorkspaceName, seen: Seen) -> io::Result<Option<PathBuf>> {
+    pub fn accept(
+        &self,
+        workspace: &WorkspaceName,
+        seen: Option<Seen>,
+    ) -> io::Result<Option<PathBuf>> {
         let mut known = lock(&self.known);
         let Some((dir, evidence)) = self.dir.as_ref().zip(self.evidence.as_ref()) else {
             self.secrets.forget(workspace)?;
-            known.insert(workspace.clone(), Kept::in_memory(seen));
+            known.remove(workspace);
+            known.extend(seen.map(|seen| (workspace.clone(), Kept::in_memory(seen))));
             return Ok(None);
         };
         let _alone = lock_directory(dir)?;
@@ -193,7 +198,13 @@ impl SeenStore {
         }
         // First: facts that outlive their checkpoint would be held against the new log.
         self.secrets.forget(workspace)?;
-        known.insert(workspace.clone(), write(dir, workspace, seen)?);
+        known.remove(workspace);
+        match seen {
+            Some(seen) => {
+                known.insert(workspace.clone(), write(dir, workspace, seen)?);
+            }
+            None => private::remove(&dir.join(workspace.as_str()))?,
+        }
         Ok(Some(kept))
     }
 }

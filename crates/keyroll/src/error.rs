@@ -10,6 +10,10 @@ use keyroll_resolver::ResolveError;
 
 use crate::exit_code::Exit;
 
+/// What to do about entries that the ledger has lost.
+const LOST: &str = "Ask an operator: what is kept of it comes back with its backup or with `keyroll recover`. \
+                    If the rest is gone for good and you know why, go on with `keyroll audit accept`";
+
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -109,7 +113,11 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::coded(error.code(), error.to_string())
+        let message = match error.code() {
+            Code::Rollback | Code::Fork => format!("{error}. {LOST}"),
+            _ => error.to_string(),
+        };
+        Self::coded(error.code(), message)
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     /// The audit entry could not be written, or it is not known whether it was: nothing was
     /// released.
     Audit = 8,
+    /// Ctrl-C or SIGTERM, as a shell says it.
+    Interrupted = 130,
 }
 
 /// The text at the end of `keyroll --help`.

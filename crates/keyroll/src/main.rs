@@ -16,6 +16,7 @@ mod input;
 mod journal;
 mod left_out;
 mod masked_output;
+mod part_file;
 mod passphrase;
 mod private_file;
 mod render;

@@ -27,6 +27,8 @@ struct Inner {
     reach: Option<Rejection>,
     /// Values that no entry refers to and that are left alone. They stop nothing.
     leftovers: BTreeMap<WorkspaceName, String>,
+    /// What will be wrong soon. They stop nothing.
+    warnings: Vec<String>,
 }
 
 impl Inner {
@@ -121,11 +123,30 @@ impl Health {
     pub fn set_reach(&self, wrong: Option<Rejection>) {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match (&wrong, &inner.reach) {
-            (Some(rejection), None) => tracing::error!("{}", rejection.message),
+            (Some(rejection), known) if known.as_ref() != Some(rejection) => {
+                tracing::error!("{}", rejection.message);
+            }
             (None, Some(_)) => tracing::info!("all streams can be used again"),
-            (Some(_), Some(_)) | (None, None) => {}
+            (Some(_), _) | (None, None) => {}
         }
         inner.reach = wrong;
+    }
+
+    /// Says what will be wrong soon.
+    pub fn set_warnings(&self, warnings: Vec<String>) {
+        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for warning in &warnings {
+            if !inner.warnings.contains(warning) {
+                tracing::warn!("{warning}");
+            }
+        }
+        inner.warnings = warnings;
+    }
+
+    /// What will be wrong soon.
+    pub fn warnings(&self) -> Vec<String> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        inner.warnings.clone()
     }
 
     /// Says that there are values which no entry refers to and which are left alone.

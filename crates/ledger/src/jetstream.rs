@@ -1,53 +1,45 @@
-//! What every use of JetStream here shares: bounded waits, and what a refused append means.
+//! The one way to JetStream. Everything else reads, writes and erases through [`BoundStream`], which
+//! gives back nothing that could be waited for without an end: each call ends within [`ACK`] (a list
+//! within [`LIST`]), a consumer's `next` within [`TURN`], whatever becomes of the nats-server.
+//! `clippy.toml` refuses the NATS client's own types elsewhere.
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is where their waits are bounded"
+)]
 
+mod consume;
+mod refusals;
+
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, ErrorCode};
+use async_nats::subject::ToSubject as _;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use keyroll_core::Millis;
 
 use crate::log::Unavailable;
 
+pub(crate) use consume::Consumer;
+use refusals::Link;
+pub use refusals::{RefusedWrite, Writes};
+
 /// How long an append or a read may take. After that an append's fate counts as unknown.
 pub(crate) const ACK: Duration = Duration::from_secs(2);
+/// How long a list may take, which comes in pages.
+const LIST: Duration = Duration::from_secs(60);
+
+/// How long a stream on several servers is doubted after a write without an answer, which its leader
+/// may have taken with it. If the disk of the next one fails as well, the next write tells.
+const LED_ANEW: Duration = Duration::from_secs(30);
 
 /// Something else came first, as a server says it: a wrong last sequence, 10071 on one replica and
 /// 10164 on three, where it may also mean that another message is still on its way there.
 const CAME_FIRST: [ErrorCode; 2] = [ErrorCode(10_071), ErrorCode(10_164)];
-
-pub(crate) fn unavailable(error: impl std::fmt::Display) -> Unavailable {
-    Unavailable(error.to_string())
-}
-
-/// A stream of this name over a connection, not looked at yet.
-pub(crate) async fn open(
-    client: &async_nats::Client,
-    stream: &str,
-) -> Result<(jetstream::Context, Stream<()>), Unavailable> {
-    let mut context = jetstream::new(client.clone());
-    context.set_timeout(ACK);
-    let stream = context.get_stream_no_info(stream).await;
-    Ok((context, stream.map_err(unavailable)?))
-}
-
-/// Whether a server says that there is no such stream (10059). The client's errors keep the code in
-/// their words only.
-pub(crate) fn is_missing_stream(error: &impl std::fmt::Display) -> bool {
-    error.to_string().contains("error code 10059")
-}
-
-/// Bounds a read, since a frozen server answers nothing.
-pub(crate) async fn bounded<T>(
-    read: impl Future<Output = Result<T, Unavailable>>,
-) -> Result<T, Unavailable> {
-    let timeout = tokio::time::timeout(ACK, read).await;
-    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
-}
-
-/// Unconnected, the client would keep a message and send it whenever it can.
-pub(crate) fn is_connected(client: &async_nats::Client) -> bool {
-    client.connection_state() == async_nats::connection::State::Connected
-}
 
 /// What a server says that is not, or no longer, the one to ask: "temporarily unavailable", "not the
 /// leader", "offline".
@@ -63,32 +55,277 @@ pub(crate) enum Refused {
     Unknown(String),
 }
 
-pub(crate) fn refused(error: &PublishError) -> Refused {
+/// A stored message, as the stream's leader has it.
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    pub(crate) subject: String,
+    pub(crate) at: Millis,
+    pub(crate) bytes: Bytes,
+}
+
+/// What a stream says of itself.
+pub(crate) struct StreamState {
+    pub(crate) last: u64,
+    replicated: bool,
+    pub(crate) made: Millis,
+}
+
+/// A stream over a connection.
+#[derive(Clone)]
+pub(crate) struct BoundStream {
+    client: async_nats::Client,
+    context: jetstream::Context,
+    stream: Stream<()>,
+    writes: Writes,
+}
+
+impl BoundStream {
+    /// The stream of this name, not looked at yet.
+    pub(crate) async fn open(client: async_nats::Client, name: &str) -> Result<Self, Unavailable> {
+        let mut context = jetstream::new(client.clone());
+        context.set_timeout(ACK);
+        let stream = bounded(async {
+            let stream = context.get_stream_no_info(name).await;
+            stream.map_err(unavailable)
+        });
+        let stream = stream.await?;
+        Ok(Self {
+            client,
+            context,
+            stream,
+            writes: Writes::default(),
+        })
+    }
+
+    fn link(&self) -> Link {
+        let statistics = self.client.statistics();
+        Link {
+            server: self.client.server_info().server_id,
+            connection: statistics.connects.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What it refused to write.
+    pub(crate) const fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
+    /// How it is; `None` when there is none.
+    pub(crate) async fn state(&self) -> Result<Option<StreamState>, Unavailable> {
+        bounded(async {
+            match self.stream.get_info().await {
+                Ok(info) => Ok(Some(StreamState {
+                    last: info.state.last_sequence,
+                    replicated: info.config.num_replicas > 1,
+                    made: millis(info.created.unix_timestamp_nanos()),
+                })),
+                Err(error) if is_missing_stream(&error) => Ok(None),
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
+    /// The last message on a subject; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`], also when there is no stream.
+    pub(crate) async fn last_on(&self, subject: &str) -> Result<Option<Stored>, Unavailable> {
+        bounded(async {
+            // Not DIRECT.GET: the server publishes its answer, whose body is the stored bytes, to
+            // any reply subject with the account's rights, so that permission alone could be
+            // turned into STREAM.DELETE or STREAM.UPDATE.
+            match self.stream.get_last_raw_message_by_subject(subject).await {
+                Ok(message) => Ok(Some(stored(message))),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                    Ok(None)
+                }
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
+    /// The message of a number; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Unavailable`], also when there is no stream.
+    pub(crate) async fn message(&self, sequence: u64) -> Result<Option<Stored>, Unavailable> {
+        bounded(async {
+            match self.stream.get_raw_message(sequence).await {
+                Ok(message) => Ok(Some(stored(message))),
+                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                    Ok(None)
+                }
+                Err(error) => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
+    /// Stores bytes if `expected` is the last message on the subject (0 for none), durably. Gives
+    /// the message's number. `sent` is called between sending and the acknowledgement.
+    pub(crate) async fn publish(
+        &self,
+        subject: String,
+        bytes: Bytes,
+        expected: u64,
+        sent: impl FnOnce(),
+    ) -> Result<u64, Refused> {
+        // Unconnected, the client would keep the message and send it whenever it can.
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            let words = "not connected to the nats-server".to_owned();
+            return Err(Refused::Never(words));
+        }
+        let link = self.link();
+        let message = PublishMessage::build()
+            .payload(bytes.clone())
+            .expected_last_subject_sequence(expected);
+        let publish = async {
+            let ack = self.context.send_publish(subject.to_subject(), message);
+            let ack = ack.await?;
+            sent();
+            ack.await
+        };
+        let refused = match tokio::time::timeout(ACK, publish).await {
+            Ok(Ok(ack)) => {
+                self.writes.taken();
+                return Ok(ack.sequence);
+            }
+            Ok(Err(error)) => {
+                let (refused, of_the_store) = refused(&error);
+                if let (true, Refused::Never(why)) = (of_the_store, &refused) {
+                    self.writes.refused(RefusedWrite::said(link.clone(), why));
+                }
+                refused
+            }
+            Err(_) => Refused::Unknown("no acknowledgement in time".to_owned()),
+        };
+        if let Refused::Unknown(_) = &refused {
+            let unheard = RefusedWrite::unheard(link, subject, &bytes);
+            self.writes.refused(unheard);
+        }
+        Err(refused)
+    }
+
+    /// Why it takes no writes, if the last of them was refused and nothing since shows that it takes
+    /// them again: an acknowledgement, another nats-server process, or, where none came in time, the
+    /// message itself.
+    pub(crate) async fn refuses(&self) -> Option<RefusedWrite> {
+        let refused = self.writes.now()?;
+        let link = self.link();
+        if refused.link.server != link.server {
+            self.writes.settled(&refused);
+            return None;
+        }
+        if let Some((subject, digest)) = &refused.unheard {
+            // While it does not answer at all, that is what is wrong with it.
+            let state = self.state().await.ok()??;
+            // It may have been lost on its way, with the connection or with the stream's leader.
+            let old = state.replicated && refused.at.elapsed() > LED_ANEW;
+            if old || refused.link.connection != link.connection {
+                self.writes.settled(&refused);
+                return None;
+            }
+            let there = self.last_on(subject).await.ok()?;
+            // A message that could not be synced is named as the last, and not counted.
+            let counted = there.filter(|there| there.sequence <= state.last);
+            if counted.is_some_and(|there| keyroll_core::Digest::of(&there.bytes) == *digest) {
+                self.writes.settled(&refused);
+                return None;
+            }
+        }
+        Some(refused)
+    }
+
+    /// Erases the message of a number, its bytes on disk included. Whether it was there.
+    pub(crate) async fn erase(&self, sequence: u64) -> Result<bool, Unavailable> {
+        // Without `no_erase` the server writes over the message's bytes.
+        bounded(async {
+            let erased = self.stream.delete_message(sequence).await;
+            erased.map_err(unavailable)
+        })
+        .await
+    }
+
+    /// Subjects under a filter that hold something, in order.
+    pub(crate) async fn subjects(&self, filter: &str) -> Result<Vec<String>, Unavailable> {
+        let list = async {
+            let subjects = match self.stream.info_with_subjects(filter).await {
+                Ok(subjects) => subjects,
+                Err(error) if is_missing_stream(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(unavailable(error)),
+            };
+            let found = subjects.map_ok(|(subject, _)| subject).try_collect().await;
+            let mut found: Vec<String> = found.map_err(unavailable)?;
+            found.sort_unstable();
+            Ok(found)
+        };
+        let listed = tokio::time::timeout(LIST, list).await;
+        listed.unwrap_or_else(|_| Err(Unavailable("the list takes too long".to_owned())))
+    }
+}
+
+fn millis(nanos: i128) -> Millis {
+    Millis(u64::try_from(nanos / 1_000_000).unwrap_or(0))
+}
+
+fn stored(message: jetstream::message::StreamMessage) -> Stored {
+    Stored {
+        sequence: message.sequence,
+        subject: message.subject.to_string(),
+        at: millis(message.time.unix_timestamp_nanos()),
+        bytes: message.payload,
+    }
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Unavailable {
+    if is_missing_stream(&error) {
+        return Unavailable("the stream is missing: see `keyroll recover`".to_owned());
+    }
+    Unavailable(error.to_string())
+}
+
+/// Whether a server says that there is no such stream (10059). The client's errors keep the code in
+/// their words only.
+fn is_missing_stream(error: &impl std::fmt::Display) -> bool {
+    error.to_string().contains("error code 10059")
+}
+
+/// Bounds a call, since a frozen server answers nothing.
+async fn bounded<T>(call: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
+    let timeout = tokio::time::timeout(ACK, call).await;
+    timeout.unwrap_or_else(|_| Err(Unavailable("the nats-server does not answer".to_owned())))
+}
+
+/// What an error means, and whether it is the store that refuses.
+fn refused(error: &PublishError) -> (Refused, bool) {
     let source = std::error::Error::source(error);
     let api = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
     if api.is_some_and(|api| CAME_FIRST.contains(&api.error_code())) {
-        return Refused::CameFirst;
+        return (Refused::CameFirst, false);
     }
     match error.kind() {
-        PublishErrorKind::WrongLastSequence => Refused::CameFirst,
+        PublishErrorKind::WrongLastSequence => (Refused::CameFirst, false),
         // As the client says it; a stream that is there and has no leader is the usual reason.
         PublishErrorKind::StreamNotFound => {
-            Refused::Never("no stream takes it: it has no leader now, or is missing".to_owned())
+            let words = "no stream takes it: it has no leader now, or is missing";
+            (Refused::Never(words.to_owned()), false)
         }
         PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId => {
-            Refused::Never(error.to_string())
+            (Refused::Never(error.to_string()), false)
         }
         // A leader that others no longer hear says so of a message that the new one takes: when
         // they find each other again both get what is published, and the first answer comes here.
         PublishErrorKind::Other
             if api.is_some_and(|api| NOT_THE_ONE.contains(&api.error_code())) =>
         {
-            Refused::Unknown(error.to_string())
+            (Refused::Unknown(error.to_string()), false)
         }
-        PublishErrorKind::Other if api.is_some() => Refused::Never(error.to_string()),
+        PublishErrorKind::Other if api.is_some() => (Refused::Never(error.to_string()), true),
         PublishErrorKind::Other
         | PublishErrorKind::TimedOut
         | PublishErrorKind::BrokenPipe
-        | PublishErrorKind::MaxAckPending => Refused::Unknown(error.to_string()),
+        | PublishErrorKind::MaxAckPending => (Refused::Unknown(error.to_string()), false),
     }
 }

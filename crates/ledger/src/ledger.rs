@@ -6,6 +6,7 @@ mod command;
 mod commits;
 mod dry_run;
 mod head;
+mod once;
 mod page;
 mod past;
 mod query;
@@ -137,6 +138,7 @@ pub struct Ledger {
     writers: Mutex<HashMap<WorkspaceName, Writer>>,
     pub(crate) wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
+    in_work: once::InWork,
     checking: tokio::sync::Mutex<()>,
     recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
     surroundings: Mutex<Surroundings>,
@@ -240,6 +242,7 @@ impl Ledger {
             writers: Mutex::default(),
             wishes,
             rebuilding: tokio::sync::Mutex::default(),
+            in_work: once::InWork::default(),
             checking: tokio::sync::Mutex::default(),
             recovery: Arc::default(),
             surroundings: Mutex::default(),

@@ -18,4 +18,5 @@ pub mod vault;
 pub mod verify;
 pub mod writer;
 
+pub use jetstream::{RefusedWrite, Writes};
 pub use ledger::{Ledger, OpenError, Options, Response, Surroundings, Vitals};

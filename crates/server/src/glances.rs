@@ -9,10 +9,14 @@ use keyroll_core::{Code, Rejection};
 use keyroll_ledger::Ledger;
 use tokio::sync::watch;
 
+use crate::disks::StreamWrites;
 use crate::nats::{Glance, LedgerStream, StreamError, glance};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How long to wait after a refused write before the streams are looked at.
+const BETWEEN: Duration = Duration::from_millis(250);
 
 /// How often to say that the log is followed: well within what a next start reckons with.
 const SAY: Duration = Duration::from_secs(30);
@@ -25,14 +29,22 @@ pub(crate) async fn watch(
     client: async_nats::Client,
     ledger: Arc<Ledger>,
     keepers: watch::Sender<Keepers>,
+    writes: StreamWrites,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut glances = Glances::default();
     let mut said = Instant::now();
-    while tokio::time::timeout(EVERY, stopped.wait_for(|stopped| *stopped))
-        .await
-        .is_err()
-    {
+    loop {
+        let refused = tokio::select! {
+            () = tokio::time::sleep(EVERY) => false,
+            () = writes.news() => true,
+            // Also when nobody is left who could say so.
+            _ = stopped.changed() => return,
+        };
+        if refused {
+            // A stream that refuses one write refuses all that come, often many at once.
+            tokio::time::sleep(BETWEEN).await;
+        }
         let glance = glance(&client).await;
         let health = ledger.health();
         // Meanwhile an operator takes the log away and makes it anew.
@@ -51,8 +63,11 @@ pub(crate) async fn watch(
         if let Some(missing) = judged.missing {
             health.fail(Code::Corrupt, StreamError::missing(&missing).to_string());
         }
-        let silent = judged
-            .silent
+        let server = client.server_info().server_name;
+        let silent = writes
+            .refusals(&server)
+            .await
+            .or(judged.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
         health.set_reach(silent);
         if said.elapsed() >= SAY && glance.is_whole() {

@@ -3,6 +3,7 @@
 mod answering;
 mod clock;
 pub mod dev;
+mod disks;
 mod durability;
 mod glances;
 pub mod keys;

@@ -56,6 +56,7 @@ pub struct Metrics {
     entries: Gauge,
     projected: Gauge,
     problems: Gauge,
+    warnings: Gauge,
     ready: Gauge,
     clock_ahead: Gauge,
     work: Arc<Semaphore>,
@@ -75,6 +76,7 @@ impl Metrics {
             entries: Gauge::default(),
             projected: Gauge::default(),
             problems: Gauge::default(),
+            warnings: Gauge::default(),
             ready: Gauge::default(),
             clock_ahead: Gauge::default(),
             work,
@@ -114,6 +116,11 @@ impl Metrics {
                 "problems",
                 "What is wrong with the ledger or its workspaces",
                 &self.problems,
+            ),
+            (
+                "warnings",
+                "What will be wrong soon, such as a store that is nearly full",
+                &self.warnings,
             ),
             (
                 "ready",
@@ -160,6 +167,8 @@ impl Metrics {
         self.projected.set(count(vitals.projected.0));
         let problems = i64::try_from(vitals.problems).unwrap_or(i64::MAX);
         self.problems.set(problems);
+        let warnings = i64::try_from(vitals.warnings).unwrap_or(i64::MAX);
+        self.warnings.set(warnings);
         self.ready.set(i64::from(vitals.refusing.is_none()));
         self.clock_ahead.set(vitals.clock_ahead_ms);
         let mut page = String::new();

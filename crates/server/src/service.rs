@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::answering::Answering;
 use crate::clock;
+use crate::disks::{Stores, StreamWrites};
 use crate::durability::Durability;
 use crate::glances;
 use crate::keys::KeyFiles;
@@ -135,6 +136,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         Err(error) if error.only_missing() => Some(error.to_string()),
         Err(error) => return Err(ServeError::Unfit(error.to_string())),
     };
+    let monitoring = options.monitoring.clone();
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
     let (keepers, keepers_of) = watch::channel(glance(&client).await.keepers);
     let first = keepers_of.borrow().clone();
@@ -146,23 +148,22 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         tracing::warn!(%why, "durability is not verified of every server");
     }
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
+    let objects = |stream: LedgerStream| JetStreamObjects::open(client.clone(), stream.name());
+    let writes = StreamWrites {
+        log: JetStreamLog::open(client.clone()).await.map_err(log)?,
+        vault: objects(LedgerStream::Vault).await.map_err(log)?,
+        keys: objects(LedgerStream::Keys).await.map_err(log)?,
+        stores: Stores::default(),
+    };
     let opened = Ledger::open(Options {
         statement: options.keys.statement,
         key: options.keys.online,
         root: options.keys.root,
         operators: options.operators,
         data_dir: options.data_dir,
-        log: Arc::new(JetStreamLog::open(client.clone()).await.map_err(log)?),
-        vault: Arc::new(
-            JetStreamObjects::open(client.clone(), LedgerStream::Vault.name())
-                .await
-                .map_err(log)?,
-        ),
-        keys: Arc::new(
-            JetStreamObjects::open(client.clone(), LedgerStream::Keys.name())
-                .await
-                .map_err(log)?,
-        ),
+        log: Arc::new(writes.log.clone()),
+        vault: Arc::new(writes.vault.clone()),
+        keys: Arc::new(writes.keys.clone()),
         clock: crate::clock::now,
         damage,
     });
@@ -182,10 +183,13 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let ledger = Arc::new(ledger);
     let service = serve(Arc::clone(&ledger), responder, notices).await?;
     let stopped = || service.stopped.clone();
+    let stores = writes.stores.clone();
+    tokio::spawn(stores.watch(monitoring, Arc::clone(&ledger), stopped()));
     tokio::spawn(glances::watch(
         client.clone(),
         Arc::clone(&ledger),
         keepers,
+        writes,
         stopped(),
     ));
     let watched = Watched {

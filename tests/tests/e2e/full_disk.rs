@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Cluster, Dev};
 
 /// A file system in memory.
 struct Small(PathBuf);
@@ -94,6 +94,42 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
     assert_eq!(Dev::start_in(home).digest(), digest);
 }
 
+/// Told before it is full.
+#[test]
+fn a_disk_that_is_nearly_full_under_a_stream_is_a_warning() {
+    let dev = Dev::start();
+    let home = dev.stop();
+    let vault = home.data().join("jetstream/LEDGER/streams/KEYROLL_VAULT");
+    let aside = home.scratch().join("vault");
+    copy_all(&vault, &aside);
+    let Some(small) = Small::mount(vault) else {
+        return;
+    };
+    copy_all(&aside, &small.0);
+    let dev = Dev::start_in(home);
+    let warnings = || {
+        let status = dev.keyroll(["status", "--json"]).run().code(0).json();
+        assert_eq!(status["problems"], serde_json::json!([]), "{status}");
+        status["warnings"].to_string()
+    };
+    assert!(!warnings().contains("KEYROLL_VAULT"));
+    fs::write(small.filler(), vec![1; 7 << 20]).expect("written");
+    let told = until("a warning", || {
+        let told = warnings();
+        told.contains("KEYROLL_VAULT").then_some(told)
+    });
+    assert!(
+        told.contains("% full") && told.contains("make room"),
+        "{told}"
+    );
+    small.empty();
+    until("no warning any more", || {
+        (!warnings().contains("KEYROLL_VAULT")).then_some(())
+    });
+    drop(dev);
+    drop(small);
+}
+
 fn copy_all(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-aT").args([from, to]).status();
     assert!(copied.is_ok_and(|done| done.success()), "copied");
@@ -126,6 +162,14 @@ fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
         });
         dev.keyroll(reveal).run().code(8).lacks("the value");
         dev.keyroll(["secret", "list"]).run().code(0);
+        let told = until("it is told of", || {
+            let status = dev.keyroll(["status", "--json"]).run().json();
+            let problems = status["problems"].to_string();
+            problems
+                .contains("KEYROLL_LOG takes no writes")
+                .then_some(problems)
+        });
+        assert!(told.contains("restart nats-server"), "{told}");
         small.empty();
         dev = Dev::start_in(dev.stop());
         dev.keyroll(reveal).run().code(0);
@@ -139,4 +183,57 @@ fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
     let home = dev.stop();
     drop(small);
     drop(home);
+}
+
+/// JetStream's own bound: a warning before it is reached, and then why nothing is taken.
+#[test]
+fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.configure_server(0, |text| {
+        let bound = "sync_interval: always\n  max_file_store: 6MB";
+        text.replace("sync_interval: always", bound)
+    });
+    cluster.kill_server(0);
+    cluster.restart_server(0);
+    let service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
+    let mut service = service;
+    assert!(service.is_ready(), "not ready: {}", service.said());
+    cluster
+        .keyroll(["workspace", "create", "demo"])
+        .run()
+        .code(0);
+    let status = |cluster: &Cluster| cluster.keyroll(["status", "--json"]).run().json();
+    let create = |number: usize| {
+        let name = format!("S{number}");
+        let create = cluster.keyroll(["secret", "create", &name, "--stdin"]);
+        create.stdin(vec![b'x'; 60_000]).run().is_code(0)
+    };
+    for number in 0..86 {
+        assert!(create(number), "{number}");
+    }
+    let warned = until("a warning", || {
+        let status = status(&cluster);
+        assert_eq!(status["problems"], serde_json::json!([]), "{status}");
+        let warnings = status["warnings"].to_string();
+        warnings
+            .contains("JetStream on nats-server")
+            .then_some(warnings)
+    });
+    assert!(warned.contains("max_file_store"), "{warned}");
+    assert!(
+        service
+            .monitoring()
+            .get("/metrics")
+            .body
+            .contains("keyroll_warnings 1")
+    );
+    assert_eq!(service.monitoring().get("/readyz").status, 200);
+    let taken = (86..200).take_while(|number| create(*number)).count();
+    assert!(taken < 60, "{taken} more fit");
+    let told = until("it is told of", || {
+        let told = status(&cluster)["problems"].to_string();
+        told.contains("takes no writes").then_some(told)
+    });
+    assert!(told.contains("KEYROLL_VAULT"), "{told}");
+    println!("{warned}\n{told}");
 }

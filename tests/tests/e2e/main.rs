@@ -26,6 +26,7 @@ mod full_disk;
 mod golden;
 mod hurt;
 mod import;
+mod kept;
 mod lies;
 mod life;
 mod matrix;

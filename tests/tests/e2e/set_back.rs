@@ -302,3 +302,67 @@ fn a_lost_vault_loses_values_and_nothing_else() {
         .stdout("again");
     dev.verifies();
 }
+
+fn rollback(dev: &Dev, words: &[&str]) {
+    let run = dev.keyroll(words).run().code(6).error_code("rollback");
+    run.lacks("404")
+        .stderr_has("keyroll recover")
+        .stderr_has("audit accept");
+}
+
+/// Log and read model are gone together: to such a ledger everybody is a stranger.
+#[test]
+fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
+    const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let entries = dev.audit().len();
+    let home = dev.stop();
+    home.remove(LOG);
+    home.remove("ledger.redb");
+    let dev = Dev::start_in(home);
+    let looks = |dev: &Dev| {
+        rollback(dev, &["secret", "list"]);
+        rollback(dev, &["secret", "reveal", "A"]);
+        rollback(dev, &["secret", "create", "B", "--generate"]);
+        rollback(dev, &["audit", "log"]);
+        // Not one entry more: a log that begins anew under this name would be evidence against it.
+        rollback(dev, &["workspace", "create", "demo"]);
+        let verify = ["audit", "verify", "--json"];
+        let report = dev.keyroll(verify).run().code(6).json();
+        assert_eq!(report["problems"][0]["kind"], "rollback", "{report}");
+        let status = dev.keyroll(["status", "--json"]).run().json();
+        assert_eq!(status["entries"], 0, "{status}");
+    };
+    looks(&dev);
+    // It is no time to accept while it can still be put back.
+    dev.keyroll(["audit", "accept"]).run().code(6);
+    dev.keyroll(["recover", "--yes"]).run().code(0);
+    looks(&dev);
+    let accept = ["audit", "accept", "--json"];
+    let accepted = dev.keyroll(accept).run().code(0).json();
+    assert_eq!(accepted["seen"], entries, "{accepted}");
+    assert_eq!(accepted["entries"], 0, "{accepted}");
+    dev.keyroll(["secret", "list"])
+        .run()
+        .code(4)
+        .error_code("denied");
+    let create = ["workspace", "create", "demo"];
+    dev.keyroll(create).run().code(0);
+    dev.create("A", "another");
+    dev.verifies();
+}
+
+/// Whoever was removed is a stranger to a ledger that is whole, and hears no alarm.
+#[test]
+fn who_was_removed_is_denied_and_sees_no_rollback() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let other = dev.member("Other", "viewer", "*");
+    let list = || dev.keyroll_as(&other, ["secret", "list"]).run();
+    list().code(0);
+    dev.keyroll(["member", "remove", "Other", "--yes"])
+        .run()
+        .code(0);
+    list().code(4).error_code("denied");
+}

@@ -190,7 +190,9 @@ pub(crate) fn local_files(bytes: &[u8]) {
         std::fs::write(seen.join(workspace.as_str()), bytes).expect("written");
         let store = || SeenStore::in_home(home.path(), &LEDGER);
         if let Ok(Some(seen)) = store().get(&workspace) {
-            store().accept(&workspace, seen.clone()).expect("written");
+            store()
+                .accept(&workspace, Some(seen.clone()))
+                .expect("written");
             assert_eq!(store().get(&workspace).expect("read"), Some(seen));
         }
         let facts = seen.join(format!("{workspace}.secrets"));

@@ -121,6 +121,10 @@ impl Client {
         self.link.seen.secrets().count(workspace)?;
         let seen = self.link.seen.get(workspace)?;
         let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
+        if matches!(said.0.action, Action::WorkspaceCreate(_)) {
+            // A log begun anew under this name could never extend what was seen.
+            self.check_extends(workspace, seen.as_ref()).await?;
+        }
         let digest = Digest::of(&command);
         let request = CommandRequest {
             seen: size,
@@ -151,6 +155,9 @@ impl Client {
                 Attempt::Done(done) => {
                     let command = (said, request.command.0.as_slice());
                     return self.check_done(workspace, seen.as_ref(), command, *done);
+                }
+                Attempt::Final(error @ ClientError::Refused(_)) => {
+                    return Err(self.doubt(workspace, seen.as_ref(), error).await);
                 }
                 Attempt::Final(error) => return Err(error),
                 Attempt::Again(error) => {

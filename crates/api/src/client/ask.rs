@@ -10,6 +10,7 @@ use keyroll_core::cose::Unchecked;
 use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
 use keyroll_merkle::{Hash, verify_consistency};
 
+use super::exchange::{Exchanged, Patience};
 use super::{Client, ClientError, now};
 use crate::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query, WorkspaceList};
 use crate::reply::{Answer, Body, CheckpointNote, MemberRow, Reply, SecretRow, WorkspaceRow};
@@ -47,7 +48,7 @@ impl Client {
         workspace: Option<&WorkspaceName>,
         ask: Ask,
     ) -> Result<Answered, ClientError> {
-        self.ask_within(workspace, ask, super::REQUEST).await
+        self.ask_with(workspace, ask, Patience::Short).await
     }
 
     /// Members of a workspace, former ones too, in order of joining, as they are or were; and the
@@ -101,7 +102,8 @@ impl Client {
         }
     }
 
-    /// As [`Client::ask`], for what takes its time.
+    /// As [`Client::ask`], for what takes its time. Asked again when a connection breaks, and now and
+    /// then: the service joins it to what is in work.
     ///
     /// # Errors
     /// As [`Client::ask`].
@@ -110,6 +112,30 @@ impl Client {
         workspace: Option<&WorkspaceName>,
         ask: Ask,
         patience: Duration,
+    ) -> Result<Answered, ClientError> {
+        let patience = Patience::Long(patience);
+        self.ask_with(workspace, ask, patience).await
+    }
+
+    async fn ask_with(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        ask: Ask,
+        patience: Patience,
+    ) -> Result<Answered, ClientError> {
+        let asked = self.ask_once(workspace, ask, patience).await;
+        let (Err(refusal @ ClientError::Refused(_)), Some(workspace)) = (&asked, workspace) else {
+            return asked;
+        };
+        let seen = self.link.seen.get(workspace)?;
+        Err(self.doubt(workspace, seen.as_ref(), refusal.clone()).await)
+    }
+
+    pub(super) async fn ask_once(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        ask: Ask,
+        patience: Patience,
     ) -> Result<Answered, ClientError> {
         let seen = workspace
             .map(|workspace| self.link.seen.get(workspace))
@@ -127,29 +153,20 @@ impl Client {
         let bytes = cose::sign(&query, self.signer().key());
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
-        let asked = async_nats::Request::new()
-            .payload(bytes.into())
-            .timeout(Some(patience));
-        let answer = tokio::select! {
-            answer = self.link.nats.send_request(subject, asked) => answer,
-            () = self.gone() => {
-                let words = "the service has ended, or cannot be reached any more, and did not answer: \
-                             what it was doing may be half done. Start it, and look at `keyroll status`";
-                return Err(ClientError::failed(Code::Unreachable, words));
-            }
+        let Exchanged { message, asked } = tokio::select! {
+            answer = self.exchange(&subject, bytes, patience) => answer?,
+            () = self.gone(), if matches!(patience, Patience::Long(_)) => return Err(half_done()),
         };
-        let answer = answer.map_err(|error| {
-            ClientError::failed(
-                Code::Unreachable,
-                format!("the ledger does not answer: {error}"),
-            )
-        })?;
-        let reply = self.open_reply(&answer.payload, &request)?.payload;
+        let reply = self.open_reply(&message.payload, &request)?.payload;
         if let Some(workspace) = workspace {
             self.check_position(workspace, seen.as_ref(), &reply)?;
         }
         let answer = match reply.body {
             Body::Answer(answer) => *answer,
+            // Its time was right when it was first asked.
+            Body::Error(rejection) if rejection.code == Code::Stale && asked > 1 => {
+                return Err(half_done());
+            }
             Body::Error(rejection) => return Err(rejection.into()),
         };
         if let Some(workspace) = workspace
@@ -288,7 +305,8 @@ impl Client {
             root,
             note: note.map(str::to_owned),
         };
-        if self.link.seen.raise(workspace, fresh)? {
+        let raised = self.link.seen.raise(workspace, fresh);
+        if raised.map_err(|error| not_kept(&error))? {
             return Ok(());
         }
         let message = format!(
@@ -325,6 +343,22 @@ impl Client {
     pub fn ledger_signer(&self) -> Identity {
         self.link.key.key
     }
+}
+
+/// The one failure of this machine's own among those of a check.
+fn not_kept(error: &std::io::Error) -> ClientError {
+    let message = format!(
+        "the ledger has answered, and this client's checkpoint of that could not be kept: {error}. \
+         Make room, or make its home writable"
+    );
+    ClientError::failed(Code::Internal, message)
+}
+
+/// A service that was started anew meanwhile does not know of the request any more.
+fn half_done() -> ClientError {
+    let words = "the service has ended, or cannot be reached any more, and did not answer: \
+                 what it was doing may be half done. Start it, and look at `keyroll status`";
+    ClientError::failed(Code::Unreachable, words)
 }
 
 /// Secrets as an answer shows them, unless it was asked how they were in the past.

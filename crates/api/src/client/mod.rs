@@ -3,8 +3,11 @@
 mod act;
 mod addresses;
 mod ask;
+mod clock;
+mod doubt;
 mod dry_run;
 mod error;
+mod exchange;
 mod parts;
 mod receipt;
 mod reveal;
@@ -165,10 +168,7 @@ impl Client {
             None => cose::open::<LedgerKey>(&info.ledger_key.0)?.payload.ledger,
         };
         let key = LedgerKey::open(&info.ledger_key.0, &ledger)?;
-        if !(key.not_before..=key.not_after).contains(&now()) {
-            let message = "the ledger's online key has run out or is not in force yet";
-            return Err(ClientError::failed(Code::WrongLedger, message));
-        }
+        clock::check_in_force(&key, info.now, now())?;
         let sealing = open_sealing_key(&info, &ledger, &key)?;
         let seen = match &settings.home {
             Some(home) => SeenStore::in_home(home, &ledger),
@@ -332,8 +332,10 @@ fn open_sealing_key(
     if u64::from(sealing.period).abs_diff(today) <= 1 {
         return Ok(sealing);
     }
-    let message = "the ledger shows a sealing key of another day: check the clocks";
-    Err(ClientError::failed(Code::Stale, message))
+    Err(clock::apart(info.now, now()).unwrap_or_else(|| {
+        let message = "the ledger shows a sealing key of another day: check the clocks";
+        ClientError::failed(Code::Stale, message)
+    }))
 }
 
 /// How often, and how far apart, a service is asked that nobody knows of yet: one that just started

@@ -34,6 +34,29 @@ fn corrupt(message: impl Into<String>) -> ClientError {
     ClientError::failed(Code::Corrupt, message)
 }
 
+/// A command that is an entry, of which this client could not keep what it has to: the home is full
+/// or cannot be written. Whoever reads it must not take the command for one that failed.
+fn happened(
+    (workspace, command): (&WorkspaceName, &Command),
+    index: Index,
+    error: ClientError,
+) -> ClientError {
+    if error.code() != Code::Internal {
+        return error;
+    }
+    let action = command.action.name();
+    let after = if matches!(command.action, Action::SecretReveal(_)) {
+        "No value is shown before that: reveal again then"
+    } else {
+        "Do not send it again"
+    };
+    let message = format!(
+        "{action} has happened: it is entry {index} of {workspace}. Only this client's checkpoint \
+         could not be kept ({error}). {after}"
+    );
+    ClientError::failed(Code::Internal, message)
+}
+
 impl Client {
     pub(super) fn check_done(
         &self,
@@ -47,8 +70,14 @@ impl Client {
             return Err(corrupt("the receipt is of another command"));
         }
         let note = Some(done.receipt.checkpoint.as_str());
-        self.believe(workspace, seen, (size, root), &done.consistency, note)?;
         let index = done.receipt.index;
+        let believed = self.believe(workspace, seen, (size, root), &done.consistency, note);
+        // Whether it can be kept is said after what has happened.
+        if let Err(error) = &believed
+            && error.code() != Code::Internal
+        {
+            return Err(error.clone());
+        }
         if let Some(mut rejection) = denied(&command.action, &entry.events) {
             rejection.message = format!("{} (recorded as entry {index})", rejection.message);
             return Err(ClientError::Refused(rejection));
@@ -59,8 +88,11 @@ impl Client {
                 command.action.name()
             )));
         }
+        let happened = |error| happened((workspace, command), index, error);
+        believed.map_err(happened)?;
         let shown = own_act(&command.action, index);
-        let warnings = self.link.seen.secrets().verify(workspace, &shown)?;
+        let warnings = self.link.seen.secrets().verify(workspace, &shown);
+        let warnings = warnings.map_err(happened)?;
         Ok(Acted {
             index,
             entry,

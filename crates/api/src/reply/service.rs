@@ -15,6 +15,9 @@ pub struct Status {
     pub version: String,
     /// What is wrong, in words; nothing when all is well.
     pub problems: Vec<String>,
+    /// What will be wrong soon, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The last message of the log that the read model holds.
     pub projected: Sequence,
     /// What is being erased or copied, in words.

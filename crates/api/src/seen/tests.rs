@@ -77,7 +77,7 @@ fn what_is_kept_never_sinks_among_many() {
         ..seen(199)
     };
     assert!(!in_home(home).raise(&workspace, forked).expect("read"));
-    fresh.accept(&workspace, seen(3)).expect("accepted");
+    fresh.accept(&workspace, Some(seen(3))).expect("accepted");
     assert_eq!(in_home(home).get(&workspace).expect("read"), Some(seen(3)));
     fs::write(file(home, "demo"), "nothing").expect("damaged");
     assert!(in_home(home).get(&workspace).is_err());
@@ -170,7 +170,7 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         code(verify(&console, (9, 1), "Key", 1)),
         Some(Code::Rollback)
     );
-    let kept = accepting.accept(&demo(), seen(3)).expect("accepted");
+    let kept = accepting.accept(&demo(), Some(seen(3))).expect("accepted");
     let kept = kept.expect("evidence");
     let text = fs::read_to_string(&kept).expect("read");
     assert!(
@@ -184,7 +184,7 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         text.split("keyroll-secrets").next().expect("some"),
     )
     .expect("written");
-    accepting.accept(&demo(), seen(3)).expect("accepted");
+    accepting.accept(&demo(), Some(seen(3))).expect("accepted");
     assert_eq!(fs::read_to_string(&kept).expect("read"), text);
     // Also whoever had it in memory goes on.
     assert_eq!(console.get(&demo()).expect("read"), Some(seen(3)));
@@ -200,12 +200,29 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         code(verify(&memory, (9, 1), "Key", 1)),
         Some(Code::Rollback)
     );
-    assert_eq!(memory.accept(&demo(), seen(3)).expect("accepted"), None);
+    assert_eq!(
+        memory.accept(&demo(), Some(seen(3))).expect("accepted"),
+        None
+    );
     assert!(
         verify(&memory, (4, 1), "Key", 1)
             .expect("believed")
             .is_empty()
     );
+}
+
+#[test]
+fn what_was_seen_of_a_workspace_that_is_gone_can_be_given_up() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = in_home(home.path());
+    store.raise(&demo(), seen(9)).expect("kept");
+    let kept = store.accept(&demo(), None).expect("accepted");
+    let text = fs::read_to_string(kept.expect("evidence")).expect("read");
+    assert!(text.starts_with("9\n"), "{text}");
+    assert_eq!(store.get(&demo()).expect("read"), None);
+    assert_eq!(in_home(home.path()).workspaces().expect("read"), []);
+    store.raise(&demo(), seen(1)).expect("a new one begins");
+    assert_eq!(store.get(&demo()).expect("read"), Some(seen(1)));
 }
 
 #[test]

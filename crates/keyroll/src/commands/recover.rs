@@ -12,7 +12,7 @@ use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
 use keyroll_api::reply::{Answer, RecoveryPlan, RecoveryRow};
 use keyroll_api::{Ask, Client};
 use keyroll_core::Code;
-use keyroll_server::nats::{NatsClient, may_remake, remake_log};
+use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
 use serde_json::json;
 
 use crate::cli::DryRun;
@@ -41,9 +41,7 @@ pub(crate) fn operator_file(home: &Path) -> PathBuf {
 pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Failure> {
     let client = context.client().await?;
     let seen = seen(&client)?;
-    let ask = Ask::RecoverPlan(RecoverPlan { seen: seen.clone() });
-    let answered = client.ask_within(None, ask, PATIENCE).await?;
-    let plan = answer!(answered, Answer::RecoverPlan)?;
+    let plan = ask_plan(&client, &seen).await?;
     let nothing = is_nothing(&plan);
     if nothing || args.dry.dry_run {
         if !context.out.json {
@@ -68,13 +66,25 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         None
     };
     confirm(context, "Recover by this plan?")?;
+    let plan = match &operator {
+        Some(operator) if revive(context, operator).await? => {
+            let plan = ask_plan(&client, &seen).await?;
+            show(context, &plan);
+            plan
+        }
+        _ => plan,
+    };
+    if is_nothing(&plan) {
+        let words = "all of it is there again: there is nothing to recover any more";
+        return context.out.done(&json_of(&plan, true), words);
+    }
     let begin = RecoverBegin {
         plan: plan.plan,
         seen,
     };
     let answered = client.ask_within(None, Ask::RecoverBegin(begin), PATIENCE);
     let begun = answer!(answered.await?, Answer::RecoverBegin)?;
-    if let Some(operator) = operator {
+    if let Some(operator) = operator.filter(|_| plan.remake) {
         let remade = remake_log(&operator, begun.messages).await;
         remade.map_err(|error| {
             Failure::local(format!(
@@ -104,6 +114,31 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         words.push_str(".\nOther replicas need a new start without their ledger.redb");
     }
     context.out.done(&json, &words)
+}
+
+/// What the service would do.
+async fn ask_plan(client: &Client, seen: &[SeenSize]) -> Result<RecoveryPlan, Failure> {
+    let seen = seen.to_vec();
+    let ask = Ask::RecoverPlan(RecoverPlan { seen });
+    let answered = client.ask_within(None, ask, PATIENCE).await?;
+    answer!(answered, Answer::RecoverPlan)
+}
+
+/// Makes the streams that are missing, before anything is taken for lost: one of which nothing but
+/// its description was lost comes back with what it held. Whether there were any: then the plan is
+/// another.
+async fn revive(context: &Context, operator: &NatsClient) -> Result<bool, Failure> {
+    let made = make_missing(operator).await;
+    let made = made.map_err(|error| Failure::local(error.to_string()))?;
+    for (stream, messages) in &made {
+        context.out.note(&match messages {
+            0 => format!("stream {stream} was made anew"),
+            _ => format!(
+                "stream {stream} is there again, with {messages} messages that it held before"
+            ),
+        });
+    }
+    Ok(!made.is_empty())
 }
 
 /// Another service would go on from the log before, and answer whoever comes to it.

@@ -24,6 +24,11 @@ pub(crate) async fn run(context: &Context) -> Result<Status, Failure> {
     } else {
         status.problems.join("; ")
     };
+    let warnings = if status.warnings.is_empty() {
+        "none".to_owned()
+    } else {
+        status.warnings.join("; ")
+    };
     let under_way = if status.under_way.is_empty() {
         "nothing".to_owned()
     } else {
@@ -51,6 +56,7 @@ pub(crate) async fn run(context: &Context) -> Result<Status, Failure> {
             ("sync_interval: always", synced.to_owned()),
             ("clock", clock),
             ("under way", under_way),
+            ("warnings", warnings),
             ("problems", problems),
         ],
     )?;

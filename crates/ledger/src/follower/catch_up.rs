@@ -1,21 +1,14 @@
 //! Folding a long stretch of the log in at once.
 
-use std::time::Duration;
-
-use futures::StreamExt as _;
 use keyroll_core::{Identity, Sequence};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Fold;
-use super::drained::{Drained, Stream};
+use super::drained::Drained;
 use super::prepare::{Prepared, prepare_all};
-use crate::log::{Log, Message};
+use crate::log::{Log, Message, Stretch};
 use crate::projection::ProjectionError;
-
-/// How long nothing may come of a log that is read from its beginning: one that was set back
-/// meanwhile ends before the message that is waited for.
-const STILL: Duration = Duration::from_secs(30);
 
 /// Folds the log into `fold` up to and with the message `until`.
 ///
@@ -26,13 +19,12 @@ pub async fn catch_up(
     fold: &mut Fold,
     until: Sequence,
 ) -> Result<(), ProjectionError> {
-    let stream = log.follow(fold.sequence());
+    let stretch = Stretch::of(log, fold.sequence(), until);
     // While one batch is folded in, the next is gathered and taken apart on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
-    let ends = (fold.sequence(), until);
     // Ends with this, whatever ends this.
     let mut preparing = JoinSet::new();
-    preparing.spawn(prepare_ahead(stream, fold.key(), ends, ahead));
+    preparing.spawn(prepare_ahead(stretch, fold.key(), ahead));
     while fold.sequence() < until {
         let Some(batch) = prepared.recv().await else {
             return Err(failed("the log ended"));
@@ -46,37 +38,28 @@ pub(super) fn failed(error: impl std::fmt::Display) -> ProjectionError {
     ProjectionError::Storage(error.to_string())
 }
 
-/// Gathers messages after `last` up to and with `until`, as many as make a transaction, and takes
-/// them apart.
+/// Gathers messages, as many as make a transaction, and takes them apart.
 async fn prepare_ahead(
-    mut stream: Stream,
+    mut stretch: Stretch,
     key: Identity,
-    (mut last, until): (Sequence, Sequence),
     ahead: mpsc::Sender<Result<Vec<Prepared>, ProjectionError>>,
 ) {
-    while last < until {
-        let mut drained = Drained::default();
-        while last < until && drained.has_room() {
-            match tokio::time::timeout(STILL, stream.next()).await {
-                Ok(Some(next)) => drained.take(next),
-                Ok(None) => return,
-                Err(_) => {
-                    let words = format!("message {} of the log does not come", last.0 + 1);
-                    // Who waited for it may have gone.
-                    let _ = ahead.send(Err(failed(words))).await;
-                    return;
-                }
+    loop {
+        let (mut drained, mut wrong, mut ended) = (Drained::default(), None, false);
+        while !ended && drained.has_room() {
+            match stretch.next().await {
+                Some(Ok(message)) => drained.take(Ok(message)),
+                Some(Err(error)) => (wrong, ended) = (Some(error), true),
+                None => ended = true,
             }
-            last = drained
-                .messages
-                .last()
-                .map_or(last, |message| message.sequence);
         }
-        let batch = match drained.then {
+        let batch = match wrong {
+            // What was read before it is not folded in either: all of it is read again.
             Some(error) => Err(failed(error)),
             None => prepare_elsewhere(drained.messages, key).await,
         };
-        let ended = batch.is_err();
+        ended |= batch.is_err();
+        // Who waited for it may have gone.
         if ahead.send(batch).await.is_err() || ended {
             return;
         }

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::health::Health;
-use crate::log::{FollowError, Log};
+use crate::log::{FollowError, Log, Stretch, StretchError};
 use crate::projection::{Batch, Local, Projection, ProjectionError, contained};
 
 pub use catch_up::catch_up;
@@ -411,14 +411,16 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
 /// Reads the part of the log that the read model holds already, beside everything else: a message
 /// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
 pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
-    let mut stream = log.follow(Sequence(0));
-    loop {
-        match stream.next().await {
-            Some(Ok(message)) if message.sequence < until => {}
-            Some(Err(error @ FollowError::Gap { .. })) => {
+    let last = Sequence(until.0.saturating_sub(1));
+    let mut stretch = Stretch::of(log.as_ref(), Sequence(0), last);
+    while let Some(next) = stretch.next().await {
+        match next {
+            Ok(_) => {}
+            Err(StretchError::Log(error @ FollowError::Gap { .. })) => {
                 return health.fail(Code::Corrupt, error.to_string());
             }
-            Some(Ok(_) | Err(FollowError::Behind { .. })) | None => return,
+            // The follower finds out by itself.
+            Err(StretchError::Log(FollowError::Behind { .. }) | StretchError::Still(_)) => return,
         }
     }
 }

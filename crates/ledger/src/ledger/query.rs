@@ -4,6 +4,7 @@
 use keyroll_api::query::{Ask, PAGE_ROWS, Query, WorkspaceList};
 use keyroll_api::reply::{Answer, Body, CheckpointNote, WorkspaceRow, WorkspaceRows};
 use keyroll_core::authorize::{Permission, may};
+use keyroll_core::command::Nothing;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{
@@ -46,6 +47,17 @@ impl Ledger {
     /// Answers a signed query that came for a workspace, or for the ledger as a whole: the bytes
     /// of a signed [`keyroll_api::Reply`].
     pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
+        if workspace.is_none() && bytes.len() <= QUERY_BYTES && self.is_long(bytes) {
+            return self.once(bytes).await;
+        }
+        self.answer_signed(workspace, bytes).await
+    }
+
+    pub(super) async fn answer_signed(
+        &self,
+        workspace: Option<&WorkspaceName>,
+        bytes: &[u8],
+    ) -> Response {
         let mut position = Position::default();
         let (body, refusal) = match self.answer(workspace, bytes, &mut position).await {
             Ok(answer) => (Body::Answer(Box::new(answer)), None),
@@ -101,6 +113,11 @@ impl Ledger {
             let dry_run = self.dry_run(workspace, &opened, of, position);
             return dry_run.await.map(Answer::CommandDryRun);
         }
+        if let Ask::AuditExtends(seen) = &query.ask {
+            return self
+                .extends(workspace, query.seen, seen.root, position)
+                .await;
+        }
         let identity = said.map_or(opened.signer, |said| said.identity);
         self.check_member(workspace, &identity).await?;
         self.reach(workspace, query.seen).await?;
@@ -140,14 +157,46 @@ impl Ledger {
         if self.is_member(workspace, identity)? {
             return Ok(());
         }
-        // Added on another replica a moment ago?
-        self.reach_head(workspace).await?;
+        // Added on another replica a moment ago? What is known to be wrong says more than that the log
+        // cannot be asked.
+        let reached = self.reach_head(workspace).await;
+        reached.or_else(|why| self.shared.health.ledger().and(Err(why)))?;
         if self.is_member(workspace, identity)? {
             return Ok(());
         }
         // Out of service, the read model may not have come to where they were added.
         self.shared.health.ledger()?;
         Err(stranger(workspace))
+    }
+
+    /// Answers who knows the root of a workspace's first `seen` entries, member or not; everybody else
+    /// is told what a stranger is told.
+    async fn extends(
+        &self,
+        workspace: &WorkspaceName,
+        seen: TreeSize,
+        root: Digest,
+        position: &mut Position,
+    ) -> Result<Answer, Rejection> {
+        let last = super::last_of(self.shared.log.as_ref()).await?;
+        let behind = |progress: &crate::follower::Progress| progress.sequence < last;
+        if self.shared.progress.now(behind) {
+            let caught_up = self.shared.progress.wait_for(|now| !behind(now));
+            if tokio::time::timeout(REACH, caught_up).await.is_err() {
+                let words = "the read model is behind the log: try again shortly";
+                return Err(Rejection::new(Code::Busy, words));
+            }
+        }
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
+        let found = found.filter(|found| seen > TreeSize(0) && found.size() >= seen);
+        let found = found.ok_or_else(|| stranger(workspace))?;
+        let known = keyroll_merkle::root(&found, seen.0).map_err(|error| broken(&error))?;
+        if Digest(known.0) != root {
+            return Err(stranger(workspace));
+        }
+        *position = stands(&found, seen)?;
+        Ok(Answer::AuditExtends(Nothing {}))
     }
 
     fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {
@@ -264,7 +313,9 @@ impl Ledger {
             | Ask::AuditStorage(_)
             | Ask::RecoverPlan(_)
             | Ask::RecoverBegin(_)
-            | Ask::RecoverFinish(_) => Err(Rejection::new(
+            | Ask::RecoverFinish(_)
+            // Answered before anybody's membership is looked at.
+            | Ask::AuditExtends(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of the ledger, not of a workspace",
             )),
@@ -321,6 +372,7 @@ impl Ledger {
             | Ask::AuditProve(_)
             | Ask::AuditCheckpoint(_)
             | Ask::CommandDryRun(_)
+            | Ask::AuditExtends(_)
             | Ask::Receipt(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of a workspace, not of the ledger",

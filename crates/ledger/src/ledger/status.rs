@@ -31,6 +31,8 @@ pub struct Vitals {
     pub entries: Option<u64>,
     /// What is wrong with the ledger or its workspaces.
     pub problems: usize,
+    /// What will be wrong soon.
+    pub warnings: usize,
     /// Why no command is taken at all, if none is.
     pub refusing: Option<Rejection>,
     /// Milliseconds that the service's clock is ahead of the nats-server's.
@@ -46,6 +48,7 @@ impl Ledger {
             projected: self.shared.progress.now(|progress| progress.sequence),
             entries: view.and_then(|view| view.entries().ok()),
             problems: self.shared.health.problems(|_| true).len(),
+            warnings: self.shared.health.warnings().len(),
             refusing: self.shared.health.serving().err(),
             clock_ahead_ms: self
                 .surroundings
@@ -123,6 +126,7 @@ impl Ledger {
             entries,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             problems,
+            warnings: self.shared.health.warnings(),
             projected: head.map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),

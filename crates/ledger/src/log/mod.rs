@@ -3,6 +3,7 @@
 
 mod jetstream;
 mod memory;
+mod stretch;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -11,6 +12,7 @@ use keyroll_core::{Millis, Sequence, WorkspaceName};
 
 pub use jetstream::JetStreamLog;
 pub use memory::{Fate, MemoryLog};
+pub use stretch::{Stretch, StretchError};
 
 /// One message of the log.
 #[derive(Debug, Clone)]
@@ -105,6 +107,7 @@ pub trait Log: Send + Sync + 'static {
     fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>>;
 
     /// Every message after a place, in order and without a gap, for ever. Rides out connections
-    /// that break; ends after an error.
+    /// that break; ends after an error. For the follower, which waits for what is not there yet; what
+    /// is there already is read by [`Stretch`].
     fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>>;
 }

@@ -1,32 +1,16 @@
 //! Stored things on JetStream.
 
-use std::time::Duration;
-
-use async_nats::jetstream;
-use async_nats::jetstream::context::PublishError;
-use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, TryStreamExt as _};
-use keyroll_core::Millis;
 
 use super::{Held, Objects, PutError};
-use crate::jetstream::{
-    ACK, Refused, bounded, is_connected, is_missing_stream, open, refused, unavailable,
-};
+use crate::jetstream::{BoundStream, Refused, RefusedWrite, Stored, Writes};
 use crate::log::Unavailable;
-
-/// How long a list may take, which comes in pages: each of them is bounded as any request is.
-const LIST: Duration = Duration::from_secs(60);
 
 /// [`Objects`] on one JetStream stream.
 #[derive(Clone)]
-pub struct JetStreamObjects {
-    client: async_nats::Client,
-    context: jetstream::Context,
-    stream: Stream<()>,
-}
+pub struct JetStreamObjects(BoundStream);
 
 impl JetStreamObjects {
     /// Uses the stream of this name over a connection.
@@ -34,133 +18,82 @@ impl JetStreamObjects {
     /// # Errors
     /// [`Unavailable`].
     pub async fn open(client: async_nats::Client, stream: &str) -> Result<Self, Unavailable> {
-        let (context, stream) = open(&client, stream).await?;
-        Ok(Self {
-            client,
-            context,
-            stream,
-        })
+        BoundStream::open(client, stream).await.map(Self)
     }
 
-    async fn leader_get(&self, subject: &str) -> Result<Option<(Held, Bytes)>, Unavailable> {
-        match self.stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => {
-                let at = message.time.unix_timestamp_nanos() / 1_000_000;
-                let held = Held {
-                    sequence: message.sequence,
-                    at: Millis(u64::try_from(at).unwrap_or(0)),
-                };
-                Ok(Some((held, message.payload)))
-            }
-            Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
-                Ok(None)
-            }
-            Err(error) if is_missing_stream(&error) => Ok(None),
-            Err(error) => Err(unavailable(error)),
+    /// What the stream refused to write.
+    pub const fn writes(&self) -> &Writes {
+        self.0.writes()
+    }
+
+    /// Why it takes no writes now, as far as that is known.
+    pub async fn refuses(&self) -> Option<RefusedWrite> {
+        self.0.refuses().await
+    }
+
+    /// What is stored under a subject; nothing where there is no stream.
+    async fn stored(&self, subject: &str) -> Result<Option<Stored>, Unavailable> {
+        match self.0.last_on(subject).await {
+            Err(why) if self.0.state().await?.is_some() => Err(why),
+            Err(_) => Ok(None),
+            found => found,
         }
     }
 }
 
-fn put_error(error: &PublishError) -> PutError {
-    match refused(error) {
-        Refused::CameFirst => PutError::Exists,
-        Refused::Never(why) | Refused::Unknown(why) => PutError::Unavailable(why),
+const fn held(stored: &Stored) -> Held {
+    Held {
+        sequence: stored.sequence,
+        at: stored.at,
     }
 }
 
 impl Objects for JetStreamObjects {
     fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
-        bounded(async move {
-            match self.stream.get_info().await {
-                Ok(_) => Ok(true),
-                Err(error) if is_missing_stream(&error) => Ok(false),
-                Err(error) => Err(unavailable(error)),
-            }
-        })
-        .boxed()
+        async move { Ok(self.0.state().await?.is_some()) }.boxed()
     }
 
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
         async move {
-            if !is_connected(&self.client) {
-                return Err(PutError::Unavailable(
-                    "not connected to the nats-server".to_owned(),
-                ));
-            }
-            let message = PublishMessage::build()
-                .payload(bytes)
-                .expected_last_subject_sequence(0);
-            let publish = async {
-                match self.context.send_publish(subject.to_owned(), message).await {
-                    Ok(ack) => {
-                        crate::failpoint!("objects.sent");
-                        ack.await.map(drop).map_err(|error| put_error(&error))
-                    }
-                    Err(error) => Err(put_error(&error)),
-                }
+            let sent = || {
+                crate::failpoint!("objects.sent");
             };
-            let timeout = tokio::time::timeout(ACK, publish).await;
-            timeout.unwrap_or_else(|_| {
-                Err(PutError::Unavailable(
-                    "no acknowledgement in time".to_owned(),
-                ))
+            let published = self.0.publish(subject.to_owned(), bytes, 0, sent).await;
+            published.map(drop).map_err(|refused| match refused {
+                Refused::CameFirst => PutError::Exists,
+                Refused::Never(why) | Refused::Unknown(why) => PutError::Unavailable(why),
             })
         }
         .boxed()
     }
 
     fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        bounded(async move {
-            // Not DIRECT.GET: the server publishes its answer, whose body is the stored bytes, to
-            // any reply subject with the account's rights, so that permission alone could be
-            // turned into STREAM.DELETE or STREAM.UPDATE.
-            Ok(self.leader_get(subject).await?.map(|(_, bytes)| bytes))
-        })
-        .boxed()
+        async move { Ok(self.stored(subject).await?.map(|stored| stored.bytes)) }.boxed()
     }
 
     fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
-        bounded(async move { Ok(self.leader_get(subject).await?.map(|(held, _)| held)) }).boxed()
+        async move { Ok(self.stored(subject).await?.as_ref().map(held)) }.boxed()
     }
 
     fn erase_held<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        which: Held,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        bounded(async move {
-            // Without `no_erase` the server writes over the message's bytes.
-            match self.stream.delete_message(held.sequence).await {
+        async move {
+            match self.0.erase(which.sequence).await {
                 Ok(done) => Ok(done),
                 // Somebody else may have been first: that is no failure.
-                Err(error) => match self.leader_get(subject).await? {
-                    Some((there, _)) if there == held => Err(unavailable(error)),
+                Err(error) => match self.stored(subject).await? {
+                    Some(there) if held(&there) == which => Err(error),
                     _ => Ok(false),
                 },
             }
-        })
+        }
         .boxed()
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
-        let list = async move {
-            let subjects = match self.stream.info_with_subjects(filter).await {
-                Ok(subjects) => subjects,
-                Err(error) if is_missing_stream(&error) => return Ok(Vec::new()),
-                Err(error) => return Err(unavailable(error)),
-            };
-            let mut found: Vec<String> = subjects
-                .map_ok(|(subject, _)| subject)
-                .try_collect()
-                .await
-                .map_err(unavailable)?;
-            found.sort_unstable();
-            Ok(found)
-        };
-        async move {
-            let listed = tokio::time::timeout(LIST, list).await;
-            listed.unwrap_or_else(|_| Err(Unavailable("the list takes too long".to_owned())))
-        }
-        .boxed()
+        self.0.subjects(filter).boxed()
     }
 }

@@ -83,6 +83,59 @@ const JETSTREAM: &str = "/jsz?config=1";
 ///
 /// When a page cannot be read within 5 s, the server is too old or it acknowledges before it syncs.
 pub async fn verify_sync_always(monitoring_url: &str) -> Result<MonitoredServer, CheckError> {
+    let (server, jetstream) = pages(monitoring_url).await?;
+    judge(monitoring_url, &server, &jetstream)
+}
+
+/// Where a server keeps its streams, and how much of what it may use is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Store {
+    pub(crate) server_name: String,
+    /// Its directory on the server's machine.
+    pub(crate) directory: String,
+    /// Bytes.
+    pub(crate) used: u64,
+    /// Bytes that JetStream may use: `max_file_store`, or what the server found free at its start.
+    pub(crate) most: u64,
+}
+
+/// Reads where a server keeps its streams.
+///
+/// # Errors
+///
+/// When a page cannot be read within 5 s, or does not say it.
+pub(crate) async fn store(monitoring_url: &str) -> Result<Store, CheckError> {
+    let (server, jetstream) = pages(monitoring_url).await?;
+    store_of(&server, &jetstream).ok_or_else(|| CheckError::Answer {
+        url: monitoring_url.to_owned(),
+        reason: format!("no store in {JETSTREAM}"),
+    })
+}
+
+fn store_of(server: &Value, jetstream: &Value) -> Option<Store> {
+    Some(Store {
+        server_name: server["server_name"].as_str()?.to_owned(),
+        directory: jetstream["config"]["store_dir"].as_str()?.to_owned(),
+        used: jetstream["storage"].as_u64()?,
+        most: jetstream["config"]["max_storage"].as_u64()?,
+    })
+}
+
+/// Whether a monitoring address is on this machine.
+pub(crate) fn is_local(monitoring_url: &str) -> bool {
+    let Ok(host) = authority(monitoring_url) else {
+        return false;
+    };
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The pages of a server, and of its JetStream.
+async fn pages(monitoring_url: &str) -> Result<(Value, Value), CheckError> {
     let host = authority(monitoring_url)?;
     let unreachable = |reason: String| CheckError::Unreachable {
         url: monitoring_url.to_owned(),
@@ -98,11 +151,7 @@ pub async fn verify_sync_always(monitoring_url: &str) -> Result<MonitoredServer,
             reason: format!("{path}: {reason}"),
         })
     };
-    judge(
-        monitoring_url,
-        &page("/varz").await?,
-        &page(JETSTREAM).await?,
-    )
+    Ok((page("/varz").await?, page(JETSTREAM).await?))
 }
 
 /// Whether a version such as `2.15.1` or `2.12.0-RC.1` is at least the floor.
@@ -270,6 +319,34 @@ mod tests {
             judge(json!({}), always),
             Err(CheckError::Answer { .. })
         ));
+    }
+
+    #[test]
+    fn a_store_is_read_where_a_server_says_it() {
+        let server = json!({"server_name": "s"});
+        let page =
+            json!({"storage": 9, "config": {"store_dir": "/d/jetstream", "max_storage": 10}});
+        let store = store_of(&server, &page).expect("a store");
+        assert_eq!((store.used, store.most), (9, 10));
+        assert_eq!(store.directory, "/d/jetstream");
+        assert_eq!(
+            store_of(&server, &json!({"storage": 9, "config": {}})),
+            None
+        );
+    }
+
+    #[test]
+    fn a_loopback_address_is_on_this_machine() {
+        for here in [
+            "http://127.0.0.1:8222",
+            "http://localhost:1/",
+            "http://[::1]:1",
+        ] {
+            assert!(is_local(here), "{here}");
+        }
+        for away in ["http://10.0.0.1:8222", "http://nats:1", "x"] {
+            assert!(!is_local(away), "{away}");
+        }
     }
 
     #[test]

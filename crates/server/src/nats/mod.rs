@@ -9,9 +9,10 @@ pub mod streams;
 
 pub use async_nats::Client as NatsClient;
 pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always};
+pub(crate) use checks::{Store, is_local, store};
 pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
 pub use credential::Credential;
 pub use glance::{Glance, glance};
 pub use streams::{
-    LedgerStream, StreamError, check_streams, create_streams, may_remake, remake_log,
+    LedgerStream, StreamError, check_streams, create_streams, make_missing, may_remake, remake_log,
 };

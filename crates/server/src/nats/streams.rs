@@ -309,6 +309,35 @@ pub async fn may_remake(operator: &Client) -> Result<(), StreamError> {
     }
 }
 
+/// Makes the streams that are missing, and gives how many messages each then holds. A stream whose
+/// `meta.inf` was lost is missing to nats-server, and comes back with all that it held.
+///
+/// # Errors
+///
+/// When JetStream refuses or does not answer.
+pub async fn make_missing(operator: &Client) -> Result<Vec<(LedgerStream, u64)>, StreamError> {
+    let (found, _) = look(operator).await?;
+    let replicas = replicas_of(&found);
+    let is_there = |stream| found.iter().any(|found: &Found| found.stream == stream);
+    let mut made = Vec::new();
+    for stream in LedgerStream::ALL {
+        if is_there(stream) {
+            continue;
+        }
+        create_stream(operator, stream, replicas).await?;
+        let info = info(operator, stream, API_TIMEOUT).await?;
+        let messages = info.and_then(|info| info["state"]["messages"].as_u64());
+        made.push((stream, messages.unwrap_or_default()));
+    }
+    Ok(made)
+}
+
+/// As many as the streams have that are there.
+fn replicas_of(found: &[Found]) -> usize {
+    let replicas = found.iter().map(|found| found.replicas).max().unwrap_or(1);
+    usize::try_from(replicas).unwrap_or(1).max(1)
+}
+
 /// Makes the log anew, empty, with as many replicas as the streams have, and whatever other stream
 /// is missing. What the log held is gone: `messages` is how much of it is known to be kept, and
 /// more than that is not deleted.
@@ -318,8 +347,7 @@ pub async fn may_remake(operator: &Client) -> Result<(), StreamError> {
 /// When the log has moved on, or JetStream refuses or does not answer.
 pub async fn remake_log(operator: &Client, messages: u64) -> Result<(), StreamError> {
     let (found, _) = look(operator).await?;
-    let replicas = found.iter().map(|found| found.replicas).max().unwrap_or(1);
-    let replicas = usize::try_from(replicas).unwrap_or(1).max(1);
+    let replicas = replicas_of(&found);
     let log = found.iter().find(|found| found.stream == LedgerStream::Log);
     if let Some(log) = log {
         if log.last_sequence != messages {

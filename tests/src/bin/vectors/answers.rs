@@ -9,6 +9,7 @@ use keyroll_api::reply::{
     WorkspaceRow, WorkspaceRows,
 };
 use keyroll_core::authorize::Role;
+use keyroll_core::command::Nothing;
 use keyroll_core::event::KeyRotated;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
@@ -255,6 +256,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         entries: size as u64,
         version: "0.1.0".to_owned(),
         problems: vec!["message 9 of the log: foreign".to_owned()],
+        warnings: Vec::new(),
         projected: Sequence(4),
         under_way: vec!["billing: 1 destroyed values to erase".to_owned()],
         nats_server: "keyroll-1 2.12.0".to_owned(),
@@ -325,6 +327,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::AuditCheckpoint(CheckpointNote {
             checkpoint: tree::note(world, log, size),
         }),
+        Answer::AuditExtends(Nothing {}),
         Answer::Receipt(receipt(world, log, 3)),
         Answer::CommandDryRun(DryRunEvents {
             events: vec![Event::KeyRotated(KeyRotated { epoch: Epoch(2) })],

@@ -1,9 +1,9 @@
 //! Every question and every answer.
 
 use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, AuditStorage, CommandDryRun, MemberList, Moment, Named,
-    Outcome, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory,
-    SecretList, SeenSize, WorkspaceList,
+    AuditCommits, AuditExtends, AuditLog, AuditProve, AuditStorage, CommandDryRun, MemberList,
+    Moment, Named, Outcome, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan,
+    SecretHistory, SecretList, SeenSize, WorkspaceList,
 };
 use keyroll_api::reply::{Answer, Body};
 use keyroll_api::{Ask, Query, Reply};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};
 use crate::log::Log;
-use crate::world::{PERIOD, START, World, identity};
+use crate::world::{PERIOD, START, World, fixed, identity};
 use crate::{actions, forms, tree};
 
 /// What the asker had seen before.
@@ -148,6 +148,13 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ),
         ("key.status", Ask::KeyStatus(none), true),
         ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
+        (
+            "audit.extends",
+            Ask::AuditExtends(AuditExtends {
+                root: Digest(fixed("root")),
+            }),
+            true,
+        ),
         ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
         (
             "command.dry_run",

@@ -7,5 +7,6 @@ mod clocks;
 mod crashes;
 mod crowds;
 mod replicas;
+mod restarts;
 mod syncs;
 mod three_nodes;

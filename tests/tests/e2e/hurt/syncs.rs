@@ -176,3 +176,63 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
     let rebuilt = cluster.keyroll(rebuild).run().code(0).json();
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
 }
+
+/// The stream takes no more writes, and says nothing of that itself: whoever watches hears of it, with
+/// its name, its disk and what to do, until nats-server is started again.
+fn is_told_of(stream: &str, write: &[&str]) {
+    let Some(mut cluster) = breakable() else {
+        return;
+    };
+    let service = with_secret(&cluster);
+    let ready = |status: u16| {
+        until("monitoring to be told", || {
+            let found = service.monitoring().get("/readyz").status;
+            (found == status).then_some(())
+        });
+    };
+    let problems = |cluster: &Cluster| {
+        let status = cluster.keyroll(["status", "--json"]).run().json();
+        status["problems"].to_string()
+    };
+    ready(200);
+    cluster.break_disk("server", stream);
+    let refused = cluster.keyroll(write).stdin("another").run();
+    assert!(!refused.is_code(0), "{refused}");
+    ready(503);
+    let told = problems(&cluster);
+    for words in [
+        &format!("stream {stream} takes no writes"),
+        "the disk under",
+        "server-0/jetstream",
+        "restart nats-server",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let figures = service.monitoring().get("/metrics").body;
+    assert!(figures.contains("keyroll_ready 0"), "{figures}");
+    assert!(!figures.contains("keyroll_problems 0"), "{figures}");
+    // A disk that is well again is not enough, and is not taken for that.
+    cluster.mend_disk("server");
+    assert!(problems(&cluster).contains("restart nats-server"));
+    cluster.kill_server(0);
+    cluster.restart_server(0);
+    ready(200);
+    until("nothing is wrong any more", || {
+        (problems(&cluster) == "[]").then_some(())
+    });
+}
+
+#[test]
+fn a_disk_that_fails_under_the_log_is_told_of() {
+    is_told_of("KEYROLL_LOG", &["secret", "reveal", "A"]);
+}
+
+#[test]
+fn a_disk_that_fails_under_the_vault_is_told_of() {
+    is_told_of("KEYROLL_VAULT", &["secret", "create", "B", "--stdin"]);
+}
+
+#[test]
+fn a_disk_that_fails_under_the_keys_is_told_of() {
+    is_told_of("KEYROLL_KEYS", &["key", "rotate"]);
+}

@@ -68,6 +68,23 @@ fn truncations(dev: &Dev) -> usize {
     rows.iter().filter(of).count()
 }
 
+/// nats-server does not know a stream without its `meta.inf`, and finds its messages when it is made.
+#[test]
+fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
+    for stream in ["KEYROLL_LOG", "KEYROLL_VAULT", "KEYROLL_KEYS"] {
+        let home = filled().stop();
+        home.remove(&format!("jetstream/LEDGER/streams/{stream}/meta.inf"));
+        let dev = Dev::start_in(home);
+        refused(&dev, "corrupt");
+        let recover = dev.keyroll(["recover", "--yes"]).run().code(0);
+        recover.stderr_has(&format!("stream {stream} is there again"));
+        let dev = whole_again(dev, 6);
+        assert_eq!(truncations(&dev), 0, "{stream}");
+        let lost = |row: &serde_json::Value| row["type"] == "values.lost";
+        assert!(!dev.audit().iter().any(lost), "{stream}");
+    }
+}
+
 /// To the copy `earlier`. Only the log: the vault still holds the later values.
 fn set_log_back(home: &Home) {
     let log = "LEDGER/streams/KEYROLL_LOG";

@@ -30,15 +30,13 @@ pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
         return context.out.done(&json, &words);
     }
     let now = anew(context, &session).await?;
+    let entries = now.as_ref().map_or(TreeSize(0), |now| now.size);
     let size = seen.map_or(TreeSize(0), |seen| seen.size);
     let json = json!({
-        "workspace": workspace, "accepted": !dry.dry_run, "seen": size, "entries": now.size,
+        "workspace": workspace, "accepted": !dry.dry_run, "seen": size, "entries": entries,
         "forgotten": secrets,
     });
-    let words = format!(
-        "{} entries of {workspace}, where {size} were seen",
-        now.size
-    );
+    let words = format!("{entries} entries of {workspace}, where {size} were seen");
     let forgotten = format!("what was remembered of {secrets} secrets");
     if dry.dry_run {
         let words = format!("would have accepted {words}, and forgotten {forgotten}");
@@ -77,8 +75,9 @@ async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
     }
 }
 
-/// What a client believes that has seen nothing. The ledger is still the one that is pinned.
-async fn anew(context: &Context, session: &Session) -> Result<Seen, Failure> {
+/// What a client believes that has seen nothing; nothing, where the ledger has no such workspace any
+/// more. The ledger is still the one that is pinned.
+async fn anew(context: &Context, session: &Session) -> Result<Option<Seen>, Failure> {
     let settings = context.settings()?;
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
@@ -87,10 +86,14 @@ async fn anew(context: &Context, session: &Session) -> Result<Seen, Failure> {
         home: None,
     })
     .await?;
-    let (note, checkpoint) = client.checkpoint(&session.workspace).await?;
-    Ok(Seen {
-        size: TreeSize(checkpoint.size),
-        root: checkpoint.root,
-        note: Some(note),
-    })
+    // Who has seen entries that the ledger has lost was a member then, and is a stranger now.
+    match client.checkpoint(&session.workspace).await {
+        Err(error) if error.code() == Code::Denied => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok((note, checkpoint)) => Ok(Some(Seen {
+            size: TreeSize(checkpoint.size),
+            root: checkpoint.root,
+            note: Some(note),
+        })),
+    }
 }
