@@ -16,6 +16,7 @@ mod secrets;
 mod status;
 mod storage;
 mod store;
+mod values;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -147,8 +147,12 @@ impl Objects for MemoryObjects {
     }
 
     fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        let found = self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()));
-        async move { found }.boxed()
+        async move {
+            // As over a network: others get on meanwhile.
+            tokio::task::yield_now().await;
+            self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()))
+        }
+        .boxed()
     }
 
     fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {

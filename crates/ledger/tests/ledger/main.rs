@@ -6,6 +6,7 @@ mod damage;
 mod history;
 mod keeper;
 mod mended;
+mod moving;
 mod refusals;
 mod replay;
 mod rules;
