@@ -165,6 +165,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         ),
         clock: crate::clock::now,
         damage,
+        idle: keyroll_ledger::writer::IDLE,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();

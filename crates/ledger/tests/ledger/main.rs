@@ -4,6 +4,7 @@ mod appends;
 mod commits;
 mod damage;
 mod history;
+mod idle;
 mod keeper;
 mod mended;
 mod moving;
