@@ -19,10 +19,11 @@ mod secrets;
 mod status;
 mod storage;
 mod store;
+mod values;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use keyroll_api::reply::{Body, Info, Reply};
@@ -44,7 +45,7 @@ use crate::log::Log;
 use crate::objects::Objects;
 use crate::projection::{Projection, ProjectionError, contained};
 use crate::vault::Vault;
-use crate::writer::{Shared, Writer};
+use crate::writer::{Shared, Writer, Writers};
 use head::{check_head, last_of};
 
 pub(crate) use reach::REACH;
@@ -76,6 +77,8 @@ pub struct Options {
     /// What is wrong with the streams already, in words: then the ledger is out of service until a
     /// recovery.
     pub damage: Option<String>,
+    /// How long an unused workspace stays in memory: [`IDLE`](crate::writer::IDLE), but for tests.
+    pub idle: Duration,
 }
 
 /// Why a ledger cannot be opened.
@@ -135,7 +138,7 @@ pub struct Ledger {
     releases: release::Releases,
     pub(crate) keeper: Keeper,
     pub(crate) start: Start,
-    writers: Mutex<HashMap<WorkspaceName, Writer>>,
+    writers: Arc<Writers>,
     pub(crate) wishes: mpsc::Sender<Wish>,
     rebuilding: tokio::sync::Mutex<()>,
     in_work: once::InWork,
@@ -199,7 +202,8 @@ impl Ledger {
         if held > Sequence(0) && health.ledger().is_ok() {
             tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
         }
-        let fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
+        let mut fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
+        fold.forget_after(options.idle);
         let follower = Follower {
             log: Arc::clone(&options.log),
             fold,
@@ -239,7 +243,7 @@ impl Ledger {
             shared: Arc::new(shared),
             statement: options.statement,
             releases: release::Releases::default(),
-            writers: Mutex::default(),
+            writers: Writers::new(options.idle),
             wishes,
             rebuilding: tokio::sync::Mutex::default(),
             in_work: once::InWork::default(),
@@ -292,12 +296,13 @@ impl Ledger {
     }
 
     pub(crate) fn writer(&self, workspace: &WorkspaceName) -> Writer {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = || Writer::start(Arc::clone(&self.shared), workspace.clone());
-        writers
-            .entry(workspace.clone())
-            .or_insert_with(start)
-            .clone()
+        self.writers.of(&self.shared, workspace)
+    }
+
+    /// How many workspaces are in memory: with a writer, and with the follower.
+    pub fn in_memory(&self) -> (usize, usize) {
+        let followed = self.shared.progress.now(|progress| progress.loaded);
+        (self.writers.count(), followed)
     }
 
     /// What a client needs before it can say anything: the bytes of an [`Info`], or of a signed

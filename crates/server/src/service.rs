@@ -166,6 +166,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: crate::clock::now,
         damage,
+        idle: keyroll_ledger::writer::IDLE,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();

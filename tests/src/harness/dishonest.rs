@@ -242,6 +242,7 @@ impl Parts {
             keys: Arc::clone(&keys),
             clock: now,
             damage: None,
+            idle: keyroll_ledger::writer::IDLE,
         });
         let (ledger, _) = opened.await.expect("opened");
         Self {

@@ -3,11 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyroll_core::names::Label;
 use keyroll_core::{
     Code, Commit, Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
 };
+
+use tokio::time::Instant;
 
 use super::entries::apply;
 use super::prepare::{Opened, Prepared, open, prepare};
@@ -15,6 +18,10 @@ use super::{Notice, Progress};
 use crate::health::Health;
 use crate::log::Message;
 use crate::projection::{Batch, Problem, Projection, ProjectionError, WorkspaceHead, contained};
+use crate::writer::IDLE;
+
+/// How often within that time it is looked for workspaces that are idle.
+const IDLE_LOOKS: u32 = 10;
 
 /// A workspace as it is at this place of the log.
 pub(super) struct Slot {
@@ -24,6 +31,8 @@ pub(super) struct Slot {
     pub(super) latest: u64,
     /// Why nothing more of it is folded in.
     wrong: Option<Rejection>,
+    /// When it was last folded into.
+    used: Instant,
 }
 
 /// Folds messages into a projection.
@@ -35,6 +44,8 @@ pub struct Fold {
     slots: HashMap<WorkspaceName, Slot>,
     numbers: u32,
     sequence: Sequence,
+    /// How long an unused workspace stays in memory.
+    idle: Duration,
 }
 
 /// What a message turned out to be, if not the next commit.
@@ -105,7 +116,30 @@ impl Fold {
             slots: HashMap::new(),
             numbers,
             sequence,
+            idle: IDLE,
         })
+    }
+
+    /// Has workspaces leave memory after so long without an entry.
+    pub fn forget_after(&mut self, idle: Duration) {
+        self.idle = idle;
+    }
+
+    /// How long an unused workspace stays in memory.
+    pub(super) const fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// How often to look for workspaces that are idle.
+    pub(super) fn look_for_idle(&self) -> Duration {
+        (self.idle / IDLE_LOOKS).max(Duration::from_millis(1))
+    }
+
+    /// Drops workspaces that are idle: all of them is in the read model, and read when they are used.
+    pub(super) fn forget_idle(&mut self) {
+        let idle = self.idle;
+        self.slots.retain(|_, slot| slot.used.elapsed() < idle);
+        self.slots.shrink_to_fit();
     }
 
     /// The last message folded in.
@@ -116,6 +150,7 @@ impl Fold {
     /// Tells how far it is.
     pub(super) fn tell(&self, progress: &mut Progress) {
         progress.sequence = self.sequence;
+        progress.loaded = self.slots.len();
         for (workspace, slot) in &self.slots {
             progress
                 .workspaces
@@ -143,7 +178,9 @@ impl Fold {
     pub(super) fn reopen(&mut self, why: &ProjectionError) -> Result<(), ProjectionError> {
         self.projection.reopen(&self.ledger, why)?;
         let (projection, health) = (self.projection.clone(), Arc::clone(&self.health));
+        let idle = self.idle;
         *self = contained(|| Self::resume(projection, self.ledger, self.key, health))?;
+        self.idle = idle;
         Ok(())
     }
 
@@ -179,6 +216,7 @@ impl Fold {
                 sequence,
                 latest,
                 wrong,
+                used: Instant::now(),
             });
         }
         let number = self.numbers;
@@ -190,6 +228,7 @@ impl Fold {
             sequence: Sequence(0),
             latest: 0,
             wrong: None,
+            used: Instant::now(),
         })
     }
 
@@ -249,7 +288,7 @@ impl Fold {
         };
         let (ledger, health) = (self.ledger, Arc::clone(&self.health));
         let slot = self.slot(workspace)?;
-        slot.sequence = at;
+        (slot.sequence, slot.used) = (at, Instant::now());
         if slot.wrong.is_none() {
             let part = batch.workspaces.entry(slot.number).or_default();
             match next(&slot.state, &ledger, opened)

@@ -48,6 +48,8 @@ pub struct Progress {
     pub workspaces: BTreeMap<WorkspaceName, (Sequence, TreeSize)>,
     /// Workspaces with something to erase, or to copy first.
     pub unfinished: BTreeSet<WorkspaceName>,
+    /// How many workspaces the follower has in memory.
+    pub loaded: usize,
 }
 
 impl Progress {
@@ -169,6 +171,7 @@ impl Follower {
         let mut gathered: Option<Drained> = None;
         // Until when messages are gathered. What comes after a while is folded in at once.
         let mut gather = Instant::now();
+        let mut look = Instant::now() + self.fold.look_for_idle();
         loop {
             if let Some(messages) = gathered.take_if(|messages| {
                 !messages.has_room() || self.progress.is_waited_for() || gather <= Instant::now()
@@ -227,6 +230,11 @@ impl Follower {
                         return Stop::Resumed;
                     }
                 },
+                () = tokio::time::sleep_until(look) => {
+                    self.fold.forget_idle();
+                    self.publish();
+                    look = Instant::now() + self.fold.look_for_idle();
+                }
                 () = flush_due(unflushed) => {
                     if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
                         return Stop::Storage(why);
@@ -269,6 +277,7 @@ impl Follower {
     fn resume(&mut self, mut fresh: Fold) -> Result<(), ProjectionError> {
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
+        fresh.forget_after(self.fold.idle());
         self.projection.send_replace(fresh.projection().clone());
         let progress = progress_of(fresh.projection())?;
         self.fold = fresh;
@@ -375,6 +384,7 @@ impl Follower {
         fresh.projection().change_local(|_| local)?;
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
+        fresh.forget_after(self.fold.idle());
         self.projection.send_replace(fresh.projection().clone());
         self.fold = fresh;
         self.publish();
@@ -445,5 +455,6 @@ pub fn progress_of(projection: &Projection) -> Result<Progress, ProjectionError>
         sequence,
         workspaces: by_name.collect(),
         unfinished,
+        loaded: 0,
     })
 }

@@ -144,7 +144,7 @@ impl Ledger {
         run(&found.ok_or_else(gone)?).map_err(|error| broken(&error))
     }
 
-    fn row(&self, workspace: &WorkspaceName) -> Result<WorkspaceRow, Rejection> {
+    pub(crate) fn row(&self, workspace: &WorkspaceName) -> Result<WorkspaceRow, Rejection> {
         self.with_view(workspace, |view| Ok(view.row().clone()))
     }
 

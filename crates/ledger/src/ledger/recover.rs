@@ -119,7 +119,8 @@ impl Ledger {
             let Some(chain) = chains.get(&workspace) else {
                 continue;
             };
-            let values = self.check_values(&chain.state).await?;
+            let stored = self.stored(&workspace).await?;
+            let values = self.check_values(&chain.state, stored).await?;
             workspaces.push(chains.put_values(&workspace, &values));
         }
         let remake = !wrong.is_empty() || chains.differ();

@@ -110,10 +110,21 @@ impl Ledger {
             let place = &whereabouts.place;
             self.vault.find(place, &workspace_key, &context).await
         };
-        let found = at(whereabouts.epoch).await;
-        match (found, whereabouts.then) {
-            (Err(rejection), Some(then)) if rejection.code == Code::ValueLost => at(then).await,
-            (found, _) => found,
+        let is_lost = |found: &Result<Found, Rejection>| {
+            let code = found.as_ref().err().map(|rejection| rejection.code);
+            code == Some(Code::ValueLost)
+        };
+        let mut found = at(whereabouts.epoch).await;
+        if let Some(then) = whereabouts.then.filter(|_| is_lost(&found)) {
+            found = at(then).await;
         }
+        // The key may have been rotated since the entry was decided, and all that by now be over.
+        if is_lost(&found) && self.be_where_the_log_is(workspace).await.is_ok() {
+            let now = self.row(workspace)?.epoch;
+            if now > whereabouts.then.unwrap_or(whereabouts.epoch) {
+                found = at(now).await;
+            }
+        }
+        found
     }
 }

@@ -1,65 +1,20 @@
 //! Whether the streams hold what the log says: every message of the log, every live value in the
 //! vault, nothing of what is destroyed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use keyroll_api::reply::{StorageProblem, StorageReport};
-use keyroll_core::command::LostValue;
-use keyroll_core::crypto::WrapContext;
-use keyroll_core::state::{Secret, ValueState, VersionInfo};
-use keyroll_core::{
-    Code, Epoch, Place, Rejection, SecretId, SecretName, Sequence, State, Version, WorkspaceName,
-};
+use keyroll_core::state::ValueState;
+use keyroll_core::{Code, Rejection, Sequence, State, WorkspaceName};
 
+use super::values::{AT_ONCE, Values, versions};
 use super::{Ledger, last_of};
 use crate::log::Message;
 use crate::projection::{View, WorkspaceView};
 
-/// Reads of the vault and the log at once.
-const AT_ONCE: usize = 32;
 /// Problems listed at most.
 const LISTED: usize = 1_000;
-
-/// A live version whose value is gone.
-pub(super) struct Lost {
-    pub(super) value: LostValue,
-    pub(super) name: SecretName,
-    why: String,
-}
-
-/// What the vault holds of a workspace.
-#[derive(Default)]
-pub(super) struct Values {
-    /// Live versions looked at.
-    checked: u64,
-    /// Versions whose value is gone.
-    pub(super) lost: Vec<Lost>,
-    /// Subjects that hold what the log says is destroyed.
-    pub(super) left: Vec<String>,
-    /// Subjects that no version refers to.
-    orphans: u64,
-}
-
-struct Wanted<'a> {
-    id: SecretId,
-    secret: &'a Secret,
-    version: Version,
-    info: &'a VersionInfo,
-}
-
-/// Versions of all secrets, in whatever state.
-fn versions(state: &State) -> impl Iterator<Item = Wanted<'_>> {
-    state.secrets().flat_map(|(id, secret)| {
-        let numbered = (1..).map(Version).zip(&secret.versions);
-        numbered.map(|(version, info)| Wanted {
-            id: *id,
-            secret,
-            version,
-            info,
-        })
-    })
-}
 
 impl Ledger {
     /// Compares the streams with the read model. Nothing is changed.
@@ -68,6 +23,7 @@ impl Ledger {
         workspace: &WorkspaceName,
     ) -> Result<StorageReport, Rejection> {
         let _alone = self.checking.lock().await;
+        let stored = self.stored(workspace).await?;
         self.reach_head(workspace).await?;
         let view = self
             .projection()
@@ -84,7 +40,7 @@ impl Ledger {
             .state(self.shared.ledger)
             .map_err(|error| error.rejection())?;
         let mut problems = self.check_log(&view, &found).await?;
-        let values = self.check_values(&state).await?;
+        let values = self.check_values(&state, stored).await?;
         let lost = values.lost.iter().map(|lost| {
             let (name, version) = (&lost.name, lost.value.version);
             storage_problem(
@@ -93,8 +49,16 @@ impl Ledger {
             )
         });
         problems.extend(lost);
+        problems.extend(values.ahead.iter().map(|ahead| {
+            let (name, version) = (&ahead.name, ahead.value.version);
+            let detail = format!(
+                "{name}, version {version}: its value lies under a key that the log does not know, so \
+                 the log has lost its end; `keyroll key rotate` brings that key into force"
+            );
+            storage_problem("value_lost", detail)
+        }));
         problems.extend(values.left.iter().map(|subject| {
-            storage_problem("not_erased", format!("{subject} holds what is destroyed"))
+            storage_problem("not_erased", format!("{subject} holds what is erased"))
         }));
         let (known, listed) = (problems.len(), problems.len().min(LISTED));
         problems.truncate(listed);
@@ -142,84 +106,6 @@ impl Ledger {
         }
         Ok(problems)
     }
-
-    /// Looks every live value up, and for what should not be there.
-    pub(super) async fn check_values(&self, state: &State) -> Result<Values, Rejection> {
-        let mut values = Values::default();
-        // A key that is in memory alone opens nothing once this service ends.
-        self.keyring.forget_workspaces();
-        let stored = self.vault.stored(state.workspace()).await?;
-        let (mut live, mut ended): (Vec<Wanted<'_>>, BTreeMap<Place, ValueState>) =
-            Default::default();
-        for wanted in versions(state) {
-            match wanted.info.state {
-                ValueState::Live => live.push(wanted),
-                said => drop(ended.insert(wanted.info.place, said)),
-            }
-        }
-        let places: BTreeSet<Place> = live.iter().map(|wanted| wanted.info.place).collect();
-        for (subject, place) in &stored {
-            match ended.get(place) {
-                _ if places.contains(place) => {}
-                Some(ValueState::Destroyed | ValueState::Erased) => {
-                    values.left.push(subject.clone());
-                }
-                Some(ValueState::Lost | ValueState::Live) => {}
-                None => values.orphans += 1,
-            }
-        }
-        values.checked = live.len() as u64;
-        let looked: Vec<_> = live
-            .into_iter()
-            .map(|wanted| self.look(state, wanted))
-            .collect();
-        let mut looks = futures::stream::iter(looked).buffered(AT_ONCE);
-        while let Some(lost) = looks.next().await {
-            values.lost.extend(lost?);
-        }
-        Ok(values)
-    }
-
-    /// What is wrong with one value. Only what is certain: a vault that does not answer is an error.
-    async fn look(&self, state: &State, wanted: Wanted<'_>) -> Result<Option<Lost>, Rejection> {
-        let Wanted {
-            id,
-            secret,
-            version,
-            info,
-        } = wanted;
-        let mut why = String::new();
-        for epoch in BTreeSet::from([info.epoch, state.epoch()]) {
-            match self.look_at(state, (id, version, info), epoch).await {
-                Ok(()) => return Ok(None),
-                Err(rejection) if rejection.code == Code::ValueLost => why = rejection.message,
-                Err(rejection) => return Err(rejection),
-            }
-        }
-        let (value, name) = (LostValue { id, version }, secret.name.clone());
-        Ok(Some(Lost { value, name, why }))
-    }
-
-    async fn look_at(
-        &self,
-        state: &State,
-        (secret, version, info): (SecretId, Version, &VersionInfo),
-        epoch: Epoch,
-    ) -> Result<(), Rejection> {
-        let workspace = state.workspace();
-        let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
-        let context = WrapContext {
-            ledger: &self.shared.ledger,
-            workspace,
-            secret,
-            version,
-            epoch,
-            digest: info.digest,
-        };
-        self.vault
-            .check(&info.place, &workspace_key, &context)
-            .await
-    }
 }
 
 /// Whether a message holds what the read model keeps of it; words if not.
@@ -253,12 +139,16 @@ fn storage_problem(kind: &str, detail: String) -> StorageProblem {
 fn warnings(state: &State, values: &Values, unlisted: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     let lost = versions(state)
-        .filter(|wanted| wanted.info.state == ValueState::Lost)
+        .filter(|(.., info)| info.state == ValueState::Lost)
         .count();
     if lost > 0 {
         warnings.push(format!(
             "{lost} values were lost before, and that is on record"
         ));
+    }
+    if !values.ending.is_empty() {
+        let ending = values.ending.len();
+        warnings.push(format!("{ending} destroyed values are being erased"));
     }
     if values.orphans > 0 {
         let orphans = values.orphans;

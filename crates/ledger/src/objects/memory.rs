@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use keyroll_core::Millis;
+use tokio::sync::oneshot;
 
 use super::{Held, Objects, PutError};
 use crate::log::Unavailable;
@@ -18,6 +19,7 @@ pub struct MemoryObjects {
     inner: Arc<Mutex<Inner>>,
     clock: fn() -> Millis,
     uses_left: Arc<AtomicU64>,
+    slow: Arc<Mutex<Option<(u64, oneshot::Receiver<()>)>>>,
 }
 
 #[derive(Default)]
@@ -40,6 +42,7 @@ impl MemoryObjects {
             inner: Arc::default(),
             clock,
             uses_left: Arc::new(AtomicU64::new(u64::MAX)),
+            slow: Arc::default(),
         }
     }
 
@@ -50,12 +53,34 @@ impl MemoryObjects {
             inner: Arc::default(),
             clock: self.clock,
             uses_left: Arc::clone(&self.uses_left),
+            slow: Arc::default(),
         }
     }
 
     /// Lets so many uses go well; all after them fail.
     pub fn fail_after(&self, uses: u64) {
         self.uses_left.store(uses, Ordering::SeqCst);
+    }
+
+    /// Has the read after `reads` others wait until something comes of the sender, or it is dropped.
+    /// Others get on meanwhile.
+    pub fn slow_after(&self, reads: u64) -> oneshot::Sender<()> {
+        let (go_on, gone_on) = oneshot::channel();
+        *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some((reads, gone_on));
+        go_on
+    }
+
+    /// What this read has to wait for.
+    fn wait_for(&self) -> Option<oneshot::Receiver<()>> {
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        match slow.as_mut() {
+            Some((0, _)) => slow.take().map(|(_, gone_on)| gone_on),
+            Some((reads, _)) => {
+                *reads -= 1;
+                None
+            }
+            None => None,
+        }
     }
 
     fn with<T: Send + 'static>(&self, run: impl FnOnce(&mut Inner) -> T) -> T {
@@ -147,8 +172,13 @@ impl Objects for MemoryObjects {
     }
 
     fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        let found = self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()));
-        async move { found }.boxed()
+        async move {
+            if let Some(gone_on) = self.wait_for() {
+                let _ = gone_on.await;
+            }
+            self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()))
+        }
+        .boxed()
     }
 
     fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {

@@ -5,13 +5,14 @@ mod land;
 mod load;
 mod plan;
 mod recent;
+mod registry;
 mod settle;
 mod summary;
 
 pub(crate) use land::sign_checkpoint;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
@@ -29,6 +30,7 @@ use crate::log::Log;
 use crate::projection::{Projection, View};
 use crate::vault::Vault;
 use recent::Recent;
+pub use registry::Writers;
 use settle::Unsettled;
 use summary::Suppressed;
 
@@ -42,8 +44,9 @@ const CONFLICTS: u32 = 8;
 const SETTLE: Duration = Duration::from_millis(500);
 /// How often to look whether the minute of uncounted refusals is over.
 const SUMMARY: Duration = Duration::from_secs(5);
-/// How long an unused state stays in memory.
-const IDLE: Duration = Duration::from_secs(300);
+/// How long an unused workspace stays in memory, with its writer and with the follower. Whoever uses
+/// it next waits until its state is read again.
+pub const IDLE: Duration = Duration::from_secs(300);
 /// How often, and how far apart, a log that seems shorter than the read model is looked at before
 /// that is believed: a stream's new leader may answer before it has caught up with its own log.
 pub(crate) const LOOKS: u32 = 7;
@@ -174,8 +177,18 @@ fn stopping() -> Rejection {
 impl Writer {
     /// Starts the writer of a workspace.
     pub fn start(shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
+        Self::start_as(Weak::new(), shared, workspace)
+    }
+
+    /// Starts the writer of a workspace, which ends when it is idle.
+    fn start_in(writers: &Arc<Writers>, shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
+        Self::start_as(Arc::downgrade(writers), shared, workspace)
+    }
+
+    fn start_as(writers: Weak<Writers>, shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let task = Task {
+            writers,
             shared,
             workspace,
             state: None,
@@ -220,6 +233,8 @@ impl Writer {
 }
 
 struct Task {
+    /// Where it is known, if it may end.
+    writers: Weak<Writers>,
     shared: Arc<Shared>,
     workspace: WorkspaceName,
     state: Option<State>,
@@ -259,6 +274,9 @@ impl Task {
                     Err(_) => {
                         self.state = None;
                         self.prune(self.projected());
+                        if self.leaves(&waiting) {
+                            return;
+                        }
                     }
                 }
             }
@@ -279,8 +297,18 @@ impl Task {
         match (&self.unsettled, self.suppressed.is_empty()) {
             (Some(_), _) => SETTLE,
             (None, false) => SUMMARY,
-            (None, true) => IDLE,
+            (None, true) => self.writers.upgrade().map_or(IDLE, |all| all.idle()),
         }
+    }
+
+    /// Whether it ends, as nobody needs it. All that it knows and a new one would not find in the read
+    /// model keeps it: what became of a command, or that a message is on the subject.
+    fn leaves(&self, waiting: &mpsc::Receiver<Job>) -> bool {
+        let known = |progress: &Progress| progress.workspaces.get(&self.workspace).copied();
+        let known = self.shared.progress.now(known).unwrap_or_default();
+        let is_known = self.recent.is_empty() && self.doubted.is_empty() && self.reached <= known.0;
+        let writers = self.writers.upgrade();
+        is_known && writers.is_some_and(|writers| writers.leave(&self.workspace, waiting))
     }
 
     /// Decides what waits, appends it as one commit, and answers.

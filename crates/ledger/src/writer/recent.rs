@@ -39,6 +39,11 @@ impl Recent {
         }
     }
 
+    /// Whether the read model has all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_order.is_empty()
+    }
+
     /// How many entries the read model must have, or what was forgotten is known nowhere.
     pub(super) const fn forgotten(&self) -> TreeSize {
         self.forgotten

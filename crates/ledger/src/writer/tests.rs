@@ -12,8 +12,8 @@ use keyroll_core::{
 };
 use tokio::sync::{RwLock, watch};
 
-use super::{Shared, Writer};
-use crate::follower::{Progress, Projected};
+use super::{Shared, Writer, Writers};
+use crate::follower::{Progress, Projected, Told};
 use crate::health::Health;
 use crate::log::MemoryLog;
 use crate::objects::MemoryObjects;
@@ -49,9 +49,8 @@ fn creation(owner: &SigningKey, ledger: LedgerId) -> Arc<Verified> {
     )
 }
 
-/// Has a writer of its own look at the read model's progress in one round after the other, while
-/// that is changed without a pause. Says when it is done.
-fn look_and_change(done: &mpsc::Sender<()>) {
+/// All that a writer needs, with an operator who may make workspaces; what has to be kept beside it.
+fn shared() -> (Shared, SigningKey, Told, impl Sized) {
     let (key, owner) = (
         SigningKey::from_bytes(&[1; 32]),
         SigningKey::from_bytes(&[2; 32]),
@@ -59,7 +58,7 @@ fn look_and_change(done: &mpsc::Sender<()>) {
     let ledger = LedgerId(key.verifying_key().to_bytes());
     let directory = tempfile::tempdir().expect("a directory");
     let projection = Projection::open(&directory.path().join("ledger.redb"), &ledger);
-    let (_projection, projection) = watch::channel(projection.expect("a read model"));
+    let (told_of, projection) = watch::channel(projection.expect("a read model"));
     let (told, progress) = Projected::begin(Progress::default());
     let shared = Shared {
         ledger,
@@ -78,6 +77,14 @@ fn look_and_change(done: &mpsc::Sender<()>) {
         projection,
         clock: || Millis(1),
     };
+    (shared, owner, told, (directory, told_of))
+}
+
+/// Has a writer of its own look at the read model's progress in one round after the other, while
+/// that is changed without a pause. Says when it is done.
+fn look_and_change(done: &mpsc::Sender<()>) {
+    let (shared, owner, told, _kept) = shared();
+    let ledger = shared.ledger;
     let over = AtomicBool::new(false);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     std::thread::scope(|scope| {
@@ -107,4 +114,26 @@ fn writer_and_follower_do_not_wait_for_each_other() {
     std::thread::spawn(move || look_and_change(&done));
     over.recv_timeout(Duration::from_secs(60))
         .expect("both go on");
+}
+
+/// Between the look whether a command would be accepted and the command itself its value is stored,
+/// which may take longer than a writer stays idle.
+#[tokio::test]
+async fn a_writer_that_somebody_holds_does_not_end() {
+    let (shared, owner, _told, _kept) = shared();
+    let (idle, shared) = (Duration::from_millis(5), Arc::new(shared));
+    let (writers, command) = (Writers::new(idle), creation(&owner, shared.ledger));
+    let writer = writers.of(&shared, &demo());
+    for _ in 0..3 {
+        let decided = writer.provisional(Arc::clone(&command)).await;
+        decided.expect("an operator may make a workspace");
+        tokio::time::sleep(10 * idle).await;
+    }
+    assert_eq!(writers.count(), 1);
+    drop(writer);
+    while writers.count() > 0 {
+        tokio::time::sleep(idle).await;
+    }
+    let anew = writers.of(&shared, &demo()).provisional(command).await;
+    anew.expect("a new one is started");
 }

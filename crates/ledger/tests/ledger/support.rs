@@ -144,7 +144,18 @@ impl World {
         vault: &MemoryObjects,
         keys: &MemoryObjects,
         dir: &std::path::Path,
+        keys_of: (&SigningKey, &SigningKey),
+    ) -> Ledger {
+        let idle = keyroll_ledger::writer::IDLE;
+        Self::replica_that_idles(log, (vault, keys), dir, keys_of, idle).await
+    }
+
+    pub(crate) async fn replica_that_idles(
+        log: &MemoryLog,
+        (vault, keys): (&MemoryObjects, &MemoryObjects),
+        dir: &std::path::Path,
         (id, online): (&SigningKey, &SigningKey),
+        idle: std::time::Duration,
     ) -> Ledger {
         let statement = LedgerKey {
             v: 1,
@@ -165,6 +176,7 @@ impl World {
             keys: Arc::new(keys.clone()),
             clock: now,
             damage: None,
+            idle,
         });
         let (ledger, _) = opened.await.expect("opens");
         ledger

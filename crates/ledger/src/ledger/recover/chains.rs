@@ -9,7 +9,7 @@ use keyroll_core::command::LostValue;
 use keyroll_core::{Digest, Identity, LedgerId, Sequence, State, TreeSize, WorkspaceName};
 
 use super::pool::Longest;
-use crate::ledger::storage::Values;
+use crate::ledger::values::Values;
 
 /// Words of a plan at most.
 const WORDS: usize = 100;
@@ -242,14 +242,14 @@ impl Chains {
         let unattributed = self.lost;
         let mut chain = self.take(workspace);
         chain.lost = values.lost.iter().map(|lost| lost.value).collect();
-        chain.erase.clone_from(&values.left);
+        chain.erase = values.left.iter().chain(&values.ending).cloned().collect();
         let named = values.lost.iter().take(NAMED).map(|lost| SecretVersion {
             name: lost.name.clone(),
             version: Some(lost.value.version),
         });
         let row = RecoveryRow {
             lost: named.collect(),
-            erase: values.left.len() as u64,
+            erase: chain.erase.len() as u64,
             known: chain.gone(unattributed),
             values: values.lost.len() as u64,
             entries: chain.state.size(),

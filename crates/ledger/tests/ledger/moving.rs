@@ -1,0 +1,197 @@
+//! What is said of values while they move: during a rotation, an edit, a destroy, and after each of
+//! them was cut short.
+
+use keyroll_api::query::{Ask, AuditStorage, QUERY_V, Query, RecoverPlan};
+use keyroll_api::reply::{Answer, StorageReport};
+use keyroll_core::command::{Nothing, SecretDestroy};
+use keyroll_core::{Action, SecretId, TreeSize, Version, cose};
+
+use crate::support::{World, demo, name, now, owner};
+
+async fn ask(world: &World, ask: Ask) -> Answer {
+    let query = Query {
+        v: QUERY_V,
+        at: now(),
+        ask,
+        seen: TreeSize(0),
+        ledger: world.id(),
+        workspace: None,
+        delegation: None,
+    };
+    let asked = world.ask_bytes(None, &cose::sign(&query, &owner())).await;
+    asked.expect("an answer")
+}
+
+async fn storage(world: &World) -> StorageReport {
+    let workspace = demo();
+    let ask = Ask::AuditStorage(AuditStorage { workspace });
+    match self::ask(world, ask).await {
+        Answer::AuditStorage(report) => report,
+        other => panic!("no report: {other:?}"),
+    }
+}
+
+/// Problems of a storage check, and the losses that a recovery would put on record.
+async fn said(world: &World) -> (Vec<String>, u64) {
+    let report = storage(world).await;
+    let ask = Ask::RecoverPlan(RecoverPlan { seen: Vec::new() });
+    let plan = match self::ask(world, ask).await {
+        Answer::RecoverPlan(plan) => plan,
+        other => panic!("no plan: {other:?}"),
+    };
+    let problems = report.problems.iter();
+    let problems = problems.map(|problem| format!("{}: {}", problem.kind, problem.detail));
+    (problems.collect(), plan.workspaces[0].values)
+}
+
+async fn rotate(world: &World) {
+    let rotated = world.act(&owner(), Action::KeyRotate(Nothing {})).await;
+    rotated.expect("rotated");
+    world.projected().await;
+}
+
+async fn destroy(world: &World, id: SecretId, called: &str, version: u32) {
+    let action = Action::SecretDestroy(SecretDestroy {
+        id,
+        name: name(called),
+        versions: Some(vec![Version(version)]),
+    });
+    world.act(&owner(), action).await.expect("destroyed");
+    world.projected().await;
+}
+
+/// Three secrets of two versions: the first one's id, and the place of the last one's value.
+async fn three() -> (World, SecretId, String) {
+    let (world, mut first, mut last) = (World::with_demo().await, None, Vec::new());
+    for number in 0..3 {
+        let called = format!("S{number}");
+        let id = world.create(&owner(), &called, b"1").await;
+        let id = id.expect("created");
+        last = world.vault.all();
+        let edited = world.edit(&owner(), (id, &called), 2, b"2").await;
+        edited.expect("edited");
+        first.get_or_insert(id);
+    }
+    world.projected().await;
+    let all = world.vault.all().into_iter().map(|(at, _)| at);
+    let mut new = all.filter(|at| last.iter().all(|(before, _)| before != at));
+    let subject = new.next().expect("a value");
+    let place = subject.split('.').nth(3).expect("a place").to_owned();
+    (world, first.expect("there are three"), place)
+}
+
+/// Takes a stored value away, wherever it lies.
+fn lose(world: &World, place: &str) {
+    let all = world.vault.all();
+    for (subject, _) in all.iter().filter(|(at, _)| at.contains(place)) {
+        assert!(world.vault.lose(subject));
+    }
+}
+
+/// Also in a second rotation, when values lie under a generation that their entries do not name.
+#[tokio::test]
+async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_not_is_named() {
+    for rotations in [0, 1] {
+        for is_lost in [false, true] {
+            for step in 0.. {
+                let (world, id, place) = three().await;
+                for _ in 0..rotations {
+                    rotate(&world).await;
+                    world.ledger.tend().await.expect("tended");
+                }
+                rotate(&world).await;
+                destroy(&world, id, "S0", 1).await;
+                world.vault.fail_after(step);
+                let whole = world.ledger.tend().await.is_ok();
+                world.vault.fail_after(u64::MAX);
+                if whole {
+                    assert!(step > 10, "nothing was cut short");
+                    break;
+                }
+                if is_lost {
+                    lose(&world, &place);
+                }
+                // Here, and by another service after this one was killed.
+                let (problems, lost) = said(&world).await;
+                let expected = usize::from(is_lost);
+                assert_eq!(problems.len(), expected, "step {step}: {problems:?}");
+                assert_eq!(lost, u64::from(is_lost), "step {step}");
+                // Which takes a moment to end.
+                if step % 6 != 0 {
+                    continue;
+                }
+                let world = world.again(|_| ()).await;
+                let (problems, lost) = said(&world).await;
+                assert_eq!(problems.len(), expected, "step {step}: {problems:?}");
+                assert_eq!(lost, u64::from(is_lost), "step {step}");
+            }
+        }
+    }
+}
+
+/// One read of the look is so slow that all this happens in between.
+#[tokio::test]
+async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
+    for is_lost in [false, true] {
+        for reads in 0..6 {
+            let (world, id, place) = three().await;
+            if is_lost {
+                lose(&world, &place);
+            }
+            let go_on = world.vault.slow_after(reads);
+            let moves = async {
+                tokio::task::yield_now().await;
+                for round in 0..2 {
+                    rotate(&world).await;
+                    let edited = world.edit(&owner(), (id, "S0"), 3 + round, b"newer").await;
+                    edited.expect("edited");
+                    destroy(&world, id, "S0", 1 + round).await;
+                    // It would put on record what is lost, which then is none any more.
+                    if is_lost {
+                        break;
+                    }
+                    world.ledger.tend().await.expect("tended");
+                }
+                drop(go_on);
+            };
+            let (report, ()) = tokio::join!(storage(&world), moves);
+            let problems = &report.problems;
+            assert_eq!(
+                problems.len(),
+                usize::from(is_lost),
+                "{reads}: {problems:?}"
+            );
+            let (problems, lost) = said(&world).await;
+            assert_eq!(problems.len(), usize::from(is_lost), "{problems:?}");
+            assert_eq!(lost, u64::from(is_lost));
+        }
+    }
+}
+
+/// The entry of a rotation is lost with the end of the log, and its copies are all that there is.
+#[tokio::test]
+async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
+    use keyroll_ledger::log::MemoryLog;
+
+    let (world, ..) = three().await;
+    let before = world.log.bytes();
+    rotate(&world).await;
+    world.ledger.tend().await.expect("tended");
+    let log = MemoryLog::default();
+    for bytes in before {
+        log.inject(&demo(), bytes);
+    }
+    let World { vault, keys, .. } = world;
+    let dir = tempfile::tempdir().expect("directory");
+    let world = World::open(log, vault, keys, dir).await;
+    world.ledger.caught_up().await.expect("caught up");
+    let (problems, lost) = said(&world).await;
+    assert_eq!(lost, 0, "no loss is put on record");
+    assert_eq!(problems.len(), 6, "{problems:?}");
+    let next = |words: &String| words.contains("`keyroll key rotate`");
+    assert!(problems.iter().all(next), "{problems:?}");
+    rotate(&world).await;
+    world.ledger.tend().await.expect("tended");
+    assert_eq!(said(&world).await, (Vec::new(), 0));
+    assert_eq!(world.reveal(&owner(), "S2").await.expect("value"), b"2");
+}
