@@ -335,7 +335,7 @@ fn is_live(now: &WorkspaceView<'_>, wanted: &Wanted) -> Result<bool, ProjectionE
     let next = |version: Version, info: VersionInfo| {
         state =
             (version == wanted.version && info.place == wanted.info.place).then_some(info.state);
-        Ok(false)
+        Ok::<_, ProjectionError>(false)
     };
     now.versions(wanted.ordinal, wanted.version.next(), next)?;
     // One that it does not know is of another history: that one's word counts.
