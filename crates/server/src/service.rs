@@ -127,6 +127,7 @@ async fn connect(
 /// [`ServeError`].
 pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
+    let erasing = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
     let responder = connect(&options.client_account_url, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream nothing works but what an operator needs to recover it.
@@ -154,7 +155,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         data_dir: options.data_dir,
         log: Arc::new(JetStreamLog::open(client.clone()).await.map_err(log)?),
         vault: Arc::new(
-            JetStreamObjects::open(client.clone(), LedgerStream::Vault.name())
+            JetStreamObjects::open_beside(client.clone(), erasing, LedgerStream::Vault.name())
                 .await
                 .map_err(log)?,
         ),

@@ -5,11 +5,13 @@ use std::time::Duration;
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{DeleteStatus, LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, TryStreamExt as _};
 use keyroll_core::Millis;
+use serde::Serialize;
 
 use super::{Held, Objects, PutError};
 use crate::jetstream::{
@@ -20,12 +22,31 @@ use crate::log::Unavailable;
 /// How long a list may take, which comes in pages: each of them is bounded as any request is.
 const LIST: Duration = Duration::from_secs(60);
 
+/// The request `STREAM.MSG.DELETE`.
+#[derive(Serialize)]
+struct DeleteMessage {
+    seq: u64,
+    /// Whether the bytes are left where they are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_erase: bool,
+}
+
+impl DeleteMessage {
+    const fn of(held: Held, no_erase: bool) -> Self {
+        let seq = held.sequence;
+        Self { seq, no_erase }
+    }
+}
+
 /// [`Objects`] on one JetStream stream.
 #[derive(Clone)]
 pub struct JetStreamObjects {
     client: async_nats::Client,
     context: jetstream::Context,
     stream: Stream<()>,
+    /// The connection that erases, of the stream of this name.
+    erasing: jetstream::Context,
+    name: String,
 }
 
 impl JetStreamObjects {
@@ -34,12 +55,50 @@ impl JetStreamObjects {
     /// # Errors
     /// [`Unavailable`].
     pub async fn open(client: async_nats::Client, stream: &str) -> Result<Self, Unavailable> {
+        Self::open_beside(client.clone(), client, stream).await
+    }
+
+    /// As [`JetStreamObjects::open`], with a connection of its own to erase over: a server carries an
+    /// erasure out before it reads on, and what comes behind it on the same connection waits.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn open_beside(
+        client: async_nats::Client,
+        erasing: async_nats::Client,
+        stream: &str,
+    ) -> Result<Self, Unavailable> {
+        let name = stream.to_owned();
+        let (erasing, _) = open(&erasing, stream).await?;
         let (context, stream) = open(&client, stream).await?;
         Ok(Self {
             client,
             context,
             stream,
+            erasing,
+            name,
         })
+    }
+
+    /// Deletes a message by a request of the given form.
+    async fn delete(
+        &self,
+        subject: &str,
+        held: Held,
+        request: &DeleteMessage,
+    ) -> Result<bool, Unavailable> {
+        let api = format!("STREAM.MSG.DELETE.{}", self.name);
+        let asked: Result<Response<DeleteStatus>, _> = self.erasing.request(api, request).await;
+        let error = match asked {
+            Ok(Response::Ok(done)) => return Ok(done.success),
+            Ok(Response::Err { error }) => unavailable(error),
+            Err(error) => unavailable(error),
+        };
+        // Somebody else may have been first: that is no failure.
+        match self.leader_get(subject).await? {
+            Some((there, _)) if there == held => Err(error),
+            _ => Ok(false),
+        }
     }
 
     async fn leader_get(&self, subject: &str) -> Result<Option<(Held, Bytes)>, Unavailable> {
@@ -49,6 +108,7 @@ impl JetStreamObjects {
                 let held = Held {
                     sequence: message.sequence,
                     at: Millis(u64::try_from(at).unwrap_or(0)),
+                    bytes: message.payload.len() as u64,
                 };
                 Ok(Some((held, message.payload)))
             }
@@ -130,13 +190,33 @@ impl Objects for JetStreamObjects {
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         bounded(async move {
             // Without `no_erase` the server writes over the message's bytes.
-            match self.stream.delete_message(held.sequence).await {
-                Ok(done) => Ok(done),
-                // Somebody else may have been first: that is no failure.
-                Err(error) => match self.leader_get(subject).await? {
-                    Some((there, _)) if there == held => Err(unavailable(error)),
-                    _ => Ok(false),
-                },
+            let request = DeleteMessage::of(held, false);
+            self.delete(subject, held, &request).await
+        })
+        .boxed()
+    }
+
+    fn remove_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        bounded(async move {
+            let request = DeleteMessage::of(held, true);
+            self.delete(subject, held, &request).await
+        })
+        .boxed()
+    }
+
+    fn first_from(&self, sequence: u64) -> BoxFuture<'_, Result<Option<u64>, Unavailable>> {
+        bounded(async move {
+            let found = self.stream.get_first_raw_message_by_subject(">", sequence);
+            match found.await {
+                Ok(message) => Ok(Some(message.sequence)),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                    Ok(None)
+                }
+                Err(error) => Err(unavailable(error)),
             }
         })
         .boxed()
