@@ -361,12 +361,18 @@ pub struct KeyStatus {
     pub total: u64,
     /// Destroyed values that are not yet erased.
     pub ending: u32,
+    /// Once all values are copied: messages of the old generation that are erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<u64>,
     /// Why the last attempt to erase or copy ended before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Rejection>,
     /// The generation being retired, while a rotation is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retiring: Option<Epoch>,
+    /// How many there are to erase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_erase: Option<u64>,
 }
 
 /// A page of workspaces.

@@ -15,12 +15,16 @@ use std::time::Duration;
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream};
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{
+    DeleteStatus, LastRawMessageErrorKind, RawMessageErrorKind, Stream,
+};
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::subject::ToSubject as _;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use keyroll_core::Millis;
+use serde::Serialize;
 
 use crate::log::Unavailable;
 
@@ -76,14 +80,40 @@ pub(crate) struct BoundStream {
     client: async_nats::Client,
     context: jetstream::Context,
     stream: Stream<()>,
+    name: String,
+    /// The connection that erases.
+    erasing: jetstream::Context,
     writes: Writes,
+}
+
+/// The request `STREAM.MSG.DELETE`.
+#[derive(Serialize)]
+struct DeleteMessage {
+    seq: u64,
+    /// Whether the bytes are left where they are.
+    no_erase: bool,
+}
+
+fn context(client: async_nats::Client) -> jetstream::Context {
+    let mut context = jetstream::new(client);
+    context.set_timeout(ACK);
+    context
 }
 
 impl BoundStream {
     /// The stream of this name, not looked at yet.
     pub(crate) async fn open(client: async_nats::Client, name: &str) -> Result<Self, Unavailable> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(ACK);
+        Self::open_beside(client.clone(), client, name).await
+    }
+
+    /// As [`BoundStream::open`], with a connection of its own to erase over: a server carries an
+    /// erasure out before it reads on, and what comes behind it on the same connection waits.
+    pub(crate) async fn open_beside(
+        client: async_nats::Client,
+        erasing: async_nats::Client,
+        name: &str,
+    ) -> Result<Self, Unavailable> {
+        let context = context(client.clone());
         let stream = bounded(async {
             let stream = context.get_stream_no_info(name).await;
             stream.map_err(unavailable)
@@ -93,6 +123,8 @@ impl BoundStream {
             client,
             context,
             stream,
+            name: name.to_owned(),
+            erasing: self::context(erasing),
             writes: Writes::default(),
         })
     }
@@ -241,9 +273,39 @@ impl BoundStream {
     /// Erases the message of a number, its bytes on disk included. Whether it was there.
     pub(crate) async fn erase(&self, sequence: u64) -> Result<bool, Unavailable> {
         // Without `no_erase` the server writes over the message's bytes.
+        self.delete(sequence, false).await
+    }
+
+    /// As [`BoundStream::erase`], but its bytes may stay on disk until nothing else lies in their block.
+    pub(crate) async fn remove(&self, sequence: u64) -> Result<bool, Unavailable> {
+        self.delete(sequence, true).await
+    }
+
+    async fn delete(&self, seq: u64, no_erase: bool) -> Result<bool, Unavailable> {
+        let api = format!("STREAM.MSG.DELETE.{}", self.name);
         bounded(async {
-            let erased = self.stream.delete_message(sequence).await;
-            erased.map_err(unavailable)
+            let request = DeleteMessage { seq, no_erase };
+            let asked = self.erasing.request(api, &request).await;
+            let answer: Response<DeleteStatus> = asked.map_err(unavailable)?;
+            match answer {
+                Response::Ok(done) => Ok(done.success),
+                Response::Err { error } => Err(unavailable(error)),
+            }
+        })
+        .await
+    }
+
+    /// The number of the first message from `sequence` on that is still there; `None` if there is none.
+    pub(crate) async fn first_from(&self, sequence: u64) -> Result<Option<u64>, Unavailable> {
+        bounded(async {
+            let found = self.stream.get_first_raw_message_by_subject(">", sequence);
+            match found.await {
+                Ok(message) => Ok(Some(message.sequence)),
+                Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {
+                    Ok(None)
+                }
+                Err(error) => Err(unavailable(error)),
+            }
         })
         .await
     }

@@ -294,6 +294,46 @@ impl Vault {
         erased.map_err(unavailable)
     }
 
+    /// As [`Vault::erase_held`], see [`Objects::remove_held`].
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn remove_held(
+        &self,
+        workspace: &WorkspaceName,
+        at: StoredAt,
+        held: Held,
+    ) -> Result<bool, Rejection> {
+        let subject = subject(workspace, &at.place, at.epoch);
+        let removed = self.objects.remove_held(&subject, held).await;
+        removed.map_err(unavailable)
+    }
+
+    /// See [`Objects::first_from`].
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn first_from(&self, sequence: u64) -> Result<Option<u64>, Rejection> {
+        self.objects.first_from(sequence).await.map_err(unavailable)
+    }
+
+    /// Stores bytes that mean nothing at a place that nothing refers to.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn fill(
+        &self,
+        workspace: &WorkspaceName,
+        epoch: Epoch,
+        bytes: Vec<u8>,
+    ) -> Result<(), Rejection> {
+        let subject = subject(workspace, &Place(random()?), epoch);
+        match self.objects.put(&subject, bytes.into()).await {
+            Ok(()) | Err(PutError::Exists) => Ok(()),
+            Err(PutError::Unavailable(why)) => Err(unavailable(why)),
+        }
+    }
+
     /// Whether a value is in the vault itself, as the log says, and its data key can be unwrapped.
     ///
     /// # Errors

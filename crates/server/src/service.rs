@@ -128,6 +128,7 @@ async fn connect(
 /// [`ServeError`].
 pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
+    let erasing = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
     let responder = connect(&options.client_account_url, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream nothing works but what an operator needs to recover it.
@@ -148,11 +149,14 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         tracing::warn!(%why, "durability is not verified of every server");
     }
     let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
-    let objects = |stream: LedgerStream| JetStreamObjects::open(client.clone(), stream.name());
     let writes = StreamWrites {
         log: JetStreamLog::open(client.clone()).await.map_err(log)?,
-        vault: objects(LedgerStream::Vault).await.map_err(log)?,
-        keys: objects(LedgerStream::Keys).await.map_err(log)?,
+        vault: JetStreamObjects::open_beside(client.clone(), erasing, LedgerStream::Vault.name())
+            .await
+            .map_err(log)?,
+        keys: JetStreamObjects::open(client.clone(), LedgerStream::Keys.name())
+            .await
+            .map_err(log)?,
         stores: Stores::default(),
     };
     let opened = Ledger::open(Options {

@@ -12,7 +12,7 @@ use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, Place, SecretId, Version};
 use keyroll_ledger::bundle;
 use keyroll_ledger::keyring::Keyring;
-use keyroll_ledger::objects::{MemoryObjects, Objects as _};
+use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::saved;
 use keyroll_ledger::vault::{Found, Vault};
 
@@ -129,10 +129,10 @@ pub(crate) fn subjects(bytes: &[u8]) {
     }
     let listed = at_once(vault.list(&workspace, None, None)).expect("listed");
     assert!(listed.contains(&at), "{listed:?}");
-    for (subject, _) in at_once(vault.stored(&workspace)).expect("listed") {
+    for at in listed {
         // What is named is what lies there: it can be looked at, and erased.
-        let held = at_once(objects.held(&subject)).expect("looked at");
-        assert!(held.is_some(), "{subject}");
+        let held = at_once(vault.held(&workspace, at)).expect("looked at");
+        assert!(held.is_some(), "{at:?}");
     }
     let _ = at_once(keyring.fits_root());
     let _ = at_once(keyring.erase_workspace_keys(&workspace, Epoch(9)));

@@ -80,15 +80,19 @@ async fn wait(context: &Context, session: &Session) -> Result<u64, Failure> {
             return Ok(values);
         }
         values = values.max(status.total);
-        bar.set_length(status.total);
-        bar.set_position(status.done);
+        let (done, total, what) = match (status.erased, status.to_erase) {
+            (Some(erased), Some(to_erase)) => (erased, to_erase, "old values erased"),
+            _ => (status.done, status.total, "values copied"),
+        };
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_message(what);
         if let Some(problem) = status.problem {
             stop_for(&problem)?;
         }
-        if bar.is_hidden() && told != Some(status.done) {
-            let (done, total) = (status.done, status.total);
-            context.out.note(&format!("{done} of {total} values"));
-            told = Some(done);
+        if bar.is_hidden() && told != Some((done, what)) {
+            context.out.note(&format!("{done} of {total} {what}"));
+            told = Some((done, what));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -109,6 +113,6 @@ fn stop_for(problem: &keyroll_core::Rejection) -> Result<(), Failure> {
 }
 
 fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} values {elapsed}");
+    let style = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg} {elapsed}");
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

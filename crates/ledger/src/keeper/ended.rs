@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValueErase};
 use keyroll_core::{Action, Code, Place, Rejection, SecretId, Version, WorkspaceName, limits};
 
-use super::each;
+use super::{CHUNK, OVERWRITES, each, some};
 use crate::ledger::Ledger;
 use crate::projection::VersionOf;
 
@@ -65,12 +65,16 @@ impl Ledger {
     pub(super) async fn erase_all(
         &self,
         workspace: &WorkspaceName,
-        stored: Vec<StoredAt>,
+        stored: &[StoredAt],
     ) -> Result<usize, Rejection> {
-        let erase = |at| self.vault.erase(workspace, at).boxed();
-        let erased = each(stored.into_iter().map(erase).collect()).await;
-        self.vault.forget();
-        Ok(erased?.into_iter().filter(|erased| *erased).count())
+        let mut count = 0;
+        for chunk in stored.chunks(CHUNK) {
+            let erase = |at: &StoredAt| self.vault.erase(workspace, *at).boxed();
+            let erased = some(chunk.iter().map(erase).collect(), OVERWRITES).await;
+            self.vault.forget();
+            count += erased?.into_iter().filter(|erased| *erased).count();
+        }
+        Ok(count)
     }
 
     pub(super) fn is_empty(left: &[StoredAt]) -> Result<(), Rejection> {

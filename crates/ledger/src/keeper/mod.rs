@@ -6,6 +6,7 @@
 //! said of it is decided under the fence.
 
 mod ended;
+mod erase;
 mod leftovers;
 mod rotate;
 mod sweep;
@@ -28,8 +29,11 @@ use crate::ledger::{Ledger, REACH};
 use crate::projection::{ProjectionError, WorkspaceView};
 use crate::writer::{Outcome, Submission};
 
-/// Vault messages read, written or erased at once.
-const AT_ONCE: usize = 16;
+/// Vault messages read, written or erased at once: each may have three times 64 KiB in memory.
+const AT_ONCE: usize = 64;
+/// Messages written over at once: a server does one after the other, up to 8 MiB for each, and the
+/// last of them has to be answered in time.
+const OVERWRITES: usize = 16;
 /// Versions read from the read model at once.
 const CHUNK: usize = 1_000;
 
@@ -40,6 +44,8 @@ pub(crate) struct Tending {
     pub(crate) done: u64,
     /// Values that have to be.
     pub(crate) total: u64,
+    /// Once all are: how many of how many messages of the old generation are erased.
+    pub(crate) erasing: Option<(u64, u64)>,
     /// Why the last attempt ended before its end.
     pub(crate) problem: Option<Rejection>,
 }
@@ -72,7 +78,15 @@ fn broken(error: &ProjectionError) -> Rejection {
 
 /// Does all of `work`, some at once, until the first failure.
 async fn each<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
-    let mut running = futures::stream::iter(work).buffered(AT_ONCE);
+    some(work, AT_ONCE).await
+}
+
+/// As [`each`], so many at once.
+async fn some<T>(
+    work: Vec<BoxFuture<'_, Result<T, Rejection>>>,
+    at_once: usize,
+) -> Result<Vec<T>, Rejection> {
+    let mut running = futures::stream::iter(work).buffered(at_once);
     let mut done = Vec::new();
     while let Some(result) = running.next().await {
         done.push(result?);

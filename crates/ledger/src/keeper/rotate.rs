@@ -18,6 +18,8 @@ struct Retiring<'a> {
     old: Epoch,
     new: Epoch,
     new_key: Key,
+    /// Or why there is none.
+    old_key: Result<Key, Rejection>,
 }
 
 impl Ledger {
@@ -32,12 +34,12 @@ impl Ledger {
             old,
             new,
             new_key: self.keyring.workspace_key(workspace, new).await?,
+            old_key: self.keyring.workspace_key(workspace, old).await,
         };
         self.copy_all(&retiring).await?;
         crate::failpoint!("keeper.all_copied");
         // From here on nothing live is under the old generation alone.
-        let left = self.vault.list(workspace, None, Some(old)).await?;
-        self.erase_all(workspace, left).await?;
+        self.erase_generation(workspace, old).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
         crate::failpoint!("keeper.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
@@ -76,8 +78,10 @@ impl Ledger {
             after = next;
         }
         self.keeper.change(retiring.workspace, |tending| {
-            (tending.done, tending.total) = (0, total);
+            (tending.done, tending.total, tending.erasing) = (0, total, None);
         });
+        self.fence(retiring.workspace, retiring.old, total).await?;
+        crate::failpoint!("keeper.fenced");
         after = (0, 0);
         while let Some((chunk, next)) = self.chunk(retiring, after)? {
             self.copy_chunk(retiring, chunk).await?;
@@ -158,12 +162,15 @@ impl Ledger {
             Err(rejection) => return Err(rejection),
         };
         let at = |epoch| StoredAt { epoch, place };
-        if self.vault.held(workspace, at(old.epoch)).await?.is_none() {
-            return Ok(false);
-        }
-        // There is a value and no key: that is for people to mend, so nothing is said to be lost.
-        let old_key = self.keyring.workspace_key(workspace, old.epoch).await?;
-        let found = match self.vault.read(&place, &old_key, &old).await {
+        let old_key = match &retiring.old_key {
+            Ok(old_key) => old_key,
+            // There is a value and no key: that is for people to mend, so nothing is said to be lost.
+            Err(why) => {
+                let held = self.vault.held(workspace, at(old.epoch)).await?;
+                return held.map_or(Ok(false), |_| Err(why.clone()));
+            }
+        };
+        let found = match self.vault.read(&place, old_key, &old).await {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(false),
             Err(rejection) if is_lost(&rejection) => return Ok(false),

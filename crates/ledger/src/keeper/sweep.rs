@@ -18,6 +18,8 @@ struct Known {
     ended: BTreeMap<Place, bool>,
     /// Generations before this one are gone.
     oldest: Epoch,
+    /// The one in force.
+    current: Epoch,
 }
 
 impl Ledger {
@@ -57,10 +59,11 @@ impl Ledger {
             at.epoch < known.oldest || known.ended.get(&at.place).is_some_and(|ended| *ended)
         };
         let (gone, rest): (Vec<StoredAt>, Vec<StoredAt>) = stored.into_iter().partition(gone);
-        let erased = self.erase_all(workspace, gone).await?;
+        let erased = self.erase_all(workspace, &gone).await?;
         let unknown = rest
             .into_iter()
-            .filter(|at| !known.ended.contains_key(&at.place));
+            // What lies under a generation that is being retired goes with it.
+            .filter(|at| at.epoch >= known.current && !known.ended.contains_key(&at.place));
         let swept = self.sweep_orphans(workspace, unknown.collect()).await?;
         Ok(keys + erased + swept)
     }
@@ -79,8 +82,12 @@ impl Ledger {
                         .map(|one| (one.info.place, known(one.info.state))),
                 );
             }
-            let oldest = view.row().oldest_epoch();
-            Ok(Known { ended, oldest })
+            let (oldest, current) = (view.row().oldest_epoch(), view.row().epoch);
+            Ok(Known {
+                ended,
+                oldest,
+                current,
+            })
         })
     }
 
@@ -95,8 +102,12 @@ impl Ledger {
             let held = self.vault.held(workspace, at).await?;
             Ok(held.map(|held| (at, held)))
         };
-        let held = each(unknown.into_iter().map(|at| held(at).boxed()).collect()).await?;
-        let held: Vec<(StoredAt, Held)> = held.into_iter().flatten().collect();
+        let mut all: Vec<(StoredAt, Held)> = Vec::new();
+        for chunk in unknown.chunks(CHUNK) {
+            let held = each(chunk.iter().map(|at| held(*at).boxed()).collect()).await?;
+            all.extend(held.into_iter().flatten());
+        }
+        let held = all;
         let stored: Vec<Millis> = held.iter().map(|(_, held)| held.at).collect();
         let since = self.known_since(workspace, &stored).await?;
         let now = self.now();

@@ -74,8 +74,10 @@ impl Ledger {
             epoch: row.epoch,
             total: tending.total,
             ending: row.ending,
+            erased: tending.erasing.map(|(done, _)| done),
             problem: tending.problem.filter(|_| row.is_unfinished()),
             retiring: row.retiring,
+            to_erase: tending.erasing.map(|(_, total)| total),
         }
     }
 

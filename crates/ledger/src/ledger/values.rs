@@ -176,7 +176,8 @@ impl Ledger {
                 match known.get(&at.place) {
                     Some(ValueState::Erased) => values.left.push(subject()),
                     Some(ValueState::Destroyed) => values.ending.push(subject()),
-                    _ => values.orphans += 1,
+                    // What nothing refers to under the generation being retired goes with it.
+                    _ => values.orphans += u64::from(state.row().retiring != Some(at.epoch)),
                 }
             }
         }

@@ -21,6 +21,20 @@ impl JetStreamObjects {
         BoundStream::open(client, stream).await.map(Self)
     }
 
+    /// As [`JetStreamObjects::open`], with a connection of its own to erase over: a server carries an
+    /// erasure out before it reads on, and what comes behind it on the same connection waits.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn open_beside(
+        client: async_nats::Client,
+        erasing: async_nats::Client,
+        stream: &str,
+    ) -> Result<Self, Unavailable> {
+        let opened = BoundStream::open_beside(client, erasing, stream).await;
+        opened.map(Self)
+    }
+
     /// What the stream refused to write.
     pub const fn writes(&self) -> &Writes {
         self.0.writes()
@@ -29,6 +43,22 @@ impl JetStreamObjects {
     /// Why it takes no writes now, as far as that is known.
     pub async fn refuses(&self) -> Option<RefusedWrite> {
         self.0.refuses().await
+    }
+
+    /// Somebody else may have been first to erase it: that is no failure.
+    async fn unless_gone(
+        &self,
+        done: Result<bool, Unavailable>,
+        subject: &str,
+        which: Held,
+    ) -> Result<bool, Unavailable> {
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => match self.stored(subject).await? {
+                Some(there) if held(&there) == which => Err(error),
+                _ => Ok(false),
+            },
+        }
     }
 
     /// What is stored under a subject; nothing where there is no stream.
@@ -41,10 +71,11 @@ impl JetStreamObjects {
     }
 }
 
-const fn held(stored: &Stored) -> Held {
+fn held(stored: &Stored) -> Held {
     Held {
         sequence: stored.sequence,
         at: stored.at,
+        bytes: stored.bytes.len() as u64,
     }
 }
 
@@ -81,16 +112,26 @@ impl Objects for JetStreamObjects {
         which: Held,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
-            match self.0.erase(which.sequence).await {
-                Ok(done) => Ok(done),
-                // Somebody else may have been first: that is no failure.
-                Err(error) => match self.stored(subject).await? {
-                    Some(there) if held(&there) == which => Err(error),
-                    _ => Ok(false),
-                },
-            }
+            let done = self.0.erase(which.sequence).await;
+            self.unless_gone(done, subject, which).await
         }
         .boxed()
+    }
+
+    fn remove_held<'a>(
+        &'a self,
+        subject: &'a str,
+        which: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        async move {
+            let done = self.0.remove(which.sequence).await;
+            self.unless_gone(done, subject, which).await
+        }
+        .boxed()
+    }
+
+    fn first_from(&self, sequence: u64) -> BoxFuture<'_, Result<Option<u64>, Unavailable>> {
+        self.0.first_from(sequence).boxed()
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {

@@ -135,6 +135,7 @@ fn insert(inner: &mut Inner, subject: &str, bytes: Bytes, at: Millis) {
     let held = Held {
         sequence: inner.last,
         at,
+        bytes: bytes.len() as u64,
     };
     inner.stored.insert(subject.to_owned(), (held, bytes));
 }
@@ -200,6 +201,14 @@ impl Objects for MemoryObjects {
                 inner.stored.remove(subject);
             }
             there
+        });
+        async move { found }.boxed()
+    }
+
+    fn first_from(&self, sequence: u64) -> BoxFuture<'_, Result<Option<u64>, Unavailable>> {
+        let found = self.used(move |inner| {
+            let numbers = inner.stored.values().map(|(held, _)| held.sequence);
+            numbers.filter(|number| *number >= sequence).min()
         });
         async move { found }.boxed()
     }

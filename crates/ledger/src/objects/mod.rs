@@ -32,6 +32,8 @@ pub struct Held {
     pub sequence: u64,
     /// When it was stored, by the store's clock.
     pub at: Millis,
+    /// Bytes of what is stored.
+    pub bytes: u64,
 }
 
 /// Write-once storage under NATS subjects.
@@ -84,6 +86,29 @@ pub trait Objects: Send + Sync + 'static {
         subject: &'a str,
         held: Held,
     ) -> BoxFuture<'a, Result<bool, Unavailable>>;
+
+    /// As [`Objects::erase_held`], but its bytes may stay on disk until nothing else lies in the
+    /// block of the store that they lie in.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn remove_held<'a>(
+        &'a self,
+        subject: &'a str,
+        held: Held,
+    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        self.erase_held(subject, held)
+    }
+
+    /// The number of the first message from `sequence` on that is still there, whatever its subject;
+    /// `None` if there is none, or that cannot be told.
+    ///
+    /// # Errors
+    /// [`Unavailable`], in bounded time.
+    fn first_from(&self, sequence: u64) -> BoxFuture<'_, Result<Option<u64>, Unavailable>> {
+        let _ = sequence;
+        futures::future::ready(Ok(None)).boxed()
+    }
 
     /// Subjects under a filter that hold something, in order.
     ///

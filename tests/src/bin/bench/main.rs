@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod past;
 mod report;
+mod rotation;
 mod service;
 mod stats;
 mod verification;
@@ -31,11 +32,13 @@ use report::Report;
 /// Anything that went wrong ends the run.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: bench [--quick] [--only load|history|past] [--commit-entries N] [--out FILE]
+const USAGE: &str = "usage: bench [--quick] [--only load|history|past|rotation] [--values N] [--commit-entries N] [--out FILE]
 
   --quick             10⁵ entries in place of 10⁶, and shorter rounds: under three minutes
   --only PART         measure `load` (reveals, creates, edits, verification), `history` (start,
-                      audit queries, rebuild) or `past` (lists of then) alone; writes no file
+                      audit queries, rebuild), `past` (lists of then) or `rotation` (of the key)
+                      alone; writes no file
+  --values N          values whose key is rotated [100000; 10000 with --quick]
   --commit-entries N  entries per commit of the long log that is filled in [950, which fill its 512 KiB]
   --out FILE          in place of target/bench.json";
 
@@ -45,6 +48,7 @@ enum Part {
     Load,
     History,
     Past,
+    Rotation,
 }
 
 /// How much to measure.
@@ -62,6 +66,8 @@ struct Plan {
     /// Entries of the short and of the long log.
     entries: [u64; 2],
     commit_entries: u64,
+    /// Values whose key is rotated.
+    values: u64,
     out: PathBuf,
 }
 
@@ -75,6 +81,7 @@ impl Plan {
             short: Duration::from_secs(2),
             entries: [10_000, 1_000_000],
             commit_entries: 950,
+            values: 100_000,
             out: target().join("bench.json"),
         };
         while let Some(word) = words.next() {
@@ -90,13 +97,16 @@ impl Plan {
                     plan.long = Duration::from_millis(1_500);
                     plan.short = Duration::from_secs(1);
                     plan.entries = [10_000, 100_000];
+                    plan.values = 10_000;
                 }
                 "--only" => match value()?.as_str() {
                     "load" => plan.only = Some(Part::Load),
                     "history" => plan.only = Some(Part::History),
                     "past" => plan.only = Some(Part::Past),
+                    "rotation" => plan.only = Some(Part::Rotation),
                     other => return Err(format!("there is no part {other}\n{USAGE}").into()),
                 },
+                "--values" => plan.values = value()?.parse()?,
                 "--commit-entries" => plan.commit_entries = value()?.parse()?,
                 "--out" => plan.out = value()?.into(),
                 _ => return Err(USAGE.into()),
@@ -203,6 +213,9 @@ async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(),
     }
     if plan.measures(Part::Past) {
         past::measure(plan, scratch, report).await?;
+    }
+    if plan.measures(Part::Rotation) {
+        rotation::measure(plan, scratch, report).await?;
     }
     Ok(())
 }

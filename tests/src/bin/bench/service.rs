@@ -190,6 +190,11 @@ impl Service {
             machine::resident(self.nats.pid),
         )
     }
+
+    /// Bytes that the service had in memory at most.
+    pub(crate) fn most_resident(&self) -> u64 {
+        machine::most_resident(self.child.id())
+    }
 }
 
 impl Drop for Service {

@@ -306,8 +306,10 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             epoch: Epoch(2),
             total: 9,
             ending: 1,
+            erased: None,
             problem: Some(Rejection::new(Code::Busy, "a copy is not there yet")),
             retiring: Some(Epoch(1)),
+            to_erase: None,
         }),
         Answer::WorkspaceAt(WorkspaceAt {
             at: THEN,
