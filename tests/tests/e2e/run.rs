@@ -203,6 +203,15 @@ fn one_secret_never_stops_the_others() {
         .code(3)
         .stderr_has("not searched for, as their current version is destroyed: Old")
         .stderr_has("searched for the values of 3 secrets");
+    dev.keyroll(["block", "check", &block, "--values", "--strict"])
+        .run()
+        .code(3)
+        .stderr_has("the file was not searched. Leave out with --except, or mend: Old");
+    let except = ["--values", "--strict", "--except", "Old,Nul"];
+    dev.keyroll(["block", "check", &block].iter().chain(&except))
+        .run()
+        .code(3)
+        .stderr_has("searched for the values of 2 secrets");
 
     let script = "printf %s \"${Api_Key+a}${Other+o}${Binary+b}${Nul+n}${Old+x}\"";
     let sh = ["--", "sh", "-c", script];
