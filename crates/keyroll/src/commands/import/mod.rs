@@ -354,7 +354,7 @@ impl<'a> Import<'a> {
         };
         let words = format!(
             "imported {created} secrets into {workspace}{place}{}{}{}",
-            count(sent.replaced, "have a new version"),
+            count(sent.replaced, "given a new version"),
             count(before, "were imported before"),
             count(skipped.len(), "left out, as their names are taken")
         );
