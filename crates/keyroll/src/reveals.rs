@@ -16,7 +16,7 @@ use crate::left_out::{LeftOut, Reason};
 use crate::session::Session;
 
 /// Which secrets somebody wants.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Only these secrets [default: all that you may see, but for restricted ones]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -37,6 +37,16 @@ pub(crate) struct Selected {
 }
 
 impl Selection {
+    /// All but some.
+    pub(crate) const fn of_all(except: Vec<String>, strict: bool) -> Self {
+        let only = Vec::new();
+        Self {
+            only,
+            except,
+            strict,
+        }
+    }
+
     pub(crate) fn parse(&self) -> Result<Selected, Failure> {
         let only = names(&self.only)?;
         Ok(Selected {

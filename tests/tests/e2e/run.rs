@@ -154,9 +154,8 @@ fn what_may_steer_programs_is_left_out_by_its_shape_or_as_it_is_set_already() {
     env(&["--strict"]).stdout_has("Api_Key=");
 }
 
-/// Whatever is wrong with one secret, the others are there.
-#[test]
-fn one_secret_never_stops_the_others() {
+/// Two good secrets, two that are no text, and one whose current version is destroyed.
+fn odd_secrets() -> Dev {
     let dev = Dev::start();
     dev.create("Api_Key", "hunter2-hunter2");
     dev.create("Other", "hunter2-other");
@@ -165,15 +164,41 @@ fn one_secret_never_stops_the_others() {
     dev.create("Old", "hunter2-first");
     let edit = ["secret", "edit", "Old", "--stdin"];
     dev.keyroll(edit).stdin("hunter2-second").run().code(0);
-    let destroy = ["secret", "destroy", "Old", "--version", "2"];
-    let current = "version 2 is the current version of Old";
-    dev.keyroll(destroy).run().code(2).stderr_has(current);
-    let trial = ["--dry-run", "--json"];
-    let done = dev.keyroll(destroy.iter().chain(&trial)).run().code(0);
-    assert_eq!(done.json()["destroys_current"], true);
-    let done = dev.keyroll(destroy.iter().chain(&["--yes"])).run().code(0);
-    done.stderr_has(current);
-    // Everything that shows a secret shows that.
+    let destroy = ["secret", "destroy", "Old", "--version", "2", "--yes"];
+    dev.keyroll(destroy).run().code(0);
+    dev
+}
+
+#[test]
+fn whoever_destroys_the_current_version_is_told() {
+    let dev = Dev::start();
+    dev.create("Old", "hunter2-first");
+    let edit = ["secret", "edit", "Old", "--stdin"];
+    dev.keyroll(edit).stdin("hunter2-second").run().code(0);
+    let destroy = |version: &str, more: &[&str]| {
+        let words = ["secret", "destroy", "Old", "--version", version];
+        dev.keyroll(words.iter().chain(more)).run()
+    };
+    let current = "version 2 is the current version of Old: nobody can reveal the secret";
+    destroy("2", &[]).code(2).stderr_has(current);
+    let trial = destroy("2", &["--dry-run", "--json"]).code(0);
+    assert_eq!(trial.json()["destroys_current"], true);
+    let trial = destroy("1", &["--dry-run", "--json"]).code(0);
+    assert_eq!(
+        trial.lacks("current version").json()["destroys_current"],
+        false
+    );
+    destroy("1", &["--yes"]).code(0).lacks("current version");
+    destroy("2", &["--yes"])
+        .code(0)
+        .stderr_has("no value is left, so the secret is destroyed with it");
+    let row = dev.keyroll(["secret", "show", "Old", "--json"]).run();
+    assert_eq!(row.code(0).json()["state"], "destroyed");
+}
+
+#[test]
+fn what_shows_a_secret_shows_that_it_cannot_be_revealed() {
+    let dev = odd_secrets();
     let list = dev.keyroll(["secret", "list", "--json"]).run().code(0);
     for row in list.rows() {
         let gone = row["value_state"].as_str();
@@ -203,7 +228,21 @@ fn one_secret_never_stops_the_others() {
         .code(3)
         .stderr_has("not searched for, as their current version is destroyed: Old")
         .stderr_has("searched for the values of 3 secrets");
+    dev.keyroll(["block", "check", &block, "--values", "--strict"])
+        .run()
+        .code(3)
+        .stderr_has("the file was not searched. Leave out with --except, or mend: Old");
+    let except = ["--values", "--strict", "--except", "Old,Nul"];
+    dev.keyroll(["block", "check", &block].iter().chain(&except))
+        .run()
+        .code(3)
+        .stderr_has("searched for the values of 2 secrets");
+}
 
+/// Whatever is wrong with one secret, the others are there.
+#[test]
+fn one_secret_never_stops_the_others() {
+    let dev = odd_secrets();
     let script = "printf %s \"${Api_Key+a}${Other+o}${Binary+b}${Nul+n}${Old+x}\"";
     let sh = ["--", "sh", "-c", script];
     let run = |words: &[&str]| dev.keyroll(["run"].iter().chain(words).chain(&sh)).run();
@@ -308,9 +347,8 @@ async fn a_lost_value_does_not_stop_the_others() {
 #[test]
 fn more_than_fit_one_entry_are_revealed_in_several() {
     let dev = Dev::start();
-    let text: String = (0..300)
-        .map(|at| format!("KEY_{at:03}=value-of-{at}\n"))
-        .collect();
+    let lines = (0..300).map(|at| format!("KEY_{at:03}=value-of-{at}\n"));
+    let text = lines.collect::<Vec<_>>().concat();
     let file = dev.home().write("many.env", text);
     dev.keyroll(["import", &file, "--yes"]).run().code(0);
     let before = dev.audit().len();
@@ -321,9 +359,8 @@ fn more_than_fit_one_entry_are_revealed_in_several() {
     let rows = dev.audit();
     assert_eq!(rows.len(), before + 2, "two reveals");
     // More than an environment holds: the largest are left out.
-    let text: String = (0..120)
-        .map(|at| format!("LARGE_{at:03}={}\n", "x".repeat(60_000)))
-        .collect();
+    let lines = (0..120).map(|at| format!("LARGE_{at:03}={}\n", "x".repeat(60_000)));
+    let text = lines.collect::<Vec<_>>().concat();
     let file = dev.home().write("large.env", text);
     dev.keyroll(["import", &file, "--yes"]).run().code(0);
     dev.keyroll(["run", "--", "sh", "-c", "env | grep -c ^KEY_"])

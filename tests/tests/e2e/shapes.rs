@@ -54,7 +54,7 @@ fn json_has_the_documented_shapes() {
         .code(0)
         .quiet()
         .rows();
-    shape(&list[0], &SECRET, &["updated_by_name"]);
+    shape(&list[0], &SECRET, &["updated_by_name", "value_state"]);
     let facts = [
         "name",
         "state",

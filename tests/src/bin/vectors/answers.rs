@@ -295,10 +295,15 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             rows: Vec::new(),
         }),
         Answer::SecretShow(Box::new(secret_row(world, true, Lifecycle::Active))),
-        Answer::SecretShow(Box::new(SecretRow {
-            value_state: Some(ValueState::Lost),
-            ..secret_row(world, true, Lifecycle::Active)
-        })),
+        Answer::SecretList(SecretRows {
+            next: None,
+            rows: [ValueState::Destroyed, ValueState::Erased, ValueState::Lost]
+                .map(|state| SecretRow {
+                    value_state: Some(state),
+                    ..secret_row(world, true, Lifecycle::Active)
+                })
+                .into(),
+        }),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
         Answer::KeyStatus(KeyStatus {

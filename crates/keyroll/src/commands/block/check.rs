@@ -15,19 +15,20 @@ use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::render::Table;
-use crate::reveals::{self, Revealed, Selection};
+use crate::reveals::{self, Revealed, Selected, Selection};
 use crate::session::Session;
 
 pub(crate) async fn run(
     context: &Context,
     path: &Path,
-    (offline, values): (bool, bool),
+    (offline, values): (bool, Option<Selection>),
     how: &RunPython,
 ) -> Result<(), Failure> {
     let source = Source::read(path)?;
+    let values = values.map(|values| values.parse()).transpose()?;
     let mut uses = uses(&source, how).await?;
     let named = uses.iter().any(|one| !one.dynamic);
-    let session = if !offline && (named || values) {
+    let session = if !offline && (named || values.is_some()) {
         Some(context.session().await?)
     } else {
         None
@@ -49,8 +50,8 @@ pub(crate) async fn run(
              --allow-query {secret} only"
         ));
     }
-    let known = match &session {
-        Some(session) if values => Some(known(context, session, path).await?),
+    let known = match (&session, &values) {
+        (Some(session), Some(values)) => Some(known((context, session), path, values).await?),
         _ => None,
     };
     verdict(uses.iter(), &source.written(known.as_ref()))?;
@@ -64,17 +65,24 @@ pub(crate) async fn run(
 
 /// Every value that may be shown, as something to search for. To search for a value is to be able
 /// to test guesses, so it is a reveal and on record like any other.
-async fn known(context: &Context, session: &Session, path: &Path) -> Result<Redactor, Failure> {
-    let everything = Selection::default().parse()?;
-    let (names, mut left_out) = reveals::choose((context, session), &everything).await?;
+async fn known(
+    place: (&Context, &Session),
+    path: &Path,
+    selected: &Selected,
+) -> Result<Redactor, Failure> {
+    let (names, mut left_out) = reveals::choose(place, selected).await?;
+    selected.check(&left_out, names.len(), "the file was not searched")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Of a name that no reason can hold, only the reason stays.
     let reason: Text = format!("block check --values {name}")
         .parse()
         .or_else(|_| "block check --values".parse())?;
     let purpose = Purpose::View(Nothing {});
-    let (place, why) = ((context, session), (&purpose, Some(&reason)));
+    let why = (&purpose, Some(&reason));
     let Revealed { values, .. } = reveals::paged(place, &names, why, &mut left_out).await?;
+    let recorded = "the file was not searched; what was revealed is on record";
+    selected.check(&left_out, values.len(), recorded)?;
+    let (context, _) = place;
     let values: Vec<(&str, &[u8])> = values
         .iter()
         .map(|one| (one.name.as_str(), one.value.as_slice()))
@@ -103,8 +111,8 @@ pub(super) fn verdict<'a>(
 ) -> Result<(), Failure> {
     let missing: Vec<String> = uses
         .filter(|one| {
-            let there = matches!(one.state, "active" | "not checked");
-            !one.dynamic && !(there && one.value_state.is_none())
+            let there = matches!(one.state, "active" | "not checked") && one.value_state.is_none();
+            !one.dynamic && !there
         })
         .map(|one| {
             format!(

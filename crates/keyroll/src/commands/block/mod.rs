@@ -21,6 +21,7 @@ use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::reveals::Selection;
 
 /// The resolver takes 1 MiB; one byte more lets it say so.
 const FILE_BYTES: u64 = 1024 * 1024 + 1;
@@ -37,6 +38,12 @@ pub(crate) enum BlockCommand {
         /// Also search for the values of your secrets: they are revealed to this program, on record
         #[arg(long, conflicts_with = "offline")]
         values: bool,
+        /// With --values: do not search for the values of these secrets
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "values")]
+        except: Vec<String>,
+        /// With --values: fail when a value cannot be searched for, instead of leaving it out
+        #[arg(long, requires = "values")]
+        strict: bool,
         #[command(flatten)]
         how: RunPython,
     },
@@ -95,10 +102,15 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
             file,
             offline,
             values,
+            except,
+            strict,
             how,
-        } => check::run(context, &file, (offline, values), &how)
-            .await
-            .map(|()| Exit::Ok.into()),
+        } => {
+            let known = values.then(|| Selection::of_all(except, strict));
+            check::run(context, &file, (offline, known), &how)
+                .await
+                .map(|()| Exit::Ok.into())
+        }
         BlockCommand::Save { file, how, dry } => save::save(context, &file, &how, dry)
             .await
             .map(|()| Exit::Ok.into()),

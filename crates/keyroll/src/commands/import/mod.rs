@@ -1,8 +1,9 @@
 //! `keyroll import`: secrets from a file, all or nothing per command.
 
+mod file;
+mod replace;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,28 +12,19 @@ use keyroll_api::reply::SecretRow;
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version};
-use keyroll_files::{Empty, Existing, Format, Found, Preview, Problem, preview, read};
+use keyroll_files::{Existing, Format, Found, Preview, preview};
 use serde_json::json;
-use zeroize::Zeroizing;
 
+use self::file::{Parsed, format, listed, load, parse};
+use self::replace::Target;
 use super::secret::rows;
 use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::exit_code::Exit;
 use crate::input::confirm;
 use crate::journal::Journal;
 use crate::render::Table;
 use crate::session::Session;
-
-/// Largest file that is read: ten thousand values of some size.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Lines and names that one message lists.
-const LISTED: usize = 100;
-
-/// New versions after which the journal is written. As many may get the same value twice when an import is
-/// killed and started again.
-const REPLACED_AT_ONCE: usize = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -41,12 +33,8 @@ pub(crate) struct ImportArgs {
     /// Its format: dotenv, json or yaml [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Leave out names that are taken; else nothing is imported when there are any
-    #[arg(long)]
-    skip_existing: bool,
-    /// Give secrets whose names are taken the file's values, each as a new version
-    #[arg(long, conflicts_with = "skip_existing")]
-    replace: bool,
+    #[command(flatten)]
+    taken: WhenTaken,
     /// Leave out names whose value is empty; else nothing is imported when there are any
     #[arg(long)]
     skip_empty: bool,
@@ -55,6 +43,17 @@ pub(crate) struct ImportArgs {
     restricted: bool,
     #[command(flatten)]
     dry: DryRun,
+}
+
+/// What becomes of names that are taken. Nothing is imported when there are any and nothing is said.
+#[derive(Debug, Args)]
+struct WhenTaken {
+    /// Leave out names that are taken; else nothing is imported when there are any
+    #[arg(long)]
+    skip_existing: bool,
+    /// Give secrets whose names are taken the file's values, each as a new version
+    #[arg(long, conflicts_with = "skip_existing")]
+    replace: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failure> {
@@ -70,88 +69,6 @@ pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failu
     import.run(context, &session).await
 }
 
-fn load(args: &ImportArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let failed = |error: std::io::Error| Failure::file(&args.file, &error);
-    let file = File::open(&args.file).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    // Large enough at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(length.min(FILE_BYTES)).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES {
-        let message = format!("{} has more than {FILE_BYTES} bytes", args.file.display());
-        return Err(Failure::coded(Code::TooLarge, message));
-    }
-    Ok(bytes)
-}
-
-fn format(args: &ImportArgs) -> Result<Format, Failure> {
-    args.format
-        .or_else(|| Format::of(&args.file))
-        .ok_or_else(|| {
-            Failure::usage(format!(
-                "which format is {}? Say --format dotenv, json or yaml",
-                args.file.display()
-            ))
-        })
-}
-
-fn parse(
-    context: &Context,
-    args: &ImportArgs,
-    format: Format,
-    bytes: &[u8],
-) -> Result<Parsed, Failure> {
-    let empty = if args.skip_empty {
-        Empty::Skip
-    } else {
-        Empty::Refuse
-    };
-    let read = read(format, bytes, empty);
-    if read.problems.is_empty() {
-        if !read.empty.is_empty() {
-            let names = listed(read.empty.iter().map(ToString::to_string)).replace('\n', ", ");
-            context
-                .out
-                .note(&format!("left out, as their values are empty: {names}"));
-        }
-        return Ok(Parsed {
-            secrets: read.secrets,
-            empty: read.empty,
-        });
-    }
-    let line = |problem: &Problem| format!("line {}: {}", problem.line, problem.message);
-    let message = format!(
-        "{} cannot be imported as {format}; nothing was sent\n{}",
-        args.file.display(),
-        listed(read.problems.iter().map(line))
-    );
-    Err(Failure::Said {
-        code: "invalid_file",
-        exit: Exit::Usage,
-        message,
-    })
-}
-
-/// Lines, not too many of them.
-fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
-    let more = lines.len().saturating_sub(LISTED);
-    let mut shown: Vec<String> = lines.take(LISTED).collect();
-    if more > 0 {
-        shown.push(format!("and {more} more"));
-    }
-    shown.join("\n")
-}
-
-/// A file without problems.
-struct Parsed {
-    secrets: Vec<Found>,
-    /// Names without a value, which are left out.
-    empty: Vec<SecretName>,
-}
-
 /// What a file holds, held against what exists.
 struct Import<'a> {
     args: &'a ImportArgs,
@@ -163,13 +80,6 @@ struct Import<'a> {
     /// What an earlier run of the same import has given a new version.
     replaced_before: usize,
     journal: Journal,
-}
-
-/// A secret that is to have a new version.
-struct Target {
-    id: SecretId,
-    name: SecretName,
-    next: Version,
 }
 
 /// A secret that is to be made.
@@ -246,7 +156,7 @@ impl<'a> Import<'a> {
         });
         let mut preview = preview(&found, &existing.collect());
         let (mut replace, mut replaced_before) = (Vec::new(), 0);
-        if args.replace {
+        if args.taken.replace {
             preview.taken.retain(|(at, known)| {
                 // Another spelling is another name, which somebody has to choose.
                 let target = targets.get(known).filter(|_| *known == found[*at].name);
@@ -282,7 +192,7 @@ impl<'a> Import<'a> {
         for (at, _) in &self.replace {
             actions[*at] = "replace";
         }
-        let taken = if self.args.skip_existing {
+        let taken = if self.args.taken.skip_existing {
             "skip"
         } else {
             "refuse"
@@ -340,7 +250,7 @@ impl<'a> Import<'a> {
 
     /// Names that are taken, unless they are to be left out.
     fn refusal(&self) -> Option<Failure> {
-        if self.args.skip_existing || self.preview.taken.is_empty() {
+        if self.args.taken.skip_existing || self.preview.taken.is_empty() {
             return None;
         }
         let taken = self.preview.taken.iter().map(|(at, known)| {
@@ -352,7 +262,7 @@ impl<'a> Import<'a> {
         });
         let message = format!(
             "nothing was sent: {}\n{}",
-            if self.args.replace {
+            if self.args.taken.replace {
                 "these names are taken in another spelling, and --replace needs the same one"
             } else {
                 "whether the values are the same is not known; --skip-existing leaves these out, --replace \
@@ -385,48 +295,6 @@ impl<'a> Import<'a> {
         self.send_replacements(context, session, &mut sent).await?;
         self.journal.remove()?;
         self.report(context, session, (count, &sent))
-    }
-
-    /// A command for each: an edit has one secret. What is done is written down, so that the same import
-    /// again goes on behind it.
-    async fn send_replacements(
-        &mut self,
-        context: &Context,
-        session: &Session,
-        sent: &mut Sent,
-    ) -> Result<(), Failure> {
-        let all = self.replace.len();
-        for (at, target) in std::mem::take(&mut self.replace) {
-            let place = (target.id, &target.name);
-            let value = &self.found[at].value;
-            let edit =
-                session
-                    .client
-                    .edit(&session.workspace, place, target.next, value, (None, None));
-            let acted = match edit.await {
-                Ok(acted) => acted,
-                Err(error) => {
-                    self.journal.save()?;
-                    let (name, done) = (&target.name, sent.replaced);
-                    return Err(Failure::from(error).within(&format!(
-                        "{name} ({done} of {all} secrets have a new version; the same import again goes on \
-                         from there)"
-                    )));
-                }
-            };
-            for warning in &acted.warnings {
-                context.out.warn(warning);
-            }
-            sent.entries.push(acted.index);
-            sent.replaced += 1;
-            self.journal.note_replaced(target.name);
-            if sent.replaced % REPLACED_AT_ONCE == 0 {
-                self.journal.save()?;
-                let done = sent.replaced;
-                context.out.note(&format!("replaced {done} of {all}"));
-            }
-        }
-        Ok(())
     }
 
     async fn send(
@@ -500,7 +368,7 @@ impl<'a> Import<'a> {
         };
         let words = format!(
             "imported {created} secrets into {workspace}{place}{}{}{}",
-            count(sent.replaced, "have a new version"),
+            count(sent.replaced, "given a new version"),
             count(before, "were imported before"),
             count(skipped.len(), "left out, as their names are taken")
         );
@@ -542,20 +410,5 @@ impl<'a> Import<'a> {
         context.out.note(&format!(
             "these values end with a newline, which is kept: {shown}"
         ));
-    }
-
-    /// The names that a yes would change.
-    fn note_replaced(&self, context: &Context) {
-        if self.replace.is_empty() {
-            return;
-        }
-        let names = self.replace.iter().map(|(_, target)| {
-            let Target { name, next, .. } = target;
-            format!("{name} (as version {next})")
-        });
-        let shown = listed(names).replace('\n', ", ");
-        context
-            .out
-            .note(&format!("these secrets get a new version: {shown}"));
     }
 }

@@ -1,0 +1,79 @@
+//! New versions of secrets that exist.
+
+use keyroll_core::{SecretId, SecretName, Version};
+
+use super::file::listed;
+use super::{Import, Sent};
+use crate::context::Context;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// New versions after which the journal is written. As many may get the same value twice when an import is
+/// killed and started again.
+const REPLACED_AT_ONCE: usize = 100;
+
+/// A secret that is to have a new version.
+pub(super) struct Target {
+    pub(super) id: SecretId,
+    pub(super) name: SecretName,
+    pub(super) next: Version,
+}
+
+impl Import<'_> {
+    /// A command for each: an edit has one secret. What is done is written down, so that the same import
+    /// again goes on behind it.
+    pub(super) async fn send_replacements(
+        &mut self,
+        context: &Context,
+        session: &Session,
+        sent: &mut Sent,
+    ) -> Result<(), Failure> {
+        let all = self.replace.len();
+        for (at, target) in std::mem::take(&mut self.replace) {
+            let place = (target.id, &target.name);
+            let value = &self.found[at].value;
+            let edit =
+                session
+                    .client
+                    .edit(&session.workspace, place, target.next, value, (None, None));
+            let acted = match edit.await {
+                Ok(acted) => acted,
+                Err(error) => {
+                    self.journal.save()?;
+                    let (name, done) = (&target.name, sent.replaced);
+                    return Err(Failure::from(error).within(&format!(
+                        "{name} ({done} of {all} secrets have a new version; the same import again goes on \
+                         from there)"
+                    )));
+                }
+            };
+            for warning in &acted.warnings {
+                context.out.warn(warning);
+            }
+            sent.entries.push(acted.index);
+            sent.replaced += 1;
+            self.journal.note_replaced(target.name);
+            if sent.replaced.is_multiple_of(REPLACED_AT_ONCE) {
+                self.journal.save()?;
+                let done = sent.replaced;
+                context.out.note(&format!("replaced {done} of {all}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names that a yes would change.
+    pub(super) fn note_replaced(&self, context: &Context) {
+        if self.replace.is_empty() {
+            return;
+        }
+        let names = self.replace.iter().map(|(_, target)| {
+            let Target { name, next, .. } = target;
+            format!("{name} (as version {next})")
+        });
+        let shown = listed(names).replace('\n', ", ");
+        context
+            .out
+            .note(&format!("these secrets get a new version: {shown}"));
+    }
+}
