@@ -11,7 +11,8 @@ use keyroll_resolver::Code as BlockCode;
 pub(crate) enum Exit {
     Ok = 0,
     Other = 1,
-    /// Usage, bad name, bad value, template syntax, forbidden context.
+    /// Usage, bad name, bad value, template syntax, forbidden context, a question that nobody can
+    /// answer.
     Usage = 2,
     /// Not found, deleted, destroyed.
     NotFound = 3,
@@ -19,7 +20,7 @@ pub(crate) enum Exit {
     Denied = 4,
     /// The name is taken, the version moved on.
     Conflict = 5,
-    /// Verification failed, rollback, fork, corrupt.
+    /// Verification failed, rollback, fork, corrupt; a status with problems.
     Unverified = 6,
     /// The ledger or the log cannot be reached.
     Unreachable = 7,
@@ -35,11 +36,11 @@ pub(crate) const HELP: &str = "\
 Exit status:
   0  ok
   1  other
-  2  usage, bad name, bad value, template syntax, forbidden context
+  2  usage, bad name, bad value, template syntax, forbidden context, a question without a terminal
   3  not found, deleted, destroyed
   4  denied, host or address not allowed
   5  conflict: name taken, version moved on
-  6  verification failed, rollback, fork, corrupt
+  6  verification failed, rollback, fork, corrupt; `status` with problems
   7  ledger or log unreachable
   8  audit unavailable or unknown: nothing was released";
 

@@ -110,7 +110,15 @@ fn what_would_be_refused_is_refused_with_its_code_and_leaves_no_entry() {
         let real: Vec<&str> = asked.iter().copied().chain(["--yes"]).collect();
         by(&dev, who, &real).code(exit).error_code(code);
     }
-    // An import shows what it would do, and then the refusal.
+    dev.verifies();
+}
+
+/// An import shows what it would do, and then the refusal.
+#[test]
+fn an_import_that_would_be_refused_ends_as_it_would() {
+    let dev = Dev::start();
+    dev.create("Db_main", "the value");
+    let vera = dev.member("vera", "viewer", "*");
     let file = dev.home().write("more.env", "Db_main=1\nFresh=2\n");
     let before = dev.audit().len();
     let import = by(&dev, None, &["import", &file, "--dry-run"]).code(5);

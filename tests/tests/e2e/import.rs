@@ -67,7 +67,7 @@ fn a_preview_shows_no_values_and_changes_nothing() {
         .home()
         .write("x.env", "NEW=hunter2-value\ntaken=hunter2-other\n");
     let trial = ["import", &file, "--dry-run", "--json"];
-    let rows = dev.keyroll(trial).run().code(0).lacks("hunter2").rows();
+    let rows = dev.keyroll(trial).run().code(5).lacks("hunter2").rows();
     let said: Vec<_> = rows
         .iter()
         .map(|row| {

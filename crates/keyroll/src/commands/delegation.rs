@@ -30,7 +30,7 @@ pub(crate) enum DelegationCommand {
     Revoke {
         /// The delegated key, as `delegation new` and the audit log show it
         key: String,
-        /// Who delegated: name or public key. For a key that was never used (others' as an owner)
+        /// Who delegated, where the key was never used: name or public key
         #[arg(long, value_name = "NAME|KEY")]
         of: Option<String>,
         #[command(flatten)]

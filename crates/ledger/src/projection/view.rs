@@ -27,6 +27,9 @@ pub struct WorkspaceView<'a> {
     head: WorkspaceHead,
 }
 
+/// Who delegated, to which key, and until when.
+type SeenDelegation = ((Identity, Identity), Millis);
+
 /// Odd messages shown at most: after these a log is odd enough.
 const PROBLEMS_SHOWN: usize = 100;
 
@@ -259,7 +262,7 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    fn delegations(&self) -> Result<Vec<((Identity, Identity), Millis)>, ProjectionError> {
+    fn delegations(&self) -> Result<Vec<SeenDelegation>, ProjectionError> {
         let mut found = Vec::new();
         let (least, most) = (&[0; 32], &[0xff; 32]);
         let range = (self.number, least, least)..=(self.number, most, most);

@@ -165,10 +165,11 @@ fn team() -> Given {
 }
 
 fn ended(then: Then) -> Vec<Identity> {
-    match then.happens(&["delegation.revoked"]).remove(0) {
-        Event::DelegationRevoked(revoked) => revoked.identities,
-        other => panic!("{other:?}"),
-    }
+    let events = then.happens(&["delegation.revoked"]);
+    let [Event::DelegationRevoked(revoked)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    revoked.identities.clone()
 }
 
 #[test]

@@ -70,12 +70,11 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
             && (!args.stale || row.stale)
             && unused.is_none_or(|period| is_unused(row, period, time))
     });
-    let table = if args.deleted {
-        rows::table_with_ids()
-    } else {
-        rows::table()
-    };
-    context.out.items(&secrets, rows::json, &table)
+    if args.deleted {
+        let table = rows::table_with_ids();
+        return context.out.items(&secrets, rows::json_with_id, &table);
+    }
+    context.out.items(&secrets, rows::json, &rows::table())
 }
 
 /// Whether no saved workflow references a secret and no value of it was released for so long. A
@@ -96,8 +95,7 @@ pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failur
     } else {
         None
     };
-    let mut json = rows::json(&row);
-    json["id"] = json!(row.id);
+    let mut json = rows::json_with_id(&row);
     json["created_at"] = json!(time::rfc3339(row.created_at));
     json["rotate_every"] = json!(row.rotate_every);
     if let Some(readers) = &readers {

@@ -75,7 +75,6 @@ pub(crate) const fn state(state: Lifecycle) -> &'static str {
 /// A secret for programs.
 pub(crate) fn json(row: &SecretRow) -> Value {
     json!({
-        "id": row.id,
         "name": row.name,
         "version": row.version,
         "state": state(row.state),
@@ -93,7 +92,14 @@ pub(crate) fn json(row: &SecretRow) -> Value {
     })
 }
 
-/// Deleted secrets for people: several may have had one name.
+/// A deleted secret for programs: several may have had one name.
+pub(crate) fn json_with_id(row: &SecretRow) -> Value {
+    let mut json = json(row);
+    json["id"] = json!(row.id);
+    json
+}
+
+/// Deleted secrets for people.
 pub(crate) fn table_with_ids() -> Table<SecretRow> {
     let Table(mut columns) = table();
     columns.push(("ID", |row| row.id.to_string()));
@@ -203,7 +209,6 @@ mod tests {
     fn programs_get_the_documented_fields() {
         let json = json(&row());
         for (field, value) in [
-            ("id", json!(SecretId([1; 16]).to_string())),
             ("name", json!("API_Key")),
             ("version", json!(3)),
             ("state", json!("deleted")),
