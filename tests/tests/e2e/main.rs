@@ -35,6 +35,7 @@ mod python_sandbox;
 mod recover;
 mod replay;
 mod root_key;
+mod rotation;
 mod run;
 mod set_back;
 mod shapes;
