@@ -40,6 +40,7 @@ mod python_sandbox;
 mod recover;
 mod replay;
 mod root_key;
+mod rotation;
 mod run;
 mod set_back;
 mod shapes;

@@ -19,8 +19,11 @@ pub struct MemoryObjects {
     inner: Arc<Mutex<Inner>>,
     clock: fn() -> Millis,
     uses_left: Arc<AtomicU64>,
-    slow: Arc<Mutex<Option<(u64, oneshot::Receiver<()>)>>>,
+    slow: Arc<Mutex<Option<Slow>>>,
 }
+
+/// After how many reads one waits, and for what.
+type Slow = (u64, oneshot::Receiver<()>);
 
 #[derive(Default)]
 struct Inner {

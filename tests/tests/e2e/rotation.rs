@@ -1,0 +1,115 @@
+//! Rotations of the key of so many values that most are deleted by the block: what is said meanwhile,
+//! across a kill, and that nothing of the old generation stays on disk.
+
+use keyroll_api::client::NewSecretSpec;
+use keyroll_api::{Client, Settings};
+use keyroll_core::command::Nothing;
+use keyroll_core::{Action, WorkspaceName};
+use keyroll_tests::harness::Dev;
+
+use crate::destroy::{on_disk, parts};
+
+/// With a thousand values and more a fence comes before the copies.
+const VALUES: u32 = 1_200;
+/// The value that is really taken away, by its message's number.
+const GONE: u64 = 777;
+
+fn demo() -> WorkspaceName {
+    "demo".parse().expect("a name")
+}
+
+async fn client(dev: &Dev) -> Client {
+    let settings = Settings {
+        nats_url: dev.nats_url().to_owned(),
+        identity: dev.owner().into(),
+        ledger: None,
+        home: None,
+    };
+    Client::connect(settings).await.expect("connected")
+}
+
+async fn fill(client: &Client) {
+    for first in (0..VALUES).step_by(300) {
+        let specs = (first..first + 300).map(|number| NewSecretSpec {
+            name: format!("Key_{number}").parse().expect("a name"),
+            description: "".parse().expect("text"),
+            hosts: Vec::new(),
+            restricted: false,
+            rotate_every: None,
+        });
+        let specs: Vec<_> = specs.map(|spec| (spec, &b"value"[..])).collect();
+        client.create(&demo(), &specs).await.expect("created");
+    }
+}
+
+/// What a storage check and a plan of recovery say is lost now: names of it, and how many.
+fn lost(dev: &Dev) -> (Vec<String>, u64) {
+    let storage = ["audit", "verify", "--storage", "--json"];
+    let report = dev.keyroll(storage).run().code_in(&[0, 6]).json();
+    let problems = report["problems"].as_array().expect("a list").iter();
+    let problems = problems.map(|problem| problem["detail"].as_str().expect("words").to_owned());
+    let plan = ["recover", "--dry-run", "--json"];
+    let plan = dev.keyroll(plan).run().code(0).json();
+    assert_eq!(plan["remake"], false, "{plan}");
+    let values = plan["workspaces"].as_array().expect("a list").iter();
+    let values = values.map(|row| row["values"].as_u64().expect("a number"));
+    (problems.collect(), values.sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
+    let dev = Dev::start();
+    fill(&client(&dev).await).await;
+    assert_eq!(lost(&dev), (Vec::new(), 0));
+    let (first, last) = (parts(&dev, 1).await, parts(&dev, u64::from(VALUES)).await);
+    let rotated = client(&dev)
+        .await
+        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .await;
+    rotated.expect("rotated");
+    let mut looks = 0;
+    let erased = |dev: &Dev| {
+        let kinds = ["audit", "log", "--json", "--action", "key.erased"];
+        dev.keyroll(kinds).run().code(0).rows().len()
+    };
+    while erased(&dev) < 1 {
+        assert_eq!(lost(&dev), (Vec::new(), 0), "look {looks}");
+        looks += 1;
+    }
+    assert!(looks > 0, "it was over at once");
+    for part in first.iter().take(1).chain(last.iter().take(1)) {
+        assert!(!on_disk(dev.home(), part), "a wrapped key is on disk");
+    }
+
+    // Once more, when values lie under a generation that their entries do not name; killed half way,
+    // and one value is gone.
+    let operator = dev.nats_as("operator").await;
+    let context = async_nats::jetstream::new(operator.client.clone());
+    let vault = context
+        .get_stream("KEYROLL_VAULT")
+        .await
+        .expect("the vault");
+    let from = vault.get_info().await.expect("info").state.first_sequence;
+    vault.delete_message(from + GONE).await.expect("deleted");
+    let (gone, count) = lost(&dev);
+    assert_eq!((gone.len(), count), (1, 1), "{gone:?}");
+    let rotated = client(&dev)
+        .await
+        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .await;
+    rotated.expect("rotated");
+    assert_eq!(lost(&dev), (gone.clone(), 1));
+    let dev = Dev::start_in(dev.kill());
+    let mut looks = 0;
+    while erased(&dev) < 2 {
+        let (now, count) = lost(&dev);
+        // Until it is on record.
+        assert!(now.is_empty() || now == gone, "look {looks}: {now:?}");
+        assert!(count <= 1, "look {looks}: {count}");
+        looks += 1;
+    }
+    assert_eq!(lost(&dev), (Vec::new(), 0));
+    let lost_by_name = ["audit", "log", "--json", "--action", "values.lost"];
+    assert_eq!(dev.keyroll(lost_by_name).run().code(0).rows().len(), 1);
+    dev.verifies();
+}
