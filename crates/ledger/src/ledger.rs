@@ -4,6 +4,7 @@
 mod audit;
 mod command;
 mod commits;
+mod extends;
 mod head;
 mod once;
 mod past;
