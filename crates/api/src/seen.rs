@@ -78,6 +78,11 @@ impl SeenStore {
         }
     }
 
+    /// Where checkpoints are kept, when not in memory.
+    pub fn directory(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// The facts about secrets.
     pub fn secrets(&self) -> &SecretStore {
         &self.secrets

@@ -4,6 +4,7 @@
 //! `clippy.toml` refuses the NATS client's own types elsewhere.
 #![expect(
     clippy::disallowed_types,
+    clippy::disallowed_methods,
     reason = "this is where their waits are bounded"
 )]
 

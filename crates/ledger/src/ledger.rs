@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod commits;
 mod dry_run;
+mod extends;
 mod head;
 mod once;
 mod page;

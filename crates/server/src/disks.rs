@@ -111,9 +111,8 @@ fn directory_of(store: &Path, stream: LedgerStream) -> Option<PathBuf> {
 /// How full the file system is for those who are not root, in percent, as `df` says it.
 fn used_of(directory: &Path) -> Option<u64> {
     let found = nix::sys::statvfs::statvfs(directory).ok()?;
-    let (blocks, free) = (u64::from(found.blocks()), u64::from(found.blocks_free()));
-    let used = blocks.saturating_sub(free);
-    Some(percent(used, used + u64::from(found.blocks_available())))
+    let used = found.blocks().saturating_sub(found.blocks_free());
+    Some(percent(used, used + found.blocks_available()))
 }
 
 /// The streams, to be asked what they refused to write.
@@ -162,8 +161,14 @@ fn in_words(stream: LedgerStream, refused: &RefusedWrite, disk: &str) -> String 
             "stream {stream} takes no writes: {why}. It has reached a limit that was set for it: raise that"
         );
     }
+    // As nats-server says it of `max_file_store`, whatever room the disk has.
+    let look = if why.contains("insufficient resources") {
+        format!("JetStream has used all that it may: raise max_file_store, and look at {disk}")
+    } else {
+        format!("Look at {disk}: it is full or fails")
+    };
     format!(
-        "stream {stream} takes no writes: {why}. Look at {disk}: it is full or fails. Then restart \
+        "stream {stream} takes no writes: {why}. {look}. Then restart \
          nats-server: it takes nothing more into this stream until it is started again"
     )
 }

@@ -26,6 +26,7 @@ fn with_a_full_home_a_command_says_that_it_has_happened() {
     let create = without_room(&dev, "--json secret create B --generate").code(1);
     create
         .stderr_has(&format!("it is entry {before} of demo"))
+        .stderr_has("the checkpoint could not be kept in")
         .stderr_has("Do not send it again");
     let reveal = without_room(&dev, "--json secret reveal A")
         .code(1)

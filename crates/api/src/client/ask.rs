@@ -306,13 +306,23 @@ impl Client {
             note: note.map(str::to_owned),
         };
         let raised = self.link.seen.raise(workspace, fresh);
-        if raised.map_err(|error| not_kept(&error))? {
+        if raised.map_err(|error| self.not_kept(&error))? {
             return Ok(());
         }
         let message = format!(
             "another root was seen for the same {size} entries of {workspace}: the log was forked"
         );
         Err(ClientError::failed(Code::Fork, message))
+    }
+
+    /// The one failure of this machine's own among those of a check.
+    fn not_kept(&self, error: &std::io::Error) -> ClientError {
+        let place = self.link.seen.directory();
+        let place = place.map_or_else(String::new, |place| format!(" in {}", place.display()));
+        let message = format!(
+            "the checkpoint could not be kept{place}: {error}; make room there, or make it writable"
+        );
+        ClientError::failed(Code::Internal, message)
     }
 
     /// The ledger's checkpoint of a workspace, verified: the note and what it says.
@@ -343,15 +353,6 @@ impl Client {
     pub fn ledger_signer(&self) -> Identity {
         self.link.key.key
     }
-}
-
-/// The one failure of this machine's own among those of a check.
-fn not_kept(error: &std::io::Error) -> ClientError {
-    let message = format!(
-        "the ledger has answered, and this client's checkpoint of that could not be kept: {error}. \
-         Make room, or make its home writable"
-    );
-    ClientError::failed(Code::Internal, message)
 }
 
 /// A service that was started anew meanwhile does not know of the request any more.

@@ -8,15 +8,16 @@ use super::ClientError;
 
 /// That the clocks are further apart than commands may be, if they are.
 pub(super) fn apart(ledger: Millis, here: Millis) -> Option<ClientError> {
-    let apart = ledger.0.abs_diff(here.0);
-    (apart > limits::FRESH_MS).then(|| {
-        let side = if here < ledger { "behind" } else { "ahead of" };
-        let message = format!(
-            "this machine's clock is {} {side} the ledger's: set one of them right, and try again",
-            in_words(apart)
-        );
-        ClientError::failed(Code::Stale, message)
-    })
+    (ledger.0.abs_diff(here.0) > limits::FRESH_MS).then(|| wrong_clock(ledger, here))
+}
+
+fn wrong_clock(ledger: Millis, here: Millis) -> ClientError {
+    let side = if here < ledger { "behind" } else { "ahead of" };
+    let message = format!(
+        "this machine's clock is {} {side} the ledger's: set one of them right, and try again",
+        in_words(ledger.0.abs_diff(here.0))
+    );
+    ClientError::failed(Code::Stale, message)
 }
 
 fn in_words(millis: u64) -> String {
@@ -41,10 +42,8 @@ pub(super) fn check_in_force(
     if span.contains(&here) {
         return Ok(());
     }
-    if span.contains(&ledger)
-        && let Some(apart) = apart(ledger, here)
-    {
-        return Err(apart);
+    if span.contains(&ledger) {
+        return Err(wrong_clock(ledger, here));
     }
     let message = if here < key.not_before {
         "the ledger's online key is not in force yet: check the clocks"
@@ -86,6 +85,13 @@ mod tests {
         let (code, words) = judged(100 * HOUR + 1_000, 99 * HOUR);
         assert_eq!(code, Some(Code::Stale));
         assert!(words.contains("60 min behind"), "{words}");
+        let (code, words) = judged(100 * HOUR + 1_000, 100 * HOUR - 30_000);
+        assert_eq!(
+            code,
+            Some(Code::Stale),
+            "a new ledger, a clock a little slow"
+        );
+        assert!(words.contains("31 s behind"), "{words}");
         let (code, words) = judged(150 * HOUR, 300 * HOUR);
         assert_eq!(code, Some(Code::Stale));
         assert!(words.contains("6 days ahead of"), "{words}");

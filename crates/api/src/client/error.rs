@@ -62,7 +62,7 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         Self::failed(
             Code::Internal,
-            format!("what this client remembers of the ledger: {error}"),
+            format!("what this client remembers of the ledger cannot be read or written: {error}"),
         )
     }
 }

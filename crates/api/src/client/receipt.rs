@@ -50,10 +50,8 @@ fn happened(
     } else {
         "Do not send it again"
     };
-    let message = format!(
-        "{action} has happened: it is entry {index} of {workspace}. Only this client's checkpoint \
-         could not be kept ({error}). {after}"
-    );
+    let message =
+        format!("{action} has happened: it is entry {index} of {workspace}. Only {error}. {after}");
     ClientError::failed(Code::Internal, message)
 }
 

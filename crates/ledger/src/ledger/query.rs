@@ -4,7 +4,6 @@
 use keyroll_api::query::{Ask, PAGE_ROWS, Query, WorkspaceList};
 use keyroll_api::reply::{Answer, Body, CheckpointNote, WorkspaceRow, WorkspaceRows};
 use keyroll_core::authorize::{Permission, may};
-use keyroll_core::command::Nothing;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{
@@ -167,36 +166,6 @@ impl Ledger {
         // Out of service, the read model may not have come to where they were added.
         self.shared.health.ledger()?;
         Err(stranger(workspace))
-    }
-
-    /// Answers who knows the root of a workspace's first `seen` entries, member or not; everybody else
-    /// is told what a stranger is told.
-    async fn extends(
-        &self,
-        workspace: &WorkspaceName,
-        seen: TreeSize,
-        root: Digest,
-        position: &mut Position,
-    ) -> Result<Answer, Rejection> {
-        let last = super::last_of(self.shared.log.as_ref()).await?;
-        let behind = |progress: &crate::follower::Progress| progress.sequence < last;
-        if self.shared.progress.now(behind) {
-            let caught_up = self.shared.progress.wait_for(|now| !behind(now));
-            if tokio::time::timeout(REACH, caught_up).await.is_err() {
-                let words = "the read model is behind the log: try again shortly";
-                return Err(Rejection::new(Code::Busy, words));
-            }
-        }
-        let view = self.projection().view().map_err(|error| broken(&error))?;
-        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
-        let found = found.filter(|found| seen > TreeSize(0) && found.size() >= seen);
-        let found = found.ok_or_else(|| stranger(workspace))?;
-        let known = keyroll_merkle::root(&found, seen.0).map_err(|error| broken(&error))?;
-        if Digest(known.0) != root {
-            return Err(stranger(workspace));
-        }
-        *position = stands(&found, seen)?;
-        Ok(Answer::AuditExtends(Nothing {}))
     }
 
     fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {
@@ -443,7 +412,7 @@ fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
     Err(Rejection::new(Code::TooLarge, message))
 }
 
-fn stranger(workspace: &WorkspaceName) -> Rejection {
+pub(super) fn stranger(workspace: &WorkspaceName) -> Rejection {
     Rejection::new(
         Code::Denied,
         format!("you are not a member of workspace {workspace}"),
@@ -456,7 +425,7 @@ fn present(member: &Member, now: Millis) -> bool {
 }
 
 /// Where a workspace stands, with the proof that this extends what the asker has seen.
-fn stands(view: &WorkspaceView<'_>, seen: TreeSize) -> Result<Position, Rejection> {
+pub(super) fn stands(view: &WorkspaceView<'_>, seen: TreeSize) -> Result<Position, Rejection> {
     let size = view.size();
     let consistency = consistency_proof(view, seen.0, size.0)
         .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;

@@ -1,6 +1,7 @@
 //! The ledger through its bytes, on a log and objects in memory.
 
 mod appends;
+mod asked_again;
 mod commits;
 mod damage;
 mod dry_runs;
@@ -17,6 +18,8 @@ mod support;
 mod time;
 mod verification;
 mod workflows;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyroll_api::query::{Ask, AuditLog};
 use keyroll_api::reply::Answer;
@@ -195,9 +198,11 @@ async fn digest(world: &World) -> keyroll_core::Digest {
 }
 
 async fn ask_ledger(world: &World, ask: Ask) -> Result<Answer, keyroll_core::Rejection> {
+    // The same bytes would be the same question, asked again.
+    static ASKED: AtomicU64 = AtomicU64::new(0);
     let query = keyroll_api::Query {
         v: 1,
-        at: now(),
+        at: keyroll_core::Millis(now().0 + ASKED.fetch_add(1, Ordering::Relaxed)),
         ask,
         seen: keyroll_core::TreeSize(0),
         ledger: world.id(),

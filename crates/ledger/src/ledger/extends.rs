@@ -1,0 +1,41 @@
+//! Whether the ledger still has what somebody has seen: docs/adr/0028-a-stranger-who-was-none.md.
+
+use keyroll_api::reply::Answer;
+use keyroll_core::command::Nothing;
+use keyroll_core::{Code, Digest, Rejection, TreeSize, WorkspaceName};
+
+use super::query::{broken, stands, stranger};
+use super::{Ledger, Position, REACH, last_of};
+use crate::follower::Progress;
+
+impl Ledger {
+    /// Answers who knows the root of a workspace's first `seen` entries, member or not; everybody else
+    /// is told what a stranger is told.
+    pub(super) async fn extends(
+        &self,
+        workspace: &WorkspaceName,
+        seen: TreeSize,
+        root: Digest,
+        position: &mut Position,
+    ) -> Result<Answer, Rejection> {
+        let last = last_of(self.shared.log.as_ref()).await?;
+        let behind = |progress: &Progress| progress.sequence < last;
+        if self.shared.progress.now(behind) {
+            let caught_up = self.shared.progress.wait_for(|now| !behind(now));
+            if tokio::time::timeout(REACH, caught_up).await.is_err() {
+                let words = "the read model is behind the log: try again shortly";
+                return Err(Rejection::new(Code::Busy, words));
+            }
+        }
+        let view = self.projection().view().map_err(|error| broken(&error))?;
+        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
+        let found = found.filter(|found| seen > TreeSize(0) && found.size() >= seen);
+        let found = found.ok_or_else(|| stranger(workspace))?;
+        let known = keyroll_merkle::root(&found, seen.0).map_err(|error| broken(&error))?;
+        if Digest(known.0) != root {
+            return Err(stranger(workspace));
+        }
+        *position = stands(&found, seen)?;
+        Ok(Answer::AuditExtends(Nothing {}))
+    }
+}
