@@ -350,6 +350,19 @@ impl Vault {
             .ok_or_else(|| lost(context, "it is missing from the vault"))
     }
 
+    /// What is stored of a workspace: each subject, and the place it names.
+    ///
+    /// # Errors
+    /// [`Code::AuditUnavailable`].
+    pub async fn stored(
+        &self,
+        workspace: &WorkspaceName,
+    ) -> Result<Vec<(String, Place)>, Rejection> {
+        let stored = self.list(workspace, None, None).await?;
+        let named = |at: StoredAt| (subject(workspace, &at.place, at.epoch), at.place);
+        Ok(stored.into_iter().map(named).collect())
+    }
+
     /// Erases what is stored under a subject. Whether there was any.
     ///
     /// # Errors
