@@ -364,7 +364,16 @@ mod tests {
         );
         let time = expires("2030-01-31T12:00:00Z", now).expect("read");
         assert_eq!(time, Some(Millis(1_896_091_200_000)));
-        for bad in ["soon", "2001-01-01T00:00:00Z", "-2h", "0s"] {
+        let last = expires("9999-12-31T23:59:59Z", now).expect("read");
+        assert_eq!(last, Some(Millis(253_402_300_799_000)));
+        for bad in [
+            "soon",
+            "2001-01-01T00:00:00Z",
+            "2030-01-01T00:00:00+25:00",
+            "3000000d",
+            "-2h",
+            "0s",
+        ] {
             assert!(expires(bad, now).is_err(), "{bad}");
         }
     }

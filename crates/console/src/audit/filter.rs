@@ -159,6 +159,10 @@ mod tests {
         assert!(with(|filter| filter.actor = "bob".into()).contains("bob"));
         assert!(with(|filter| filter.action = "x.y".into()).contains("x.y"));
         assert!(with(|filter| filter.since = "soon".into()).contains("soon"));
+        let offset = with(|filter| filter.until = "2030-01-01T00:00:00+25:00".into());
+        assert!(offset.contains("+25:00"));
+        assert_eq!(for_field("2030-01-31T12:00"), "2030-01-31T12:00:00");
+        assert_eq!(for_field("2030-01-31T12:00:00Z"), "2030-01-31T12:00:00");
         assert!(with(|filter| filter.outcome = "maybe".into()).contains("granted"));
         assert!(with(|filter| filter.before = "-1".into()).contains("-1"));
     }

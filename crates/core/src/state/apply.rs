@@ -11,7 +11,6 @@ use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit
 use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
-use crate::limits;
 use crate::names::{Glob, Label, MemberName};
 use crate::rules::Rules;
 
@@ -139,34 +138,6 @@ impl State {
                 self.put_workflow(action, by, changes);
             }
             Event::ValuesSwept(_) | Event::DenialsSummarized(_) => {}
-        }
-    }
-
-    /// Remembers the delegation that the command was signed under, until it is over.
-    fn see_delegation(&mut self, recorded: &Recorded, changes: &mut Changes) {
-        let Some(said) = recorded.command.delegation() else {
-            return;
-        };
-        let seen = (said.identity, said.key);
-        let known = self.delegations.get(&seen).copied();
-        if !said.covers(&self.ledger, &self.workspace, recorded.at) || known >= Some(said.not_after)
-        {
-            return;
-        }
-        self.delegations.insert(seen, said.not_after);
-        changes.delegations.insert(seen);
-        let of = (said.identity, Identity([0; 32]))..=(said.identity, Identity([0xff; 32]));
-        let mut own: Vec<_> = self
-            .delegations
-            .range(of)
-            .map(|(pair, end)| (*end, *pair))
-            .collect();
-        own.sort_unstable();
-        let over = own.iter().filter(|(end, _)| *end < recorded.at).count();
-        let beyond = own.len().saturating_sub(limits::SEEN_DELEGATIONS);
-        for (_, pair) in own.into_iter().take(over.max(beyond)) {
-            self.delegations.remove(&pair);
-            changes.delegations.insert(pair);
         }
     }
 

@@ -2,6 +2,7 @@
 //! changes anything; live projection, rebuild, time travel and tests all call it.
 
 mod apply;
+mod delegations;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,17 +220,6 @@ impl State {
     /// Delegations that were revoked.
     pub fn revoked(&self) -> impl Iterator<Item = &(Identity, Identity)> {
         self.revoked.iter()
-    }
-
-    /// Delegations seen in use, who delegated and to which key, with their end. Those that are over
-    /// may be missing.
-    pub fn delegations(&self) -> impl Iterator<Item = (&(Identity, Identity), &Millis)> {
-        self.delegations.iter()
-    }
-
-    /// The end of a delegation that was seen in use.
-    pub fn delegation(&self, pair: &(Identity, Identity)) -> Option<Millis> {
-        self.delegations.get(pair).copied()
     }
 
     /// Refusals per member.
