@@ -77,7 +77,7 @@ pub enum Ask {
     /// The checkpoint of what the read model has reached.
     #[serde(rename = "audit.checkpoint")]
     AuditCheckpoint(Nothing),
-    /// Whether the tree extends the `seen` entries under this root. Asked by who is refused as a
+    /// Whether the tree extends the one of this size and root. Asked by who is refused as a
     /// stranger and was none: only who knows the root is answered, so nothing is told of a workspace
     /// to who has never seen it.
     #[serde(rename = "audit.extends")]
@@ -117,12 +117,14 @@ pub enum Ask {
     RecoverFinish(RecoverFinish),
 }
 
-/// A root that was seen.
+/// A root that was seen, and its size: the query's own `seen` may be a later one by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditExtends {
-    /// Over the query's `seen` entries.
+    /// The root over them.
     pub root: Digest,
+    /// How many entries.
+    pub size: TreeSize,
 }
 
 /// A point in history, as people name it.

@@ -1,12 +1,18 @@
 //! Refusals that say nothing of the tree. A ledger that lost its log and its read model takes
 //! everybody for a stranger: who has seen entries asks for the proof that they are still there.
 
+use std::time::Duration;
+
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName};
 
 use super::exchange::Patience;
 use super::{Client, ClientError};
 use crate::query::{Ask, AuditExtends};
 use crate::seen::Seen;
+
+/// When to ask again before it is believed that entries are gone: a stream's new leader may answer
+/// before it has caught up with its own log.
+const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(700)];
 
 impl Client {
     /// What a refusal means to who has seen entries of the workspace: that refusal, if the ledger
@@ -44,8 +50,17 @@ impl Client {
             return Ok(());
         };
         let root = Digest(seen.root.0);
-        let ask = Ask::AuditExtends(AuditExtends { root });
-        let asked = Box::pin(self.ask_once(Some(workspace), ask, Patience::Short)).await;
+        let size = seen.size;
+        let ask = Ask::AuditExtends(AuditExtends { root, size });
+        let once = || Box::pin(self.ask_once(Some(workspace), ask.clone(), Patience::Short));
+        let mut asked = once().await;
+        for pause in AGAIN {
+            if !matches!(&asked, Err(error) if error.code() == Code::Denied) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            asked = once().await;
+        }
         match asked.map_err(|error| error.code()) {
             // Who knows the root is told so by a ledger that knows it.
             Err(Code::Denied) => {

@@ -1,5 +1,6 @@
 //! Whether the ledger still has what somebody has seen: docs/adr/0028-a-stranger-who-was-none.md.
 
+use keyroll_api::query::AuditExtends;
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Code, Digest, Rejection, TreeSize, WorkspaceName};
@@ -9,13 +10,13 @@ use super::{Ledger, Position, REACH, last_of};
 use crate::follower::Progress;
 
 impl Ledger {
-    /// Answers who knows the root of a workspace's first `seen` entries, member or not; everybody else
-    /// is told what a stranger is told.
+    /// Answers who knows the root of a workspace at some size, member or not; everybody else is told what
+    /// a stranger is told. `seen` is what the asker has seen by now.
     pub(super) async fn extends(
         &self,
         workspace: &WorkspaceName,
+        known: AuditExtends,
         seen: TreeSize,
-        root: Digest,
         position: &mut Position,
     ) -> Result<Answer, Rejection> {
         let last = last_of(self.shared.log.as_ref()).await?;
@@ -23,19 +24,26 @@ impl Ledger {
         if self.shared.progress.now(behind) {
             let caught_up = self.shared.progress.wait_for(|now| !behind(now));
             if tokio::time::timeout(REACH, caught_up).await.is_err() {
-                let words = "the read model is behind the log: try again shortly";
-                return Err(Rejection::new(Code::Busy, words));
+                return Err(behind_log());
             }
         }
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let found = view.workspace(workspace).map_err(|error| broken(&error))?;
-        let found = found.filter(|found| seen > TreeSize(0) && found.size() >= seen);
+        let found = found.filter(|found| known.size > TreeSize(0) && found.size() >= known.size);
         let found = found.ok_or_else(|| stranger(workspace))?;
-        let known = keyroll_merkle::root(&found, seen.0).map_err(|error| broken(&error))?;
-        if Digest(known.0) != root {
+        let root = keyroll_merkle::root(&found, known.size.0).map_err(|error| broken(&error))?;
+        if Digest(root.0) != known.root {
             return Err(stranger(workspace));
+        }
+        if seen > found.size() {
+            return Err(behind_log());
         }
         *position = stands(&found, seen)?;
         Ok(Answer::AuditExtends(Nothing {}))
     }
+}
+
+fn behind_log() -> Rejection {
+    let words = "the read model is behind the log: try again shortly";
+    Rejection::new(Code::Busy, words)
 }

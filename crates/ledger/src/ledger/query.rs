@@ -113,9 +113,7 @@ impl Ledger {
             return dry_run.await.map(Answer::CommandDryRun);
         }
         if let Ask::AuditExtends(seen) = &query.ask {
-            return self
-                .extends(workspace, query.seen, seen.root, position)
-                .await;
+            return self.extends(workspace, *seen, query.seen, position).await;
         }
         let identity = said.map_or(opened.signer, |said| said.identity);
         self.check_member(workspace, &identity).await?;

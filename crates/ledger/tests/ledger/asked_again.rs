@@ -52,8 +52,11 @@ async fn who_knows_the_root_is_told_and_nobody_else() {
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.projected().await;
     let (stranger, nowhere) = (signing_key(99), "nowhere".parse().expect("a name"));
-    let asked = async |workspace: WorkspaceName, root, seen| {
-        let ask = Ask::AuditExtends(AuditExtends { root });
+    let asked = async |workspace: WorkspaceName, root, size| {
+        let size = TreeSize(size);
+        let ask = Ask::AuditExtends(AuditExtends { root, size });
+        // Raised by a command beside it.
+        let seen = size.0.min(1) * 2;
         let bytes = signed(&world, &stranger, (Some(&workspace), ask, seen));
         let answer = world.ask_bytes(Some(&workspace), &bytes).await;
         answer.map_err(|refusal| {

@@ -152,6 +152,7 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
             "audit.extends",
             Ask::AuditExtends(AuditExtends {
                 root: Digest(fixed("root")),
+                size: TreeSize(SEEN),
             }),
             true,
         ),

@@ -17,9 +17,9 @@ fn filled() -> (Cluster, Replica) {
     let service = cluster.serve(0, 0, 0);
     let create = ["workspace", "create", "demo"];
     cluster.keyroll(create).run().code(0);
-    let lines: String = (0..SECRETS).map(|n| format!("S{n}=value {n}\n")).collect();
+    let lines: Vec<String> = (0..SECRETS).map(|n| format!("S{n}=value {n}")).collect();
     let file = cluster.home().scratch().join("all.env");
-    std::fs::write(&file, lines).expect("written");
+    std::fs::write(&file, lines.join("\n") + "\n").expect("written");
     let import = cluster.keyroll(["import", "--yes"]).arg(&file);
     import.run().code(0);
     for n in 0..40 {
