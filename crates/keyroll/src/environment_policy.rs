@@ -6,10 +6,9 @@
 //! `--only`, with which the names are those that the caller chose.
 
 /// Ends of names. A program's own name stands before them: `TAR_OPTIONS`, `MAVEN_OPTS`, `PERLLIB`.
-const ENDS: [&str; 69] = [
+const ENDS: [&str; 68] = [
     "ARGS",
     "ASKPASS",
-    "BINARY",
     "BROWSER",
     "CACERT",
     "CAINFO",
@@ -219,6 +218,7 @@ mod tests {
         let (_, credentials) = described();
         let ordinary = [
             "API_KEY",
+            "BINARY",
             "GEMINI_API_KEY",
             "TF_VAR_db_password",
             "VAULT_TOKEN",
