@@ -83,7 +83,8 @@ fn a_saved_workflow_says_what_uses_a_secret() {
         .stderr_has("--yes");
     dev.keyroll(["secret", "rename", "Inner", "Outer", "--yes"])
         .run()
-        .code(0);
+        .code(0)
+        .stderr_has("billing/py");
     dev.keyroll(["secret", "delete", "Token", "--yes"])
         .run()
         .code(0)

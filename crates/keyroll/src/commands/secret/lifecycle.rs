@@ -52,9 +52,9 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     };
     let act = Box::pin(session.perform(rename(NO_SECRET), args.dry));
     let row = shown(active(&session, &name), act).await?;
+    warn_of_uses(context, &row);
     if !row.used_by.is_empty() && !args.dry.dry_run {
-        let uses = rows::used_by(&row);
-        let question = format!("Rename {name} to {to}? {uses} would look for {name} and fail.");
+        let question = format!("Rename {name} to {to}? The blocks that use {name} will fail.");
         confirm(context, &question)?;
     }
     let words = format!("{name} to {to}");
