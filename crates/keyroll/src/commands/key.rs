@@ -81,7 +81,7 @@ async fn wait(context: &Context, session: &Session) -> Result<u64, Failure> {
         }
         values = values.max(status.total);
         let (done, total, what) = match (status.erased, status.to_erase) {
-            (Some(erased), Some(to_erase)) => (erased, to_erase, "old values erased"),
+            (Some(erased), Some(to_erase)) => (erased, to_erase, "old messages erased"),
             _ => (status.done, status.total, "values copied"),
         };
         bar.set_length(total);

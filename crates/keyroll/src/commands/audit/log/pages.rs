@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::session::{Session, answer};
 
 /// Pages that are kept instead of asked for again: each has half a mebibyte of CBOR at most.
-const KEPT: usize = 16;
+const KEPT: usize = 4;
 
 /// The entries of a page: from the first index to the one before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
