@@ -23,7 +23,7 @@ pub enum StretchError {
     Still(Sequence),
 }
 
-/// The messages after one place up to and with another, each within [`STILL`]: nobody who reads a
+/// The messages after one place up to and with another, each within 30 s: nobody who reads a
 /// stretch waits for ever.
 pub struct Stretch {
     messages: BoxStream<'static, Result<Message, FollowError>>,
