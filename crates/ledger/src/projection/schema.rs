@@ -106,8 +106,10 @@ pub(super) const USES_SINCE: TableDefinition<'_, (u32, &str, &str, &str, u64), b
 /// What stands for a run in an index: the first bytes of SHA-256 of its name, which may be long. Two
 /// names that share them cost an answer time and nothing else: rows are compared by name.
 pub fn run_key(run: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = Digest::of(run.as_bytes()).0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let digest = Digest::of(run.as_bytes()).0;
+    digest
+        .first_chunk()
+        .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// Stands for a message whose subject is no workspace's.

@@ -240,6 +240,21 @@ fn of_a_recovery(world: &World) -> Vec<Answer> {
     ]
 }
 
+fn status(entries: u64) -> Status {
+    Status {
+        entries,
+        version: "0.1.0".to_owned(),
+        problems: vec!["message 9 of the log: foreign".to_owned()],
+        warnings: Vec::new(),
+        projected: Sequence(4),
+        under_way: vec!["billing: 1 destroyed values to erase".to_owned()],
+        nats_server: "keyroll-1 2.12.0".to_owned(),
+        log_sequence: Sequence(4),
+        sync_verified: true,
+        clock_ahead_ms: -3,
+    }
+}
+
 pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
     let size = log.entries.len();
     let commits = log
@@ -251,18 +266,6 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         role: Role::Owner,
         size: TreeSize(size as u64),
         workspace: world.workspace.clone(),
-    };
-    let status = Status {
-        entries: size as u64,
-        version: "0.1.0".to_owned(),
-        problems: vec!["message 9 of the log: foreign".to_owned()],
-        warnings: Vec::new(),
-        projected: Sequence(4),
-        under_way: vec!["billing: 1 destroyed values to erase".to_owned()],
-        nats_server: "keyroll-1 2.12.0".to_owned(),
-        log_sequence: Sequence(4),
-        sync_verified: true,
-        clock_ahead_ms: -3,
     };
     let at = ProjectionStatus {
         entries: 13,
@@ -343,7 +346,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             next: Some(row.workspace.clone()),
             rows: vec![row],
         }),
-        Answer::Status(Box::new(status)),
+        Answer::Status(Box::new(status(size as u64))),
         Answer::ProjectionStatus(at),
         Answer::ProjectionDigest(digest),
         Answer::ProjectionRebuild(rebuilt),

@@ -111,9 +111,8 @@ fn of_rows() -> Vec<(&'static str, Ask, bool)> {
     ]
 }
 
-fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
-    let none = Nothing {};
-    let every_filter = AuditLog {
+fn every_filter(world: &World) -> AuditLog {
+    AuditLog {
         run: Some("run-42".to_owned()),
         actor: Some(identity(&world.nightly)),
         after: Some(Index(2)),
@@ -124,7 +123,11 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         before: Some(Index(12)),
         secret: Some("STRIPE_KEY".parse().expect("a name")),
         outcome: Some(Outcome::Granted),
-    };
+    }
+}
+
+fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
+    let none = Nothing {};
     let id = world.command(4, actions::create(world)).id;
     vec![
         (
@@ -135,7 +138,11 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
             }),
             true,
         ),
-        ("audit.log, every filter", Ask::AuditLog(every_filter), true),
+        (
+            "audit.log, every filter",
+            Ask::AuditLog(every_filter(world)),
+            true,
+        ),
         (
             "audit.commits",
             Ask::AuditCommits(AuditCommits { first: Index(0) }),

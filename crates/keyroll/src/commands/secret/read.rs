@@ -16,7 +16,7 @@ use super::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::secret_name;
-use crate::render::Table;
+use crate::render::{Table, Widths};
 use crate::session::{Session, answer};
 use crate::time;
 
@@ -63,18 +63,26 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
     let unused = args.unused.as_deref().map(time::duration).transpose()?;
     let session = context.session().await?;
     let at = session.moment(args.at.as_deref()).await?;
-    let mut secrets = rows::all(&session, args.deleted, at).await?;
     let time = at.map_or_else(now, |at| at.time);
-    secrets.retain(|row| {
+    let fits = |row: &SecretRow| {
         pattern.as_ref().is_none_or(|glob| glob.matches(&row.name))
             && (!args.stale || row.stale)
             && unused.is_none_or(|period| is_unused(row, period, time))
-    });
-    if args.deleted {
-        let table = rows::table_with_ids();
-        return context.out.items(&secrets, rows::json_with_id, &table);
+    };
+    let (table, json): (_, fn(&SecretRow) -> Value) = if args.deleted {
+        (rows::table_with_ids(), rows::json_with_id)
+    } else {
+        (rows::table(), rows::json)
+    };
+    let (mut pages, mut widths) = (
+        rows::Pages::new(&session, args.deleted, at),
+        Widths::default(),
+    );
+    while let Some(mut page) = pages.next().await? {
+        page.retain(fits);
+        context.out.more_items(&page, json, &table, &mut widths)?;
     }
-    context.out.items(&secrets, rows::json, &rows::table())
+    Ok(())
 }
 
 /// Whether no saved workflow references a secret and no value of it was released for so long. A

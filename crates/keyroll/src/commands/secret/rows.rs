@@ -12,30 +12,58 @@ use crate::render::Table;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// All secrets that may be listed, as they are or were: active ones, or else deleted and destroyed
-/// ones.
+/// Pages of secrets that may be listed, as they are or were: active ones, or else deleted and
+/// destroyed ones.
+pub(crate) struct Pages<'a> {
+    session: &'a Session,
+    deleted: bool,
+    at: Option<Moment>,
+    after: Option<String>,
+    ended: bool,
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) const fn new(session: &'a Session, deleted: bool, at: Option<Moment>) -> Self {
+        Self {
+            session,
+            deleted,
+            at,
+            after: None,
+            ended: false,
+        }
+    }
+
+    /// The next page; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<SecretRow>>, Failure> {
+        if self.ended {
+            return Ok(None);
+        }
+        let list = SecretList {
+            at: self.at,
+            after: self.after.clone(),
+            limit: PAGE_ROWS,
+            deleted: self.deleted,
+        };
+        let answered = self.session.ask(Ask::SecretList(list)).await?;
+        let page = answer!(answered, Answer::SecretList)?;
+        // A page that does not lead on is the last, whatever it says.
+        self.ended = page.next.is_none() || page.next == self.after;
+        self.after = page.next;
+        Ok(Some(page.rows))
+    }
+}
+
+/// All of them.
 pub(crate) async fn all(
     session: &Session,
     deleted: bool,
     at: Option<Moment>,
 ) -> Result<Vec<SecretRow>, Failure> {
-    let (mut secrets, mut after) = (Vec::new(), None);
-    loop {
-        let list = SecretList {
-            at,
-            after: after.clone(),
-            limit: PAGE_ROWS,
-            deleted,
-        };
-        let answered = session.ask(Ask::SecretList(list)).await?;
-        let page = answer!(answered, Answer::SecretList)?;
-        secrets.extend(page.rows);
-        // A page that does not lead on is the last, whatever it says.
-        if page.next.is_none() || page.next == after {
-            return Ok(secrets);
-        }
-        after = page.next;
+    let (mut secrets, mut pages) = (Vec::new(), Pages::new(session, deleted, at));
+    while let Some(page) = pages.next().await? {
+        secrets.extend(page);
     }
+    Ok(secrets)
 }
 
 /// The secrets whose name is this one but for case: the active one, or else deleted and destroyed
