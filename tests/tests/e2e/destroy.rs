@@ -106,10 +106,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
     assert_eq!((found(&first), found(&second)), ([true; 2], [true; 2]));
 
     let destroy = ["secret", "destroy", "Key", "--version", "1"];
-    dev.keyroll(destroy)
-        .run()
-        .code(2)
-        .stderr_has("Without a terminal say --yes");
+    dev.keyroll(destroy).run().code(2).stderr_has("Add --yes");
     let done = [&destroy[..], &["--yes", "--json"]].concat();
     let done = dev.keyroll(done).run().code(0).json();
     assert_eq!(

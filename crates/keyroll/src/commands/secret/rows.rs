@@ -19,6 +19,7 @@ pub(crate) struct Pages<'a> {
     deleted: bool,
     at: Option<Moment>,
     after: Option<String>,
+    limit: u32,
     ended: bool,
 }
 
@@ -29,6 +30,7 @@ impl<'a> Pages<'a> {
             deleted,
             at,
             after: None,
+            limit: PAGE_ROWS,
             ended: false,
         }
     }
@@ -41,7 +43,7 @@ impl<'a> Pages<'a> {
         let list = SecretList {
             at: self.at,
             after: self.after.clone(),
-            limit: PAGE_ROWS,
+            limit: self.limit,
             deleted: self.deleted,
         };
         let answered = self.session.ask(Ask::SecretList(list)).await?;
@@ -79,17 +81,24 @@ pub(crate) async fn named(
         let before = char::from_u32(u32::from(last).checked_sub(1)?)?;
         Some(format!("{}{before}~", &folded[..at]))
     });
-    // A page ends between names, never among secrets of one name.
-    let list = SecretList {
+    let mut pages = Pages {
         after,
-        limit: 1,
-        deleted,
-        ..SecretList::default()
+        // One active secret has a name at most.
+        limit: if deleted { PAGE_ROWS } else { 1 },
+        ..Pages::new(session, deleted, None)
     };
-    let answered = session.ask(Ask::SecretList(list)).await?;
-    let mut rows = answer!(answered, Answer::SecretList)?.rows;
-    rows.retain(|row| row.name.folded() == folded);
-    Ok(rows)
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await? {
+        let all = page.len();
+        let same = page.into_iter().filter(|row| row.name.folded() == folded);
+        let before = found.len();
+        found.extend(same);
+        // Another name came: there are no more of this one.
+        if !deleted || found.len() - before < all {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) const fn state(state: Lifecycle) -> &'static str {
