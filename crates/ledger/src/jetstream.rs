@@ -212,7 +212,7 @@ impl BoundStream {
         }
         let link = self.link();
         let message = PublishMessage::build()
-            .payload(bytes.clone())
+            .payload(bytes)
             .expected_last_subject_sequence(expected);
         let publish = async {
             let ack = self.context.send_publish(subject.to_subject(), message);
@@ -235,7 +235,7 @@ impl BoundStream {
             Err(_) => Refused::Unknown("no acknowledgement in time".to_owned()),
         };
         if let Refused::Unknown(_) = &refused {
-            let unheard = RefusedWrite::unheard(link, subject, &bytes);
+            let unheard = RefusedWrite::unheard(link, subject, expected);
             self.writes.refused(unheard);
         }
         Err(refused)
@@ -243,7 +243,7 @@ impl BoundStream {
 
     /// Why it takes no writes, if the last of them was refused and nothing since shows that it takes
     /// them again: an acknowledgement, another nats-server process, or, where none came in time, the
-    /// message itself.
+    /// message itself or another one at its place.
     pub(crate) async fn refuses(&self) -> Option<RefusedWrite> {
         let refused = self.writes.now()?;
         let link = self.link();
@@ -251,7 +251,7 @@ impl BoundStream {
             self.writes.settled(&refused);
             return None;
         }
-        if let Some((subject, digest)) = &refused.unheard {
+        if let Some((subject, expected)) = &refused.unheard {
             // While it does not answer at all, that is what is wrong with it.
             let state = self.state().await.ok()??;
             // It may have been lost on its way, with the connection or with the stream's leader.
@@ -263,7 +263,7 @@ impl BoundStream {
             let there = self.last_on(subject).await.ok()?;
             // A message that could not be synced is named as the last, and not counted.
             let counted = there.filter(|there| there.sequence <= state.last);
-            if counted.is_some_and(|there| keyroll_core::Digest::of(&there.bytes) == *digest) {
+            if counted.is_some_and(|there| there.sequence > *expected) {
                 self.writes.settled(&refused);
                 return None;
             }

@@ -21,6 +21,7 @@ mod status;
 mod storage;
 mod store;
 mod values;
+mod workspaces;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

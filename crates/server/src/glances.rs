@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use keyroll_core::{Code, Rejection};
 use keyroll_ledger::Ledger;
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::disks::StreamWrites;
 use crate::nats::{Glance, LedgerStream, StreamError, glance};
@@ -33,20 +34,32 @@ pub(crate) async fn watch(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut glances = Glances::default();
-    let mut said = Instant::now();
+    let (mut said, mut turns) = (Instant::now(), tokio::time::interval(EVERY));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let refused = tokio::select! {
-            () = tokio::time::sleep(EVERY) => false,
+            _ = turns.tick() => false,
             () = writes.news() => true,
             // Also when nobody is left who could say so.
             _ = stopped.changed() => return,
         };
+        let health = ledger.health();
+        let refusals = async || {
+            let server = client.server_info().server_name;
+            writes.refusals(&server).await
+        };
         if refused {
             // A stream that refuses one write refuses all that come, often many at once.
             tokio::time::sleep(BETWEEN).await;
+            // The streams themselves are looked at in their turn: twice in a moment is as good as once.
+            if !health.is_recovering()
+                && let Some(why) = refusals().await
+            {
+                health.set_reach(Some(Rejection::new(Code::AuditUnavailable, why)));
+            }
+            continue;
         }
         let glance = glance(&client).await;
-        let health = ledger.health();
         // Meanwhile an operator takes the log away and makes it anew.
         if health.is_recovering() {
             glances = Glances::default();
@@ -63,9 +76,7 @@ pub(crate) async fn watch(
         if let Some(missing) = judged.missing {
             health.fail(Code::Corrupt, StreamError::missing(&missing).to_string());
         }
-        let server = client.server_info().server_name;
-        let silent = writes
-            .refusals(&server)
+        let silent = refusals()
             .await
             .or(judged.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Message, StatusCode};
 use futures::StreamExt as _;
-use keyroll_core::Code;
+use keyroll_core::{Code, Digest};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Client, ClientError, PATIENCE, REQUEST};
+use crate::reply::Body;
 
 /// How often to look whether the connection is another.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,7 +51,7 @@ impl Client {
         bytes: Vec<u8>,
         patience: Patience,
     ) -> Result<Exchanged, ClientError> {
-        let nats = &self.link.nats;
+        let (nats, request) = (&self.link.nats, Digest::of(&bytes));
         let statistics = nats.statistics();
         let connects = || statistics.connects.load(Ordering::Relaxed);
         let is_connected = || nats.connection_state() == State::Connected;
@@ -80,7 +81,7 @@ impl Client {
                 nats.publish_with_reply(subject.to_owned(), inbox.clone(), bytes.clone().into());
             sent.await.map_err(unreachable)?;
             asked += 1;
-            let again = Instant::now() + pause;
+            let mut again = Instant::now() + pause;
             pause = (pause * 2).min(AGAIN_AT_MOST);
             loop {
                 match timeout(LOOK, answers.next()).await {
@@ -93,15 +94,36 @@ impl Client {
                         sleep(KNOCK).await;
                         break;
                     }
-                    Ok(Some(message)) => return Ok(Exchanged { message, asked }),
+                    Ok(Some(message)) => {
+                        if asked > 1 && self.is_of_another(&message, &request).await {
+                            continue;
+                        }
+                        return Ok(Exchanged { message, asked });
+                    }
                     Err(_) if is_late() => return Err(unreachable("timed out")),
                     Err(_) => {}
                 }
-                let due = matches!(patience, Patience::Long(_)) && Instant::now() >= again;
-                if due || connects() != connection {
+                if connects() != connection {
                     break;
+                }
+                if matches!(patience, Patience::Long(_)) && Instant::now() >= again {
+                    // Of several services another one would begin the work anew.
+                    if self.services().await.is_ok_and(|count| count < 2) {
+                        break;
+                    }
+                    again = Instant::now() + pause;
                 }
             }
         }
+    }
+
+    /// Whether an answer is one of a service that does not know of the work: asked again after a minute
+    /// it calls the question old, while another one works on it.
+    async fn is_of_another(&self, message: &Message, request: &Digest) -> bool {
+        let reply = self.open_reply(&message.payload, request);
+        let is_stale = reply.is_ok_and(|reply| {
+            matches!(&reply.payload.body, Body::Error(rejection) if rejection.code == Code::Stale)
+        });
+        is_stale && self.services().await.is_ok_and(|count| count > 1)
     }
 }

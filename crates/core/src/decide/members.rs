@@ -74,9 +74,13 @@ pub(super) fn revoke(
             return Err(Rejection::new(Code::Malformed, message));
         }
         None => {
-            let identities = in_use(state, command, &revoke.key, now)?;
-            for identity in &identities {
-                check_revocations(state, identity)?;
+            let mut identities = in_use(state, command, &revoke.key, now)?;
+            let full = |identity: &Identity| check_revocations(state, identity).err();
+            let first = identities.first().and_then(full);
+            // One that has none left keeps nobody else's delegation going.
+            identities.retain(|identity| full(identity).is_none());
+            if let (true, Some(rejection)) = (identities.is_empty(), first) {
+                return Err(rejection);
             }
             DelegationRevoked { identities }
         }
@@ -129,7 +133,7 @@ fn check_revocations(state: &State, identity: &Identity) -> Result<(), Rejection
         return Ok(());
     }
     let message = format!(
-        "{} delegations of this identity have been ended, no more are kept: delegations end by themselves within 12 h",
+        "{} delegations of {identity} have been ended, no more are kept: delegations end by themselves within 12 h",
         limits::REVOCATIONS
     );
     Err(Rejection::new(Code::TooLarge, message))

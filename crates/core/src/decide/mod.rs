@@ -14,6 +14,7 @@ use crate::command::{Action, Nothing, Verified};
 use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
+use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
 use crate::rules::Rules;
 use crate::state::State;
@@ -57,7 +58,7 @@ pub fn decide(
     }
     match authorize(state, command, now) {
         Ok(()) => {}
-        Err(Refusal::Stranger) => return Err(not_a_member(state)),
+        Err(Refusal::Stranger) => return Err(not_a_member(state.workspace())),
         Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
     }
     match act(rules, state, command, now) {
@@ -168,8 +169,9 @@ fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, 
     Ok(vec![Event::WorkspaceCreated(authority.key.clone())])
 }
 
-fn not_a_member(state: &State) -> Rejection {
-    let message = format!("you are not a member of workspace {}", state.workspace());
+/// What strangers are told of a workspace, whether or not there is one.
+pub fn not_a_member(workspace: &WorkspaceName) -> Rejection {
+    let message = format!("you are not a member of workspace {workspace}");
     Rejection::new(Code::Denied, message)
 }
 

@@ -421,16 +421,18 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
 /// Reads the part of the log that the read model holds already, beside everything else: a message
 /// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
 pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
-    let last = Sequence(until.0.saturating_sub(1));
-    let mut stretch = Stretch::of(log.as_ref(), Sequence(0), last);
+    let (mut at, last) = (Sequence(0), Sequence(until.0.saturating_sub(1)));
+    let mut stretch = Stretch::of(log.as_ref(), at, last);
     while let Some(next) = stretch.next().await {
         match next {
-            Ok(_) => {}
+            Ok(message) => at = message.sequence,
             Err(StretchError::Log(error @ FollowError::Gap { .. })) => {
                 return health.fail(Code::Corrupt, error.to_string());
             }
             // The follower finds out by itself.
-            Err(StretchError::Log(FollowError::Behind { .. }) | StretchError::Still(_)) => return,
+            Err(StretchError::Log(FollowError::Behind { .. })) => return,
+            // The nats-server is away: nobody else reads what is left.
+            Err(StretchError::Still(_)) => stretch = Stretch::of(log.as_ref(), at, last),
         }
     }
 }

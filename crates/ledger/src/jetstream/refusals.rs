@@ -4,8 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
-use keyroll_core::Digest;
 use tokio::sync::Notify;
 
 /// The last refusal of a stream, shared by who writes and who tells of it.
@@ -33,8 +31,8 @@ pub struct RefusedWrite {
     pub(super) at: Instant,
     /// In words.
     why: String,
-    /// Its subject and the digest of its bytes, where no answer came: it may be there.
-    pub(super) unheard: Option<(String, Digest)>,
+    /// Its subject and the last message there before it, where no answer came: it may be there.
+    pub(super) unheard: Option<(String, u64)>,
 }
 
 impl RefusedWrite {
@@ -47,12 +45,12 @@ impl RefusedWrite {
         }
     }
 
-    pub(super) fn unheard(link: Link, subject: String, bytes: &Bytes) -> Self {
+    pub(super) fn unheard(link: Link, subject: String, expected: u64) -> Self {
         Self {
             link,
             at: Instant::now(),
             why: "it does not acknowledge what it is given".to_owned(),
-            unheard: Some((subject, Digest::of(bytes))),
+            unheard: Some((subject, expected)),
         }
     }
 
@@ -124,21 +122,20 @@ mod tests {
         }
     }
 
-    fn unheard(bytes: &'static [u8]) -> RefusedWrite {
-        let bytes = Bytes::from_static(bytes);
-        RefusedWrite::unheard(link("A"), "subject".to_owned(), &bytes)
+    fn unheard(expected: u64) -> RefusedWrite {
+        RefusedWrite::unheard(link("A"), "subject".to_owned(), expected)
     }
 
     #[test]
     fn a_refusal_stays_until_a_write_is_taken_or_it_is_settled() {
         let writes = Writes::default();
-        let one = unheard(b"1");
+        let one = unheard(1);
         writes.refused(one.clone());
-        writes.settled(&unheard(b"2"));
+        writes.settled(&unheard(2));
         assert_eq!(writes.now().as_ref(), Some(&one), "another one was settled");
         writes.settled(&one);
         assert_eq!(writes.now(), None);
-        writes.refused(unheard(b"1"));
+        writes.refused(unheard(1));
         writes.taken();
         assert_eq!(writes.now(), None);
     }
@@ -148,9 +145,9 @@ mod tests {
         let writes = Writes::default();
         let said = RefusedWrite::said(link("A"), "no space left on device");
         writes.refused(said.clone());
-        writes.refused(unheard(b"1"));
+        writes.refused(unheard(1));
         assert_eq!(writes.now(), Some(said));
-        let other = RefusedWrite::unheard(link("B"), "subject".to_owned(), &Bytes::new());
+        let other = RefusedWrite::unheard(link("B"), "subject".to_owned(), 0);
         writes.refused(other.clone());
         assert_eq!(writes.now(), Some(other), "another process");
     }
@@ -158,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_is_told_of_a_refusal_that_came_before() {
         let writes = Writes::default();
-        writes.refused(unheard(b"1"));
+        writes.refused(unheard(1));
         writes.news().await;
         assert!(futures::FutureExt::now_or_never(writes.news()).is_none());
     }

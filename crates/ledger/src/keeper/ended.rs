@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValueErase};
 use keyroll_core::{Action, Code, Place, Rejection, SecretId, Version, WorkspaceName, limits};
 
-use super::{CHUNK, OVERWRITES, each, some};
+use super::{CHUNK, OVERWRITES, some};
 use crate::ledger::Ledger;
 use crate::projection::VersionOf;
 
@@ -25,7 +25,7 @@ impl Ledger {
             crate::failpoint!("keeper.ending");
             let places = ended.iter().map(|version| version.info.place);
             let erase = places.map(|place| self.erase_place(workspace, place).boxed());
-            let erased = each(erase.collect()).await;
+            let erased = some(erase.collect(), OVERWRITES).await;
             // Before it is said: no copy is left, not even one that a reveal was reading meanwhile.
             self.vault.forget();
             erased?;

@@ -44,6 +44,8 @@ pub(crate) struct Tending {
     pub(crate) done: u64,
     /// Values that have to be.
     pub(crate) total: u64,
+    /// The generation that a fence stands behind: each pass of a rotation would store another.
+    fenced: Option<Epoch>,
     /// Once all are: how many of how many messages of the old generation are erased.
     pub(crate) erasing: Option<(u64, u64)>,
     /// Why the last attempt ended before its end.

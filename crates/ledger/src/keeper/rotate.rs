@@ -38,6 +38,7 @@ impl Ledger {
         };
         self.copy_all(&retiring).await?;
         crate::failpoint!("keeper.all_copied");
+        self.check_stored_key(workspace, new).await?;
         // From here on nothing live is under the old generation alone.
         self.erase_generation(workspace, old).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
@@ -50,6 +51,18 @@ impl Ledger {
         self.own_act(workspace, erased, Some(old)).await?;
         crate::failpoint!("keeper.retired");
         Ok(())
+    }
+
+    /// Looks that the new key is stored, not only in memory: the keys stream may have gone while values
+    /// were copied, and without it the copies would be all that there is.
+    async fn check_stored_key(
+        &self,
+        workspace: &WorkspaceName,
+        new: Epoch,
+    ) -> Result<(), Rejection> {
+        self.shared.health.workspace(workspace)?;
+        self.keyring.forget_workspaces();
+        self.keyring.workspace_key(workspace, new).await.map(drop)
     }
 
     /// Versions that may lie under the old generation, after a place in their order, and where the
@@ -80,7 +93,14 @@ impl Ledger {
         self.keeper.change(retiring.workspace, |tending| {
             (tending.done, tending.total, tending.erasing) = (0, total, None);
         });
-        self.fence(retiring.workspace, retiring.old, total).await?;
+        let fenced = self.keeper.of(retiring.workspace).fenced == Some(retiring.old);
+        // Without the old key nothing is copied.
+        if retiring.old_key.is_ok() && !fenced {
+            let fenced = Some(retiring.old);
+            self.keeper
+                .change(retiring.workspace, |tending| tending.fenced = fenced);
+            self.fence(retiring.workspace, retiring.old, total).await?;
+        }
         crate::failpoint!("keeper.fenced");
         after = (0, 0);
         while let Some((chunk, next)) = self.chunk(retiring, after)? {
@@ -155,13 +175,23 @@ impl Ledger {
         };
         let (old, new) = (context(retiring.old), context(retiring.new));
         let is_lost = |rejection: &Rejection| rejection.code == Code::ValueLost;
-        let damaged = match self.vault.read(&place, &retiring.new_key, &new).await {
-            Ok(Some(_)) => return Ok(true),
-            Ok(None) => false,
-            Err(rejection) if is_lost(&rejection) => true,
-            Err(rejection) => return Err(rejection),
-        };
         let at = |epoch| StoredAt { epoch, place };
+        let mut damaged = None;
+        match self.vault.read(&place, &retiring.new_key, &new).await {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
+            Err(rejection) if is_lost(&rejection) => {
+                // Another replica may be mending it: what is erased is what was read as damaged.
+                damaged = self.vault.held(workspace, at(new.epoch)).await?;
+                match self.vault.read(&place, &retiring.new_key, &new).await {
+                    Ok(Some(_)) => return Ok(true),
+                    Ok(None) => damaged = None,
+                    Err(rejection) if is_lost(&rejection) => {}
+                    Err(rejection) => return Err(rejection),
+                }
+            }
+            Err(rejection) => return Err(rejection),
+        }
         let old_key = match &retiring.old_key {
             Ok(old_key) => old_key,
             // There is a value and no key: that is for people to mend, so nothing is said to be lost.
@@ -176,8 +206,9 @@ impl Ledger {
             Err(rejection) if is_lost(&rejection) => return Ok(false),
             Err(rejection) => return Err(rejection),
         };
-        if damaged {
-            self.vault.erase(workspace, at(new.epoch)).await?;
+        if let Some(held) = damaged {
+            let erased = self.vault.erase_held(workspace, at(new.epoch), held);
+            erased.await?;
         }
         self.vault
             .copy(&place, &found, &retiring.new_key, &new)

@@ -8,7 +8,7 @@ use keyroll_core::command::{StoredAt, ValuesSweep};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Epoch, Millis, Place, Rejection, WorkspaceName, limits};
 
-use super::{CHUNK, each};
+use super::{CHUNK, OVERWRITES, each, some};
 use crate::follower::Progress;
 use crate::ledger::{Ledger, REACH};
 use crate::objects::Held;
@@ -115,8 +115,8 @@ impl Ledger {
         let is_orphan = |(_, held): &(StoredAt, Held)| is_old(held.at) && held.at >= since;
         let orphans: Vec<(StoredAt, Held)> = held.into_iter().filter(is_orphan).collect();
         let mut swept = 0;
-        for some in parts(&orphans) {
-            let places = some.iter().map(|(at, _)| *at).collect();
+        for part in parts(&orphans) {
+            let places = part.iter().map(|(at, _)| *at).collect();
             let action = Action::ValuesSweep(ValuesSweep { places });
             if !self.own_act(workspace, action, None).await? {
                 // The read model was behind: a version does refer to one.
@@ -126,7 +126,8 @@ impl Ledger {
                 // This message and no other: what is stored there anew is not meant.
                 self.vault.erase_held(workspace, at, held).await
             };
-            let erased = each(some.into_iter().map(|one| erase(one).boxed()).collect()).await?;
+            let erase = part.into_iter().map(|one| erase(one).boxed());
+            let erased = some(erase.collect(), OVERWRITES).await?;
             swept += erased.into_iter().filter(|erased| *erased).count();
         }
         Ok(swept)

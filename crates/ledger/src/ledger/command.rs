@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt};
 use keyroll_core::crypto::SessionKeys;
+use keyroll_core::decide::not_a_member;
 use keyroll_core::{
     Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
     WorkspaceName, cbor, limits,
@@ -147,8 +148,8 @@ impl Ledger {
             return Err(Rejection::new(Code::WrongWorkspace, message).into());
         }
         let command = Arc::new(signed.verify()?);
-        self.shared.health.workspace(workspace)?;
         self.check_workspace(workspace, &command).await?;
+        self.shared.health.workspace(workspace)?;
         crate::failpoint!("command.verified");
         // What is wrong with these is said only after the look for a receipt: a command that was
         // carried out gets the same one however late and however it is sent again.
@@ -222,8 +223,7 @@ impl Ledger {
         if head > Sequence(0) {
             return Ok(());
         }
-        let message = format!("you are not a member of workspace {workspace}");
-        Err(Rejection::new(Code::Denied, message))
+        Err(not_a_member(workspace))
     }
 
     async fn submit(

@@ -35,8 +35,8 @@ impl Ledger {
             return Err(Rejection::new(Code::Denied, message));
         }
         let command = Arc::new(signed.verify()?);
-        self.shared.health.workspace(workspace)?;
         self.check_workspace(workspace, &command).await?;
+        self.shared.health.workspace(workspace)?;
         let submission = Submission {
             inadmissible: self.session_refusal(workspace, &command).await,
             command,

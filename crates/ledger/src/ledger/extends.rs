@@ -3,9 +3,10 @@
 use keyroll_api::query::AuditExtends;
 use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
+use keyroll_core::decide::not_a_member;
 use keyroll_core::{Code, Digest, Rejection, TreeSize, WorkspaceName};
 
-use super::query::{broken, stands, stranger};
+use super::query::{broken, stands};
 use super::{Ledger, Position, REACH, last_of};
 use crate::follower::Progress;
 
@@ -30,10 +31,10 @@ impl Ledger {
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let found = view.workspace(workspace).map_err(|error| broken(&error))?;
         let found = found.filter(|found| known.size > TreeSize(0) && found.size() >= known.size);
-        let found = found.ok_or_else(|| stranger(workspace))?;
+        let found = found.ok_or_else(|| not_a_member(workspace))?;
         let root = keyroll_merkle::root(&found, known.size.0).map_err(|error| broken(&error))?;
         if Digest(root.0) != known.root {
-            return Err(stranger(workspace));
+            return Err(not_a_member(workspace));
         }
         if seen > found.size() {
             return Err(behind_log());

@@ -1,9 +1,10 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_api::query::{Ask, PAGE_ROWS, Query, WorkspaceList};
-use keyroll_api::reply::{Answer, Body, CheckpointNote, WorkspaceRow, WorkspaceRows};
+use keyroll_api::query::{Ask, Query};
+use keyroll_api::reply::{Answer, Body, CheckpointNote};
 use keyroll_core::authorize::{Permission, may};
+use keyroll_core::decide::not_a_member;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{
@@ -11,7 +12,6 @@ use keyroll_core::{
 };
 use keyroll_merkle::consistency_proof;
 
-use super::page::Page;
 use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
@@ -119,7 +119,7 @@ impl Ledger {
         self.check_member(workspace, &identity).await?;
         self.reach(workspace, query.seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
-        let stranger = || stranger(workspace);
+        let stranger = || not_a_member(workspace);
         let found = view
             .workspace(workspace)
             .map_err(|error| broken(&error))?
@@ -163,7 +163,7 @@ impl Ledger {
         }
         // Out of service, the read model may not have come to where they were added.
         self.shared.health.ledger()?;
-        Err(stranger(workspace))
+        Err(not_a_member(workspace))
     }
 
     fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {
@@ -356,50 +356,6 @@ impl Ledger {
             "only operators named in the ledger's configuration may ask this",
         ))
     }
-
-    /// The workspaces that somebody is a member of, by name.
-    pub(super) fn workspaces_of(&self, identity: Identity) -> Result<Vec<WorkspaceRow>, Rejection> {
-        let view = self.projection().view().map_err(|error| broken(&error))?;
-        let mut rows = Vec::new();
-        for (_, head) in view.workspaces().map_err(|error| broken(&error))? {
-            let found = view.workspace(&head.name).map_err(|error| broken(&error))?;
-            let Some(found) = found else { continue };
-            let member = found.member(&identity).map_err(|error| broken(&error))?;
-            if let Some(member) =
-                member.filter(|member| present(member, head.row.time_at(self.now())))
-            {
-                rows.push(WorkspaceRow {
-                    role: member.role,
-                    size: head.size,
-                    workspace: head.name,
-                });
-            }
-        }
-        rows.sort_unstable_by(|a, b| a.workspace.cmp(&b.workspace));
-        Ok(rows)
-    }
-
-    fn workspaces_page(
-        &self,
-        identity: Identity,
-        list: &WorkspaceList,
-    ) -> Result<WorkspaceRows, Rejection> {
-        let mut page = Page::<WorkspaceRow>::new(PAGE_ROWS);
-        let (mut last, mut next) = (None, None);
-        for row in self.workspaces_of(identity)? {
-            if list.after.as_ref() >= Some(&row.workspace) {
-                continue;
-            }
-            let name = row.workspace.clone();
-            if !page.take(vec![row]) {
-                next = last;
-                break;
-            }
-            last = Some(name);
-        }
-        let rows = page.rows();
-        Ok(WorkspaceRows { next, rows })
-    }
 }
 
 fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
@@ -408,18 +364,6 @@ fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
     }
     let message = format!("a query has at most {most} bytes");
     Err(Rejection::new(Code::TooLarge, message))
-}
-
-pub(super) fn stranger(workspace: &WorkspaceName) -> Rejection {
-    Rejection::new(
-        Code::Denied,
-        format!("you are not a member of workspace {workspace}"),
-    )
-}
-
-/// Whether a membership is in force.
-fn present(member: &Member, now: Millis) -> bool {
-    !member.removed && member.expires.is_none_or(|end| now < end)
 }
 
 /// Where a workspace stands, with the proof that this extends what the asker has seen.

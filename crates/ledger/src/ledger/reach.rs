@@ -98,6 +98,8 @@ impl Ledger {
                 "the read model is behind the log: try again shortly",
             ));
         }
+        // The log may have them, and this read model not go on to them.
+        self.shared.health.following(workspace)?;
         let message = format!(
             "{size} entries of {workspace} were seen, the log has {reached}: it was rolled back"
         );

@@ -17,14 +17,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan};
-use keyroll_api::reply::{Recovered, RecoveryPlan};
+use keyroll_api::query::{PAGE_ROWS, RecoverBegin, RecoverFinish, RecoverPlan};
+use keyroll_api::reply::{Recovered, RecoveryPlan, RecoveryRow};
 use keyroll_core::{Code, Digest, Identity, Millis, Rejection, Sequence, TreeSize, cbor};
 use tokio::sync::oneshot;
 
 use self::chains::Chains;
 use self::kept::Kept;
 use super::Ledger;
+use super::page::Page;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
 use crate::log::Log;
@@ -88,6 +89,28 @@ pub(super) async fn is_finished(log: &dyn Log, projection: &Projection) -> Resul
     Kept::beside(projection).is_finished(made)
 }
 
+/// A plan as one reply can carry it: workspaces that stay as they are are left out first.
+fn listed(mut plan: RecoveryPlan) -> RecoveryPlan {
+    let all = plan.workspaces.len();
+    let stays = |row: &RecoveryRow| row.known.is_none() && row.values == 0 && row.erase == 0;
+    let mut page = Page::new(PAGE_ROWS);
+    if all > PAGE_ROWS as usize {
+        plan.workspaces.sort_by_key(stays);
+    }
+    for row in std::mem::take(&mut plan.workspaces) {
+        if !page.take(vec![row]) {
+            break;
+        }
+    }
+    plan.workspaces = page.rows();
+    let left_out = all - plan.workspaces.len();
+    if left_out > 0 {
+        let words = format!("{left_out} further workspaces are not listed here");
+        plan.wrong.push(words);
+    }
+    plan
+}
+
 impl Ledger {
     /// What a recovery would do. Changes nothing.
     pub(super) async fn plan_recovery(
@@ -95,7 +118,7 @@ impl Ledger {
         said: &RecoverPlan,
     ) -> Result<RecoveryPlan, Rejection> {
         let _alone = self.recovery.lock().await;
-        Ok(self.survey(said).await?.0)
+        Ok(listed(self.survey(said).await?.0))
     }
 
     /// Looks at everything there is.
@@ -201,7 +224,7 @@ impl Ledger {
                 let _ = wishes.send(Wish::GoOn).await;
             }
         });
-        Ok(plan)
+        Ok(listed(plan))
     }
 
     async fn prepare(&self, said: &RecoverBegin) -> Result<(RecoveryPlan, Chains), Rejection> {

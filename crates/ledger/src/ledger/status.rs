@@ -127,16 +127,26 @@ impl Ledger {
         Ok(Status {
             entries,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            problems,
+            problems: listed(problems),
             warnings: self.shared.health.warnings(),
             projected: head.map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),
-            under_way,
+            under_way: listed(under_way),
             sync_verified: around.sync_verified,
             clock_ahead_ms: around.clock_ahead_ms,
         })
     }
+}
+
+/// Lines of one kind that a status shows at most: somebody may be a member of thousands of workspaces.
+const LISTED: usize = 200;
+
+fn listed(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LISTED);
+    lines.truncate(LISTED);
+    lines.extend((more > 0).then(|| format!("and {more} more")));
+    lines
 }
 
 /// What the keeper is doing in a workspace.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use keyroll_core::decide::denied;
+use keyroll_core::decide::{denied, not_a_member};
 use keyroll_core::{Authority, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, TreeSize,
@@ -160,6 +160,12 @@ impl Task {
         }
         if let Some(seen) = self.seen_before(state, submission, planned) {
             return seen;
+        }
+        // To them a workspace is as if it were not there, whatever is wrong with their command.
+        // Operators may know of all.
+        let is_own = command.actor().0 == self.shared.key.verifying_key().to_bytes();
+        if !(known || is_own || self.shared.operators.contains(&command.signer())) {
+            return Verdict::Refused(not_a_member(state.workspace()));
         }
         if let Some(rejection) = &submission.inadmissible {
             return Verdict::Refused(rejection.clone());

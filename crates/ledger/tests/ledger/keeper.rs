@@ -481,3 +481,29 @@ async fn a_keeper_that_slept_through_a_rotation_loses_nothing() {
         assert!(states.iter().all(|state| *state == ValueState::Live));
     }
 }
+
+/// The keys stream goes while values are copied: the old ones are all that could be read again.
+#[tokio::test]
+async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
+    let world = World::with_demo().await;
+    world.create(&owner(), "Key", b"v").await.expect("created");
+    let rotated = world.act(&owner(), Action::KeyRotate(Nothing {})).await;
+    rotated.expect("rotated");
+    world.projected().await;
+    let before: Vec<_> = world.keys.all();
+    let under_old = |world: &World| {
+        let all = world.vault.all().into_iter();
+        all.filter(|(subject, _)| subject.ends_with(".1")).count()
+    };
+    assert_eq!(under_old(&world), 1);
+    world.keys.lose_all();
+    assert!(world.ledger.tend().await.is_err());
+    assert_eq!(under_old(&world), 1, "the old value is still there");
+    // With the stream from its backup it goes on.
+    for (subject, bytes) in before {
+        world.keys.overwrite(&subject, bytes.to_vec());
+    }
+    world.ledger.tend().await.expect("tended");
+    assert_eq!(under_old(&world), 0);
+    assert_eq!(world.reveal(&owner(), "Key").await.expect("value"), b"v");
+}

@@ -282,3 +282,30 @@ async fn strangers_learn_neither_size_nor_existence() {
         )]
     );
 }
+
+/// So it is for commands, whatever else is wrong with them, and for their dry runs.
+#[tokio::test]
+async fn strangers_learn_nothing_by_what_is_wrong_with_their_commands() {
+    let world = World::with_demo().await;
+    let mut answers = Vec::new();
+    for workspace in ["demo", "nowhere"] {
+        for old in [0, 10 * 60_000] {
+            let stranger = signing_key(99);
+            let session = world.session(&stranger).await;
+            let command = keyroll_core::command::Command {
+                v: keyroll_core::command::COMMAND_V,
+                at: keyroll_core::Millis(now().0 - old),
+                id: fresh(),
+                action: World::reveal_action(&session, "Key"),
+                ledger: world.id(),
+                workspace: workspace.parse().expect("name"),
+                delegation: None,
+            };
+            let refusal = world.refused_in(&stranger, &command).await;
+            answers.push((refusal.code, refusal.message.replace(workspace, "W")));
+        }
+    }
+    answers.dedup();
+    let words = "you are not a member of workspace W".to_owned();
+    assert_eq!(answers, [(Code::Denied, words)]);
+}

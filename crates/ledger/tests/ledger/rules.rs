@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use keyroll_api::query::{Ask, RecoverPlan, SecretList};
+use keyroll_api::query::{Ask, QUERY_V, Query, RecoverPlan, SecretList};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
@@ -102,6 +102,19 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     assert!(refused.message.contains("upgrade keyroll"), "{refused}");
     let asked = Ask::SecretList(SecretList::default());
     assert!(world.ask(&owner(), asked).await.is_ok(), "queries go on");
+    // Whoever saw those entries through a later program is told why they are not here: no rollback.
+    let query = Query {
+        v: QUERY_V,
+        at: now(),
+        ask: Ask::AuditCheckpoint(Nothing {}),
+        seen: TreeSize(3),
+        ledger: world.id(),
+        workspace: Some(demo()),
+        delegation: None,
+    };
+    let signed = cose::sign(&query, &owner());
+    let asked = world.ask_bytes(Some(&demo()), &signed).await;
+    assert_eq!(code(asked), Some(Code::UpgradeNeeded));
     // A recovery by this program would leave those entries out.
     let plan = Ask::RecoverPlan(RecoverPlan { seen: Vec::new() });
     let plan = crate::ask_ledger(&world, plan).await.map(drop);

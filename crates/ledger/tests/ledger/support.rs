@@ -245,6 +245,18 @@ impl World {
         }
     }
 
+    /// Why a command is refused that is for the workspace that it names.
+    pub(crate) async fn refused_in(&self, actor: &SigningKey, command: &Command) -> Rejection {
+        let request = CommandRequest {
+            seen: TreeSize(0),
+            values: vec![],
+            command: cose::sign(command, actor).into(),
+        };
+        let (workspace, bytes) = (&command.workspace, cbor::encode(&request));
+        let response = self.ledger.command(workspace, &bytes).await;
+        response.refusal.expect("a refusal")
+    }
+
     pub(crate) async fn act(&self, actor: &SigningKey, action: Action) -> Result<Done, Rejection> {
         self.send(self.command_bytes(actor, fresh(), now(), action), vec![])
             .await

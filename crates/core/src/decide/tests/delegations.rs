@@ -293,3 +293,18 @@ fn earlier_rules_want_the_identity() {
     let given = team().used(20, 40, START + 3_600_000).by(Rules::V2);
     given.when(OWNER, end(40)).rejected(Code::Malformed);
 }
+
+#[test]
+fn who_can_end_no_more_keeps_nobody_elses_delegation_going() {
+    let hour = START + 3_600_000;
+    let mut given = team().used(20, 40, hour).used(21, 40, hour);
+    for key in 0..limits::REVOCATIONS {
+        let key = Identity([u8::try_from(key % 256).expect("a byte"); 32]);
+        let identity = Some(id(21));
+        let revoke = DelegationRevoke { key, identity };
+        given = given.and(OWNER, Action::DelegationRevoke(revoke));
+    }
+    assert_eq!(ended(given.when(OWNER, end(40))), [id(20)]);
+    // Alone it is told.
+    given.when(21, end(40)).rejected(Code::TooLarge);
+}
