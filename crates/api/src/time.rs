@@ -28,11 +28,39 @@ const fn epoch() -> DateTime {
     date(1970, 1, 1).at(0, 0, 0, 0)
 }
 
+/// Whether a text is built as `date-time` of RFC 3339 §5.6: other forms of ISO 8601 are read by some
+/// programs only.
+fn has_form(text: &[u8]) -> bool {
+    let fits = |text: &[u8], form: &[u8]| {
+        text.len() == form.len()
+            && text.iter().zip(form).all(|(byte, form)| match form {
+                b'0' => byte.is_ascii_digit(),
+                b'T' => matches!(byte, b'T' | b't' | b' '),
+                b'+' => matches!(byte, b'+' | b'-'),
+                form => byte == form,
+            })
+    };
+    let Some((begin, rest)) = text.split_at_checked(19) else {
+        return false;
+    };
+    let digits = rest.iter().skip(1).take_while(|byte| byte.is_ascii_digit());
+    let offset = match (rest.first(), digits.count()) {
+        (Some(b'.'), 0) => return false,
+        (Some(b'.'), count) => &rest[count + 1..],
+        _ => rest,
+    };
+    fits(begin, b"0000-00-00T00:00:00")
+        && (fits(offset, b"+00:00") || matches!(offset, b"Z" | b"z"))
+}
+
 /// Reads RFC 3339.
 ///
 /// # Errors
 /// [`TimeError`].
 pub fn parse(text: &str) -> Result<Millis, TimeError> {
+    if !has_form(text.as_bytes()) {
+        return Err(TimeError::Form);
+    }
     let pieces = Pieces::parse(text).map_err(|_| TimeError::Form)?;
     let (Some(time), Some(offset), None) = (
         pieces.time(),
@@ -104,6 +132,14 @@ mod tests {
             ("2030-02-30T00:00:00Z", TimeError::Form),
             ("2030-01-01T24:00:00Z", TimeError::Form),
             ("2030-01-01T00:00:00+01:00[Europe/Berlin]", TimeError::Form),
+            ("2030-01-01T00:00:00,5Z", TimeError::Form),
+            ("2030-01-01T00:00:00.Z", TimeError::Form),
+            ("2030-01-01T00:00:00+0100", TimeError::Form),
+            ("2030-01-01T00:00:00+01", TimeError::Form),
+            ("2030-01-01T00:00:00+01:00:30", TimeError::Form),
+            ("2030-01-01T00:00Z", TimeError::Form),
+            ("20300101T000000Z", TimeError::Form),
+            ("+002030-01-01T00:00:00Z", TimeError::Form),
             ("tomorrow", TimeError::Form),
             ("", TimeError::Form),
             ("10000-01-01T00:00:00Z", TimeError::Form),

@@ -6,9 +6,11 @@
 //! `--only`, with which the names are those that the caller chose.
 
 /// Ends of names. A program's own name stands before them: `TAR_OPTIONS`, `MAVEN_OPTS`, `PERLLIB`.
-const ENDS: [&str; 68] = [
+const ENDS: &[&str] = &[
     "ARGS",
     "ASKPASS",
+    "AUTHORITY_HOST",
+    "_BASE_URL",
     "BROWSER",
     "CACERT",
     "CAINFO",
@@ -16,6 +18,7 @@ const ENDS: [&str; 68] = [
     "CFG",
     "CMD",
     "COMMAND",
+    "COMMANDS",
     "COMPILER",
     "CONF",
     "CONFIG",
@@ -25,6 +28,7 @@ const ENDS: [&str; 68] = [
     "DIRS",
     "DISPLAY",
     "EDITOR",
+    "ENDPOINT",
     "EXE",
     "EXEC",
     "EXECUTABLE",
@@ -46,6 +50,10 @@ const ENDS: [&str; 68] = [
     "LIBS",
     "LINKER",
     "LOADER",
+    "METADATA_HOST",
+    "METADATA_MAPPER",
+    "MIRROR",
+    "MODULE",
     "MODULES",
     "OPT",
     "OPTIONS",
@@ -74,19 +82,31 @@ const ENDS: [&str; 68] = [
     "STARTUP",
     "TERMINFO",
     "TOOLCHAIN",
+    "UNIVERSE_DOMAIN",
     "WRAPPER",
+    "_ADDR",
+    "_BIN",
+    "_CC",
+    "_EXS",
+    "_SOURCE",
+    "_VERIFY",
+    "_YAML",
 ];
 
 /// Beginnings of names: all or nearly all that such a program reads steers it.
-const BEGINNINGS: [&str; 78] = [
+const BEGINNINGS: &[&str] = &[
     "ANSIBLE_",
     "ASDF_",
+    "AWS_CONTAINER_",
+    "AWS_ENDPOINT_URL",
     "BASH_",
+    "BAZELISK_",
     "BUILDKIT_",
     "BUNDLE_",
     "BUN_",
     "CARGO_",
     "CCACHE_",
+    "CC_",
     "CGO_",
     "CLOUDSDK_",
     "CMAKE_",
@@ -97,6 +117,7 @@ const BEGINNINGS: [&str; 78] = [
     "CORECLR_",
     "COREPACK_",
     "COVERAGE_",
+    "CXX_",
     "DBUS_",
     "DEBCONF_",
     "DENO_",
@@ -129,9 +150,12 @@ const BEGINNINGS: [&str; 78] = [
     "MISE_",
     "NODE_",
     "NPM_CONFIG_",
+    "OPAM",
     "OPENSSL_",
     "ORG_GRADLE_PROJECT_",
     "PERL",
+    "PGGSS",
+    "PGSSL",
     "PIP_",
     "PNPM_",
     "PSQL_",
@@ -140,6 +164,8 @@ const BEGINNINGS: [&str; 78] = [
     "QEMU_",
     "QT_",
     "RBENV_",
+    "RCLONE_",
+    "RESOLV_",
     "RSYNC_",
     "RUBY",
     "RUSTC",
@@ -147,10 +173,14 @@ const BEGINNINGS: [&str; 78] = [
     "RUSTFMT",
     "RUSTUP_",
     "RUST_",
+    "R_LIBS",
     "SCCACHE_",
+    "SPRING_",
     "SYSTEMD_",
+    "TERRAGRUNT_",
     "TEXMF",
     "TF_CLI_",
+    "TG_",
     "UV_",
     "VIM",
     "VK_",
@@ -160,7 +190,7 @@ const BEGINNINGS: [&str; 78] = [
 ];
 
 /// Under those beginnings, what holds a credential and steers nothing.
-const CREDENTIALS: [&str; 5] = [
+const CREDENTIALS: &[&str] = &[
     "CARGO_REGISTRY_TOKEN",
     "DENO_DEPLOY_TOKEN",
     "NODE_AUTH_TOKEN",

@@ -15,6 +15,8 @@ pub(crate) enum Reason {
     Destroyed,
     /// Its current version is lost.
     Lost,
+    /// It was deleted or renamed before its turn came.
+    Gone,
     /// It does not fit a reply or the environment.
     TooLarge,
     /// A variable and a dotenv file hold UTF-8 text without NUL.
@@ -28,10 +30,11 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Restricted,
         Self::Destroyed,
         Self::Lost,
+        Self::Gone,
         Self::TooLarge,
         Self::NotText,
         Self::NoForm,
@@ -45,6 +48,7 @@ impl Reason {
             Self::Restricted => "restricted",
             Self::Destroyed => "destroyed",
             Self::Lost => "lost",
+            Self::Gone => "gone",
             Self::TooLarge => "too_large",
             Self::NotText => "not_text",
             Self::NoForm => "no_dotenv_form",
@@ -65,6 +69,7 @@ impl Reason {
                 "their current version is lost",
                 "; give them a new value with secret edit, or an earlier one with secret rollback",
             ),
+            Self::Gone => ("they were deleted or renamed meanwhile", ""),
             Self::TooLarge => ("there is no room for values of their size", ""),
             Self::NotText => ("their values are not UTF-8 text without NUL", ""),
             Self::NoForm => (
@@ -88,6 +93,7 @@ impl Reason {
         match self {
             Self::Destroyed => Some(Code::Destroyed),
             Self::Lost => Some(Code::ValueLost),
+            Self::Gone => Some(Code::NotFound),
             Self::TooLarge => Some(Code::TooLarge),
             Self::NotText | Self::NoForm => Some(Code::InvalidValue),
             Self::Restricted | Self::Steers | Self::Taken => None,

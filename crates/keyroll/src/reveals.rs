@@ -103,6 +103,19 @@ pub(crate) async fn choose(
     let (mut names, mut left_out) = (Vec::new(), LeftOut::default());
     if let Some(only) = &selected.only {
         names.extend(only.iter().filter(|name| !excepted(name)).cloned());
+        for name in only {
+            unknown.remove(&name.folded());
+        }
+        warn_of_unknown(
+            context,
+            selected,
+            &unknown,
+            "you did not name it with --only",
+        );
+        if names.is_empty() {
+            let words = "--except leaves nothing of what --only names";
+            return Err(Failure::usage(words));
+        }
         return Ok((names, left_out));
     }
     for row in rows::all(session, false, None).await? {
@@ -119,14 +132,16 @@ pub(crate) async fn choose(
         };
         left_out.add(row.name, reason);
     }
-    for name in &selected.except {
-        if unknown.contains(&name.folded()) {
-            context.out.warn(&format!(
-                "--except names {name}, and you see no such secret"
-            ));
-        }
-    }
+    warn_of_unknown(context, selected, &unknown, "you see no such secret");
     Ok((names, left_out))
+}
+
+fn warn_of_unknown(context: &Context, selected: &Selected, unknown: &BTreeSet<String>, why: &str) {
+    let names = selected.except.iter();
+    for name in names.filter(|name| unknown.contains(&name.folded())) {
+        let words = format!("--except names {name}, and {why}");
+        context.out.warn(&words);
+    }
 }
 
 /// Reveals in one command: one entry.
@@ -161,8 +176,9 @@ pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
     why: (&Purpose, Option<&Text>),
-    left_out: &mut LeftOut,
+    (selected, left_out): (&Selected, &mut LeftOut),
 ) -> Result<Revealed, Failure> {
+    let is_listed = selected.only.is_none();
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
     let mut all = Revealed::default();
     let mut failed = 0;
@@ -176,7 +192,7 @@ pub(crate) async fn paged(
             }
             Err(failure) => failure,
         };
-        match (of_one_secret(&failure), page) {
+        match (of_one_secret(&failure, is_listed), page) {
             (Some(reason), [name]) if failed < FAILED_AT_MOST => {
                 failed += 1;
                 left_out.add(name.clone(), reason);
@@ -186,19 +202,30 @@ pub(crate) async fn paged(
                 pages.push_front(second);
                 pages.push_front(first);
             }
-            _ => return Err(failure),
+            _ if all.entries.is_empty() => return Err(failure),
+            _ => {
+                let count = all.entries.len();
+                return Err(failure.within(&format!("{count} earlier reveals are on record")));
+            }
         }
     }
     Ok(all)
 }
 
-/// Whether a failure is a secret's, so that others can still be revealed.
-fn of_one_secret(failure: &Failure) -> Option<Reason> {
+/// Whether a failure is a secret's, so that others can still be revealed. Of secrets that were listed one
+/// may go before its turn comes; who named it is told.
+fn of_one_secret(failure: &Failure, is_listed: bool) -> Option<Reason> {
     let reasons = [
         (Code::Destroyed, Reason::Destroyed),
         (Code::ValueLost, Reason::Lost),
         (Code::TooLarge, Reason::TooLarge),
     ];
+    let gone = [
+        (Code::Deleted, Reason::Gone),
+        (Code::NotFound, Reason::Gone),
+    ];
+    let gone = gone.into_iter().filter(|_| is_listed);
     let fits = |(code, _): &(Code, Reason)| code.as_str() == failure.code();
-    reasons.into_iter().find(fits).map(|(_, reason)| reason)
+    let mut reasons = reasons.into_iter().chain(gone);
+    reasons.find(fits).map(|(_, reason)| reason)
 }

@@ -173,6 +173,8 @@ fn lists_are_narrowed_by_pattern_and_use() {
     };
     refused(&["a-b"]).error_code("invalid_name");
     refused(&["--unused=soon"]).error_code("usage");
+    // Without `=` it would be a pattern that no name fits.
+    refused(&["--unused", "90d"]).stderr_has("--unused=90d");
 }
 
 #[test]

@@ -86,7 +86,11 @@ fn on_disk(cluster: &Cluster, bytes: &[u8]) -> bool {
 
 fn epoch(cluster: &Cluster) -> u64 {
     let would = ["key", "rotate", "--dry-run", "--json"];
-    let would = cluster.keyroll(would).run().code(0).json();
+    // A rotation that is under way ends first.
+    let would = until("the key can be rotated", || {
+        let would = cluster.keyroll(would).run();
+        would.is_code(0).then(|| would.json())
+    });
     would["epoch"].as_u64().expect("a number") - 1
 }
 

@@ -166,6 +166,17 @@ fn names_that_exist_get_new_versions_when_somebody_says_so() {
         .stderr_has("1 to create, 1 to replace by a new version");
     assert_eq!(names(&dev), ["Cased", "Other", "Taken"]);
     import(&["--replace", "--skip-existing"]).code(2);
+    // Who may not edit is told so, by a trial as well, and nobody has to say yes for nothing.
+    let vera = dev.member("vera", "viewer", "*");
+    let taken = dev.home().write("taken.env", "Taken=hunter2-third\n");
+    for how in ["--dry-run", "--yes"] {
+        let refused = dev.keyroll_as(&vera, ["import", &taken, "--replace", how]);
+        let refused = refused
+            .run()
+            .code(4)
+            .stderr_has("your role does not allow it");
+        refused.stderr_has("Taken").lacks("goes on from there");
+    }
     let done = import(&["--replace", "--yes", "--json"]).code(0).json();
     assert_eq!(
         (&done["created"], &done["replaced"]),

@@ -256,6 +256,12 @@ fn one_secret_never_stops_the_others() {
         .code(0)
         .stdout("ao")
         .stderr_has("--except names Nowhere");
+    run(&["--only", "Other", "--except", "Other"])
+        .code(2)
+        .stderr_has("--except leaves nothing");
+    run(&["--only", "Other", "--except", "Nowhere"])
+        .code(0)
+        .stderr_has("you did not name it with --only");
     run(&["--strict"])
         .code(3)
         .error_code("destroyed")

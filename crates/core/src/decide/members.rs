@@ -167,6 +167,17 @@ fn check_record(
     // A name that older rules took stays until somebody changes it.
     if rules >= Rules::V2 && present.is_none_or(|member| member.name != record.name) {
         record.name.check_visible()?;
+        // Lists and the audit log show names where others look for keys.
+        if rules >= Rules::V3
+            && record
+                .name
+                .as_str()
+                .to_ascii_lowercase()
+                .contains("ed25519:")
+        {
+            let message = "a member's name cannot look like a public key";
+            return Err(Rejection::new(Code::InvalidName, message));
+        }
     }
     let invalid = |message: String| Err(Rejection::new(Code::InvalidField, message));
     if record.secrets.is_empty() || record.secrets.len() > limits::GLOBS {

@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
     selected.check(&left_out, names.len(), "nothing was exported")?;
     let purpose = Purpose::Export(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, &mut left_out).await?;
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
     let mut values: Vec<(&SecretName, &[u8])> = Vec::with_capacity(revealed.values.len());
     for opened in &revealed.values {
         match format.cannot_hold(&opened.value) {

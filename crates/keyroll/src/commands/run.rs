@@ -63,7 +63,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     }
     let purpose = Purpose::Run(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, &mut left_out).await?;
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
     // The connection is of no more use.
     drop(session);
     let values = variables(revealed.values, &args.command, &mut left_out);
@@ -147,10 +147,15 @@ fn redactor(context: &Context, values: &[Opened]) -> Redactor {
         .map(|opened| (opened.name.as_str(), opened.value.as_slice()))
         .collect();
     let redactor = Redactor::new(&values);
-    for name in redactor.unmasked() {
-        context.out.note(&format!(
-            "warning: the value of {name} has less than 8 bytes and is not masked"
-        ));
+    match redactor.unmasked() {
+        [] => {}
+        [name] => context.out.warn(&format!(
+            "the value of {name} has less than 8 bytes and is not masked"
+        )),
+        names => context.out.warn(&format!(
+            "values with less than 8 bytes are not masked: {}",
+            names.join(", ")
+        )),
     }
     redactor
 }

@@ -258,3 +258,21 @@ fn the_state_knows_which_rules_decided_last() {
     let given = given.by(Rules::V2).and(OWNER, create(1, "Key"));
     assert_eq!(given.state.rules(), Rules::V2);
 }
+
+#[test]
+fn a_name_that_looks_like_a_key_is_refused() {
+    let given = Given::workspace();
+    for name in [
+        "ed25519:MlHl3gR5hq_qAm9lerJRYVU8CCVWHquNHJJXTZqMm6Sg",
+        "Ed25519:x",
+        "bob ed25519:x",
+    ] {
+        let member = add(20, name, Role::Editor, &["*"]);
+        given
+            .when(OWNER, member.clone())
+            .rejected(Code::InvalidName);
+        // Logs from before hold such names.
+        let before = Given::workspace().by(Rules::V2);
+        before.when(OWNER, member).happens(&["member.added"]);
+    }
+}

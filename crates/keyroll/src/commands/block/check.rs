@@ -79,7 +79,8 @@ async fn known(
         .or_else(|_| "block check --values".parse())?;
     let purpose = Purpose::View(Nothing {});
     let why = (&purpose, Some(&reason));
-    let Revealed { values, .. } = reveals::paged(place, &names, why, &mut left_out).await?;
+    let Revealed { values, .. } =
+        reveals::paged(place, &names, why, (selected, &mut left_out)).await?;
     let recorded = "the file was not searched; what was revealed is on record";
     selected.check(&left_out, values.len(), recorded)?;
     let (context, _) = place;

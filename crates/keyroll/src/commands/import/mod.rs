@@ -214,6 +214,9 @@ impl<'a> Import<'a> {
         let json = |row: &Row| json!({"name": row.name, "line": row.line, "action": row.action, "dry_run": true});
         context.out.items(&rows, json, &table)?;
         let fate = match self.refusal() {
+            Some(_) if self.args.taken.replace => {
+                "nothing would be imported: names are taken in another spelling"
+            }
             Some(_) => {
                 "nothing would be imported: names are taken, see --skip-existing and --replace"
             }
@@ -233,7 +236,7 @@ impl<'a> Import<'a> {
             let (client, workspace) = (&session.client, &session.workspace);
             client.dry_run_import(workspace, &new[part]).await?;
         }
-        Ok(())
+        self.decide_replacements(session).await
     }
 
     fn words(&self) -> String {
@@ -280,6 +283,8 @@ impl<'a> Import<'a> {
         if !(self.preview.create.is_empty() && self.replace.is_empty()) {
             self.note_newlines(context);
             self.note_replaced(context);
+            // Half of an import, or a yes for nothing, helps nobody.
+            self.decide_replacements(session).await?;
             let (file, workspace) = (self.args.file.display(), &session.workspace);
             confirm(
                 context,

@@ -62,6 +62,20 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// Whether the ledger would take each of the commands.
+    pub(super) async fn decide_replacements(&self, session: &Session) -> Result<(), Failure> {
+        for (at, target) in &self.replace {
+            let place = (target.id, &target.name);
+            let value = &self.found[*at].value;
+            let (client, workspace) = (&session.client, &session.workspace);
+            let edit = client.dry_run_edit(workspace, place, target.next, value, (None, None));
+            if let Err(error) = edit.await {
+                return Err(Failure::from(error).within(target.name.as_str()));
+            }
+        }
+        Ok(())
+    }
+
     /// The names that a yes would change.
     pub(super) fn note_replaced(&self, context: &Context) {
         if self.replace.is_empty() {

@@ -61,6 +61,13 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
         .map(str::parse::<Glob>)
         .transpose()?;
     let unused = args.unused.as_deref().map(time::duration).transpose()?;
+    // No name begins with a digit, so this is no pattern.
+    if let (Some(_), Some(period)) = (&args.unused, &args.pattern)
+        && time::duration(period).is_ok()
+    {
+        let message = format!("{period} is no pattern of names. Write --unused={period}.");
+        return Err(Failure::usage(message));
+    }
     let session = context.session().await?;
     let at = session.moment(args.at.as_deref()).await?;
     let time = at.map_or_else(now, |at| at.time);

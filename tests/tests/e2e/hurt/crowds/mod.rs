@@ -304,7 +304,9 @@ async fn who_does_not_read_holds_up_nobody() {
                 assert_eq!(values[0].value.as_slice(), b"the value");
             }
             Err(error) => {
-                assert_eq!(error.code(), Code::Busy, "{error}");
+                // On a machine that has no time for its nats-server an acknowledgement is late, too.
+                let code = error.code();
+                assert!(matches!(code, Code::Busy | Code::AuditUnknown), "{error}");
                 busy += 1;
             }
         }
