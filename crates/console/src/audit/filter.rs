@@ -126,6 +126,8 @@ pub(super) fn for_field(text: &str) -> String {
 fn moment(text: &str) -> Result<Millis, Failure> {
     time::parse(text)
         .or_else(|_| time::parse(&format!("{text}Z")))
+        // A field for a point in time may leave the seconds out.
+        .or_else(|_| time::parse(&format!("{text}:00Z")))
         .map_err(|why| Failure::field(format!("{text} is no time ({why}).")))
 }
 
