@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
 
-/// What became of a command.
+/// The outcome of a command: an entry, or the decision of a dry run.
 pub(crate) enum CommandOutcome {
     /// It is an entry.
     Recorded(Box<Acted>),
@@ -36,14 +36,14 @@ impl Session {
         self.act(action).await.map(CommandOutcome::from)
     }
 
-    /// What an action would come to now.
+    /// Asks the ledger to decide an action. Nothing is written.
     pub(crate) async fn decide(&self, action: Action) -> Result<Vec<Event>, Failure> {
         Ok(self.client.dry_run(&self.workspace, action).await?)
     }
 }
 
 impl CommandOutcome {
-    /// What came of the command, or would come of it.
+    /// The events of the entry, or those that it would have.
     pub(crate) fn events(&self) -> &[Event] {
         match self {
             Self::Recorded(acted) => &acted.entry.events,

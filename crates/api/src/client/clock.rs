@@ -1,5 +1,5 @@
-//! This machine's clock against the ledger's, as it says it. Nothing is believed for it: it only
-//! tells a clock that is wrong from a key that is.
+//! Compares this machine's clock with the ledger's. The ledger's word decides nothing here: it only
+//! tells a wrong clock from a wrong key.
 
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{Code, Millis, limits};

@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// What that would come to.
+    /// Asks the ledger to decide what `make` makes. Nothing is written.
     pub(super) async fn dry_run_in_session(
         &self,
         workspace: &WorkspaceName,
