@@ -1,8 +1,8 @@
 //! What to offer to whom. The ledger decides again whatever is offered here.
 
-use keyroll_api::reply::MemberRow;
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::{Glob, Millis, SecretName};
+use keyroll_wire::reply::MemberRow;
 
 /// What a member may do, as far as the member's record says.
 #[derive(Debug, Clone, PartialEq, Eq)]

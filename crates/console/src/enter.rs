@@ -7,9 +7,9 @@ use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use keyroll_api::Client;
-use keyroll_api::client::now;
+use keyroll_client::Client;
 use keyroll_core::WorkspaceName;
+use keyroll_wire::time::now;
 use maud::html;
 use serde::Deserialize;
 

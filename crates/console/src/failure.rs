@@ -1,7 +1,7 @@
 //! What stands in the way, in words that say what to do next.
 
 use axum::http::StatusCode;
-use keyroll_api::client::ClientError;
+use keyroll_client::ClientError;
 use keyroll_core::Code;
 use keyroll_core::names::InvalidName;
 

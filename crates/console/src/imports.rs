@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keyroll_api::client::ClientError;
+use keyroll_client::ClientError;
 use keyroll_core::{Digest, SecretId, WorkspaceName};
 use keyroll_files::Found;
 

@@ -1,5 +1,5 @@
 //! The Settings → Secrets page. It is a client of the ledger like any other: what it shows and
-//! does goes through [`keyroll_api::Client`], under the identity of whoever is signed in.
+//! does goes through [`keyroll_client::Client`], under the identity of whoever is signed in.
 
 mod access;
 mod assets;

@@ -8,12 +8,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use jiff::{Span, SpanRelativeTo};
-use keyroll_api::client::now;
-use keyroll_api::reply::MemberRow;
-use keyroll_api::time;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::{Action, Glob, Identity, Millis};
+use keyroll_wire::reply::MemberRow;
+use keyroll_wire::time;
+use keyroll_wire::time::now;
 use maud::{Markup, html};
 use serde::Deserialize;
 

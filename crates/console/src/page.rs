@@ -1,7 +1,7 @@
 //! The frame around every page.
 
 use axum::response::{IntoResponse as _, Response};
-use keyroll_api::reply::WorkspaceRow;
+use keyroll_wire::reply::WorkspaceRow;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::ADDRESSES;

@@ -8,10 +8,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
-use keyroll_api::Client;
-use keyroll_api::client::{ClientError, now};
+use keyroll_client::Client;
+use keyroll_client::ClientError;
 use keyroll_core::{Millis, WorkspaceName};
 use keyroll_http::{Limits, Server};
+use keyroll_wire::time::now;
 use tokio::net::TcpListener;
 use tower_http::limit::RequestBodyLimitLayer;
 

@@ -10,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyroll_api::Client;
-use keyroll_api::client::{ClientError, random};
+use keyroll_client::Client;
+use keyroll_client::{ClientError, random};
 use keyroll_core::{Digest, Millis, WorkspaceName};
 
 use crate::secrets::Listing;

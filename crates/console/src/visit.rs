@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keyroll_api::client::{Acted, Answered, ClientError, now, unexpected};
-use keyroll_api::query::{Ask, Named};
-use keyroll_api::reply::{Answer, MemberRow, SecretRow};
+use keyroll_client::{Acted, Answered, ClientError, unexpected};
 use keyroll_core::{Action, Code, Index, Millis, SecretName, TreeSize, WorkspaceName};
+use keyroll_wire::query::{Ask, Named};
+use keyroll_wire::reply::{Answer, MemberRow, SecretRow};
+use keyroll_wire::time::now;
 
 use crate::access::Access;
 use crate::failure::Failure;
@@ -35,9 +36,7 @@ macro_rules! answer {
     ($answered:expr, $variant:path) => {
         match $answered.answer {
             $variant(answer) => Ok(answer),
-            _ => Err($crate::failure::Failure::from(
-                keyroll_api::client::unexpected(),
-            )),
+            _ => Err($crate::failure::Failure::from(keyroll_client::unexpected())),
         }
     };
 }

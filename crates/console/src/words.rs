@@ -1,8 +1,8 @@
 //! Moments and counts as people read them.
 
-use keyroll_api::time::format;
-pub(crate) use keyroll_api::time::rfc3339;
 use keyroll_core::Millis;
+use keyroll_wire::time::format;
+pub(crate) use keyroll_wire::time::rfc3339;
 use maud::{Markup, html};
 
 const UNITS: [(u64, &str, &str); 6] = [

@@ -18,6 +18,7 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod names;
+pub mod origin;
 pub mod rejection;
 pub mod rules;
 pub mod state;

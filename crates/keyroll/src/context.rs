@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use keyroll_api::Signer;
+use keyroll_client::Signer;
 use keyroll_core::{LedgerId, WorkspaceName};
 
 use crate::cli::Global;

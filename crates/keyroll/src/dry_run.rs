@@ -1,6 +1,6 @@
 //! Acts, and the same acts as dry runs.
 
-use keyroll_api::client::Acted;
+use keyroll_client::Acted;
 use keyroll_core::{Action, Event};
 use serde_json::{Value, json};
 

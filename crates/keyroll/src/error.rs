@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use keyroll_api::ClientError;
+use keyroll_client::ClientError;
 use keyroll_core::names::InvalidName;
 use keyroll_core::{Code, Rejection};
 use keyroll_resolver::ResolveError;

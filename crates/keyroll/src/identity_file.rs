@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
-use keyroll_api::Signer;
-use keyroll_api::client::random;
+use keyroll_client::Signer;
+use keyroll_client::random;
 use keyroll_core::Identity;
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
@@ -33,7 +33,7 @@ const DELEGATION: &str = "KEYROLL DELEGATION";
 
 /// The public half of a key.
 pub(crate) fn identity(key: &SigningKey) -> Identity {
-    keyroll_api::client::public(key)
+    keyroll_client::public(key)
 }
 
 /// Reads the key of an identity file that only its owner can read.
@@ -267,13 +267,7 @@ mod tests {
         let workspace = "demo".parse().expect("a name");
         let made = create_delegated(&path, |key| {
             let (place, times) = ("page".parse().expect("a label"), (Millis(1), Millis(2)));
-            keyroll_api::client::delegate(
-                &owner,
-                key,
-                (LedgerId([1; 32]), &workspace),
-                times,
-                place,
-            )
+            keyroll_client::delegate(&owner, key, (LedgerId([1; 32]), &workspace), times, place)
         });
         let made = made.expect("made");
         let read = signer(&path, NOBODY).expect("read");

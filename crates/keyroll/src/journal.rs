@@ -6,7 +6,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use keyroll_api::client::new_secret_id;
+use keyroll_client::new_secret_id;
 use keyroll_core::{SecretId, SecretName};
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_api::private;
+use keyroll_client::private;
 
 use crate::error::Failure;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use clap::Args;
-use keyroll_api::client::{Opened, Wanted};
+use keyroll_client::{Opened, Wanted};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
 use keyroll_core::state::ValueState;

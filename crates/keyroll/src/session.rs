@@ -1,12 +1,13 @@
 //! A connection to the ledger, as one identity and mostly in one workspace.
 
-use keyroll_api::client::{Acted, Answered, Opened, RevealedValues, Wanted};
-use keyroll_api::query::{Moment, Named, Point};
-use keyroll_api::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
-use keyroll_api::{Ask, Client, ClientError, Receipt, Settings as ClientSettings};
+use keyroll_client::{Acted, Answered, Opened, RevealedValues, Wanted};
+use keyroll_client::{Client, ClientError, Settings as ClientSettings};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
 use keyroll_core::{Action, Code, Identity, Index, SecretName, TreeSize, WorkspaceName};
+use keyroll_wire::query::{Moment, Named, Point};
+use keyroll_wire::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
+use keyroll_wire::{Ask, Receipt};
 
 use crate::config;
 use crate::context::Context;
@@ -35,9 +36,7 @@ macro_rules! answer {
     ($answered:expr, $variant:path) => {
         match $answered.answer {
             $variant(answer) => Ok(answer),
-            _ => Err($crate::error::Failure::from(
-                keyroll_api::client::unexpected(),
-            )),
+            _ => Err($crate::error::Failure::from(keyroll_client::unexpected())),
         }
     };
 }
@@ -143,14 +142,14 @@ impl Session {
         let size = self.ask(Ask::WorkspaceAt(begin)).await?.size;
         let mut found = self.point(Point::Size(size)).await?;
         // What has ended or fallen due since the last entry has done so.
-        found.at.time = found.at.time.max(keyroll_api::client::now());
+        found.at.time = found.at.time.max(keyroll_wire::time::now());
         Ok(found)
     }
 
     /// What `--at P` is, when it was said.
     pub(crate) async fn moment(&self, at: Option<&str>) -> Result<Option<Moment>, Failure> {
         let Some(text) = at else { return Ok(None) };
-        let point = time::point(text, keyroll_api::client::now())?;
+        let point = time::point(text, keyroll_wire::time::now())?;
         Ok(Some(self.point(point).await?.at))
     }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
-use keyroll_api::query::Point;
-use keyroll_api::time::{self, TimeError};
 use keyroll_core::{Millis, TreeSize};
+use keyroll_wire::query::Point;
+use keyroll_wire::time::{self, TimeError};
 
 use crate::error::Failure;
 
-pub(crate) use keyroll_api::time::rfc3339;
+pub(crate) use keyroll_wire::time::rfc3339;
 
 /// A duration: `90d`, `2h`, `1h 30m`. Days have 24 hours; months and years have no one length.
 pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {

@@ -28,7 +28,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::reply::{Body, Info, Reply};
 use keyroll_core::crypto::Key;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::statement::{LedgerKey, SealingKey};
@@ -37,18 +36,19 @@ use keyroll_core::{
     cbor, cose,
 };
 use keyroll_merkle::empty_root;
+use keyroll_wire::reply::{Body, Info, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
 use crate::health::Health;
 use crate::keeper::{Keeper, Start};
-use crate::keyring::{Keyring, period_of};
-use crate::log::Log;
-use crate::objects::Objects;
 use crate::projection::{Projection, ProjectionError, contained};
-use crate::vault::Vault;
 use crate::writer::{Shared, Writer, Writers};
 use head::{check_head, last_of};
+use keyroll_store::keyring::{Keyring, period_of};
+use keyroll_store::log::Log;
+use keyroll_store::objects::Objects;
+use keyroll_store::vault::Vault;
 
 pub(crate) use reach::REACH;
 pub use release::Room;

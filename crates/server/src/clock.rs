@@ -20,7 +20,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The wall clock.
 #[cfg(not(feature = "failpoints"))]
 pub(crate) fn now() -> Millis {
-    keyroll_api::client::now()
+    keyroll_wire::time::now()
 }
 
 /// The wall clock, as far off as the file says that `KEYROLL_CLOCK_OFFSET_FILE` names: milliseconds,
@@ -35,7 +35,7 @@ pub(crate) fn now() -> Millis {
             .ok()
     };
     let offset = std::env::var_os("KEYROLL_CLOCK_OFFSET_FILE").and_then(read);
-    let true_time = keyroll_api::client::now().0;
+    let true_time = keyroll_wire::time::now().0;
     Millis(true_time.saturating_add_signed(offset.unwrap_or_default()))
 }
 

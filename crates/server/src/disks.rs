@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use keyroll_ledger::log::JetStreamLog;
-use keyroll_ledger::objects::JetStreamObjects;
-use keyroll_ledger::{Ledger, RefusedWrite};
+use keyroll_ledger::Ledger;
+use keyroll_store::RefusedWrite;
+use keyroll_store::log::JetStreamLog;
+use keyroll_store::objects::JetStreamObjects;
 use tokio::sync::watch;
 
 use crate::nats::{LedgerStream, Store, is_local, store};

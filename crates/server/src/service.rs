@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::service::ServiceExt as _;
-use keyroll_api::client::Addresses;
-use keyroll_api::subjects;
 use keyroll_core::{Identity, Rejection};
 use keyroll_ledger::follower::Notice;
-use keyroll_ledger::log::JetStreamLog;
-use keyroll_ledger::objects::JetStreamObjects;
 use keyroll_ledger::{Ledger, OpenError, Options, Surroundings};
+use keyroll_nats::Addresses;
+use keyroll_store::log::JetStreamLog;
+use keyroll_store::objects::JetStreamObjects;
+use keyroll_wire::subjects;
 use tokio::sync::{mpsc, watch};
 
 use crate::answering::Answering;
@@ -148,7 +148,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         }
         tracing::warn!(%why, "durability is not verified of every server");
     }
-    let log = |error: keyroll_ledger::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
+    let log = |error: keyroll_store::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
     let writes = StreamWrites {
         log: JetStreamLog::open(client.clone()).await.map_err(log)?,
         vault: JetStreamObjects::open_beside(client.clone(), erasing, LedgerStream::Vault.name())

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::{Client, Settings};
+use keyroll_client::{Client, Settings};
 use keyroll_core::{Identity, LedgerId};
 use keyroll_server::nats::{ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces};
 use nix::sys::signal::Signal;

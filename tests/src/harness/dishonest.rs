@@ -10,10 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_nats::{Client, ConnectOptions, HeaderMap, Message};
 use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
-use keyroll_api::client::{now, random};
-use keyroll_api::query::{Ask, AuditProve, QUERY_V, Query};
-use keyroll_api::reply::{Answer, Body, Done, Released};
-use keyroll_api::{CommandReply, CommandRequest, Reply};
+use keyroll_client::random;
 use keyroll_core::Rules;
 use keyroll_core::commit::COMMIT_V;
 use keyroll_core::crypto::{Direction, Key, SealContext, WrapContext, seal_value};
@@ -24,13 +21,17 @@ use keyroll_core::{
     SecretId, Sequence, SignedCommand, State, TreeSize, Verified, Version, WorkspaceName, cbor,
     cose, decide,
 };
-use keyroll_ledger::keyring::Keyring;
-use keyroll_ledger::log::{JetStreamLog, Log as _};
-use keyroll_ledger::objects::{JetStreamObjects, Objects};
-use keyroll_ledger::vault::Vault;
 use keyroll_ledger::{Ledger, Options, Response};
 use keyroll_server::keys::{plain_root, read_signing_key};
 use keyroll_server::root_key::{PlainFile, RootKeySource as _};
+use keyroll_store::keyring::Keyring;
+use keyroll_store::log::{JetStreamLog, Log as _};
+use keyroll_store::objects::{JetStreamObjects, Objects};
+use keyroll_store::vault::Vault;
+use keyroll_wire::query::{Ask, AuditProve, QUERY_V, Query};
+use keyroll_wire::reply::{Answer, Body, Done, Released};
+use keyroll_wire::time::now;
+use keyroll_wire::{CommandReply, CommandRequest, Reply};
 use tokio::runtime::Runtime;
 
 use super::cluster::Cluster;

@@ -6,13 +6,14 @@ use std::path::Path;
 use async_nats::Message;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
-use keyroll_api::client::{new_command_id, now};
-use keyroll_api::reply::{Body, Done, Info};
-use keyroll_api::{CommandReply, CommandRequest, Reply};
+use keyroll_client::new_command_id;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Action, Blob, Code, Command, Digest, Identity, LedgerId, Rejection, TreeSize, cbor, cose,
 };
+use keyroll_wire::reply::{Body, Done, Info};
+use keyroll_wire::time::now;
+use keyroll_wire::{CommandReply, CommandRequest, Reply};
 
 use super::dev::Dev;
 use super::nats::Nats;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keyroll_api::Client;
-use keyroll_api::client::{Acted, ClientError, NewSecretSpec, Wanted, new_command_id};
+use keyroll_client::Client;
+use keyroll_client::{Acted, ClientError, NewSecretSpec, Wanted, new_command_id};
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::{
     Action, Blob, Code, Index, SecretId, SecretName, SignedCommand, Version, WorkspaceName,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use keyroll_api::Client;
-use keyroll_api::client::{Answered, Wanted};
-use keyroll_api::query::{Ask, AuditCommits};
-use keyroll_api::reply::Answer;
+use keyroll_client::Client;
+use keyroll_client::{Answered, Wanted};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Blob, Code, Commit, Digest, Entry, Index, WorkspaceName, cbor};
+use keyroll_wire::query::{Ask, AuditCommits};
+use keyroll_wire::reply::Answer;
 
 use super::{Crowd, Record, Spy};
 use crate::harness::Cluster;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use keyroll_api::Client;
-use keyroll_api::client::{ClientError, NewSecretSpec, Wanted};
+use keyroll_client::Client;
+use keyroll_client::{ClientError, NewSecretSpec, Wanted};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{
     Action, Code, Digest, Index, SecretId, SecretName, SignedCommand, Version, WorkspaceName,

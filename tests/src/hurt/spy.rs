@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use keyroll_api::CommandReply;
 use keyroll_core::{Digest, Index, cbor};
+use keyroll_wire::CommandReply;
 
 use crate::harness::Cluster;
 use crate::harness::wait::within;
@@ -22,7 +22,7 @@ impl Spy {
     /// When it cannot.
     pub async fn at(cluster: &Cluster, door: usize, server: usize) -> Self {
         let url = cluster.client_url(door, server);
-        let client = within("a connection", keyroll_api::client::connect_nats(&url)).await;
+        let client = within("a connection", keyroll_client::connect_nats(&url)).await;
         let client = client.expect("connected");
         let user = url
             .split(['/', ':'])

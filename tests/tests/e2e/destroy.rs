@@ -5,8 +5,8 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_api::client::NewSecretSpec;
-use keyroll_api::{Client, Settings};
+use keyroll_client::NewSecretSpec;
+use keyroll_client::{Client, Settings};
 use keyroll_core::command::{Nothing, SecretDestroy};
 use keyroll_core::{Action, SecretId, Version, WorkspaceName};
 use keyroll_tests::harness::home::files;

@@ -4,8 +4,8 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_api::Client;
-use keyroll_api::client::new_command_id;
+use keyroll_client::Client;
+use keyroll_client::new_command_id;
 use keyroll_core::command::{Nothing, SecretDestroy};
 use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
 use keyroll_tests::harness::home::files;

@@ -1,9 +1,10 @@
 //! Signing in: nobody is signed in, or out, by a link that somebody else had them visit.
 
-use keyroll_api::client::{delegate, now};
+use keyroll_client::delegate;
 use keyroll_core::{Identity, Millis};
 use keyroll_tests::harness::browse::{Browse, Page};
 use keyroll_tests::harness::{Dev, Person};
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 const NONE: &str = "sec-fetch-site: none";

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use keyroll_api::client::Wanted;
-use keyroll_api::reply::Body;
-use keyroll_api::{CommandReply, Reply};
+use keyroll_client::Wanted;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::{Action, Code, SecretId, cbor, cose};
 use keyroll_tests::harness::nats::next;
 use keyroll_tests::harness::raw;
 use keyroll_tests::harness::wait::within;
 use keyroll_tests::harness::{Dev, Done, Nats};
+use keyroll_wire::reply::Body;
+use keyroll_wire::{CommandReply, Reply};
 use nix::sys::signal::Signal;
 
 /// What a caller may have to wait, and as much again for a busy machine.
@@ -123,13 +123,13 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
 async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing() {
     let dev = Dev::start();
     dev.create("A", "the value");
-    let settings = keyroll_api::Settings {
+    let settings = keyroll_client::Settings {
         nats_url: dev.nats_url().to_owned(),
         identity: dev.owner().into(),
         ledger: Some(dev.ledger()),
         home: None,
     };
-    let client = keyroll_api::Client::connect(settings)
+    let client = keyroll_client::Client::connect(settings)
         .await
         .expect("connected");
     let workspace = "demo".parse().expect("a name");

@@ -1,16 +1,17 @@
 //! The data directories that earlier programs left behind, under the program of today.
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::client::{now, origin};
+use keyroll_audit::bundle::{Header, Reader, write_commit, write_header};
 use keyroll_core::commit::COMMIT_V;
+use keyroll_core::origin::origin;
 use keyroll_core::{Commit, Digest, Rules, TreeSize, cose};
-use keyroll_ledger::bundle::{Header, Reader, write_commit, write_header};
 use keyroll_ledger::projection::SCHEMA;
 use keyroll_merkle::{Checkpoint, Hash};
 use keyroll_tests::golden::{Rows, Set, sets};
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::raw::identity;
 use keyroll_tests::harness::wait::until;
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 /// Fields that say something of the present moment.

@@ -1,12 +1,6 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::client::now;
-use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, CommandDryRun, MemberList, Named, SecretHistory, SecretList,
-};
-use keyroll_api::reply::Body;
-use keyroll_api::{Ask, Query, Reply};
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
@@ -19,6 +13,12 @@ use keyroll_core::{
 };
 use keyroll_tests::harness::raw::{self, identity};
 use keyroll_tests::harness::{Dev, Nats, Person};
+use keyroll_wire::query::{
+    AuditCommits, AuditLog, AuditProve, CommandDryRun, MemberList, Named, SecretHistory, SecretList,
+};
+use keyroll_wire::reply::Body;
+use keyroll_wire::time::now;
+use keyroll_wire::{Ask, Query, Reply};
 
 const VALUE: &str = "the value of it";
 
@@ -133,13 +133,13 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
 
 /// A session of somebody's in a workspace.
 async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
-    let settings = keyroll_api::Settings {
+    let settings = keyroll_client::Settings {
         nats_url: dev.nats_url().to_owned(),
         identity: identity(&who.home.join("identity.pem")).into(),
         ledger: Some(dev.ledger()),
         home: None,
     };
-    let client = keyroll_api::Client::connect(settings).await;
+    let client = keyroll_client::Client::connect(settings).await;
     let client = client.expect("connected");
     let session = client.session(&place.parse().expect("a name"));
     session.expect("a session").reference
@@ -217,10 +217,10 @@ async fn carried_out(
     let subject = format!("keyroll.v1.{place}.command");
     let reply = nats.request(&subject, raw::signed(command, key)).await;
     assert!(!holds_value(&reply.payload), "a value in a reply");
-    let answer: keyroll_api::CommandReply = cbor::decode(&reply.payload).expect("a reply");
+    let answer: keyroll_wire::CommandReply = cbor::decode(&reply.payload).expect("a reply");
     match answer {
-        keyroll_api::CommandReply::Refused(signed) => Some(rejected(&signed.0).code),
-        keyroll_api::CommandReply::Done(done) => {
+        keyroll_wire::CommandReply::Refused(signed) => Some(rejected(&signed.0).code),
+        keyroll_wire::CommandReply::Done(done) => {
             let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
             let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
             let denied = entry.events.iter().any(denied);

@@ -1,12 +1,8 @@
 //! The rest of the matrix: acts that bring values, acts that are the ledger's own, and every
 //! question. What is listed here and in `matrix` is all that there is: see `is_tried`.
 
-use keyroll_api::client::{ClientError, NewSecretSpec, new_secret_id, now};
-use keyroll_api::query::{
-    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Point, ReceiptOf,
-    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
-};
-use keyroll_api::{Ask, Client, Settings};
+use keyroll_client::{Client, Settings};
+use keyroll_client::{ClientError, NewSecretSpec, new_secret_id};
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     DenialsSummarize, KeyErase, LogTruncate, LostValue, Nothing, ValueErase, ValuesLose,
@@ -18,6 +14,12 @@ use keyroll_core::{
 };
 use keyroll_tests::harness::raw::identity;
 use keyroll_tests::harness::{Dev, Person};
+use keyroll_wire::Ask;
+use keyroll_wire::query::{
+    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Point, ReceiptOf,
+    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
+};
+use keyroll_wire::time::now;
 
 fn place(name: &str) -> WorkspaceName {
     name.parse().expect("a name")

@@ -1,8 +1,8 @@
 //! Rotations of the key of so many values that most are deleted by the block: what is said meanwhile,
 //! across a kill, and that nothing of the old generation stays on disk.
 
-use keyroll_api::client::NewSecretSpec;
-use keyroll_api::{Client, Settings};
+use keyroll_client::NewSecretSpec;
+use keyroll_client::{Client, Settings};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, WorkspaceName};
 use keyroll_tests::harness::Dev;

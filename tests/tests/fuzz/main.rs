@@ -10,14 +10,14 @@ mod model;
 mod stored;
 mod values;
 
-use keyroll_api::reply::Info;
-use keyroll_api::{CommandReply, CommandRequest, Query, Reply};
 use keyroll_core::cose::{self, Form};
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
 use keyroll_files::Format;
 use keyroll_merkle::{Note, SignedCheckpoint, TlogProof, VerifierKey};
 use keyroll_resolver::{Cidr, HostPattern, Template, find_credentials, parse_json};
+use keyroll_wire::reply::Info;
+use keyroll_wire::{CommandReply, CommandRequest, Query, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

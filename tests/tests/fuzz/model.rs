@@ -10,10 +10,10 @@ use keyroll_core::{
     TreeSize, Version, cose,
 };
 use keyroll_ledger::follower::Fold;
-use keyroll_ledger::log::Message;
 use keyroll_ledger::projection::{
     AuditScan, Projection, ProjectionError, View, WorkspaceView, digest,
 };
+use keyroll_store::log::Message;
 use redb::{Database, Key, ReadableTable as _, StorageBackend, TableDefinition, WriteTransaction};
 
 use crate::engine::{Random, edited, vectors};

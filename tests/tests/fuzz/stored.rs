@@ -6,15 +6,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use keyroll_api::seen::SeenStore;
+use keyroll_audit::bundle;
+use keyroll_audit::saved;
+use keyroll_client::seen::SeenStore;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, Place, SecretId, Version};
-use keyroll_ledger::bundle;
-use keyroll_ledger::keyring::Keyring;
-use keyroll_ledger::objects::MemoryObjects;
-use keyroll_ledger::saved;
-use keyroll_ledger::vault::{Found, Vault};
+use keyroll_store::keyring::Keyring;
+use keyroll_store::objects::MemoryObjects;
+use keyroll_store::vault::{Found, Vault};
 
 use keyroll_server::keys::read_signing_key;
 

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keyroll_audit::bundle::{Reader, verify};
 use keyroll_core::event::{DenialReason, KINDS};
 use keyroll_core::{Commit, Event, Index, Recorded, Rules};
-use keyroll_ledger::bundle::{Reader, verify};
 use keyroll_merkle::{TlogProof, VerifierKey, leaf_hash};
 use keyroll_tests::golden::{Bundle, Set, sets};
 

@@ -3,8 +3,8 @@
 
 use std::sync::Mutex;
 
+use keyroll_audit::bundle::{Header, Reader, verify, write_commit, write_header};
 use keyroll_core::cbor;
-use keyroll_ledger::bundle::{Header, Reader, verify, write_commit, write_header};
 use keyroll_merkle::VerifierKey;
 use keyroll_tests::golden::{Set, sets};
 

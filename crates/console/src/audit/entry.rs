@@ -3,12 +3,12 @@
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use keyroll_api::client::Proved;
-use keyroll_api::query::{Ask, AuditLog};
-use keyroll_api::reply::{Answer, AuditRow};
+use keyroll_client::Proved;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Digest, Entry, Index, SignedCommand, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
+use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::reply::{Answer, AuditRow};
 use maud::{Markup, html};
 
 use super::filter::Filter;

@@ -7,8 +7,8 @@ use axum::extract::Query;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
-use keyroll_api::query::{Ask, AuditLog, Outcome, PAGE_ROWS};
-use keyroll_api::reply::{Answer, AuditRow, AuditRows};
+use keyroll_wire::query::{Ask, AuditLog, Outcome, PAGE_ROWS};
+use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use serde_json::json;
 
 use super::filter::Filter;

@@ -1,10 +1,10 @@
 //! Which rows of the audit log, as the address says.
 
-use keyroll_api::query::{AuditLog, Outcome};
-use keyroll_api::reply::MemberRow;
-use keyroll_api::time;
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, Millis};
+use keyroll_wire::query::{AuditLog, Outcome};
+use keyroll_wire::reply::MemberRow;
+use keyroll_wire::time;
 use serde::Deserialize;
 
 use crate::failure::Failure;

@@ -2,9 +2,9 @@
 
 use axum::extract::Query;
 use axum::response::Response;
-use keyroll_api::query::{Ask, Outcome};
-use keyroll_api::reply::{Answer, AuditRow, AuditRows};
 use keyroll_core::event::KINDS;
+use keyroll_wire::query::{Ask, Outcome};
+use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use maud::{Markup, html};
 
 use super::filter::{Filter, for_field};

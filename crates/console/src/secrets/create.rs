@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::response::Response;
-use keyroll_api::client::NewSecretSpec;
+use keyroll_client::NewSecretSpec;
 use maud::html;
 use serde::Deserialize;
 

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_api::query::{Ask, AuditLog};
-use keyroll_api::reply::{Answer, AuditRow, SecretRow};
 use keyroll_core::command::SecretRef;
 use keyroll_core::{Action, SecretName};
+use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::reply::{Answer, AuditRow, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
 

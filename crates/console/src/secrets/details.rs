@@ -3,10 +3,10 @@
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{SecretDescribe, SecretRename};
 use keyroll_core::names::HostPattern;
 use keyroll_core::{Action, SecretId, SecretName};
+use keyroll_wire::reply::SecretRow;
 use maud::{Markup, html};
 use serde::Deserialize;
 

@@ -3,9 +3,9 @@
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_api::query::{Ask, SecretHistory};
-use keyroll_api::reply::{Answer, SecretRow};
 use keyroll_core::{SecretName, Version};
+use keyroll_wire::query::{Ask, SecretHistory};
+use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -121,7 +121,7 @@ pub(super) async fn conflict(
     let words = format!(
         "Changed by {} {} (v{}). Nothing was saved.",
         newest.actor_name,
-        ago(newest.at, keyroll_api::client::now()),
+        ago(newest.at, keyroll_wire::time::now()),
         newest.version
     );
     Failure { words, ..failure }.see("Review", visit.secret_path(name, "history"))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
-use keyroll_api::client::random;
+use keyroll_client::random;
 use keyroll_core::limits;
 use keyroll_core::names::{HostPattern, Text};
 use maud::{Markup, html};

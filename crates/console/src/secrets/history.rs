@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_api::client::{Wanted, unexpected};
-use keyroll_api::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
-use keyroll_api::reply::{Answer, SecretRow, SeenBy, VersionRow};
+use keyroll_client::{Wanted, unexpected};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Index, SecretName, Version};
+use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
+use keyroll_wire::reply::{Answer, SecretRow, SeenBy, VersionRow};
 use maud::{Markup, html};
 use serde::Deserialize;
 

@@ -2,8 +2,8 @@
 
 use axum::extract::Query;
 use axum::response::Response;
-use keyroll_api::query::{Ask, PAGE_ROWS, SecretList};
-use keyroll_api::reply::{Answer, SecretRow};
+use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
+use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! A secret in the table. There is no value here, whatever it is: always the same dots.
 
-use keyroll_api::reply::SecretRow;
 use keyroll_core::SecretName;
 use keyroll_core::state::Lifecycle;
+use keyroll_wire::reply::SecretRow;
 use maud::{Markup, html};
 
 use crate::page::icon;

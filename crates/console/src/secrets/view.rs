@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_api::client::{Opened, Wanted, unexpected};
+use keyroll_client::{Opened, Wanted, unexpected};
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use maud::html;

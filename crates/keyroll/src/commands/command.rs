@@ -3,14 +3,16 @@
 use std::io::{self, Read as _};
 
 use clap::Subcommand;
-use keyroll_api::client::{new_command_id, now};
-use keyroll_api::{CommandReply, CommandRequest, Query, Reply, Signer};
+use keyroll_client::Signer;
+use keyroll_client::new_command_id;
 use keyroll_core::command::COMMAND_V;
 use keyroll_core::cose::{self, Form};
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{
     Action, Blob, Code, Command, Commit, Entry, LedgerId, Recorded, TreeSize, cbor, limits,
 };
+use keyroll_wire::time::now;
+use keyroll_wire::{CommandReply, CommandRequest, Query, Reply};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -154,7 +156,7 @@ fn show(bytes: &[u8]) -> Result<Value, Failure> {
             Ok(json!({"form": "command reply", "refused": show(&reply.0)?}))
         }
         Ok(CommandReply::Done(done)) => {
-            let released = |one: &keyroll_api::reply::Released| json!({"name": one.name, "version": one.version});
+            let released = |one: &keyroll_wire::reply::Released| json!({"name": one.name, "version": one.version});
             Ok(json!({
                 "form": "command reply",
                 "done": {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use keyroll_api::client::{delegate, now};
+use keyroll_client::delegate;
 use keyroll_core::command::DelegationRevoke;
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Action, Event, Identity};
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 use crate::cli::DryRun;

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyroll_api::client::now;
 use keyroll_core::crypto::Key;
 use keyroll_core::{Code, Identity};
 use keyroll_server::keys::{self, create_keys_with};
@@ -12,6 +11,7 @@ use keyroll_server::nats::{
     ClientUser, Credential, Endpoint, ServerConfig, TlsFiles, Users, Workspaces, check_streams,
     create_streams,
 };
+use keyroll_wire::time::now;
 use serde_json::json;
 
 use super::root_key::{self, RootKeyPlace};
@@ -187,7 +187,7 @@ fn operators(context: &Context, named: &[String]) -> Result<Vec<Identity>, Failu
 }
 
 async fn make_streams(url: &str, replicas: usize) -> Result<(), Failure> {
-    let operator = keyroll_api::client::connect_nats(url)
+    let operator = keyroll_client::connect_nats(url)
         .await
         .map_err(|error| Failure::from(error).within("--operator-nats"))?;
     let made = create_streams(&operator, replicas).await.map_err(local)?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use keyroll_api::Ask;
-use keyroll_api::reply::{Answer, KeyStatus};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, Event};
+use keyroll_wire::Ask;
+use keyroll_wire::reply::{Answer, KeyStatus};
 use serde_json::json;
 
 use crate::cli::DryRun;

@@ -1,11 +1,11 @@
 //! `keyroll member`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use keyroll_api::client::now;
-use keyroll_api::reply::MemberRow;
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::{Action, Glob, Identity, Millis};
+use keyroll_wire::reply::MemberRow;
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 use crate::cli::DryRun;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use keyroll_api::reply::{Answer, ProjectionRebuild};
-use keyroll_api::{Ask, Client};
+use keyroll_client::Client;
 use keyroll_core::command::Nothing;
+use keyroll_wire::Ask;
+use keyroll_wire::reply::{Answer, ProjectionRebuild};
 use serde_json::json;
 
 use crate::context::Context;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
-use keyroll_api::reply::{Answer, RecoveryPlan, RecoveryRow};
-use keyroll_api::{Ask, Client};
+use keyroll_client::Client;
 use keyroll_core::Code;
 use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
+use keyroll_wire::Ask;
+use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
+use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
 use serde_json::json;
 
 use crate::cli::DryRun;
@@ -177,7 +178,7 @@ async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, F
             )
         })?
     };
-    let connected = keyroll_api::client::connect_nats(url.trim()).await;
+    let connected = keyroll_client::connect_nats(url.trim()).await;
     connected.map_err(|error| Failure::from(error).within("--operator-nats"))
 }
 

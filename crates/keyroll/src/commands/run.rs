@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::task::Poll;
 
 use clap::Args;
-use keyroll_api::client::Opened;
+use keyroll_client::Opened;
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_resolver::Redactor;

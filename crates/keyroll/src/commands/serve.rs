@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use ed25519_dalek::SigningKey;
-use keyroll_api::client::random;
-use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_client::random;
+use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, Who};
 use keyroll_core::{Code, Identity, LedgerId};
 use keyroll_http::Server;

@@ -1,8 +1,8 @@
 //! `keyroll status`: how the service is.
 
-use keyroll_api::Ask;
-use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
+use keyroll_wire::Ask;
+use keyroll_wire::reply::Answer;
 
 use crate::context::Context;
 use crate::error::Failure;

@@ -1,10 +1,10 @@
 //! `keyroll workspace`.
 
 use clap::Subcommand;
-use keyroll_api::client::now;
-use keyroll_api::reply::{WorkspaceAt, WorkspaceRow};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, WorkspaceName};
+use keyroll_wire::reply::{WorkspaceAt, WorkspaceRow};
+use keyroll_wire::time::now;
 use serde_json::json;
 
 use super::member;

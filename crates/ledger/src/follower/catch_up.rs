@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use super::Fold;
 use super::drained::Drained;
 use super::prepare::{Prepared, prepare_all};
-use crate::log::{Log, Message, Stretch};
 use crate::projection::ProjectionError;
+use keyroll_store::log::{Log, Message, Stretch};
 
 /// Folds the log into `fold` up to and with the message `until`.
 ///

@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 
-use crate::log::{FollowError, Message};
+use keyroll_store::log::{FollowError, Message};
 
 /// Messages folded into one transaction at most.
 const BATCH_MESSAGES: usize = 1_000;

@@ -10,10 +10,10 @@ use keyroll_merkle::Nodes as _;
 
 use super::fold::{Odd, Slot};
 use super::prepare::Opened;
-use crate::log::Message;
 use crate::projection::{
     EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut, run_key,
 };
+use keyroll_store::log::Message;
 
 /// Indexes of entries with the kinds of their events.
 pub(super) type Kinds = Vec<(Index, &'static str)>;

@@ -16,9 +16,9 @@ use super::entries::apply;
 use super::prepare::{Opened, Prepared, open, prepare};
 use super::{Notice, Progress};
 use crate::health::Health;
-use crate::log::Message;
 use crate::projection::{Batch, Problem, Projection, ProjectionError, WorkspaceHead, contained};
 use crate::writer::IDLE;
+use keyroll_store::log::Message;
 
 /// How often within that time it is looked for workspaces that are idle.
 const IDLE_LOOKS: u32 = 10;

@@ -3,7 +3,7 @@
 
 use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
-use crate::log::Message;
+use keyroll_store::log::Message;
 
 /// Bytes of commits that are worth a thread: below it, starting one costs more.
 const WORTHWHILE: usize = 128 * 1024;

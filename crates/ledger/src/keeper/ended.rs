@@ -22,14 +22,14 @@ impl Ledger {
                 return Ok(());
             };
             after = last.cursor;
-            crate::failpoint!("keeper.ending");
+            keyroll_store::failpoint!("keeper.ending");
             let places = ended.iter().map(|version| version.info.place);
             let erase = places.map(|place| self.erase_place(workspace, place).boxed());
             let erased = some(erase.collect(), OVERWRITES).await;
             // Before it is said: no copy is left, not even one that a reveal was reading meanwhile.
             self.vault.forget();
             erased?;
-            crate::failpoint!("keeper.ended");
+            keyroll_store::failpoint!("keeper.ended");
             if !retiring {
                 self.say_erased(workspace, &ended).await?;
             }
@@ -47,7 +47,7 @@ impl Ledger {
             let action = Action::ValueErase(ValueErase { id, versions });
             // Another keeper may have said it first, of all or some: the next pass sees.
             self.own_act(workspace, action, None).await?;
-            crate::failpoint!("keeper.said");
+            keyroll_store::failpoint!("keeper.said");
         }
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Ledger {
     async fn erase_place(&self, workspace: &WorkspaceName, place: Place) -> Result<(), Rejection> {
         for at in self.vault.list(workspace, Some(&place), None).await? {
             self.vault.erase(workspace, at).await?;
-            crate::failpoint!("keeper.erased");
+            keyroll_store::failpoint!("keeper.erased");
         }
         Self::is_empty(&self.vault.list(workspace, Some(&place), None).await?)
     }

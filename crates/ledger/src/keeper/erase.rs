@@ -15,7 +15,7 @@ use rand::rngs::SysRng;
 
 use super::{AT_ONCE, CHUNK, OVERWRITES, each};
 use crate::ledger::Ledger;
-use crate::objects::Held;
+use keyroll_store::objects::Held;
 
 /// What a block of the store holds at most.
 const BLOCK: u64 = 8 * 1024 * 1024;
@@ -119,7 +119,7 @@ impl Ledger {
         } else {
             self.vault.remove_held(workspace, at, held).await?;
         }
-        crate::failpoint!("keeper.old_value_erased");
+        keyroll_store::failpoint!("keeper.old_value_erased");
         self.keeper.change(workspace, |tending| {
             if let Some((done, _)) = &mut tending.erasing {
                 *done += 1;

@@ -10,7 +10,7 @@ use keyroll_core::{Action, Code, Epoch, Rejection, WorkspaceName};
 use super::{CHUNK, each};
 use crate::ledger::Ledger;
 use crate::projection::{Cursor, VersionOf};
-use crate::writer::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
 
 /// One generation on its way out.
 struct Retiring<'a> {
@@ -37,19 +37,19 @@ impl Ledger {
             old_key: self.keyring.workspace_key(workspace, old).await,
         };
         self.copy_all(&retiring).await?;
-        crate::failpoint!("keeper.all_copied");
+        keyroll_store::failpoint!("keeper.all_copied");
         self.check_stored_key(workspace, new).await?;
         // From here on nothing live is under the old generation alone.
         self.erase_generation(workspace, old).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
-        crate::failpoint!("keeper.old_values_erased");
+        keyroll_store::failpoint!("keeper.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
-        crate::failpoint!("keeper.old_key_erased");
+        keyroll_store::failpoint!("keeper.old_key_erased");
         // Also what was destroyed while it was copied.
         self.erase_ended(workspace).await?;
         let erased = Action::KeyErase(KeyErase { epoch: old });
         self.own_act(workspace, erased, Some(old)).await?;
-        crate::failpoint!("keeper.retired");
+        keyroll_store::failpoint!("keeper.retired");
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Ledger {
                 .change(retiring.workspace, |tending| tending.fenced = fenced);
             self.fence(retiring.workspace, retiring.old, total).await?;
         }
-        crate::failpoint!("keeper.fenced");
+        keyroll_store::failpoint!("keeper.fenced");
         after = (0, 0);
         while let Some((chunk, next)) = self.chunk(retiring, after)? {
             self.copy_chunk(retiring, chunk).await?;
@@ -213,7 +213,7 @@ impl Ledger {
         self.vault
             .copy(&place, &found, &retiring.new_key, &new)
             .await?;
-        crate::failpoint!("keeper.copied");
+        keyroll_store::failpoint!("keeper.copied");
         let copy = self.vault.read(&place, &retiring.new_key, &new).await?;
         let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
         copy.map(|_| true).ok_or_else(missing)

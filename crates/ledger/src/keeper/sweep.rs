@@ -11,7 +11,7 @@ use keyroll_core::{Action, Epoch, Millis, Place, Rejection, WorkspaceName, limit
 use super::{CHUNK, OVERWRITES, each, some};
 use crate::follower::Progress;
 use crate::ledger::{Ledger, REACH};
-use crate::objects::Held;
+use keyroll_store::objects::Held;
 
 /// What the log says of places: whether what lies there is ended.
 struct Known {

@@ -4,11 +4,11 @@ mod candidates;
 
 use std::collections::BTreeMap;
 
-use keyroll_api::query::{AuditLog, Outcome};
-use keyroll_api::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 use keyroll_core::authorize::Permission;
 use keyroll_core::command::BlockRun;
 use keyroll_core::{Action, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
+use keyroll_wire::query::{AuditLog, Outcome};
+use keyroll_wire::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 
 use self::candidates::{Candidates, Step};
 use super::page::Page;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use keyroll_api::reply::{CommandReply, CommandRequest, Done, Receipt};
 use keyroll_core::crypto::SessionKeys;
 use keyroll_core::decide::not_a_member;
 use keyroll_core::{
     Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
     WorkspaceName, cbor, limits,
 };
+use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Receipt};
 
 use super::receipts::digests;
 use super::release::Room;
@@ -150,7 +150,7 @@ impl Ledger {
         let command = Arc::new(signed.verify()?);
         self.check_workspace(workspace, &command).await?;
         self.shared.health.workspace(workspace)?;
-        crate::failpoint!("command.verified");
+        keyroll_store::failpoint!("command.verified");
         // What is wrong with these is said only after the look for a receipt: a command that was
         // carried out gets the same one however late and however it is sent again.
         let (session, inadmissible) = match self.admit(workspace, &command, &request).await {
@@ -240,10 +240,10 @@ impl Ledger {
         if inadmissible.is_none()
             && let Some(epoch) = self.to_store(&writer, command, request).await
         {
-            crate::failpoint!("vault.before_store");
+            keyroll_store::failpoint!("vault.before_store");
             self.store(workspace, command, request, session, epoch)
                 .await?;
-            crate::failpoint!("vault.stored");
+            keyroll_store::failpoint!("vault.stored");
             stored = Some(epoch);
         }
         for _ in 0..STORES {

@@ -1,8 +1,8 @@
 //! Commits as they are in the log, and what is wrong with it beyond them.
 
-use keyroll_api::query::PAGE_ROWS;
-use keyroll_api::reply::{Commits, LogProblem};
 use keyroll_core::{Blob, Code, Index, Rejection};
+use keyroll_wire::query::PAGE_ROWS;
+use keyroll_wire::reply::{Commits, LogProblem};
 
 use super::Ledger;
 use super::page::Page;

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use keyroll_api::query::{CommandDryRun, Query};
-use keyroll_api::reply::DryRunEvents;
 use keyroll_core::cose::Unchecked;
 use keyroll_core::{Code, Rejection, SignedCommand, Verified, WorkspaceName};
+use keyroll_wire::query::{CommandDryRun, Query};
+use keyroll_wire::reply::DryRunEvents;
 
 use super::{Ledger, Position};
 use crate::writer::{Outcome, Submission};

@@ -1,10 +1,10 @@
 //! Whether the ledger still has what somebody has seen: docs/adr/0028-a-stranger-who-was-none.md.
 
-use keyroll_api::query::AuditExtends;
-use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
 use keyroll_core::decide::not_a_member;
 use keyroll_core::{Code, Digest, Rejection, TreeSize, WorkspaceName};
+use keyroll_wire::query::AuditExtends;
+use keyroll_wire::reply::Answer;
 
 use super::query::{broken, stands};
 use super::{Ledger, Position, REACH, last_of};

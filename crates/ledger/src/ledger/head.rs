@@ -4,9 +4,9 @@ use keyroll_core::{Code, Digest, Rejection, Sequence};
 
 use super::OpenError;
 use crate::health::Health;
-use crate::log::Log;
 use crate::projection::Projection;
-use crate::writer::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::Log;
+use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
 
 /// Compares the last message that the read model holds with the log: a log that is shorter or has
 /// other bytes there was set back.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use keyroll_api::query::{Ask, Query};
 use keyroll_core::{Code, Digest, Rejection, cose};
+use keyroll_wire::query::{Ask, Query};
 use tokio::sync::watch;
 
 use super::{Ledger, Response};

@@ -1,8 +1,8 @@
 //! A page of rows: it ends by rows or by bytes, whichever comes first. Every list of the ledger is
 //! made here, so no history that members can write makes an answer that no reply could carry.
 
-use keyroll_api::query::{PAGE_BYTES, PAGE_ROWS};
 use keyroll_core::cbor;
+use keyroll_wire::query::{PAGE_BYTES, PAGE_ROWS};
 use serde::Serialize;
 
 /// Rows that fit one answer.

@@ -1,11 +1,11 @@
 //! Questions about a point in history. Who may ask is judged as of now; what is shown is as of
 //! then.
 
-use keyroll_api::query::{MemberList, Moment, Point};
-use keyroll_api::reply::{MemberRow, MemberRows, WorkspaceAt};
 use keyroll_core::authorize::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::{Code, Digest, Identity, Rejection, TreeSize};
+use keyroll_wire::query::{MemberList, Moment, Point};
+use keyroll_wire::reply::{MemberRow, MemberRows, WorkspaceAt};
 
 use super::page::Page;
 use super::query::{Asker, broken};

@@ -1,8 +1,6 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_api::query::{Ask, Query};
-use keyroll_api::reply::{Answer, Body, CheckpointNote};
 use keyroll_core::authorize::{Permission, may};
 use keyroll_core::decide::not_a_member;
 use keyroll_core::state::Member;
@@ -11,6 +9,8 @@ use keyroll_core::{
     Code, Digest, Identity, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose, limits,
 };
 use keyroll_merkle::consistency_proof;
+use keyroll_wire::query::{Ask, Query};
+use keyroll_wire::reply::{Answer, Body, CheckpointNote};
 
 use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
@@ -44,7 +44,7 @@ pub(super) fn broken(error: &ProjectionError) -> Rejection {
 
 impl Ledger {
     /// Answers a signed query that came for a workspace, or for the ledger as a whole: the bytes
-    /// of a signed [`keyroll_api::Reply`].
+    /// of a signed [`keyroll_wire::Reply`].
     pub async fn query(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
         if workspace.is_none() && bytes.len() <= QUERY_BYTES && self.is_long(bytes) {
             return self.once(bytes).await;

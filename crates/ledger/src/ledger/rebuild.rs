@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use keyroll_api::reply::{ProjectionDigest, ProjectionRebuild, ProjectionStatus};
 use keyroll_core::{Code, Digest, Identity, Rejection, Sequence};
+use keyroll_wire::reply::{ProjectionDigest, ProjectionRebuild, ProjectionStatus};
 use tokio::sync::oneshot;
 
 use super::{Ledger, last_of};

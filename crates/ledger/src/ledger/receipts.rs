@@ -1,8 +1,8 @@
 //! Proofs out of the read model, for what the writer has no longer in memory.
 
-use keyroll_api::reply::{Done, Receipt};
 use keyroll_core::{Code, Digest, Index, Rejection, TreeSize, WorkspaceName};
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
+use keyroll_wire::reply::{Done, Receipt};
 
 use super::Ledger;
 use super::query::broken;
@@ -79,7 +79,7 @@ impl Ledger {
 
     /// The checkpoint of what the read model holds: everything in it is acknowledged.
     pub(super) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
-        let origin = keyroll_api::client::origin(&self.shared.ledger, &workspace.head().name);
+        let origin = keyroll_core::origin::origin(&self.shared.ledger, &workspace.head().name);
         let root = workspace.root().map_err(|error| broken(&error))?;
         sign_checkpoint(&self.shared.key, &origin, workspace.size(), root)
             .map(|note| note.to_string())

@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_api::query::{PAGE_ROWS, RecoverBegin, RecoverFinish, RecoverPlan};
-use keyroll_api::reply::{Recovered, RecoveryPlan, RecoveryRow};
 use keyroll_core::{Code, Digest, Identity, Millis, Rejection, Sequence, TreeSize, cbor};
+use keyroll_wire::query::{PAGE_ROWS, RecoverBegin, RecoverFinish, RecoverPlan};
+use keyroll_wire::reply::{Recovered, RecoveryPlan, RecoveryRow};
 use tokio::sync::oneshot;
 
 use self::chains::Chains;
@@ -28,8 +28,8 @@ use super::Ledger;
 use super::page::Page;
 use crate::follower::{Fold, Wish, catch_up};
 use crate::health::Health;
-use crate::log::Log;
 use crate::projection::{Batch, Local, Projection};
+use keyroll_store::log::Log;
 
 /// How long a recovery that was begun is waited for, until the ledger goes on as it was.
 const BEGUN: Duration = Duration::from_secs(120);
@@ -249,7 +249,7 @@ impl Ledger {
         }
         let made = self.made().await?;
         self.kept().keep(&chains, &self.projection(), made)?;
-        crate::failpoint!("recover.begun");
+        keyroll_store::failpoint!("recover.begun");
         Ok((plan, chains))
     }
 
@@ -290,10 +290,10 @@ impl Ledger {
                 return Err(conflict("the stream was not made anew: it holds messages"));
             }
             heads = append::chains(log, &self.projection(), &begun.chains).await?;
-            crate::failpoint!("recover.appended");
+            keyroll_store::failpoint!("recover.appended");
         }
         let added = self.append_losses(begun, &heads).await?;
-        crate::failpoint!("recover.recorded");
+        keyroll_store::failpoint!("recover.recorded");
         let erased = self.erase_destroyed(&begun.chains).await?;
         let path = self.projection().path().with_extension("redb.recovered");
         let mut fold = self.fold_new_log(&path).await?;

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use keyroll_api::reply::Released;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::event::{Revealed, SecretRevealed};
 use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName, limits};
+use keyroll_wire::reply::Released;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
-use crate::keyring::random;
-use crate::vault::{self, Found};
 use crate::writer::Whereabouts;
+use keyroll_store::keyring::random;
+use keyroll_store::vault::{self, Found};
 
 /// KiB of released values on their way to callers: each as the vault has it, as it is released, and
 /// as it is sent.
@@ -61,7 +61,7 @@ impl Ledger {
         places: &[Whereabouts],
         session: &SessionKeys,
     ) -> Result<Vec<Released>, Rejection> {
-        crate::failpoint!("reveal.before_release");
+        keyroll_store::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
             |(item, (one, whereabouts))| async move {
                 let found = self.find(workspace, one, *whereabouts).await?;
@@ -86,7 +86,7 @@ impl Ledger {
             .buffered(vault::AT_ONCE)
             .collect()
             .await;
-        crate::failpoint!("reveal.released");
+        keyroll_store::failpoint!("reveal.released");
         released.into_iter().collect()
     }
 

@@ -1,12 +1,12 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
-use keyroll_api::query::{Moment, Named, SecretHistory, SecretList};
-use keyroll_api::reply::{
-    SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
-};
 use keyroll_core::authorize::Permission;
 use keyroll_core::state::{Lifecycle, ValueState, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
+use keyroll_wire::query::{Moment, Named, SecretHistory, SecretList};
+use keyroll_wire::reply::{
+    SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
+};
 
 use super::page::Page;
 use super::past::check_size;

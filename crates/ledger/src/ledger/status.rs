@@ -2,9 +2,9 @@
 
 use std::sync::PoisonError;
 
-use keyroll_api::reply::{KeyStatus, Status};
 use keyroll_core::state::WorkspaceRow;
 use keyroll_core::{Code, Identity, Rejection, Sequence, WorkspaceName};
+use keyroll_wire::reply::{KeyStatus, Status};
 
 use super::query::broken;
 use super::{Ledger, last_of};

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
-use keyroll_api::reply::{StorageProblem, StorageReport};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Rejection, Sequence, State, WorkspaceName};
+use keyroll_wire::reply::{StorageProblem, StorageReport};
 
 use super::values::{AT_ONCE, Values, versions};
 use super::{Ledger, last_of};
-use crate::log::Message;
 use crate::projection::{View, WorkspaceView};
+use keyroll_store::log::Message;
 
 /// Problems listed at most.
 const LISTED: usize = 1_000;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use keyroll_api::reply::CommandRequest;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::{Action, Code, Epoch, Place, Rejection, Verified, WorkspaceName};
+use keyroll_wire::reply::CommandRequest;
 
 use super::Ledger;
-use crate::vault;
+use keyroll_store::vault;
 
 /// Whether an action brings a wrapping key into force, which has to be there before.
 const fn makes_key(action: &Action) -> bool {

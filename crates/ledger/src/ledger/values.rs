@@ -172,7 +172,7 @@ impl Ledger {
                 if held?.is_none() {
                     continue;
                 }
-                let subject = || crate::vault::subject(workspace, &at.place, at.epoch);
+                let subject = || keyroll_store::vault::subject(workspace, &at.place, at.epoch);
                 match known.get(&at.place) {
                     Some(ValueState::Erased) => values.left.push(subject()),
                     Some(ValueState::Destroyed) => values.ending.push(subject()),

@@ -1,9 +1,9 @@
 //! The workspaces that somebody is a member of.
 
-use keyroll_api::query::{PAGE_ROWS, WorkspaceList};
-use keyroll_api::reply::{WorkspaceRow, WorkspaceRows};
 use keyroll_core::state::Member;
 use keyroll_core::{Identity, Millis, Rejection};
+use keyroll_wire::query::{PAGE_ROWS, WorkspaceList};
+use keyroll_wire::reply::{WorkspaceRow, WorkspaceRows};
 
 use super::Ledger;
 use super::page::Page;

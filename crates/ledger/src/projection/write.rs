@@ -134,9 +134,9 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
         write_indexes(&tx, *number, workspace)?;
         past::write(&tx, *number, workspace)?;
     }
-    crate::failpoint!("projection.before_commit");
+    keyroll_store::failpoint!("projection.before_commit");
     tx.commit()?;
-    crate::failpoint!("projection.committed");
+    keyroll_store::failpoint!("projection.committed");
     Ok(())
 }
 

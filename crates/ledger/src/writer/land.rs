@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyroll_api::client::origin;
+use keyroll_core::origin::origin;
 use keyroll_core::{Blob, Digest, Event, Index, Rejection, TreeSize};
 use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::plan::{Plan, Planned, Verdict};
 use super::settle::Unsettled;
 use super::{Job, Landed, Outcome, Position, Submission, Task, Whereabouts, unavailable, unknown};
-use crate::log::AppendError;
+use keyroll_store::log::AppendError;
 
 impl Task {
     /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
@@ -19,7 +19,7 @@ impl Task {
         let Some(commit) = commit else {
             return self.confirm(planned).await;
         };
-        crate::failpoint!("writer.decided");
+        keyroll_store::failpoint!("writer.decided");
         self.read_ahead(&planned);
         let appended = self
             .shared
@@ -28,7 +28,7 @@ impl Task {
             .await;
         match appended {
             Ok(sequence) => {
-                crate::failpoint!("writer.appended");
+                keyroll_store::failpoint!("writer.appended");
                 self.head = sequence;
                 self.reached = sequence;
                 self.shared.progress.acknowledged(sequence);
@@ -41,11 +41,11 @@ impl Task {
                     }
                 }
                 self.answer(planned);
-                crate::failpoint!("writer.answered");
+                keyroll_store::failpoint!("writer.answered");
                 Ok(())
             }
             Err(AppendError::Conflict) => {
-                crate::failpoint!("writer.conflicted");
+                keyroll_store::failpoint!("writer.conflicted");
                 self.state = None;
                 let unsettled = Unsettled::new(commit, self.head, &planned, true);
                 self.unsettled = Some(unsettled);

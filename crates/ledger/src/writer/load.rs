@@ -2,7 +2,9 @@
 
 use keyroll_core::{Code, Rejection, Sequence, State};
 
-use super::{BETWEEN_LOOKS, CATCH_UP, LOOKS, Task, behind, stopping, unavailable};
+use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+
+use super::{CATCH_UP, Task, behind, stopping, unavailable};
 
 impl Task {
     /// Loads the state from the read model, once that has caught up with the log.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::plan::{Planned, Verdict};
 use super::{Job, Submission, Task, unavailable};
-use crate::log::AppendError;
+use keyroll_store::log::AppendError;
 
 /// How long to wait between looks for what came first, at first and at last: it may have to reach
 /// more than one disk.
@@ -74,18 +74,18 @@ impl Task {
             self.settled();
             return;
         }
-        crate::failpoint!("writer.settling");
+        keyroll_store::failpoint!("writer.settling");
         let log = &self.shared.log;
         let again = log.append(&self.workspace, commit.into(), expected);
         match again.await {
             Ok(sequence) => {
-                crate::failpoint!("writer.settled");
+                keyroll_store::failpoint!("writer.settled");
                 self.reached = self.reached.max(sequence);
                 self.settled();
             }
             Err(AppendError::Conflict) => {
                 if self.is_taken(expected).await {
-                    crate::failpoint!("writer.superseded");
+                    keyroll_store::failpoint!("writer.superseded");
                     self.settled();
                 }
             }

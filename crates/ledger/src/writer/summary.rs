@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::plan::{Planned, Verdict};
 use super::{Job, Submission, Task};
-use crate::keyring::random;
+use keyroll_store::keyring::random;
 
 /// Refusals of members, in one minute of the clock.
 #[derive(Default)]

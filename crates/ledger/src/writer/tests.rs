@@ -15,10 +15,10 @@ use tokio::sync::{RwLock, watch};
 use super::{Shared, Writer, Writers};
 use crate::follower::{Progress, Projected, Told};
 use crate::health::Health;
-use crate::log::MemoryLog;
-use crate::objects::MemoryObjects;
 use crate::projection::Projection;
-use crate::vault::Vault;
+use keyroll_store::log::MemoryLog;
+use keyroll_store::objects::MemoryObjects;
+use keyroll_store::vault::Vault;
 
 /// In as many it stopped every time, when the writer looked twice at once.
 const ROUNDS: u32 = 20_000;

@@ -2,7 +2,7 @@
 
 use keyroll_core::authorize::Role;
 use keyroll_core::{Action, Code, Index, SecretId};
-use keyroll_ledger::log::Fate;
+use keyroll_store::log::Fate;
 
 use crate::support::{World, code, fresh, identity, now, owner, signing_key};
 

@@ -1,10 +1,10 @@
 //! Questions that come twice, and the one that a former member asks.
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::query::{Ask, AuditExtends, Query};
-use keyroll_api::reply::{Answer, Reply};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName, cose};
+use keyroll_wire::query::{Ask, AuditExtends, Query};
+use keyroll_wire::reply::{Answer, Reply};
 
 use super::support::{World, demo, now, owner, signing_key};
 

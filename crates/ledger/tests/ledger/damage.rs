@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use keyroll_api::query::{Ask, AuditLog};
-use keyroll_api::reply::Answer;
 use keyroll_core::command::{BlockUse, COMMAND_V, Command, Nothing, WorkflowSave};
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
@@ -16,11 +14,13 @@ use keyroll_core::{
 };
 use keyroll_ledger::follower::{Fold, Follower, Projected, Told, Wish, catch_up, progress_of};
 use keyroll_ledger::health::Health;
-use keyroll_ledger::log::{Log as _, MemoryLog, Message};
-use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::projection::{Opener, Projection, digest};
-use keyroll_ledger::vault::Vault;
 use keyroll_ledger::writer::{Outcome, Shared, Submission, Writer};
+use keyroll_store::log::{Log as _, MemoryLog, Message};
+use keyroll_store::objects::MemoryObjects;
+use keyroll_store::vault::Vault;
+use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::reply::Answer;
 use redb::{Database, ReadableTable as _, StorageBackend, TableDefinition, backends::FileBackend};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 

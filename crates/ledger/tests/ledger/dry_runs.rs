@@ -1,13 +1,13 @@
 //! Commands that are only decided: nothing is written, and refusals are those of the command itself.
 
-use keyroll_api::query::{Ask, CommandDryRun, Query};
-use keyroll_api::reply::{Answer, Body, Reply};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, DelegationRevoke, MemberRemove, Nothing, SecretRef};
 use keyroll_core::{
     Action, Blob, Code, Event, Millis, Rejection, SecretId, TreeSize, cbor, cose, limits,
 };
 use keyroll_ledger::Ledger;
+use keyroll_wire::query::{Ask, CommandDryRun, Query};
+use keyroll_wire::reply::{Answer, Body, Reply};
 
 use crate::support::{World, advance, code, demo, fresh, identity, name, now, owner, signing_key};
 

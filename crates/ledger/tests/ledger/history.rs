@@ -17,8 +17,8 @@ use keyroll_core::{
 };
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::health::Health;
-use keyroll_ledger::log::Message;
 use keyroll_ledger::projection::Projection;
+use keyroll_store::log::Message;
 
 use crate::support::{demo, fresh, identity, name, signing_key};
 

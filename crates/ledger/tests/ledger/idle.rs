@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use keyroll_api::reply::Done;
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Nothing, SecretDescribe};
 use keyroll_core::{Action, Code, Index, SecretId};
 use keyroll_ledger::Ledger;
-use keyroll_ledger::verify::{Depth, Verifier};
+use keyroll_wire::reply::Done;
 
 use crate::support::{World, code, demo, fresh, name, now, owner};
 

@@ -1,13 +1,13 @@
 //! What is to end ends: after a crash at any step, with two keepers at once, and for good.
 
-use keyroll_api::query::{Ask, Named, SecretHistory};
-use keyroll_api::reply::{Answer, KeyStatus};
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Code, Epoch, Millis, SecretId, Version};
 use keyroll_ledger::Ledger;
-use keyroll_ledger::log::{Fate, MemoryLog};
-use keyroll_ledger::verify::{Depth, Verifier};
+use keyroll_store::log::{Fate, MemoryLog};
+use keyroll_wire::query::{Ask, Named, SecretHistory};
+use keyroll_wire::reply::{Answer, KeyStatus};
 
 use crate::support::{World, advance, code, demo, name, owner};
 

@@ -21,11 +21,11 @@ mod workflows;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use keyroll_api::query::{Ask, AuditLog};
-use keyroll_api::reply::Answer;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, SecretId, cose};
 use keyroll_merkle::{Hash, SignedCheckpoint, leaf_hash, verify_inclusion};
+use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::reply::Answer;
 
 use appends::revoke;
 use support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
@@ -87,7 +87,7 @@ async fn every_reply_proves_its_entry() {
         .await;
     let done = world.send(command, values).await.expect("done");
     let receipt = done.receipt;
-    let verifier = keyroll_api::client::verifier(&world.id(), &demo(), &identity(&world.online))
+    let verifier = keyroll_core::origin::verifier(&world.id(), &demo(), &identity(&world.online))
         .expect("a key");
     let checkpoint = SignedCheckpoint::open(&receipt.checkpoint, &verifier).expect("signed");
     let path: Vec<Hash> = receipt.path.iter().map(|hash| Hash(hash.0)).collect();
@@ -200,7 +200,7 @@ async fn digest(world: &World) -> keyroll_core::Digest {
 async fn ask_ledger(world: &World, ask: Ask) -> Result<Answer, keyroll_core::Rejection> {
     // The same bytes would be the same question, asked again.
     static ASKED: AtomicU64 = AtomicU64::new(0);
-    let query = keyroll_api::Query {
+    let query = keyroll_wire::Query {
         v: 1,
         at: keyroll_core::Millis(now().0 + ASKED.fetch_add(1, Ordering::Relaxed)),
         ask,

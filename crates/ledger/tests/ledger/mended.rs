@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keyroll_core::Code;
-use keyroll_ledger::objects::MemoryObjects;
+use keyroll_store::objects::MemoryObjects;
 
 use crate::support::{World, code, owner};
 

@@ -1,10 +1,10 @@
 //! What is said of values while they move: during a rotation, an edit, a destroy, and after each of
 //! them was cut short.
 
-use keyroll_api::query::{Ask, AuditStorage, QUERY_V, Query, RecoverPlan};
-use keyroll_api::reply::{Answer, StorageReport};
 use keyroll_core::command::{Nothing, SecretDestroy};
 use keyroll_core::{Action, SecretId, TreeSize, Version, cose};
+use keyroll_wire::query::{Ask, AuditStorage, QUERY_V, Query, RecoverPlan};
+use keyroll_wire::reply::{Answer, StorageReport};
 
 use crate::support::{World, advance, demo, name, now, owner};
 
@@ -173,7 +173,7 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
 /// The entry of a rotation is lost with the end of the log, and its copies are all that there is.
 #[tokio::test]
 async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
-    use keyroll_ledger::log::MemoryLog;
+    use keyroll_store::log::MemoryLog;
 
     let (world, ..) = three().await;
     let before = world.log.bytes();

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_api::query::{
-    Ask, AuditLog, PAGE_BYTES, PAGE_ROWS, QUERY_V, Query, SecretHistory, SecretList, WorkspaceList,
-};
-use keyroll_api::reply::{Answer, AuditRow, SecretRow, VersionRow};
 use keyroll_core::command::{
     COMMAND_V, Command, Nothing, Purpose, RevealItem, SecretDescribe, SecretRef, SecretReveal,
 };
 use keyroll_core::{Action, Index, SecretId, TreeSize, cbor, cose};
+use keyroll_wire::query::{
+    Ask, AuditLog, PAGE_BYTES, PAGE_ROWS, QUERY_V, Query, SecretHistory, SecretList, WorkspaceList,
+};
+use keyroll_wire::reply::{Answer, AuditRow, SecretRow, VersionRow};
 use serde::Serialize;
 
 use crate::support::{World, fresh, name, now, owner};
@@ -202,7 +202,7 @@ async fn workspaces_are_listed_page_by_page() {
             workspace: workspace.clone(),
             delegation: None,
         };
-        let request = keyroll_api::reply::CommandRequest {
+        let request = keyroll_wire::reply::CommandRequest {
             seen: TreeSize(0),
             values: vec![],
             command: cose::sign(&command, &owner()).into(),

@@ -1,10 +1,10 @@
 //! Commands that are refused: on record or not, and what they cost.
 
-use keyroll_api::query::{Ask, AuditLog, QUERY_V, Query};
-use keyroll_api::reply::Answer;
 use keyroll_core::command::{Nothing, SecretRef};
 use keyroll_core::{Action, Code, Millis, SecretId, TreeSize, cose};
-use keyroll_ledger::log::Log as _;
+use keyroll_store::log::Log as _;
+use keyroll_wire::query::{Ask, AuditLog, QUERY_V, Query};
+use keyroll_wire::reply::Answer;
 
 use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing_key};
 
@@ -63,7 +63,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     assert_eq!(on_record, 10);
     let log = AuditLog {
         limit: 100,
-        outcome: Some(keyroll_api::query::Outcome::Denied),
+        outcome: Some(keyroll_wire::query::Outcome::Denied),
         ..AuditLog::default()
     };
     let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
@@ -76,7 +76,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
         let log = AuditLog {
             limit: 100,
             secret: Some(name(called)),
-            outcome: Some(keyroll_api::query::Outcome::Denied),
+            outcome: Some(keyroll_wire::query::Outcome::Denied),
             ..AuditLog::default()
         };
         let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
@@ -198,7 +198,7 @@ async fn names_that_anybody_can_think_of_cost_no_writer() {
         workspace: "nowhere".parse().expect("name"),
         delegation: None,
     };
-    let request = keyroll_api::CommandRequest {
+    let request = keyroll_wire::CommandRequest {
         seen: keyroll_core::TreeSize(0),
         values: vec![],
         command: cose::sign(&command, &signing_key(99)).into(),
@@ -254,7 +254,7 @@ async fn strangers_learn_neither_size_nor_existence() {
     let mut answers = Vec::new();
     for (workspace, seen) in [("demo", 0), ("demo", 999), ("nowhere", 0), ("nowhere", 999)] {
         let workspace: keyroll_core::WorkspaceName = workspace.parse().expect("name");
-        let query = keyroll_api::Query {
+        let query = keyroll_wire::Query {
             v: 1,
             at: now(),
             ask: Ask::AuditCheckpoint(Nothing {}),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use keyroll_api::query::{Ask, QUERY_V, Query, RecoverPlan, SecretList};
+use keyroll_audit::verify::{Depth, Report, Verifier};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
@@ -13,9 +13,9 @@ use keyroll_core::{
     Authority, Blob, Code, Commit, Digest, Entry, Event, LedgerId, Recorded, Rules, SignedCommand,
     State, TreeSize, cbor, cose, decide,
 };
-use keyroll_ledger::log::MemoryLog;
 use keyroll_ledger::projection::{Projection, digest};
-use keyroll_ledger::verify::{Depth, Report, Verifier};
+use keyroll_store::log::MemoryLog;
+use keyroll_wire::query::{Ask, QUERY_V, Query, RecoverPlan, SecretList};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 

@@ -5,10 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::query::{Ask, QUERY_V, Query};
-use keyroll_api::reply::{
-    Answer, Body, CommandReply, CommandRequest, Done, Info, Reply, SealedValue,
-};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate,
@@ -22,9 +18,13 @@ use keyroll_core::{
     Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,
     SecretId, SecretName, TreeSize, Version, WorkspaceName, cbor, cose,
 };
-use keyroll_ledger::log::{Log as _, MemoryLog};
-use keyroll_ledger::objects::MemoryObjects;
 use keyroll_ledger::{Ledger, Options};
+use keyroll_store::log::{Log as _, MemoryLog};
+use keyroll_store::objects::MemoryObjects;
+use keyroll_wire::query::{Ask, QUERY_V, Query};
+use keyroll_wire::reply::{
+    Answer, Body, CommandReply, CommandRequest, Done, Info, Reply, SealedValue,
+};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 

@@ -1,11 +1,11 @@
 //! What happens as time goes by.
 
 use crate::support::{World, advance, code, fresh, now, owner, set_back, signing_key};
-use keyroll_api::query::{Ask, AuditLog, MemberList, ReceiptOf};
-use keyroll_api::reply::Answer;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, Millis};
+use keyroll_wire::query::{Ask, AuditLog, MemberList, ReceiptOf};
+use keyroll_wire::reply::Answer;
 
 #[tokio::test]
 async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {

@@ -1,15 +1,15 @@
 //! A log that is as it should be, and what does not fit.
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::client::origin;
-use keyroll_api::query::{Ask, AuditCommits, Named, SecretList};
-use keyroll_api::reply::Answer;
+use keyroll_audit::bundle::{Header, verify, write_commit, write_header};
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::Nothing;
+use keyroll_core::origin::origin;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{Code, Commit, Digest, Index, Millis, Rules, TreeSize, cose};
-use keyroll_ledger::bundle::{Header, verify, write_commit, write_header};
-use keyroll_ledger::verify::{Depth, Verifier};
 use keyroll_merkle::Checkpoint;
+use keyroll_wire::query::{Ask, AuditCommits, Named, SecretList};
+use keyroll_wire::reply::Answer;
 
 use crate::ask_ledger;
 use crate::support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
@@ -290,7 +290,7 @@ async fn a_commit_under_the_right_key_is_followed_only_where_it_fits() {
         (last, None),
     ];
     for (commit, told) in cases {
-        let log = keyroll_ledger::log::MemoryLog::default();
+        let log = keyroll_store::log::MemoryLog::default();
         for commit in before {
             log.inject(&demo(), commit.clone());
         }
@@ -320,7 +320,7 @@ async fn a_log_that_was_set_back_is_seen_at_start() {
     let World { dir, ledger, .. } = world;
     drop(ledger);
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    let shorter = keyroll_ledger::log::MemoryLog::default();
+    let shorter = keyroll_store::log::MemoryLog::default();
     shorter.inject(&demo(), first);
     let again = World::open(shorter, vault, keys, dir).await;
     assert_eq!(

@@ -1,9 +1,9 @@
 //! What uses a secret, as saved workflows say.
 
-use keyroll_api::query::{Ask, Named, SecretList};
-use keyroll_api::reply::{Answer, SecretRow};
 use keyroll_core::Action;
 use keyroll_core::command::{BlockUse, WorkflowRemove, WorkflowSave};
+use keyroll_wire::query::{Ask, Named, SecretList};
+use keyroll_wire::reply::{Answer, SecretRow};
 
 use crate::support::{World, advance, name, owner};
 
@@ -29,7 +29,7 @@ async fn shown(world: &World, called: &str) -> SecretRow {
 }
 
 async fn uses(world: &World, called: &str) -> Vec<String> {
-    let place = |used: keyroll_api::reply::UsedBy| format!("{}/{}", used.workflow, used.block);
+    let place = |used: keyroll_wire::reply::UsedBy| format!("{}/{}", used.workflow, used.block);
     shown(world, called)
         .await
         .used_by

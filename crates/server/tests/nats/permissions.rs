@@ -5,10 +5,10 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
 use futures::StreamExt as _;
 use keyroll_core::Sequence;
-use keyroll_ledger::log::{AppendError, JetStreamLog, Log as _};
 use keyroll_server::nats::permissions::{SERVICE_INBOX, is_client_inbox};
 use keyroll_server::nats::streams::LOG_MESSAGE_MAX;
 use keyroll_server::nats::{ClientUser, Credential, LedgerStream, Workspaces, check_streams};
+use keyroll_store::log::{AppendError, JetStreamLog, Log as _};
 
 use crate::support::{Connection, Harness, SOON, next};
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyroll_api::client::{NewSecretSpec, Wanted};
-use keyroll_api::{Client, Settings};
+use keyroll_client::{Client, Settings};
+use keyroll_client::{NewSecretSpec, Wanted};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
 use serde::{Deserialize, Serialize};

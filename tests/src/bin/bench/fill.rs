@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
 use ed25519_dalek::SigningKey;
-use keyroll_api::client::now;
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     BlockRun, COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem,
@@ -31,6 +30,7 @@ use keyroll_server::keys::read_signing_key;
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
 use keyroll_server::nats::{Credential, Endpoint, ServerConfig, Users};
 use keyroll_tests::harness::programs;
+use keyroll_wire::time::now;
 use tokio::sync::mpsc;
 
 use crate::{Failed, machine, service};

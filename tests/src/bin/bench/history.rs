@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use keyroll_api::Client;
-use keyroll_api::client::unexpected;
-use keyroll_api::query::{Ask, AuditLog, PAGE_ROWS, Point, SecretList};
-use keyroll_api::reply::{Answer, ProjectionRebuild};
+use keyroll_client::Client;
+use keyroll_client::unexpected;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Digest, Millis, TreeSize, WorkspaceName};
+use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, Point, SecretList};
+use keyroll_wire::reply::{Answer, ProjectionRebuild};
 
 use crate::report::Report;
 use crate::service::Service;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use keyroll_api::client::unexpected;
-use keyroll_api::query::Ask;
-use keyroll_api::reply::Answer;
+use keyroll_client::unexpected;
 use keyroll_core::WorkspaceName;
 use keyroll_core::command::Nothing;
+use keyroll_wire::query::Ask;
+use keyroll_wire::reply::Answer;
 
 use crate::callers::{Callers, Done, What};
 use crate::limits::{Echo, Publisher};

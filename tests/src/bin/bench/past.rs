@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use keyroll_api::Client;
-use keyroll_api::client::unexpected;
-use keyroll_api::query::{Ask, Moment, PAGE_ROWS, Point, SecretList};
-use keyroll_api::reply::Answer;
+use keyroll_client::Client;
+use keyroll_client::unexpected;
 use keyroll_core::{TreeSize, WorkspaceName};
+use keyroll_wire::query::{Ask, Moment, PAGE_ROWS, Point, SecretList};
+use keyroll_wire::reply::Answer;
 
 use crate::report::Report;
 use crate::service::Service;

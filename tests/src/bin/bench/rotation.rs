@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use keyroll_api::Client;
-use keyroll_api::client::{NewSecretSpec, unexpected};
-use keyroll_api::query::{Ask, AuditStorage};
-use keyroll_api::reply::{Answer, KeyStatus};
+use keyroll_client::Client;
+use keyroll_client::{NewSecretSpec, unexpected};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, WorkspaceName};
+use keyroll_wire::query::{Ask, AuditStorage};
+use keyroll_wire::reply::{Answer, KeyStatus};
 
 use crate::callers::{Callers, What};
 use crate::report::Report;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
 use ed25519_dalek::SigningKey;
-use keyroll_api::{Client, Settings};
+use keyroll_client::{Client, Settings};
 use keyroll_server::keys::read_signing_key;
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
 use keyroll_tests::harness::process::Process;

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use keyroll_api::Client;
-use keyroll_api::client::unexpected;
-use keyroll_api::query::{Ask, AuditCommits};
-use keyroll_api::reply::Answer;
+use keyroll_audit::verify::{Depth, Verifier};
+use keyroll_client::Client;
+use keyroll_client::unexpected;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Blob, Index, LedgerId, WorkspaceName};
-use keyroll_ledger::verify::{Depth, Verifier};
 use keyroll_merkle::{Checkpoint, SignedCheckpoint};
+use keyroll_wire::query::{Ask, AuditCommits};
+use keyroll_wire::reply::Answer;
 
 use crate::stats::{float, median, median_ratio};
 use crate::{Failed, Plan, limits, machine};

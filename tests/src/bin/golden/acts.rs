@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use keyroll_api::client::{NewSecretSpec, Wanted};
-use keyroll_api::{Client, Settings};
+use keyroll_client::{Client, Settings};
+use keyroll_client::{NewSecretSpec, Wanted};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Code, WorkspaceName};
 use keyroll_tests::harness::http::Echo;

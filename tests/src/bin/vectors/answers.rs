@@ -1,19 +1,19 @@
 //! Every answer, as it could be.
 
-use keyroll_api::query::Outcome;
-use keyroll_api::reply::{
-    Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
-    MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
-    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy,
-    Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt,
-    WorkspaceRow, WorkspaceRows,
-};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::event::KeyRotated;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Code, Digest, Epoch, Event, Index, Millis, Rejection, Sequence, TreeSize, Version,
+};
+use keyroll_wire::query::Outcome;
+use keyroll_wire::reply::{
+    Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
+    MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
+    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy,
+    Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt,
+    WorkspaceRow, WorkspaceRows,
 };
 
 use crate::log::Log;

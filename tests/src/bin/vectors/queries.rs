@@ -1,14 +1,14 @@
 //! Every question and every answer.
 
-use keyroll_api::query::{
+use keyroll_core::command::Nothing;
+use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
+use keyroll_wire::query::{
     AuditCommits, AuditExtends, AuditLog, AuditProve, AuditStorage, CommandDryRun, MemberList,
     Moment, Named, Outcome, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan,
     SecretHistory, SecretList, SeenSize, WorkspaceList,
 };
-use keyroll_api::reply::{Answer, Body};
-use keyroll_api::{Ask, Query, Reply};
-use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
+use keyroll_wire::reply::{Answer, Body};
+use keyroll_wire::{Ask, Query, Reply};
 use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};

@@ -1,12 +1,12 @@
 //! Bytes that must be refused, each with the code, as far as a form alone decides it.
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::{CommandRequest, Query};
 use keyroll_core::command::Nothing;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
     Action, Blob, Code, Command, Index, Recorded, Rejection, SignedCommand, cbor, cose,
 };
+use keyroll_wire::{CommandRequest, Query};
 use serde_json::{Value, json};
 
 use crate::log::Log;

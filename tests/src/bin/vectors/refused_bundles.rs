@@ -1,6 +1,6 @@
 //! Bundles that are none, though all that is signed in them is genuine.
 
-use keyroll_ledger::bundle::{Header, verify};
+use keyroll_audit::bundle::{Header, verify};
 use serde_json::{Value, json};
 
 use crate::log::Log;

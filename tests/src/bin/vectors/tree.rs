@@ -1,6 +1,6 @@
 //! The Merkle tree over the log, its proofs, and the texts that carry them.
 
-use keyroll_api::client::{origin, verifier};
+use keyroll_core::origin::{origin, verifier};
 use keyroll_merkle::{
     Checkpoint, Hash, TlogProof, VerifierKey, Window, consistency_proof, inclusion_proof,
     verify_consistency, verify_inclusion,

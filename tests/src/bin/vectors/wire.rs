@@ -1,11 +1,11 @@
 //! NATS bodies around commands, what lies in the vault and key streams, and a bundle.
 
-use keyroll_api::reply::{CommandReply, CommandRequest, Done, Info, Released, SealedValue};
+use keyroll_audit::bundle::{Header, write_commit, write_header};
 use keyroll_core::crypto::{
     Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root,
 };
 use keyroll_core::{Blob, Digest, Epoch, Index, Millis, Recorded, TreeSize, cose};
-use keyroll_ledger::bundle::{Header, write_commit, write_header};
+use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Info, Released, SealedValue};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_api::client::{Wanted, new_command_id};
-use keyroll_api::{Client, ClientError};
+use keyroll_client::{Client, ClientError};
+use keyroll_client::{Wanted, new_command_id};
 use keyroll_core::command::{COMMAND_V, Command, Nothing, Purpose, SecretDescribe};
 use keyroll_core::{Action, Code, Millis, SecretId, WorkspaceName, cose};
 use keyroll_tests::harness::{Cluster, Replica, programs};
@@ -47,7 +47,7 @@ async fn reveal(client: &Client) -> Result<Vec<u8>, ClientError> {
 async fn describe_at(cluster: &Cluster, client: &Client, id: SecretId, offset: i64) -> Code {
     let command = Command {
         v: COMMAND_V,
-        at: Millis(keyroll_api::client::now().0.saturating_add_signed(offset)),
+        at: Millis(keyroll_wire::time::now().0.saturating_add_signed(offset)),
         id: new_command_id(),
         action: Action::SecretDescribe(SecretDescribe {
             id,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use keyroll_api::client::{Acted, Wanted, new_command_id};
-use keyroll_api::{Client, ClientError};
+use keyroll_client::{Acted, Wanted, new_command_id};
+use keyroll_client::{Client, ClientError};
 use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, Purpose};
 use keyroll_core::{Action, Code, Identity, Index, WorkspaceName};

@@ -1,9 +1,9 @@
 //! A secret without the hosts that it is bound to.
 
-use keyroll_api::reply::Answer;
 use keyroll_core::Version;
 use keyroll_tests::harness::dishonest::truth;
 use keyroll_tests::harness::http::Echo;
+use keyroll_wire::reply::Answer;
 use serde_json::json;
 
 use super::{World, warnings};

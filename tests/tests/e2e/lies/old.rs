@@ -3,12 +3,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use keyroll_api::reply::Answer;
 use keyroll_core::{Event, Version};
 use keyroll_tests::harness::browse::Browse;
 use keyroll_tests::harness::dishonest::truth;
 use keyroll_tests::harness::http::Echo;
 use keyroll_tests::harness::{Done, programs};
+use keyroll_wire::reply::Answer;
 use serde_json::json;
 
 use super::{World, warnings};

@@ -1,8 +1,8 @@
 //! Another secret's value, or one that nobody ever gave.
 
-use keyroll_api::reply::{Answer, Done, Released};
 use keyroll_core::{Blob, Digest, Index, Version};
 use keyroll_tests::harness::dishonest::truth;
+use keyroll_wire::reply::{Answer, Done, Released};
 use serde_json::json;
 
 use super::{World, warnings};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use keyroll_audit::{bundle, saved};
 use keyroll_core::Commit;
-use keyroll_ledger::{bundle, saved};
 use keyroll_tests::harness::home::copy;
 use keyroll_tests::harness::{Dev, Home};
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! Commands that are well made, and not for this ledger, this workspace or this moment.
 
-use keyroll_api::CommandRequest;
-use keyroll_api::client::now;
 use keyroll_core::command::KeyErase;
 use keyroll_core::{
     Action, Blob, Code, Command, Epoch, Identity, LedgerId, Millis, TreeSize, cbor, cose,
 };
 use keyroll_tests::harness::raw::{self, done, refusal, refused_as};
 use keyroll_tests::harness::{Dev, Nats};
+use keyroll_wire::CommandRequest;
+use keyroll_wire::time::now;
 
 use super::{COMMAND, ask, deletion};
 
@@ -97,7 +97,7 @@ async fn commands_for_others_old_ones_and_forged_ones_are_refused() {
 
     // A value nobody named, and a size nobody can have seen.
     let bytes = cose::sign(&good, &owner);
-    let value = keyroll_api::reply::SealedValue {
+    let value = keyroll_wire::reply::SealedValue {
         key: Blob(vec![1; 72]),
         sealed: Blob(vec![2; 329]),
     };

@@ -1,13 +1,13 @@
 //! One command, one entry: however often it is sent, and from whichever client.
 
 use async_nats::Message;
-use keyroll_api::client::now;
-use keyroll_api::reply::Done;
 use keyroll_core::command::{Nothing, Purpose, RevealItem, SecretReveal};
 use keyroll_core::{Action, Code, Command, Millis, cose};
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::raw::{self, done, refused_as};
 use keyroll_tests::harness::wait::until;
+use keyroll_wire::reply::Done;
+use keyroll_wire::time::now;
 use serde_json::json;
 
 use super::{COMMAND, ask, deletion};
@@ -105,13 +105,13 @@ async fn a_replayed_reveal_brings_the_receipt_and_no_value() {
 /// A reveal under a session that only its maker could read the answer of.
 async fn reveal_of(dev: &Dev, name: &str) -> Action {
     let identity = dev.owner();
-    let settings = keyroll_api::Settings {
+    let settings = keyroll_client::Settings {
         nats_url: dev.nats_url().to_owned(),
         identity: identity.into(),
         ledger: Some(dev.ledger()),
         home: None,
     };
-    let client = keyroll_api::Client::connect(settings)
+    let client = keyroll_client::Client::connect(settings)
         .await
         .expect("connected");
     let session = client

@@ -1,8 +1,8 @@
 //! `keyroll audit accept`: trust a ledger anew that holds less than, or something else than, what
 //! was seen of it. The one place where that happens, and never by itself.
 
-use keyroll_api::seen::Seen;
-use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_client::seen::Seen;
+use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_core::{Code, TreeSize};
 use serde_json::json;
 

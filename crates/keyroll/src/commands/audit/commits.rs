@@ -1,9 +1,9 @@
 //! Commits, fetched verbatim and in order.
 
-use keyroll_api::Ask;
-use keyroll_api::query::AuditCommits;
-use keyroll_api::reply::{Answer, LogProblem};
 use keyroll_core::{Code, Commit, Index, TreeSize};
+use keyroll_wire::Ask;
+use keyroll_wire::query::AuditCommits;
+use keyroll_wire::reply::{Answer, LogProblem};
 
 use crate::error::Failure;
 use crate::session::{Session, answer};

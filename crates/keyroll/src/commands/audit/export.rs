@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use keyroll_audit::bundle::{self, Header};
 use keyroll_core::{Blob, TreeSize};
-use keyroll_ledger::bundle::{self, Header};
 use serde_json::json;
 
 use super::commits;

@@ -5,11 +5,11 @@ mod pages;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use keyroll_api::client::now;
-use keyroll_api::query::{AuditLog, Outcome, PAGE_ROWS};
-use keyroll_api::reply::{AuditRow, SecretVersion};
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, WorkspaceName};
+use keyroll_wire::query::{AuditLog, Outcome, PAGE_ROWS};
+use keyroll_wire::reply::{AuditRow, SecretVersion};
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 use self::pages::Pages;
@@ -230,8 +230,8 @@ fn row_json(workspace: &WorkspaceName, row: &AuditRow) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_api::reply::RunRow;
     use keyroll_core::{Digest, Identity, Millis, Version};
+    use keyroll_wire::reply::RunRow;
 
     use super::*;
 

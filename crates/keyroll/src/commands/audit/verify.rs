@@ -5,13 +5,13 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keyroll_api::Ask;
-use keyroll_api::query::AuditStorage;
-use keyroll_api::reply::{Answer, LogProblem};
+use keyroll_audit::bundle::{self, BundleError};
+use keyroll_audit::verify::{Depth, Problem, Report, Verifier};
 use keyroll_core::{Code, TreeSize};
-use keyroll_ledger::bundle::{self, BundleError};
-use keyroll_ledger::verify::{Depth, Problem, Report, Verifier};
 use keyroll_merkle::{Checkpoint, VerifierKey};
+use keyroll_wire::Ask;
+use keyroll_wire::query::AuditStorage;
+use keyroll_wire::reply::{Answer, LogProblem};
 use serde_json::{Value, json};
 
 use super::commits;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use keyroll_api::ClientError;
-use keyroll_api::client::{Opened, Wanted};
-use keyroll_api::reply::SecretRow;
+use keyroll_client::ClientError;
+use keyroll_client::{Opened, Wanted};
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::{Label, Text};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version, limits};
 use keyroll_resolver::{Code as BlockCode, ResolveError, RevealSecrets, SecretValue};
+use keyroll_wire::reply::SecretRow;
 use serde_json::{Value, json};
 
 use super::replay::Replay;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyroll_api::query::Outcome;
-use keyroll_api::reply::AuditRow;
 use keyroll_core::command::Purpose;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version};
+use keyroll_wire::query::Outcome;
+use keyroll_wire::reply::AuditRow;
 
 use super::run::{RunOptions, start};
 use super::{Source, remembered};

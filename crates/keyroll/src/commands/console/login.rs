@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::client::{delegate, now};
+use keyroll_client::delegate;
 use keyroll_console::{Begun, Finish, Finished, Place};
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::{Code, Millis};
+use keyroll_wire::time::now;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, LedgerId, WorkspaceName};
 

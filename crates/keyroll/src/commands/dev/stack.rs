@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keyroll_api::client::now;
-use keyroll_api::{Client, Settings as ClientSettings};
+use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, Who};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
 use keyroll_server::keys::{KeyFiles, create_keys};
@@ -12,6 +11,7 @@ use keyroll_server::nats::{
     ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces, create_streams,
 };
 use keyroll_server::service::{self, ServeOptions, Service};
+use keyroll_wire::time::now;
 
 use super::home;
 use crate::commands::console;

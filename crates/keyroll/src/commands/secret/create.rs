@@ -1,7 +1,7 @@
 //! `keyroll secret create`.
 
 use clap::Args;
-use keyroll_api::client::NewSecretSpec;
+use keyroll_client::NewSecretSpec;
 use serde_json::json;
 
 use super::{hosts, period, text};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::reply::{SecretRow, VersionRow};
 use keyroll_core::command::SecretDestroy;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Action, SecretName, Version};
+use keyroll_wire::reply::{SecretRow, VersionRow};
 use serde_json::json;
 
 use super::lifecycle::warn_of_uses;

@@ -1,12 +1,12 @@
 //! `keyroll secret edit`, `describe` and `rollback`.
 
 use clap::Args;
-use keyroll_api::client::Wanted;
-use keyroll_api::reply::SecretRow;
+use keyroll_client::Wanted;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Action, Code, SecretId, SecretName, Version};
+use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use super::{NO_SECRET, hosts, period, shown, text};

@@ -1,10 +1,10 @@
 //! `keyroll secret rename`, `delete` and `restore`.
 
 use clap::Args;
-use keyroll_api::reply::SecretRow;
 use keyroll_core::command::{SecretRef, SecretRename};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Action, Code, SecretId, SecretName};
+use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use super::edit::active;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_api::Ask;
-use keyroll_api::client::now;
-use keyroll_api::query::{Moment, PAGE_ROWS, SecretHistory};
-use keyroll_api::reply::{Answer, MemberRow, SecretRow, SeenBy, VersionRow};
 use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Glob, Millis, SecretName, Version};
+use keyroll_wire::Ask;
+use keyroll_wire::query::{Moment, PAGE_ROWS, SecretHistory};
+use keyroll_wire::reply::{Answer, MemberRow, SecretRow, SeenBy, VersionRow};
+use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 use super::rows;

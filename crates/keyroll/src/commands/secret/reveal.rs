@@ -5,10 +5,10 @@ use std::io::IsTerminal as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use keyroll_api::Receipt;
-use keyroll_api::client::{Opened, Wanted};
+use keyroll_client::{Opened, Wanted};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Code, Index, SecretName, Version};
+use keyroll_wire::Receipt;
 use serde::Serialize;
 use zeroize::Zeroizing;
 

@@ -1,10 +1,10 @@
 //! Secrets as rows: fetched, for programs and for people.
 
-use keyroll_api::Ask;
-use keyroll_api::query::{Moment, PAGE_ROWS, SecretList};
-use keyroll_api::reply::{Answer, SecretRow, UsedBy};
 use keyroll_core::SecretName;
 use keyroll_core::state::{Lifecycle, ValueState};
+use keyroll_wire::Ask;
+use keyroll_wire::query::{Moment, PAGE_ROWS, SecretList};
+use keyroll_wire::reply::{Answer, SecretRow, UsedBy};
 use serde_json::{Value, json};
 
 use crate::error::Failure;

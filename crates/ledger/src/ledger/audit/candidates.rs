@@ -2,9 +2,9 @@
 
 use std::iter::Peekable;
 
-use keyroll_api::query::{AuditLog, Outcome};
 use keyroll_core::event::KINDS;
 use keyroll_core::{Code, Index, Rejection};
+use keyroll_wire::query::{AuditLog, Outcome};
 
 use crate::ledger::query::broken;
 use crate::projection::{

@@ -14,9 +14,9 @@ use keyroll_merkle::leaf_hash;
 use super::super::Ledger;
 use super::Begun;
 use super::chains::{Chain, Chains};
-use crate::keyring::random;
-use crate::log::{AppendError, Log};
 use crate::projection::{Projection, View};
+use keyroll_store::keyring::random;
+use keyroll_store::log::{AppendError, Log};
 
 /// How often an append is tried, and how far apart.
 const TRIES: u32 = 20;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use keyroll_api::query::SeenSize;
-use keyroll_api::reply::{RecoveryRow, SecretVersion};
 use keyroll_core::command::LostValue;
 use keyroll_core::{Digest, Identity, LedgerId, Sequence, State, TreeSize, WorkspaceName};
+use keyroll_wire::query::SeenSize;
+use keyroll_wire::reply::{RecoveryRow, SecretVersion};
 
 use super::pool::Longest;
 use crate::ledger::values::Values;

@@ -14,8 +14,8 @@ use super::chains::{Chain, Chains};
 use super::pool::{Loose, Pool, Strands};
 use super::sources;
 use crate::follower::{belongs, fold_next, open};
-use crate::log::{Log, Message};
 use crate::projection::{ProjectionError, View};
+use keyroll_store::log::{Log, Message};
 
 /// Messages of the log asked for at once.
 const AT_ONCE: usize = 64;

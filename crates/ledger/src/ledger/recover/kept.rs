@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use keyroll_api::query::SeenSize;
 use keyroll_core::{Code, Digest, Millis, Rejection, cbor};
+use keyroll_wire::query::SeenSize;
 use serde::{Deserialize, Serialize};
 
 use super::chains::Chains;
 use super::sources::{failed, put};
 use crate::projection::Projection;
-use crate::saved;
+use keyroll_audit::saved;
 
 /// What is known to be gone, in a file: the log that said so will be, too.
 #[derive(Serialize, Deserialize)]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use keyroll_core::{Code, LedgerId, Rejection, WorkspaceName};
 
-use crate::bundle;
 use crate::projection::{Projection, ProjectionError};
-use crate::saved;
+use keyroll_audit::bundle;
+use keyroll_audit::saved;
 
 /// A file of saved commits is read into memory.
 const FILE_BYTES: u64 = 512 * 1024 * 1024;

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use keyroll_api::Ask;
-use keyroll_api::query::{AuditLog, PAGE_ROWS};
-use keyroll_api::reply::{Answer, AuditRow};
 use keyroll_core::Index;
+use keyroll_wire::Ask;
+use keyroll_wire::query::{AuditLog, PAGE_ROWS};
+use keyroll_wire::reply::{Answer, AuditRow};
 
 use crate::error::Failure;
 use crate::session::{Session, answer};

@@ -1,0 +1,9 @@
+//! The forms that both ends send: requests, replies, queries, subjects and codes.
+
+pub mod query;
+pub mod reply;
+pub mod subjects;
+pub mod time;
+
+pub use query::{Ask, Query};
+pub use reply::{CommandReply, CommandRequest, Receipt, Reply};
