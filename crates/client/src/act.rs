@@ -9,8 +9,8 @@ use keyroll_core::{
     WorkspaceName, cbor, cose,
 };
 
+use crate::checkpoints::TrustedCheckpoint;
 use crate::client::PATIENCE;
-use crate::seen::Seen;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{
     Body, CommandReply, CommandRequest, Done, Receipt, Released, SealedValue,
@@ -178,7 +178,7 @@ impl Client {
 
     async fn attempt(
         &self,
-        (workspace, seen): (&WorkspaceName, Option<&Seen>),
+        (workspace, seen): (&WorkspaceName, Option<&TrustedCheckpoint>),
         digest: &Digest,
         bytes: Vec<u8>,
         (end, unknown): (Instant, bool),

@@ -10,8 +10,8 @@ use keyroll_core::cose::Unchecked;
 use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
 use keyroll_merkle::{Hash, verify_consistency};
 
+use crate::checkpoints::TrustedCheckpoint;
 use crate::exchange::{Exchanged, Patience};
-use crate::seen::Seen;
 use crate::{Client, ClientError};
 use keyroll_wire::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query, WorkspaceList};
 use keyroll_wire::reply::{
@@ -248,7 +248,7 @@ impl Client {
     pub(super) fn check_position(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&Seen>,
+        seen: Option<&TrustedCheckpoint>,
         reply: &Reply,
     ) -> Result<(), ClientError> {
         if let Body::Error(rejection) = &reply.body
@@ -281,7 +281,7 @@ impl Client {
     pub(super) fn believe(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&Seen>,
+        seen: Option<&TrustedCheckpoint>,
         (size, root): (TreeSize, Hash),
         consistency: &[Digest],
         note: Option<&str>,
@@ -303,7 +303,7 @@ impl Client {
                 ClientError::failed(Code::Fork, message)
             })?;
         }
-        let fresh = Seen {
+        let fresh = TrustedCheckpoint {
             size,
             root,
             note: note.map(str::to_owned),

@@ -16,9 +16,9 @@ use rand::TryRng as _;
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
+use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
-use crate::seen::SeenStore;
 use crate::signer::Signer;
 use keyroll_wire::reply::{Body, Info, Reply};
 
@@ -56,7 +56,7 @@ pub(crate) struct Link {
     pub(crate) key: LedgerKey,
     /// The signed statement of `key`, as it came.
     pub(crate) statement: Vec<u8>,
-    pub(crate) seen: SeenStore,
+    pub(crate) seen: CheckpointStore,
     pub(crate) sealing: Mutex<SealingKey>,
     /// The checkpoint verified last, by workspace and text: replies of one commit carry the same.
     pub(crate) verified: Mutex<Option<(WorkspaceName, String, Checkpoint)>>,
@@ -143,8 +143,8 @@ impl Client {
         clock::check_in_force(&key, info.now, now())?;
         let sealing = open_sealing_key(&info, &ledger, &key)?;
         let seen = match &settings.home {
-            Some(home) => SeenStore::in_home(home, &ledger),
-            None => SeenStore::memory(),
+            Some(home) => CheckpointStore::in_home(home, &ledger),
+            None => CheckpointStore::memory(),
         };
         let link = Arc::new(Link {
             nats,
@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// What was verified before.
-    pub fn seen(&self) -> &SeenStore {
+    pub fn seen(&self) -> &CheckpointStore {
         &self.link.seen
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName};
 
+use crate::checkpoints::TrustedCheckpoint;
 use crate::exchange::Patience;
-use crate::seen::Seen;
 use crate::{Client, ClientError};
 use keyroll_wire::query::{Ask, AuditExtends};
 
@@ -20,7 +20,7 @@ impl Client {
     pub(super) async fn doubt(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&Seen>,
+        seen: Option<&TrustedCheckpoint>,
         refusal: ClientError,
     ) -> ClientError {
         if !matches!(refusal.code(), Code::Denied | Code::Corrupt) {
@@ -44,7 +44,7 @@ impl Client {
     pub(super) async fn check_extends(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&Seen>,
+        seen: Option<&TrustedCheckpoint>,
     ) -> Result<(), ClientError> {
         let Some(seen) = seen.filter(|seen| seen.size > TreeSize(0)) else {
             return Ok(());
@@ -76,7 +76,7 @@ impl Client {
     }
 }
 
-fn asked_again(workspace: &WorkspaceName, seen: &Seen) -> Result<(), ClientError> {
+fn asked_again(workspace: &WorkspaceName, seen: &TrustedCheckpoint) -> Result<(), ClientError> {
     let message = format!(
         "the ledger's entries of {workspace} do not extend the {} seen before: the log was forked",
         seen.size

@@ -2,6 +2,7 @@
 
 mod act;
 mod ask;
+pub mod checkpoints;
 mod client;
 mod clock;
 mod doubt;
@@ -12,7 +13,6 @@ mod parts;
 pub mod private;
 mod receipt;
 mod reveal;
-pub mod seen;
 mod signer;
 mod values;
 

@@ -49,7 +49,7 @@ pub fn parts(secrets: &[(SecretId, NewSecretSpec, &[u8])]) -> Vec<Range<usize>> 
 #[cfg(test)]
 mod tests {
     use keyroll_core::command::{NewSecret, SecretImport, SessionRef};
-    use keyroll_core::ids::{Encapsulated, Place};
+    use keyroll_core::ids::{Encapsulated, ObjectId};
     use keyroll_core::{Action, Blob, Digest, Epoch, Event, cbor};
 
     use super::*;
@@ -98,7 +98,7 @@ mod tests {
             Event::SecretCreated(keyroll_core::event::Stored {
                 item: u32::try_from(item).expect("small"),
                 epoch: Epoch(u32::MAX),
-                place: Place([0xff; 32]),
+                place: ObjectId([0xff; 32]),
             })
         };
         let events: Vec<Event> = (0..part.len()).map(event).collect();

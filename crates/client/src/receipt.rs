@@ -7,14 +7,14 @@ use keyroll_core::command::{Command, NewSecret, RevealItem, SecretEdit, SecretRe
 use keyroll_core::decide::denied;
 use keyroll_core::event::{SecretRevealed, Stored};
 use keyroll_core::{
-    Action, Code, Digest, Entry, Event, Identity, Index, Place, SecretId, SecretName,
+    Action, Code, Digest, Entry, Event, Identity, Index, ObjectId, SecretId, SecretName,
     SignedCommand, TreeSize, Version, WorkspaceName, cbor,
 };
 use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
 
 use crate::act::Acted;
 use crate::ask::unexpected;
-use crate::seen::{Chosen, Seen, Shown};
+use crate::checkpoints::{Chosen, Shown, TrustedCheckpoint};
 use crate::{Client, ClientError};
 use keyroll_wire::query::{Ask, AuditProve};
 use keyroll_wire::reply::{Answer, Done, Receipt};
@@ -59,7 +59,7 @@ impl Client {
     pub(super) fn check_done(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&Seen>,
+        seen: Option<&TrustedCheckpoint>,
         ((command, actor), bytes): ((&Command, Identity), &[u8]),
         done: Done,
     ) -> Result<Acted, ClientError> {
@@ -198,7 +198,7 @@ impl Client {
 /// on the state of the workspace only full verification can tell.
 pub(super) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
     let stored = |stored: &Stored, item: u32, digest: &Digest| {
-        stored.item == item && stored.place == Place::of(&actor, &command.id, item, digest)
+        stored.item == item && stored.place == ObjectId::of(&actor, &command.id, item, digest)
     };
     if let Action::SecretImport(import) = &command.action {
         let mut pairs = (0_u32..).zip(import.secrets.iter().zip(events));

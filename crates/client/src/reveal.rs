@@ -11,7 +11,7 @@ use keyroll_core::{
 use zeroize::Zeroizing;
 
 use crate::act::Acted;
-use crate::seen::{Chosen, Shown};
+use crate::checkpoints::{Chosen, Shown};
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{Receipt, Released};
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Nothing;
-use crate::ids::{Blob, Digest, Epoch, Identity, Place, SecretId, Version};
+use crate::ids::{Blob, Digest, Epoch, Identity, ObjectId, SecretId, Version};
 use crate::names::{HostPattern, SecretName};
 
 /// One fact.
@@ -103,7 +103,7 @@ pub struct Stored {
     /// The epoch whose key wraps it.
     pub epoch: Epoch,
     /// Its place in the vault.
-    pub place: Place,
+    pub place: ObjectId,
 }
 
 /// Facts of `secret.revealed`.

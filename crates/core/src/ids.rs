@@ -129,7 +129,7 @@ fixed_bytes!(
 );
 fixed_bytes!(
     /// Where a sealed value lies in the vault.
-    Place, 32, "place", "expected 64 hex digits", hex_text, from_hex
+    ObjectId, 32, "place", "expected 64 hex digits", hex_text, from_hex
 );
 fixed_bytes!(
     /// The encapsulated key (RFC 9180 `enc`) that names a session.
@@ -143,7 +143,7 @@ impl Digest {
     }
 }
 
-impl Place {
+impl ObjectId {
     /// The one place that item `item` of a command may be stored at.
     pub fn of(actor: &Identity, command: &CommandId, item: u32, sealed: &Digest) -> Self {
         let hash = Sha256::new()
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_place_depends_on_all_of_its_parts() {
         let place = |actor, command, item, digest| {
-            Place::of(
+            ObjectId::of(
                 &Identity([actor; 32]),
                 &CommandId([command; 16]),
                 item,

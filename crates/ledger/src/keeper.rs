@@ -26,7 +26,7 @@ use keyroll_core::{
 
 use crate::ledger::{Ledger, REACH};
 use crate::projection::{ProjectionError, WorkspaceView};
-use crate::writer::{Outcome, Submission};
+use crate::writer::{CommandOutcome, Submission};
 use keyroll_store::keyring::random;
 
 /// Vault messages read, written or erased at once: each may have three times 64 KiB in memory.
@@ -192,17 +192,17 @@ impl Ledger {
         };
         match self.writer(workspace).submit(submission).await {
             // What is looked at next has to show it.
-            Outcome::Recorded(landed) => {
+            CommandOutcome::Recorded(landed) => {
                 self.reach(workspace, landed.size).await?;
                 Ok(true)
             }
-            Outcome::Known(index) => {
+            CommandOutcome::Known(index) => {
                 self.reach_index(workspace, index).await?;
                 Ok(true)
             }
-            Outcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
-            Outcome::Refused(rejection, _) => Err(rejection),
-            Outcome::Store(_) | Outcome::Decided(..) => Err(Rejection::new(
+            CommandOutcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
+            CommandOutcome::Refused(rejection, _) => Err(rejection),
+            CommandOutcome::Store(_) | CommandOutcome::Decided(..) => Err(Rejection::new(
                 Code::Internal,
                 "an act of the ledger's own brings no value",
             )),

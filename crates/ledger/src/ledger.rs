@@ -52,7 +52,7 @@ use keyroll_store::vault::Vault;
 
 pub(crate) use reach::REACH;
 pub use release::Room;
-pub use status::{Surroundings, Vitals};
+pub use status::{Environment, Vitals};
 
 /// Notices that wait to be sent; more are dropped, as they are best effort.
 const NOTICES: usize = 4_096;
@@ -146,7 +146,7 @@ pub struct Ledger {
     in_work: once::InWork,
     checking: tokio::sync::Mutex<()>,
     recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
-    surroundings: Mutex<Surroundings>,
+    environment: Mutex<Environment>,
 }
 
 fn file(data_dir: &Path) -> PathBuf {
@@ -251,7 +251,7 @@ impl Ledger {
             in_work: once::InWork::default(),
             checking: tokio::sync::Mutex::default(),
             recovery: Arc::default(),
-            surroundings: Mutex::default(),
+            environment: Mutex::default(),
         };
         Ok((ledger, noticed))
     }

@@ -9,4 +9,4 @@ pub mod ledger;
 pub mod projection;
 pub mod writer;
 
-pub use ledger::{Ledger, OpenError, Options, Response, Surroundings, Vitals};
+pub use ledger::{Environment, Ledger, OpenError, Options, Response, Vitals};

@@ -18,7 +18,7 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
-    Blob, Code, CommandId, Epoch, Event, Identity, Index, LedgerId, Millis, Place, Rejection,
+    Blob, Code, CommandId, Epoch, Event, Identity, Index, LedgerId, Millis, ObjectId, Rejection,
     Sequence, State, TreeSize, Verified, WorkspaceName,
 };
 use keyroll_merkle::Hash;
@@ -94,7 +94,7 @@ pub struct Submission {
 
 /// What became of a command.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum CommandOutcome {
     /// It is an entry.
     Recorded(Box<Landed>),
     /// The same bytes were carried out before, as this entry.
@@ -143,7 +143,7 @@ pub struct Landed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whereabouts {
     /// Its place.
-    pub place: Place,
+    pub place: ObjectId,
     /// The generation it lies under, as long as that is not retired.
     pub epoch: Epoch,
     /// The one it lies under after that.
@@ -153,7 +153,7 @@ pub struct Whereabouts {
 pub(crate) enum Job {
     /// Would it be accepted now? The epoch to store its values under. Changes nothing.
     Provisional(Arc<Verified>, oneshot::Sender<Result<Epoch, Rejection>>),
-    Submit(Submission, oneshot::Sender<Outcome>),
+    Submit(Submission, oneshot::Sender<CommandOutcome>),
 }
 
 /// A handle on a workspace's writer.
@@ -217,14 +217,14 @@ impl Writer {
     }
 
     /// Carries a command out.
-    pub async fn submit(&self, submission: Submission) -> Outcome {
+    pub async fn submit(&self, submission: Submission) -> CommandOutcome {
         let (answer, answered) = oneshot::channel();
         if self.jobs.try_send(Job::Submit(submission, answer)).is_err() {
-            return Outcome::Refused(busy(), None);
+            return CommandOutcome::Refused(busy(), None);
         }
         answered
             .await
-            .unwrap_or_else(|_| Outcome::Refused(stopping(), None))
+            .unwrap_or_else(|_| CommandOutcome::Refused(stopping(), None))
     }
 }
 
@@ -366,7 +366,7 @@ impl Task {
                     } else {
                         rejection.clone()
                     };
-                    drop(answer.send(Outcome::Refused(refusal, None)));
+                    drop(answer.send(CommandOutcome::Refused(refusal, None)));
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use keyroll_core::{Code, Millis, Rejection};
-use keyroll_ledger::{Ledger, Surroundings};
+use keyroll_ledger::{Environment, Ledger};
 
 use crate::nats::LedgerStream;
 
@@ -44,7 +44,7 @@ pub(crate) fn now() -> Millis {
 pub(crate) async fn compare(
     client: &async_nats::Client,
     ledger: &Ledger,
-    around: &mut Surroundings,
+    around: &mut Environment,
 ) -> bool {
     let ahead = ahead_of(client).await;
     if let Some(ahead) = ahead {

@@ -5,8 +5,8 @@ use async_nats::ServerInfo;
 use futures::future::join_all;
 use keyroll_core::{Code, Rejection};
 
-use crate::glances::Keepers;
 use crate::nats::{CheckError, MonitoredServer, verify_sync_always};
+use crate::stream_probes::Replicas;
 
 /// Where to look, and how strict to be.
 pub(crate) struct Durability {
@@ -75,10 +75,10 @@ impl Durability {
         self.waived || self.verified.as_ref() == Some(&connected.server_id)
     }
 
-    /// Looks at every server; `keepers` are those that keep the streams.
-    pub(crate) async fn look(&mut self, connected: &ServerInfo, keepers: &Keepers) -> Look {
+    /// Looks at every server; `replicas` are those that keep the streams.
+    pub(crate) async fn look(&mut self, connected: &ServerInfo, replicas: &Replicas) -> Look {
         let looks = self.monitoring.iter().map(|url| verify_sync_always(url));
-        let look = judge(&join_all(looks).await, &connected.server_name, keepers);
+        let look = judge(&join_all(looks).await, &connected.server_name, replicas);
         if look.ours {
             self.verified = Some(connected.server_id.clone());
         }
@@ -99,7 +99,7 @@ impl Durability {
 fn judge(
     looks: &[Result<MonitoredServer, CheckError>],
     connected: &str,
-    keepers: &Keepers,
+    replicas: &Replicas,
 ) -> Look {
     let mut look = Look {
         most: looks.iter().filter(|one| one.is_ok()).count() > looks.len() / 2,
@@ -116,7 +116,7 @@ fn judge(
         let mut seen = looks.iter().flatten();
         seen.any(|server| server.server_name == name)
     };
-    let unseen: Vec<&str> = keepers.keys().map(String::as_str).collect();
+    let unseen: Vec<&str> = replicas.keys().map(String::as_str).collect();
     let unseen: Vec<&str> = unseen.into_iter().filter(|name| !is_seen(name)).collect();
     // One that is away, or does not sync, may be any of them.
     if unseen.len() > looks.iter().filter(|one| one.is_err()).count() {
@@ -162,10 +162,10 @@ mod tests {
                 version: "2.15.1".to_owned(),
             }),
         };
-        let keepers = ["a", "b"].map(|name| (name.to_owned(), true));
-        let keepers = Keepers::from(keepers).into_iter().take(pages.len());
+        let replicas = ["a", "b"].map(|name| (name.to_owned(), true));
+        let replicas = Replicas::from(replicas).into_iter().take(pages.len());
         let pages: Vec<_> = pages.iter().map(look).collect();
-        judge(&pages, "a", &keepers.collect())
+        judge(&pages, "a", &replicas.collect())
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
                 reason: "refused".to_owned(),
             })
         };
-        let keepers = Keepers::from(["a", "b", "c"].map(|name| (name.to_owned(), true)));
+        let replicas = Replicas::from(["a", "b", "c"].map(|name| (name.to_owned(), true)));
         for (pages, enough) in [
             (vec![page("a"), page("b"), page("c")], true),
             (vec![page("a"), page("b"), away()], true),
@@ -191,7 +191,7 @@ mod tests {
             (vec![page("a"), page("b")], false),
             (vec![page("a")], false),
         ] {
-            let look = judge(&pages, "a", &keepers);
+            let look = judge(&pages, "a", &replicas);
             assert_eq!(look.enough().is_ok(), enough, "{pages:?}");
             assert_eq!(look.unlisted.is_none(), enough, "{pages:?}");
         }

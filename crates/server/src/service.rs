@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::service::ServiceExt as _;
 use keyroll_core::{Identity, Rejection};
 use keyroll_ledger::follower::Notice;
-use keyroll_ledger::{Ledger, OpenError, Options, Surroundings};
+use keyroll_ledger::{Environment, Ledger, OpenError, Options};
 use keyroll_nats::Addresses;
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
@@ -19,12 +19,12 @@ use crate::answering::Answering;
 use crate::clock;
 use crate::disks::{Stores, StreamWrites};
 use crate::durability::Durability;
-use crate::glances;
+use crate::environment::Watched;
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
 use crate::nats::permissions::SERVICE_INBOX;
-use crate::nats::{LedgerStream, check_streams, check_version, glance};
-use crate::surroundings::Watched;
+use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
+use crate::stream_probes;
 
 /// Requests that the connection holds for us before it drops them. They are taken out at once, all
 /// that are there, so this fills only when the process itself is starved.
@@ -139,8 +139,8 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     };
     let monitoring = options.monitoring.clone();
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
-    let (keepers, keepers_of) = watch::channel(glance(&client).await.keepers);
-    let first = keepers_of.borrow().clone();
+    let (replicas, replicas_of) = watch::channel(probe_streams(&client).await.replicas);
+    let first = replicas_of.borrow().clone();
     let look = durability.look(&client.server_info(), &first).await;
     if let Err(why) = look.all() {
         if !durability.is_waived() && look.enough().is_err() {
@@ -174,13 +174,13 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
-    let mut around = Surroundings {
+    let mut around = Environment {
         nats_server: format!("{} {}", info.server_name, info.version),
         sync_verified: look.all().is_ok(),
         clock_ahead_ms: 0,
     };
     clock::compare(&client, &ledger, &mut around).await;
-    ledger.set_surroundings(around.clone());
+    ledger.set_environment(around.clone());
     // A log that was set back is answered to every command; the service starts all the same.
     if let Err(wrong) = ledger.caught_up().await {
         tracing::error!(%wrong, "the ledger starts out of service");
@@ -190,10 +190,10 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let stopped = || service.stopped.clone();
     let stores = writes.stores.clone();
     tokio::spawn(stores.watch(monitoring, Arc::clone(&ledger), stopped()));
-    tokio::spawn(glances::watch(
+    tokio::spawn(stream_probes::watch(
         client.clone(),
         Arc::clone(&ledger),
-        keepers,
+        replicas,
         writes,
         stopped(),
     ));
@@ -202,7 +202,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         ledger,
         durability,
         around,
-        keepers: keepers_of,
+        replicas: replicas_of,
     };
     tokio::spawn(watched.watch(stopped()));
     Ok(service)

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext, check_sealed, unwrap_key, wrap_key};
 use keyroll_core::{
-    Blob, Code, Digest, Epoch, Millis, Place, Rejection, WorkspaceName, cbor, limits,
+    Blob, Code, Digest, Epoch, Millis, ObjectId, Rejection, WorkspaceName, cbor, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub struct Found {
 }
 
 /// The subject of a place under a generation.
-pub fn subject(workspace: &WorkspaceName, place: &Place, epoch: Epoch) -> String {
+pub fn subject(workspace: &WorkspaceName, place: &ObjectId, epoch: Epoch) -> String {
     format!("keyroll.vault.{workspace}.{place}.{epoch}")
 }
 
@@ -110,7 +110,7 @@ impl Vault {
     /// [`Code::Conflict`] when something else lies there, [`Code::AuditUnavailable`].
     pub async fn store(
         &self,
-        place: &Place,
+        place: &ObjectId,
         sealed: &Blob,
         data_key: &Key,
         workspace_key: &Key,
@@ -147,7 +147,7 @@ impl Vault {
     /// swept, and a command that then still refers to it would lose its value.
     async fn stored_before(
         &self,
-        place: &Place,
+        place: &ObjectId,
         subject: &str,
         context: &WrapContext<'_>,
         workspace_key: &Key,
@@ -172,7 +172,7 @@ impl Vault {
     /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].
     pub async fn find(
         &self,
-        place: &Place,
+        place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
     ) -> Result<Found, Rejection> {
@@ -197,7 +197,7 @@ impl Vault {
     /// [`Code::ValueLost`] when it is damaged, [`Code::AuditUnavailable`].
     pub async fn read(
         &self,
-        place: &Place,
+        place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
     ) -> Result<Option<Found>, Rejection> {
@@ -214,7 +214,7 @@ impl Vault {
     /// [`Code::AuditUnavailable`].
     pub async fn copy(
         &self,
-        place: &Place,
+        place: &ObjectId,
         found: &Found,
         workspace_key: &Key,
         context: &WrapContext<'_>,
@@ -244,7 +244,7 @@ impl Vault {
     pub async fn list(
         &self,
         workspace: &WorkspaceName,
-        place: Option<&Place>,
+        place: Option<&ObjectId>,
         epoch: Option<Epoch>,
     ) -> Result<Vec<StoredAt>, Rejection> {
         let place = place.map_or_else(|| "*".to_owned(), ToString::to_string);
@@ -327,7 +327,7 @@ impl Vault {
         epoch: Epoch,
         bytes: Vec<u8>,
     ) -> Result<(), Rejection> {
-        let subject = subject(workspace, &Place(random()?), epoch);
+        let subject = subject(workspace, &ObjectId(random()?), epoch);
         match self.objects.put(&subject, bytes.into()).await {
             Ok(()) | Err(PutError::Exists) => Ok(()),
             Err(PutError::Unavailable(why)) => Err(unavailable(why)),
@@ -340,7 +340,7 @@ impl Vault {
     /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].
     pub async fn check(
         &self,
-        place: &Place,
+        place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
     ) -> Result<(), Rejection> {
@@ -357,7 +357,7 @@ impl Vault {
     pub async fn stored(
         &self,
         workspace: &WorkspaceName,
-    ) -> Result<Vec<(String, Place)>, Rejection> {
+    ) -> Result<Vec<(String, ObjectId)>, Rejection> {
         let stored = self.list(workspace, None, None).await?;
         let named = |at: StoredAt| (subject(workspace, &at.place, at.epoch), at.place);
         Ok(stored.into_iter().map(named).collect())
@@ -384,7 +384,7 @@ impl Vault {
     pub fn read_ahead(
         self: &Arc<Self>,
         workspace: &WorkspaceName,
-        places: impl Iterator<Item = (Place, Epoch)>,
+        places: impl Iterator<Item = (ObjectId, Epoch)>,
     ) {
         let (lacking, forgotten) = {
             let cache = self.lock();
@@ -409,7 +409,7 @@ impl Vault {
     async fn read_bytes(
         &self,
         workspace: &WorkspaceName,
-        (place, epoch): (Place, Epoch),
+        (place, epoch): (ObjectId, Epoch),
     ) -> Result<Option<Bytes>, Rejection> {
         let subject = subject(workspace, &place, epoch);
         self.objects.get(&subject).await.map_err(unavailable)

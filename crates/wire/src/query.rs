@@ -244,13 +244,13 @@ pub struct AuditLog {
     pub secret: Option<SecretName>,
     /// Entries with this outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<AuditOutcome>,
 }
 
 /// Whether the actor got what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// Yes.
     Granted,
     /// No.
@@ -302,13 +302,13 @@ pub struct AuditStorage {
 #[serde(deny_unknown_fields)]
 pub struct RecoverPlan {
     /// What the operator has seen of each workspace.
-    pub seen: Vec<SeenSize>,
+    pub seen: Vec<TrustedSize>,
 }
 
 /// The largest size of a workspace that somebody has seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenSize {
+pub struct TrustedSize {
     /// The size.
     pub size: TreeSize,
     /// The workspace.
@@ -322,7 +322,7 @@ pub struct RecoverBegin {
     /// The plan, by the digest it was shown with: nothing else is done.
     pub plan: Digest,
     /// As when the plan was asked for.
-    pub seen: Vec<SeenSize>,
+    pub seen: Vec<TrustedSize>,
 }
 
 /// Fields of `recover.finish`.

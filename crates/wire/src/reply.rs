@@ -288,7 +288,7 @@ pub struct VersionRow {
     /// Who was released its value, latest first, [`SEEN_ROWS`] at most; only for who may read the
     /// audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen_by: Option<Vec<SeenBy>>,
+    pub seen_by: Option<Vec<SecretReader>>,
     /// Its number.
     pub version: Version,
     /// Who made it: name.
@@ -304,7 +304,7 @@ pub const SEEN_ROWS: usize = 100;
 /// Somebody who was released a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenBy {
+pub struct SecretReader {
     /// Who: key.
     pub actor: Identity,
     /// How often.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use keyroll_audit::bundle;
 use keyroll_audit::saved;
-use keyroll_client::seen::SeenStore;
+use keyroll_client::checkpoints::CheckpointStore;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext};
-use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, Place, SecretId, Version};
+use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, ObjectId, SecretId, Version};
 use keyroll_store::keyring::Keyring;
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::{Found, Vault};
@@ -50,7 +50,7 @@ fn sum(bytes: &[u8]) -> usize {
 /// A message of the vault that is anything at all; then one that the ledger stored, of any sealed
 /// bytes, and changed since.
 pub(crate) fn vault_message(bytes: &[u8]) {
-    let (workspace, key, place) = (workspace(), Key::new([5; 32]), Place([4; 32]));
+    let (workspace, key, place) = (workspace(), Key::new([5; 32]), ObjectId([4; 32]));
     let context = WrapContext {
         ledger: &LEDGER,
         workspace: &workspace,
@@ -115,7 +115,7 @@ pub(crate) fn subjects(bytes: &[u8]) {
     let keyring = Keyring::new(Key::new([5; 32]), LEDGER, Arc::new(objects.clone()));
     let at = StoredAt {
         epoch: Epoch(u32::try_from(sum(bytes) % 100).expect("small")),
-        place: Place([7; 32]),
+        place: ObjectId([7; 32]),
     };
     for subject in [
         format!("keyroll.vault.{workspace}.{}.{}", at.place, at.epoch),
@@ -188,7 +188,7 @@ pub(crate) fn local_files(bytes: &[u8]) {
             .join(LEDGER.to_string().replace(':', "-"));
         std::fs::create_dir_all(&seen).expect("a directory");
         std::fs::write(seen.join(workspace.as_str()), bytes).expect("written");
-        let store = || SeenStore::in_home(home.path(), &LEDGER);
+        let store = || CheckpointStore::in_home(home.path(), &LEDGER);
         if let Ok(Some(seen)) = store().get(&workspace) {
             store()
                 .accept(&workspace, Some(seen.clone()))

@@ -10,7 +10,7 @@ use keyroll_core::crypto::{
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::names::{Label, MemberName, Text};
 use keyroll_core::{
-    CommandId, Digest, Epoch, Glob, Identity, LedgerId, Place, SecretId, SecretName, Version,
+    CommandId, Digest, Epoch, Glob, Identity, LedgerId, ObjectId, SecretId, SecretName, Version,
     WorkspaceName,
 };
 use keyroll_files::{Empty, Format};
@@ -34,7 +34,7 @@ pub(crate) fn names_and_ids(bytes: &[u8]) {
     again::<SecretId>(&text);
     again::<CommandId>(&text);
     again::<Digest>(&text);
-    again::<Place>(&text);
+    again::<ObjectId>(&text);
     again::<SecretName>(&text);
     again::<WorkspaceName>(&text);
     again::<MemberName>(&text);

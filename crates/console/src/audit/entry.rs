@@ -92,7 +92,7 @@ fn facts(row: &AuditRow) -> Markup {
             dt { "Who" } dd { (who(row)) code.long { (row.actor) } }
             dt { "When" } dd { (time(row.at)) }
             @if !row.secrets.is_empty() { dt { "Secrets" } dd { (secrets(row)) } }
-            dt { "Outcome" } dd { (outcome(row)) }
+            dt { "AuditOutcome" } dd { (outcome(row)) }
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
-use keyroll_wire::query::{Ask, AuditLog, Outcome, PAGE_ROWS};
+use keyroll_wire::query::{Ask, AuditLog, AuditOutcome, PAGE_ROWS};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use serde_json::json;
 
@@ -108,7 +108,7 @@ fn line(workspace: &str, row: &AuditRow) -> Bytes {
         "actor_name": row.actor_name,
         "delegate_key": row.delegate_key,
         "secrets": secrets,
-        "outcome": match row.outcome { Outcome::Granted => "granted", Outcome::Denied => "denied" },
+        "outcome": match row.outcome { AuditOutcome::Granted => "granted", AuditOutcome::Denied => "denied" },
         "attempted": row.attempted,
         "reason": row.reason,
         "run": run.map(|run| json!({"workflow": run.workflow, "block": run.block, "run": run.run})),

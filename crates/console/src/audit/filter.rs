@@ -2,7 +2,7 @@
 
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, Millis};
-use keyroll_wire::query::{AuditLog, Outcome};
+use keyroll_wire::query::{AuditLog, AuditOutcome};
 use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time;
 use serde::Deserialize;
@@ -83,8 +83,8 @@ impl Filter {
             secret: set(&self.secret).map(|name| name.parse()).transpose()?,
             outcome: match self.outcome.trim() {
                 "" => None,
-                "granted" => Some(Outcome::Granted),
-                "denied" => Some(Outcome::Denied),
+                "granted" => Some(AuditOutcome::Granted),
+                "denied" => Some(AuditOutcome::Denied),
                 _ => return Err(Failure::field("An outcome is granted or denied.")),
             },
         })

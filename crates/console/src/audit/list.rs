@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::response::Response;
 use keyroll_core::event::KINDS;
-use keyroll_wire::query::{Ask, Outcome};
+use keyroll_wire::query::{Ask, AuditOutcome};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use maud::{Markup, html};
 
@@ -124,7 +124,7 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
             }
             label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }
             label {
-                span { "Outcome" }
+                span { "AuditOutcome" }
                 select name="outcome" {
                     @for (value, words) in [("", "any"), ("granted", "granted"), ("denied", "denied")] {
                         option value=(value) selected[filter.outcome == value] { (words) }
@@ -154,7 +154,7 @@ fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
                         th scope="col" { "Who" }
                         th scope="col" { "Event" }
                         th scope="col" { "Secrets" }
-                        th scope="col" { "Outcome" }
+                        th scope="col" { "AuditOutcome" }
                     }
                 }
                 tbody {
@@ -218,7 +218,7 @@ pub(super) fn secrets(row: &AuditRow) -> Markup {
 
 pub(super) fn outcome(row: &AuditRow) -> Markup {
     match row.outcome {
-        Outcome::Granted => html! { span.outcome data-outcome="granted" { "granted" } },
-        Outcome::Denied => html! { span.outcome data-outcome="denied" { "denied" } },
+        AuditOutcome::Granted => html! { span.outcome data-outcome="granted" { "granted" } },
+        AuditOutcome::Denied => html! { span.outcome data-outcome="denied" { "denied" } },
     }
 }

@@ -11,7 +11,7 @@ use keyroll_core::names::Text;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Index, SecretName, Version};
 use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
-use keyroll_wire::reply::{Answer, SecretRow, SeenBy, VersionRow};
+use keyroll_wire::reply::{Answer, SecretReader, SecretRow, VersionRow};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -106,7 +106,7 @@ fn entry(visit: &Visit, row: &SecretRow, version: &VersionRow, index: Option<Ind
 }
 
 /// Who was released a version's value, the latest few by name.
-fn seen_by(visit: &Visit, seen: &[SeenBy], count: Option<u32>) -> Markup {
+fn seen_by(visit: &Visit, seen: &[SecretReader], count: Option<u32>) -> Markup {
     const SHOWN: usize = 5;
     let more = (count.unwrap_or(0) as usize).saturating_sub(seen.len().min(SHOWN));
     html! {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authorize::Role;
 use crate::ids::{
-    Digest, Encapsulated, Epoch, Identity, Millis, Place, SecretId, TreeSize, Version,
+    Digest, Encapsulated, Epoch, Identity, Millis, ObjectId, SecretId, TreeSize, Version,
 };
 use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text};
 
@@ -298,7 +298,7 @@ pub struct StoredAt {
     /// The epoch whose key wraps it.
     pub epoch: Epoch,
     /// Its place.
-    pub place: Place,
+    pub place: ObjectId,
 }
 
 /// Fields of `values.sweep`.

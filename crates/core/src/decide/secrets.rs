@@ -10,7 +10,7 @@ use crate::command::{
 };
 use crate::crypto::is_sealed_size;
 use crate::event::{DenialReason, Event, Revealed, SecretRevealed, Stored};
-use crate::ids::{Digest, Place, SecretId, Version};
+use crate::ids::{Digest, ObjectId, SecretId, Version};
 use crate::limits;
 use crate::names::SecretName;
 use crate::rejection::{Code, Rejection};
@@ -94,7 +94,7 @@ fn check_size(size: u32) -> Result<(), Rejection> {
 }
 
 fn stored(state: &State, command: &Verified, item: u32, digest: Digest) -> Stored {
-    let place = Place::of(&command.actor(), &command.command().id, item, &digest);
+    let place = ObjectId::of(&command.actor(), &command.command().id, item, &digest);
     Stored {
         item,
         epoch: state.epoch(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::authorize::Role;
 use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
-use crate::ids::{Digest, Epoch, Identity, Millis, Place, TreeSize, Version};
+use crate::ids::{Digest, Epoch, Identity, Millis, ObjectId, TreeSize, Version};
 use crate::limits;
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
 use crate::rules::Rules;
@@ -214,7 +214,7 @@ pub struct VersionInfo {
     /// The epoch that its entry says wraps it.
     pub epoch: Epoch,
     /// Its place in the vault.
-    pub place: Place,
+    pub place: ObjectId,
     /// What is left of it.
     pub state: ValueState,
     /// SHA-256 of the sealed value.

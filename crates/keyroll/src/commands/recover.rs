@@ -12,7 +12,7 @@ use keyroll_client::Client;
 use keyroll_core::Code;
 use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
 use keyroll_wire::Ask;
-use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, SeenSize};
+use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize};
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
 use serde_json::json;
 
@@ -118,7 +118,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
 }
 
 /// What the service would do.
-async fn ask_plan(client: &Client, seen: &[SeenSize]) -> Result<RecoveryPlan, Failure> {
+async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan, Failure> {
     let seen = seen.to_vec();
     let ask = Ask::RecoverPlan(RecoverPlan { seen });
     let answered = client.ask_within(None, ask, PATIENCE).await?;
@@ -154,14 +154,14 @@ async fn alone(client: &Client) -> Result<(), Failure> {
 }
 
 /// What this operator has seen of every workspace counts: a log that was cut says nothing of it.
-fn seen(client: &Client) -> Result<Vec<SeenSize>, Failure> {
+fn seen(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
     let failed =
         |error: std::io::Error| Failure::local(format!("the record of checkpoints: {error}"));
     let mut found = Vec::new();
     for workspace in client.seen().workspaces().map_err(failed)? {
         if let Some(seen) = client.seen().get(&workspace).map_err(failed)? {
             let size = seen.size;
-            found.push(SeenSize { size, workspace });
+            found.push(TrustedSize { size, workspace });
         }
     }
     Ok(found)

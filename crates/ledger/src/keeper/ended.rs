@@ -2,7 +2,7 @@
 
 use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValueErase};
-use keyroll_core::{Action, Code, Place, Rejection, SecretId, Version, WorkspaceName, limits};
+use keyroll_core::{Action, Code, ObjectId, Rejection, SecretId, Version, WorkspaceName, limits};
 
 use super::{CHUNK, OVERWRITES, some};
 use crate::ledger::Ledger;
@@ -53,7 +53,11 @@ impl Ledger {
     }
 
     /// Erases a place under every generation, and looks that nothing is left.
-    async fn erase_place(&self, workspace: &WorkspaceName, place: Place) -> Result<(), Rejection> {
+    async fn erase_place(
+        &self,
+        workspace: &WorkspaceName,
+        place: ObjectId,
+    ) -> Result<(), Rejection> {
         for at in self.vault.list(workspace, Some(&place), None).await? {
             self.vault.erase(workspace, at).await?;
             keyroll_store::failpoint!("keeper.erased");

@@ -183,7 +183,7 @@ fn mark_run(run: &mut [Going], is_open: bool) {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_core::{Millis, Place};
+    use keyroll_core::{Millis, ObjectId};
 
     use super::*;
 
@@ -191,7 +191,7 @@ mod tests {
         let one = |number: usize| Going {
             at: StoredAt {
                 epoch: Epoch(1),
-                place: Place([0; 32]),
+                place: ObjectId([0; 32]),
             },
             held: Held {
                 sequence: number as u64 + 1,

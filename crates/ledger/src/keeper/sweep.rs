@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValuesSweep};
 use keyroll_core::state::ValueState;
-use keyroll_core::{Action, Epoch, Millis, Place, Rejection, WorkspaceName, limits};
+use keyroll_core::{Action, Epoch, Millis, ObjectId, Rejection, WorkspaceName, limits};
 
 use super::{CHUNK, OVERWRITES, each, some};
 use crate::follower::Progress;
@@ -15,7 +15,7 @@ use keyroll_store::objects::Held;
 
 /// What the log says of places: whether what lies there is ended.
 struct Known {
-    ended: BTreeMap<Place, bool>,
+    ended: BTreeMap<ObjectId, bool>,
     /// Generations before this one are gone.
     oldest: Epoch,
     /// The one in force.

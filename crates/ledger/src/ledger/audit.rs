@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use keyroll_core::authorize::Permission;
 use keyroll_core::command::BlockRun;
 use keyroll_core::{Action, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
-use keyroll_wire::query::{AuditLog, Outcome};
+use keyroll_wire::query::{AuditLog, AuditOutcome};
 use keyroll_wire::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 
 use self::candidates::{Candidates, Step};
@@ -168,9 +168,9 @@ impl Reader<'_> {
                 digest: Digest(recorded.leaf.0),
                 reason: denied.map(str::to_owned).or_else(|| reason.clone()),
                 outcome: if denied.is_some() {
-                    Outcome::Denied
+                    AuditOutcome::Denied
                 } else {
-                    Outcome::Granted
+                    AuditOutcome::Granted
                 },
                 secrets: secrets_of(event, action),
                 attempted: denied.map(|_| action.name().to_owned()),

@@ -13,7 +13,7 @@ use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Receipt};
 use super::receipts::digests;
 use super::release::Room;
 use super::{Ledger, Position, Response};
-use crate::writer::{self, Landed, Outcome, Submission, unavailable};
+use crate::writer::{self, CommandOutcome, Landed, Submission, unavailable};
 
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
@@ -167,17 +167,17 @@ impl Ledger {
             )
             .await?
         {
-            Outcome::Recorded(landed) => {
+            CommandOutcome::Recorded(landed) => {
                 let index = landed.index;
                 let done = self.done(workspace, &command, said, *landed, session.as_ref());
                 Ok(done.await.map_err(|why| recorded(index, why))?)
             }
-            Outcome::Known(index) => {
+            CommandOutcome::Known(index) => {
                 let known = self.known(workspace, request.seen, index);
                 Ok(known.await.map_err(|why| recorded(index, why))?)
             }
-            Outcome::Refused(rejection, position) => Err(Refused(rejection, position)),
-            Outcome::Store(_) | Outcome::Decided(..) => Err(keeps_changing().into()),
+            CommandOutcome::Refused(rejection, position) => Err(Refused(rejection, position)),
+            CommandOutcome::Store(_) | CommandOutcome::Decided(..) => Err(keeps_changing().into()),
         }
     }
 
@@ -233,7 +233,7 @@ impl Ledger {
         request: &CommandRequest,
         session: Option<&SessionKeys>,
         inadmissible: Option<Rejection>,
-    ) -> Result<Outcome, Rejection> {
+    ) -> Result<CommandOutcome, Rejection> {
         let writer = self.writer(workspace);
         let mut stored = None;
         // Refused or not is decided below, with the log; here it only spares the vault.
@@ -257,7 +257,7 @@ impl Ledger {
                 dry_run: false,
             };
             match writer.submit(submission).await {
-                Outcome::Store(epoch) => {
+                CommandOutcome::Store(epoch) => {
                     self.store(workspace, command, request, session, epoch)
                         .await?;
                     stored = Some(epoch);

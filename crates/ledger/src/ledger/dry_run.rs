@@ -9,7 +9,7 @@ use keyroll_wire::query::{CommandDryRun, Query};
 use keyroll_wire::reply::DryRunEvents;
 
 use super::{Ledger, Position};
-use crate::writer::{Outcome, Submission};
+use crate::writer::{CommandOutcome, Submission};
 
 impl Ledger {
     /// The way of [`Ledger::command`], without values, vault and append.
@@ -46,9 +46,9 @@ impl Ledger {
             dry_run: true,
         };
         let (decided, at) = match self.writer(workspace).submit(submission).await {
-            Outcome::Decided(events, at) => (Ok(DryRunEvents { events }), at),
-            Outcome::Refused(rejection, at) => (Err(rejection), at),
-            Outcome::Recorded(_) | Outcome::Known(_) | Outcome::Store(_) => {
+            CommandOutcome::Decided(events, at) => (Ok(DryRunEvents { events }), at),
+            CommandOutcome::Refused(rejection, at) => (Err(rejection), at),
+            CommandOutcome::Recorded(_) | CommandOutcome::Known(_) | CommandOutcome::Store(_) => {
                 let message = "a dry run was taken for a command";
                 return Err(Rejection::new(Code::Internal, message));
             }

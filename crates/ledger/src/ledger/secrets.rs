@@ -5,7 +5,7 @@ use keyroll_core::state::{Lifecycle, ValueState, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
 use keyroll_wire::query::{Moment, Named, SecretHistory, SecretList};
 use keyroll_wire::reply::{
-    SEEN_ROWS, SecretRow, SecretRows, SeenBy, UsedBy, VersionRow, VersionRows,
+    SEEN_ROWS, SecretReader, SecretRow, SecretRows, UsedBy, VersionRow, VersionRows,
 };
 
 use super::page::Page;
@@ -153,14 +153,14 @@ fn seen_by(
     view: &WorkspaceView<'_>,
     ordinal: u32,
     version: Version,
-) -> Result<(u32, Vec<SeenBy>), Rejection> {
+) -> Result<(u32, Vec<SecretReader>), Rejection> {
     let mut seen = view
         .seen(ordinal, version)
         .map_err(|error| broken(&error))?;
     let count = u32::try_from(seen.len()).unwrap_or(u32::MAX);
     seen.sort_unstable_by_key(|(_, exposure)| std::cmp::Reverse(exposure.index));
     let named = seen.into_iter().take(SEEN_ROWS).map(|(actor, exposure)| {
-        Ok(SeenBy {
+        Ok(SecretReader {
             actor,
             count: exposure.count,
             index: exposure.index,

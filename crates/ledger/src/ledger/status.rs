@@ -13,7 +13,7 @@ use crate::projection::WorkspaceView;
 
 /// What the service knows of the nats-server and its own clock.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// Name and version of the nats-server.
     pub nats_server: String,
     /// Whether it was seen to write every message to disk before it acknowledges.
@@ -51,7 +51,7 @@ impl Ledger {
             warnings: self.shared.health.warnings().len(),
             refusing: self.shared.health.serving().err(),
             clock_ahead_ms: self
-                .surroundings
+                .environment
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clock_ahead_ms,
@@ -59,11 +59,11 @@ impl Ledger {
     }
 
     /// Tells what the service found around it; shown by status.
-    pub fn set_surroundings(&self, surroundings: Surroundings) {
+    pub fn set_environment(&self, environment: Environment) {
         *self
-            .surroundings
+            .environment
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = surroundings;
+            .unwrap_or_else(PoisonError::into_inner) = environment;
     }
 
     /// The wrapping keys of a workspace, and how far a rotation is.
@@ -119,7 +119,7 @@ impl Ledger {
             own.iter().map(|row| row.size.0).sum()
         };
         let around = self
-            .surroundings
+            .environment
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();

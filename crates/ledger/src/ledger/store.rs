@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
-use keyroll_core::{Action, Code, Epoch, Place, Rejection, Verified, WorkspaceName};
+use keyroll_core::{Action, Code, Epoch, ObjectId, Rejection, Verified, WorkspaceName};
 use keyroll_wire::reply::CommandRequest;
 
 use super::Ledger;
@@ -69,7 +69,7 @@ impl Ledger {
                     epoch,
                     digest,
                 };
-                let place = Place::of(&command.actor(), &command.command().id, item, &digest);
+                let place = ObjectId::of(&command.actor(), &command.command().id, item, &digest);
                 self.vault
                     .store(
                         &place,

@@ -13,7 +13,7 @@ use keyroll_core::command::{LostValue, StoredAt};
 use keyroll_core::crypto::WrapContext;
 use keyroll_core::state::{Secret, ValueState, VersionInfo, WorkspaceRow};
 use keyroll_core::{
-    Code, Epoch, Place, Rejection, SecretId, SecretName, State, Version, WorkspaceName,
+    Code, Epoch, ObjectId, Rejection, SecretId, SecretName, State, Version, WorkspaceName,
 };
 
 use super::{Ledger, REACH};
@@ -104,7 +104,7 @@ impl Ledger {
     ) -> Result<Values, Rejection> {
         let ahead = |at: &&StoredAt| at.epoch > state.epoch();
         let ahead = stored.iter().filter(ahead);
-        let ahead: BTreeMap<Place, Epoch> = ahead.map(|at| (at.place, at.epoch)).collect();
+        let ahead: BTreeMap<ObjectId, Epoch> = ahead.map(|at| (at.place, at.epoch)).collect();
         let mut values = self.check_stored(state, stored).await?;
         // A key that is in memory alone opens nothing once this service ends.
         self.keyring.forget_workspaces();
@@ -150,7 +150,7 @@ impl Ledger {
         state: &State,
         stored: Vec<StoredAt>,
     ) -> Result<Values, Rejection> {
-        let known: BTreeMap<Place, ValueState> = versions(state)
+        let known: BTreeMap<ObjectId, ValueState> = versions(state)
             .map(|(.., info)| (info.place, info.state))
             .collect();
         let odd = |at: &StoredAt| {

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use super::plan::{Plan, Planned, Verdict};
 use super::settle::Unsettled;
-use super::{Job, Landed, Outcome, Position, Submission, Task, Whereabouts, unavailable, unknown};
+use super::{
+    CommandOutcome, Job, Landed, Position, Submission, Task, Whereabouts, unavailable, unknown,
+};
 use keyroll_store::log::AppendError;
 
 impl Task {
@@ -114,10 +116,12 @@ impl Task {
         } in planned
         {
             let outcome = match verdict {
-                Verdict::Known(index) => Outcome::Known(index),
-                Verdict::Store(epoch) => Outcome::Store(epoch),
-                Verdict::Decided(events) => Outcome::Decided(events, this.told(&submission)),
-                Verdict::Refused(rejection) => Outcome::Refused(rejection, this.told(&submission)),
+                Verdict::Known(index) => CommandOutcome::Known(index),
+                Verdict::Store(epoch) => CommandOutcome::Store(epoch),
+                Verdict::Decided(events) => CommandOutcome::Decided(events, this.told(&submission)),
+                Verdict::Refused(rejection) => {
+                    CommandOutcome::Refused(rejection, this.told(&submission))
+                }
                 Verdict::Entry {
                     index,
                     entry,
@@ -126,7 +130,7 @@ impl Task {
                 } => match &proofs {
                     Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
                     // It is in the log, whatever cannot be shown of it.
-                    Some(Err(_)) | None => Outcome::Refused(unknown(), None),
+                    Some(Err(_)) | None => CommandOutcome::Refused(unknown(), None),
                 },
             };
             reply(answer, outcome);
@@ -163,15 +167,15 @@ impl<'a> Proofs<'a> {
         index: Index,
         entry: Blob,
         (events, places): (Vec<Event>, Vec<Whereabouts>),
-    ) -> Outcome {
+    ) -> CommandOutcome {
         let (tree, size) = (self.state.tree(), self.state.size());
         // The window holds more than one commit's entries, so this cannot fail.
         let Ok(path) = inclusion_proof(tree, index.0, size.0) else {
-            return Outcome::Refused(unknown(), None);
+            return CommandOutcome::Refused(unknown(), None);
         };
         let consistency = consistency_proof(tree, submission.seen.0, size.0).ok();
         let checkpoint = Arc::clone(&self.checkpoint);
-        Outcome::Recorded(Box::new(Landed {
+        CommandOutcome::Recorded(Box::new(Landed {
             index,
             entry,
             events,
@@ -230,11 +234,11 @@ fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
             | Verdict::Refused(_)
             | Verdict::Entry { .. } => rejection.clone(),
         };
-        reply(one.answer, Outcome::Refused(why, None));
+        reply(one.answer, CommandOutcome::Refused(why, None));
     }
 }
 
 /// The caller may have gone; its command is carried out all the same.
-fn reply(answer: oneshot::Sender<Outcome>, outcome: Outcome) {
+fn reply(answer: oneshot::Sender<CommandOutcome>, outcome: CommandOutcome) {
     drop(answer.send(outcome));
 }

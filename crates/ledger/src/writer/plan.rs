@@ -11,7 +11,7 @@ use keyroll_core::{
 use keyroll_merkle::leaf_hash;
 use tokio::sync::oneshot;
 
-use super::{Job, Outcome, Submission, Task, Whereabouts};
+use super::{CommandOutcome, Job, Submission, Task, Whereabouts};
 use crate::follower::actor_ordinal;
 
 /// Room that a commit's own fields and signature take.
@@ -20,7 +20,7 @@ const COMMIT_OVERHEAD: usize = 1_024;
 /// A decided command.
 pub(super) struct Planned {
     pub(super) submission: Submission,
-    pub(super) answer: oneshot::Sender<Outcome>,
+    pub(super) answer: oneshot::Sender<CommandOutcome>,
     pub(super) verdict: Verdict,
 }
 

@@ -15,7 +15,7 @@ use keyroll_core::{
 use keyroll_ledger::follower::{Fold, Follower, Projected, Told, Wish, catch_up, progress_of};
 use keyroll_ledger::health::Health;
 use keyroll_ledger::projection::{Opener, Projection, digest};
-use keyroll_ledger::writer::{Outcome, Shared, Submission, Writer};
+use keyroll_ledger::writer::{CommandOutcome, Shared, Submission, Writer};
 use keyroll_store::log::{Log as _, MemoryLog, Message};
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::Vault;
@@ -410,9 +410,12 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     }));
     for first in [&create, &save] {
         let outcome = submit(first).await;
-        assert!(matches!(outcome, Outcome::Recorded(_)), "{outcome:?}");
+        assert!(
+            matches!(outcome, CommandOutcome::Recorded(_)),
+            "{outcome:?}"
+        );
     }
-    assert!(matches!(submit(&save).await, Outcome::Known(_)));
+    assert!(matches!(submit(&save).await, CommandOutcome::Known(_)));
     let _wishes = run(&log, &told_of, progress, &health);
     until("both are told of", || {
         progressed.now(|progress| progress.sequence) >= Sequence(2)
@@ -420,7 +423,7 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     .await;
     let again = submit(&save).await;
     assert!(
-        matches!(&again, Outcome::Refused(why, _) if why.code == Code::Busy),
+        matches!(&again, CommandOutcome::Refused(why, _) if why.code == Code::Busy),
         "{again:?}"
     );
     assert_eq!(log.bytes().len(), 2);

@@ -1,4 +1,4 @@
-//! What is to end ends: after a crash at any step, with two keepers at once, and for good.
+//! What is to end ends: after a crash at any step, with two replicas at once, and for good.
 
 use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};

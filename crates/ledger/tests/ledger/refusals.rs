@@ -63,7 +63,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     assert_eq!(on_record, 10);
     let log = AuditLog {
         limit: 100,
-        outcome: Some(keyroll_wire::query::Outcome::Denied),
+        outcome: Some(keyroll_wire::query::AuditOutcome::Denied),
         ..AuditLog::default()
     };
     let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
@@ -76,7 +76,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
         let log = AuditLog {
             limit: 100,
             secret: Some(name(called)),
-            outcome: Some(keyroll_wire::query::Outcome::Denied),
+            outcome: Some(keyroll_wire::query::AuditOutcome::Denied),
             ..AuditLog::default()
         };
         let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {

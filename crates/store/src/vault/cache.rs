@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use keyroll_core::{Epoch, Place};
+use keyroll_core::{Epoch, ObjectId};
 
 /// Bytes of sealed values kept in memory.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-type Name = (Place, Epoch);
+type Name = (ObjectId, Epoch);
 
 /// What opened, which it is for good; and what was read ahead, until it is used. That something does
 /// not open is never remembered, since what is stored may be put right at any time.

@@ -52,7 +52,7 @@ impl Objects for Arc<Slow> {
     }
 }
 
-const PLACE: Place = Place([7; 32]);
+const PLACE: ObjectId = ObjectId([7; 32]);
 
 /// A version of a secret, and the keys of its value.
 struct World {

@@ -3,7 +3,7 @@
 use keyroll_core::{Blob, Digest, Identity, Index, Millis, SecretName, Sequence, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::query::Outcome;
+use crate::query::AuditOutcome;
 
 /// A page of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct AuditRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether the actor got what was asked for.
-    pub outcome: Outcome,
+    pub outcome: AuditOutcome,
     /// The secrets it speaks of.
     pub secrets: Vec<SecretVersion>,
     /// The action that was refused, for a refusal.

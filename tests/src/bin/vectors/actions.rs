@@ -13,7 +13,7 @@ use keyroll_core::event::{
     SecretRevealed, Stored,
 };
 use keyroll_core::{
-    Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, Place, SecretName, TreeSize,
+    Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, ObjectId, SecretName, TreeSize,
     Version, cose,
 };
 use serde_json::{Value, json};
@@ -183,7 +183,7 @@ fn place(world: &World, action: &Action, item: u32, digest: &Digest) -> Stored {
     Stored {
         item,
         epoch: Epoch(1),
-        place: Place::of(&identity(&world.alice), &id, item, digest),
+        place: ObjectId::of(&identity(&world.alice), &id, item, digest),
     }
 }
 
@@ -314,7 +314,7 @@ fn of_ledger(world: &World) -> Vec<Act> {
     let sweep = ValuesSweep {
         places: vec![StoredAt {
             epoch: Epoch(1),
-            place: Place(fixed("orphan")),
+            place: ObjectId(fixed("orphan")),
         }],
     };
     let lose = ValuesLose {

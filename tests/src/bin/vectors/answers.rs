@@ -7,13 +7,13 @@ use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Code, Digest, Epoch, Event, Index, Millis, Rejection, Sequence, TreeSize, Version,
 };
-use keyroll_wire::query::Outcome;
+use keyroll_wire::query::AuditOutcome;
 use keyroll_wire::reply::{
     Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
     MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
-    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretRow, SecretRows, SecretVersion, SeenBy,
-    Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt,
-    WorkspaceRow, WorkspaceRows,
+    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretReader, SecretRow, SecretRows,
+    SecretVersion, Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows,
+    WorkspaceAt, WorkspaceRow, WorkspaceRows,
 };
 
 use crate::log::Log;
@@ -106,7 +106,7 @@ fn version_rows(world: &World) -> VersionRows {
         actor_name: "owner".to_owned(),
         seen_by_count: None,
     };
-    let seen = SeenBy {
+    let seen = SecretReader {
         actor: identity(&world.nightly),
         count: 3,
         index: Index(6),
@@ -168,7 +168,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         index: Index(index as u64),
         digest: Digest(log.leaves[index].0),
         reason: None,
-        outcome: Outcome::Granted,
+        outcome: AuditOutcome::Granted,
         secrets: vec![SecretVersion {
             name: "STRIPE_KEY".parse().expect("a name"),
             version: version.map(Version),
@@ -179,7 +179,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     };
     let denied = AuditRow {
         reason: Some("role".to_owned()),
-        outcome: Outcome::Denied,
+        outcome: AuditOutcome::Denied,
         attempted: Some("secret.reveal".to_owned()),
         ..row(5, "access.denied", identity(&world.bob), "Bob", None)
     };

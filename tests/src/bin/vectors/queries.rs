@@ -3,9 +3,9 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
 use keyroll_wire::query::{
-    AuditCommits, AuditExtends, AuditLog, AuditProve, AuditStorage, CommandDryRun, MemberList,
-    Moment, Named, Outcome, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan,
-    SecretHistory, SecretList, SeenSize, WorkspaceList,
+    AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage, CommandDryRun,
+    MemberList, Moment, Named, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan,
+    SecretHistory, SecretList, TrustedSize, WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, Body};
 use keyroll_wire::{Ask, Query, Reply};
@@ -122,7 +122,7 @@ fn every_filter(world: &World) -> AuditLog {
         action: Some("secret.revealed".to_owned()),
         before: Some(Index(12)),
         secret: Some("STRIPE_KEY".parse().expect("a name")),
-        outcome: Some(Outcome::Granted),
+        outcome: Some(AuditOutcome::Granted),
     }
 }
 
@@ -222,8 +222,8 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
     ]
 }
 
-pub(crate) fn seen_sizes(world: &World) -> Vec<SeenSize> {
-    vec![SeenSize {
+pub(crate) fn seen_sizes(world: &World) -> Vec<TrustedSize> {
+    vec![TrustedSize {
         size: TreeSize(SEEN),
         workspace: world.workspace.clone(),
     }]

@@ -5,7 +5,7 @@ use keyroll_core::crypto::{
     WrapContext, open_value, seal_value, unwrap_key, unwrap_root, wrap_key, wrap_root,
 };
 use keyroll_core::ids::Encapsulated;
-use keyroll_core::{CommandId, Digest, Epoch, Place, SecretId, Version, cbor};
+use keyroll_core::{CommandId, Digest, Epoch, ObjectId, SecretId, Version, cbor};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -117,7 +117,7 @@ fn places(world: &World) -> Vec<Value> {
     let place = |item: u32| {
         let (actor, command) = (identity(&world.alice), CommandId(fixed("command")));
         let digest = Digest(fixed("digest"));
-        let place = Place::of(&actor, &command, item, &digest);
+        let place = ObjectId::of(&actor, &command, item, &digest);
         json!({ "actor": actor, "command": command, "item": item, "digest": digest, "place": place })
     };
     [0, 1, 256].map(place).to_vec()

@@ -27,8 +27,8 @@ fn erase_key(epoch: u32) -> Action {
     Action::KeyErase(KeyErase { epoch })
 }
 
-fn sweep(places: &[Place]) -> Action {
-    let stored = |place: &Place| StoredAt {
+fn sweep(places: &[ObjectId]) -> Action {
+    let stored = |place: &ObjectId| StoredAt {
         epoch: Epoch(1),
         place: *place,
     };
@@ -287,8 +287,8 @@ fn erased_is_not_said_while_a_copy_could_come_back() {
 fn only_what_no_version_refers_to_is_swept() {
     let given = two_versions().and(OWNER, destroy(1, "Key", Some(&[1])));
     let secret = given.state.secret(&sid(1)).expect("there");
-    let known: Vec<Place> = secret.versions.iter().map(|info| info.place).collect();
-    let orphan = Place([7; 32]);
+    let known: Vec<ObjectId> = secret.versions.iter().map(|info| info.place).collect();
+    let orphan = ObjectId([7; 32]);
     given
         .when(ONLINE, sweep(&[orphan]))
         .happens(&["values.swept"]);
@@ -301,11 +301,11 @@ fn only_what_no_version_refers_to_is_swept() {
     given
         .when(ONLINE, sweep(&[orphan, orphan]))
         .rejected(Code::InvalidField);
-    let many: Vec<Place> = (0..=limits::ENDED_AT_ONCE)
+    let many: Vec<ObjectId> = (0..=limits::ENDED_AT_ONCE)
         .map(|at| {
             let mut place = [0; 32];
             place[..8].copy_from_slice(&at.to_be_bytes());
-            Place(place)
+            ObjectId(place)
         })
         .collect();
     given
@@ -331,7 +331,7 @@ fn nobody_but_the_ledger_says_what_is_erased() {
         .and(OWNER, rotate());
     let own = [
         erase(1, &[1]),
-        sweep(&[Place([7; 32])]),
+        sweep(&[ObjectId([7; 32])]),
         lose(&[(1, 2)]),
         erase_key(1),
     ];

@@ -1,7 +1,7 @@
 //! `keyroll audit accept`: trust a ledger anew that holds less than, or something else than, what
 //! was seen of it. The one place where that happens, and never by itself.
 
-use keyroll_client::seen::Seen;
+use keyroll_client::checkpoints::TrustedCheckpoint;
 use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_core::{Code, TreeSize};
 use serde_json::json;
@@ -77,7 +77,7 @@ async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
 
 /// What a client believes that has seen nothing; nothing, where the ledger has no such workspace any
 /// more. The ledger is still the one that is pinned.
-async fn anew(context: &Context, session: &Session) -> Result<Option<Seen>, Failure> {
+async fn anew(context: &Context, session: &Session) -> Result<Option<TrustedCheckpoint>, Failure> {
     let settings = context.settings()?;
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
@@ -90,7 +90,7 @@ async fn anew(context: &Context, session: &Session) -> Result<Option<Seen>, Fail
     match client.checkpoint(&session.workspace).await {
         Err(error) if error.code() == Code::Denied => Ok(None),
         Err(error) => Err(error.into()),
-        Ok((note, checkpoint)) => Ok(Some(Seen {
+        Ok((note, checkpoint)) => Ok(Some(TrustedCheckpoint {
             size: TreeSize(checkpoint.size),
             root: checkpoint.root,
             note: Some(note),

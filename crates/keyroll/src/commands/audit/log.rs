@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, WorkspaceName};
-use keyroll_wire::query::{AuditLog, Outcome, PAGE_ROWS};
+use keyroll_wire::query::{AuditLog, AuditOutcome, PAGE_ROWS};
 use keyroll_wire::reply::{AuditRow, SecretVersion};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
@@ -104,8 +104,8 @@ async fn filter(session: &Session, args: LogArgs) -> Result<AuditLog, Failure> {
         before: None,
         secret: args.secret.map(|name| name.parse()).transpose()?,
         outcome: args.outcome.map(|outcome| match outcome {
-            OutcomeArg::Granted => Outcome::Granted,
-            OutcomeArg::Denied => Outcome::Denied,
+            OutcomeArg::Granted => AuditOutcome::Granted,
+            OutcomeArg::Denied => AuditOutcome::Denied,
         }),
     })
 }
@@ -122,7 +122,7 @@ pub(crate) async fn of_run(session: &Session, run: &str) -> Result<Vec<AuditRow>
         action: Some("secret.revealed".to_owned()),
         before: None,
         secret: None,
-        outcome: Some(Outcome::Granted),
+        outcome: Some(AuditOutcome::Granted),
     };
     let mut found = Pages::newest(session, filter, None).await?;
     let mut rows = Vec::new();
@@ -200,10 +200,10 @@ fn secret(secret: &SecretVersion) -> String {
     format!("{}{version}", secret.name)
 }
 
-const fn outcome(outcome: Outcome) -> &'static str {
+const fn outcome(outcome: AuditOutcome) -> &'static str {
     match outcome {
-        Outcome::Granted => "granted",
-        Outcome::Denied => "denied",
+        AuditOutcome::Granted => "granted",
+        AuditOutcome::Denied => "denied",
     }
 }
 
@@ -248,7 +248,7 @@ mod tests {
             index: Index(12),
             digest: Digest([9; 32]),
             reason: None,
-            outcome: Outcome::Granted,
+            outcome: AuditOutcome::Granted,
             secrets: vec![SecretVersion {
                 name: "API_Key".parse().expect("name"),
                 version: Some(Version(3)),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use keyroll_core::command::Purpose;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version};
-use keyroll_wire::query::Outcome;
+use keyroll_wire::query::AuditOutcome;
 use keyroll_wire::reply::AuditRow;
 
 use super::run::{RunOptions, start};
@@ -120,7 +120,7 @@ fn label(rows: &[AuditRow], run: &str) -> Result<(String, String), Failure> {
             format!("there is no run {run} on record: a run that reveals nothing leaves no entry");
         Failure::coded(Code::NotFound, message)
     };
-    let granted = |row: &&AuditRow| row.outcome == Outcome::Granted;
+    let granted = |row: &&AuditRow| row.outcome == AuditOutcome::Granted;
     let mut runs = rows.iter().filter(granted).map(|row| row.run.as_ref());
     let first = runs.next().flatten().ok_or_else(missing)?;
     if runs.any(|other| other != Some(first)) {

@@ -8,7 +8,7 @@ use keyroll_core::state::Lifecycle;
 use keyroll_core::{Glob, Millis, SecretName, Version};
 use keyroll_wire::Ask;
 use keyroll_wire::query::{Moment, PAGE_ROWS, SecretHistory};
-use keyroll_wire::reply::{Answer, MemberRow, SecretRow, SeenBy, VersionRow};
+use keyroll_wire::reply::{Answer, MemberRow, SecretReader, SecretRow, VersionRow};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
@@ -256,7 +256,7 @@ fn version_json(row: &VersionRow) -> Value {
     })
 }
 
-fn seen_json(seen: &SeenBy) -> Value {
+fn seen_json(seen: &SecretReader) -> Value {
     json!({
         "actor": seen.actor,
         "actor_name": seen.actor_name,

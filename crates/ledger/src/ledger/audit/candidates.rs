@@ -4,7 +4,7 @@ use std::iter::Peekable;
 
 use keyroll_core::event::KINDS;
 use keyroll_core::{Code, Index, Rejection};
-use keyroll_wire::query::{AuditLog, Outcome};
+use keyroll_wire::query::{AuditLog, AuditOutcome};
 
 use crate::ledger::query::broken;
 use crate::projection::{
@@ -37,7 +37,7 @@ fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<Vec<AuditSca
     if let Some(action) = &filter.action {
         parts.push(vec![AuditScan::Kind(kind(action)?)]);
     }
-    if filter.outcome == Some(Outcome::Denied) {
+    if filter.outcome == Some(AuditOutcome::Denied) {
         parts.push(vec![AuditScan::Kind(kind("access.denied")?)]);
     }
     if parts.is_empty() {

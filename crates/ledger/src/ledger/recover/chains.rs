@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use keyroll_core::command::LostValue;
 use keyroll_core::{Digest, Identity, LedgerId, Sequence, State, TreeSize, WorkspaceName};
-use keyroll_wire::query::SeenSize;
+use keyroll_wire::query::TrustedSize;
 use keyroll_wire::reply::{RecoveryRow, SecretVersion};
 
 use super::pool::Longest;
@@ -312,11 +312,11 @@ impl Chains {
     }
 
     /// What is to be put on record as the highest size of each workspace that has lost something.
-    pub(super) fn sizes(&self) -> Vec<SeenSize> {
+    pub(super) fn sizes(&self) -> Vec<TrustedSize> {
         let size = |(workspace, chain): (&WorkspaceName, &Chain)| {
             let workspace = workspace.clone();
             let size = chain.gone(self.lost)?;
-            Some(SeenSize { size, workspace })
+            Some(TrustedSize { size, workspace })
         };
         self.by.iter().filter_map(size).collect()
     }

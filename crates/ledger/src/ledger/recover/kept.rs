@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_core::{Code, Digest, Millis, Rejection, cbor};
-use keyroll_wire::query::SeenSize;
+use keyroll_wire::query::TrustedSize;
 use serde::{Deserialize, Serialize};
 
 use super::chains::Chains;
@@ -20,7 +20,7 @@ struct Sizes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     made: Option<Millis>,
     /// The size to put on record of each workspace.
-    sizes: Vec<SeenSize>,
+    sizes: Vec<TrustedSize>,
 }
 
 /// The files of a recovery that is not finished, in the directory that operators lay files in.
@@ -79,7 +79,7 @@ impl Kept {
     }
 
     /// What a recovery knew of a log that is gone, if one was begun and did not end.
-    fn of_another_log(&self, made: Option<Millis>) -> Result<Option<Vec<SeenSize>>, Rejection> {
+    fn of_another_log(&self, made: Option<Millis>) -> Result<Option<Vec<TrustedSize>>, Rejection> {
         let path = self.sizes();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyroll_ledger::{Ledger, Surroundings};
+use keyroll_ledger::{Environment, Ledger};
 use tokio::sync::watch;
 
 use crate::clock::{self, Pace, now};
 use crate::durability::Durability;
-use crate::glances::Keepers;
+use crate::stream_probes::Replicas;
 
 /// How often to look whether something may be different now.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,9 +24,9 @@ pub(crate) struct Watched {
     pub(crate) client: async_nats::Client,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) durability: Durability,
-    pub(crate) around: Surroundings,
+    pub(crate) around: Environment,
     /// Who keeps the streams. When one of them has come back, it may be another than it was.
-    pub(crate) keepers: watch::Receiver<Keepers>,
+    pub(crate) replicas: watch::Receiver<Replicas>,
 }
 
 impl Watched {
@@ -42,11 +42,11 @@ impl Watched {
                 && clock::compare(&self.client, &self.ledger, &mut self.around).await
             {
                 pace.compared(Instant::now());
-                self.ledger.set_surroundings(self.around.clone());
+                self.ledger.set_environment(self.around.clone());
             }
             let connected = self.client.server_info();
             // Once there is nobody who could tell of a change any more, the service is stopping.
-            let changed = self.keepers.has_changed().unwrap_or(false);
+            let changed = self.replicas.has_changed().unwrap_or(false);
             let every = if self.around.sync_verified {
                 EVERY
             } else {
@@ -62,8 +62,8 @@ impl Watched {
 
     /// Looks at the nats-servers, and takes commands or not; whether it refuses them.
     async fn look(&mut self, connected: &async_nats::ServerInfo) -> bool {
-        let keepers = self.keepers.borrow_and_update().clone();
-        let look = self.durability.look(connected, &keepers).await;
+        let replicas = self.replicas.borrow_and_update().clone();
+        let look = self.durability.look(connected, &replicas).await;
         if let (Err(why), true) = (look.all(), self.around.sync_verified) {
             tracing::warn!(%why, "durability is not verified of every server");
         }
@@ -72,7 +72,7 @@ impl Watched {
         self.ledger.health().set_durability(refusal);
         self.around.nats_server = format!("{} {}", connected.server_name, connected.version);
         self.around.sync_verified = look.all().is_ok();
-        self.ledger.set_surroundings(self.around.clone());
+        self.ledger.set_environment(self.around.clone());
         refusing
     }
 }

@@ -28,7 +28,7 @@ const CHECKPOINT_BYTES: u64 = 64 * 1024;
 
 /// Size and root of a checkpoint that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct TrustedCheckpoint {
     /// Number of entries.
     pub size: TreeSize,
     /// Root over them.
@@ -40,7 +40,7 @@ pub struct Seen {
 /// Keeps the highest checkpoints and the facts about secrets, in memory and in a directory when
 /// there is one.
 #[derive(Debug)]
-pub struct SeenStore {
+pub struct CheckpointStore {
     dir: Option<PathBuf>,
     /// Where what was kept goes when it is given up.
     evidence: Option<PathBuf>,
@@ -52,10 +52,10 @@ pub struct SeenStore {
 #[derive(Debug, Clone)]
 struct Kept {
     stamp: Option<Stamp>,
-    seen: Seen,
+    seen: TrustedCheckpoint,
 }
 
-impl SeenStore {
+impl CheckpointStore {
     /// In memory only.
     pub fn memory() -> Self {
         Self::new(None, None)
@@ -92,7 +92,7 @@ impl SeenStore {
     ///
     /// # Errors
     /// When a file is there and cannot be read: to go on without it would forgive a rollback.
-    pub fn get(&self, workspace: &WorkspaceName) -> io::Result<Option<Seen>> {
+    pub fn get(&self, workspace: &WorkspaceName) -> io::Result<Option<TrustedCheckpoint>> {
         self.renewed(&mut lock(&self.known), workspace)
     }
 
@@ -102,7 +102,7 @@ impl SeenStore {
         &self,
         known: &mut BTreeMap<WorkspaceName, Kept>,
         workspace: &WorkspaceName,
-    ) -> io::Result<Option<Seen>> {
+    ) -> io::Result<Option<TrustedCheckpoint>> {
         let kept = known.get(workspace);
         let Some(dir) = &self.dir else {
             return Ok(kept.map(|kept| kept.seen.clone()));
@@ -143,7 +143,7 @@ impl SeenStore {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn raise(&self, workspace: &WorkspaceName, fresh: Seen) -> io::Result<bool> {
+    pub fn raise(&self, workspace: &WorkspaceName, fresh: TrustedCheckpoint) -> io::Result<bool> {
         let mut known = lock(&self.known);
         let kept = self.renewed(&mut known, workspace)?;
         match kept.map(|kept| judge(&kept, &fresh)) {
@@ -177,7 +177,7 @@ impl SeenStore {
     pub fn accept(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<Seen>,
+        seen: Option<TrustedCheckpoint>,
     ) -> io::Result<Option<PathBuf>> {
         let mut known = lock(&self.known);
         let Some((dir, evidence)) = self.dir.as_ref().zip(self.evidence.as_ref()) else {
@@ -215,7 +215,7 @@ impl SeenStore {
 }
 
 impl Kept {
-    const fn in_memory(seen: Seen) -> Self {
+    const fn in_memory(seen: TrustedCheckpoint) -> Self {
         Self { stamp: None, seen }
     }
 }
@@ -227,7 +227,7 @@ enum Judged {
     Forked,
 }
 
-fn judge(kept: &Seen, fresh: &Seen) -> Judged {
+fn judge(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Judged {
     match fresh.size.cmp(&kept.size) {
         Ordering::Greater => Judged::Ahead,
         Ordering::Equal if fresh.root != kept.root => Judged::Forked,
@@ -273,7 +273,7 @@ fn trust_anew(path: &Path) -> io::Error {
     io::Error::other(format!("{path} is damaged: move it away to trust anew"))
 }
 
-fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<Seen>> {
+fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<TrustedCheckpoint>> {
     let path = dir.join(workspace.as_str());
     let Some(bytes) = private::read(&path, CHECKPOINT_BYTES)? else {
         return Ok(None);
@@ -282,19 +282,19 @@ fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<Seen>> {
     parsed.map(Some).ok_or_else(|| trust_anew(&path))
 }
 
-fn write(dir: &Path, workspace: &WorkspaceName, seen: Seen) -> io::Result<Kept> {
+fn write(dir: &Path, workspace: &WorkspaceName, seen: TrustedCheckpoint) -> io::Result<Kept> {
     let path = dir.join(workspace.as_str());
     private::replace(&path, text(&seen).as_bytes())?;
     let stamp = Stamp::of(&path)?;
     Ok(Kept { stamp, seen })
 }
 
-fn text(seen: &Seen) -> String {
+fn text(seen: &TrustedCheckpoint) -> String {
     let note = seen.note.as_deref().unwrap_or_default();
     format!("{}\n{}\n{note}", seen.size, seen.root)
 }
 
-fn parse(text: &str) -> Option<Seen> {
+fn parse(text: &str) -> Option<TrustedCheckpoint> {
     let mut lines = text.splitn(3, '\n');
     let size = TreeSize(lines.next()?.parse().ok()?);
     let root: keyroll_core::Digest = lines.next()?.parse().ok()?;
@@ -302,7 +302,7 @@ fn parse(text: &str) -> Option<Seen> {
         .next()
         .filter(|note| !note.is_empty())
         .map(str::to_owned);
-    Some(Seen {
+    Some(TrustedCheckpoint {
         size,
         root: Hash(root.0),
         note,

@@ -15,48 +15,46 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// From when on a follower that its leader has not heard counts as away.
 const UNHEARD: Duration = Duration::from_secs(5);
 
-/// What a glance at the streams shows.
+/// What a probe at the streams shows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Glance {
+pub struct StreamProbe {
     /// Those that JetStream says are not there.
     pub missing: Vec<LedgerStream>,
     /// Why one cannot be used now, in words.
     pub silent: Option<String>,
     /// The servers of a cluster that keep them, and whether each is there.
-    pub keepers: BTreeMap<String, bool>,
+    pub replicas: BTreeMap<String, bool>,
 }
 
-impl Glance {
+impl StreamProbe {
     /// Whether all streams were seen.
     pub fn is_whole(&self) -> bool {
         self.missing.is_empty() && self.silent.is_none()
     }
 }
 
-/// Glances at all streams, in a few seconds at most. Settings are not looked at.
-pub async fn glance(service: &Client) -> Glance {
+/// RecentProbes at all streams, in a few seconds at most. Settings are not looked at.
+pub async fn probe_streams(service: &Client) -> StreamProbe {
     let looks = LedgerStream::ALL.map(|stream| info(service, stream, PATIENCE));
-    let mut glance = Glance::default();
+    let mut probe = StreamProbe::default();
     for (stream, info) in LedgerStream::ALL.into_iter().zip(join_all(looks).await) {
         match info {
             Ok(Some(info)) => {
-                let (keepers, why) = keepers(&info["cluster"]);
-                glance.keepers.extend(keepers);
-                glance.silent = why
-                    .map(|why| unusable(stream, why))
-                    .or(glance.silent.take());
+                let (replicas, why) = replicas(&info["cluster"]);
+                probe.replicas.extend(replicas);
+                probe.silent = why.map(|why| unusable(stream, why)).or(probe.silent.take());
             }
-            Ok(None) => glance.missing.push(stream),
+            Ok(None) => probe.missing.push(stream),
             Err(StreamError::NoAnswer { .. }) => {
-                glance.silent = Some(unusable(stream, "nobody answers for it"));
+                probe.silent = Some(unusable(stream, "nobody answers for it"));
             }
             Err(StreamError::Refused { reason, .. }) => {
-                glance.silent = Some(unusable(stream, &reason));
+                probe.silent = Some(unusable(stream, &reason));
             }
-            Err(other) => glance.silent = Some(unusable(stream, &other.to_string())),
+            Err(other) => probe.silent = Some(unusable(stream, &other.to_string())),
         }
     }
-    glance
+    probe
 }
 
 fn unusable(stream: LedgerStream, why: &str) -> String {
@@ -65,7 +63,7 @@ fn unusable(stream: LedgerStream, why: &str) -> String {
 
 /// The leader of a stream and the servers that follow it, each with whether it is there; and why
 /// nothing can be written, if nothing can. Nothing at all of a server on its own.
-fn keepers(cluster: &Value) -> (Vec<(String, bool)>, Option<&'static str>) {
+fn replicas(cluster: &Value) -> (Vec<(String, bool)>, Option<&'static str>) {
     let name = |value: &Value| {
         value
             .as_str()
@@ -113,7 +111,7 @@ mod tests {
         let second = 1_000_000_000;
         let led = |one, other| {
             let cluster = json!({"leader": "a", "replicas": [one, other]});
-            keepers(&cluster)
+            replicas(&cluster)
         };
         let (there, away) = (follower("b", true, second), follower("c", true, 8 * second));
         let (all, why) = led(there.clone(), away.clone());
@@ -133,13 +131,13 @@ mod tests {
     #[test]
     fn without_a_leader_nothing_can_be_written() {
         let cluster = json!({"replicas": [follower("a", true, 1), follower("b", true, 1)]});
-        assert!(keepers(&cluster).1.is_some());
+        assert!(replicas(&cluster).1.is_some());
     }
 
     #[test]
     fn a_server_on_its_own_has_nobody_to_hear() {
-        assert_eq!(keepers(&Value::Null), (vec![], None));
+        assert_eq!(replicas(&Value::Null), (vec![], None));
         let alone = (vec![("a".to_owned(), true)], None);
-        assert_eq!(keepers(&json!({"leader": "a"})), alone);
+        assert_eq!(replicas(&json!({"leader": "a"})), alone);
     }
 }

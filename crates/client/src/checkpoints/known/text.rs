@@ -16,7 +16,7 @@ const NONE: &str = "-";
 
 impl Known {
     /// As a file.
-    pub(in crate::seen) fn text(&self) -> String {
+    pub(in crate::checkpoints) fn text(&self) -> String {
         let mut text = FORM.to_owned();
         for (id, secret) in &self.secrets {
             text.push_str(&secret_line(id, secret));
@@ -36,7 +36,7 @@ impl Known {
     }
 
     /// Reads a file; `None` when it is damaged.
-    pub(in crate::seen) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::checkpoints) fn parse(text: &str) -> Option<Self> {
         let mut known = Self::default();
         let mut lines = text.strip_suffix(END_LINE)?.split('\n');
         if lines.next()? != FORM {

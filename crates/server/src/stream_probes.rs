@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::disks::StreamWrites;
-use crate::nats::{Glance, LedgerStream, StreamError, glance};
+use crate::nats::{LedgerStream, StreamError, StreamProbe, probe_streams};
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(2);
@@ -23,17 +23,17 @@ const BETWEEN: Duration = Duration::from_millis(250);
 const SAY: Duration = Duration::from_secs(30);
 
 /// The servers that keep the streams, and whether each is there.
-pub(crate) type Keepers = BTreeMap<String, bool>;
+pub(crate) type Replicas = BTreeMap<String, bool>;
 
 /// Looks at the streams until the service stops, and says who keeps them.
 pub(crate) async fn watch(
     client: async_nats::Client,
     ledger: Arc<Ledger>,
-    keepers: watch::Sender<Keepers>,
+    replicas: watch::Sender<Replicas>,
     writes: StreamWrites,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut glances = Glances::default();
+    let mut probes = RecentProbes::default();
     let (mut said, mut turns) = (Instant::now(), tokio::time::interval(EVERY));
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -59,20 +59,20 @@ pub(crate) async fn watch(
             }
             continue;
         }
-        let glance = glance(&client).await;
+        let probe = probe_streams(&client).await;
         // Meanwhile an operator takes the log away and makes it anew.
         if health.is_recovering() {
-            glances = Glances::default();
+            probes = RecentProbes::default();
             continue;
         }
-        keepers.send_if_modified(|known| {
-            let changed = glance.is_whole() && *known != glance.keepers;
+        replicas.send_if_modified(|known| {
+            let changed = probe.is_whole() && *known != probe.replicas;
             if changed {
-                known.clone_from(&glance.keepers);
+                known.clone_from(&probe.replicas);
             }
             changed
         });
-        let judged = glances.take(&glance);
+        let judged = probes.take(&probe);
         if let Some(missing) = judged.missing {
             health.fail(Code::Corrupt, StreamError::missing(&missing).to_string());
         }
@@ -81,7 +81,7 @@ pub(crate) async fn watch(
             .or(judged.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
         health.set_reach(silent);
-        if said.elapsed() >= SAY && glance.is_whole() {
+        if said.elapsed() >= SAY && probe.is_whole() {
             said = Instant::now();
             if let Err(why) = ledger.say_followed(false).await {
                 tracing::debug!(%why, "the next start knows less");
@@ -93,12 +93,12 @@ pub(crate) async fn watch(
 /// What was seen before. Once is not enough: a leader is chosen in the time between two looks, and a
 /// server that was started a moment ago may not know its streams yet.
 #[derive(Default)]
-struct Glances {
-    last: Glance,
+struct RecentProbes {
+    last: StreamProbe,
     said: Vec<LedgerStream>,
 }
 
-/// What a glance, with the one before it, comes to.
+/// What a probe, with the one before it, comes to.
 #[derive(Debug, PartialEq, Eq)]
 struct Judged {
     /// Streams that are gone, once.
@@ -107,14 +107,14 @@ struct Judged {
     silent: Option<String>,
 }
 
-impl Glances {
-    fn take(&mut self, glance: &Glance) -> Judged {
-        let last = std::mem::replace(&mut self.last, glance.clone());
-        let twice = glance.missing.iter().copied();
+impl RecentProbes {
+    fn take(&mut self, probe: &StreamProbe) -> Judged {
+        let last = std::mem::replace(&mut self.last, probe.clone());
+        let twice = probe.missing.iter().copied();
         let twice: Vec<LedgerStream> = twice.filter(|gone| last.missing.contains(gone)).collect();
         let missing = (!twice.is_empty() && twice != self.said).then(|| twice.clone());
         self.said = twice;
-        let silent = last.silent.and(glance.silent.clone());
+        let silent = last.silent.and(probe.silent.clone());
         Judged { missing, silent }
     }
 }
@@ -123,19 +123,19 @@ impl Glances {
 mod tests {
     use super::*;
 
-    fn seen(missing: &[LedgerStream], silent: Option<&str>) -> Glance {
-        Glance {
+    fn seen(missing: &[LedgerStream], silent: Option<&str>) -> StreamProbe {
+        StreamProbe {
             missing: missing.to_vec(),
             silent: silent.map(str::to_owned),
-            ..Glance::default()
+            ..StreamProbe::default()
         }
     }
 
     #[test]
     fn a_stream_is_gone_when_it_was_not_seen_twice_and_that_is_said_once() {
         let gone = [LedgerStream::Vault];
-        let mut glances = Glances::default();
-        let mut take = |missing: &[LedgerStream]| glances.take(&seen(missing, None)).missing;
+        let mut probes = RecentProbes::default();
+        let mut take = |missing: &[LedgerStream]| probes.take(&seen(missing, None)).missing;
         assert_eq!(take(&gone), None);
         assert_eq!(take(&[]), None);
         assert_eq!(take(&gone), None);
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_second_stream_that_goes_is_said_too() {
         let both = [LedgerStream::Vault, LedgerStream::Keys];
-        let mut glances = Glances::default();
-        let mut take = |missing: &[LedgerStream]| glances.take(&seen(missing, None)).missing;
+        let mut probes = RecentProbes::default();
+        let mut take = |missing: &[LedgerStream]| probes.take(&seen(missing, None)).missing;
         take(&both[..1]);
         assert_eq!(take(&both), Some(both[..1].to_vec()));
         assert_eq!(take(&both), Some(both.to_vec()));
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn silence_is_said_from_the_second_look_on_and_ends_with_the_first_answer() {
-        let mut glances = Glances::default();
-        let mut take = |silent: Option<&str>| glances.take(&seen(&[], silent)).silent;
+        let mut probes = RecentProbes::default();
+        let mut take = |silent: Option<&str>| probes.take(&seen(&[], silent)).silent;
         assert_eq!(take(Some("a")), None);
         assert_eq!(take(Some("b")), Some("b".to_owned()));
         assert_eq!(take(Some("c")), Some("c".to_owned()));

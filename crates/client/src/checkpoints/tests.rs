@@ -6,8 +6,8 @@ use keyroll_core::{Code, Digest, Index, SecretId, SecretName, Version};
 use super::*;
 use crate::ClientError;
 
-fn seen(size: u64) -> Seen {
-    Seen {
+fn seen(size: u64) -> TrustedCheckpoint {
+    TrustedCheckpoint {
         size: TreeSize(size),
         root: Hash([7; 32]),
         note: Some("a\nnote\n".to_owned()),
@@ -20,8 +20,8 @@ fn demo() -> WorkspaceName {
 
 const LEDGER: LedgerId = LedgerId([1; 32]);
 
-fn in_home(home: &Path) -> SeenStore {
-    SeenStore::in_home(home, &LEDGER)
+fn in_home(home: &Path) -> CheckpointStore {
+    CheckpointStore::in_home(home, &LEDGER)
 }
 
 fn file(home: &Path, name: &str) -> PathBuf {
@@ -31,7 +31,7 @@ fn file(home: &Path, name: &str) -> PathBuf {
 
 /// Has a store verify that an entry shows a secret at a version.
 fn verify(
-    store: &SeenStore,
+    store: &CheckpointStore,
     (index, secret): (u64, u8),
     name: &str,
     version: u32,
@@ -72,7 +72,7 @@ fn what_is_kept_never_sinks_among_many() {
     });
     let fresh = in_home(home);
     assert_eq!(fresh.get(&workspace).expect("read"), Some(seen(199)));
-    let forked = Seen {
+    let forked = TrustedCheckpoint {
         root: Hash([8; 32]),
         ..seen(199)
     };
@@ -194,7 +194,7 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
             .is_empty()
     );
     // Without a home there is nothing but memory.
-    let memory = SeenStore::memory();
+    let memory = CheckpointStore::memory();
     verify(&memory, (5, 1), "Key", 2).expect("believed");
     assert_eq!(
         code(verify(&memory, (9, 1), "Key", 1)),
