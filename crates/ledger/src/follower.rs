@@ -1,11 +1,11 @@
 //! The follower: the one way into the read model.
 
 mod catch_up;
-mod drained;
 mod entries;
 mod fold;
+mod message_batch;
 mod prepare;
-mod projected;
+mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::health::Health;
-use crate::projection::{Batch, Local, Projection, ProjectionError, contained};
+use crate::projection::{FollowRecord, Projection, ProjectionError, WriteBatch, catch_panics};
 use keyroll_store::log::{FollowError, Log, Stretch, StretchError};
 
 pub use catch_up::catch_up;
 use catch_up::failed;
-use drained::Drained;
 pub(crate) use entries::actor_ordinal;
 pub use fold::Fold;
-pub(crate) use fold::{belongs, fold_next};
+pub(crate) use fold::{check_owner, fold_next};
+use message_batch::MessageBatch;
 pub(crate) use prepare::open;
-pub use projected::{Gone, Projected, Told};
+pub use progress::{FollowerStopped, ProgressPublisher, ProgressReader};
 
 /// How long messages are gathered before they are folded in, when the last were not long ago and
 /// nobody waits. A transaction costs as much as some twenty entries.
@@ -38,6 +38,10 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// How long to wait before the read model is opened again, at first and later.
 const REOPEN: Duration = Duration::from_millis(100);
 const REOPEN_AT_MOST: Duration = Duration::from_secs(2);
+
+/// How long an unused workspace stays in memory, with its writer and with the follower. The next user
+/// waits until its state is read again.
+pub const IDLE: Duration = Duration::from_secs(300);
 
 /// How far the read model is: the stream's sequence, and each workspace's head and size.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +76,7 @@ pub struct Notice {
 }
 
 /// A wish to the follower's task.
-pub enum Wish {
+pub enum FollowerRequest {
     /// Take this fold, which was built anew from the log, in place of the present one: catch up,
     /// compare, move its file into place.
     Replace(
@@ -82,13 +86,16 @@ pub enum Wish {
     /// Make everything that came so far last through a crash; answered when it does, or cannot.
     Flush(oneshot::Sender<()>),
     /// Change what the read model alone knows; answered when that is on disk.
-    Know(Box<dyn FnOnce(Local) -> Local + Send>, oneshot::Sender<()>),
+    ChangeFollowRecord(
+        Box<dyn FnOnce(FollowRecord) -> FollowRecord + Send>,
+        oneshot::Sender<()>,
+    ),
     /// Follow no further until told to; answered when nothing is followed any more.
     Halt(oneshot::Sender<()>),
     /// Follow again from where it was halted.
-    GoOn,
+    Resume,
     /// The log was made anew and this fold built from it: move its file into place, and follow it.
-    Resume(Box<Fold>, oneshot::Sender<Result<(), ProjectionError>>),
+    Adopt(Box<Fold>, oneshot::Sender<Result<(), ProjectionError>>),
 }
 
 /// Why nothing is followed for now.
@@ -119,13 +126,13 @@ pub struct Follower {
     /// Where it is folded into.
     pub fold: Fold,
     /// Tells how far it is.
-    pub progress: Told,
+    pub progress: ProgressPublisher,
     /// Tells which projection to read.
     pub projection: watch::Sender<Projection>,
     /// Takes notices; when it is full they are dropped, as they are best effort.
     pub notices: mpsc::Sender<Notice>,
     /// Wishes.
-    pub wishes: mpsc::Receiver<Wish>,
+    pub requests: mpsc::Receiver<FollowerRequest>,
     /// What is wrong.
     pub health: Arc<Health>,
     /// Whether to wait for a recovery, as the log is not the one that the read model knows.
@@ -160,7 +167,7 @@ impl Follower {
         let stop = self.follow_on().await;
         // What was gathered and not folded in is forgotten with the stream, and so is what the fold
         // took in and could not write.
-        self.progress.forget_coming();
+        self.progress.forget_expected();
         stop
     }
 
@@ -168,13 +175,13 @@ impl Follower {
         let mut stream = self.log.follow(self.fold.sequence());
         // Since when something is unflushed. Counted from the first: under load there is no pause.
         let mut unflushed: Option<Instant> = None;
-        let mut gathered: Option<Drained> = None;
+        let mut gathered: Option<MessageBatch> = None;
         // Until when messages are gathered. What comes after a while is folded in at once.
         let mut gather = Instant::now();
-        let mut look = Instant::now() + self.fold.look_for_idle();
+        let mut look = Instant::now() + self.fold.idle_check_interval();
         loop {
             if let Some(messages) = gathered.take_if(|messages| {
-                !messages.has_room() || self.progress.is_waited_for() || gather <= Instant::now()
+                !messages.has_capacity() || self.progress.has_waiters() || gather <= Instant::now()
             }) {
                 if let Some(stop) = self.step_and_stop(messages, false) {
                     return stop;
@@ -189,30 +196,30 @@ impl Follower {
                         messages.take(Ok(message));
                         messages.take_what_is_there(&mut stream);
                         if let Some(last) = messages.messages.last() {
-                            self.progress.took(last.sequence);
+                            self.progress.expect_message(last.sequence);
                         }
                     }
                     Some(Err(error)) => gathered.get_or_insert_default().take(Err(error)),
                     None => return Stop::Ended,
                 },
                 () = tokio::time::sleep_until(gather), if gathered.is_some() => {}
-                () = self.progress.waited_for(), if gathered.is_some() => {}
-                wish = self.wishes.recv() => match wish {
+                () = self.progress.waiter_arrived(), if gathered.is_some() => {}
+                request = self.requests.recv() => match request {
                     None => return Stop::Ended,
-                    Some(Wish::Replace(fold, done)) => {
+                    Some(FollowerRequest::Replace(fold, done)) => {
                         let replaced = self.replace(*fold).await;
                         // Whoever wished may have gone.
                         let _ = done.send(replaced);
                     }
-                    Some(Wish::GoOn) => {}
-                    Some(Wish::Know(change, done)) => {
+                    Some(FollowerRequest::Resume) => {}
+                    Some(FollowerRequest::ChangeFollowRecord(change, done)) => {
                         // Whoever wished hears nothing when it fails.
-                        match self.fold.projection().change_local(change) {
+                        match self.fold.projection().change_follow_record(change) {
                             Ok(()) => drop(done.send(())),
                             Err(why) => return Stop::Storage(why),
                         }
                     }
-                    Some(Wish::Flush(done)) => {
+                    Some(FollowerRequest::Flush(done)) => {
                         let messages = gathered.take().unwrap_or_default();
                         let stop = self.step_and_stop(messages, true);
                         let _ = done.send(());
@@ -221,11 +228,11 @@ impl Follower {
                         }
                         unflushed = None;
                     }
-                    Some(Wish::Halt(halted)) => {
+                    Some(FollowerRequest::Halt(halted)) => {
                         let _ = halted.send(());
                         return Stop::Halted;
                     }
-                    Some(Wish::Resume(fold, done)) => {
+                    Some(FollowerRequest::Adopt(fold, done)) => {
                         let _ = done.send(self.resume(*fold));
                         return Stop::Resumed;
                     }
@@ -233,10 +240,10 @@ impl Follower {
                 () = tokio::time::sleep_until(look) => {
                     self.fold.forget_idle();
                     self.publish();
-                    look = Instant::now() + self.fold.look_for_idle();
+                    look = Instant::now() + self.fold.idle_check_interval();
                 }
                 () = flush_due(unflushed) => {
-                    if let Err(why) = self.fold.projection().write(&Batch::default(), true) {
+                    if let Err(why) = self.fold.projection().write(&WriteBatch::default(), true) {
                         return Stop::Storage(why);
                     }
                     keyroll_store::failpoint!("follower.flushed");
@@ -247,25 +254,25 @@ impl Follower {
     }
 
     async fn wait_for_recovery(&mut self) -> Stop {
-        while let Some(wish) = self.wishes.recv().await {
-            match wish {
-                Wish::Replace(_, done) => {
+        while let Some(request) = self.requests.recv().await {
+            match request {
+                FollowerRequest::Replace(_, done) => {
                     let words = "the log is not being followed".to_owned();
                     let _ = done.send(Err(ProjectionError::Storage(words)));
                 }
-                Wish::Flush(done) => {
+                FollowerRequest::Flush(done) => {
                     // Whoever wished looks at the file, not at an answer.
-                    let _ = self.fold.projection().write(&Batch::default(), true);
+                    let _ = self.fold.projection().write(&WriteBatch::default(), true);
                     let _ = done.send(());
                 }
-                Wish::Halt(done) => {
+                FollowerRequest::Halt(done) => {
                     let _ = done.send(());
                 }
-                Wish::Know(..) => {}
+                FollowerRequest::ChangeFollowRecord(..) => {}
                 // A log that failed is not gone on with.
-                Wish::GoOn if self.health.ledger().is_err() => {}
-                Wish::GoOn => return Stop::Resumed,
-                Wish::Resume(fold, done) => {
+                FollowerRequest::Resume if self.health.ledger().is_err() => {}
+                FollowerRequest::Resume => return Stop::Resumed,
+                FollowerRequest::Adopt(fold, done) => {
                     let _ = done.send(self.resume(*fold));
                     return Stop::Resumed;
                 }
@@ -310,8 +317,8 @@ impl Follower {
         let last = self.log.last().await.map_err(unread)?;
         self.fold.reopen(why)?;
         // That it can be written is seen by writing.
-        self.fold.projection().write(&Batch::default(), true)?;
-        let progress = contained(|| progress_of(self.fold.projection()))?;
+        self.fold.projection().write(&WriteBatch::default(), true)?;
+        let progress = catch_panics(|| progress_of(self.fold.projection()))?;
         self.progress.replace(progress);
         self.catching_up = Some(last);
         self.caught_up();
@@ -338,7 +345,7 @@ impl Follower {
     }
 
     /// Folds messages in. Why it goes no further, if so.
-    fn step_and_stop(&mut self, messages: Drained, durable: bool) -> Option<Stop> {
+    fn step_and_stop(&mut self, messages: MessageBatch, durable: bool) -> Option<Stop> {
         let failed = messages.then.is_some();
         match self.step(messages, durable) {
             Err(why) => Some(Stop::Storage(why)),
@@ -346,10 +353,10 @@ impl Follower {
         }
     }
 
-    fn step(&mut self, messages: Drained, durable: bool) -> Result<(), ProjectionError> {
+    fn step(&mut self, messages: MessageBatch, durable: bool) -> Result<(), ProjectionError> {
         keyroll_store::failpoint!("follower.received");
         let fold = &mut self.fold;
-        let notices = contained(|| fold.fold(&messages.messages, durable))?;
+        let notices = catch_panics(|| fold.fold(&messages.messages, durable))?;
         keyroll_store::failpoint!("follower.folded");
         self.publish();
         self.caught_up();
@@ -368,7 +375,8 @@ impl Follower {
     }
 
     fn publish(&self) {
-        self.progress.modify(|progress| self.fold.tell(progress));
+        self.progress
+            .modify(|progress| self.fold.update_progress(progress));
     }
 
     async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
@@ -380,8 +388,8 @@ impl Follower {
         }
         catch_up(self.log.as_ref(), &mut fresh, self.fold.sequence()).await?;
         let (before, after) = digests(self.fold.projection(), fresh.projection())?;
-        let local = self.fold.projection().local()?;
-        fresh.projection().change_local(|_| local)?;
+        let local = self.fold.projection().follow_record()?;
+        fresh.projection().change_follow_record(|_| local)?;
         let path = self.fold.projection().path().to_owned();
         fresh.move_to(&path)?;
         fresh.forget_after(self.fold.idle());
@@ -403,7 +411,7 @@ async fn flush_due(unflushed: Option<Instant>) {
 /// Digests of two read models, computed side by side.
 fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), ProjectionError> {
     let of = |projection: &Projection| {
-        contained(|| {
+        catch_panics(|| {
             projection
                 .view()
                 .and_then(|view| crate::projection::digest(&view))
@@ -420,7 +428,7 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
 
 /// Reads the part of the log that the read model holds already, beside everything else: a message
 /// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
-pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
+pub(crate) async fn scrub(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
     let (mut at, last) = (Sequence(0), Sequence(until.0.saturating_sub(1)));
     let mut stretch = Stretch::of(log.as_ref(), at, last);
     while let Some(next) = stretch.next().await {

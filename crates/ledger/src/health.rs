@@ -26,7 +26,7 @@ struct Inner {
     /// same: what the stream says to them is what counts.
     reach: Option<Rejection>,
     /// Values that no entry refers to and that are left alone. They stop nothing.
-    leftovers: BTreeMap<WorkspaceName, String>,
+    orphans: BTreeMap<WorkspaceName, String>,
     /// What will be wrong soon. They stop nothing.
     warnings: Vec<String>,
 }
@@ -150,16 +150,16 @@ impl Health {
     }
 
     /// Says that there are values which no entry refers to and which are left alone.
-    pub fn set_leftovers(&self, workspace: &WorkspaceName, words: Option<String>) {
+    pub fn set_orphans(&self, workspace: &WorkspaceName, words: Option<String>) {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match words {
             Some(words) => {
-                if inner.leftovers.get(workspace) != Some(&words) {
+                if inner.orphans.get(workspace) != Some(&words) {
                     tracing::warn!(%workspace, "{words}");
                 }
-                inner.leftovers.insert(workspace.clone(), words);
+                inner.orphans.insert(workspace.clone(), words);
             }
-            None => drop(inner.leftovers.remove(workspace)),
+            None => drop(inner.orphans.remove(workspace)),
         }
     }
 
@@ -245,9 +245,9 @@ impl Health {
             .iter()
             .filter(|(workspace, _)| shown(workspace));
         let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        let leftovers = inner.leftovers.iter();
-        let leftovers = leftovers.filter(|(workspace, _)| shown(workspace));
-        let leftovers = leftovers.map(|(workspace, words)| format!("{workspace}: {words}"));
-        ledger.chain(workspaces).chain(leftovers).collect()
+        let orphans = inner.orphans.iter();
+        let orphans = orphans.filter(|(workspace, _)| shown(workspace));
+        let orphans = orphans.map(|(workspace, words)| format!("{workspace}: {words}"));
+        ledger.chain(workspaces).chain(orphans).collect()
     }
 }

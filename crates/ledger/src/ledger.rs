@@ -2,25 +2,25 @@
 //! bytes and gives signed bytes back.
 
 mod audit;
+mod await_projection;
 mod command;
 mod commits;
 mod dry_run;
 mod extends;
-mod head;
-mod once;
+mod log_head;
+mod long_requests;
 mod page;
 mod past;
+mod proofs;
 mod query;
-mod reach;
 mod rebuild;
-mod receipts;
-mod recover;
+mod recovery;
 mod release;
 mod secrets;
 mod status;
-mod storage;
+mod storage_check;
 mod store;
-mod values;
+mod value_check;
 mod workspaces;
 
 use std::path::{Path, PathBuf};
@@ -39,20 +39,22 @@ use keyroll_merkle::empty_root;
 use keyroll_wire::reply::{Body, Info, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
+use crate::erasure::{ErasureProgress, FollowIntervals};
+use crate::follower::{
+    Fold, Follower, FollowerRequest, Notice, Progress, ProgressReader, progress_of, scrub,
+};
 use crate::health::Health;
-use crate::keeper::{Keeper, Start};
-use crate::projection::{Projection, ProjectionError, contained};
-use crate::writer::{Shared, Writer, Writers};
-use head::{check_head, last_of};
+use crate::projection::{Projection, ProjectionError, catch_panics};
+use crate::writer::{Context, Writer, Writers};
 use keyroll_store::keyring::{Keyring, period_of};
 use keyroll_store::log::Log;
 use keyroll_store::objects::Objects;
 use keyroll_store::vault::Vault;
+use log_head::{check_head, log_end};
 
-pub(crate) use reach::REACH;
-pub use release::Room;
-pub use status::{Environment, Vitals};
+pub(crate) use await_projection::AWAIT_PROJECTION;
+pub use release::MemoryPermit;
+pub use status::{Environment, HealthSummary};
 
 /// Notices that wait to be sent; more are dropped, as they are best effort.
 const NOTICES: usize = 4_096;
@@ -79,7 +81,7 @@ pub struct Options {
     /// What is wrong with the streams already, in words: then the ledger is out of service until a
     /// recovery.
     pub damage: Option<String>,
-    /// How long an unused workspace stays in memory: [`IDLE`](crate::writer::IDLE), but for tests.
+    /// How long an unused workspace stays in memory: [`IDLE`](crate::follower::IDLE), but for tests.
     pub idle: Duration,
 }
 
@@ -104,13 +106,13 @@ pub enum OpenError {
 
 /// The tree that an answer was made on: its size and root, and the proof that it extends what the
 /// asker had seen. The default says nothing of any tree.
-pub(crate) struct Position {
+pub(crate) struct ProvenHead {
     pub(crate) size: TreeSize,
     pub(crate) root: Digest,
     pub(crate) consistency: Vec<Digest>,
 }
 
-impl Default for Position {
+impl Default for ProvenHead {
     fn default() -> Self {
         Self {
             size: TreeSize(0),
@@ -128,24 +130,24 @@ pub struct Response {
     /// The refusal in it, for headers and counters.
     pub refusal: Option<Rejection>,
     /// Room for the values in it, until they are sent.
-    pub room: Option<Room>,
+    pub permit: Option<MemoryPermit>,
 }
 
 /// A running ledger.
 pub struct Ledger {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<Context>,
     pub(crate) statement: Blob,
     pub(crate) keyring: Keyring,
     pub(crate) vault: Arc<Vault>,
-    releases: release::Releases,
-    pub(crate) keeper: Keeper,
-    pub(crate) start: Start,
+    memory: release::MemoryBudget,
+    pub(crate) erasure: ErasureProgress,
+    pub(crate) start: FollowIntervals,
     writers: Arc<Writers>,
-    pub(crate) wishes: mpsc::Sender<Wish>,
+    pub(crate) requests: mpsc::Sender<FollowerRequest>,
     rebuilding: tokio::sync::Mutex<()>,
-    in_work: once::InWork,
+    long_requests: long_requests::LongRequests,
     checking: tokio::sync::Mutex<()>,
-    recovery: Arc<tokio::sync::Mutex<Option<recover::Begun>>>,
+    recovery: Arc<tokio::sync::Mutex<Option<recovery::StartedRecovery>>>,
     environment: Mutex<Environment>,
 }
 
@@ -175,7 +177,7 @@ impl Ledger {
         }
         let keyring = Keyring::new(options.root, ledger, options.keys);
         let health = Arc::new(Health::default());
-        let projection = Projection::open_or_anew(&file(&options.data_dir), &ledger)?;
+        let projection = Projection::open_or_recreate(&file(&options.data_dir), &ledger)?;
         // After the read model: of whose directory this is, that says more.
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
@@ -185,7 +187,7 @@ impl Ledger {
             health.fail(Code::Corrupt, words);
         } else {
             check_head(log, &projection, &health).await?;
-            match recover::is_finished(log, &projection).await {
+            match recovery::is_finished(log, &projection).await {
                 Err(why) if why.code == Code::Unreachable => {
                     return Err(OpenError::Log(why.message));
                 }
@@ -193,16 +195,17 @@ impl Ledger {
                 Ok(()) => {}
             }
         }
-        let (progress, progressed) = Projected::begin(contained(|| progress_of(&projection))?);
+        let (progress, progressed) =
+            ProgressReader::begin(catch_panics(|| progress_of(&projection))?);
         let (projected, projection_of) = watch::channel(projection.clone());
         let (notices, noticed) = mpsc::channel(NOTICES);
-        let (wishes, wished) = mpsc::channel(1);
+        let (requests, wished) = mpsc::channel(1);
         let (held, patrolled) = (
-            progressed.now(|progress| progress.sequence),
+            progressed.read(|progress| progress.sequence),
             Arc::clone(&options.log),
         );
         if held > Sequence(0) && health.ledger().is_ok() {
-            tokio::spawn(patrol(patrolled, held, Arc::clone(&health)));
+            tokio::spawn(scrub(patrolled, held, Arc::clone(&health)));
         }
         let mut fold = Fold::resume(projection, ledger, public, Arc::clone(&health))?;
         fold.forget_after(options.idle);
@@ -212,7 +215,7 @@ impl Ledger {
             progress,
             projection: projected,
             notices,
-            wishes: wished,
+            requests: wished,
             halted: health.ledger().is_err(),
             health: Arc::clone(&health),
             catching_up: None,
@@ -224,7 +227,7 @@ impl Ledger {
             statement: options.statement.clone(),
         };
         let vault = Arc::new(Vault::new(options.vault));
-        let shared = Shared {
+        let context = Context {
             ledger,
             key: options.key,
             created,
@@ -240,15 +243,15 @@ impl Ledger {
         let ledger = Self {
             keyring,
             vault,
-            keeper: Keeper::default(),
-            start: Start::default(),
-            shared: Arc::new(shared),
+            erasure: ErasureProgress::default(),
+            start: FollowIntervals::default(),
+            context: Arc::new(context),
             statement: options.statement,
-            releases: release::Releases::default(),
+            memory: release::MemoryBudget::default(),
             writers: Writers::new(options.idle),
-            wishes,
+            requests,
             rebuilding: tokio::sync::Mutex::default(),
-            in_work: once::InWork::default(),
+            long_requests: long_requests::LongRequests::default(),
             checking: tokio::sync::Mutex::default(),
             recovery: Arc::default(),
             environment: Mutex::default(),
@@ -260,50 +263,55 @@ impl Ledger {
     /// back afterwards is found out by it.
     pub async fn flush(&self) {
         // In order: it says so of all that it has.
-        let said = tokio::time::timeout(REACH, self.say_followed(true)).await;
+        let said = tokio::time::timeout(AWAIT_PROJECTION, self.record_following(true)).await;
         if let Ok(Err(why)) = said {
             tracing::debug!(%why, "the next start knows less");
         }
         let (done, flushed) = oneshot::channel();
         let flush = async {
             // A follower that is gone has nothing to flush.
-            if self.wishes.send(Wish::Flush(done)).await.is_ok() {
+            if self
+                .requests
+                .send(FollowerRequest::Flush(done))
+                .await
+                .is_ok()
+            {
                 let _ = flushed.await;
             }
         };
-        let _ = tokio::time::timeout(REACH, flush).await;
+        let _ = tokio::time::timeout(AWAIT_PROJECTION, flush).await;
     }
 
     /// The ledger's id.
     pub fn id(&self) -> LedgerId {
-        self.shared.ledger
+        self.context.ledger
     }
 
     /// What is wrong.
     pub fn health(&self) -> &Health {
-        &self.shared.health
+        &self.context.health
     }
 
     /// How far the read model is.
     pub fn progress(&self) -> Progress {
-        self.shared.progress.now(Progress::clone)
+        self.context.progress.read(Progress::clone)
     }
 
     pub(crate) fn now(&self) -> Millis {
-        (self.shared.clock)()
+        (self.context.clock)()
     }
 
     pub(crate) fn projection(&self) -> Projection {
-        self.shared.projection.borrow().clone()
+        self.context.projection.borrow().clone()
     }
 
     pub(crate) fn writer(&self, workspace: &WorkspaceName) -> Writer {
-        self.writers.of(&self.shared, workspace)
+        self.writers.of(&self.context, workspace)
     }
 
     /// How many workspaces are in memory: with a writer, and with the follower.
     pub fn in_memory(&self) -> (usize, usize) {
-        let followed = self.shared.progress.now(|progress| progress.loaded);
+        let followed = self.context.progress.read(|progress| progress.loaded);
         (self.writers.count(), followed)
     }
 
@@ -315,7 +323,7 @@ impl Ledger {
         let key = match self.keyring.sealing_key(period).await {
             Ok(key) => key,
             // Out of service for want of a stream: an operator still has to reach it.
-            Err(rejection) => match self.shared.health.ledger() {
+            Err(rejection) => match self.context.health.ledger() {
                 Ok(()) => return self.refuse_query(&[], rejection),
                 Err(_) => match self.keyring.passing_sealing_key(period) {
                     Ok(key) => key,
@@ -326,10 +334,10 @@ impl Ledger {
         let sealing = SealingKey {
             v: 1,
             key,
-            ledger: self.shared.ledger,
+            ledger: self.context.ledger,
             period,
         };
-        let sealing_key = cose::sign(&sealing, &self.shared.key).into();
+        let sealing_key = cose::sign(&sealing, &self.context.key).into();
         let info = Info {
             now,
             ledger_key: self.statement.clone(),
@@ -338,17 +346,17 @@ impl Ledger {
         Response {
             bytes: cbor::encode(&info),
             refusal: None,
-            room: None,
+            permit: None,
         }
     }
 
     /// Refuses a query without a look at it.
     pub fn refuse_query(&self, query: &[u8], rejection: Rejection) -> Response {
-        let bytes = self.sign_refusal(Digest::of(query), rejection.clone(), Position::default());
+        let bytes = self.sign_refusal(Digest::of(query), rejection.clone(), ProvenHead::default());
         Response {
             bytes,
             refusal: Some(rejection),
-            room: None,
+            permit: None,
         }
     }
 
@@ -357,7 +365,7 @@ impl Ledger {
     /// # Errors
     /// When they cannot be listed or erased.
     pub async fn housekeeping(&self) -> Result<usize, Rejection> {
-        self.shared.health.clock()?;
+        self.context.health.clock()?;
         self.keyring.erase_past_sealing_keys(self.now()).await
     }
 
@@ -366,17 +374,17 @@ impl Ledger {
         &self,
         request: Digest,
         rejection: Rejection,
-        position: Position,
+        head: ProvenHead,
     ) -> Vec<u8> {
-        self.sign_reply(request, Body::Error(rejection), position)
+        self.sign_reply(request, Body::Error(rejection), head)
     }
 
-    pub(crate) fn sign_reply(&self, request: Digest, body: Body, position: Position) -> Vec<u8> {
-        let Position {
+    pub(crate) fn sign_reply(&self, request: Digest, body: Body, head: ProvenHead) -> Vec<u8> {
+        let ProvenHead {
             size,
             root,
             consistency,
-        } = position;
+        } = head;
         cose::sign(
             &Reply {
                 v: 1,
@@ -386,7 +394,7 @@ impl Ledger {
                 request,
                 consistency,
             },
-            &self.shared.key,
+            &self.context.key,
         )
     }
 }

@@ -2,11 +2,11 @@
 //! that anybody can make of a log.
 
 mod durable;
+mod erasure;
 pub mod follower;
 pub mod health;
-mod keeper;
 pub mod ledger;
 pub mod projection;
 pub mod writer;
 
-pub use ledger::{Environment, Ledger, OpenError, Options, Response, Vitals};
+pub use ledger::{Environment, HealthSummary, Ledger, OpenError, Options, Response};

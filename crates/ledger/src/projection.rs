@@ -5,7 +5,7 @@
 mod building;
 mod commits;
 mod digest;
-mod local;
+mod follow_record;
 mod origin;
 mod past;
 mod rows;
@@ -30,13 +30,13 @@ use redb::Database;
 pub(crate) use commits::cut;
 pub use commits::{CommitAt, EntryAt, Piece};
 pub use digest::digest;
-pub use local::Local;
+pub use follow_record::FollowRecord;
 pub use scan::{AuditScan, Indexes};
 pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead, run_key};
 pub use uses::USES_SHOWN;
-pub use values::{Cursor, VersionOf};
+pub use values::{Cursor, StoredVersion};
 pub use view::{View, WorkspaceView};
-pub use write::{Batch, EntryFacts, Use, WorkspaceBatch};
+pub use write::{EntryFacts, Use, WorkspaceBatch, WriteBatch};
 
 /// The read model cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +194,7 @@ fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionErro
 ///
 /// # Errors
 /// As `run`, and [`ProjectionError::Damaged`] for a panic.
-pub(crate) fn contained<T>(
+pub(crate) fn catch_panics<T>(
     run: impl FnOnce() -> Result<T, ProjectionError>,
 ) -> Result<T, ProjectionError> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
@@ -259,7 +259,7 @@ impl Projection {
     /// [`ProjectionError`].
     pub fn complete(&self) -> Result<(), ProjectionError> {
         self.whole.store(true, Ordering::Release);
-        self.write(&Batch::default(), true)
+        self.write(&WriteBatch::default(), true)
     }
 
     /// As [`Projection::open`]; a file that is damaged or of another schema is put aside and made
@@ -267,15 +267,15 @@ impl Projection {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn open_or_anew(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
+    pub fn open_or_recreate(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
         // Where each workspace is has to be told before anything else.
         let opened = Self::open(path, ledger).and_then(|opened| {
-            contained(|| opened.view()?.workspaces())?;
+            catch_panics(|| opened.view()?.workspaces())?;
             Ok(opened)
         });
         match opened {
             Err(error) if error.wants_rebuild() => {
-                put_aside(path, &error)?;
+                set_aside(path, &error)?;
                 Self::open(path, ledger)
             }
             opened => opened,
@@ -290,16 +290,16 @@ impl Projection {
     pub fn reopen(&self, ledger: &LedgerId, why: &ProjectionError) -> Result<(), ProjectionError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Whatever a database that failed does when it is dropped must not end the process.
-        drop(contained(|| {
+        drop(catch_panics(|| {
             *db = None;
             Ok(())
         }));
         if why.wants_rebuild() && self.path.exists() {
-            put_aside(&self.path, why)?;
+            set_aside(&self.path, why)?;
         }
         let opened = match open_database(&self.path, ledger, &self.opener) {
             Err(error) if error.wants_rebuild() => {
-                put_aside(&self.path, &error)?;
+                set_aside(&self.path, &error)?;
                 open_database(&self.path, ledger, &self.opener)
             }
             opened => opened,
@@ -333,7 +333,7 @@ impl Projection {
     ///
     /// # Errors
     /// [`ProjectionError`]; nothing of the batch is written then.
-    pub fn write(&self, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
+    pub fn write(&self, batch: &WriteBatch, durable: bool) -> Result<(), ProjectionError> {
         self.with(|db| write::write(db, batch, durable))
     }
 
@@ -360,14 +360,14 @@ fn open_database(
         .open(path);
     private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
     // redb panics on some damaged pages instead of saying so.
-    contained(|| {
+    catch_panics(|| {
         let db = open_checked(path, opener)?;
         origin::prepare(&db, path, ledger)?;
         Ok(db)
     })
 }
 
-fn put_aside(path: &Path, error: &ProjectionError) -> Result<(), ProjectionError> {
+fn set_aside(path: &Path, error: &ProjectionError) -> Result<(), ProjectionError> {
     tracing::warn!(%error, "the read model is built anew from the log");
     let aside = path.with_extension("redb.damaged");
     std::fs::rename(path, aside).map_err(|error| ProjectionError::Storage(error.to_string()))

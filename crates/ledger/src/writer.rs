@@ -1,15 +1,15 @@
 //! The writer: one task per active workspace. It owns the workspace's state, decides what waits,
 //! appends it as one commit, and answers only once the commit is acknowledged.
 
-mod land;
+mod append;
+mod batch;
 mod load;
-mod plan;
 mod recent;
 mod registry;
-mod settle;
+mod resolve;
 mod summary;
 
-pub(crate) use land::sign_checkpoint;
+pub(crate) use append::sign_checkpoint;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -24,14 +24,14 @@ use keyroll_core::{
 use keyroll_merkle::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::follower::{Progress, Projected};
+use crate::follower::{IDLE, Progress, ProgressReader};
 use crate::health::Health;
 use crate::projection::{Projection, View};
 use keyroll_store::log::Log;
 use keyroll_store::vault::Vault;
 use recent::Recent;
 pub use registry::Writers;
-use settle::Unsettled;
+use resolve::UnknownAppend;
 use summary::Suppressed;
 
 /// Commands of one workspace that may wait; more are told to come again.
@@ -44,12 +44,9 @@ const CONFLICTS: u32 = 8;
 const SETTLE: Duration = Duration::from_millis(500);
 /// How often to look whether the minute of uncounted refusals is over.
 const SUMMARY: Duration = Duration::from_secs(5);
-/// How long an unused workspace stays in memory, with its writer and with the follower. Whoever uses
-/// it next waits until its state is read again.
-pub const IDLE: Duration = Duration::from_secs(300);
 
 /// What every writer needs.
-pub struct Shared {
+pub struct Context {
     /// The ledger.
     pub ledger: LedgerId,
     /// Its online key.
@@ -68,7 +65,7 @@ pub struct Shared {
     /// of an earlier one is worth nothing.
     pub gate: tokio::sync::RwLock<u64>,
     /// How far the read model is.
-    pub progress: Projected,
+    pub progress: ProgressReader,
     /// The read model.
     pub projection: watch::Receiver<Projection>,
     /// The wall clock.
@@ -80,7 +77,7 @@ pub struct Submission {
     /// The command.
     pub command: Arc<Verified>,
     /// The size its caller has seen.
-    pub seen: TreeSize,
+    pub trusted_size: TreeSize,
     /// The epoch its values are stored under, once they are.
     pub stored: Option<Epoch>,
     /// Why it cannot be carried out anew, if it cannot: what was carried out before gets its
@@ -96,20 +93,20 @@ pub struct Submission {
 #[derive(Debug)]
 pub enum CommandOutcome {
     /// It is an entry.
-    Recorded(Box<Landed>),
+    Committed(Box<Committed>),
     /// The same bytes were carried out before, as this entry.
-    Known(Index),
+    Duplicate(Index),
     /// Its values must be stored under this epoch first.
-    Store(Epoch),
+    StoreFirst(Epoch),
     /// What it would have come to: it was only to be decided.
-    Decided(Vec<Event>, Option<Position>),
+    DryRun(Vec<Event>, Option<TreeHead>),
     /// It is no entry. Where the workspace was when that was decided, if it was looked at.
-    Refused(Rejection, Option<Position>),
+    Refused(Rejection, Option<TreeHead>),
 }
 
 /// The tree that a refusal was decided on.
 #[derive(Debug, Clone)]
-pub struct Position {
+pub struct TreeHead {
     /// Number of entries.
     pub size: TreeSize,
     /// Root over them.
@@ -120,7 +117,7 @@ pub struct Position {
 
 /// A command that became an entry, with the proof.
 #[derive(Debug)]
-pub struct Landed {
+pub struct Committed {
     /// The entry's index.
     pub index: Index,
     /// The entry's bytes.
@@ -136,12 +133,12 @@ pub struct Landed {
     /// The checkpoint's size.
     pub size: TreeSize,
     /// Where the values lie that a reveal releases, in its order.
-    pub places: Vec<Whereabouts>,
+    pub places: Vec<ValueLocation>,
 }
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Whereabouts {
+pub struct ValueLocation {
     /// Its place.
     pub place: ObjectId,
     /// The generation it lies under, as long as that is not retired.
@@ -150,16 +147,16 @@ pub struct Whereabouts {
     pub then: Option<Epoch>,
 }
 
-pub(crate) enum Job {
+pub(crate) enum Queued {
     /// Would it be accepted now? The epoch to store its values under. Changes nothing.
-    Provisional(Arc<Verified>, oneshot::Sender<Result<Epoch, Rejection>>),
+    Precheck(Arc<Verified>, oneshot::Sender<Result<Epoch, Rejection>>),
     Submit(Submission, oneshot::Sender<CommandOutcome>),
 }
 
 /// A handle on a workspace's writer.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Queued>,
 }
 
 fn busy() -> Rejection {
@@ -172,27 +169,27 @@ fn stopping() -> Rejection {
 
 impl Writer {
     /// Starts the writer of a workspace.
-    pub fn start(shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
-        Self::start_as(Weak::new(), shared, workspace)
+    pub fn start(context: Arc<Context>, workspace: WorkspaceName) -> Self {
+        Self::start_as(Weak::new(), context, workspace)
     }
 
     /// Starts the writer of a workspace, which ends when it is idle.
-    fn start_in(writers: &Arc<Writers>, shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
-        Self::start_as(Arc::downgrade(writers), shared, workspace)
+    fn start_in(writers: &Arc<Writers>, context: Arc<Context>, workspace: WorkspaceName) -> Self {
+        Self::start_as(Arc::downgrade(writers), context, workspace)
     }
 
-    fn start_as(writers: Weak<Writers>, shared: Arc<Shared>, workspace: WorkspaceName) -> Self {
+    fn start_as(writers: Weak<Writers>, context: Arc<Context>, workspace: WorkspaceName) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let task = Task {
             writers,
-            shared,
+            context,
             workspace,
             state: None,
             head: Sequence(0),
             recent: Recent::default(),
-            unsettled: None,
-            reached: Sequence(0),
-            doubted: Vec::new(),
+            unknown_append: None,
+            min_head: Sequence(0),
+            in_doubt: Vec::new(),
             failed: None,
             view: None,
             number: None,
@@ -208,10 +205,10 @@ impl Writer {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn provisional(&self, command: Arc<Verified>) -> Result<Epoch, Rejection> {
+    pub async fn precheck(&self, command: Arc<Verified>) -> Result<Epoch, Rejection> {
         let (answer, answered) = oneshot::channel();
         self.jobs
-            .try_send(Job::Provisional(command, answer))
+            .try_send(Queued::Precheck(command, answer))
             .map_err(|_| busy())?;
         answered.await.unwrap_or_else(|_| Err(stopping()))
     }
@@ -219,7 +216,11 @@ impl Writer {
     /// Carries a command out.
     pub async fn submit(&self, submission: Submission) -> CommandOutcome {
         let (answer, answered) = oneshot::channel();
-        if self.jobs.try_send(Job::Submit(submission, answer)).is_err() {
+        if self
+            .jobs
+            .try_send(Queued::Submit(submission, answer))
+            .is_err()
+        {
             return CommandOutcome::Refused(busy(), None);
         }
         answered
@@ -231,18 +232,18 @@ impl Writer {
 struct Task {
     /// Where it is known, if it may end.
     writers: Weak<Writers>,
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     workspace: WorkspaceName,
     state: Option<State>,
     /// The last message on the workspace's subject, as `state` knows it.
     head: Sequence,
     recent: Recent,
-    unsettled: Option<Unsettled>,
+    unknown_append: Option<UnknownAppend>,
     /// A message that is known to be on the subject: no state may be loaded that is without it.
-    reached: Sequence,
+    min_head: Sequence,
     /// Commands of an append that was settled, until a state that was loaded since shows what became
     /// of them.
-    doubted: Vec<(Identity, CommandId)>,
+    in_doubt: Vec<(Identity, CommandId)>,
     /// Why nothing came of what was waited for last.
     failed: Option<Rejection>,
     /// A view for looking up receipts, of the beginning of this round.
@@ -255,15 +256,15 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Queued>) {
         let mut jobs = VecDeque::new();
         loop {
             if jobs.is_empty() {
                 match tokio::time::timeout(self.patience(), waiting.recv()).await {
                     Ok(Some(job)) => jobs.push_back(job),
                     Ok(None) => return,
-                    Err(_) if self.unsettled.is_some() => {
-                        self.settle_in_time().await;
+                    Err(_) if self.unknown_append.is_some() => {
+                        self.resolve_on_timer().await;
                         self.refuse_waiting(&mut waiting);
                     }
                     Err(_) if !self.suppressed.is_empty() => {}
@@ -290,7 +291,7 @@ impl Task {
 
     /// How long to wait for commands before looking after something else.
     fn patience(&self) -> Duration {
-        match (&self.unsettled, self.suppressed.is_empty()) {
+        match (&self.unknown_append, self.suppressed.is_empty()) {
             (Some(_), _) => SETTLE,
             (None, false) => SUMMARY,
             (None, true) => self.writers.upgrade().map_or(IDLE, |all| all.idle()),
@@ -299,18 +300,19 @@ impl Task {
 
     /// Whether it ends, as nobody needs it. All that it knows and a new one would not find in the read
     /// model keeps it: what became of a command, or that a message is on the subject.
-    fn leaves(&self, waiting: &mpsc::Receiver<Job>) -> bool {
+    fn leaves(&self, waiting: &mpsc::Receiver<Queued>) -> bool {
         let known = |progress: &Progress| progress.workspaces.get(&self.workspace).copied();
-        let known = self.shared.progress.now(known).unwrap_or_default();
-        let is_known = self.recent.is_empty() && self.doubted.is_empty() && self.reached <= known.0;
+        let known = self.context.progress.read(known).unwrap_or_default();
+        let is_known =
+            self.recent.is_empty() && self.in_doubt.is_empty() && self.min_head <= known.0;
         let writers = self.writers.upgrade();
         is_known && writers.is_some_and(|writers| writers.leave(&self.workspace, waiting))
     }
 
     /// Decides what waits, appends it as one commit, and answers.
-    async fn round(&mut self, jobs: &mut VecDeque<Job>) {
-        let shared = Arc::clone(&self.shared);
-        let generation = shared.gate.read().await;
+    async fn round(&mut self, jobs: &mut VecDeque<Queued>) {
+        let context = Arc::clone(&self.context);
+        let generation = context.gate.read().await;
         self.belong_to(*generation);
         self.try_round(jobs).await;
         // A view keeps every page alive that was written since: none is held between rounds.
@@ -322,46 +324,48 @@ impl Task {
         if self.generation != generation {
             self.generation = generation;
             self.state = None;
-            self.unsettled = None;
-            self.doubted.clear();
-            self.reached = Sequence(0);
+            self.unknown_append = None;
+            self.in_doubt.clear();
+            self.min_head = Sequence(0);
             self.recent = Recent::default();
         }
     }
 
-    async fn try_round(&mut self, jobs: &mut VecDeque<Job>) {
+    async fn try_round(&mut self, jobs: &mut VecDeque<Queued>) {
         for _ in 0..CONFLICTS {
             if let Err(rejection) = self.ready().await {
                 self.refuse_all(jobs, &rejection);
                 self.failed = Some(rejection);
                 return;
             }
-            let Some(plan) = self.plan(jobs) else { return };
-            match self.land(plan).await {
+            let Some(batch) = self.decide_batch(jobs) else {
+                return;
+            };
+            match self.append(batch).await {
                 Ok(()) => return,
                 // Another replica wrote first: what was planned waits again, in its old order.
                 Err(again) => again.into_iter().rev().for_each(|job| jobs.push_front(job)),
             }
         }
         // Of what came last it is not known yet whether something else lies at its place.
-        self.settle().await;
+        self.resolve().await;
         self.refuse_all(
             jobs,
-            &Rejection::new(Code::Busy, "other writers keep coming first: try again"),
+            &Rejection::new(Code::Busy, "other writers keep expected first: try again"),
         );
     }
 
-    fn refuse_all(&self, jobs: &mut VecDeque<Job>, rejection: &Rejection) {
+    fn refuse_all(&self, jobs: &mut VecDeque<Queued>, rejection: &Rejection) {
         for job in jobs.drain(..) {
             match job {
-                Job::Provisional(_, answer) => drop(answer.send(Err(rejection.clone()))),
-                Job::Submit(submission, answer) => {
+                Queued::Precheck(_, answer) => drop(answer.send(Err(rejection.clone()))),
+                Queued::Submit(submission, answer) => {
                     // What may still land is not answered as if it could not; that the log is broken
                     // says nothing of it.
                     let broken = matches!(rejection.code, Code::Corrupt | Code::Rollback);
                     let refusal = if submission.dry_run {
                         rejection.clone()
-                    } else if !broken && self.may_still_land(&submission) {
+                    } else if !broken && self.may_still_commit(&submission) {
                         unknown()
                     } else {
                         rejection.clone()
@@ -374,12 +378,12 @@ impl Task {
 
     /// Makes sure that there is a state to decide on, and that nothing is in doubt.
     async fn ready(&mut self) -> Result<(), Rejection> {
-        self.shared.health.workspace(&self.workspace)?;
-        if self.unsettled.is_some() {
-            self.settle().await;
+        self.context.health.workspace(&self.workspace)?;
+        if self.unknown_append.is_some() {
+            self.resolve().await;
         }
-        if let Some(unsettled) = &self.unsettled {
-            return Err(unsettled.rejection());
+        if let Some(unknown_append) = &self.unknown_append {
+            return Err(unknown_append.rejection());
         }
         if self.state.is_none() {
             self.load().await?;
@@ -387,8 +391,8 @@ impl Task {
         // In this order: whatever the pruning forgets, the view taken after `projected` holds. Unless
         // the disk under the read model failed just now, and it was set back to what it held durably.
         let known = |progress: &Progress| (progress.sequence, progress.entries_of(&self.workspace));
-        let (sequence, projected) = self.shared.progress.now(known);
-        let projection = self.shared.projection.borrow().clone();
+        let (sequence, projected) = self.context.progress.read(known);
+        let projection = self.context.projection.borrow().clone();
         let view = projection.view().map_err(|error| error.rejection())?;
         let held = view.head().map_err(|error| error.rejection())?;
         let held = held.map_or(Sequence(0), |(sequence, _)| sequence);
@@ -405,8 +409,8 @@ impl Task {
 
     /// How many entries of the workspace the read model holds.
     fn projected(&self) -> TreeSize {
-        let progress = &self.shared.progress;
-        progress.now(|progress| progress.entries_of(&self.workspace))
+        let progress = &self.context.progress;
+        progress.read(|progress| progress.entries_of(&self.workspace))
     }
 
     fn prune(&mut self, projected: TreeSize) {

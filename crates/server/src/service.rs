@@ -170,7 +170,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: crate::clock::now,
         damage,
-        idle: keyroll_ledger::writer::IDLE,
+        idle: keyroll_ledger::follower::IDLE,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
@@ -298,8 +298,8 @@ async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver
 async fn tend(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         let pass = async {
-            ledger.unfinished().await;
-            if ledger.tend().await.is_ok() {
+            ledger.erasure_due().await;
+            if ledger.run_erasure().await.is_ok() {
                 TEND
             } else {
                 TEND_AGAIN

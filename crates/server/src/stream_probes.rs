@@ -83,7 +83,7 @@ pub(crate) async fn watch(
         health.set_reach(silent);
         if said.elapsed() >= SAY && probe.is_whole() {
             said = Instant::now();
-            if let Err(why) = ledger.say_followed(false).await {
+            if let Err(why) = ledger.record_following(false).await {
                 tracing::debug!(%why, "the next start knows less");
             }
         }

@@ -8,7 +8,7 @@ use keyroll_core::names::Label;
 use keyroll_core::{Action, Event, Identity, Index, Recorded, SecretName, State};
 use keyroll_merkle::Nodes as _;
 
-use super::fold::{Odd, Slot};
+use super::fold::{Anomaly, Slot};
 use super::prepare::Opened;
 use crate::projection::{
     EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut, run_key,
@@ -29,8 +29,8 @@ pub(super) fn apply(
         entries,
     }: Opened,
     part: &mut WorkspaceBatch,
-) -> Result<Kinds, Odd> {
-    let entries = entries.map_err(Odd::malformed)?;
+) -> Result<Kinds, Anomaly> {
+    let entries = entries.map_err(Anomaly::malformed)?;
     let mut kinds = Vec::new();
     part.commits.extend(cut(&commit, begin, &message.bytes));
     for recorded in &entries {

@@ -14,10 +14,11 @@ use tokio::time::Instant;
 
 use super::entries::apply;
 use super::prepare::{Opened, Prepared, open, prepare};
-use super::{Notice, Progress};
+use super::{IDLE, Notice, Progress};
 use crate::health::Health;
-use crate::projection::{Batch, Problem, Projection, ProjectionError, WorkspaceHead, contained};
-use crate::writer::IDLE;
+use crate::projection::{
+    Problem, Projection, ProjectionError, WorkspaceHead, WriteBatch, catch_panics,
+};
 use keyroll_store::log::Message;
 
 /// How often within that time it is looked for workspaces that are idle.
@@ -49,16 +50,16 @@ pub struct Fold {
 }
 
 /// What a message turned out to be, if not the next commit.
-pub(crate) enum Odd {
+pub(crate) enum Anomaly {
     /// No commit: reported, and nothing else.
     Foreign(String),
     /// A commit of entries that are there: reported, and nothing else.
-    Again {
+    Duplicate {
         /// Its first entry.
         first: TreeSize,
     },
     /// A commit of later entries: what comes before it is missing, and the workspace stops here.
-    Later {
+    Gap {
         /// Its first entry.
         first: TreeSize,
     },
@@ -66,7 +67,7 @@ pub(crate) enum Odd {
     Broken(Code, String),
 }
 
-impl Odd {
+impl Anomaly {
     /// Of a commit with an entry that is none, or one that only a later program knows.
     pub(super) fn malformed(rejection: Rejection) -> Self {
         let code = match rejection.code {
@@ -77,12 +78,12 @@ impl Odd {
     }
 }
 
-impl std::fmt::Display for Odd {
+impl std::fmt::Display for Anomaly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Foreign(why) | Self::Broken(_, why) => f.write_str(why),
-            Self::Again { first, .. } => write!(f, "a commit of entry {first} again"),
-            Self::Later { first, .. } => write!(f, "entries before entry {first} are missing"),
+            Self::Duplicate { first, .. } => write!(f, "a commit of entry {first} again"),
+            Self::Gap { first, .. } => write!(f, "entries before entry {first} are missing"),
         }
     }
 }
@@ -131,7 +132,7 @@ impl Fold {
     }
 
     /// How often to look for workspaces that are idle.
-    pub(super) fn look_for_idle(&self) -> Duration {
+    pub(super) fn idle_check_interval(&self) -> Duration {
         (self.idle / IDLE_LOOKS).max(Duration::from_millis(1))
     }
 
@@ -148,7 +149,7 @@ impl Fold {
     }
 
     /// Tells how far it is.
-    pub(super) fn tell(&self, progress: &mut Progress) {
+    pub(super) fn update_progress(&self, progress: &mut Progress) {
         progress.sequence = self.sequence;
         progress.loaded = self.slots.len();
         for (workspace, slot) in &self.slots {
@@ -179,7 +180,7 @@ impl Fold {
         self.projection.reopen(&self.ledger, why)?;
         let (projection, health) = (self.projection.clone(), Arc::clone(&self.health));
         let idle = self.idle;
-        *self = contained(|| Self::resume(projection, self.ledger, self.key, health))?;
+        *self = catch_panics(|| Self::resume(projection, self.ledger, self.key, health))?;
         self.idle = idle;
         Ok(())
     }
@@ -259,7 +260,7 @@ impl Fold {
         messages: Vec<Prepared>,
         durable: bool,
     ) -> Result<Vec<Notice>, ProjectionError> {
-        let mut batch = Batch::default();
+        let mut batch = WriteBatch::default();
         let mut notices = Vec::new();
         let last = messages.last().map(|one| one.message.clone());
         for one in messages {
@@ -275,7 +276,7 @@ impl Fold {
     fn message(
         &mut self,
         Prepared { message, opened }: Prepared,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
         notices: &mut Vec<Notice>,
     ) -> Result<(), ProjectionError> {
         let message = &message;
@@ -299,23 +300,25 @@ impl Fold {
                     index,
                     kind,
                 })),
-                Err(Odd::Foreign(words)) => {
+                Err(Anomaly::Foreign(words)) => {
                     batch.problems.push(problem(message, "foreign", &words));
                 }
-                Err(Odd::Again { first, .. }) => {
+                Err(Anomaly::Duplicate { first, .. }) => {
                     let words = format!("a commit of entry {first} again");
                     batch.problems.push(problem(message, "stale", &words));
                 }
-                Ok(Err(odd)) | Err(odd @ (Odd::Broken(..) | Odd::Later { .. })) => {
-                    let (code, words) = match odd {
-                        Odd::Broken(code, words) => (code, words),
-                        Odd::Later { first, .. } => {
+                Ok(Err(anomaly)) | Err(anomaly @ (Anomaly::Broken(..) | Anomaly::Gap { .. })) => {
+                    let (code, words) = match anomaly {
+                        Anomaly::Broken(code, words) => (code, words),
+                        Anomaly::Gap { first, .. } => {
                             let size = slot.state.size();
                             let words = format!("entries {size} to {first} are missing before it");
                             (Code::Corrupt, words)
                         }
-                        Odd::Foreign(words) => (Code::Corrupt, words),
-                        Odd::Again { first, .. } => (Code::Corrupt, format!("entry {first} again")),
+                        Anomaly::Foreign(words) => (Code::Corrupt, words),
+                        Anomaly::Duplicate { first, .. } => {
+                            (Code::Corrupt, format!("entry {first} again"))
+                        }
                     };
                     let wrong = Rejection::new(code, format!("message {at} of the log: {words}"));
                     health.fail_workspace(workspace, wrong.clone());
@@ -330,7 +333,7 @@ impl Fold {
     }
 
     /// Takes the changed rows out of the states, as they are after the batch.
-    fn collect_rows(&self, batch: &mut Batch) {
+    fn collect_rows(&self, batch: &mut WriteBatch) {
         for slot in self.slots.values() {
             let Some(part) = batch.workspaces.get_mut(&slot.number) else {
                 continue;
@@ -400,7 +403,7 @@ fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
 ///
 /// # Errors
 /// Whose it is instead.
-pub(crate) fn belongs(
+pub(crate) fn check_owner(
     commit: &Commit,
     ledger: &LedgerId,
     workspace: &WorkspaceName,
@@ -419,23 +422,23 @@ fn next(
     state: &State,
     ledger: &LedgerId,
     opened: Result<Opened, Rejection>,
-) -> Result<Opened, Odd> {
+) -> Result<Opened, Anomaly> {
     let opened = opened.map_err(|rejection| match rejection.code {
-        Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
-        Code::BadSignature | Code::Corrupt => Odd::Broken(Code::Corrupt, rejection.message),
-        _ => Odd::Foreign(rejection.message),
+        Code::UpgradeNeeded => Anomaly::Broken(Code::UpgradeNeeded, rejection.message),
+        Code::BadSignature | Code::Corrupt => Anomaly::Broken(Code::Corrupt, rejection.message),
+        _ => Anomaly::Foreign(rejection.message),
     })?;
-    let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
+    let corrupt = |why: String| Err(Anomaly::Broken(Code::Corrupt, why));
     let commit = &opened.commit;
-    if let Err(why) = belongs(commit, ledger, state.workspace()) {
+    if let Err(why) = check_owner(commit, ledger, state.workspace()) {
         return corrupt(why);
     }
     let first = commit.first;
     if first < state.size() {
-        return Err(Odd::Again { first });
+        return Err(Anomaly::Duplicate { first });
     }
     if first > state.size() {
-        return Err(Odd::Later { first });
+        return Err(Anomaly::Gap { first });
     }
     if commit.root_before() != state.root() {
         return corrupt(format!(
@@ -464,9 +467,9 @@ pub(crate) fn fold_next(
     ledger: &LedgerId,
     key: &Identity,
     bytes: &[u8],
-) -> Result<(), Odd> {
+) -> Result<(), Anomaly> {
     let Opened { rules, entries, .. } = next(state, ledger, open(bytes, key))?;
-    for recorded in &entries.map_err(Odd::malformed)? {
+    for recorded in &entries.map_err(Anomaly::malformed)? {
         state.apply(rules, recorded);
     }
     Ok(())

@@ -10,26 +10,26 @@ use keyroll_core::{
 };
 use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Receipt};
 
-use super::receipts::digests;
-use super::release::Room;
-use super::{Ledger, Position, Response};
-use crate::writer::{self, CommandOutcome, Landed, Submission, unavailable};
+use super::proofs::digests;
+use super::release::MemoryPermit;
+use super::{Ledger, ProvenHead, Response};
+use crate::writer::{self, CommandOutcome, Committed, Submission, unavailable};
 
 /// How often a value is stored again because a new wrapping key came into force meanwhile.
 const STORES: usize = 4;
 
 /// What a request says that its answer needs, as far as it was read.
-struct Said {
+struct RequestInfo {
     digest: Digest,
-    seen: TreeSize,
+    trusted_size: TreeSize,
     /// Room for the values that its answer releases.
-    room: Option<Room>,
+    permit: Option<MemoryPermit>,
 }
 
 /// A refusal, and where the workspace was when it was decided.
-struct Refused(Rejection, Option<writer::Position>);
+struct RefusedAt(Rejection, Option<writer::TreeHead>);
 
-impl From<Rejection> for Refused {
+impl From<Rejection> for RefusedAt {
     fn from(rejection: Rejection) -> Self {
         Self(rejection, None)
     }
@@ -57,21 +57,21 @@ fn recorded(index: Index, why: Rejection) -> Rejection {
 impl Ledger {
     /// Carries out a command request that came for a workspace: the bytes of a [`CommandReply`].
     pub async fn command(&self, workspace: &WorkspaceName, request: &[u8]) -> Response {
-        let mut said = Said {
+        let mut info = RequestInfo {
             digest: Digest::of(request),
-            seen: TreeSize(0),
-            room: None,
+            trusted_size: TreeSize(0),
+            permit: None,
         };
-        match self.carry_out(workspace, request, &mut said).await {
+        match self.carry_out(workspace, request, &mut info).await {
             Ok(done) => Response {
                 bytes: cbor::encode(&CommandReply::Done(done)),
                 refusal: None,
-                room: said.room,
+                permit: info.permit,
             },
-            Err(Refused(rejection, position)) => {
-                match self.proven(workspace, said.seen, position).await {
-                    Ok(position) => self.refused(said.digest, rejection, position),
-                    Err(instead) => self.refused(said.digest, instead, Position::default()),
+            Err(RefusedAt(rejection, head)) => {
+                match self.proven(workspace, info.trusted_size, head).await {
+                    Ok(head) => self.refused(info.digest, rejection, head),
+                    Err(instead) => self.refused(info.digest, instead, ProvenHead::default()),
                 }
             }
         }
@@ -84,16 +84,16 @@ impl Ledger {
         self.refused(
             command.unwrap_or_else(|_| Digest::of(request)),
             rejection,
-            Position::default(),
+            ProvenHead::default(),
         )
     }
 
-    fn refused(&self, command: Digest, rejection: Rejection, position: Position) -> Response {
-        let signed = self.sign_refusal(command, rejection.clone(), position);
+    fn refused(&self, command: Digest, rejection: Rejection, head: ProvenHead) -> Response {
+        let signed = self.sign_refusal(command, rejection.clone(), head);
         Response {
             bytes: cbor::encode(&CommandReply::Refused(signed.into())),
             refusal: Some(rejection),
-            room: None,
+            permit: None,
         }
     }
 
@@ -102,22 +102,22 @@ impl Ledger {
     pub(super) async fn proven(
         &self,
         workspace: &WorkspaceName,
-        seen: TreeSize,
-        at: Option<writer::Position>,
-    ) -> Result<Position, Rejection> {
-        let Some(writer::Position {
+        trusted_size: TreeSize,
+        at: Option<writer::TreeHead>,
+    ) -> Result<ProvenHead, Rejection> {
+        let Some(writer::TreeHead {
             size,
             root,
             consistency,
         }) = at
         else {
-            return Ok(Position::default());
+            return Ok(ProvenHead::default());
         };
         let consistency = match consistency {
             Some(consistency) => digests(&consistency),
-            None => self.consistency(workspace, seen, size).await?,
+            None => self.consistency(workspace, trusted_size, size).await?,
         };
-        Ok(Position {
+        Ok(ProvenHead {
             size,
             root: Digest(root.0),
             consistency,
@@ -128,17 +128,17 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         request: &[u8],
-        said: &mut Said,
-    ) -> Result<Done, Refused> {
+        info: &mut RequestInfo,
+    ) -> Result<Done, RefusedAt> {
         if request.len() > limits::REQUEST_BYTES {
             let message = format!("a request has at most {} bytes", limits::REQUEST_BYTES);
             return Err(Rejection::new(Code::TooLarge, message).into());
         }
         let request: CommandRequest = cbor::decode(request)?;
-        *said = Said {
+        *info = RequestInfo {
             digest: Digest::of(&request.command.0),
-            seen: request.seen,
-            room: None,
+            trusted_size: request.seen,
+            permit: None,
         };
         let signed = SignedCommand::decode(&request.command.0)?;
         if signed.command().workspace != *workspace {
@@ -149,7 +149,7 @@ impl Ledger {
         }
         let command = Arc::new(signed.verify()?);
         self.check_workspace(workspace, &command).await?;
-        self.shared.health.workspace(workspace)?;
+        self.context.health.workspace(workspace)?;
         keyroll_store::failpoint!("command.verified");
         // What is wrong with these is said only after the look for a receipt: a command that was
         // carried out gets the same one however late and however it is sent again.
@@ -167,17 +167,19 @@ impl Ledger {
             )
             .await?
         {
-            CommandOutcome::Recorded(landed) => {
-                let index = landed.index;
-                let done = self.done(workspace, &command, said, *landed, session.as_ref());
+            CommandOutcome::Committed(committed) => {
+                let index = committed.index;
+                let done = self.done(workspace, &command, info, *committed, session.as_ref());
                 Ok(done.await.map_err(|why| recorded(index, why))?)
             }
-            CommandOutcome::Known(index) => {
+            CommandOutcome::Duplicate(index) => {
                 let known = self.known(workspace, request.seen, index);
                 Ok(known.await.map_err(|why| recorded(index, why))?)
             }
-            CommandOutcome::Refused(rejection, position) => Err(Refused(rejection, position)),
-            CommandOutcome::Store(_) | CommandOutcome::Decided(..) => Err(keeps_changing().into()),
+            CommandOutcome::Refused(rejection, head) => Err(RefusedAt(rejection, head)),
+            CommandOutcome::StoreFirst(_) | CommandOutcome::DryRun(..) => {
+                Err(keeps_changing().into())
+            }
         }
     }
 
@@ -207,15 +209,15 @@ impl Ledger {
         command: &Verified,
     ) -> Result<(), Rejection> {
         if self
-            .shared
+            .context
             .progress
-            .now(|progress| progress.workspaces.contains_key(workspace))
-            || self.shared.operators.contains(&command.signer())
+            .read(|progress| progress.workspaces.contains_key(workspace))
+            || self.context.operators.contains(&command.signer())
         {
             return Ok(());
         }
         let head = self
-            .shared
+            .context
             .log
             .head(workspace)
             .await
@@ -238,7 +240,7 @@ impl Ledger {
         let mut stored = None;
         // Refused or not is decided below, with the log; here it only spares the vault.
         if inadmissible.is_none()
-            && let Some(epoch) = self.to_store(&writer, command, request).await
+            && let Some(epoch) = self.epoch_to_store(&writer, command, request).await
         {
             keyroll_store::failpoint!("vault.before_store");
             self.store(workspace, command, request, session, epoch)
@@ -247,17 +249,17 @@ impl Ledger {
             stored = Some(epoch);
         }
         for _ in 0..STORES {
-            let (seen, inadmissible) = (request.seen, inadmissible.clone());
+            let (trusted_size, inadmissible) = (request.seen, inadmissible.clone());
             let submission = Submission {
                 command: Arc::clone(command),
-                seen,
+                trusted_size,
                 stored,
                 inadmissible,
                 while_retiring: None,
                 dry_run: false,
             };
             match writer.submit(submission).await {
-                CommandOutcome::Store(epoch) => {
+                CommandOutcome::StoreFirst(epoch) => {
                     self.store(workspace, command, request, session, epoch)
                         .await?;
                     stored = Some(epoch);
@@ -272,27 +274,30 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         command: &Verified,
-        said: &mut Said,
-        landed: Landed,
+        info: &mut RequestInfo,
+        committed: Committed,
         session: Option<&SessionKeys>,
     ) -> Result<Done, Rejection> {
-        let released = match (landed.events.first(), session) {
+        let released = match (committed.events.first(), session) {
             (Some(Event::SecretRevealed(revealed)), Some(session)) => {
-                said.room = Some(self.releases.room_for(landed.places.len()).await?);
-                self.release(workspace, command, revealed, &landed.places, session)
+                info.permit = Some(self.memory.acquire(committed.places.len()).await?);
+                self.release(workspace, command, revealed, &committed.places, session)
                     .await?
             }
             _ => Vec::new(),
         };
-        let consistency = match &landed.consistency {
+        let consistency = match &committed.consistency {
             Some(consistency) => digests(consistency),
-            None => self.consistency(workspace, said.seen, landed.size).await?,
+            None => {
+                self.consistency(workspace, info.trusted_size, committed.size)
+                    .await?
+            }
         };
         let receipt = Receipt {
-            path: digests(&landed.path),
-            entry: landed.entry,
-            index: landed.index,
-            checkpoint: landed.checkpoint.to_string(),
+            path: digests(&committed.path),
+            entry: committed.entry,
+            index: committed.index,
+            checkpoint: committed.checkpoint.to_string(),
         };
         Ok(Done {
             receipt,

@@ -39,17 +39,17 @@ impl Ledger {
     /// What is wrong with a workspace's log beyond the commits that fit each other.
     fn problems_of(&self, view: &WorkspaceView<'_>) -> Result<Vec<LogProblem>, Rejection> {
         let name = &view.head().name;
-        let odd = view.problems().map_err(|error| broken(&error))?;
-        let mut problems: Vec<LogProblem> = odd
+        let anomaly = view.problems().map_err(|error| broken(&error))?;
+        let mut problems: Vec<LogProblem> = anomaly
             .into_iter()
-            .map(|odd| LogProblem {
-                kind: odd.kind,
-                detail: odd.detail,
-                sequence: odd.sequence,
+            .map(|anomaly| LogProblem {
+                kind: anomaly.kind,
+                detail: anomaly.detail,
+                sequence: anomaly.sequence,
             })
             .collect();
         // Such as a log that was set back, which no message of it can show.
-        if let Err(wrong) = self.shared.health.workspace(name)
+        if let Err(wrong) = self.context.health.workspace(name)
             && !problems
                 .iter()
                 .any(|known| known.kind == wrong.code.as_str())

@@ -8,7 +8,7 @@ use keyroll_core::{Code, Rejection, SignedCommand, Verified, WorkspaceName};
 use keyroll_wire::query::{CommandDryRun, Query};
 use keyroll_wire::reply::DryRunEvents;
 
-use super::{Ledger, Position};
+use super::{Ledger, ProvenHead};
 use crate::writer::{CommandOutcome, Submission};
 
 impl Ledger {
@@ -18,7 +18,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         opened: &Unchecked<Query>,
         of: &CommandDryRun,
-        position: &mut Position,
+        head: &mut ProvenHead,
     ) -> Result<DryRunEvents, Rejection> {
         let query = &opened.payload;
         let signed = SignedCommand::decode(&of.command.0)?;
@@ -36,24 +36,26 @@ impl Ledger {
         }
         let command = Arc::new(signed.verify()?);
         self.check_workspace(workspace, &command).await?;
-        self.shared.health.workspace(workspace)?;
+        self.context.health.workspace(workspace)?;
         let submission = Submission {
             inadmissible: self.session_refusal(workspace, &command).await,
             command,
-            seen: query.seen,
+            trusted_size: query.seen,
             stored: None,
             while_retiring: None,
             dry_run: true,
         };
         let (decided, at) = match self.writer(workspace).submit(submission).await {
-            CommandOutcome::Decided(events, at) => (Ok(DryRunEvents { events }), at),
+            CommandOutcome::DryRun(events, at) => (Ok(DryRunEvents { events }), at),
             CommandOutcome::Refused(rejection, at) => (Err(rejection), at),
-            CommandOutcome::Recorded(_) | CommandOutcome::Known(_) | CommandOutcome::Store(_) => {
+            CommandOutcome::Committed(_)
+            | CommandOutcome::Duplicate(_)
+            | CommandOutcome::StoreFirst(_) => {
                 let message = "a dry run was taken for a command";
                 return Err(Rejection::new(Code::Internal, message));
             }
         };
-        *position = self.proven(workspace, query.seen, at).await?;
+        *head = self.proven(workspace, query.seen, at).await?;
         decided
     }
 

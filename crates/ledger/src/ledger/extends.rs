@@ -6,8 +6,8 @@ use keyroll_core::{Code, Digest, Rejection, TreeSize, WorkspaceName};
 use keyroll_wire::query::AuditExtends;
 use keyroll_wire::reply::Answer;
 
-use super::query::{broken, stands};
-use super::{Ledger, Position, REACH, last_of};
+use super::query::{broken, proven_head};
+use super::{AWAIT_PROJECTION, Ledger, ProvenHead, log_end};
 use crate::follower::Progress;
 
 impl Ledger {
@@ -17,14 +17,17 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         known: AuditExtends,
-        seen: TreeSize,
-        position: &mut Position,
+        trusted_size: TreeSize,
+        head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
-        let last = last_of(self.shared.log.as_ref()).await?;
+        let last = log_end(self.context.log.as_ref()).await?;
         let behind = |progress: &Progress| progress.sequence < last;
-        if self.shared.progress.now(behind) {
-            let caught_up = self.shared.progress.wait_for(|now| !behind(now));
-            if tokio::time::timeout(REACH, caught_up).await.is_err() {
+        if self.context.progress.read(behind) {
+            let caught_up = self.context.progress.wait_for(|now| !behind(now));
+            if tokio::time::timeout(AWAIT_PROJECTION, caught_up)
+                .await
+                .is_err()
+            {
                 return Err(behind_log());
             }
         }
@@ -36,10 +39,10 @@ impl Ledger {
         if Digest(root.0) != known.root {
             return Err(not_a_member(workspace));
         }
-        if seen > found.size() {
+        if trusted_size > found.size() {
             return Err(behind_log());
         }
-        *position = stands(&found, seen)?;
+        *head = proven_head(&found, trusted_size)?;
         Ok(Answer::AuditExtends(Nothing {}))
     }
 }

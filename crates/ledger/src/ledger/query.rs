@@ -12,8 +12,8 @@ use keyroll_merkle::consistency_proof;
 use keyroll_wire::query::{Ask, Query};
 use keyroll_wire::reply::{Answer, Body, CheckpointNote};
 
-use super::receipts::digests;
-use super::{Ledger, Position, REACH, Response};
+use super::proofs::digests;
+use super::{AWAIT_PROJECTION, Ledger, ProvenHead, Response};
 use crate::projection::{ProjectionError, WorkspaceView};
 
 /// Largest query, but for the command of a dry run: it has names and filters only.
@@ -57,12 +57,12 @@ impl Ledger {
         workspace: Option<&WorkspaceName>,
         bytes: &[u8],
     ) -> Response {
-        let mut position = Position::default();
-        let (body, refusal) = match self.answer(workspace, bytes, &mut position).await {
+        let mut head = ProvenHead::default();
+        let (body, refusal) = match self.answer(workspace, bytes, &mut head).await {
             Ok(answer) => (Body::Answer(Box::new(answer)), None),
             Err(rejection) => (Body::Error(rejection.clone()), Some(rejection)),
         };
-        let reply = self.sign_reply(Digest::of(bytes), body, position);
+        let reply = self.sign_reply(Digest::of(bytes), body, head);
         if reply.len() as u64 > limits::REPLY_BYTES {
             let message =
                 "the answer does not fit one reply: ask for fewer rows, or narrow the filter";
@@ -71,7 +71,7 @@ impl Ledger {
         Response {
             bytes: reply,
             refusal,
-            room: None,
+            permit: None,
         }
     }
 
@@ -79,7 +79,7 @@ impl Ledger {
         &self,
         workspace: Option<&WorkspaceName>,
         bytes: &[u8],
-        position: &mut Position,
+        head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
         check_size(bytes.len(), QUERY_BYTES + limits::COMMAND_BYTES)?;
         let opened = cose::open::<Query>(bytes)?;
@@ -87,7 +87,10 @@ impl Ledger {
             check_size(bytes.len(), QUERY_BYTES)?;
         }
         opened.verify()?;
-        self.shared.progress.settled(REACH).await;
+        self.context
+            .progress
+            .wait_until_current(AWAIT_PROJECTION)
+            .await;
         let (query, now) = (&opened.payload, self.now());
         self.addressed(query, workspace, now)?;
         let delegation = query
@@ -109,15 +112,15 @@ impl Ledger {
             return self.answer_for_ledger(opened.signer, &query.ask).await;
         };
         if let Ask::CommandDryRun(of) = &query.ask {
-            let dry_run = self.dry_run(workspace, &opened, of, position);
+            let dry_run = self.dry_run(workspace, &opened, of, head);
             return dry_run.await.map(Answer::CommandDryRun);
         }
         if let Ask::AuditExtends(seen) = &query.ask {
-            return self.extends(workspace, *seen, query.seen, position).await;
+            return self.extends(workspace, *seen, query.seen, head).await;
         }
         let identity = said.map_or(opened.signer, |said| said.identity);
         self.check_member(workspace, &identity).await?;
-        self.reach(workspace, query.seen).await?;
+        self.await_size(workspace, query.seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let stranger = || not_a_member(workspace);
         let found = view
@@ -128,7 +131,7 @@ impl Ledger {
         let member = member
             .filter(|member| !member.removed)
             .ok_or_else(stranger)?;
-        *position = stands(&found, query.seen)?;
+        *head = proven_head(&found, query.seen)?;
         // What has ended for a command has ended for a question.
         let now = found.row().time_at(now);
         if let Some(said) = said {
@@ -156,13 +159,13 @@ impl Ledger {
         }
         // Added on another replica a moment ago? What is known to be wrong says more than that the log
         // cannot be asked.
-        let reached = self.reach_head(workspace).await;
-        reached.or_else(|why| self.shared.health.ledger().and(Err(why)))?;
+        let reached = self.await_head(workspace).await;
+        reached.or_else(|why| self.context.health.ledger().and(Err(why)))?;
         if self.is_member(workspace, identity)? {
             return Ok(());
         }
         // Out of service, the read model may not have come to where they were added.
-        self.shared.health.ledger()?;
+        self.context.health.ledger()?;
         Err(not_a_member(workspace))
     }
 
@@ -180,7 +183,7 @@ impl Ledger {
         said: &Delegation,
         now: Millis,
     ) -> Result<(), Rejection> {
-        if !said.covers(&self.shared.ledger, &view.head().name, now) {
+        if !said.covers(&self.context.ledger, &view.head().name, now) {
             return Err(Rejection::new(
                 Code::Denied,
                 "the delegation is over or for another workspace",
@@ -201,10 +204,10 @@ impl Ledger {
         workspace: Option<&WorkspaceName>,
         now: Millis,
     ) -> Result<(), Rejection> {
-        if query.ledger != self.shared.ledger {
+        if query.ledger != self.context.ledger {
             let message = format!(
                 "the query is for ledger {}, this is {}",
-                query.ledger, self.shared.ledger
+                query.ledger, self.context.ledger
             );
             return Err(Rejection::new(Code::WrongLedger, message));
         }
@@ -348,7 +351,7 @@ impl Ledger {
     }
 
     fn operator(&self, identity: Identity) -> Result<(), Rejection> {
-        if self.shared.operators.contains(&identity) {
+        if self.context.operators.contains(&identity) {
             return Ok(());
         }
         Err(Rejection::new(
@@ -367,12 +370,15 @@ fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
 }
 
 /// Where a workspace stands, with the proof that this extends what the asker has seen.
-pub(super) fn stands(view: &WorkspaceView<'_>, seen: TreeSize) -> Result<Position, Rejection> {
+pub(super) fn proven_head(
+    view: &WorkspaceView<'_>,
+    trusted_size: TreeSize,
+) -> Result<ProvenHead, Rejection> {
     let size = view.size();
-    let consistency = consistency_proof(view, seen.0, size.0)
+    let consistency = consistency_proof(view, trusted_size.0, size.0)
         .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
     let root = Digest(view.root().map_err(|error| broken(&error))?.0);
-    Ok(Position {
+    Ok(ProvenHead {
         size,
         root,
         consistency: digests(&consistency),

@@ -7,8 +7,8 @@ use keyroll_core::{Code, Digest, Identity, Rejection, Sequence};
 use keyroll_wire::reply::{ProjectionDigest, ProjectionRebuild, ProjectionStatus};
 use tokio::sync::oneshot;
 
-use super::{Ledger, last_of};
-use crate::follower::{Fold, Wish, catch_up};
+use super::{Ledger, log_end};
+use crate::follower::{Fold, FollowerRequest, catch_up};
 use crate::projection::{Projection, ProjectionError, View, digest};
 
 fn broken(error: &ProjectionError) -> Rejection {
@@ -24,7 +24,7 @@ impl Ledger {
             entries: workspaces.iter().map(|(_, head)| head.size.0).sum(),
             projected: head_of(&view)?,
             workspaces: workspaces.len() as u64,
-            log_sequence: last_of(self.shared.log.as_ref()).await?,
+            log_sequence: log_end(self.context.log.as_ref()).await?,
         })
     }
 
@@ -41,24 +41,25 @@ impl Ledger {
     /// Builds the read model anew from the log, compares it with the present one at the same place
     /// of the log, and puts it in its place. Commands and queries go on meanwhile.
     pub(crate) async fn rebuild(&self) -> Result<ProjectionRebuild, Rejection> {
-        self.shared.health.ledger()?;
+        self.context.health.ledger()?;
         // One after the other: each builds in the same file beside the present one.
         let _alone = self.rebuilding.lock().await;
         let begun = Instant::now();
         let path = self.projection().path().with_extension("redb.rebuild");
-        let generation = *self.shared.gate.read().await;
+        let generation = *self.context.gate.read().await;
         let fold = self.fold_anew(&path).await;
         // What was built from a log is no read model of the one that a recovery made anew. None
         // finishes until this is in place.
-        let gate = self.shared.gate.read().await;
+        let gate = self.context.gate.read().await;
         if *gate != generation {
             let words = "the log was recovered meanwhile: build the read model anew from that";
             return Err(Rejection::new(Code::Busy, words));
         }
         let (answer, answered) = oneshot::channel();
-        let wish = Wish::Replace(Box::new(fold.map_err(|error| broken(&error))?), answer);
+        let request =
+            FollowerRequest::Replace(Box::new(fold.map_err(|error| broken(&error))?), answer);
         let stopped = || Rejection::new(Code::Internal, "the read model is not being followed");
-        self.wishes.send(wish).await.map_err(|_| stopped())?;
+        self.requests.send(request).await.map_err(|_| stopped())?;
         let replaced = answered
             .await
             .map_err(|_| stopped())?
@@ -74,16 +75,16 @@ impl Ledger {
     }
 
     async fn fold_anew(&self, path: &std::path::Path) -> Result<Fold, ProjectionError> {
-        let projection = Projection::build(path, &self.shared.ledger)?;
-        let key = Identity(self.shared.key.verifying_key().to_bytes());
+        let projection = Projection::build(path, &self.context.ledger)?;
+        let key = Identity(self.context.key.verifying_key().to_bytes());
         let mut fold = Fold::resume(
             projection,
-            self.shared.ledger,
+            self.context.ledger,
             key,
-            Arc::clone(&self.shared.health),
+            Arc::clone(&self.context.health),
         )?;
-        let until = self.shared.progress.now(|progress| progress.sequence);
-        catch_up(self.shared.log.as_ref(), &mut fold, until).await?;
+        let until = self.context.progress.read(|progress| progress.sequence);
+        catch_up(self.context.log.as_ref(), &mut fold, until).await?;
         Ok(fold)
     }
 }

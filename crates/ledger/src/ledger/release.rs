@@ -11,7 +11,7 @@ use keyroll_wire::reply::Released;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
-use crate::writer::Whereabouts;
+use crate::writer::ValueLocation;
 use keyroll_store::keyring::random;
 use keyroll_store::vault::{self, Found};
 
@@ -28,20 +28,20 @@ const VALUE_KIB: u32 = 3 * 66;
 const ANSWER_KIB: u32 = 3 * (limits::REPLY_BYTES / 1_024) as u32;
 
 /// Room for one answer's values, until it is sent.
-pub type Room = Arc<OwnedSemaphorePermit>;
+pub type MemoryPermit = Arc<OwnedSemaphorePermit>;
 
 /// The room for all of them.
-pub(super) struct Releases(Arc<Semaphore>);
+pub(super) struct MemoryBudget(Arc<Semaphore>);
 
-impl Default for Releases {
+impl Default for MemoryBudget {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(ROOM_KIB as usize)))
     }
 }
 
-impl Releases {
+impl MemoryBudget {
     /// Waits, after the entry and before the values, until there is room for them.
-    pub(super) async fn room_for(&self, values: usize) -> Result<Room, Rejection> {
+    pub(super) async fn acquire(&self, values: usize) -> Result<MemoryPermit, Rejection> {
         let values = u32::try_from(values).unwrap_or(u32::MAX);
         let kib = values.saturating_mul(VALUE_KIB).min(ANSWER_KIB);
         let room = Arc::clone(&self.0).acquire_many_owned(kib).await;
@@ -58,13 +58,13 @@ impl Ledger {
         workspace: &WorkspaceName,
         command: &Verified,
         revealed: &SecretRevealed,
-        places: &[Whereabouts],
+        places: &[ValueLocation],
         session: &SessionKeys,
     ) -> Result<Vec<Released>, Rejection> {
         keyroll_store::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
-            |(item, (one, whereabouts))| async move {
-                let found = self.find(workspace, one, *whereabouts).await?;
+            |(item, (one, location))| async move {
+                let found = self.find(workspace, one, *location).await?;
                 let key = session.seal(
                     Direction::ToClient,
                     &command.command().id,
@@ -95,33 +95,33 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         one: &Revealed,
-        whereabouts: Whereabouts,
+        location: ValueLocation,
     ) -> Result<Found, Rejection> {
         let at = |epoch: Epoch| async move {
             let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
             let context = WrapContext {
-                ledger: &self.shared.ledger,
+                ledger: &self.context.ledger,
                 workspace,
                 secret: one.id,
                 version: one.version,
                 epoch,
                 digest: one.digest,
             };
-            let place = &whereabouts.place;
+            let place = &location.place;
             self.vault.find(place, &workspace_key, &context).await
         };
         let is_lost = |found: &Result<Found, Rejection>| {
             let code = found.as_ref().err().map(|rejection| rejection.code);
             code == Some(Code::ValueLost)
         };
-        let mut found = at(whereabouts.epoch).await;
-        if let Some(then) = whereabouts.then.filter(|_| is_lost(&found)) {
+        let mut found = at(location.epoch).await;
+        if let Some(then) = location.then.filter(|_| is_lost(&found)) {
             found = at(then).await;
         }
         // The key may have been rotated since the entry was decided, and all that by now be over.
-        if is_lost(&found) && self.be_where_the_log_is(workspace).await.is_ok() {
+        if is_lost(&found) && self.await_log(workspace).await.is_ok() {
             let now = self.row(workspace)?.epoch;
-            if now > whereabouts.then.unwrap_or(whereabouts.epoch) {
+            if now > location.then.unwrap_or(location.epoch) {
                 found = at(now).await;
             }
         }

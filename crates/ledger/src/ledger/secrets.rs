@@ -155,7 +155,7 @@ fn seen_by(
     version: Version,
 ) -> Result<(u32, Vec<SecretReader>), Rejection> {
     let mut seen = view
-        .seen(ordinal, version)
+        .exposures(ordinal, version)
         .map_err(|error| broken(&error))?;
     let count = u32::try_from(seen.len()).unwrap_or(u32::MAX);
     seen.sort_unstable_by_key(|(_, exposure)| std::cmp::Reverse(exposure.index));

@@ -7,8 +7,8 @@ use keyroll_core::{Code, Identity, Rejection, Sequence, WorkspaceName};
 use keyroll_wire::reply::{KeyStatus, Status};
 
 use super::query::broken;
-use super::{Ledger, last_of};
-use crate::keeper::Tending;
+use super::{Ledger, log_end};
+use crate::erasure::RotationProgress;
 use crate::projection::WorkspaceView;
 
 /// What the service knows of the nats-server and its own clock.
@@ -24,7 +24,7 @@ pub struct Environment {
 
 /// How the ledger is, as far as it knows without asking anybody.
 #[derive(Debug, Clone)]
-pub struct Vitals {
+pub struct HealthSummary {
     /// The last message of the log that is in the read model.
     pub projected: Sequence,
     /// Entries in the read model, of all workspaces; none while it cannot be read.
@@ -42,14 +42,14 @@ pub struct Vitals {
 impl Ledger {
     /// How it is, from memory and the read model alone: for monitoring, which must have an answer
     /// while the log is out of reach.
-    pub fn vitals(&self) -> Vitals {
+    pub fn health_summary(&self) -> HealthSummary {
         let view = self.projection().view().ok();
-        Vitals {
-            projected: self.shared.progress.now(|progress| progress.sequence),
+        HealthSummary {
+            projected: self.context.progress.read(|progress| progress.sequence),
             entries: view.and_then(|view| view.entries().ok()),
-            problems: self.shared.health.problems(|_| true).len(),
-            warnings: self.shared.health.warnings().len(),
-            refusing: self.shared.health.serving().err(),
+            problems: self.context.health.problems(|_| true).len(),
+            warnings: self.context.health.warnings().len(),
+            refusing: self.context.health.serving().err(),
             clock_ahead_ms: self
                 .environment
                 .lock()
@@ -68,49 +68,49 @@ impl Ledger {
 
     /// The wrapping keys of a workspace, and how far a rotation is.
     pub(super) fn key_status(&self, view: &WorkspaceView<'_>) -> KeyStatus {
-        let (row, tending) = (view.row(), self.keeper.of(&view.head().name));
+        let (row, progress) = (view.row(), self.erasure.of(&view.head().name));
         KeyStatus {
-            done: tending.done,
+            done: progress.done,
             epoch: row.epoch,
-            total: tending.total,
+            total: progress.total,
             ending: row.ending,
-            erased: tending.erasing.map(|(done, _)| done),
-            problem: tending.problem.filter(|_| row.is_unfinished()),
+            erased: progress.erasing.map(|(done, _)| done),
+            problem: progress.problem.filter(|_| row.is_unfinished()),
             retiring: row.retiring,
-            to_erase: tending.erasing.map(|(_, total)| total),
+            to_erase: progress.erasing.map(|(_, total)| total),
         }
     }
 
     /// How the ledger is, as far as it concerns the asker: operators are told all, members of
     /// workspaces what is wrong with theirs.
     pub(super) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
-        let operator = self.shared.operators.contains(&asker);
+        let operator = self.context.operators.contains(&asker);
         let own = self.workspaces_of(asker)?;
         if !operator && own.is_empty() {
             let message = "only operators and members are told how the service is";
             return Err(Rejection::new(Code::Denied, message));
         }
         let shown = |name: &WorkspaceName| operator || own.iter().any(|row| row.workspace == *name);
-        let mut problems = self.shared.health.problems(shown);
-        let last = last_of(self.shared.log.as_ref()).await;
+        let mut problems = self.context.health.problems(shown);
+        let last = log_end(self.context.log.as_ref()).await;
         if let Err(rejection) = &last {
             problems.push(rejection.to_string());
         }
         let view = self.projection().view().map_err(|error| broken(&error))?;
-        for odd in view.problems(None).map_err(|error| broken(&error))? {
-            if odd.workspace.as_ref().map_or(operator, shown) {
+        for anomaly in view.problems(None).map_err(|error| broken(&error))? {
+            if anomaly.workspace.as_ref().map_or(operator, shown) {
                 problems.push(format!(
                     "message {} of the log: {}: {}",
-                    odd.sequence, odd.kind, odd.detail
+                    anomaly.sequence, anomaly.kind, anomaly.detail
                 ));
             }
         }
         let mut under_way = Vec::new();
         let heads = view.workspaces().map_err(|error| broken(&error))?;
         for (_, head) in heads.iter().filter(|(_, head)| shown(&head.name)) {
-            let tending = self.keeper.of(&head.name);
-            under_way.extend(words(&head.name, &head.row, &tending));
-            let problem = tending.problem.filter(|_| head.row.is_unfinished());
+            let progress = self.erasure.of(&head.name);
+            under_way.extend(words(&head.name, &head.row, &progress));
+            let problem = progress.problem.filter(|_| head.row.is_unfinished());
             problems.extend(problem.map(|why| format!("{}: {why}", head.name)));
         }
         let entries = if operator {
@@ -128,7 +128,7 @@ impl Ledger {
             entries,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             problems: listed(problems),
-            warnings: self.shared.health.warnings(),
+            warnings: self.context.health.warnings(),
             projected: head.map_or(Sequence(0), |(sequence, _)| sequence),
             nats_server: around.nats_server,
             log_sequence: last.unwrap_or(Sequence(0)),
@@ -150,9 +150,9 @@ fn listed(mut lines: Vec<String>) -> Vec<String> {
 }
 
 /// What the keeper is doing in a workspace.
-fn words(name: &WorkspaceName, row: &WorkspaceRow, tending: &Tending) -> Vec<String> {
+fn words(name: &WorkspaceName, row: &WorkspaceRow, progress: &RotationProgress) -> Vec<String> {
     let rotating = row.retiring.map(|old| {
-        let (done, total, new) = (tending.done, tending.total, row.epoch);
+        let (done, total, new) = (progress.done, progress.total, row.epoch);
         format!("{name}: key rotation from epoch {old} to {new}, {done} of {total} values copied")
     });
     let ending = row.ending;

@@ -18,7 +18,7 @@ const fn makes_key(action: &Action) -> bool {
 
 impl Ledger {
     /// The epoch to store what a command brings under, if it brings anything and would be accepted now.
-    pub(super) async fn to_store(
+    pub(super) async fn epoch_to_store(
         &self,
         writer: &crate::writer::Writer,
         command: &Arc<Verified>,
@@ -28,7 +28,7 @@ impl Ledger {
         if request.values.is_empty() && !makes_key {
             return None;
         }
-        writer.provisional(Arc::clone(command)).await.ok()
+        writer.precheck(Arc::clone(command)).await.ok()
     }
 
     /// Puts what the command brings into vault and key store, durably, before its entry.
@@ -62,7 +62,7 @@ impl Ledger {
                     )
                     .map_err(|error| Rejection::new(Code::InvalidField, error.to_string()))?;
                 let context = WrapContext {
-                    ledger: &self.shared.ledger,
+                    ledger: &self.context.ledger,
                     workspace,
                     secret,
                     version,

@@ -95,7 +95,7 @@ pub struct WorkspaceBatch {
 
 /// Everything one transaction writes.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct WriteBatch {
     /// The last message of the stream that is in it, with SHA-256 of its bytes.
     pub head: Option<(Sequence, Digest)>,
     /// By workspace number.
@@ -104,7 +104,11 @@ pub struct Batch {
     pub problems: Vec<Problem>,
 }
 
-pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
+pub(super) fn write(
+    db: &Database,
+    batch: &WriteBatch,
+    durable: bool,
+) -> Result<(), ProjectionError> {
     let mut tx = db.begin_write()?;
     tx.set_durability(if durable {
         Durability::Immediate
@@ -140,7 +144,7 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
     Ok(())
 }
 
-fn number_of(batch: &Batch, name: &WorkspaceName) -> Option<u32> {
+fn number_of(batch: &WriteBatch, name: &WorkspaceName) -> Option<u32> {
     let of = |part: &WorkspaceBatch| part.head.as_ref().is_some_and(|head| head.name == *name);
     batch
         .workspaces

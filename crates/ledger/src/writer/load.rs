@@ -10,26 +10,26 @@ impl Task {
     /// Loads the state from the read model, once that has caught up with the log.
     pub(super) async fn load(&mut self) -> Result<(), Rejection> {
         let head = self
-            .shared
+            .context
             .log
             .head(&self.workspace)
             .await
             .map_err(|error| unavailable(error.0))?;
-        if let Err(why) = self.catch_up(head.max(self.reached)).await {
+        if let Err(why) = self.catch_up(head.max(self.min_head)).await {
             // Whoever waits is told so. A server whose disk failed names a message that it does not have
             // any more once it is started again: it is waited for once.
-            self.reached = Sequence(0);
+            self.min_head = Sequence(0);
             return Err(why);
         }
         let internal =
             |error: &dyn std::fmt::Display| Rejection::new(Code::Internal, error.to_string());
-        let projection = self.shared.projection.borrow().clone();
+        let projection = self.context.projection.borrow().clone();
         let view = projection.view().map_err(|error| internal(&error))?;
         let found = view
             .workspace(&self.workspace)
             .map_err(|error| internal(&error))?;
         let Some(found) = found else {
-            self.state = Some(State::new(self.shared.ledger, self.workspace.clone()));
+            self.state = Some(State::new(self.context.ledger, self.workspace.clone()));
             self.head = Sequence(0);
             return Ok(());
         };
@@ -39,7 +39,7 @@ impl Task {
         }
         self.state = Some(
             found
-                .state(self.shared.ledger)
+                .state(self.context.ledger)
                 .map_err(|error| internal(&error))?,
         );
         self.head = known;
@@ -47,7 +47,7 @@ impl Task {
     }
 
     async fn catch_up(&self, head: Sequence) -> Result<(), Rejection> {
-        let reached = self.shared.progress.wait_for(|progress| {
+        let reached = self.context.progress.wait_for(|progress| {
             progress
                 .workspaces
                 .get(&self.workspace)
@@ -55,10 +55,10 @@ impl Task {
                 >= head
         });
         match tokio::time::timeout(CATCH_UP, reached).await {
-            Ok(Ok(())) => self.shared.health.workspace(&self.workspace),
+            Ok(Ok(())) => self.context.health.workspace(&self.workspace),
             Ok(Err(_)) => Err(stopping()),
             Err(_) => {
-                self.shared.health.workspace(&self.workspace)?;
+                self.context.health.workspace(&self.workspace)?;
                 self.check_is_there(head).await?;
                 Err(behind())
             }
@@ -71,7 +71,7 @@ impl Task {
         let mut head = Sequence(0);
         for _ in 0..LOOKS {
             head = self
-                .shared
+                .context
                 .log
                 .head(&self.workspace)
                 .await
@@ -86,7 +86,7 @@ impl Task {
             self.workspace
         );
         let rejection = Rejection::new(Code::Rollback, message);
-        self.shared
+        self.context
             .health
             .fail_workspace(&self.workspace, rejection.clone());
         Err(rejection)

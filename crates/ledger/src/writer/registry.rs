@@ -7,7 +7,7 @@ use std::time::Duration;
 use keyroll_core::WorkspaceName;
 use tokio::sync::mpsc;
 
-use super::{Job, Shared, Writer};
+use super::{Context, Queued, Writer};
 
 /// One writer for each workspace that is in use: it is started by the first command, and ends when no
 /// command has come for a while, so that an idle workspace takes no memory.
@@ -29,9 +29,9 @@ impl Writers {
     }
 
     /// The writer of a workspace, started if there is none.
-    pub fn of(self: &Arc<Self>, shared: &Arc<Shared>, workspace: &WorkspaceName) -> Writer {
+    pub fn of(self: &Arc<Self>, context: &Arc<Context>, workspace: &WorkspaceName) -> Writer {
         let mut writers = self.lock();
-        let start = || Writer::start_in(self, Arc::clone(shared), workspace.clone());
+        let start = || Writer::start_in(self, Arc::clone(context), workspace.clone());
         writers
             .entry(workspace.clone())
             .or_insert_with(start)
@@ -45,7 +45,11 @@ impl Writers {
 
     /// Takes a writer out that has nothing to do. Not when somebody holds it and may yet send it
     /// something: handles are given out under the lock that is held here.
-    pub(super) fn leave(&self, workspace: &WorkspaceName, waiting: &mpsc::Receiver<Job>) -> bool {
+    pub(super) fn leave(
+        &self,
+        workspace: &WorkspaceName,
+        waiting: &mpsc::Receiver<Queued>,
+    ) -> bool {
         let mut writers = self.lock();
         let leaves = waiting.is_empty() && waiting.sender_strong_count() == 1;
         if leaves {

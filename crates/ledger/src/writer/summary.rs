@@ -8,8 +8,8 @@ use keyroll_core::command::{COMMAND_V, Command, DenialCount, DenialsSummarize};
 use keyroll_core::{Action, Code, CommandId, Identity, SignedCommand, TreeSize, cose};
 use tokio::sync::oneshot;
 
-use super::plan::{Planned, Verdict};
-use super::{Job, Submission, Task};
+use super::batch::{Decided, Decision};
+use super::{Queued, Submission, Task};
 use keyroll_store::keyring::random;
 
 /// Refusals of members, in one minute of the clock.
@@ -26,10 +26,10 @@ impl Suppressed {
 }
 
 impl Task {
-    pub(super) fn count_suppressed(&mut self, planned: &[Planned]) {
-        let minute = (self.shared.clock)().0 / 60_000;
-        for one in planned {
-            let Verdict::Refused(rejection) = &one.verdict else {
+    pub(super) fn count_suppressed(&mut self, decided: &[Decided]) {
+        let minute = (self.context.clock)().0 / 60_000;
+        for one in decided {
+            let Decision::Refused(rejection) = &one.decision else {
                 continue;
             };
             if one.submission.dry_run {
@@ -52,8 +52,8 @@ impl Task {
 
     /// The ledger's own command that puts the counts of a minute that is over on record. Should its
     /// append fail, the counts are lost: each refusal was answered, and none released anything.
-    pub(super) fn summary(&mut self) -> Option<Job> {
-        let now = (self.shared.clock)();
+    pub(super) fn summary(&mut self) -> Option<Queued> {
+        let now = (self.context.clock)();
         if self.suppressed.is_empty() || now.0 / 60_000 <= self.suppressed.minute {
             return None;
         }
@@ -68,17 +68,17 @@ impl Task {
             action: Action::DenialsSummarize(DenialsSummarize {
                 denials: denials.collect(),
             }),
-            ledger: self.shared.ledger,
+            ledger: self.context.ledger,
             workspace: self.workspace.clone(),
             delegation: None,
         };
-        let signed = SignedCommand::decode(&cose::sign(&command, &self.shared.key));
+        let signed = SignedCommand::decode(&cose::sign(&command, &self.context.key));
         let command = Arc::new(signed.and_then(SignedCommand::verify).ok()?);
         let (answer, _) = oneshot::channel();
-        Some(Job::Submit(
+        Some(Queued::Submit(
             Submission {
                 command,
-                seen: TreeSize(0),
+                trusted_size: TreeSize(0),
                 stored: None,
                 inadmissible: None,
                 while_retiring: None,

@@ -24,9 +24,9 @@ struct Sizes {
 }
 
 /// The files of a recovery that is not finished, in the directory that operators lay files in.
-pub(super) struct Kept(PathBuf);
+pub(super) struct RecoveryFiles(PathBuf);
 
-impl Kept {
+impl RecoveryFiles {
     pub(super) fn beside(projection: &Projection) -> Self {
         Self(projection.path().with_file_name("recover"))
     }

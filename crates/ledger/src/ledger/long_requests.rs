@@ -21,10 +21,10 @@ type Answered = Option<(Instant, Response)>;
 
 /// The long requests in work, and those answered a moment ago.
 #[derive(Default)]
-pub(super) struct InWork(Mutex<BTreeMap<Digest, watch::Receiver<Answered>>>);
+pub(super) struct LongRequests(Mutex<BTreeMap<Digest, watch::Receiver<Answered>>>);
 
 /// What to do with a request.
-enum Turn {
+enum Admission {
     /// It is new.
     First(watch::Sender<Answered>),
     /// It is in work, or done.
@@ -33,8 +33,8 @@ enum Turn {
     Full,
 }
 
-impl InWork {
-    fn turn(&self, request: Digest) -> Turn {
+impl LongRequests {
+    fn turn(&self, request: Digest) -> Admission {
         let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         requests.retain(|_, answered| match answered.borrow().as_ref() {
             Some((when, _)) => when.elapsed() < KEEP,
@@ -42,14 +42,14 @@ impl InWork {
             None => answered.has_changed().is_ok(),
         });
         if let Some(answered) = requests.get(&request) {
-            return Turn::Join(answered.clone());
+            return Admission::Join(answered.clone());
         }
         if requests.len() >= MOST {
-            return Turn::Full;
+            return Admission::Full;
         }
         let (answer, answered) = watch::channel(None);
         requests.insert(request, answered);
-        Turn::First(answer)
+        Admission::First(answer)
     }
 }
 
@@ -68,18 +68,18 @@ impl Ledger {
                 | Ask::RecoverBegin(_)
                 | Ask::RecoverFinish(_)
         );
-        long && self.shared.operators.contains(&opened.signer) && opened.verify().is_ok()
+        long && self.context.operators.contains(&opened.signer) && opened.verify().is_ok()
     }
 
     /// Answers a long query: once, however often it comes.
     pub(super) async fn once(&self, query: &[u8]) -> Response {
-        match self.in_work.turn(Digest::of(query)) {
-            Turn::First(answer) => {
+        match self.long_requests.turn(Digest::of(query)) {
+            Admission::First(answer) => {
                 let response = self.answer_signed(None, query).await;
                 answer.send_replace(Some((Instant::now(), response.clone())));
                 response
             }
-            Turn::Join(mut answered) => {
+            Admission::Join(mut answered) => {
                 let answered = answered.wait_for(Option::is_some).await;
                 let answered = answered.ok().and_then(|answered| answered.clone());
                 answered.map_or_else(
@@ -87,7 +87,7 @@ impl Ledger {
                     |(_, response)| response,
                 )
             }
-            Turn::Full => {
+            Admission::Full => {
                 let words = "too many long requests are in work: try again in a minute";
                 self.refuse_query(query, Rejection::new(Code::Busy, words))
             }
@@ -107,22 +107,22 @@ mod tests {
         Response {
             bytes: vec![1],
             refusal: None,
-            room: None,
+            permit: None,
         }
     }
 
     #[test]
     fn the_same_request_joins_and_another_does_not() {
-        let in_work = InWork::default();
+        let long_requests = LongRequests::default();
         let (one, other) = (Digest::of(b"1"), Digest::of(b"2"));
-        let Turn::First(answer) = in_work.turn(one) else {
+        let Admission::First(answer) = long_requests.turn(one) else {
             panic!("it is new");
         };
-        assert!(matches!(in_work.turn(one), Turn::Join(_)));
-        assert!(matches!(in_work.turn(other), Turn::First(_)));
+        assert!(matches!(long_requests.turn(one), Admission::Join(_)));
+        assert!(matches!(long_requests.turn(other), Admission::First(_)));
         answer.send_replace(Some((Instant::now(), response())));
         drop(answer);
-        let Turn::Join(answered) = in_work.turn(one) else {
+        let Admission::Join(answered) = long_requests.turn(one) else {
             panic!("its answer is kept");
         };
         assert!(answered.borrow().is_some());
@@ -130,23 +130,26 @@ mod tests {
 
     #[test]
     fn what_ended_without_an_answer_is_begun_anew() {
-        let in_work = InWork::default();
+        let long_requests = LongRequests::default();
         let request = Digest::of(b"1");
-        drop(in_work.turn(request));
-        assert!(matches!(in_work.turn(request), Turn::First(_)));
+        drop(long_requests.turn(request));
+        assert!(matches!(long_requests.turn(request), Admission::First(_)));
     }
 
     #[test]
     fn there_is_a_bound() {
-        let in_work = InWork::default();
-        let turns: Vec<Turn> = (0..MOST)
-            .map(|number| in_work.turn(Digest::of(&number.to_be_bytes())))
+        let long_requests = LongRequests::default();
+        let turns: Vec<Admission> = (0..MOST)
+            .map(|number| long_requests.turn(Digest::of(&number.to_be_bytes())))
             .collect();
-        assert!(matches!(in_work.turn(Digest::of(b"one more")), Turn::Full));
+        assert!(matches!(
+            long_requests.turn(Digest::of(b"one more")),
+            Admission::Full
+        ));
         drop(turns);
         assert!(matches!(
-            in_work.turn(Digest::of(b"one more")),
-            Turn::First(_)
+            long_requests.turn(Digest::of(b"one more")),
+            Admission::First(_)
         ));
     }
 }

@@ -14,15 +14,15 @@ pub(super) type Stream = BoxStream<'static, Result<Message, FollowError>>;
 
 /// Messages for one transaction, up to a bound.
 #[derive(Default)]
-pub(super) struct Drained {
+pub(super) struct MessageBatch {
     pub(super) messages: Vec<Message>,
     bytes: usize,
     /// What came after them, when that is no message.
     pub(super) then: Option<FollowError>,
 }
 
-impl Drained {
-    pub(super) fn has_room(&self) -> bool {
+impl MessageBatch {
+    pub(super) fn has_capacity(&self) -> bool {
         self.then.is_none() && self.messages.len() < BATCH_MESSAGES && self.bytes < BATCH_BYTES
     }
 
@@ -37,7 +37,7 @@ impl Drained {
     }
 
     pub(super) fn take_what_is_there(&mut self, stream: &mut Stream) {
-        while self.has_room() {
+        while self.has_capacity() {
             match futures::FutureExt::now_or_never(stream.next()) {
                 Some(Some(next)) => self.take(next),
                 Some(None) | None => return,

@@ -11,9 +11,9 @@ use keyroll_core::{
 };
 
 use super::chains::{Chain, Chains};
-use super::pool::{Loose, Pool, Strands};
+use super::pool::{CommitIndex, Pool, UnplacedCommit};
 use super::sources;
-use crate::follower::{belongs, fold_next, open};
+use crate::follower::{check_owner, fold_next, open};
 use crate::projection::{ProjectionError, View};
 use keyroll_store::log::{Log, Message};
 
@@ -25,19 +25,19 @@ const TRIES: usize = 3;
 const LOG: usize = 0;
 
 /// A message of the log that is not as the read model has it.
-struct Different {
+struct DivergentMessage {
     sequence: Sequence,
     workspace: WorkspaceName,
     /// Where the commit in it begins and ends, and its digest; or why there is none.
     commit: Result<(TreeSize, u64, Digest), String>,
 }
 
-struct Gathering<'a> {
+struct Gatherer<'a> {
     view: &'a View,
     chains: Chains,
     pool: Pool,
     sources: Vec<String>,
-    different: Vec<Different>,
+    different: Vec<DivergentMessage>,
 }
 
 fn text(error: &ProjectionError) -> Rejection {
@@ -51,7 +51,7 @@ pub(super) async fn gather(
     (ledger, key): (LedgerId, Identity),
     beside: &Path,
 ) -> Result<Chains, Rejection> {
-    let mut gathering = Gathering {
+    let mut gathering = Gatherer {
         view,
         chains: Chains::new(ledger, key),
         pool: Pool::default(),
@@ -66,14 +66,14 @@ pub(super) async fn gather(
     gathering.choose()
 }
 
-impl Gathering<'_> {
+impl Gatherer<'_> {
     fn take_read_model(&mut self) -> Result<(), Rejection> {
         for (_, head) in self.view.workspaces().map_err(|error| text(&error))? {
             let workspace = head.name;
             let (mut chain, wrong) = self.replay(&workspace, |_| ())?;
             if let Some(wrong) = wrong {
                 let words = format!("the read model, {workspace}: {wrong}");
-                self.chains.say_odd(words);
+                self.chains.report_anomaly(words);
             }
             chain.known = head.size.0;
             chain.held = chain.state.size().0;
@@ -89,7 +89,7 @@ impl Gathering<'_> {
         workspace: &WorkspaceName,
         mut before: impl FnMut(&State),
     ) -> Result<(Chain, Option<String>), Rejection> {
-        let (ledger, key) = self.chains.whose();
+        let (ledger, key) = self.chains.owner();
         let mut chain = Chain::new(ledger, workspace);
         let found = self.view.workspace(workspace);
         let Some(found) = found.map_err(|error| text(&error))? else {
@@ -100,8 +100,8 @@ impl Gathering<'_> {
             let at = chain.state.size().next_index();
             let commit = found.commit_of(at).map_err(|error| text(&error))?;
             let Some(commit) = commit else { break };
-            if let Err(odd) = fold_next(&mut chain.state, &ledger, &key, &commit.bytes) {
-                return Ok((chain, Some(odd.to_string())));
+            if let Err(anomaly) = fold_next(&mut chain.state, &ledger, &key, &commit.bytes) {
+                return Ok((chain, Some(anomaly.to_string())));
             }
         }
         Ok((chain, None))
@@ -132,14 +132,14 @@ impl Gathering<'_> {
             self.chains.count(message.is_some(), is_new);
             let Some(message) = message else {
                 let words = format!("message {sequence} of the log cannot be read");
-                self.chains.say_odd(words);
+                self.chains.report_anomaly(words);
                 continue;
             };
             if let Some(workspace) = message.workspace.clone() {
                 self.take_message(&workspace, &message)?;
             } else {
                 let words = format!("message {sequence} of the log: foreign");
-                self.chains.say_odd(words);
+                self.chains.report_anomaly(words);
             }
         }
         Ok(())
@@ -161,8 +161,8 @@ impl Gathering<'_> {
                     self.chains.found_in_log(sequence, workspace, (first, end));
                     return Ok(());
                 }
-                let kept = self.pool.add(&commit, &message.bytes, LOG);
-                kept.map_err(|_| {
+                let added = self.pool.add(&commit, &message.bytes, LOG);
+                added.map_err(|_| {
                     let message = "the log holds far more than the read model: stop the service, \
                                    move ledger.redb away, start it, and recover then";
                     Rejection::new(Code::TooLarge, message)
@@ -170,7 +170,7 @@ impl Gathering<'_> {
                 Ok((first, end, Digest::of(&message.bytes)))
             }
         };
-        self.different.push(Different {
+        self.different.push(DivergentMessage {
             sequence,
             workspace: workspace.clone(),
             commit,
@@ -188,13 +188,13 @@ impl Gathering<'_> {
         workspace: &WorkspaceName,
         bytes: &[u8],
     ) -> Result<Result<Commit, String>, Rejection> {
-        let (ledger, key) = self.chains.whose();
+        let (ledger, key) = self.chains.owner();
         let commit = match open(bytes, &key) {
             Ok(opened) => opened.commit,
             Err(why) if why.code == Code::UpgradeNeeded => return Err(why),
             Err(why) => return Ok(Err(why.message)),
         };
-        if let Err(why) = belongs(&commit, &ledger, workspace) {
+        if let Err(why) = check_owner(&commit, &ledger, workspace) {
             return Ok(Err(why));
         }
         if commit.entries.is_empty() {
@@ -205,7 +205,7 @@ impl Gathering<'_> {
 
     fn take_file(&mut self, file: &Path) -> Result<(), Rejection> {
         let name = file.file_name().unwrap_or_default().display().to_string();
-        let (ledger, from) = (self.chains.whose().0, self.sources.len());
+        let (ledger, from) = (self.chains.owner().0, self.sources.len());
         self.sources.push(format!("recover/{name}"));
         sources::read(file, &ledger, &mut |workspace, bytes| {
             let Ok(commit) = self.signed(workspace, &bytes)? else {
@@ -214,8 +214,8 @@ impl Gathering<'_> {
             if self.held(workspace, commit.first)?.as_ref() == Some(&bytes) {
                 return Ok(());
             }
-            let kept = self.pool.add(&commit, &bytes, from);
-            kept.map_err(|_| {
+            let added = self.pool.add(&commit, &bytes, from);
+            added.map_err(|_| {
                 let message = format!(
                     "recover/{name} holds far more that the read model has not: recover without it, \
                      or, if it is a read model, stop the service and put it in place of ledger.redb"
@@ -228,8 +228,8 @@ impl Gathering<'_> {
     /// Of all that was found the longest chain of each workspace.
     fn choose(mut self) -> Result<Chains, Rejection> {
         let pool = std::mem::take(&mut self.pool).into_workspaces();
-        for (workspace, strands) in &pool {
-            self.choose_one(workspace, strands)?;
+        for (workspace, index) in &pool {
+            self.choose_one(workspace, index)?;
         }
         for different in std::mem::take(&mut self.different) {
             let (sequence, workspace) = (different.sequence, different.workspace);
@@ -250,7 +250,7 @@ impl Gathering<'_> {
                 },
             };
             let words = format!("message {sequence} of the log, {workspace}: {why}");
-            self.chains.say_odd(words);
+            self.chains.report_anomaly(words);
         }
         self.chains.close();
         Ok(self.chains)
@@ -259,11 +259,11 @@ impl Gathering<'_> {
     fn choose_one(
         &mut self,
         workspace: &WorkspaceName,
-        strands: &Strands,
+        index: &CommitIndex,
     ) -> Result<(), Rejection> {
-        let (ledger, key) = self.chains.whose();
+        let (ledger, key) = self.chains.owner();
         let mut forks = BTreeSet::new();
-        for (first, root) in strands.places() {
+        for (first, root) in index.places() {
             let Some(there) = self.held(workspace, *first)? else {
                 continue;
             };
@@ -273,11 +273,11 @@ impl Gathering<'_> {
         }
         let mut chain = self.chains.take(workspace);
         let held = chain.held;
-        let mut longest = strands.longest(chain.state.clone(), &ledger, &key);
+        let mut longest = index.longest(chain.state.clone(), &ledger, &key);
         if !forks.is_empty() {
             self.replay(workspace, |state| {
                 if forks.contains(&state.size()) {
-                    let other = strands.longest(state.clone(), &ledger, &key);
+                    let other = index.longest(state.clone(), &ledger, &key);
                     if other.state.size() > longest.state.size() {
                         chain.held = state.size().0;
                         longest = other;
@@ -286,13 +286,13 @@ impl Gathering<'_> {
             })?;
         }
         if chain.held < held {
-            chain.left_root = Some(Digest(chain.state.root().0));
+            chain.abandoned_root = Some(Digest(chain.state.root().0));
             let (from, left) = (chain.held, held - chain.held);
             let source = longest
                 .taken
                 .first()
                 .and_then(|first| first.from.first().copied());
-            self.chains.say_beside(format!(
+            self.chains.report_other_history(format!(
                 "{workspace}: from entry {from} on the history of {} is longer, and is taken; the read \
                  model's {left} entries from there on are left out",
                 self.sources[source.unwrap_or(LOG)]
@@ -302,11 +302,12 @@ impl Gathering<'_> {
         let taken: BTreeSet<*const u8> =
             longest.taken.iter().map(|one| one.bytes.as_ptr()).collect();
         let left = || {
-            strands
+            index
                 .all()
                 .filter(|one| !taken.contains(&one.bytes.as_ptr()))
         };
-        let is_other = |one: &&Loose| one.first < size || (one.first == size && one.root != root);
+        let is_other =
+            |one: &&UnplacedCommit| one.first < size || (one.first == size && one.root != root);
         // Of each source: where it first goes another way, and how far.
         let mut others: BTreeMap<usize, (TreeSize, u64)> = BTreeMap::new();
         for other in left().filter(is_other) {
@@ -323,15 +324,16 @@ impl Gathering<'_> {
             }
         }
         for (source, (first, end)) in &others {
-            self.chains.say_beside(format!(
+            self.chains.report_other_history(format!(
                 "{}, {workspace}: another history from entry {first} on, to entry {}: it is left out",
                 self.sources[*source],
                 end - 1
             ));
         }
         // What comes later than all that is kept was there once, unless it is of another history.
-        let is_later =
-            |one: &&Loose| !is_other(one) && one.from.iter().any(|from| !others.contains_key(from));
+        let is_later = |one: &&UnplacedCommit| {
+            !is_other(one) && one.from.iter().any(|from| !others.contains_key(from))
+        };
         let later = left().filter(is_later);
         let ends = later.map(|one| one.end).chain([chain.known, size.0]);
         chain.known = ends.max().unwrap_or_default();
@@ -347,7 +349,7 @@ type Messages<'a> = futures::stream::BoxStream<'a, (Sequence, Result<Option<Mess
 
 /// Every message of the log by its number: following it would end at the first that is missing.
 async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
-    let last = crate::ledger::last_of(log).await?;
+    let last = crate::ledger::log_end(log).await?;
     let one = move |sequence: u64| async move {
         let sequence = Sequence(sequence);
         let mut found = log.message(sequence).await;

@@ -8,13 +8,13 @@ use keyroll_core::command::{StoredAt, ValuesSweep};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Epoch, Millis, ObjectId, Rejection, WorkspaceName, limits};
 
-use super::{CHUNK, OVERWRITES, each, some};
+use super::{CHUNK, OVERWRITES, run_all, run_bounded};
 use crate::follower::Progress;
-use crate::ledger::{Ledger, REACH};
+use crate::ledger::{AWAIT_PROJECTION, Ledger};
 use keyroll_store::objects::Held;
 
 /// What the log says of places: whether what lies there is ended.
-struct Known {
+struct VaultReferences {
     ended: BTreeMap<ObjectId, bool>,
     /// Generations before this one are gone.
     oldest: Epoch,
@@ -28,16 +28,19 @@ impl Ledger {
     /// # Errors
     /// The first failure; the other workspaces are swept all the same.
     pub async fn sweep(&self) -> Result<usize, Rejection> {
-        self.shared.progress.settled(REACH).await;
+        self.context
+            .progress
+            .wait_until_current(AWAIT_PROJECTION)
+            .await;
         let named = |progress: &Progress| progress.workspaces.keys().cloned().collect();
-        let workspaces: Vec<WorkspaceName> = self.shared.progress.now(named);
+        let workspaces: Vec<WorkspaceName> = self.context.progress.read(named);
         // Another replica may have erased what this one still holds in memory.
         self.vault.forget();
         let (mut all, mut looked) = (Ok(0), true);
         for workspace in workspaces {
             let swept = self.sweep_workspace(&workspace).await;
             // Of one that is out of service nothing is stored or erased.
-            looked &= swept.is_ok() || self.shared.health.following(&workspace).is_err();
+            looked &= swept.is_ok() || self.context.health.following(&workspace).is_err();
             all = all.and_then(|before| swept.map(|swept| before + swept));
         }
         if looked {
@@ -47,10 +50,10 @@ impl Ledger {
     }
 
     async fn sweep_workspace(&self, workspace: &WorkspaceName) -> Result<usize, Rejection> {
-        self.shared.health.workspace(workspace)?;
+        self.context.health.workspace(workspace)?;
         // Listed first: what is stored later than this look at the log is left alone.
         let stored = self.vault.list(workspace, None, None).await?;
-        let known = self.known_places(workspace)?;
+        let known = self.references(workspace)?;
         let keys = self
             .keyring
             .erase_workspace_keys(workspace, known.oldest)
@@ -68,7 +71,7 @@ impl Ledger {
         Ok(keys + erased + swept)
     }
 
-    fn known_places(&self, workspace: &WorkspaceName) -> Result<Known, Rejection> {
+    fn references(&self, workspace: &WorkspaceName) -> Result<VaultReferences, Rejection> {
         self.with_view(workspace, |view| {
             let (mut ended, mut after) = (BTreeMap::new(), (0, 0));
             loop {
@@ -83,7 +86,7 @@ impl Ledger {
                 );
             }
             let (oldest, current) = (view.row().oldest_epoch(), view.row().epoch);
-            Ok(Known {
+            Ok(VaultReferences {
                 ended,
                 oldest,
                 current,
@@ -104,12 +107,12 @@ impl Ledger {
         };
         let mut all: Vec<(StoredAt, Held)> = Vec::new();
         for chunk in unknown.chunks(CHUNK) {
-            let held = each(chunk.iter().map(|at| held(*at).boxed()).collect()).await?;
+            let held = run_all(chunk.iter().map(|at| held(*at).boxed()).collect()).await?;
             all.extend(held.into_iter().flatten());
         }
         let held = all;
         let stored: Vec<Millis> = held.iter().map(|(_, held)| held.at).collect();
-        let since = self.known_since(workspace, &stored).await?;
+        let since = self.complete_since(workspace, &stored).await?;
         let now = self.now();
         let is_old = |at: Millis| now.0.saturating_sub(at.0) > limits::ORPHAN_MS;
         let is_orphan = |(_, held): &(StoredAt, Held)| is_old(held.at) && held.at >= since;
@@ -118,7 +121,7 @@ impl Ledger {
         for part in parts(&orphans) {
             let places = part.iter().map(|(at, _)| *at).collect();
             let action = Action::ValuesSweep(ValuesSweep { places });
-            if !self.own_act(workspace, action, None).await? {
+            if !self.record_own_action(workspace, action, None).await? {
                 // The read model was behind: a version does refer to one.
                 continue;
             }
@@ -127,7 +130,7 @@ impl Ledger {
                 self.vault.erase_held(workspace, at, held).await
             };
             let erase = part.into_iter().map(|one| erase(one).boxed());
-            let erased = some(erase.collect(), OVERWRITES).await?;
+            let erased = run_bounded(erase.collect(), OVERWRITES).await?;
             swept += erased.into_iter().filter(|erased| *erased).count();
         }
         Ok(swept)

@@ -7,24 +7,25 @@ use keyroll_core::{Blob, Digest, Event, Index, Rejection, TreeSize};
 use keyroll_merkle::{Checkpoint, Hash, consistency_proof, inclusion_proof};
 use tokio::sync::oneshot;
 
-use super::plan::{Plan, Planned, Verdict};
-use super::settle::Unsettled;
+use super::batch::{Batch, Decided, Decision};
+use super::resolve::UnknownAppend;
 use super::{
-    CommandOutcome, Job, Landed, Position, Submission, Task, Whereabouts, unavailable, unknown,
+    CommandOutcome, Committed, Queued, Submission, Task, TreeHead, ValueLocation, unavailable,
+    unknown,
 };
 use keyroll_store::log::AppendError;
 
 impl Task {
     /// Appends a plan's commit and answers. Gives the commands back when another replica came first.
-    pub(super) async fn land(&mut self, plan: Plan) -> Result<(), Vec<Job>> {
-        let Plan { planned, commit } = plan;
+    pub(super) async fn append(&mut self, batch: Batch) -> Result<(), Vec<Queued>> {
+        let Batch { decided, commit } = batch;
         let Some(commit) = commit else {
-            return self.confirm(planned).await;
+            return self.confirm(decided).await;
         };
         keyroll_store::failpoint!("writer.decided");
-        self.read_ahead(&planned);
+        self.read_ahead(&decided);
         let appended = self
-            .shared
+            .context
             .log
             .append(&self.workspace, commit.clone().into(), self.head)
             .await;
@@ -32,41 +33,41 @@ impl Task {
             Ok(sequence) => {
                 keyroll_store::failpoint!("writer.appended");
                 self.head = sequence;
-                self.reached = sequence;
-                self.shared.progress.acknowledged(sequence);
-                for one in &planned {
-                    if let Verdict::Entry { index, .. } = &one.verdict {
+                self.min_head = sequence;
+                self.context.progress.acknowledged(sequence);
+                for one in &decided {
+                    if let Decision::Entry { index, .. } = &one.decision {
                         let command = &one.submission.command;
                         let name = (command.actor(), command.command().id);
                         let digest = Digest::of(command.bytes());
                         self.recent.add(name, *index, digest);
                     }
                 }
-                self.answer(planned);
+                self.answer(decided);
                 keyroll_store::failpoint!("writer.answered");
                 Ok(())
             }
             Err(AppendError::Conflict) => {
                 keyroll_store::failpoint!("writer.conflicted");
                 self.state = None;
-                let unsettled = Unsettled::new(commit, self.head, &planned, true);
-                self.unsettled = Some(unsettled);
-                Err(planned
+                let unknown_append = UnknownAppend::new(commit, self.head, &decided, true);
+                self.unknown_append = Some(unknown_append);
+                Err(decided
                     .into_iter()
-                    .map(|one| Job::Submit(one.submission, one.answer))
+                    .map(|one| Queued::Submit(one.submission, one.answer))
                     .collect())
             }
             Err(AppendError::NotAppended(why)) => {
                 self.state = None;
-                refuse(planned, &unavailable(why));
+                refuse(decided, &unavailable(why));
                 Ok(())
             }
             Err(AppendError::Unknown(why)) => {
                 tracing::warn!(workspace = %self.workspace, %why, "the fate of a commit is not known");
                 self.state = None;
-                let unsettled = Unsettled::new(commit, self.head, &planned, false);
-                self.unsettled = Some(unsettled);
-                refuse(planned, &unknown());
+                let unknown_append = UnknownAppend::new(commit, self.head, &decided, false);
+                self.unknown_append = Some(unknown_append);
+                refuse(decided, &unknown());
                 Ok(())
             }
         }
@@ -74,21 +75,21 @@ impl Task {
 
     /// Refusals and repeated receipts alone: the leader confirms that the state they were decided
     /// on is the present one.
-    async fn confirm(&mut self, planned: Vec<Planned>) -> Result<(), Vec<Job>> {
-        match self.shared.log.head(&self.workspace).await {
+    async fn confirm(&mut self, decided: Vec<Decided>) -> Result<(), Vec<Queued>> {
+        match self.context.log.head(&self.workspace).await {
             Ok(head) if head == self.head => {
-                self.answer(planned);
+                self.answer(decided);
                 Ok(())
             }
             Ok(_) => {
                 self.state = None;
-                Err(planned
+                Err(decided
                     .into_iter()
-                    .map(|one| Job::Submit(one.submission, one.answer))
+                    .map(|one| Queued::Submit(one.submission, one.answer))
                     .collect())
             }
             Err(error) => {
-                refuse(planned, &unavailable(error.0));
+                refuse(decided, &unavailable(error.0));
                 Ok(())
             }
         }
@@ -96,39 +97,41 @@ impl Task {
 
     /// Has the vault read what reveals are to release, while their commit is on its way. It stays
     /// sealed, and here, until the commit is acknowledged.
-    fn read_ahead(&self, planned: &[Planned]) {
-        let of = |one: &Planned| match &one.verdict {
-            Verdict::Entry { places, .. } => places.clone(),
+    fn read_ahead(&self, decided: &[Decided]) {
+        let of = |one: &Decided| match &one.decision {
+            Decision::Entry { places, .. } => places.clone(),
             _ => Vec::new(),
         };
-        let places = planned.iter().flat_map(of).map(|at| (at.place, at.epoch));
-        self.shared.vault.read_ahead(&self.workspace, places);
+        let places = decided.iter().flat_map(of).map(|at| (at.place, at.epoch));
+        self.context.vault.read_ahead(&self.workspace, places);
     }
 
-    fn answer(&mut self, planned: Vec<Planned>) {
-        self.count_suppressed(&planned);
+    fn answer(&mut self, decided: Vec<Decided>) {
+        self.count_suppressed(&decided);
         let this = &*self;
         let proofs = this.state.as_ref().map(|state| Proofs::new(this, state));
-        for Planned {
+        for Decided {
             submission,
             answer,
-            verdict,
-        } in planned
+            decision,
+        } in decided
         {
-            let outcome = match verdict {
-                Verdict::Known(index) => CommandOutcome::Known(index),
-                Verdict::Store(epoch) => CommandOutcome::Store(epoch),
-                Verdict::Decided(events) => CommandOutcome::Decided(events, this.told(&submission)),
-                Verdict::Refused(rejection) => {
+            let outcome = match decision {
+                Decision::Duplicate(index) => CommandOutcome::Duplicate(index),
+                Decision::StoreFirst(epoch) => CommandOutcome::StoreFirst(epoch),
+                Decision::DryRun(events) => CommandOutcome::DryRun(events, this.told(&submission)),
+                Decision::Refused(rejection) => {
                     CommandOutcome::Refused(rejection, this.told(&submission))
                 }
-                Verdict::Entry {
+                Decision::Entry {
                     index,
                     entry,
                     events,
                     places,
                 } => match &proofs {
-                    Some(Ok(proofs)) => proofs.landed(&submission, index, entry, (events, places)),
+                    Some(Ok(proofs)) => {
+                        proofs.committed(&submission, index, entry, (events, places))
+                    }
                     // It is in the log, whatever cannot be shown of it.
                     Some(Err(_)) | None => CommandOutcome::Refused(unknown(), None),
                 },
@@ -139,12 +142,13 @@ impl Task {
 
     /// Where the workspace was when a command was decided. Strangers are not even told how large it
     /// is.
-    fn told(&self, submission: &Submission) -> Option<Position> {
+    fn told(&self, submission: &Submission) -> Option<TreeHead> {
         let command = &submission.command;
         let state = self.state.as_ref()?;
-        let told = self.shared.operators.contains(&command.signer())
+        let told = self.context.operators.contains(&command.signer())
             || state.any_member(&command.actor()).is_some();
-        told.then(|| position(state, submission.seen)).flatten()
+        told.then(|| tree_head(state, submission.trusted_size))
+            .flatten()
     }
 }
 
@@ -156,26 +160,26 @@ struct Proofs<'a> {
 
 impl<'a> Proofs<'a> {
     fn new(task: &Task, state: &'a keyroll_core::State) -> Result<Self, Rejection> {
-        let origin = origin(&task.shared.ledger, &task.workspace);
-        let checkpoint = sign_checkpoint(&task.shared.key, &origin, state.size(), state.root())?;
+        let origin = origin(&task.context.ledger, &task.workspace);
+        let checkpoint = sign_checkpoint(&task.context.key, &origin, state.size(), state.root())?;
         Ok(Self { state, checkpoint })
     }
 
-    fn landed(
+    fn committed(
         &self,
         submission: &Submission,
         index: Index,
         entry: Blob,
-        (events, places): (Vec<Event>, Vec<Whereabouts>),
+        (events, places): (Vec<Event>, Vec<ValueLocation>),
     ) -> CommandOutcome {
         let (tree, size) = (self.state.tree(), self.state.size());
         // The window holds more than one commit's entries, so this cannot fail.
         let Ok(path) = inclusion_proof(tree, index.0, size.0) else {
             return CommandOutcome::Refused(unknown(), None);
         };
-        let consistency = consistency_proof(tree, submission.seen.0, size.0).ok();
+        let consistency = consistency_proof(tree, submission.trusted_size.0, size.0).ok();
         let checkpoint = Arc::clone(&self.checkpoint);
-        CommandOutcome::Recorded(Box::new(Landed {
+        CommandOutcome::Committed(Box::new(Committed {
             index,
             entry,
             events,
@@ -189,13 +193,13 @@ impl<'a> Proofs<'a> {
 }
 
 /// Nothing extends what is larger: that is said in words, as a rollback.
-fn position(state: &keyroll_core::State, seen: TreeSize) -> Option<Position> {
+fn tree_head(state: &keyroll_core::State, seen: TreeSize) -> Option<TreeHead> {
     let (size, root) = (state.size(), state.root());
     if seen > size {
         return None;
     }
     let consistency = consistency_proof(state.tree(), seen.0, size.0).ok();
-    Some(Position {
+    Some(TreeHead {
         size,
         root,
         consistency,
@@ -223,16 +227,16 @@ pub(crate) fn sign_checkpoint(
 
 /// Nothing of a plan happened. What is in the log from before is not told so: whoever asked may have
 /// been told nothing else yet.
-fn refuse(planned: Vec<Planned>, rejection: &Rejection) {
-    for one in planned {
-        let why = match one.verdict {
-            Verdict::Known(_) => unknown(),
+fn refuse(decided: Vec<Decided>, rejection: &Rejection) {
+    for one in decided {
+        let why = match one.decision {
+            Decision::Duplicate(_) => unknown(),
             // Nothing of it could have been written.
             _ if one.submission.dry_run => unavailable("it was not reached"),
-            Verdict::Store(_)
-            | Verdict::Decided(_)
-            | Verdict::Refused(_)
-            | Verdict::Entry { .. } => rejection.clone(),
+            Decision::StoreFirst(_)
+            | Decision::DryRun(_)
+            | Decision::Refused(_)
+            | Decision::Entry { .. } => rejection.clone(),
         };
         reply(one.answer, CommandOutcome::Refused(why, None));
     }

@@ -7,13 +7,13 @@ use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Code, Epoch, Rejection, WorkspaceName};
 
-use super::{CHUNK, each};
+use super::{CHUNK, run_all};
 use crate::ledger::Ledger;
-use crate::projection::{Cursor, VersionOf};
+use crate::projection::{Cursor, StoredVersion};
 use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
 
 /// One generation on its way out.
-struct Retiring<'a> {
+struct Rotation<'a> {
     workspace: &'a WorkspaceName,
     old: Epoch,
     new: Epoch,
@@ -23,13 +23,13 @@ struct Retiring<'a> {
 }
 
 impl Ledger {
-    pub(super) async fn retire(
+    pub(super) async fn retire_epoch(
         &self,
         workspace: &WorkspaceName,
         old: Epoch,
         new: Epoch,
     ) -> Result<(), Rejection> {
-        let retiring = Retiring {
+        let retiring = Rotation {
             workspace,
             old,
             new,
@@ -37,19 +37,19 @@ impl Ledger {
             old_key: self.keyring.workspace_key(workspace, old).await,
         };
         self.copy_all(&retiring).await?;
-        keyroll_store::failpoint!("keeper.all_copied");
+        keyroll_store::failpoint!("erasure.all_copied");
         self.check_stored_key(workspace, new).await?;
         // From here on nothing live is under the old generation alone.
         self.erase_generation(workspace, old).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
-        keyroll_store::failpoint!("keeper.old_values_erased");
+        keyroll_store::failpoint!("erasure.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
-        keyroll_store::failpoint!("keeper.old_key_erased");
+        keyroll_store::failpoint!("erasure.old_key_erased");
         // Also what was destroyed while it was copied.
         self.erase_ended(workspace).await?;
         let erased = Action::KeyErase(KeyErase { epoch: old });
-        self.own_act(workspace, erased, Some(old)).await?;
-        keyroll_store::failpoint!("keeper.retired");
+        self.record_own_action(workspace, erased, Some(old)).await?;
+        keyroll_store::failpoint!("erasure.retired");
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         new: Epoch,
     ) -> Result<(), Rejection> {
-        self.shared.health.workspace(workspace)?;
+        self.context.health.workspace(workspace)?;
         self.keyring.forget_workspaces();
         self.keyring.workspace_key(workspace, new).await.map(drop)
     }
@@ -69,9 +69,9 @@ impl Ledger {
     /// next ones begin. What is older than the rotation is all in the read model that shows it.
     fn chunk(
         &self,
-        retiring: &Retiring<'_>,
+        retiring: &Rotation<'_>,
         after: Cursor,
-    ) -> Result<Option<(Vec<VersionOf>, Cursor)>, Rejection> {
+    ) -> Result<Option<(Vec<StoredVersion>, Cursor)>, Rejection> {
         let mut chunk =
             self.with_view(retiring.workspace, |view| view.versions_after(after, CHUNK))?;
         let Some(next) = chunk.last().map(|last| last.cursor) else {
@@ -84,24 +84,24 @@ impl Ledger {
         Ok(Some((chunk, next)))
     }
 
-    async fn copy_all(&self, retiring: &Retiring<'_>) -> Result<(), Rejection> {
+    async fn copy_all(&self, retiring: &Rotation<'_>) -> Result<(), Rejection> {
         let (mut after, mut total) = ((0, 0), 0);
         while let Some((chunk, next)) = self.chunk(retiring, after)? {
             total += chunk.len() as u64;
             after = next;
         }
-        self.keeper.change(retiring.workspace, |tending| {
-            (tending.done, tending.total, tending.erasing) = (0, total, None);
+        self.erasure.change(retiring.workspace, |progress| {
+            (progress.done, progress.total, progress.erasing) = (0, total, None);
         });
-        let fenced = self.keeper.of(retiring.workspace).fenced == Some(retiring.old);
+        let fenced = self.erasure.of(retiring.workspace).fenced == Some(retiring.old);
         // Without the old key nothing is copied.
         if retiring.old_key.is_ok() && !fenced {
             let fenced = Some(retiring.old);
-            self.keeper
-                .change(retiring.workspace, |tending| tending.fenced = fenced);
+            self.erasure
+                .change(retiring.workspace, |progress| progress.fenced = fenced);
             self.fence(retiring.workspace, retiring.old, total).await?;
         }
-        keyroll_store::failpoint!("keeper.fenced");
+        keyroll_store::failpoint!("erasure.fenced");
         after = (0, 0);
         while let Some((chunk, next)) = self.chunk(retiring, after)? {
             self.copy_chunk(retiring, chunk).await?;
@@ -112,8 +112,8 @@ impl Ledger {
 
     async fn copy_chunk(
         &self,
-        retiring: &Retiring<'_>,
-        mut chunk: Vec<VersionOf>,
+        retiring: &Rotation<'_>,
+        mut chunk: Vec<StoredVersion>,
     ) -> Result<(), Rejection> {
         for look in 0..LOOKS {
             if look > 0 {
@@ -123,33 +123,37 @@ impl Ledger {
             let copy = |version| async move {
                 let copied = self.copy_one(retiring, version).await?;
                 if copied {
-                    self.keeper
-                        .change(retiring.workspace, |tending| tending.done += 1);
+                    self.erasure
+                        .change(retiring.workspace, |progress| progress.done += 1);
                 }
                 Ok(copied)
             };
             let work = chunk.iter().map(|version| copy(version).boxed()).collect();
-            let copied = each(work).await?;
+            let copied = run_all(work).await?;
             let mut copied = copied.into_iter();
             chunk.retain(|_| !copied.next().unwrap_or(false));
             if chunk.is_empty() {
                 return Ok(());
             }
         }
-        self.lose(retiring, &chunk).await
+        self.record_lost(retiring, &chunk).await
     }
 
     /// What is at neither generation is gone. Said under the fence, and only if this generation is
     /// still being retired then: later ones are not where was looked.
-    async fn lose(&self, retiring: &Retiring<'_>, lost: &[VersionOf]) -> Result<(), Rejection> {
-        let value = |one: &VersionOf| LostValue {
+    async fn record_lost(
+        &self,
+        retiring: &Rotation<'_>,
+        lost: &[StoredVersion],
+    ) -> Result<(), Rejection> {
+        let value = |one: &StoredVersion| LostValue {
             id: one.id,
             version: one.version,
         };
         let values = lost.iter().map(value).collect();
         let lose = Action::ValuesLose(ValuesLose { values });
         if self
-            .own_act(retiring.workspace, lose, Some(retiring.old))
+            .record_own_action(retiring.workspace, lose, Some(retiring.old))
             .await?
         {
             return Ok(());
@@ -161,12 +165,12 @@ impl Ledger {
     /// Makes sure that a value is under the new generation; not when it is under neither.
     async fn copy_one(
         &self,
-        retiring: &Retiring<'_>,
-        version: &VersionOf,
+        retiring: &Rotation<'_>,
+        version: &StoredVersion,
     ) -> Result<bool, Rejection> {
         let (workspace, place) = (retiring.workspace, version.info.place);
         let context = |epoch: Epoch| WrapContext {
-            ledger: &self.shared.ledger,
+            ledger: &self.context.ledger,
             workspace,
             secret: version.id,
             version: version.version,
@@ -213,7 +217,7 @@ impl Ledger {
         self.vault
             .copy(&place, &found, &retiring.new_key, &new)
             .await?;
-        keyroll_store::failpoint!("keeper.copied");
+        keyroll_store::failpoint!("erasure.copied");
         let copy = self.vault.read(&place, &retiring.new_key, &new).await?;
         let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
         copy.map(|_| true).ok_or_else(missing)

@@ -18,14 +18,14 @@ impl Ledger {
     pub(super) async fn consistency(
         &self,
         workspace: &WorkspaceName,
-        seen: TreeSize,
+        trusted_size: TreeSize,
         size: TreeSize,
     ) -> Result<Vec<Digest>, Rejection> {
-        self.reach(workspace, size).await?;
+        self.await_size(workspace, size).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let found = view.workspace(workspace).map_err(|error| broken(&error))?;
         let found = found.ok_or_else(|| Rejection::new(Code::NotFound, "no such workspace"))?;
-        let proof = consistency_proof(&found, seen.0, size.0);
+        let proof = consistency_proof(&found, trusted_size.0, size.0);
         proof
             .map(|proof| digests(&proof))
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))
@@ -35,16 +35,16 @@ impl Ledger {
     pub(super) async fn known(
         &self,
         workspace: &WorkspaceName,
-        seen: TreeSize,
+        trusted_size: TreeSize,
         index: Index,
     ) -> Result<Done, Rejection> {
-        self.reach_index(workspace, index).await?;
-        self.reach(workspace, seen).await?;
+        self.await_index(workspace, index).await?;
+        self.await_size(workspace, trusted_size).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
         let found = view.workspace(workspace).map_err(|error| broken(&error))?;
         let found = found.ok_or_else(|| Rejection::new(Code::NotFound, "no such workspace"))?;
         let receipt = self.receipt(&found, index)?;
-        let consistency = consistency_proof(&found, seen.0, found.size().0)
+        let consistency = consistency_proof(&found, trusted_size.0, found.size().0)
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
         Ok(Done {
             receipt,
@@ -79,9 +79,9 @@ impl Ledger {
 
     /// The checkpoint of what the read model holds: everything in it is acknowledged.
     pub(super) fn checkpoint(&self, workspace: &WorkspaceView<'_>) -> Result<String, Rejection> {
-        let origin = keyroll_core::origin::origin(&self.shared.ledger, &workspace.head().name);
+        let origin = keyroll_core::origin::origin(&self.context.ledger, &workspace.head().name);
         let root = workspace.root().map_err(|error| broken(&error))?;
-        sign_checkpoint(&self.shared.key, &origin, workspace.size(), root)
+        sign_checkpoint(&self.context.key, &origin, workspace.size(), root)
             .map(|note| note.to_string())
     }
 }

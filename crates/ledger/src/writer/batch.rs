@@ -11,78 +11,78 @@ use keyroll_core::{
 use keyroll_merkle::leaf_hash;
 use tokio::sync::oneshot;
 
-use super::{CommandOutcome, Job, Submission, Task, Whereabouts};
+use super::{CommandOutcome, Queued, Submission, Task, ValueLocation};
 use crate::follower::actor_ordinal;
 
 /// Room that a commit's own fields and signature take.
 const COMMIT_OVERHEAD: usize = 1_024;
 
 /// A decided command.
-pub(super) struct Planned {
+pub(super) struct Decided {
     pub(super) submission: Submission,
     pub(super) answer: oneshot::Sender<CommandOutcome>,
-    pub(super) verdict: Verdict,
+    pub(super) decision: Decision,
 }
 
-pub(super) enum Verdict {
+pub(super) enum Decision {
     Entry {
         index: Index,
         entry: Blob,
         events: Vec<Event>,
-        places: Vec<Whereabouts>,
+        places: Vec<ValueLocation>,
     },
-    Known(Index),
-    Store(Epoch),
+    Duplicate(Index),
+    StoreFirst(Epoch),
     /// What a dry run would have come to.
-    Decided(Vec<Event>),
+    DryRun(Vec<Event>),
     Refused(Rejection),
 }
 
 /// What one round appends and answers.
-pub(super) struct Plan {
-    pub(super) planned: Vec<Planned>,
+pub(super) struct Batch {
+    pub(super) decided: Vec<Decided>,
     /// The signed commit, when there is an entry.
     pub(super) commit: Option<Vec<u8>>,
 }
 
 impl Task {
     /// Decides what waits, as far as one commit holds it. Nothing when nothing is left to answer.
-    pub(super) fn plan(&mut self, jobs: &mut VecDeque<Job>) -> Option<Plan> {
+    pub(super) fn decide_batch(&mut self, jobs: &mut VecDeque<Queued>) -> Option<Batch> {
         let mut state = self.state.take()?;
         // What was in doubt is looked for in this state, which was loaded since.
-        self.doubted.clear();
-        let at = state.recorded_time((self.shared.clock)());
+        self.in_doubt.clear();
+        let at = state.recorded_time((self.context.clock)());
         let (first, root) = (state.size(), state.root());
         let mut entries: Vec<Blob> = Vec::new();
         let mut bytes = COMMIT_OVERHEAD;
-        let mut planned: Vec<Planned> = Vec::new();
+        let mut decided: Vec<Decided> = Vec::new();
         while let Some(job) = jobs.pop_front() {
             let (submission, answer) = match job {
-                Job::Provisional(command, answer) => {
+                Queued::Precheck(command, answer) => {
                     let decided = self
                         .decide(&state, &command, at)
                         .and_then(|events| stores(&state, &events));
                     drop(answer.send(decided));
                     continue;
                 }
-                Job::Submit(submission, answer) => (submission, answer),
+                Queued::Submit(submission, answer) => (submission, answer),
             };
-            let verdict = self.verdict(&state, &submission, at, &planned);
-            let verdict = if submission.dry_run {
-                only_decided(&submission, verdict)
+            let decision = self.decision(&state, &submission, at, &decided);
+            let decision = if submission.dry_run {
+                as_dry_run(&submission, decision)
             } else {
-                verdict
+                decision
             };
-            if let Verdict::Entry {
+            if let Decision::Entry {
                 entry,
                 index,
                 events,
                 ..
-            } = &verdict
+            } = &decision
             {
                 let size = entry.0.len() + 5;
                 if bytes + size > limits::COMMIT_BYTES && !entries.is_empty() {
-                    jobs.push_front(Job::Submit(submission, answer));
+                    jobs.push_front(Queued::Submit(submission, answer));
                     break;
                 }
                 bytes += size;
@@ -90,21 +90,21 @@ impl Task {
                 let recorded = recorded(&submission, *index, at, events, entry);
                 state.apply(Rules::CURRENT, &recorded);
             }
-            planned.push(Planned {
+            decided.push(Decided {
                 submission,
                 answer,
-                verdict,
+                decision,
             });
             if entries.len() >= limits::COMMIT_ENTRIES {
                 break;
             }
         }
         self.state = Some(state);
-        if planned.is_empty() {
+        if decided.is_empty() {
             return None;
         }
         let commit = (!entries.is_empty()).then(|| self.sign(at, first, Digest(root.0), entries));
-        Some(Plan { planned, commit })
+        Some(Batch { decided, commit })
     }
 
     fn sign(&self, at: Millis, first: TreeSize, root: Digest, entries: Vec<Blob>) -> Vec<u8> {
@@ -114,11 +114,11 @@ impl Task {
             root,
             first,
             rules: Rules::CURRENT.number(),
-            ledger: self.shared.ledger,
+            ledger: self.context.ledger,
             entries,
             workspace: self.workspace.clone(),
         };
-        cose::sign(&commit, &self.shared.key)
+        cose::sign(&commit, &self.context.key)
     }
 
     fn decide(
@@ -127,7 +127,7 @@ impl Task {
         command: &keyroll_core::Verified,
         at: Millis,
     ) -> Result<Vec<Event>, Rejection> {
-        let operator = self.shared.operators.contains(&command.signer());
+        let operator = self.context.operators.contains(&command.signer());
         decide(
             Rules::CURRENT,
             state,
@@ -135,56 +135,56 @@ impl Task {
             at,
             &Authority {
                 operator,
-                key: self.shared.created.clone(),
+                key: self.context.created.clone(),
             },
         )
     }
 
-    fn verdict(
+    fn decision(
         &self,
         state: &keyroll_core::State,
         submission: &Submission,
         at: Millis,
-        planned: &[Planned],
-    ) -> Verdict {
+        decided: &[Decided],
+    ) -> Decision {
         let command = &submission.command;
         // Strangers are told nothing of a workspace, not even how large it is.
         let known = state.any_member(&command.actor()).is_some();
-        if known && submission.seen > state.size() {
+        if known && submission.trusted_size > state.size() {
             let message = format!(
                 "{} entries were seen, the log has {}: it was rolled back",
-                submission.seen,
+                submission.trusted_size,
                 state.size()
             );
-            return Verdict::Refused(Rejection::new(Code::Rollback, message));
+            return Decision::Refused(Rejection::new(Code::Rollback, message));
         }
-        if let Some(seen) = self.seen_before(state, submission, planned) {
+        if let Some(seen) = self.seen_before(state, submission, decided) {
             return seen;
         }
         // To them a workspace is as if it were not there, whatever is wrong with their command.
         // Operators may know of all.
-        let is_own = command.actor().0 == self.shared.key.verifying_key().to_bytes();
-        if !(known || is_own || self.shared.operators.contains(&command.signer())) {
-            return Verdict::Refused(not_a_member(state.workspace()));
+        let is_own = command.actor().0 == self.context.key.verifying_key().to_bytes();
+        if !(known || is_own || self.context.operators.contains(&command.signer())) {
+            return Decision::Refused(not_a_member(state.workspace()));
         }
         if let Some(rejection) = &submission.inadmissible {
-            return Verdict::Refused(rejection.clone());
+            return Decision::Refused(rejection.clone());
         }
         if let Some(old) = submission.while_retiring
             && state.row().retiring != Some(old)
         {
             let message = format!("epoch {old} is not being retired any more");
-            return Verdict::Refused(Rejection::new(Code::Conflict, message));
+            return Decision::Refused(Rejection::new(Code::Conflict, message));
         }
         let events = match self.decide(state, command, at) {
             Ok(events) => events,
-            Err(rejection) => return Verdict::Refused(rejection),
+            Err(rejection) => return Decision::Refused(rejection),
         };
         if let Ok(epoch) = stores(state, &events)
             && submission.stored != Some(epoch)
             && !submission.dry_run
         {
-            return Verdict::Store(epoch);
+            return Decision::StoreFirst(epoch);
         }
         let entry = Entry {
             at,
@@ -198,10 +198,10 @@ impl Task {
                 bytes.len(),
                 limits::ENTRY_BYTES
             );
-            return Verdict::Refused(Rejection::new(Code::TooLarge, message));
+            return Decision::Refused(Rejection::new(Code::TooLarge, message));
         }
         let places = released_places(state, &entry.events);
-        Verdict::Entry {
+        Decision::Entry {
             index: state.size().next_index(),
             entry: Blob(bytes),
             events: entry.events,
@@ -214,13 +214,13 @@ impl Task {
         &self,
         state: &keyroll_core::State,
         submission: &Submission,
-        planned: &[Planned],
-    ) -> Option<Verdict> {
+        decided: &[Decided],
+    ) -> Option<Decision> {
         let command = &submission.command;
         let name = (command.actor(), command.command().id);
         let digest = Digest::of(command.bytes());
-        let in_batch = planned.iter().find_map(|one| match &one.verdict {
-            Verdict::Entry { index, .. }
+        let in_batch = decided.iter().find_map(|one| match &one.decision {
+            Decision::Entry { index, .. }
                 if (
                     one.submission.command.actor(),
                     one.submission.command.command().id,
@@ -237,13 +237,13 @@ impl Task {
         };
         match known {
             Ok(None) => None,
-            Ok(Some((index, said))) if said == digest => Some(Verdict::Known(index)),
+            Ok(Some((index, said))) if said == digest => Some(Decision::Duplicate(index)),
             Ok(Some(_)) => {
                 let message =
                     "another command was carried out under this id: use a fresh id for each";
-                Some(Verdict::Refused(Rejection::new(Code::Conflict, message)))
+                Some(Decision::Refused(Rejection::new(Code::Conflict, message)))
             }
-            Err(rejection) => Some(Verdict::Refused(rejection)),
+            Err(rejection) => Some(Decision::Refused(rejection)),
         }
     }
 
@@ -283,17 +283,17 @@ impl Task {
 }
 
 /// A dry run is no entry, a refusal that would go on record included.
-fn only_decided(submission: &Submission, verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Entry { events, .. } => {
+fn as_dry_run(submission: &Submission, decision: Decision) -> Decision {
+    match decision {
+        Decision::Entry { events, .. } => {
             match denied(&submission.command.command().action, &events) {
-                Some(rejection) => Verdict::Refused(rejection),
-                None => Verdict::Decided(events),
+                Some(rejection) => Decision::Refused(rejection),
+                None => Decision::DryRun(events),
             }
         }
         // The same bytes were carried out before: nothing more comes of them.
-        Verdict::Known(_) => Verdict::Decided(Vec::new()),
-        Verdict::Store(_) | Verdict::Decided(_) | Verdict::Refused(_) => verdict,
+        Decision::Duplicate(_) => Decision::DryRun(Vec::new()),
+        Decision::StoreFirst(_) | Decision::DryRun(_) | Decision::Refused(_) => decision,
     }
 }
 
@@ -331,7 +331,7 @@ fn stores(state: &keyroll_core::State, events: &[Event]) -> Result<Epoch, Reject
     ))
 }
 
-fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<Whereabouts> {
+fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<ValueLocation> {
     let mut places = Vec::new();
     for event in events {
         if let Event::SecretRevealed(revealed) = event {
@@ -339,7 +339,7 @@ fn released_places(state: &keyroll_core::State, events: &[Event]) -> Vec<Whereab
                 let info = state.version(&one.id, one.version)?;
                 let (epoch, then) = state.row().epochs_of(info);
                 let place = info.place;
-                Some(Whereabouts { place, epoch, then })
+                Some(ValueLocation { place, epoch, then })
             };
             places.extend(revealed.secrets.iter().filter_map(place));
         }

@@ -12,7 +12,7 @@ use crate::follower::fold_next;
 const BYTES: usize = 256 * 1024 * 1024;
 
 /// A commit that the ledger's key signed.
-pub(super) struct Loose {
+pub(super) struct UnplacedCommit {
     pub(super) bytes: Bytes,
     /// Its first entry.
     pub(super) first: TreeSize,
@@ -26,16 +26,16 @@ pub(super) struct Loose {
 
 /// One workspace's, by its first entry and the root before it.
 #[derive(Default)]
-pub(super) struct Strands(BTreeMap<(TreeSize, Digest), Vec<Loose>>);
+pub(super) struct CommitIndex(BTreeMap<(TreeSize, Digest), Vec<UnplacedCommit>>);
 
 /// There are more than are kept in memory.
-pub(super) struct TooMany;
+pub(super) struct PoolFull;
 
 /// All workspaces'.
 #[derive(Default)]
 pub(super) struct Pool {
     bytes: usize,
-    by: BTreeMap<WorkspaceName, Strands>,
+    by: BTreeMap<WorkspaceName, CommitIndex>,
 }
 
 impl Pool {
@@ -45,9 +45,9 @@ impl Pool {
         commit: &Commit,
         bytes: &Bytes,
         from: usize,
-    ) -> Result<(), TooMany> {
-        let strands = self.by.entry(commit.workspace.clone()).or_default();
-        let place = strands.0.entry((commit.first, commit.root)).or_default();
+    ) -> Result<(), PoolFull> {
+        let index = self.by.entry(commit.workspace.clone()).or_default();
+        let place = index.0.entry((commit.first, commit.root)).or_default();
         if let Some(there) = place.iter_mut().find(|there| there.bytes == bytes) {
             if !there.from.contains(&from) {
                 there.from.push(from);
@@ -55,7 +55,7 @@ impl Pool {
             return Ok(());
         }
         self.bytes += bytes.len();
-        place.push(Loose {
+        place.push(UnplacedCommit {
             bytes: bytes.clone(),
             first: commit.first,
             end: commit.first.0 + commit.entries.len() as u64,
@@ -63,24 +63,24 @@ impl Pool {
             from: vec![from],
         });
         if self.bytes > BYTES {
-            return Err(TooMany);
+            return Err(PoolFull);
         }
         Ok(())
     }
 
-    pub(super) fn into_workspaces(self) -> BTreeMap<WorkspaceName, Strands> {
+    pub(super) fn into_workspaces(self) -> BTreeMap<WorkspaceName, CommitIndex> {
         self.by
     }
 }
 
 /// A history: the state after it, and the commits that lead there.
-pub(super) struct Longest<'a> {
+pub(super) struct LongestChain<'a> {
     pub(super) state: State,
-    pub(super) taken: Vec<&'a Loose>,
+    pub(super) taken: Vec<&'a UnplacedCommit>,
 }
 
-impl Strands {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Loose> {
+impl CommitIndex {
+    pub(super) fn all(&self) -> impl Iterator<Item = &UnplacedCommit> {
         self.0.values().flatten()
     }
 
@@ -90,14 +90,20 @@ impl Strands {
     }
 
     /// The longest way on from a state; of ways as long the one that was found first.
-    pub(super) fn longest(&self, state: State, ledger: &LedgerId, key: &Identity) -> Longest<'_> {
+    pub(super) fn longest(
+        &self,
+        state: State,
+        ledger: &LedgerId,
+        key: &Identity,
+    ) -> LongestChain<'_> {
         let taken = Vec::new();
-        let mut longest = Longest { state, taken };
+        let mut longest = LongestChain { state, taken };
         loop {
             let state = &longest.state;
             let ways = self.0.get(&(state.size(), Digest(state.root().0)));
-            let folded =
-                |state: &mut State, way: &Loose| fold_next(state, ledger, key, &way.bytes).is_ok();
+            let folded = |state: &mut State, way: &UnplacedCommit| {
+                fold_next(state, ledger, key, &way.bytes).is_ok()
+            };
             match ways.map(Vec::as_slice).unwrap_or_default() {
                 [] => return longest,
                 [way] => {
@@ -107,14 +113,14 @@ impl Strands {
                     longest.taken.push(way);
                 }
                 ways => {
-                    let mut best: Option<Longest<'_>> = None;
+                    let mut best: Option<LongestChain<'_>> = None;
                     for way in ways {
                         let mut state = longest.state.clone();
                         if !folded(&mut state, way) {
                             continue;
                         }
                         let mut on = self.longest(state, ledger, key);
-                        let size = |found: &Longest<'_>| found.state.size();
+                        let size = |found: &LongestChain<'_>| found.state.size();
                         if best.as_ref().is_none_or(|best| size(&on) > size(best)) {
                             on.taken.insert(0, way);
                             best = Some(on);

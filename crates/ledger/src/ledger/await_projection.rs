@@ -10,7 +10,7 @@ use crate::follower::Progress;
 /// How long the read model may stand still while it is behind before the next message is asked for.
 const PROGRESS: Duration = Duration::from_millis(500);
 /// How long a query may wait for the read model to reach what its asker has seen.
-pub(crate) const REACH: Duration = Duration::from_secs(2);
+pub(crate) const AWAIT_PROJECTION: Duration = Duration::from_secs(2);
 
 impl Ledger {
     /// Waits until the read model has what the log has now.
@@ -19,22 +19,22 @@ impl Ledger {
     /// What is wrong, or that the log cannot be read.
     pub async fn caught_up(&self) -> Result<(), Rejection> {
         let last = self
-            .shared
+            .context
             .log
             .last()
             .await
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         loop {
-            self.shared.health.ledger()?;
-            let projected = self.shared.progress.now(|progress| progress.sequence);
+            self.context.health.ledger()?;
+            let projected = self.context.progress.read(|progress| progress.sequence);
             if projected >= last {
                 return Ok(());
             }
             // Also looks at the health now and then: a log that fails makes no progress.
             let further = self
-                .shared
+                .context
                 .progress
-                .idle_until(|now| now.sequence > projected);
+                .wait_lazily(|now| now.sequence > projected);
             if tokio::time::timeout(PROGRESS, further).await.is_err() {
                 self.check_next(projected, last).await?;
             }
@@ -45,7 +45,7 @@ impl Ledger {
     /// nothing comes at all, it is asked for by name.
     async fn check_next(&self, projected: Sequence, last: Sequence) -> Result<(), Rejection> {
         let next = Sequence(projected.0 + 1);
-        let found = self.shared.log.message(next).await;
+        let found = self.context.log.message(next).await;
         if found
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?
             .is_some()
@@ -53,13 +53,13 @@ impl Ledger {
             return Ok(());
         }
         let words = format!("message {next} of the log is missing, its last is {last}");
-        self.shared.health.fail(Code::Corrupt, words);
-        self.shared.health.ledger()
+        self.context.health.fail(Code::Corrupt, words);
+        self.context.health.ledger()
     }
 
     /// Waits until the read model has reached a size of a workspace. A size that the log does not
     /// have is an error, never a wait.
-    pub(crate) async fn reach(
+    pub(crate) async fn await_size(
         &self,
         workspace: &WorkspaceName,
         size: TreeSize,
@@ -71,35 +71,35 @@ impl Ledger {
                 .copied()
                 .unwrap_or_default()
         };
-        let progress = &self.shared.progress;
-        let (sequence, reached) = progress.now(projected);
+        let progress = &self.context.progress;
+        let (sequence, reached) = progress.read(projected);
         if reached >= size {
             return Ok(());
         }
         let head = self
-            .shared
+            .context
             .log
             .head(workspace)
             .await
             .map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
         if sequence < head {
             let caught_up = progress.wait_for(|progress| projected(progress).0 >= head);
-            let _ = tokio::time::timeout(REACH, caught_up).await;
+            let _ = tokio::time::timeout(AWAIT_PROJECTION, caught_up).await;
         }
-        let (sequence, reached) = progress.now(projected);
+        let (sequence, reached) = progress.read(projected);
         if reached >= size {
             return Ok(());
         }
         if sequence < head {
             // Behind for good, when something stopped it.
-            self.shared.health.following(workspace)?;
+            self.context.health.following(workspace)?;
             return Err(Rejection::new(
                 Code::Busy,
                 "the read model is behind the log: try again shortly",
             ));
         }
         // The log may have them, and this read model not go on to them.
-        self.shared.health.following(workspace)?;
+        self.context.health.following(workspace)?;
         let message = format!(
             "{size} entries of {workspace} were seen, the log has {reached}: it was rolled back"
         );
@@ -107,10 +107,10 @@ impl Ledger {
     }
 
     /// Waits until the read model has what the log now has of a workspace.
-    pub(crate) async fn reach_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
-        let head = self.shared.log.head(workspace).await;
+    pub(crate) async fn await_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        let head = self.context.log.head(workspace).await;
         let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
-        let reached = self.shared.progress.wait_for(|progress| {
+        let reached = self.context.progress.wait_for(|progress| {
             progress
                 .workspaces
                 .get(workspace)
@@ -120,15 +120,15 @@ impl Ledger {
                 >= head
         });
         // Late or not, what the read model has by then is what counts.
-        let _ = tokio::time::timeout(REACH, reached).await;
+        let _ = tokio::time::timeout(AWAIT_PROJECTION, reached).await;
         Ok(())
     }
 
-    pub(crate) async fn reach_index(
+    pub(crate) async fn await_index(
         &self,
         workspace: &WorkspaceName,
         index: Index,
     ) -> Result<(), Rejection> {
-        self.reach(workspace, index.tree_size()).await
+        self.await_size(workspace, index.tree_size()).await
     }
 }

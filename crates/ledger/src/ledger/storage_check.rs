@@ -8,8 +8,8 @@ use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Rejection, Sequence, State, WorkspaceName};
 use keyroll_wire::reply::{StorageProblem, StorageReport};
 
-use super::values::{AT_ONCE, Values, versions};
-use super::{Ledger, last_of};
+use super::value_check::{AT_ONCE, ValueReport, versions};
+use super::{Ledger, log_end};
 use crate::projection::{View, WorkspaceView};
 use keyroll_store::log::Message;
 
@@ -24,7 +24,7 @@ impl Ledger {
     ) -> Result<StorageReport, Rejection> {
         let _alone = self.checking.lock().await;
         let stored = self.stored(workspace).await?;
-        self.reach_head(workspace).await?;
+        self.await_head(workspace).await?;
         let view = self
             .projection()
             .view()
@@ -37,7 +37,7 @@ impl Ledger {
             return Err(Rejection::new(Code::NotFound, message));
         };
         let state = found
-            .state(self.shared.ledger)
+            .state(self.context.ledger)
             .map_err(|error| error.rejection())?;
         let mut problems = self.check_log(&view, &found).await?;
         let values = self.check_values(&state, stored).await?;
@@ -64,7 +64,7 @@ impl Ledger {
         problems.truncate(listed);
         Ok(StorageReport {
             checked: values.checked,
-            messages: last_of(self.shared.log.as_ref()).await?.0,
+            messages: log_end(self.context.log.as_ref()).await?.0,
             problems,
             warnings: warnings(&state, &values, known - listed),
         })
@@ -79,14 +79,14 @@ impl Ledger {
     ) -> Result<Vec<StorageProblem>, Rejection> {
         let head = view.head().map_err(|error| error.rejection())?;
         let head = head.map_or(0, |(sequence, _)| sequence.0);
-        let (log, mut problems) = (self.shared.log.as_ref(), Vec::new());
+        let (log, mut problems) = (self.context.log.as_ref(), Vec::new());
         let read = |sequence| async move {
             let sequence = Sequence(sequence);
             (sequence, log.message(sequence).await)
         };
         let mut kept: BTreeSet<u64> = BTreeSet::new();
-        let odd = found.problems().map_err(|error| error.rejection())?;
-        let reported: BTreeSet<Sequence> = odd.iter().map(|odd| odd.sequence).collect();
+        let anomaly = found.problems().map_err(|error| error.rejection())?;
+        let reported: BTreeSet<Sequence> = anomaly.iter().map(|anomaly| anomaly.sequence).collect();
         let mut messages = futures::stream::iter(1..=head).map(read).buffered(AT_ONCE);
         while let Some((sequence, message)) = messages.next().await {
             let message = message.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
@@ -136,7 +136,7 @@ fn storage_problem(kind: &str, detail: String) -> StorageProblem {
     StorageProblem { kind, detail }
 }
 
-fn warnings(state: &State, values: &Values, unlisted: usize) -> Vec<String> {
+fn warnings(state: &State, values: &ValueReport, unlisted: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     let lost = versions(state)
         .filter(|(.., info)| info.state == ValueState::Lost)

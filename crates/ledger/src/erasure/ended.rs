@@ -4,9 +4,9 @@ use futures::FutureExt as _;
 use keyroll_core::command::{StoredAt, ValueErase};
 use keyroll_core::{Action, Code, ObjectId, Rejection, SecretId, Version, WorkspaceName, limits};
 
-use super::{CHUNK, OVERWRITES, some};
+use super::{CHUNK, OVERWRITES, run_bounded};
 use crate::ledger::Ledger;
-use crate::projection::VersionOf;
+use crate::projection::StoredVersion;
 
 impl Ledger {
     /// Erases what is ended. It is said to be erased only while no generation is being retired: a
@@ -22,32 +22,32 @@ impl Ledger {
                 return Ok(());
             };
             after = last.cursor;
-            keyroll_store::failpoint!("keeper.ending");
+            keyroll_store::failpoint!("erasure.ending");
             let places = ended.iter().map(|version| version.info.place);
             let erase = places.map(|place| self.erase_place(workspace, place).boxed());
-            let erased = some(erase.collect(), OVERWRITES).await;
+            let erased = run_bounded(erase.collect(), OVERWRITES).await;
             // Before it is said: no copy is left, not even one that a reveal was reading meanwhile.
             self.vault.forget();
             erased?;
-            keyroll_store::failpoint!("keeper.ended");
+            keyroll_store::failpoint!("erasure.ended");
             if !retiring {
-                self.say_erased(workspace, &ended).await?;
+                self.record_erased(workspace, &ended).await?;
             }
         }
     }
 
-    async fn say_erased(
+    async fn record_erased(
         &self,
         workspace: &WorkspaceName,
-        ended: &[VersionOf],
+        ended: &[StoredVersion],
     ) -> Result<(), Rejection> {
         for of_secret in ended.chunk_by(|one, next| one.id == next.id) {
             let id: SecretId = of_secret[0].id;
             let versions: Vec<Version> = of_secret.iter().map(|one| one.version).collect();
             let action = Action::ValueErase(ValueErase { id, versions });
             // Another keeper may have said it first, of all or some: the next pass sees.
-            self.own_act(workspace, action, None).await?;
-            keyroll_store::failpoint!("keeper.said");
+            self.record_own_action(workspace, action, None).await?;
+            keyroll_store::failpoint!("erasure.recorded");
         }
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Ledger {
     ) -> Result<(), Rejection> {
         for at in self.vault.list(workspace, Some(&place), None).await? {
             self.vault.erase(workspace, at).await?;
-            keyroll_store::failpoint!("keeper.erased");
+            keyroll_store::failpoint!("erasure.erased");
         }
         Self::is_empty(&self.vault.list(workspace, Some(&place), None).await?)
     }
@@ -74,7 +74,7 @@ impl Ledger {
         let mut count = 0;
         for chunk in stored.chunks(CHUNK) {
             let erase = |at: &StoredAt| self.vault.erase(workspace, *at).boxed();
-            let erased = some(chunk.iter().map(erase).collect(), OVERWRITES).await;
+            let erased = run_bounded(chunk.iter().map(erase).collect(), OVERWRITES).await;
             self.vault.forget();
             count += erased?.into_iter().filter(|erased| *erased).count();
         }

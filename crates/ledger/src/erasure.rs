@@ -6,12 +6,12 @@
 //! said of it is decided under the fence.
 
 mod ended;
-mod erase;
-mod leftovers;
-mod rotate;
+mod generation;
+mod orphans;
+mod rotation;
 mod sweep;
 
-pub(crate) use leftovers::Start;
+pub(crate) use orphans::FollowIntervals;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use keyroll_core::{
     Action, Code, CommandId, Epoch, Rejection, SignedCommand, TreeSize, WorkspaceName, cose,
 };
 
-use crate::ledger::{Ledger, REACH};
+use crate::ledger::{AWAIT_PROJECTION, Ledger};
 use crate::projection::{ProjectionError, WorkspaceView};
 use crate::writer::{CommandOutcome, Submission};
 use keyroll_store::keyring::random;
@@ -39,7 +39,7 @@ const CHUNK: usize = 1_000;
 
 /// How far a key rotation is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tending {
+pub(crate) struct RotationProgress {
     /// Values that are under the new generation.
     pub(crate) done: u64,
     /// Values that have to be.
@@ -54,14 +54,14 @@ pub(crate) struct Tending {
 
 /// How far the keeper is, by workspace.
 #[derive(Default)]
-pub(crate) struct Keeper(Mutex<BTreeMap<WorkspaceName, Tending>>);
+pub(crate) struct ErasureProgress(Mutex<BTreeMap<WorkspaceName, RotationProgress>>);
 
-impl Keeper {
-    pub(crate) fn of(&self, workspace: &WorkspaceName) -> Tending {
+impl ErasureProgress {
+    pub(crate) fn of(&self, workspace: &WorkspaceName) -> RotationProgress {
         self.lock().get(workspace).cloned().unwrap_or_default()
     }
 
-    fn change(&self, workspace: &WorkspaceName, change: impl FnOnce(&mut Tending)) {
+    fn change(&self, workspace: &WorkspaceName, change: impl FnOnce(&mut RotationProgress)) {
         change(self.lock().entry(workspace.clone()).or_default());
     }
 
@@ -69,7 +69,7 @@ impl Keeper {
         self.lock().remove(workspace);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkspaceName, Tending>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<WorkspaceName, RotationProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,12 +79,12 @@ fn broken(error: &ProjectionError) -> Rejection {
 }
 
 /// Does all of `work`, some at once, until the first failure.
-async fn each<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
-    some(work, AT_ONCE).await
+async fn run_all<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
+    run_bounded(work, AT_ONCE).await
 }
 
 /// As [`each`], so many at once.
-async fn some<T>(
+async fn run_bounded<T>(
     work: Vec<BoxFuture<'_, Result<T, Rejection>>>,
     at_once: usize,
 ) -> Result<Vec<T>, Rejection> {
@@ -98,12 +98,12 @@ async fn some<T>(
 
 impl Ledger {
     /// Waits until the log says of some workspace that something is to end.
-    pub async fn unfinished(&self) {
+    pub async fn erasure_due(&self) {
         // A closed channel means that nothing is followed any more.
         let waited = self
-            .shared
+            .context
             .progress
-            .idle_until(|progress| !progress.unfinished.is_empty());
+            .wait_lazily(|progress| !progress.unfinished.is_empty());
         if waited.await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -113,39 +113,42 @@ impl Ledger {
     ///
     /// # Errors
     /// Why something is left to do; another call takes it up there.
-    pub async fn tend(&self) -> Result<(), Rejection> {
-        self.shared.progress.settled(REACH).await;
-        let unfinished = self
-            .shared
+    pub async fn run_erasure(&self) -> Result<(), Rejection> {
+        self.context
             .progress
-            .now(|progress| progress.unfinished.clone());
+            .wait_until_current(AWAIT_PROJECTION)
+            .await;
+        let unfinished = self
+            .context
+            .progress
+            .read(|progress| progress.unfinished.clone());
         let mut all = Ok(());
         for workspace in &unfinished {
-            let tended = self.tend_workspace(workspace).await;
-            match &tended {
-                Ok(()) => self.keeper.forget(workspace),
+            let finished = self.erase_in_workspace(workspace).await;
+            match &finished {
+                Ok(()) => self.erasure.forget(workspace),
                 Err(problem) => {
                     tracing::warn!(%workspace, %problem, "what is to be erased is not yet");
                     let problem = Some(problem.clone());
-                    self.keeper
-                        .change(workspace, |tending| tending.problem = problem);
+                    self.erasure
+                        .change(workspace, |progress| progress.problem = problem);
                 }
             }
-            all = all.and(tended);
+            all = all.and(finished);
         }
         all
     }
 
-    async fn tend_workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
-        self.shared.health.workspace(workspace)?;
+    async fn erase_in_workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        self.context.health.workspace(workspace)?;
         self.erase_ended(workspace).await?;
         let row = self.row(workspace)?;
         if let Some(old) = row.retiring {
-            self.retire(workspace, old, row.epoch).await?;
-            self.reach_head(workspace).await?;
+            self.retire_epoch(workspace, old, row.epoch).await?;
+            self.await_head(workspace).await?;
             self.erase_ended(workspace).await?;
         }
-        self.reach_head(workspace).await
+        self.await_head(workspace).await
     }
 
     /// Runs something on a workspace as the read model has it now.
@@ -166,7 +169,7 @@ impl Ledger {
 
     /// Puts an act of the ledger's own on record. Whether it was: not when the workspace has
     /// changed so that it does not fit any more, as another replica's keeper was first.
-    async fn own_act(
+    async fn record_own_action(
         &self,
         workspace: &WorkspaceName,
         action: Action,
@@ -177,14 +180,14 @@ impl Ledger {
             at: self.now(),
             id: CommandId(random()?),
             action,
-            ledger: self.shared.ledger,
+            ledger: self.context.ledger,
             workspace: workspace.clone(),
             delegation: None,
         };
-        let signed = SignedCommand::decode(&cose::sign(&command, &self.shared.key));
+        let signed = SignedCommand::decode(&cose::sign(&command, &self.context.key));
         let submission = Submission {
             command: Arc::new(signed.and_then(SignedCommand::verify)?),
-            seen: TreeSize(0),
+            trusted_size: TreeSize(0),
             stored: None,
             inadmissible: None,
             while_retiring,
@@ -192,17 +195,17 @@ impl Ledger {
         };
         match self.writer(workspace).submit(submission).await {
             // What is looked at next has to show it.
-            CommandOutcome::Recorded(landed) => {
-                self.reach(workspace, landed.size).await?;
+            CommandOutcome::Committed(committed) => {
+                self.await_size(workspace, committed.size).await?;
                 Ok(true)
             }
-            CommandOutcome::Known(index) => {
-                self.reach_index(workspace, index).await?;
+            CommandOutcome::Duplicate(index) => {
+                self.await_index(workspace, index).await?;
                 Ok(true)
             }
             CommandOutcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
             CommandOutcome::Refused(rejection, _) => Err(rejection),
-            CommandOutcome::Store(_) | CommandOutcome::Decided(..) => Err(Rejection::new(
+            CommandOutcome::StoreFirst(_) | CommandOutcome::DryRun(..) => Err(Rejection::new(
                 Code::Internal,
                 "an act of the ledger's own brings no value",
             )),

@@ -8,8 +8,8 @@
 
 mod append;
 mod chains;
+mod files;
 mod gather;
-mod kept;
 mod pool;
 mod sources;
 
@@ -23,19 +23,19 @@ use keyroll_wire::reply::{Recovered, RecoveryPlan, RecoveryRow};
 use tokio::sync::oneshot;
 
 use self::chains::Chains;
-use self::kept::Kept;
+use self::files::RecoveryFiles;
 use super::Ledger;
 use super::page::Page;
-use crate::follower::{Fold, Wish, catch_up};
+use crate::follower::{Fold, FollowerRequest, catch_up};
 use crate::health::Health;
-use crate::projection::{Batch, Local, Projection};
+use crate::projection::{FollowRecord, Projection, WriteBatch};
 use keyroll_store::log::Log;
 
 /// How long a recovery that was begun is waited for, until the ledger goes on as it was.
-const BEGUN: Duration = Duration::from_secs(120);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What `begin` leaves for `finish`.
-pub(super) struct Begun {
+pub(super) struct StartedRecovery {
     plan: RecoveryPlan,
     chains: Chains,
     number: u64,
@@ -51,13 +51,13 @@ fn stopped() -> Rejection {
 
 /// What a plan is known by: nothing is done but what was shown. What healthy workspaces write
 /// meanwhile changes no plan; which histories are left out does, not their words alone.
-fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
-    let mut said = RecoveryPlan {
+fn plan_digest(plan: &RecoveryPlan, chains: &Chains) -> Digest {
+    let mut request = RecoveryPlan {
         plan: Digest([0; 32]),
         messages: 0,
         ..plan.clone()
     };
-    for row in &mut said.workspaces {
+    for row in &mut request.workspaces {
         // A loss of an unknown size is named by what is left.
         row.known = row.known.map(|known| {
             if known > row.entries {
@@ -68,7 +68,7 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
         });
         row.entries = TreeSize(0);
     }
-    let mut named = cbor::encode(&said);
+    let mut named = cbor::encode(&request);
     named.extend(chains.left().iter().flat_map(|left| left.0));
     named.extend(
         chains
@@ -82,11 +82,11 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
 /// Whether no recovery was cut short that began to make this log anew.
 ///
 /// # Errors
-/// As [`Kept::is_finished`].
+/// As [`RecoveryFiles::is_finished`].
 pub(super) async fn is_finished(log: &dyn Log, projection: &Projection) -> Result<(), Rejection> {
     let made = log.made().await;
     let made = made.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
-    Kept::beside(projection).is_finished(made)
+    RecoveryFiles::beside(projection).is_finished(made)
 }
 
 /// A plan as one reply can carry it: workspaces that stay as they are are left out first.
@@ -115,28 +115,28 @@ impl Ledger {
     /// What a recovery would do. Changes nothing.
     pub(super) async fn plan_recovery(
         &self,
-        said: &RecoverPlan,
+        request: &RecoverPlan,
     ) -> Result<RecoveryPlan, Rejection> {
         let _alone = self.recovery.lock().await;
-        Ok(listed(self.survey(said).await?.0))
+        Ok(listed(self.survey(request).await?.0))
     }
 
     /// Looks at everything there is.
-    async fn survey(&self, said: &RecoverPlan) -> Result<(RecoveryPlan, Chains), Rejection> {
-        let shared = &self.shared;
-        let key = Identity(shared.key.verifying_key().to_bytes());
+    async fn survey(&self, request: &RecoverPlan) -> Result<(RecoveryPlan, Chains), Rejection> {
+        let context = &self.context;
+        let key = Identity(context.key.verifying_key().to_bytes());
         let view = self.projection().view();
         let view = view.map_err(|error| error.rejection())?;
-        let (log, whose) = (shared.log.as_ref(), (shared.ledger, key));
-        let mut chains = gather::gather(log, &view, whose, self.kept().directory()).await?;
+        let (log, owner) = (context.log.as_ref(), (context.ledger, key));
+        let mut chains = gather::gather(log, &view, owner, self.files().directory()).await?;
         drop(view);
-        self.kept().recall(&mut chains, self.made().await?)?;
-        for seen in &said.seen {
+        self.files().recall(&mut chains, self.made().await?)?;
+        for seen in &request.seen {
             chains.know(&seen.workspace, seen.size);
         }
-        let mut wrong = shared.health.broken();
+        let mut wrong = context.health.broken();
         wrong.extend(self.missing(&wrong).await?);
-        wrong.extend(chains.odd().iter().cloned());
+        wrong.extend(chains.anomalies().iter().cloned());
         let mut workspaces = Vec::new();
         for workspace in chains.workspaces() {
             let Some(chain) = chains.get(&workspace) else {
@@ -148,7 +148,7 @@ impl Ledger {
         }
         let remake = !wrong.is_empty() || chains.differ();
         // Another history that is not longer makes no log ill.
-        wrong.extend(chains.beside().iter().cloned());
+        wrong.extend(chains.other_histories().iter().cloned());
         let mut plan = RecoveryPlan {
             plan: Digest([0; 32]),
             wrong,
@@ -157,14 +157,14 @@ impl Ledger {
             unreadable: chains.unreadable(),
             workspaces,
         };
-        plan.plan = name_of(&plan, &chains);
+        plan.plan = plan_digest(&plan, &chains);
         Ok((plan, chains))
     }
 
     /// Streams that are not there now, in words, but for those that are `said` to be missing: one that
     /// went a moment ago has not been noticed yet, and without it every value would seem to be lost
     /// for good.
-    async fn missing(&self, said: &[String]) -> Result<Vec<String>, Rejection> {
+    async fn missing(&self, request: &[String]) -> Result<Vec<String>, Rejection> {
         let there = [
             ("KEYROLL_LOG", self.made().await?.is_some()),
             ("KEYROLL_VAULT", self.vault.is_there().await?),
@@ -173,128 +173,133 @@ impl Ledger {
         let gone = there.iter().filter(|(_, is_there)| !is_there);
         let gone = gone.map(|(name, _)| format!("stream {name} is missing"));
         Ok(gone
-            .filter(|words| !said.iter().any(|said| said.contains(words)))
+            .filter(|words| !request.iter().any(|request| request.contains(words)))
             .collect())
     }
 
     /// When the log was made.
     async fn made(&self) -> Result<Option<Millis>, Rejection> {
-        let made = self.shared.log.made().await;
+        let made = self.context.log.made().await;
         made.map_err(|why| Rejection::new(Code::Unreachable, why.0))
     }
 
     /// What lies beside the read model.
-    fn kept(&self) -> Kept {
-        Kept::beside(&self.projection())
+    fn files(&self) -> RecoveryFiles {
+        RecoveryFiles::beside(&self.projection())
     }
 
     /// Stops every writer, saves what only the log holds, and waits for the log to be made anew.
     pub(super) async fn begin_recovery(
         &self,
-        said: &RecoverBegin,
+        request: &RecoverBegin,
     ) -> Result<RecoveryPlan, Rejection> {
-        let mut begun = self.recovery.lock().await;
-        self.shared.health.set_recovery(true);
-        let prepared = self.prepare(said).await;
+        let mut started = self.recovery.lock().await;
+        self.context.health.set_recovery(true);
+        let prepared = self.prepare(request).await;
         let (plan, chains) = match prepared {
             Ok(prepared) => prepared,
             Err(rejection) => {
-                self.go_on().await;
+                self.resume_following().await;
                 return Err(rejection);
             }
         };
-        let number = begun.as_ref().map_or(1, |before| before.number + 1);
-        *begun = Some(Begun {
+        let number = started.as_ref().map_or(1, |before| before.number + 1);
+        *started = Some(StartedRecovery {
             plan: plan.clone(),
             chains,
             number,
         });
-        let (recovery, health, wishes) = (
+        let (recovery, health, requests) = (
             Arc::clone(&self.recovery),
-            Arc::clone(&self.shared.health),
-            self.wishes.clone(),
+            Arc::clone(&self.context.health),
+            self.requests.clone(),
         );
         tokio::spawn(async move {
-            tokio::time::sleep(BEGUN).await;
-            let mut begun = recovery.lock().await;
-            if begun.as_ref().is_some_and(|begun| begun.number == number) {
-                *begun = None;
+            tokio::time::sleep(FINISH_TIMEOUT).await;
+            let mut started = recovery.lock().await;
+            if started
+                .as_ref()
+                .is_some_and(|started| started.number == number)
+            {
+                *started = None;
                 health.set_recovery(false);
                 // A follower that is gone has nothing to go on with.
-                let _ = wishes.send(Wish::GoOn).await;
+                let _ = requests.send(FollowerRequest::Resume).await;
             }
         });
         Ok(listed(plan))
     }
 
-    async fn prepare(&self, said: &RecoverBegin) -> Result<(RecoveryPlan, Chains), Rejection> {
+    async fn prepare(&self, request: &RecoverBegin) -> Result<(RecoveryPlan, Chains), Rejection> {
         // Every round of a writer that began before is over when this is granted; none begins now.
-        drop(self.shared.gate.write().await);
+        drop(self.context.gate.write().await);
         let (halted, is_halted) = oneshot::channel();
-        let wish = Wish::Halt(halted);
-        self.wishes.send(wish).await.map_err(|_| stopped())?;
+        self.requests
+            .send(FollowerRequest::Halt(halted))
+            .await
+            .map_err(|_| stopped())?;
         is_halted.await.map_err(|_| stopped())?;
         // What it holds is relied on to be there after a crash: the log will not be.
-        let flushed = self.projection().write(&Batch::default(), true);
+        let flushed = self.projection().write(&WriteBatch::default(), true);
         flushed.map_err(|error| error.rejection())?;
         let (plan, chains) = self
             .survey(&RecoverPlan {
-                seen: said.seen.clone(),
+                seen: request.seen.clone(),
             })
             .await?;
-        if plan.plan != said.plan {
+        if plan.plan != request.plan {
             return Err(conflict(
                 "the ledger is not as the plan has it any more: look at a new one",
             ));
         }
         let made = self.made().await?;
-        self.kept().keep(&chains, &self.projection(), made)?;
-        keyroll_store::failpoint!("recover.begun");
+        self.files().keep(&chains, &self.projection(), made)?;
+        keyroll_store::failpoint!("recover.started");
         Ok((plan, chains))
     }
 
-    async fn go_on(&self) {
-        self.shared.health.set_recovery(false);
+    async fn resume_following(&self) {
+        self.context.health.set_recovery(false);
         // A follower that is gone has nothing to go on with.
-        let _ = self.wishes.send(Wish::GoOn).await;
+        let _ = self.requests.send(FollowerRequest::Resume).await;
     }
 
     /// Appends the chains to the log, which has been made anew, with what could not be restored;
     /// builds the read model from it; erases again what is destroyed.
     pub(super) async fn finish_recovery(
         &self,
-        said: &RecoverFinish,
+        request: &RecoverFinish,
     ) -> Result<Recovered, Rejection> {
         let mut slot = self.recovery.lock().await;
-        let begun = slot
+        let started = slot
             .take()
-            .filter(|begun| begun.plan.plan == said.plan)
-            .ok_or_else(|| conflict("no recovery by this plan was begun here"))?;
-        let finished = self.finish(&begun).await;
+            .filter(|started| started.plan.plan == request.plan)
+            .ok_or_else(|| conflict("no recovery by this plan was started here"))?;
+        let finished = self.finish(&started).await;
         if finished.is_err() {
-            self.go_on().await;
+            self.resume_following().await;
         }
         finished
     }
 
-    async fn finish(&self, begun: &Begun) -> Result<Recovered, Rejection> {
-        let mut generation = self.shared.gate.write().await;
+    async fn finish(&self, started: &StartedRecovery) -> Result<Recovered, Rejection> {
+        let mut generation = self.context.gate.write().await;
         // States that writers hold are of the log before.
         *generation += 1;
         self.keyring.forget();
-        let log = self.shared.log.as_ref();
+        let log = self.context.log.as_ref();
         let mut heads = BTreeMap::new();
-        if begun.plan.remake {
-            let last = super::last_of(log).await?;
+        if started.plan.remake {
+            let last = super::log_end(log).await?;
             if last > Sequence(0) {
                 return Err(conflict("the stream was not made anew: it holds messages"));
             }
-            heads = append::chains(log, &self.projection(), &begun.chains).await?;
+            heads = append::chains(log, &self.projection(), &started.chains).await?;
             keyroll_store::failpoint!("recover.appended");
         }
-        let added = self.append_losses(begun, &heads).await?;
+        let added = self.append_losses(started, &heads).await?;
         keyroll_store::failpoint!("recover.recorded");
-        let erased = self.erase_destroyed(&begun.chains).await?;
+        let erased = self.erase_destroyed(&started.chains).await?;
         let path = self.projection().path().with_extension("redb.recovered");
         let mut fold = self.fold_new_log(&path).await?;
         let view = fold
@@ -306,19 +311,19 @@ impl Ledger {
         drop(view);
         // Values of entries that are lost may still be brought back with them.
         let now = self.now();
-        let known = fold.projection().change_local(|_| Local {
-            whole_from: Some(now),
-            ..Local::default()
+        let known = fold.projection().change_follow_record(|_| FollowRecord {
+            complete_from: Some(now),
+            ..FollowRecord::default()
         });
         known.map_err(|error| error.rejection())?;
-        fold.report_to(Arc::clone(&self.shared.health));
+        fold.report_to(Arc::clone(&self.context.health));
         let (done, is_done) = oneshot::channel();
-        self.shared.health.recovered();
-        let wish = Wish::Resume(Box::new(fold), done);
-        self.wishes.send(wish).await.map_err(|_| stopped())?;
+        self.context.health.recovered();
+        let request = FollowerRequest::Adopt(Box::new(fold), done);
+        self.requests.send(request).await.map_err(|_| stopped())?;
         let resumed = is_done.await.map_err(|_| stopped())?;
         resumed.map_err(|error| error.rejection())?;
-        self.kept().done();
+        self.files().done();
         Ok(Recovered {
             added,
             digest,
@@ -331,13 +336,13 @@ impl Ledger {
     /// was just appended is an error here.
     async fn fold_new_log(&self, path: &std::path::Path) -> Result<Fold, Rejection> {
         let health = Arc::new(Health::default());
-        let key = Identity(self.shared.key.verifying_key().to_bytes());
+        let key = Identity(self.context.key.verifying_key().to_bytes());
         let build = async {
-            let projection = Projection::build(path, &self.shared.ledger)?;
-            let mut fold = Fold::resume(projection, self.shared.ledger, key, Arc::clone(&health))?;
-            let last = self.shared.log.last().await;
+            let projection = Projection::build(path, &self.context.ledger)?;
+            let mut fold = Fold::resume(projection, self.context.ledger, key, Arc::clone(&health))?;
+            let last = self.context.log.last().await;
             let last = last.map_err(|why| crate::projection::ProjectionError::Storage(why.0))?;
-            catch_up(self.shared.log.as_ref(), &mut fold, last).await?;
+            catch_up(self.context.log.as_ref(), &mut fold, last).await?;
             Ok::<_, crate::projection::ProjectionError>(fold)
         };
         let fold = build.await.map_err(|error| error.rejection())?;

@@ -12,7 +12,7 @@ use keyroll_core::{
 use keyroll_merkle::leaf_hash;
 
 use super::super::Ledger;
-use super::Begun;
+use super::StartedRecovery;
 use super::chains::{Chain, Chains};
 use crate::projection::{Projection, View};
 use keyroll_store::keyring::random;
@@ -138,13 +138,13 @@ impl Ledger {
     /// Puts on record what could not be restored. How many entries that took.
     pub(super) async fn append_losses(
         &self,
-        begun: &Begun,
+        started: &StartedRecovery,
         heads: &BTreeMap<WorkspaceName, Sequence>,
     ) -> Result<u64, Rejection> {
         let mut appended = 0;
-        for (workspace, chain) in begun.chains.iter() {
+        for (workspace, chain) in started.chains.iter() {
             let mut actions = Vec::new();
-            if let Some(size) = chain.truncated(begun.chains.lost()) {
+            if let Some(size) = chain.truncated(started.chains.lost()) {
                 actions.push(Action::LogTruncate(LogTruncate { size }));
             }
             for values in chain.lost.chunks(VALUES) {
@@ -156,7 +156,7 @@ impl Ledger {
             let mut head = heads.get(workspace).copied().unwrap_or(chain.head);
             for action in actions {
                 let commit = self.own_commit(&mut state, action)?;
-                head = one(self.shared.log.as_ref(), workspace, commit, head).await?;
+                head = one(self.context.log.as_ref(), workspace, commit, head).await?;
                 appended += 1;
             }
         }
@@ -165,21 +165,21 @@ impl Ledger {
 
     /// A commit of one entry by the ledger's own key.
     fn own_commit(&self, state: &mut State, action: Action) -> Result<Bytes, Rejection> {
-        let (shared, at) = (&self.shared, state.recorded_time(self.now()));
+        let (context, at) = (&self.context, state.recorded_time(self.now()));
         let command = Command {
             v: COMMAND_V,
             at,
             id: CommandId(random()?),
             action,
-            ledger: shared.ledger,
+            ledger: context.ledger,
             workspace: state.workspace().clone(),
             delegation: None,
         };
-        let bytes = cose::sign(&command, &shared.key);
+        let bytes = cose::sign(&command, &context.key);
         let command = SignedCommand::decode(&bytes).and_then(SignedCommand::verify)?;
         let authority = Authority {
             operator: false,
-            key: shared.created.clone(),
+            key: context.created.clone(),
         };
         let events = decide(Rules::CURRENT, state, &command, at, &authority)?;
         let entry = cbor::encode(&Entry {
@@ -193,7 +193,7 @@ impl Ledger {
             root: Digest(state.root().0),
             first: state.size(),
             rules: Rules::CURRENT.number(),
-            ledger: shared.ledger,
+            ledger: context.ledger,
             entries: vec![Blob(entry.clone())],
             workspace: state.workspace().clone(),
         };
@@ -205,7 +205,7 @@ impl Ledger {
             leaf: leaf_hash(&entry),
         };
         state.apply(Rules::CURRENT, &recorded);
-        Ok(cose::sign(&commit, &shared.key).into())
+        Ok(cose::sign(&commit, &context.key).into())
     }
 
     /// Erases again what the log says is destroyed. How many places that were.

@@ -16,8 +16,8 @@ use keyroll_core::{
     Code, Epoch, ObjectId, Rejection, SecretId, SecretName, State, Version, WorkspaceName,
 };
 
-use super::{Ledger, REACH};
-use crate::projection::{ProjectionError, WorkspaceView, contained};
+use super::{AWAIT_PROJECTION, Ledger};
+use crate::projection::{ProjectionError, WorkspaceView, catch_panics};
 
 /// Reads of the vault at once.
 pub(super) const AT_ONCE: usize = 32;
@@ -27,7 +27,7 @@ const CHUNK: usize = 1_000;
 const ROTATIONS: usize = 8;
 
 /// A live version whose value is gone.
-pub(super) struct Lost {
+pub(super) struct LostVersion {
     pub(super) value: LostValue,
     pub(super) name: SecretName,
     pub(super) why: String,
@@ -35,11 +35,11 @@ pub(super) struct Lost {
 
 /// What the vault holds of a workspace.
 #[derive(Default)]
-pub(super) struct Values {
+pub(super) struct ValueReport {
     /// Live versions looked at.
     pub(super) checked: u64,
     /// Versions whose value is gone.
-    pub(super) lost: Vec<Lost>,
+    pub(super) lost: Vec<LostVersion>,
     /// Subjects that hold what the log says is erased.
     pub(super) left: Vec<String>,
     /// Subjects that hold what the log says is destroyed: their erasure is under way.
@@ -47,11 +47,11 @@ pub(super) struct Values {
     /// Subjects that no version refers to.
     pub(super) orphans: u64,
     /// Values that lie under a generation which the log does not know (any more): its end is lost.
-    pub(super) ahead: Vec<Lost>,
+    pub(super) ahead: Vec<LostVersion>,
 }
 
 /// A live version, and where its value lies.
-struct Wanted {
+struct LiveVersion {
     id: SecretId,
     name: SecretName,
     ordinal: u32,
@@ -60,13 +60,13 @@ struct Wanted {
 }
 
 /// A value that was not found where the log had it.
-struct Missing {
-    wanted: Wanted,
+struct MissingValue {
+    wanted: LiveVersion,
     why: String,
 }
 
-impl From<Missing> for Lost {
-    fn from(Missing { wanted, why }: Missing) -> Self {
+impl From<MissingValue> for LostVersion {
+    fn from(MissingValue { wanted, why }: MissingValue) -> Self {
         let (id, version) = (wanted.id, wanted.version);
         Self {
             value: LostValue { id, version },
@@ -101,7 +101,7 @@ impl Ledger {
         &self,
         state: &State,
         stored: Vec<StoredAt>,
-    ) -> Result<Values, Rejection> {
+    ) -> Result<ValueReport, Rejection> {
         let ahead = |at: &&StoredAt| at.epoch > state.epoch();
         let ahead = stored.iter().filter(ahead);
         let ahead: BTreeMap<ObjectId, Epoch> = ahead.map(|at| (at.place, at.epoch)).collect();
@@ -112,8 +112,8 @@ impl Ledger {
         let mut missing = Vec::new();
         loop {
             let some = live.by_ref().take(CHUNK);
-            let chunk: Vec<Wanted> = some
-                .map(|(id, secret, version, info)| Wanted {
+            let chunk: Vec<LiveVersion> = some
+                .map(|(id, secret, version, info)| LiveVersion {
                     id,
                     name: secret.name.clone(),
                     ordinal: secret.ordinal,
@@ -149,17 +149,17 @@ impl Ledger {
         &self,
         state: &State,
         stored: Vec<StoredAt>,
-    ) -> Result<Values, Rejection> {
+    ) -> Result<ValueReport, Rejection> {
         let known: BTreeMap<ObjectId, ValueState> = versions(state)
             .map(|(.., info)| (info.place, info.state))
             .collect();
-        let odd = |at: &StoredAt| {
+        let anomaly = |at: &StoredAt| {
             let said = known.get(&at.place).copied();
             !matches!(said, Some(ValueState::Live | ValueState::Lost))
         };
-        let odd: Vec<StoredAt> = stored.into_iter().filter(odd).collect();
-        let (mut values, workspace) = (Values::default(), state.workspace());
-        for chunk in odd.chunks(CHUNK) {
+        let anomaly: Vec<StoredAt> = stored.into_iter().filter(anomaly).collect();
+        let (mut values, workspace) = (ValueReport::default(), state.workspace());
+        for chunk in anomaly.chunks(CHUNK) {
             let looks = chunk
                 .iter()
                 .map(|at| self.vault.held(workspace, *at).boxed());
@@ -189,8 +189,8 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         row: &WorkspaceRow,
-        wanted: Vec<Wanted>,
-    ) -> Result<Vec<Missing>, Rejection> {
+        wanted: Vec<LiveVersion>,
+    ) -> Result<Vec<MissingValue>, Rejection> {
         let looks: Vec<_> = wanted
             .into_iter()
             .map(|wanted| self.look(workspace, row, wanted).boxed())
@@ -208,8 +208,8 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         row: &WorkspaceRow,
-        wanted: Wanted,
-    ) -> Result<Option<Missing>, Rejection> {
+        wanted: LiveVersion,
+    ) -> Result<Option<MissingValue>, Rejection> {
         // The older one first: what has left it since is at the newer one.
         let (first, then) = row.epochs_of(&wanted.info);
         let mut why = String::new();
@@ -220,18 +220,18 @@ impl Ledger {
                 Err(rejection) => return Err(rejection),
             }
         }
-        Ok(Some(Missing { wanted, why }))
+        Ok(Some(MissingValue { wanted, why }))
     }
 
     async fn look_at(
         &self,
         workspace: &WorkspaceName,
-        wanted: &Wanted,
+        wanted: &LiveVersion,
         epoch: Epoch,
     ) -> Result<(), Rejection> {
         let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
         let context = WrapContext {
-            ledger: &self.shared.ledger,
+            ledger: &self.context.ledger,
             workspace,
             secret: wanted.id,
             version: wanted.version,
@@ -247,14 +247,14 @@ impl Ledger {
     async fn confirm(
         &self,
         state: &State,
-        mut missing: Vec<Missing>,
-    ) -> Result<Vec<Missing>, Rejection> {
+        mut missing: Vec<MissingValue>,
+    ) -> Result<Vec<MissingValue>, Rejection> {
         let (workspace, mut row) = (state.workspace(), state.row().clone());
         for _ in 0..=ROTATIONS {
             if missing.is_empty() {
                 return Ok(missing);
             }
-            self.be_where_the_log_is(workspace).await?;
+            self.await_log(workspace).await?;
             // A recovery may know more than the read model does.
             let Some(now) = self.newest(state, &mut missing)? else {
                 return Ok(missing);
@@ -266,7 +266,7 @@ impl Ledger {
             let mut again = Vec::new();
             let mut rest = missing.into_iter().map(|one| one.wanted);
             loop {
-                let chunk: Vec<Wanted> = rest.by_ref().take(CHUNK).collect();
+                let chunk: Vec<LiveVersion> = rest.by_ref().take(CHUNK).collect();
                 if chunk.is_empty() {
                     break;
                 }
@@ -285,7 +285,7 @@ impl Ledger {
     fn newest(
         &self,
         state: &State,
-        missing: &mut Vec<Missing>,
+        missing: &mut Vec<MissingValue>,
     ) -> Result<Option<WorkspaceRow>, Rejection> {
         let read = || {
             let view = self.projection().view()?;
@@ -302,27 +302,25 @@ impl Ledger {
             *missing = live;
             Ok::<_, ProjectionError>(Some(now.row().clone()))
         };
-        contained(read).map_err(|error| error.rejection())
+        catch_panics(read).map_err(|error| error.rejection())
     }
 
     /// Waits until the read model has what the log has now. Where nothing is followed any more,
     /// nothing is decided any more either, and what the read model has is all there is to come.
-    pub(super) async fn be_where_the_log_is(
-        &self,
-        workspace: &WorkspaceName,
-    ) -> Result<(), Rejection> {
-        if self.shared.health.is_recovering() || self.shared.health.following(workspace).is_err() {
+    pub(super) async fn await_log(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+        if self.context.health.is_recovering() || self.context.health.following(workspace).is_err()
+        {
             return Ok(());
         }
-        let head = self.shared.log.head(workspace).await;
+        let head = self.context.log.head(workspace).await;
         let head = head.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
-        let known = self.shared.progress.wait_for(|progress| {
+        let known = self.context.progress.wait_for(|progress| {
             let known = progress.workspaces.get(workspace);
             known.is_some_and(|(sequence, _)| *sequence >= head)
         });
-        let known = tokio::time::timeout(REACH, known).await;
+        let known = tokio::time::timeout(AWAIT_PROJECTION, known).await;
         // It may have failed while this was waited for.
-        if matches!(known, Ok(Ok(()))) || self.shared.health.following(workspace).is_err() {
+        if matches!(known, Ok(Ok(()))) || self.context.health.following(workspace).is_err() {
             return Ok(());
         }
         let words = "the read model is behind the log: try again shortly";
@@ -331,7 +329,7 @@ impl Ledger {
 }
 
 /// Whether the read model says that a version is live.
-fn is_live(now: &WorkspaceView<'_>, wanted: &Wanted) -> Result<bool, ProjectionError> {
+fn is_live(now: &WorkspaceView<'_>, wanted: &LiveVersion) -> Result<bool, ProjectionError> {
     let mut state = None;
     let next = |version: Version, info: VersionInfo| {
         state =

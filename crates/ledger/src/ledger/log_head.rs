@@ -64,7 +64,7 @@ async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenEr
 }
 
 /// The last message of the log, for status.
-pub(super) async fn last_of(log: &dyn Log) -> Result<Sequence, Rejection> {
+pub(super) async fn log_end(log: &dyn Log) -> Result<Sequence, Rejection> {
     log.last()
         .await
         .map_err(|why| Rejection::new(Code::Unreachable, why.0))

@@ -8,8 +8,8 @@ use keyroll_core::{Digest, Identity, LedgerId, Sequence, State, TreeSize, Worksp
 use keyroll_wire::query::TrustedSize;
 use keyroll_wire::reply::{RecoveryRow, SecretVersion};
 
-use super::pool::Longest;
-use crate::ledger::values::Values;
+use super::pool::LongestChain;
+use crate::ledger::value_check::ValueReport;
 
 /// Words of a plan at most.
 const WORDS: usize = 100;
@@ -23,7 +23,7 @@ pub(super) struct Chain {
     /// Entries of it whose commits the read model holds.
     pub(super) held: u64,
     /// The root over the read model's entries, if it went another way.
-    pub(super) left_root: Option<Digest>,
+    pub(super) abandoned_root: Option<Digest>,
     /// The commits after those that are held.
     pub(super) more: Vec<Bytes>,
     /// Their digests by their first entry, and whether the log holds them.
@@ -56,7 +56,7 @@ pub(super) struct Chains {
     /// Messages of the log that cannot be read.
     unreadable: u64,
     /// What is odd about the read model and the log.
-    odd: Vec<String>,
+    anomaly: Vec<String>,
     /// What is to be said of other histories.
     beside: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl Chain {
         Self {
             state: State::new(ledger, workspace.clone()),
             held: 0,
-            left_root: None,
+            abandoned_root: None,
             more: Vec::new(),
             places: BTreeMap::new(),
             known: 0,
@@ -85,7 +85,7 @@ impl Chain {
     }
 
     /// Goes on with what was found.
-    pub(super) fn extend(&mut self, longest: Longest<'_>) {
+    pub(super) fn extend(&mut self, longest: LongestChain<'_>) {
         self.state = longest.state;
         for one in longest.taken {
             let place = (Digest::of(&one.bytes), false);
@@ -138,13 +138,13 @@ impl Chains {
             messages: 0,
             lost: 0,
             unreadable: 0,
-            odd: Vec::new(),
+            anomaly: Vec::new(),
             beside: Vec::new(),
         }
     }
 
     /// The ledger, and the key that signs its commits.
-    pub(super) const fn whose(&self) -> (LedgerId, Identity) {
+    pub(super) const fn owner(&self) -> (LedgerId, Identity) {
         (self.ledger, self.key)
     }
 
@@ -190,7 +190,7 @@ impl Chains {
         let place = chain.places.get_mut(&first);
         let was_there = place.is_some_and(|(_, is_there)| std::mem::replace(is_there, true));
         if was_there || first.0 < chain.in_log {
-            self.say_odd(format!(
+            self.report_anomaly(format!(
                 "message {sequence} of the log, {workspace}: a commit of entry {first} again"
             ));
         } else if chain.in_log == first.0 {
@@ -198,11 +198,11 @@ impl Chains {
         }
     }
 
-    pub(super) fn say_odd(&mut self, words: String) {
-        push(&mut self.odd, words);
+    pub(super) fn report_anomaly(&mut self, words: String) {
+        push(&mut self.anomaly, words);
     }
 
-    pub(super) fn say_beside(&mut self, words: String) {
+    pub(super) fn report_other_history(&mut self, words: String) {
         push(&mut self.beside, words);
     }
 
@@ -238,7 +238,11 @@ impl Chains {
     }
 
     /// Takes down what is gone of the values, and gives the workspace's row of the plan.
-    pub(super) fn put_values(&mut self, workspace: &WorkspaceName, values: &Values) -> RecoveryRow {
+    pub(super) fn put_values(
+        &mut self,
+        workspace: &WorkspaceName,
+        values: &ValueReport,
+    ) -> RecoveryRow {
         let unattributed = self.lost;
         let mut chain = self.take(workspace);
         chain.lost = values.lost.iter().map(|lost| lost.value).collect();
@@ -270,15 +274,15 @@ impl Chains {
     /// Whether the log lacks a commit that a chain has, or holds one that it has not.
     pub(super) fn differ(&self) -> bool {
         let lacks =
-            |chain: &Chain| chain.left_root.is_some() || chain.in_log != chain.state.size().0;
+            |chain: &Chain| chain.abandoned_root.is_some() || chain.in_log != chain.state.size().0;
         self.by.values().any(lacks)
     }
 
-    pub(super) fn odd(&self) -> &[String] {
-        &self.odd
+    pub(super) fn anomalies(&self) -> &[String] {
+        &self.anomaly
     }
 
-    pub(super) fn beside(&self) -> &[String] {
+    pub(super) fn other_histories(&self) -> &[String] {
         &self.beside
     }
 
@@ -306,7 +310,7 @@ impl Chains {
 
     /// What the read model holds that is of no chain, by a digest; none when all of it is.
     pub(super) fn left(&self) -> Option<Digest> {
-        let roots = self.by.values().filter_map(|chain| chain.left_root);
+        let roots = self.by.values().filter_map(|chain| chain.abandoned_root);
         let roots: Vec<u8> = roots.flat_map(|root| root.0).collect();
         (!roots.is_empty()).then(|| Digest::of(&roots))
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use keyroll_core::{Code, CommandId, Identity, Rejection, Sequence};
 use tokio::sync::mpsc;
 
-use super::plan::{Planned, Verdict};
-use super::{Job, Submission, Task, unavailable};
+use super::batch::{Decided, Decision};
+use super::{Queued, Submission, Task, unavailable};
 use keyroll_store::log::AppendError;
 
 /// How long to wait between looks for what came first, at first and at last: it may have to reach
@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// An append whose fate is not known: the commit, and the fence it was sent with.
-pub(super) struct Unsettled {
+pub(super) struct UnknownAppend {
     pub(super) commit: Vec<u8>,
     pub(super) expected: Sequence,
     pub(super) commands: Vec<(Identity, CommandId)>,
@@ -25,16 +25,16 @@ pub(super) struct Unsettled {
     pub(super) conflicted: bool,
 }
 
-impl Unsettled {
+impl UnknownAppend {
     pub(super) fn new(
         commit: Vec<u8>,
         expected: Sequence,
-        planned: &[Planned],
+        decided: &[Decided],
         conflicted: bool,
     ) -> Self {
-        let entries = planned
+        let entries = decided
             .iter()
-            .filter(|one| matches!(one.verdict, Verdict::Entry { .. }));
+            .filter(|one| matches!(one.decision, Decision::Entry { .. }));
         let commands = entries.map(|one| &one.submission.command);
         let commands = commands.map(|command| (command.actor(), command.command().id));
         Self {
@@ -47,14 +47,14 @@ impl Unsettled {
 }
 
 impl Task {
-    pub(super) async fn settle_in_time(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        let generation = shared.gate.read().await;
+    pub(super) async fn resolve_on_timer(&mut self) {
+        let context = Arc::clone(&self.context);
+        let generation = context.gate.read().await;
         self.belong_to(*generation);
-        if shared.health.workspace(&self.workspace).is_ok() {
-            self.settle().await;
+        if context.health.workspace(&self.workspace).is_ok() {
+            self.resolve().await;
         }
-        self.failed = self.unsettled.as_ref().map(Unsettled::rejection);
+        self.failed = self.unknown_append.as_ref().map(UnknownAppend::rejection);
     }
 
     /// Settles an append whose fate is not known by sending the very same commit again at the very
@@ -65,28 +65,28 @@ impl Task {
     /// its way; and after servers were apart two of them may lead for a moment, both get what is
     /// published, and the one that is behind answers first. It is settled once something lies at its
     /// place.
-    pub(super) async fn settle(&mut self) {
-        let Some(unsettled) = &self.unsettled else {
+    pub(super) async fn resolve(&mut self) {
+        let Some(unknown_append) = &self.unknown_append else {
             return;
         };
-        let (expected, commit) = (unsettled.expected, unsettled.commit.clone());
-        if unsettled.conflicted && self.is_taken_soon(expected).await {
-            self.settled();
+        let (expected, commit) = (unknown_append.expected, unknown_append.commit.clone());
+        if unknown_append.conflicted && self.is_superseded_soon(expected).await {
+            self.resolved();
             return;
         }
-        keyroll_store::failpoint!("writer.settling");
-        let log = &self.shared.log;
+        keyroll_store::failpoint!("writer.resolving");
+        let log = &self.context.log;
         let again = log.append(&self.workspace, commit.into(), expected);
         match again.await {
             Ok(sequence) => {
-                keyroll_store::failpoint!("writer.settled");
-                self.reached = self.reached.max(sequence);
-                self.settled();
+                keyroll_store::failpoint!("writer.resolved");
+                self.min_head = self.min_head.max(sequence);
+                self.resolved();
             }
             Err(AppendError::Conflict) => {
-                if self.is_taken(expected).await {
+                if self.is_superseded(expected).await {
                     keyroll_store::failpoint!("writer.superseded");
-                    self.settled();
+                    self.resolved();
                 }
             }
             // Refused now says nothing of the first copy.
@@ -97,13 +97,13 @@ impl Task {
     }
 
     /// Whether a message lies behind a fence: what was sent with that can land no more.
-    async fn is_taken(&mut self, expected: Sequence) -> bool {
-        match self.shared.log.head(&self.workspace).await {
+    async fn is_superseded(&mut self, expected: Sequence) -> bool {
+        match self.context.log.head(&self.workspace).await {
             // A fence that the log does not have any more: it was set back.
             Ok(head) if head < expected => self.check_not_set_back(expected).await.is_err(),
             Ok(head) => {
                 // The next one to answer may be a leader that is behind.
-                self.reached = self.reached.max(head);
+                self.min_head = self.min_head.max(head);
                 head > expected
             }
             Err(_) => false,
@@ -111,35 +111,37 @@ impl Task {
     }
 
     /// The same, for a message that another service sent and that may still be on its way there.
-    async fn is_taken_soon(&mut self, expected: Sequence) -> bool {
+    async fn is_superseded_soon(&mut self, expected: Sequence) -> bool {
         let mut pause = FIRST_PAUSE;
         while pause < LAST_PAUSE {
-            if self.is_taken(expected).await {
+            if self.is_superseded(expected).await {
                 return true;
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        self.is_taken(expected).await
+        self.is_superseded(expected).await
     }
 
     /// What lies behind the fence may be what was sent: who asked for that is told nothing final
     /// before somebody has looked.
-    fn settled(&mut self) {
-        let settled = self.unsettled.take();
-        self.doubted = settled.map(|settled| settled.commands).unwrap_or_default();
+    fn resolved(&mut self) {
+        let settled = self.unknown_append.take();
+        self.in_doubt = settled.map(|settled| settled.commands).unwrap_or_default();
         self.state = None;
     }
 
-    pub(super) fn may_still_land(&self, submission: &Submission) -> bool {
+    pub(super) fn may_still_commit(&self, submission: &Submission) -> bool {
         let name = (submission.command.actor(), submission.command.command().id);
-        let unsettled = self.unsettled.iter().flat_map(|it| &it.commands);
-        unsettled.chain(&self.doubted).any(|known| *known == name)
+        let unknown_append = self.unknown_append.iter().flat_map(|it| &it.commands);
+        unknown_append
+            .chain(&self.in_doubt)
+            .any(|known| *known == name)
     }
 
     /// What came while something was waited for in vain is told the same: a wait of its own after that
     /// one would be longer than its callers wait.
-    pub(super) fn refuse_waiting(&mut self, waiting: &mut mpsc::Receiver<Job>) {
+    pub(super) fn refuse_waiting(&mut self, waiting: &mut mpsc::Receiver<Queued>) {
         let Some(rejection) = self.failed.take() else {
             return;
         };
@@ -153,7 +155,7 @@ impl Task {
     /// After an fsync that failed, nats-server goes on naming a message as the subject's last that it
     /// neither delivers nor counts, until it is started again.
     pub(super) async fn check_is_there(&self, head: Sequence) -> Result<(), Rejection> {
-        let last = self.shared.log.last().await;
+        let last = self.context.log.last().await;
         let last = last.map_err(|error| unavailable(error.0))?;
         if head <= last {
             return Ok(());
@@ -164,7 +166,7 @@ impl Task {
     }
 }
 
-impl Unsettled {
+impl UnknownAppend {
     /// What is told to whoever came meanwhile.
     pub(super) fn rejection(&self) -> Rejection {
         if self.conflicted {

@@ -13,7 +13,7 @@ use keyroll_core::{Epoch, Rejection, WorkspaceName};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use super::{AT_ONCE, CHUNK, OVERWRITES, each};
+use super::{AT_ONCE, CHUNK, OVERWRITES, run_all};
 use crate::ledger::Ledger;
 use keyroll_store::objects::Held;
 
@@ -28,11 +28,11 @@ const FENCED: u64 = 1_000;
 
 /// A message on its way out.
 #[derive(Debug, Clone, Copy)]
-struct Going {
+struct ErasureTarget {
     at: StoredAt,
     held: Held,
     /// Whether one that stays may lie in the same block.
-    beside: bool,
+    shares_block: bool,
 }
 
 impl Ledger {
@@ -70,7 +70,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         old: Epoch,
     ) -> Result<(), Rejection> {
-        let mut going = Vec::new();
+        let mut targets = Vec::new();
         for chunk in self
             .vault
             .list(workspace, None, Some(old))
@@ -82,28 +82,30 @@ impl Ledger {
                 async move { Ok(self.vault.held(workspace, at).await?.map(|held| (at, held))) }
                     .boxed()
             };
-            let held = each(chunk.iter().map(look).collect()).await?;
-            going.extend(held.into_iter().flatten().map(|(at, held)| Going {
+            let held = run_all(chunk.iter().map(look).collect()).await?;
+            targets.extend(held.into_iter().flatten().map(|(at, held)| ErasureTarget {
                 at,
                 held,
-                beside: true,
+                shares_block: true,
             }));
         }
-        going.sort_unstable_by_key(|one| one.held.sequence);
-        self.keeper.change(workspace, |tending| {
-            tending.erasing = Some((0, going.len() as u64));
+        targets.sort_unstable_by_key(|one| one.held.sequence);
+        self.erasure.change(workspace, |progress| {
+            progress.erasing = Some((0, targets.len() as u64));
         });
-        let stays = self.those_that_stay(&going).await?;
-        mark(&mut going, &stays);
+        let stays = self.find_neighbors(&targets).await?;
+        mark(&mut targets, &stays);
         // First those beside others: when this is cut short, what is left is judged anew, and never
         // by something that is gone from a block that it shares with one that stays.
-        for beside in [true, false] {
-            let those = going.iter().filter(|one| one.beside == beside);
-            let those: Vec<Going> = those.copied().collect();
+        for shares_block in [true, false] {
+            let those = targets
+                .iter()
+                .filter(|one| one.shares_block == shares_block);
+            let those: Vec<ErasureTarget> = those.copied().collect();
             for chunk in those.chunks(CHUNK) {
-                let erase = |one: &Going| self.erase_going(workspace, *one).boxed();
-                let at_once = if beside { OVERWRITES } else { AT_ONCE };
-                let erased = super::some(chunk.iter().map(erase).collect(), at_once).await;
+                let erase = |one: &ErasureTarget| self.erase_target(workspace, *one).boxed();
+                let at_once = if shares_block { OVERWRITES } else { AT_ONCE };
+                let erased = super::run_bounded(chunk.iter().map(erase).collect(), at_once).await;
                 // No copy is left, not even one that a reveal was reading meanwhile.
                 self.vault.forget();
                 erased?;
@@ -112,16 +114,20 @@ impl Ledger {
         Ok(())
     }
 
-    async fn erase_going(&self, workspace: &WorkspaceName, one: Going) -> Result<(), Rejection> {
+    async fn erase_target(
+        &self,
+        workspace: &WorkspaceName,
+        one: ErasureTarget,
+    ) -> Result<(), Rejection> {
         let (at, held) = (one.at, one.held);
-        if one.beside {
+        if one.shares_block {
             self.vault.erase_held(workspace, at, held).await?;
         } else {
             self.vault.remove_held(workspace, at, held).await?;
         }
-        keyroll_store::failpoint!("keeper.old_value_erased");
-        self.keeper.change(workspace, |tending| {
-            if let Some((done, _)) = &mut tending.erasing {
+        keyroll_store::failpoint!("erasure.old_value_erased");
+        self.erasure.change(workspace, |progress| {
+            if let Some((done, _)) = &mut progress.erasing {
                 *done += 1;
             }
         });
@@ -129,10 +135,10 @@ impl Ledger {
     }
 
     /// Before which of these messages, by their place among them, one lies that stays.
-    async fn those_that_stay(&self, going: &[Going]) -> Result<Vec<usize>, Rejection> {
+    async fn find_neighbors(&self, targets: &[ErasureTarget]) -> Result<Vec<usize>, Rejection> {
         let mut last = 0;
         let mut gaps = Vec::new();
-        for (place, one) in going.iter().enumerate() {
+        for (place, one) in targets.iter().enumerate() {
             if one.held.sequence != last + 1 {
                 gaps.push((place, last + 1, one.held.sequence));
             }
@@ -148,7 +154,7 @@ impl Ledger {
                 }
                 .boxed()
             };
-            let found = each(chunk.iter().map(look).collect()).await?;
+            let found = run_all(chunk.iter().map(look).collect()).await?;
             stays.extend(found.into_iter().flatten());
         }
         Ok(stays)
@@ -157,26 +163,26 @@ impl Ledger {
 
 /// Marks those that no block can have in common with one that stays: of these one lies before each
 /// place that is named, and after all, since the store is written on.
-fn mark(going: &mut [Going], stays: &[usize]) {
+fn mark(targets: &mut [ErasureTarget], stays: &[usize]) {
     let mut begin = 0;
-    let ends = stays.iter().copied().chain([going.len()]);
+    let ends = stays.iter().copied().chain([targets.len()]);
     // Before the first one nothing is left, unless it is named.
     let mut is_open = true;
     for end in ends {
         if end > begin {
-            mark_run(&mut going[begin..end], is_open);
+            mark_run(&mut targets[begin..end], is_open);
         }
         (begin, is_open) = (end, false);
     }
 }
 
 /// Marks those of a run with a block's length of it on either side; if `is_open`, nothing is before it.
-fn mark_run(run: &mut [Going], is_open: bool) {
+fn mark_run(run: &mut [ErasureTarget], is_open: bool) {
     let total: u64 = run.iter().map(|one| one.held.bytes).sum();
     let mut before = 0;
     for one in run {
         let after = total - before - one.held.bytes;
-        one.beside = after < BLOCK || (before < BLOCK && !is_open);
+        one.shares_block = after < BLOCK || (before < BLOCK && !is_open);
         before += one.held.bytes;
     }
 }
@@ -187,8 +193,8 @@ mod tests {
 
     use super::*;
 
-    fn run(count: usize, bytes: u64) -> Vec<Going> {
-        let one = |number: usize| Going {
+    fn run(count: usize, bytes: u64) -> Vec<ErasureTarget> {
+        let one = |number: usize| ErasureTarget {
             at: StoredAt {
                 epoch: Epoch(1),
                 place: ObjectId([0; 32]),
@@ -198,14 +204,14 @@ mod tests {
                 at: Millis(0),
                 bytes,
             },
-            beside: true,
+            shares_block: true,
         };
         (0..count).map(one).collect()
     }
 
-    fn beside(going: &[Going]) -> Vec<usize> {
-        let all = going.iter().enumerate();
-        all.filter(|(_, one)| one.beside)
+    fn beside(targets: &[ErasureTarget]) -> Vec<usize> {
+        let all = targets.iter().enumerate();
+        all.filter(|(_, one)| one.shares_block)
             .map(|(place, _)| place)
             .collect()
     }

@@ -25,7 +25,7 @@ fn rotate() -> Action {
 
 async fn act(world: &World, action: Action) {
     world.act(&owner(), action).await.expect("carried out");
-    // What a keeper does, it does by the read model.
+    // The eraser works by the read model.
     world.projected().await;
 }
 
@@ -84,10 +84,13 @@ async fn three() -> (World, SecretId) {
     let one = world.create(&owner(), "One", b"1").await.expect("created");
     let again = world.edit(&owner(), (one, "One"), 2, b"2").await;
     again.expect("edited");
-    let gone = world.create(&owner(), "Gone", b"3").await.expect("created");
+    let gone = world
+        .create(&owner(), "FollowerStopped", b"3")
+        .await
+        .expect("created");
     let reference = SecretRef {
         id: gone,
-        name: name("Gone"),
+        name: name("FollowerStopped"),
     };
     act(&world, Action::SecretDelete(reference)).await;
     let part = world.create(&owner(), "Part", b"4").await.expect("created");
@@ -114,10 +117,16 @@ async fn is_done(world: &World, gone: SecretId) {
     assert_eq!(world.reveal(&owner(), "Part").await.expect("value"), b"5");
     let reference = SecretRef {
         id: gone,
-        name: name("Gone"),
+        name: name("FollowerStopped"),
     };
     act(world, Action::SecretRestore(reference)).await;
-    assert_eq!(world.reveal(&owner(), "Gone").await.expect("value"), b"3");
+    assert_eq!(
+        world
+            .reveal(&owner(), "FollowerStopped")
+            .await
+            .expect("value"),
+        b"3"
+    );
     verifies(world);
 }
 
@@ -140,19 +149,19 @@ async fn what_is_destroyed_is_erased_and_then_said_to_be() {
     assert_eq!(world.vault.count(), 5);
     assert_eq!(states(&world, "Part").await[0], ValueState::Destroyed);
     assert_eq!(key_status(&world).await.ending, 1);
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     assert_eq!(world.vault.count(), 4);
     assert_eq!(states(&world, "Part").await[0], ValueState::Erased);
     assert_eq!(key_status(&world).await.ending, 0);
     act(&world, destroy(part, "Part", None)).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     assert_eq!(world.vault.count(), 3);
     assert_eq!(
         code(world.reveal(&owner(), "Part").await),
         Some(Code::Destroyed)
     );
     let entries = world.log.bytes().len();
-    world.ledger.tend().await.expect("nothing to do");
+    world.ledger.run_erasure().await.expect("nothing to do");
     assert_eq!(world.log.bytes().len(), entries);
     verifies(&world);
 }
@@ -172,7 +181,7 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
     assert_eq!((under(&world, 1), under(&world, 2)), (5, 1));
     // Enough to copy some, and not to erase: then everything is still to be had.
     world.vault.fail_after(14);
-    assert!(world.ledger.tend().await.is_err());
+    assert!(world.ledger.run_erasure().await.is_err());
     world.vault.fail_after(u64::MAX);
     assert!(under(&world, 1) >= 4 && under(&world, 2) > 1);
     assert!(key_status(&world).await.problem.is_some());
@@ -192,9 +201,9 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
         Ok(Answer::SecretShow(row)) => row.id,
         other => panic!("no secret: {other:?}"),
     };
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     act(&world, destroy(id, "New", None)).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     is_done(&world, gone).await;
     act(&world, rotate()).await;
 }
@@ -207,10 +216,10 @@ async fn a_crash_at_any_step_is_taken_up_by_another() {
         act(&world, rotate()).await;
         act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
         world.vault.fail_after(step);
-        whole = world.ledger.tend().await.is_ok();
+        whole = world.ledger.run_erasure().await.is_ok();
         world.vault.fail_after(u64::MAX);
         let (other, _dir) = replica(&world).await;
-        other.tend().await.expect("taken up");
+        other.run_erasure().await.expect("taken up");
         is_done(&world, gone).await;
         if whole {
             break;
@@ -230,11 +239,11 @@ async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
             let well = std::iter::repeat_n(Fate::Acknowledged, before);
             world.log.fates(well.chain([fate]));
             // Whether it fails or not, another pass finds the rest.
-            let _ = world.ledger.tend().await;
+            let _ = world.ledger.run_erasure().await;
             world.log.fates([]);
             let (other, _dir) = replica(&world).await;
             for _ in 0..20 {
-                if other.tend().await.is_ok() && other.progress().unfinished.is_empty() {
+                if other.run_erasure().await.is_ok() && other.progress().unfinished.is_empty() {
                     break;
                 }
             }
@@ -248,7 +257,7 @@ async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
 }
 
 #[tokio::test]
-async fn two_keepers_at_once_do_no_harm() {
+async fn two_erasers_at_once_do_no_harm() {
     let (world, gone) = three().await;
     let (other, _dir) = replica(&world).await;
     act(&world, rotate()).await;
@@ -256,7 +265,7 @@ async fn two_keepers_at_once_do_no_harm() {
     for _ in 0..20 {
         other.caught_up().await.expect("caught up");
         // One may find the other's work half done: the next pass finds the rest.
-        let (_, _) = tokio::join!(world.ledger.tend(), other.tend());
+        let (_, _) = tokio::join!(world.ledger.run_erasure(), other.run_erasure());
         world.ledger.caught_up().await.expect("caught up");
         if world.ledger.progress().unfinished.is_empty() {
             break;
@@ -274,11 +283,11 @@ async fn what_is_at_neither_generation_is_lost_and_skipped() {
     let damaged = world.vault.all()[0].0.clone();
     world.vault.overwrite(&damaged, &b"something else"[..]);
     act(&world, rotate()).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     assert_eq!(key_status(&world).await.retiring, None);
     assert_eq!((under(&world, 1), under(&world, 2)), (0, 3));
     let mut all = states(&world, "One").await;
-    all.extend(states(&world, "Gone").await);
+    all.extend(states(&world, "FollowerStopped").await);
     all.extend(states(&world, "Part").await);
     let lost = all.iter().filter(|state| **state == ValueState::Lost);
     assert_eq!(lost.count(), 2);
@@ -294,11 +303,11 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
     let key = world.keys.all().into_iter().find(|(at, _)| at == subject);
     world.keys.lose(subject);
     let (other, _dir) = replica(&world).await;
-    assert_eq!(code(other.tend().await), Some(Code::ValueLost));
+    assert_eq!(code(other.run_erasure().await), Some(Code::ValueLost));
     assert_eq!((under(&world, 1), under(&world, 2)), (4, 0));
     // The stream is mended, and it goes on.
     world.keys.overwrite(subject, key.expect("there").1);
-    other.tend().await.expect("tended");
+    other.run_erasure().await.expect("finished");
     world.ledger.caught_up().await.expect("caught up");
     is_done(&world, gone).await;
 }
@@ -401,7 +410,7 @@ async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
 async fn what_a_crash_left_is_swept_after_the_next_start() {
     let (world, _) = three().await;
     assert_eq!(world.ledger.sweep().await, Ok(0));
-    world.ledger.say_followed(false).await.expect("said");
+    world.ledger.record_following(false).await.expect("said");
     advance(30 * 1_000);
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world.vault.overwrite(&orphan, &b"never committed"[..]);
@@ -419,7 +428,7 @@ async fn what_a_sleeping_replica_puts_back_is_swept() {
     let old_key = world.keys.all();
     act(&world, rotate()).await;
     act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     for (subject, bytes) in old {
         // Of the retired generation, and as a late copy under the new one.
         world.vault.overwrite(&subject, bytes.clone());
@@ -455,7 +464,7 @@ async fn a_value_stored_long_ago_serves_no_command() {
 }
 
 #[tokio::test]
-async fn a_keeper_that_slept_through_a_rotation_loses_nothing() {
+async fn an_eraser_that_slept_through_a_rotation_loses_nothing() {
     let (world, _) = three().await;
     let (other, _dir) = replica(&world).await;
     let (subject, bytes) = world.vault.all()[0].clone();
@@ -464,19 +473,19 @@ async fn a_keeper_that_slept_through_a_rotation_loses_nothing() {
     world.vault.lose(&subject);
     // The other looks for the value again and again; meanwhile it comes back, and is carried two
     // generations on, where the other does not look.
-    let sleeper = other.tend();
+    let sleeper = other.run_erasure();
     let meanwhile = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         world.vault.overwrite(&subject, bytes);
-        world.ledger.tend().await.expect("tended");
+        world.ledger.run_erasure().await.expect("finished");
         act(&world, rotate()).await;
-        world.ledger.tend().await.expect("tended");
+        world.ledger.run_erasure().await.expect("finished");
     };
     let (slept, ()) = tokio::join!(sleeper, meanwhile);
     assert!(slept.is_err());
     world.ledger.caught_up().await.expect("caught up");
     assert_eq!((under(&world, 2), under(&world, 3)), (0, 5));
-    for called in ["One", "Gone", "Part"] {
+    for called in ["One", "FollowerStopped", "Part"] {
         let states = states(&world, called).await;
         assert!(states.iter().all(|state| *state == ValueState::Live));
     }
@@ -497,13 +506,13 @@ async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
     };
     assert_eq!(under_old(&world), 1);
     world.keys.lose_all();
-    assert!(world.ledger.tend().await.is_err());
+    assert!(world.ledger.run_erasure().await.is_err());
     assert_eq!(under_old(&world), 1, "the old value is still there");
     // With the stream from its backup it goes on.
     for (subject, bytes) in before {
         world.keys.overwrite(&subject, bytes.to_vec());
     }
-    world.ledger.tend().await.expect("tended");
+    world.ledger.run_erasure().await.expect("finished");
     assert_eq!(under_old(&world), 0);
     assert_eq!(world.reveal(&owner(), "Key").await.expect("value"), b"v");
 }
