@@ -1,17 +1,15 @@
-//! The keeper: does what the log says is to end. Destroyed values are erased in the vault, retired
-//! generations of the wrapping key are replaced and erased, and what no version refers to is swept.
+//! The eraser finishes logged erasures and rotations: it erases destroyed values in the vault, copies
+//! values from a retired key epoch to the new one and erases the old epoch, and sweeps orphans.
 //!
-//! What is to be done is in the log alone, so any replica takes it up where another stopped, and
-//! several at once do no harm: what is put is put once, what is erased stays erased, and what is
-//! said of it is decided under the fence.
+//! All work is in the log, so any replica takes it up where another stopped, and several at once do no
+//! harm: a value is stored once, an erased value stays erased, and results are recorded under the
+//! fence.
 
-mod ended;
-mod generation;
+mod destroyed;
+mod old_epoch;
 mod orphans;
 mod rotation;
 mod sweep;
-
-pub(crate) use orphans::FollowIntervals;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,20 +17,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use keyroll_core::command::{COMMAND_V, Command};
-use keyroll_core::state::WorkspaceRow;
 use keyroll_core::{
     Action, Code, CommandId, Epoch, Rejection, SignedCommand, TreeSize, WorkspaceName, cose,
 };
+use keyroll_store::keyring::{Keyring, random};
 
-use crate::ledger::{AWAIT_PROJECTION, Ledger};
-use crate::projection::{ProjectionError, WorkspaceView};
-use crate::writer::{CommandOutcome, Submission};
-use keyroll_store::keyring::random;
+use crate::context::{AWAIT_PROJECTION, Context};
+use crate::follower::FollowerHandle;
+use crate::writer::{CommandOutcome, Submission, Writers};
+use orphans::FollowIntervals;
 
-/// Vault messages read, written or erased at once: each may have three times 64 KiB in memory.
+/// Vault messages read, written or erased at once: each may take three times 64 KiB of memory.
 const AT_ONCE: usize = 64;
-/// Messages written over at once: a server does one after the other, up to 8 MiB for each, and the
-/// last of them has to be answered in time.
+/// Messages overwritten at once: a server does one after the other, writing up to 8 MiB for each, and must
+/// answer the last in time.
 const OVERWRITES: usize = 16;
 /// Versions read from the read model at once.
 const CHUNK: usize = 1_000;
@@ -40,19 +38,19 @@ const CHUNK: usize = 1_000;
 /// How far a key rotation is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RotationProgress {
-    /// Values that are under the new generation.
+    /// Values that are under the new epoch.
     pub(crate) done: u64,
-    /// Values that have to be.
+    /// Values that have to be copied.
     pub(crate) total: u64,
-    /// The generation that a fence stands behind: each pass of a rotation would store another.
+    /// The epoch whose fence is stored: each pass of a rotation would store another.
     fenced: Option<Epoch>,
-    /// Once all are: how many of how many messages of the old generation are erased.
+    /// After the copies: how many messages of the old epoch are erased, and of how many.
     pub(crate) erasing: Option<(u64, u64)>,
-    /// Why the last attempt ended before its end.
+    /// Why the last attempt failed.
     pub(crate) problem: Option<Rejection>,
 }
 
-/// How far the keeper is, by workspace.
+/// How far the eraser is, by workspace.
 #[derive(Default)]
 pub(crate) struct ErasureProgress(Mutex<BTreeMap<WorkspaceName, RotationProgress>>);
 
@@ -74,16 +72,12 @@ impl ErasureProgress {
     }
 }
 
-fn broken(error: &ProjectionError) -> Rejection {
-    Rejection::new(Code::Internal, error.to_string())
-}
-
-/// Does all of `work`, some at once, until the first failure.
+/// Runs all of `work`, [`AT_ONCE`] at a time, until the first failure.
 async fn run_all<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
     run_bounded(work, AT_ONCE).await
 }
 
-/// As [`each`], so many at once.
+/// As [`run_all`], so many at a time.
 async fn run_bounded<T>(
     work: Vec<BoxFuture<'_, Result<T, Rejection>>>,
     at_once: usize,
@@ -96,41 +90,61 @@ async fn run_bounded<T>(
     Ok(done)
 }
 
-impl Ledger {
-    /// Waits until the log says of some workspace that something is to end.
-    pub async fn erasure_due(&self) {
-        // A closed channel means that nothing is followed any more.
-        let waited = self
-            .context
-            .progress
-            .wait_lazily(|progress| !progress.unfinished.is_empty());
-        if waited.await.is_err() {
+/// Finishes erasures and rotations in the background.
+pub struct Eraser {
+    context: Arc<Context>,
+    keyring: Arc<Keyring>,
+    writers: Arc<Writers>,
+    follower: FollowerHandle,
+    progress: Arc<ErasureProgress>,
+    intervals: FollowIntervals,
+}
+
+impl Eraser {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        keyring: Arc<Keyring>,
+        writers: Arc<Writers>,
+        follower: FollowerHandle,
+        progress: Arc<ErasureProgress>,
+    ) -> Self {
+        Self {
+            context,
+            keyring,
+            writers,
+            follower,
+            progress,
+            intervals: FollowIntervals::default(),
+        }
+    }
+
+    /// Waits until the log of some workspace has an erasure or a rotation to finish.
+    pub async fn wait_for_work(&self) {
+        let progress = &self.context.progress;
+        let work = progress.wait_lazily(|progress| !progress.unfinished.is_empty());
+        // A follower that has ended brings no work.
+        if work.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Finishes what the log says is to end, in every workspace, as far as it can.
+    /// Finishes the logged erasures and rotations of every workspace, as far as possible.
     ///
     /// # Errors
-    /// Why something is left to do; another call takes it up there.
-    pub async fn run_erasure(&self) -> Result<(), Rejection> {
-        self.context
-            .progress
-            .wait_until_current(AWAIT_PROJECTION)
-            .await;
-        let unfinished = self
-            .context
-            .progress
-            .read(|progress| progress.unfinished.clone());
+    /// Why work is left. Another run takes it up there.
+    pub async fn run_once(&self) -> Result<(), Rejection> {
+        let progress = &self.context.progress;
+        progress.wait_until_current(AWAIT_PROJECTION).await;
+        let unfinished = progress.read(|progress| progress.unfinished.clone());
         let mut all = Ok(());
         for workspace in &unfinished {
-            let finished = self.erase_in_workspace(workspace).await;
+            let finished = self.finish(workspace).await;
             match &finished {
-                Ok(()) => self.erasure.forget(workspace),
+                Ok(()) => self.progress.forget(workspace),
                 Err(problem) => {
-                    tracing::warn!(%workspace, %problem, "what is to be erased is not yet");
+                    tracing::warn!(%workspace, %problem, "an erasure or a rotation is not finished yet");
                     let problem = Some(problem.clone());
-                    self.erasure
+                    self.progress
                         .change(workspace, |progress| progress.problem = problem);
                 }
             }
@@ -139,36 +153,20 @@ impl Ledger {
         all
     }
 
-    async fn erase_in_workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
+    async fn finish(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         self.context.health.workspace(workspace)?;
-        self.erase_ended(workspace).await?;
-        let row = self.row(workspace)?;
+        self.erase_destroyed(workspace).await?;
+        let row = self.context.workspace_row(workspace)?;
         if let Some(old) = row.retiring {
             self.retire_epoch(workspace, old, row.epoch).await?;
-            self.await_head(workspace).await?;
-            self.erase_ended(workspace).await?;
+            self.context.await_head(workspace).await?;
+            self.erase_destroyed(workspace).await?;
         }
-        self.await_head(workspace).await
+        self.context.await_head(workspace).await
     }
 
-    /// Runs something on a workspace as the read model has it now.
-    fn with_view<T>(
-        &self,
-        workspace: &WorkspaceName,
-        run: impl FnOnce(&WorkspaceView<'_>) -> Result<T, ProjectionError>,
-    ) -> Result<T, Rejection> {
-        let view = self.projection().view().map_err(|error| broken(&error))?;
-        let found = view.workspace(workspace).map_err(|error| broken(&error))?;
-        let gone = || Rejection::new(Code::NotFound, format!("there is no workspace {workspace}"));
-        run(&found.ok_or_else(gone)?).map_err(|error| broken(&error))
-    }
-
-    pub(crate) fn row(&self, workspace: &WorkspaceName) -> Result<WorkspaceRow, Rejection> {
-        self.with_view(workspace, |view| Ok(view.row().clone()))
-    }
-
-    /// Puts an act of the ledger's own on record. Whether it was: not when the workspace has
-    /// changed so that it does not fit any more, as another replica's keeper was first.
+    /// Records an action of the ledger itself. `false` when the workspace has changed so that the action
+    /// no longer fits: another replica's eraser was first.
     async fn record_own_action(
         &self,
         workspace: &WorkspaceName,
@@ -177,7 +175,7 @@ impl Ledger {
     ) -> Result<bool, Rejection> {
         let command = Command {
             v: COMMAND_V,
-            at: self.now(),
+            at: self.context.now(),
             id: CommandId(random()?),
             action,
             ledger: self.context.ledger,
@@ -193,21 +191,26 @@ impl Ledger {
             while_retiring,
             dry_run: false,
         };
-        match self.writer(workspace).submit(submission).await {
-            // What is looked at next has to show it.
+        match self
+            .writers
+            .of(&self.context, workspace)
+            .submit(submission)
+            .await
+        {
+            // The next step reads the read model, which must hold the entry.
             CommandOutcome::Committed(committed) => {
-                self.await_size(workspace, committed.size).await?;
+                self.context.await_size(workspace, committed.size).await?;
                 Ok(true)
             }
             CommandOutcome::Duplicate(index) => {
-                self.await_index(workspace, index).await?;
+                self.context.await_index(workspace, index).await?;
                 Ok(true)
             }
             CommandOutcome::Refused(rejection, _) if rejection.code == Code::Conflict => Ok(false),
             CommandOutcome::Refused(rejection, _) => Err(rejection),
             CommandOutcome::StoreFirst(_) | CommandOutcome::DryRun(..) => Err(Rejection::new(
                 Code::Internal,
-                "an act of the ledger's own brings no value",
+                "an action of the ledger itself stores no value",
             )),
         }
     }

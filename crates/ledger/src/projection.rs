@@ -18,6 +18,7 @@ mod values;
 mod view;
 mod windows;
 mod write;
+mod write_batch;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, Worksp
 pub use uses::USES_SHOWN;
 pub use values::{Cursor, StoredVersion};
 pub use view::{View, WorkspaceView};
-pub use write::{EntryFacts, Use, WorkspaceBatch, WriteBatch};
+pub use write_batch::{EntryFacts, Use, WorkspaceBatch, WriteBatch};
 
 /// The read model cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -88,25 +89,20 @@ impl ProjectionError {
             Self::OtherSchema { .. } | Self::OtherRules { .. } | Self::Damaged(_)
         )
     }
-
-    /// What a caller is told.
-    pub fn rejection(&self) -> Rejection {
-        let code = match self {
-            Self::Closed => Code::Busy,
-            Self::OtherLedger { .. }
-            | Self::OtherSchema { .. }
-            | Self::OtherRules { .. }
-            | Self::Damaged(_)
-            | Self::InUse(_)
-            | Self::Storage(_) => Code::Internal,
-        };
-        Rejection::new(code, self.to_string())
-    }
 }
 
 impl From<ProjectionError> for Rejection {
     fn from(error: ProjectionError) -> Self {
-        error.rejection()
+        let code = match error {
+            ProjectionError::Closed => Code::Busy,
+            ProjectionError::OtherLedger { .. }
+            | ProjectionError::OtherSchema { .. }
+            | ProjectionError::OtherRules { .. }
+            | ProjectionError::Damaged(_)
+            | ProjectionError::InUse(_)
+            | ProjectionError::Storage(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

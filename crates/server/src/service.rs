@@ -298,8 +298,8 @@ async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver
 async fn tend(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         let pass = async {
-            ledger.erasure_due().await;
-            if ledger.run_erasure().await.is_ok() {
+            ledger.eraser().wait_for_work().await;
+            if ledger.eraser().run_once().await.is_ok() {
                 TEND
             } else {
                 TEND_AGAIN
@@ -321,7 +321,7 @@ async fn keep_house(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
         if let Err(error) = ledger.housekeeping().await {
             tracing::debug!(%error, "past sealing keys are still there");
         }
-        if let Err(error) = ledger.sweep().await {
+        if let Err(error) = ledger.eraser().sweep().await {
             tracing::debug!(%error, "not everything was swept");
         }
         let waited = tokio::time::timeout(HOUSEKEEPING, stopped.wait_for(|stopped| *stopped)).await;

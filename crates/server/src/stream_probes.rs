@@ -55,7 +55,7 @@ pub(crate) async fn watch(
             if !health.is_recovering()
                 && let Some(why) = refusals().await
             {
-                health.set_reach(Some(Rejection::new(Code::AuditUnavailable, why)));
+                health.set_streams(Some(Rejection::new(Code::AuditUnavailable, why)));
             }
             continue;
         }
@@ -80,10 +80,10 @@ pub(crate) async fn watch(
             .await
             .or(judged.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
-        health.set_reach(silent);
+        health.set_streams(silent);
         if said.elapsed() >= SAY && probe.is_whole() {
             said = Instant::now();
-            if let Err(why) = ledger.record_following(false).await {
+            if let Err(why) = ledger.eraser().record_following(false).await {
                 tracing::debug!(%why, "the next start knows less");
             }
         }

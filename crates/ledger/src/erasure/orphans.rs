@@ -1,37 +1,33 @@
-//! Which of the values that no entry refers to are left over from a crash, and which may be those of
-//! entries that are gone: the end of a log that was cut can be put back, its values could not.
+//! Which orphans a crash left, and which may be values of entries that the log has lost: a truncated log
+//! can be restored, erased values cannot.
 
 use std::sync::{Mutex, PoisonError};
 
-use keyroll_core::{Code, Millis, Rejection, WorkspaceName, limits};
-use tokio::sync::oneshot;
+use keyroll_core::{Millis, Rejection, WorkspaceName, limits};
 
-use super::broken;
-use crate::follower::FollowerRequest;
-use crate::ledger::Ledger;
-use crate::projection::FollowRecord;
+use super::Eraser;
+use crate::projection::{FollowRecord, ProjectionError};
 
-/// How long after a service last said that it followed the log it may have stored something: that is
-/// said every 30 s.
+/// How long after its last follow record a service may have stored something: it records every 30 s.
 const RECORD_MARGIN_MS: u64 = 40 * 1_000;
-/// How far apart its clock and that of the vault may be.
+/// How far the clocks of the service and of the vault may be apart.
 const CLOCKS_MS: u64 = 5_000;
-/// Silence of that length is a time in which it did not follow: it was cut off, or stood still.
+/// After a silence of this length the service did not follow: it was cut off, or stalled.
 const SILENCE_MS: u64 = 2 * 60 * 1_000;
 
-/// Since when this service follows the log.
+/// The time in which this service follows the log.
 #[derive(Debug, Default)]
 pub(crate) struct FollowIntervals(Mutex<Option<FollowInterval>>);
 
 #[derive(Debug, Clone, Copy)]
 struct FollowInterval {
-    at: Millis,
-    /// Until when it, or the service before it, did so with the same read model.
-    until: Option<Millis>,
-    /// When it was last known to.
-    alive: Millis,
-    /// Whether the vault was looked through since.
-    looked: bool,
+    began: Millis,
+    /// When the previous follow interval with the same read model ended.
+    previous_end: Option<Millis>,
+    /// When following was last recorded.
+    last_recorded: Millis,
+    /// Whether the vault was scanned in this interval.
+    vault_scanned: bool,
 }
 
 impl FollowIntervals {
@@ -39,59 +35,58 @@ impl FollowIntervals {
         run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Says that the vault was looked through.
-    pub(super) fn looked(&self) {
-        self.with(|since| {
-            if let Some(since) = since {
-                since.looked = true;
-            }
-        });
+    fn change(&self, change: impl FnOnce(&mut FollowInterval)) {
+        self.with(|interval| interval.as_mut().map(change));
     }
 
-    /// Since when it follows, as of now: at first what the read model says counts.
-    fn since(&self, local: FollowRecord, now: Millis) -> FollowInterval {
+    /// Notes that the vault was scanned.
+    pub(super) fn vault_scanned(&self) {
+        self.change(|interval| interval.vault_scanned = true);
+    }
+
+    /// The present interval. The first one continues what the read model has recorded.
+    fn present(&self, record: FollowRecord, now: Millis) -> FollowInterval {
+        let begin = |previous_end| FollowInterval {
+            began: now,
+            previous_end,
+            last_recorded: now,
+            vault_scanned: false,
+        };
         self.with(|known| {
-            let since = match *known {
-                None => FollowInterval {
-                    at: now,
-                    until: local.complete_from.and(local.followed).map(|followed| {
-                        let margin = if local.ended {
-                            CLOCKS_MS
-                        } else {
-                            RECORD_MARGIN_MS
-                        };
-                        Millis(followed.0 + margin)
-                    }),
-                    alive: now,
-                    looked: false,
-                },
-                Some(since) if now.0 > since.alive.0 + SILENCE_MS => FollowInterval {
-                    at: now,
-                    until: Some(Millis(since.alive.0 + RECORD_MARGIN_MS)),
-                    alive: now,
-                    looked: false,
-                },
-                Some(since) => since,
+            let interval = match *known {
+                None => {
+                    let followed = record.complete_from.and(record.followed);
+                    let margin = if record.ended {
+                        CLOCKS_MS
+                    } else {
+                        RECORD_MARGIN_MS
+                    };
+                    begin(followed.map(|followed| Millis(followed.0 + margin)))
+                }
+                Some(before) if now.0 > before.last_recorded.0 + SILENCE_MS => {
+                    begin(Some(Millis(before.last_recorded.0 + RECORD_MARGIN_MS)))
+                }
+                Some(present) => present,
             };
-            *known = Some(since);
-            since
+            *known = Some(interval);
+            interval
         })
     }
 }
 
 impl FollowInterval {
-    /// Whether something was stored while nobody followed the log with this read model: somebody else
-    /// did that, and of what became of it this one knows only what the log still has.
-    fn is_between(&self, stored: Millis) -> bool {
-        let after = self.until.is_some_and(|until| stored > until);
-        after && stored.0 + CLOCKS_MS < self.at.0
+    /// Whether a value was stored while nobody followed the log with this read model. Another service
+    /// stored it then, and this one knows only what the log still has of it.
+    fn is_in_gap(&self, stored: Millis) -> bool {
+        let after = self.previous_end.is_some_and(|end| stored > end);
+        after && stored.0 + CLOCKS_MS < self.began.0
     }
 }
 
-impl Ledger {
-    /// Says that it follows the log, for the next start; not before the vault was looked through, or
-    /// what this start would have left alone the next one would erase. With `ended` it is said for the
-    /// last time.
+impl Eraser {
+    /// Records for the next start that this service follows the log. It records nothing before the vault
+    /// was scanned: the next start would erase what this one has to leave alone. `ended` marks the last
+    /// record of an orderly end.
     ///
     /// # Errors
     /// When the read model cannot be written.
@@ -99,75 +94,60 @@ impl Ledger {
         if self.context.health.serving().is_err() {
             return Ok(());
         }
-        let (local, now) = (self.follow_record()?, self.now());
-        if !self.start.since(local, now).looked {
+        let (record, now) = (self.follow_record()?, self.context.now());
+        if !self.intervals.present(record, now).vault_scanned {
             return Ok(());
         }
-        self.start.with(|since| {
-            if let Some(since) = since {
-                since.alive = now;
-            }
-        });
-        self.know(move |local| FollowRecord {
+        self.intervals
+            .change(|interval| interval.last_recorded = now);
+        let change = move |record| FollowRecord {
             followed: Some(now),
             ended,
-            ..local
-        })
-        .await
+            ..record
+        };
+        self.follower.change_follow_record(change).await
     }
 
-    fn follow_record(&self) -> Result<FollowRecord, Rejection> {
-        self.projection()
-            .follow_record()
-            .map_err(|error| broken(&error))
+    fn follow_record(&self) -> Result<FollowRecord, ProjectionError> {
+        self.context.projection().follow_record()
     }
 
-    async fn know(
-        &self,
-        change: impl FnOnce(FollowRecord) -> FollowRecord + Send + 'static,
-    ) -> Result<(), Rejection> {
-        let (done, is_done) = oneshot::channel();
-        let failed = || Rejection::new(Code::Internal, "the read model could not be written");
-        let request = FollowerRequest::ChangeFollowRecord(Box::new(change), done);
-        self.requests.send(request).await.map_err(|_| failed())?;
-        is_done.await.map_err(|_| failed())
-    }
-
-    /// Since when all that was stored is known to be in the log or left over. What is older is left
-    /// alone, and said.
+    /// The time from which every stored value is known to be in the log or an orphan of a crash. Older
+    /// orphans are left alone and reported.
     pub(super) async fn complete_since(
         &self,
         workspace: &WorkspaceName,
         stored: &[Millis],
     ) -> Result<Millis, Rejection> {
-        let (local, now) = (self.follow_record()?, self.now());
-        let start = self.start.since(local, now);
-        let is_whole = |from: &Millis| {
+        let (record, now) = (self.follow_record()?, self.context.now());
+        let interval = self.intervals.present(record, now);
+        let began = interval.began;
+        let is_complete = |from: &Millis| {
             let mut later = stored.iter().filter(|at| *at >= from);
-            *from >= start.at || !later.any(|at| start.is_between(*at))
+            *from >= began || !later.any(|at| interval.is_in_gap(*at))
         };
-        let known = local.complete_from.filter(is_whole);
-        let complete_from = if let Some(known) = known {
-            known
-        } else {
-            self.know(move |local| FollowRecord {
-                followed: local.followed.or(Some(start.at)),
-                complete_from: Some(start.at),
-                ..local
-            })
-            .await?;
-            start.at
+        let complete_from = match record.complete_from.filter(is_complete) {
+            Some(known) => known,
+            None => {
+                let change = move |record: FollowRecord| FollowRecord {
+                    followed: record.followed.or(Some(began)),
+                    complete_from: Some(began),
+                    ..record
+                };
+                self.follower.change_follow_record(change).await?;
+                began
+            }
         };
         let is_left = |at: &&Millis| **at < complete_from && now.0 > at.0 + limits::ORPHAN_MS;
         let left = stored.iter().filter(is_left).count();
-        // Said by the service that found it; whoever starts it again has read it.
-        let words = (left > 0 && complete_from >= start.at).then(|| {
+        // Reported by the service that found them: whoever restarts it has read the report.
+        let report = (left > 0 && complete_from >= began).then(|| {
             format!(
                 "{left} stored values belong to no entry, and may be of entries that the log has lost: \
                  is its end missing? They are left alone"
             )
         });
-        self.context.health.set_orphans(workspace, words);
+        self.context.health.set_orphans(workspace, report);
         Ok(complete_from)
     }
 }

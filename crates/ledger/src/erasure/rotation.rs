@@ -1,5 +1,5 @@
-//! Retiring a generation of the wrapping key: every live value is copied under the new one and
-//! read back; only then is the old one erased, values first, its key last.
+//! Rotating the wrapping key: every live value is copied under the new epoch and read back. Only then is
+//! the old epoch erased, its values first, its key last.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,25 +10,24 @@ use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Code, Epoch, ObjectId, Rejection, WorkspaceName};
 
-use super::{CHUNK, run_all};
-use crate::ledger::Ledger;
+use super::destroyed::check_erased;
+use super::{CHUNK, Eraser, run_all};
 use crate::projection::{Cursor, StoredVersion};
 use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
 use keyroll_store::objects::Held;
 
-/// One generation on its way out.
+/// A rotation under way.
 struct Rotation<'a> {
     workspace: &'a WorkspaceName,
     old: Epoch,
     new: Epoch,
     new_key: Key,
-    /// Or why there is none.
+    /// Or why it cannot be read.
     old_key: Result<Key, Rejection>,
-    /// What lay under the new generation when the pass began. Other values are copied at once: a copy
-    /// that came since is found when this one is put.
+    /// The objects under the new epoch when the pass began. Other values are copied without a look: a
+    /// later copy is found when this one is stored.
     copied_before: HashSet<ObjectId>,
-    /// The messages of the old generation that were read to be copied, so that erasing them asks for
-    /// none of them again.
+    /// The messages of the old epoch that were read to be copied: erasing them need not fetch them again.
     old_messages: Mutex<HashMap<ObjectId, Held>>,
 }
 
@@ -40,14 +39,14 @@ impl Rotation<'_> {
     }
 }
 
-impl Ledger {
+impl Eraser {
     pub(super) async fn retire_epoch(
         &self,
         workspace: &WorkspaceName,
         old: Epoch,
         new: Epoch,
     ) -> Result<(), Rejection> {
-        let copied = self.vault.list(workspace, None, Some(new)).await?;
+        let copied = self.context.vault.list(workspace, None, Some(new)).await?;
         let retiring = Rotation {
             workspace,
             old,
@@ -60,24 +59,24 @@ impl Ledger {
         self.copy_all(&retiring).await?;
         keyroll_store::failpoint!("erasure.all_copied");
         self.check_stored_key(workspace, new).await?;
-        // From here on nothing live is under the old generation alone.
+        // From here on no live value is under the old epoch alone.
         let read = retiring.old_messages.into_inner();
         let read = read.unwrap_or_else(PoisonError::into_inner);
         self.erase_generation(workspace, old, &read).await?;
-        Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
+        check_erased(&self.context.vault.list(workspace, None, Some(old)).await?)?;
         keyroll_store::failpoint!("erasure.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
         keyroll_store::failpoint!("erasure.old_key_erased");
-        // Also what was destroyed while it was copied.
-        self.erase_ended(workspace).await?;
+        // Also the values that were destroyed while they were copied.
+        self.erase_destroyed(workspace).await?;
         let erased = Action::KeyErase(KeyErase { epoch: old });
         self.record_own_action(workspace, erased, Some(old)).await?;
         keyroll_store::failpoint!("erasure.retired");
         Ok(())
     }
 
-    /// Looks that the new key is stored, not only in memory: the keys stream may have gone while values
-    /// were copied, and without it the copies would be all that there is.
+    /// Checks that the new key is stored, not only in memory. The keys stream may have been lost during the
+    /// copies, and once the old epoch is erased the copies are all that is left.
     async fn check_stored_key(
         &self,
         workspace: &WorkspaceName,
@@ -88,15 +87,16 @@ impl Ledger {
         self.keyring.workspace_key(workspace, new).await.map(drop)
     }
 
-    /// Versions that may lie under the old generation, after a place in their order, and where the
-    /// next ones begin. What is older than the rotation is all in the read model that shows it.
+    /// The next versions that may be under the old epoch, and the cursor after them. The read model that
+    /// shows the rotation holds all older versions.
     fn chunk(
         &self,
         retiring: &Rotation<'_>,
         after: Cursor,
     ) -> Result<Option<(Vec<StoredVersion>, Cursor)>, Rejection> {
-        let mut chunk =
-            self.with_view(retiring.workspace, |view| view.versions_after(after, CHUNK))?;
+        let mut chunk = self
+            .context
+            .with_workspace(retiring.workspace, |view| view.versions_after(after, CHUNK))?;
         let Some(next) = chunk.last().map(|last| last.cursor) else {
             return Ok(None);
         };
@@ -113,14 +113,14 @@ impl Ledger {
             total += chunk.len() as u64;
             after = next;
         }
-        self.erasure.change(retiring.workspace, |progress| {
+        self.progress.change(retiring.workspace, |progress| {
             (progress.done, progress.total, progress.erasing) = (0, total, None);
         });
-        let fenced = self.erasure.of(retiring.workspace).fenced == Some(retiring.old);
+        let fenced = self.progress.of(retiring.workspace).fenced == Some(retiring.old);
         // Without the old key nothing is copied.
         if retiring.old_key.is_ok() && !fenced {
             let fenced = Some(retiring.old);
-            self.erasure
+            self.progress
                 .change(retiring.workspace, |progress| progress.fenced = fenced);
             self.fence(retiring.workspace, retiring.old, total).await?;
         }
@@ -140,13 +140,13 @@ impl Ledger {
     ) -> Result<(), Rejection> {
         for look in 0..LOOKS {
             if look > 0 {
-                // A stream's new leader may answer before it has caught up with its own messages.
+                // A stream's new leader may answer before it has caught up.
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             let copy = |version| async move {
                 let copied = self.copy_one(retiring, version).await?;
                 if copied {
-                    self.erasure
+                    self.progress
                         .change(retiring.workspace, |progress| progress.done += 1);
                 }
                 Ok(copied)
@@ -162,8 +162,8 @@ impl Ledger {
         self.record_lost(retiring, &chunk).await
     }
 
-    /// What is at neither generation is gone. Said under the fence, and only if this generation is
-    /// still being retired then: later ones are not where was looked.
+    /// Records values that are under neither epoch as lost. Recorded under the fence, and only if this
+    /// epoch is still retiring then: values of later epochs were not looked for.
     async fn record_lost(
         &self,
         retiring: &Rotation<'_>,
@@ -181,11 +181,11 @@ impl Ledger {
         {
             return Ok(());
         }
-        let message = "values changed while they were copied: looked at again";
+        let message = "values changed while they were copied: they are checked again";
         Err(Rejection::new(Code::Busy, message))
     }
 
-    /// Makes sure that a value is under the new generation; not when it is under neither.
+    /// Makes sure that a value is under the new epoch. `false` when it is under neither.
     async fn copy_one(
         &self,
         retiring: &Rotation<'_>,
@@ -203,13 +203,18 @@ impl Ledger {
         let (old, new) = (context(retiring.old), context(retiring.new));
         if !retiring.copied_before.contains(&place)
             && let Ok(old_key) = &retiring.old_key
-            && let Ok(Some((message, found))) = self.vault.read(&place, old_key, &old).await
+            && let Ok(Some((message, found))) = self.context.vault.read(&place, old_key, &old).await
         {
-            self.vault
+            self.context
+                .vault
                 .copy(&place, &found, &retiring.new_key, &new)
                 .await?;
             keyroll_store::failpoint!("erasure.copied");
-            let copy = self.vault.read(&place, &retiring.new_key, &new).await;
+            let copy = self
+                .context
+                .vault
+                .read(&place, &retiring.new_key, &new)
+                .await;
             if let Ok(Some(_)) = copy {
                 retiring.remember(place, message);
                 return Ok(true);
@@ -218,7 +223,7 @@ impl Ledger {
         self.copy_carefully(retiring, place, (&old, &new)).await
     }
 
-    /// As [`Ledger::copy_one`], where there may be a copy already, a damaged one, or no value.
+    /// As [`Eraser::copy_one`], where there may be a copy already, a damaged one, or no value.
     async fn copy_carefully(
         &self,
         retiring: &Rotation<'_>,
@@ -229,13 +234,23 @@ impl Ledger {
         let is_lost = |rejection: &Rejection| rejection.code == Code::ValueLost;
         let at = |epoch| StoredAt { epoch, place };
         let mut damaged = None;
-        match self.vault.read(&place, &retiring.new_key, new).await {
+        match self
+            .context
+            .vault
+            .read(&place, &retiring.new_key, new)
+            .await
+        {
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
-                // Another replica may be mending it: what is erased is what was read as damaged.
-                damaged = self.vault.held(workspace, at(new.epoch)).await?;
-                match self.vault.read(&place, &retiring.new_key, new).await {
+                // Another replica may be repairing it, so only the message that was damaged is erased.
+                damaged = self.context.vault.held(workspace, at(new.epoch)).await?;
+                match self
+                    .context
+                    .vault
+                    .read(&place, &retiring.new_key, new)
+                    .await
+                {
                     Ok(Some(_)) => return Ok(true),
                     Ok(None) => damaged = None,
                     Err(rejection) if is_lost(&rejection) => {}
@@ -246,28 +261,36 @@ impl Ledger {
         }
         let old_key = match &retiring.old_key {
             Ok(old_key) => old_key,
-            // There is a value and no key: that is for people to mend, so nothing is said to be lost.
+            // There is a value and no key: only people can repair that, so nothing is recorded as lost.
             Err(why) => {
-                let held = self.vault.held(workspace, at(old.epoch)).await?;
+                let held = self.context.vault.held(workspace, at(old.epoch)).await?;
                 return held.map_or(Ok(false), |_| Err(why.clone()));
             }
         };
-        let found = match self.vault.read(&place, old_key, old).await {
+        let found = match self.context.vault.read(&place, old_key, old).await {
             Ok(Some((_, found))) => found,
             Ok(None) => return Ok(false),
             Err(rejection) if is_lost(&rejection) => return Ok(false),
             Err(rejection) => return Err(rejection),
         };
         if let Some(held) = damaged {
-            let erased = self.vault.erase_held(workspace, at(new.epoch), held);
+            let erased = self
+                .context
+                .vault
+                .erase_held(workspace, at(new.epoch), held);
             erased.await?;
         }
-        self.vault
+        self.context
+            .vault
             .copy(&place, &found, &retiring.new_key, new)
             .await?;
         keyroll_store::failpoint!("erasure.copied");
-        let copy = self.vault.read(&place, &retiring.new_key, new).await?;
-        let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
+        let copy = self
+            .context
+            .vault
+            .read(&place, &retiring.new_key, new)
+            .await?;
+        let missing = || Rejection::new(Code::Busy, "a copy is not stored yet");
         copy.map(|_| true).ok_or_else(missing)
     }
 }

@@ -11,11 +11,11 @@ const WORTHWHILE: usize = 128 * 1024;
 /// A message taken by itself.
 pub(super) struct Prepared {
     pub(super) message: Message,
-    pub(super) opened: Result<Opened, Rejection>,
+    pub(super) opened: Result<OpenedCommit, Rejection>,
 }
 
 /// A commit that the ledger's key signed, with its entries, unless one is malformed.
-pub(crate) struct Opened {
+pub(crate) struct OpenedCommit {
     pub(crate) commit: Commit,
     /// Those that decided it.
     pub(crate) rules: Rules,
@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 /// # Errors
 /// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once it is known to be the
 /// ledger's.
-pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
+pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<OpenedCommit, Rejection> {
     let not_signed = || {
         let words = "the commit is not signed by the ledger's key";
         Rejection::new(Code::BadSignature, words)
@@ -53,7 +53,7 @@ pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
     let begin = begin
         .and_then(|begin| u16::try_from(begin).ok())
         .ok_or_else(other)?;
-    Ok(Opened {
+    Ok(OpenedCommit {
         entries: entries.collect(),
         begin,
         rules,

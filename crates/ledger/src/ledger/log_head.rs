@@ -1,6 +1,6 @@
-//! The end of the log, held against what the read model knows of it.
+//! Comparing the end of the log with the read model.
 
-use keyroll_core::{Code, Digest, Rejection, Sequence};
+use keyroll_core::{Code, Digest, Sequence};
 
 use super::OpenError;
 use crate::health::Health;
@@ -8,8 +8,8 @@ use crate::projection::Projection;
 use keyroll_store::log::Log;
 use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
 
-/// Compares the last message that the read model holds with the log: a log that is shorter or has
-/// other bytes there was set back.
+/// Compares the read model's last message with the log. A log that is shorter, or has other bytes there,
+/// was set back.
 pub(super) async fn check_head(
     log: &dyn Log,
     projection: &Projection,
@@ -49,8 +49,8 @@ pub(super) async fn check_head(
     }
 }
 
-/// The last message of the log, looked at for a while if it seems to be before `known`: a stream's
-/// new leader may answer before it has caught up with its own log.
+/// The last message of the log. If it seems to be before `known`, the leader is asked for a while: a new
+/// leader may answer before it has caught up with its own log.
 async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
     let mut last = Sequence(0);
     for _ in 0..LOOKS {
@@ -61,11 +61,4 @@ async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenEr
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
     Ok(last)
-}
-
-/// The last message of the log, for status.
-pub(super) async fn log_end(log: &dyn Log) -> Result<Sequence, Rejection> {
-    log.last()
-        .await
-        .map_err(|why| Rejection::new(Code::Unreachable, why.0))
 }

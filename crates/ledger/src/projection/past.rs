@@ -6,12 +6,12 @@ use keyroll_core::state::Member;
 use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::rows::decode;
+use super::rows::{decode, put};
 use super::schema::{
     BY_SECRET, EXPOSURES, Exposure, FORMER_NAMES, LAST_REVEALED, MEMBERS_SINCE, MemberRecord,
     SECRETS_SINCE, SecretRecord, USES_SINCE,
 };
-use super::write::{WorkspaceBatch, put};
+use super::write_batch::WorkspaceBatch;
 use super::{ProjectionError, USES_SHOWN, WorkspaceView};
 
 pub(super) fn write(

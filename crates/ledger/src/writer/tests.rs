@@ -12,7 +12,8 @@ use keyroll_core::{
 };
 use tokio::sync::{RwLock, watch};
 
-use super::{Context, Writer, Writers};
+use super::{Writer, Writers};
+use crate::context::Context;
 use crate::follower::{Progress, ProgressPublisher, ProgressReader};
 use crate::health::Health;
 use crate::projection::Projection;

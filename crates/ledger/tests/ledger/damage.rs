@@ -12,12 +12,13 @@ use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
     Action, Blob, Code, Digest, Epoch, Sequence, SignedCommand, TreeSize, Verified, cose,
 };
+use keyroll_ledger::Context;
 use keyroll_ledger::follower::{
     Fold, Follower, FollowerRequest, ProgressPublisher, ProgressReader, catch_up, progress_of,
 };
 use keyroll_ledger::health::Health;
 use keyroll_ledger::projection::{Opener, Projection, digest};
-use keyroll_ledger::writer::{CommandOutcome, Context, Submission, Writer};
+use keyroll_ledger::writer::{CommandOutcome, Submission, Writer};
 use keyroll_store::log::{Log as _, MemoryLog, Message};
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::Vault;

@@ -149,19 +149,24 @@ async fn what_is_destroyed_is_erased_and_then_said_to_be() {
     assert_eq!(world.vault.count(), 5);
     assert_eq!(states(&world, "Part").await[0], ValueState::Destroyed);
     assert_eq!(key_status(&world).await.ending, 1);
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     assert_eq!(world.vault.count(), 4);
     assert_eq!(states(&world, "Part").await[0], ValueState::Erased);
     assert_eq!(key_status(&world).await.ending, 0);
     act(&world, destroy(part, "Part", None)).await;
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     assert_eq!(world.vault.count(), 3);
     assert_eq!(
         code(world.reveal(&owner(), "Part").await),
         Some(Code::Destroyed)
     );
     let entries = world.log.bytes().len();
-    world.ledger.run_erasure().await.expect("nothing to do");
+    world
+        .ledger
+        .eraser()
+        .run_once()
+        .await
+        .expect("nothing to do");
     assert_eq!(world.log.bytes().len(), entries);
     verifies(&world);
 }
@@ -181,7 +186,7 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
     assert_eq!((under(&world, 1), under(&world, 2)), (5, 1));
     // Enough to copy some, and not to erase: then everything is still to be had.
     world.vault.fail_after(14);
-    assert!(world.ledger.run_erasure().await.is_err());
+    assert!(world.ledger.eraser().run_once().await.is_err());
     world.vault.fail_after(u64::MAX);
     assert!(under(&world, 1) >= 4 && under(&world, 2) > 1);
     assert!(key_status(&world).await.problem.is_some());
@@ -201,9 +206,9 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
         Ok(Answer::SecretShow(row)) => row.id,
         other => panic!("no secret: {other:?}"),
     };
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     act(&world, destroy(id, "New", None)).await;
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     is_done(&world, gone).await;
     act(&world, rotate()).await;
 }
@@ -216,10 +221,10 @@ async fn a_crash_at_any_step_is_taken_up_by_another() {
         act(&world, rotate()).await;
         act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
         world.vault.fail_after(step);
-        whole = world.ledger.run_erasure().await.is_ok();
+        whole = world.ledger.eraser().run_once().await.is_ok();
         world.vault.fail_after(u64::MAX);
         let (other, _dir) = replica(&world).await;
-        other.run_erasure().await.expect("taken up");
+        other.eraser().run_once().await.expect("taken up");
         is_done(&world, gone).await;
         if whole {
             break;
@@ -239,11 +244,12 @@ async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
             let well = std::iter::repeat_n(Fate::Acknowledged, before);
             world.log.fates(well.chain([fate]));
             // Whether it fails or not, another pass finds the rest.
-            let _ = world.ledger.run_erasure().await;
+            let _ = world.ledger.eraser().run_once().await;
             world.log.fates([]);
             let (other, _dir) = replica(&world).await;
             for _ in 0..20 {
-                if other.run_erasure().await.is_ok() && other.progress().unfinished.is_empty() {
+                if other.eraser().run_once().await.is_ok() && other.progress().unfinished.is_empty()
+                {
                     break;
                 }
             }
@@ -265,7 +271,7 @@ async fn two_erasers_at_once_do_no_harm() {
     for _ in 0..20 {
         other.caught_up().await.expect("caught up");
         // One may find the other's work half done: the next pass finds the rest.
-        let (_, _) = tokio::join!(world.ledger.run_erasure(), other.run_erasure());
+        let (_, _) = tokio::join!(world.ledger.eraser().run_once(), other.eraser().run_once());
         world.ledger.caught_up().await.expect("caught up");
         if world.ledger.progress().unfinished.is_empty() {
             break;
@@ -283,7 +289,7 @@ async fn what_is_at_neither_generation_is_lost_and_skipped() {
     let damaged = world.vault.all()[0].0.clone();
     world.vault.overwrite(&damaged, &b"something else"[..]);
     act(&world, rotate()).await;
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     assert_eq!(key_status(&world).await.retiring, None);
     assert_eq!((under(&world, 1), under(&world, 2)), (0, 3));
     let mut all = states(&world, "One").await;
@@ -303,11 +309,11 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
     let key = world.keys.all().into_iter().find(|(at, _)| at == subject);
     world.keys.lose(subject);
     let (other, _dir) = replica(&world).await;
-    assert_eq!(code(other.run_erasure().await), Some(Code::ValueLost));
+    assert_eq!(code(other.eraser().run_once().await), Some(Code::ValueLost));
     assert_eq!((under(&world, 1), under(&world, 2)), (4, 0));
     // The stream is mended, and it goes on.
     world.keys.overwrite(subject, key.expect("there").1);
-    other.run_erasure().await.expect("finished");
+    other.eraser().run_once().await.expect("finished");
     world.ledger.caught_up().await.expect("caught up");
     is_done(&world, gone).await;
 }
@@ -315,26 +321,26 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
 #[tokio::test]
 async fn what_never_became_an_entry_is_named_and_swept() {
     let (world, _) = three().await;
-    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(0));
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world
         .vault
         .overwrite(&orphan, &b"stored, never committed"[..]);
     advance(5 * 60 * 1_000);
-    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(0));
     assert_eq!(world.vault.count(), 6);
     advance(1);
     let entries = world.log.bytes().len();
     // The entry comes first: without it nothing is erased.
     world.log.fates([Fate::Refused]);
-    assert!(world.ledger.sweep().await.is_err());
+    assert!(world.ledger.eraser().sweep().await.is_err());
     assert_eq!(world.vault.count(), 6);
-    assert_eq!(world.ledger.sweep().await, Ok(1));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(1));
     assert_eq!(
         (world.vault.count(), world.log.bytes().len()),
         (5, entries + 1)
     );
-    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(0));
     assert_eq!(world.log.bytes().len(), entries + 1);
     assert_eq!(world.reveal(&owner(), "One").await.expect("value"), b"2");
     verifies(&world);
@@ -355,7 +361,7 @@ async fn swept(world: &World, log: &MemoryLog, dir: &std::path::Path) -> (usize,
     let ledger = World::replica(log, &world.vault, &world.keys, dir, keys).await;
     ledger.caught_up().await.expect("caught up");
     advance(10 * 60 * 1_000);
-    let swept = ledger.sweep().await.expect("swept");
+    let swept = ledger.eraser().sweep().await.expect("swept");
     (swept, ledger.health().problems(|_| true).join("; "))
 }
 
@@ -382,12 +388,12 @@ async fn values_of_entries_that_a_log_has_lost_are_left_alone_and_said() {
 #[tokio::test]
 async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
     let (world, _) = three().await;
-    assert_eq!(world.ledger.sweep().await, Ok(0));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(0));
     let keys = (&world.id, &world.online);
     let early = tempfile::tempdir().expect("directory");
     let first = World::replica(&world.log, &world.vault, &world.keys, early.path(), keys).await;
     first.caught_up().await.expect("caught up");
-    assert_eq!(first.sweep().await, Ok(0));
+    assert_eq!(first.eraser().sweep().await, Ok(0));
     first.flush().await;
     drop(first);
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -409,15 +415,20 @@ async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
 #[tokio::test]
 async fn what_a_crash_left_is_swept_after_the_next_start() {
     let (world, _) = three().await;
-    assert_eq!(world.ledger.sweep().await, Ok(0));
-    world.ledger.record_following(false).await.expect("said");
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(0));
+    world
+        .ledger
+        .eraser()
+        .record_following(false)
+        .await
+        .expect("said");
     advance(30 * 1_000);
     let orphan = format!("keyroll.vault.demo.{}.1", "ab".repeat(32));
     world.vault.overwrite(&orphan, &b"never committed"[..]);
     advance(60 * 60 * 1_000);
     let world = world.again(|_| ()).await;
     world.ledger.caught_up().await.expect("caught up");
-    assert_eq!(world.ledger.sweep().await, Ok(1));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(1));
     assert_eq!(world.ledger.health().problems(|_| true), [""; 0]);
 }
 
@@ -428,7 +439,7 @@ async fn what_a_sleeping_replica_puts_back_is_swept() {
     let old_key = world.keys.all();
     act(&world, rotate()).await;
     act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     for (subject, bytes) in old {
         // Of the retired generation, and as a late copy under the new one.
         world.vault.overwrite(&subject, bytes.clone());
@@ -441,7 +452,7 @@ async fn what_a_sleeping_replica_puts_back_is_swept() {
         world.keys.overwrite(&subject, bytes);
     }
     assert!(has_key(&world, 1));
-    assert_eq!(world.ledger.sweep().await, Ok(5 + 1 + 1));
+    assert_eq!(world.ledger.eraser().sweep().await, Ok(5 + 1 + 1));
     is_done(&world, gone).await;
 }
 
@@ -473,13 +484,13 @@ async fn an_eraser_that_slept_through_a_rotation_loses_nothing() {
     world.vault.lose(&subject);
     // The other looks for the value again and again; meanwhile it comes back, and is carried two
     // generations on, where the other does not look.
-    let sleeper = other.run_erasure();
+    let sleeper = other.eraser().run_once();
     let meanwhile = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         world.vault.overwrite(&subject, bytes);
-        world.ledger.run_erasure().await.expect("finished");
+        world.ledger.eraser().run_once().await.expect("finished");
         act(&world, rotate()).await;
-        world.ledger.run_erasure().await.expect("finished");
+        world.ledger.eraser().run_once().await.expect("finished");
     };
     let (slept, ()) = tokio::join!(sleeper, meanwhile);
     assert!(slept.is_err());
@@ -506,13 +517,13 @@ async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
     };
     assert_eq!(under_old(&world), 1);
     world.keys.lose_all();
-    assert!(world.ledger.run_erasure().await.is_err());
+    assert!(world.ledger.eraser().run_once().await.is_err());
     assert_eq!(under_old(&world), 1, "the old value is still there");
     // With the stream from its backup it goes on.
     for (subject, bytes) in before {
         world.keys.overwrite(&subject, bytes.to_vec());
     }
-    world.ledger.run_erasure().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("finished");
     assert_eq!(under_old(&world), 0);
     assert_eq!(world.reveal(&owner(), "Key").await.expect("value"), b"v");
 }
