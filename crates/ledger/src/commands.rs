@@ -275,12 +275,11 @@ impl Commands {
                 .release(workspace, command, revealed, &committed.locations, session)
                 .await?;
         }
-        let consistency = match &committed.consistency {
-            Some(proof) => digests(proof),
-            None => {
-                let trusted_size = info.trusted_size;
-                proofs::consistency(&self.context, workspace, trusted_size, committed.size).await?
-            }
+        let trusted_size = info.trusted_size;
+        let consistency = if let Some(proof) = &committed.consistency {
+            digests(proof)
+        } else {
+            proofs::consistency(&self.context, workspace, trusted_size, committed.size).await?
         };
         let receipt = Receipt {
             path: digests(&committed.path),

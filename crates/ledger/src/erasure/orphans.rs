@@ -126,17 +126,17 @@ impl Eraser {
             let mut later = stored.iter().filter(|at| *at >= from);
             *from >= began || !later.any(|at| interval.is_in_gap(*at))
         };
-        let complete_from = match record.complete_from.filter(is_complete) {
-            Some(known) => known,
-            None => {
-                let change = move |record: FollowRecord| FollowRecord {
-                    followed: record.followed.or(Some(began)),
-                    complete_from: Some(began),
-                    ..record
-                };
-                self.follower.change_follow_record(change).await?;
-                began
-            }
+        let known = record.complete_from.filter(is_complete);
+        let complete_from = if let Some(known) = known {
+            known
+        } else {
+            let change = move |record: FollowRecord| FollowRecord {
+                followed: record.followed.or(Some(began)),
+                complete_from: Some(began),
+                ..record
+            };
+            self.follower.change_follow_record(change).await?;
+            began
         };
         let is_left = |at: &&Millis| **at < complete_from && now.0 > at.0 + limits::ORPHAN_MS;
         let left = stored.iter().filter(is_left).count();

@@ -153,9 +153,10 @@ impl Reader<'_> {
         let reason = self.reason(action)?;
         let delegate_key = command.delegation().map(|delegation| delegation.key);
         let row = |event: &Event| {
-            let denied = match event {
-                Event::AccessDenied(denied) => Some(denied.reason.as_str()),
-                _ => None,
+            let denied = if let Event::AccessDenied(denied) = event {
+                Some(denied.reason.as_str())
+            } else {
+                None
             };
             AuditRow {
                 at: recorded.at,
@@ -189,11 +190,14 @@ fn run_row(run: &BlockRun) -> RunRow {
 }
 
 fn reason_of(action: &Action) -> Option<String> {
-    let reason = match action {
-        Action::SecretReveal(reveal) => reveal.reason.as_ref(),
-        Action::SecretEdit(edit) => edit.reason.as_ref(),
-        Action::SecretRollback(rollback) => rollback.edit.reason.as_ref(),
-        _ => None,
+    let reason = if let Action::SecretReveal(reveal) = action {
+        reveal.reason.as_ref()
+    } else if let Action::SecretEdit(edit) = action {
+        edit.reason.as_ref()
+    } else if let Action::SecretRollback(rollback) = action {
+        rollback.edit.reason.as_ref()
+    } else {
+        None
     };
     reason.map(ToString::to_string)
 }
