@@ -44,7 +44,7 @@ pub trait Form: Serialize + DeserializeOwned {
 
 /// Decoded, and its signature not looked at yet.
 #[derive(Debug, Clone)]
-pub struct Unchecked<F> {
+pub struct Unverified<F> {
     /// The bytes as they came.
     pub bytes: Arc<[u8]>,
     /// Who is said to have signed.
@@ -54,7 +54,7 @@ pub struct Unchecked<F> {
     parts: Parts,
 }
 
-impl<F: Form> Unchecked<F> {
+impl<F: Form> Unverified<F> {
     /// Verifies the signature over the bytes as received (RFC 8032 §5.1.7, strict).
     ///
     /// # Errors
@@ -195,7 +195,7 @@ pub fn sign<F: Form>(payload: &F, key: &SigningKey) -> Vec<u8> {
 /// # Errors
 /// [`Code::Malformed`] when the bytes are not exactly what [`sign`] makes for some signer;
 /// otherwise as [`cbor::decode`].
-pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
+pub fn open<F: Form>(bytes: &[u8]) -> Result<Unverified<F>, Rejection> {
     open_with(bytes, cbor::decode)
 }
 
@@ -203,18 +203,18 @@ pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
+pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unverified<F>, Rejection> {
     open_with(bytes, cbor::decode_trusted)
 }
 
 fn open_with<F: Form>(
     bytes: &[u8],
     decode: impl FnOnce(&[u8]) -> Result<F, Rejection>,
-) -> Result<Unchecked<F>, Rejection> {
+) -> Result<Unverified<F>, Rejection> {
     let (parts, signer, payload) = parse(bytes, F::TYP).ok_or_else(|| why_not(bytes, F::TYP))?;
     known_version::<F>(payload)?;
     let payload = decode(payload)?;
-    Ok(Unchecked {
+    Ok(Unverified {
         bytes: bytes.into(),
         signer,
         payload,

@@ -30,8 +30,8 @@ use serde::Serialize;
 use crate::log::Unavailable;
 
 pub(crate) use consume::Consumer;
-use refusals::Link;
-pub use refusals::{RefusedWrite, Writes};
+use refusals::ConnectionId;
+pub use refusals::{RefusedWrite, WriteFailures};
 
 /// How long an append or a read may take. After that an append's fate counts as unknown.
 pub(crate) const ACK: Duration = Duration::from_secs(2);
@@ -51,11 +51,11 @@ const CAME_FIRST: [ErrorCode; 2] = [ErrorCode(10_071), ErrorCode(10_164)];
 const NOT_THE_ONE: [ErrorCode; 3] = [ErrorCode(10_008), ErrorCode(10_009), ErrorCode(10_118)];
 
 /// What a publish without an acknowledgement means.
-pub(crate) enum Refused {
+pub(crate) enum PublishFailure {
     /// Something else came first.
-    CameFirst,
+    Conflict,
     /// The server refused it: it is not stored and never will be.
-    Never(String),
+    Rejected(String),
     /// It may be stored, or may still be.
     Unknown(String),
 }
@@ -84,7 +84,7 @@ pub(crate) struct BoundStream {
     name: String,
     /// The connection that erases.
     erasing: jetstream::Context,
-    writes: Writes,
+    writes: WriteFailures,
 }
 
 /// The request `STREAM.MSG.DELETE`.
@@ -126,20 +126,20 @@ impl BoundStream {
             stream,
             name: name.to_owned(),
             erasing: self::context(erasing),
-            writes: Writes::default(),
+            writes: WriteFailures::default(),
         })
     }
 
-    fn link(&self) -> Link {
+    fn link(&self) -> ConnectionId {
         let statistics = self.client.statistics();
-        Link {
+        ConnectionId {
             server: self.client.server_info().server_id,
             connection: statistics.connects.load(Ordering::Relaxed),
         }
     }
 
     /// What it refused to write.
-    pub(crate) const fn writes(&self) -> &Writes {
+    pub(crate) const fn writes(&self) -> &WriteFailures {
         &self.writes
     }
 
@@ -204,11 +204,11 @@ impl BoundStream {
         bytes: Bytes,
         expected: u64,
         sent: impl FnOnce(),
-    ) -> Result<u64, Refused> {
+    ) -> Result<u64, PublishFailure> {
         // Unconnected, the client would keep the message and send it whenever it can.
         if self.client.connection_state() != async_nats::connection::State::Connected {
             let words = "not connected to the nats-server".to_owned();
-            return Err(Refused::Never(words));
+            return Err(PublishFailure::Rejected(words));
         }
         let link = self.link();
         let message = PublishMessage::build()
@@ -227,14 +227,14 @@ impl BoundStream {
             }
             Ok(Err(error)) => {
                 let (refused, of_the_store) = refused(&error);
-                if let (true, Refused::Never(why)) = (of_the_store, &refused) {
+                if let (true, PublishFailure::Rejected(why)) = (of_the_store, &refused) {
                     self.writes.refused(RefusedWrite::said(link.clone(), why));
                 }
                 refused
             }
-            Err(_) => Refused::Unknown("no acknowledgement in time".to_owned()),
+            Err(_) => PublishFailure::Unknown("no acknowledgement in time".to_owned()),
         };
-        if let Refused::Unknown(_) = &refused {
+        if let PublishFailure::Unknown(_) = &refused {
             let unheard = RefusedWrite::unheard(link, subject, expected);
             self.writes.refused(unheard);
         }
@@ -362,33 +362,35 @@ async fn bounded<T>(call: impl Future<Output = Result<T, Unavailable>>) -> Resul
 }
 
 /// What an error means, and whether it is the store that refuses.
-fn refused(error: &PublishError) -> (Refused, bool) {
+fn refused(error: &PublishError) -> (PublishFailure, bool) {
     let source = std::error::Error::source(error);
     let api = source.and_then(|source| source.downcast_ref::<jetstream::Error>());
     if api.is_some_and(|api| CAME_FIRST.contains(&api.error_code())) {
-        return (Refused::CameFirst, false);
+        return (PublishFailure::Conflict, false);
     }
     match error.kind() {
-        PublishErrorKind::WrongLastSequence => (Refused::CameFirst, false),
+        PublishErrorKind::WrongLastSequence => (PublishFailure::Conflict, false),
         // As the client says it; a stream that is there and has no leader is the usual reason.
         PublishErrorKind::StreamNotFound => {
             let words = "no stream takes it: it has no leader now, or is missing";
-            (Refused::Never(words.to_owned()), false)
+            (PublishFailure::Rejected(words.to_owned()), false)
         }
         PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::WrongLastMessageId => {
-            (Refused::Never(error.to_string()), false)
+            (PublishFailure::Rejected(error.to_string()), false)
         }
         // A leader that others no longer hear says so of a message that the new one takes: when
         // they find each other again both get what is published, and the first answer comes here.
         PublishErrorKind::Other
             if api.is_some_and(|api| NOT_THE_ONE.contains(&api.error_code())) =>
         {
-            (Refused::Unknown(error.to_string()), false)
+            (PublishFailure::Unknown(error.to_string()), false)
         }
-        PublishErrorKind::Other if api.is_some() => (Refused::Never(error.to_string()), true),
+        PublishErrorKind::Other if api.is_some() => {
+            (PublishFailure::Rejected(error.to_string()), true)
+        }
         PublishErrorKind::Other
         | PublishErrorKind::TimedOut
         | PublishErrorKind::BrokenPipe
-        | PublishErrorKind::MaxAckPending => (Refused::Unknown(error.to_string()), false),
+        | PublishErrorKind::MaxAckPending => (PublishFailure::Unknown(error.to_string()), false),
     }
 }

@@ -92,8 +92,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    pub async fn is_there(&self) -> Result<bool, Rejection> {
-        self.objects.is_there().await.map_err(unavailable)
+    pub async fn exists(&self) -> Result<bool, Rejection> {
+        self.objects.exists().await.map_err(unavailable)
     }
 
     /// Keys under `root`, stored in `objects`.
@@ -248,7 +248,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Code::Internal`] without randomness.
-    pub fn passing_sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
+    pub fn ephemeral_sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
         let secret = SealingSecret::new(&Key::new(random()?)).map_err(internal)?;
         let public = secret.public();
         lock(&self.sealing).insert(period, Arc::new(secret));

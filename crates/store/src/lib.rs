@@ -10,4 +10,4 @@ pub mod log;
 pub mod objects;
 pub mod vault;
 
-pub use jetstream::{RefusedWrite, Writes};
+pub use jetstream::{RefusedWrite, WriteFailures};

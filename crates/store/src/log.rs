@@ -3,7 +3,7 @@
 
 mod jetstream;
 mod memory;
-mod stretch;
+mod range;
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use futures::stream::BoxStream;
 use keyroll_core::{Millis, Sequence, WorkspaceName};
 
 pub use jetstream::JetStreamLog;
-pub use memory::{Fate, MemoryLog};
-pub use stretch::{Stretch, StretchError};
+pub use memory::{MemoryLog, SimulatedAppend};
+pub use range::{LogRange, RangeError};
 
 /// How often, and how far apart, a log that seems shorter than the read model is looked at before
 /// that is believed: a stream's new leader may answer before it has caught up with its own log.
-pub const LOOKS: u32 = 7;
-/// See [`LOOKS`].
-pub const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+pub const TAIL_CHECKS: u32 = 7;
+/// See [`TAIL_CHECKS`].
+pub const TAIL_CHECK_PAUSE: Duration = Duration::from_millis(500);
 
 /// One message of the log.
 #[derive(Debug, Clone)]
@@ -116,6 +116,6 @@ pub trait Log: Send + Sync + 'static {
 
     /// Every message after a place, in order and without a gap, for ever. Rides out connections
     /// that break; ends after an error. For the follower, which waits for what is not there yet; what
-    /// is there already is read by [`Stretch`].
+    /// is there already is read by [`LogRange`].
     fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>>;
 }

@@ -27,7 +27,7 @@ pub enum PutError {
 
 /// A stored message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct ObjectInfo {
     /// Its number, never used again.
     pub sequence: u64,
     /// When it was stored, by the store's clock.
@@ -42,7 +42,7 @@ pub trait Objects: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
 
     /// Stores bytes under a subject that holds nothing, durably.
     ///
@@ -60,7 +60,10 @@ pub trait Objects: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>>;
+    fn held<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>>;
 
     /// Erases what is stored under a subject, its bytes on disk included. Whether there was any.
     ///
@@ -69,7 +72,7 @@ pub trait Objects: Send + Sync + 'static {
     fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
             match self.held(subject).await? {
-                Some(held) => self.erase_held(subject, held).await,
+                Some(held) => self.erase_exact(subject, held).await,
                 None => Ok(false),
             }
         }
@@ -81,23 +84,23 @@ pub trait Objects: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        held: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>>;
 
-    /// As [`Objects::erase_held`], but its bytes may stay on disk until nothing else lies in the
+    /// As [`Objects::erase_exact`], but its bytes may stay on disk until nothing else lies in the
     /// block of the store that they lie in.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn remove_held<'a>(
+    fn remove_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        held: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        self.erase_held(subject, held)
+        self.erase_exact(subject, held)
     }
 
     /// The number of the first message from `sequence` on that is still there, whatever its subject;

@@ -14,10 +14,10 @@ use keyroll_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::random;
-use crate::objects::{Held, Objects, PutError};
+use crate::objects::{ObjectInfo, Objects, PutError};
 
 /// Messages read or written at once for one command.
-pub const AT_ONCE: usize = 64;
+pub const CONCURRENT_REQUESTS: usize = 64;
 
 mod cache;
 
@@ -40,7 +40,7 @@ pub struct Vault {
 }
 
 /// A value out of the vault: still sealed, its data key unwrapped.
-pub struct Found {
+pub struct StoredValue {
     /// The sealed value.
     pub sealed: Blob,
     /// Its data key.
@@ -61,7 +61,11 @@ fn parse(workspace: &WorkspaceName, found: &str) -> Option<StoredAt> {
     (subject(workspace, &place, epoch) == found).then_some(StoredAt { epoch, place })
 }
 
-fn open(bytes: &[u8], workspace_key: &Key, context: &WrapContext<'_>) -> Result<Found, Rejection> {
+fn open(
+    bytes: &[u8],
+    workspace_key: &Key,
+    context: &WrapContext<'_>,
+) -> Result<StoredValue, Rejection> {
     let stored: Stored =
         cbor::decode(bytes).map_err(|_| lost(context, "the vault's message is damaged"))?;
     if Digest::of(&stored.sealed.0) != context.digest {
@@ -72,7 +76,7 @@ fn open(bytes: &[u8], workspace_key: &Key, context: &WrapContext<'_>) -> Result<
     }
     let data_key = unwrap_key(workspace_key, &stored.key.0, context)
         .map_err(|error| lost(context, &error.to_string()))?;
-    Ok(Found {
+    Ok(StoredValue {
         sealed: stored.sealed,
         data_key,
     })
@@ -152,7 +156,7 @@ impl Vault {
         context: &WrapContext<'_>,
         workspace_key: &Key,
         now: Millis,
-    ) -> Result<Found, Rejection> {
+    ) -> Result<StoredValue, Rejection> {
         let held = self.objects.held(subject).await.map_err(unavailable)?;
         let age = held.map_or(0, |held| now.0.saturating_sub(held.at.0));
         if age > limits::STORED_AGAIN_MS {
@@ -175,7 +179,7 @@ impl Vault {
         place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
-    ) -> Result<Found, Rejection> {
+    ) -> Result<StoredValue, Rejection> {
         let name = (*place, context.epoch);
         let kept = self.lock().get(&name);
         if let Some(bytes) = kept
@@ -200,7 +204,7 @@ impl Vault {
         place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
-    ) -> Result<Option<Found>, Rejection> {
+    ) -> Result<Option<StoredValue>, Rejection> {
         let name = (*place, context.epoch);
         let bytes = self.read_bytes(context.workspace, name).await?;
         bytes
@@ -215,7 +219,7 @@ impl Vault {
     pub async fn copy(
         &self,
         place: &ObjectId,
-        found: &Found,
+        found: &StoredValue,
         workspace_key: &Key,
         context: &WrapContext<'_>,
     ) -> Result<(), Rejection> {
@@ -233,8 +237,8 @@ impl Vault {
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    pub async fn is_there(&self) -> Result<bool, Rejection> {
-        self.objects.is_there().await.map_err(unavailable)
+    pub async fn exists(&self) -> Result<bool, Rejection> {
+        self.objects.exists().await.map_err(unavailable)
     }
 
     /// Everything that lies in the vault of a workspace: at one place, of one generation, or all.
@@ -274,7 +278,7 @@ impl Vault {
         &self,
         workspace: &WorkspaceName,
         at: StoredAt,
-    ) -> Result<Option<Held>, Rejection> {
+    ) -> Result<Option<ObjectInfo>, Rejection> {
         let subject = subject(workspace, &at.place, at.epoch);
         self.objects.held(&subject).await.map_err(unavailable)
     }
@@ -283,29 +287,29 @@ impl Vault {
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    pub async fn erase_held(
+    pub async fn erase_exact(
         &self,
         workspace: &WorkspaceName,
         at: StoredAt,
-        held: Held,
+        held: ObjectInfo,
     ) -> Result<bool, Rejection> {
         let subject = subject(workspace, &at.place, at.epoch);
-        let erased = self.objects.erase_held(&subject, held).await;
+        let erased = self.objects.erase_exact(&subject, held).await;
         erased.map_err(unavailable)
     }
 
-    /// As [`Vault::erase_held`], see [`Objects::remove_held`].
+    /// As [`Vault::erase_exact`], see [`Objects::remove_exact`].
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    pub async fn remove_held(
+    pub async fn remove_exact(
         &self,
         workspace: &WorkspaceName,
         at: StoredAt,
-        held: Held,
+        held: ObjectInfo,
     ) -> Result<bool, Rejection> {
         let subject = subject(workspace, &at.place, at.epoch);
-        let removed = self.objects.remove_held(&subject, held).await;
+        let removed = self.objects.remove_exact(&subject, held).await;
         removed.map_err(unavailable)
     }
 
@@ -402,7 +406,7 @@ impl Vault {
                 Ok(None) => {}
                 Err(problem) => tracing::debug!(%problem, "a value was not read ahead"),
             };
-            all.for_each_concurrent(AT_ONCE, read).await;
+            all.for_each_concurrent(CONCURRENT_REQUESTS, read).await;
         });
     }
 

@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::response::Response;
 use keyroll_core::event::KINDS;
-use keyroll_wire::query::{Ask, AuditOutcome};
+use keyroll_wire::query::{AuditOutcome, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use maud::{Markup, html};
 
@@ -79,7 +79,7 @@ async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
 
 async fn ask(visit: &Visit, filter: &Filter) -> Result<AuditRows, Failure> {
     let ask = filter.ask(&visit.members, ROWS)?;
-    answer!(visit.ask(Ask::AuditLog(ask)).await?, Answer::AuditLog)
+    answer!(visit.ask(Question::AuditLog(ask)).await?, Answer::AuditLog)
 }
 
 fn denied(visit: &Visit) -> Markup {

@@ -13,9 +13,9 @@ use keyroll_core::{Epoch, Rejection, WorkspaceName};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use super::{AT_ONCE, CHUNK, OVERWRITES, each};
+use super::{CHUNK, CONCURRENT_REQUESTS, OVERWRITES, each};
 use crate::ledger::Ledger;
-use keyroll_store::objects::Held;
+use keyroll_store::objects::ObjectInfo;
 
 /// What a block of the store holds at most.
 const BLOCK: u64 = 8 * 1024 * 1024;
@@ -30,7 +30,7 @@ const FENCED: u64 = 1_000;
 #[derive(Debug, Clone, Copy)]
 struct Going {
     at: StoredAt,
-    held: Held,
+    held: ObjectInfo,
     /// Whether one that stays may lie in the same block.
     beside: bool,
 }
@@ -102,7 +102,11 @@ impl Ledger {
             let those: Vec<Going> = those.copied().collect();
             for chunk in those.chunks(CHUNK) {
                 let erase = |one: &Going| self.erase_going(workspace, *one).boxed();
-                let at_once = if beside { OVERWRITES } else { AT_ONCE };
+                let at_once = if beside {
+                    OVERWRITES
+                } else {
+                    CONCURRENT_REQUESTS
+                };
                 let erased = super::some(chunk.iter().map(erase).collect(), at_once).await;
                 // No copy is left, not even one that a reveal was reading meanwhile.
                 self.vault.forget();
@@ -115,9 +119,9 @@ impl Ledger {
     async fn erase_going(&self, workspace: &WorkspaceName, one: Going) -> Result<(), Rejection> {
         let (at, held) = (one.at, one.held);
         if one.beside {
-            self.vault.erase_held(workspace, at, held).await?;
+            self.vault.erase_exact(workspace, at, held).await?;
         } else {
-            self.vault.remove_held(workspace, at, held).await?;
+            self.vault.remove_exact(workspace, at, held).await?;
         }
         keyroll_store::failpoint!("keeper.old_value_erased");
         self.keeper.change(workspace, |tending| {
@@ -193,7 +197,7 @@ mod tests {
                 epoch: Epoch(1),
                 place: ObjectId([0; 32]),
             },
-            held: Held {
+            held: ObjectInfo {
                 sequence: number as u64 + 1,
                 at: Millis(0),
                 bytes,

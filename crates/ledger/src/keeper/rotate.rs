@@ -10,7 +10,7 @@ use keyroll_core::{Action, Code, Epoch, Rejection, WorkspaceName};
 use super::{CHUNK, each};
 use crate::ledger::Ledger;
 use crate::projection::{Cursor, VersionOf};
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
 
 /// One generation on its way out.
 struct Retiring<'a> {
@@ -115,10 +115,10 @@ impl Ledger {
         retiring: &Retiring<'_>,
         mut chunk: Vec<VersionOf>,
     ) -> Result<(), Rejection> {
-        for look in 0..LOOKS {
+        for look in 0..TAIL_CHECKS {
             if look > 0 {
                 // A stream's new leader may answer before it has caught up with its own messages.
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+                tokio::time::sleep(TAIL_CHECK_PAUSE).await;
             }
             let copy = |version| async move {
                 let copied = self.copy_one(retiring, version).await?;
@@ -207,7 +207,7 @@ impl Ledger {
             Err(rejection) => return Err(rejection),
         };
         if let Some(held) = damaged {
-            let erased = self.vault.erase_held(workspace, at(new.epoch), held);
+            let erased = self.vault.erase_exact(workspace, at(new.epoch), held);
             erased.await?;
         }
         self.vault

@@ -167,8 +167,8 @@ impl Ledger {
     async fn missing(&self, said: &[String]) -> Result<Vec<String>, Rejection> {
         let there = [
             ("KEYROLL_LOG", self.made().await?.is_some()),
-            ("KEYROLL_VAULT", self.vault.is_there().await?),
-            ("KEYROLL_KEYS", self.keyring.is_there().await?),
+            ("KEYROLL_VAULT", self.vault.exists().await?),
+            ("KEYROLL_KEYS", self.keyring.exists().await?),
         ];
         let gone = there.iter().filter(|(_, is_there)| !is_there);
         let gone = gone.map(|(name, _)| format!("stream {name} is missing"));

@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) const TURN: Duration = Duration::from_millis(200);
 
 /// A message as a consumer delivers it.
-pub(crate) struct Pulled {
+pub(crate) struct ConsumedMessage {
     pub(crate) sequence: u64,
     pub(crate) subject: String,
     pub(crate) bytes: Bytes,
@@ -82,7 +82,10 @@ impl Consumer {
     ///
     /// # Errors
     /// When it will give no more: begin another. `after` is the last message that it gave.
-    pub(crate) async fn next(&mut self, after: u64) -> Result<Option<Pulled>, Unavailable> {
+    pub(crate) async fn next(
+        &mut self,
+        after: u64,
+    ) -> Result<Option<ConsumedMessage>, Unavailable> {
         let Ok(next) = tokio::time::timeout(TURN, self.messages.next()).await else {
             self.look(after).await?;
             return Ok(None);
@@ -91,7 +94,7 @@ impl Consumer {
         let next = next.ok_or_else(|| Unavailable("the consumer ended".to_owned()))?;
         let message = next.map_err(unavailable)?;
         let sequence = message.info().map_err(unavailable)?.stream_sequence;
-        Ok(Some(Pulled {
+        Ok(Some(ConsumedMessage {
             sequence,
             subject: message.subject.to_string(),
             bytes: message.message.payload,

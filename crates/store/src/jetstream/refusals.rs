@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 /// The last refusal of a stream, shared by who writes and who tells of it.
 #[derive(Clone, Default)]
-pub struct Writes(Arc<Inner>);
+pub struct WriteFailures(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -18,7 +18,7 @@ struct Inner {
 
 /// Which process of a nats-server, and over which connection to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct ConnectionId {
     pub(super) server: String,
     pub(super) connection: u64,
 }
@@ -27,7 +27,7 @@ pub(super) struct Link {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedWrite {
     /// The process of the nats-server that was connected, and the number of the connection to it.
-    pub(super) link: Link,
+    pub(super) link: ConnectionId,
     pub(super) at: Instant,
     /// In words.
     why: String,
@@ -36,7 +36,7 @@ pub struct RefusedWrite {
 }
 
 impl RefusedWrite {
-    pub(super) fn said(link: Link, why: &str) -> Self {
+    pub(super) fn said(link: ConnectionId, why: &str) -> Self {
         Self {
             link,
             at: Instant::now(),
@@ -45,7 +45,7 @@ impl RefusedWrite {
         }
     }
 
-    pub(super) fn unheard(link: Link, subject: String, expected: u64) -> Self {
+    pub(super) fn unheard(link: ConnectionId, subject: String, expected: u64) -> Self {
         Self {
             link,
             at: Instant::now(),
@@ -65,7 +65,7 @@ impl RefusedWrite {
     }
 }
 
-impl Writes {
+impl WriteFailures {
     pub(super) fn taken(&self) {
         *self.lock() = None;
     }
@@ -115,8 +115,8 @@ impl Writes {
 mod tests {
     use super::*;
 
-    fn link(server: &str) -> Link {
-        Link {
+    fn link(server: &str) -> ConnectionId {
+        ConnectionId {
             server: server.to_owned(),
             connection: 1,
         }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_refusal_stays_until_a_write_is_taken_or_it_is_settled() {
-        let writes = Writes::default();
+        let writes = WriteFailures::default();
         let one = unheard(1);
         writes.refused(one.clone());
         writes.settled(&unheard(2));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_the_server_said_is_kept_though_it_says_nothing_later() {
-        let writes = Writes::default();
+        let writes = WriteFailures::default();
         let said = RefusedWrite::said(link("A"), "no space left on device");
         writes.refused(said.clone());
         writes.refused(unheard(1));
@@ -154,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_is_told_of_a_refusal_that_came_before() {
-        let writes = Writes::default();
+        let writes = WriteFailures::default();
         writes.refused(unheard(1));
         writes.news().await;
         assert!(futures::FutureExt::now_or_never(writes.news()).is_none());

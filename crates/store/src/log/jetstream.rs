@@ -10,9 +10,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use keyroll_core::{Millis, Sequence, WorkspaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::jetstream::{BoundStream, Consumer, Refused, RefusedWrite, Writes};
+use crate::jetstream::{BoundStream, Consumer, PublishFailure, RefusedWrite, WriteFailures};
 
-use super::{AppendError, BETWEEN_LOOKS, FollowError, LOOKS, Log, Message, Unavailable};
+use super::{AppendError, FollowError, Log, Message, TAIL_CHECK_PAUSE, TAIL_CHECKS, Unavailable};
 
 /// The stream's name.
 const STREAM: &str = "KEYROLL_LOG";
@@ -37,7 +37,7 @@ impl JetStreamLog {
     }
 
     /// What the stream refused to write.
-    pub const fn writes(&self) -> &Writes {
+    pub const fn writes(&self) -> &WriteFailures {
         self.0.writes()
     }
 
@@ -65,9 +65,9 @@ impl Log for JetStreamLog {
             };
             let published = self.0.publish(subject, commit, expected.0, sent).await;
             published.map(Sequence).map_err(|refused| match refused {
-                Refused::CameFirst => AppendError::Conflict,
-                Refused::Never(why) => AppendError::NotAppended(why),
-                Refused::Unknown(why) => AppendError::Unknown(why),
+                PublishFailure::Conflict => AppendError::Conflict,
+                PublishFailure::Rejected(why) => AppendError::NotAppended(why),
+                PublishFailure::Unknown(why) => AppendError::Unknown(why),
             })
         }
         .boxed()
@@ -155,17 +155,17 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
         match consume(&log, &mut after, &out).await {
             Ok(()) => return,
             // A stream's new leader may answer before it has caught up with its own log.
-            Err(Broken::Log(FollowError::Behind { .. })) if looks < LOOKS => {
+            Err(FollowFailure::Log(FollowError::Behind { .. })) if looks < TAIL_CHECKS => {
                 looks += 1;
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+                tokio::time::sleep(TAIL_CHECK_PAUSE).await;
                 continue;
             }
-            Err(Broken::Log(error)) => {
+            Err(FollowFailure::Log(error)) => {
                 // The reader may be gone: then nobody needs to know.
                 let _ = out.out.send((Err(error), None)).await;
                 return;
             }
-            Err(Broken::Connection(why)) => {
+            Err(FollowFailure::Connection(why)) => {
                 tracing::debug!(%why, at = %after, "following the log again");
             }
         }
@@ -179,16 +179,16 @@ async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
     }
 }
 
-enum Broken {
+enum FollowFailure {
     Connection(String),
     Log(FollowError),
 }
 
-async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<(), Broken> {
-    let broken = |error: Unavailable| Broken::Connection(error.0);
+async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<(), FollowFailure> {
+    let broken = |error: Unavailable| FollowFailure::Connection(error.0);
     let last = log.last().await.map_err(broken)?;
     if last < *after {
-        return Err(Broken::Log(FollowError::Behind {
+        return Err(FollowFailure::Log(FollowError::Behind {
             last,
             after: *after,
         }));
@@ -205,7 +205,7 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
         // Nothing is ever deleted from this stream: what is skipped is lost.
         if next.sequence != after.0 + 1 {
             let (from, to) = (Sequence(after.0 + 1), Sequence(next.sequence - 1));
-            return Err(Broken::Log(FollowError::Gap { from, to }));
+            return Err(FollowFailure::Log(FollowError::Gap { from, to }));
         }
         let message = Message {
             sequence: Sequence(next.sequence),

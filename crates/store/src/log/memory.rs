@@ -14,7 +14,7 @@ use super::{AppendError, FollowError, Log, Message, Unavailable};
 
 /// What becomes of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum SimulatedAppend {
     /// It lands and is acknowledged.
     Acknowledged,
     /// It lands, and the acknowledgement is lost.
@@ -30,7 +30,7 @@ pub enum Fate {
 #[derive(Default)]
 struct Inner {
     messages: Vec<(WorkspaceName, Bytes)>,
-    fates: VecDeque<Fate>,
+    simulated: VecDeque<SimulatedAppend>,
     delayed: Vec<(WorkspaceName, Bytes, Sequence)>,
     appends: u64,
     /// Whoever follows is given nothing for now.
@@ -64,8 +64,8 @@ impl MemoryLog {
     }
 
     /// What becomes of the next appends, one fate each; after that all are acknowledged.
-    pub fn fates(&self, fates: impl IntoIterator<Item = Fate>) {
-        self.with(|inner| inner.fates.extend(fates));
+    pub fn simulate(&self, simulated: impl IntoIterator<Item = SimulatedAppend>) {
+        self.with(|inner| inner.simulated.extend(simulated));
     }
 
     /// Lets delayed appends try to land now, each against the fence it was sent with. How many did.
@@ -148,18 +148,26 @@ impl Log for MemoryLog {
         };
         let result = self.with(|inner| {
             inner.appends += 1;
-            match inner.fates.pop_front().unwrap_or(Fate::Acknowledged) {
-                Fate::Acknowledged => put(inner, workspace, commit, expected),
-                Fate::AckLost => put(inner, workspace, commit, expected).and_then(|_| unknown()),
-                Fate::Delayed => {
+            match inner
+                .simulated
+                .pop_front()
+                .unwrap_or(SimulatedAppend::Acknowledged)
+            {
+                SimulatedAppend::Acknowledged => put(inner, workspace, commit, expected),
+                SimulatedAppend::AckLost => {
+                    put(inner, workspace, commit, expected).and_then(|_| unknown())
+                }
+                SimulatedAppend::Delayed => {
                     inner.delayed.push((workspace.clone(), commit, expected));
                     unknown()
                 }
-                Fate::Contradicted => {
+                SimulatedAppend::Contradicted => {
                     inner.delayed.push((workspace.clone(), commit, expected));
                     Err(AppendError::Conflict)
                 }
-                Fate::Refused => Err(AppendError::NotAppended("out of space".to_owned())),
+                SimulatedAppend::Refused => {
+                    Err(AppendError::NotAppended("out of space".to_owned()))
+                }
             }
         });
         async move { result }.boxed()

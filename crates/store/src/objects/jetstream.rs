@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Held, Objects, PutError};
-use crate::jetstream::{BoundStream, Refused, RefusedWrite, Stored, Writes};
+use super::{ObjectInfo, Objects, PutError};
+use crate::jetstream::{BoundStream, PublishFailure, RefusedWrite, Stored, WriteFailures};
 use crate::log::Unavailable;
 
 /// [`Objects`] on one JetStream stream.
@@ -36,7 +36,7 @@ impl JetStreamObjects {
     }
 
     /// What the stream refused to write.
-    pub const fn writes(&self) -> &Writes {
+    pub const fn writes(&self) -> &WriteFailures {
         self.0.writes()
     }
 
@@ -50,7 +50,7 @@ impl JetStreamObjects {
         &self,
         done: Result<bool, Unavailable>,
         subject: &str,
-        which: Held,
+        which: ObjectInfo,
     ) -> Result<bool, Unavailable> {
         match done {
             Ok(done) => Ok(done),
@@ -71,8 +71,8 @@ impl JetStreamObjects {
     }
 }
 
-fn held(stored: &Stored) -> Held {
-    Held {
+fn held(stored: &Stored) -> ObjectInfo {
+    ObjectInfo {
         sequence: stored.sequence,
         at: stored.at,
         bytes: stored.bytes.len() as u64,
@@ -80,7 +80,7 @@ fn held(stored: &Stored) -> Held {
 }
 
 impl Objects for JetStreamObjects {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
         async move { Ok(self.0.state().await?.is_some()) }.boxed()
     }
 
@@ -91,8 +91,10 @@ impl Objects for JetStreamObjects {
             };
             let published = self.0.publish(subject.to_owned(), bytes, 0, sent).await;
             published.map(drop).map_err(|refused| match refused {
-                Refused::CameFirst => PutError::Exists,
-                Refused::Never(why) | Refused::Unknown(why) => PutError::Unavailable(why),
+                PublishFailure::Conflict => PutError::Exists,
+                PublishFailure::Rejected(why) | PublishFailure::Unknown(why) => {
+                    PutError::Unavailable(why)
+                }
             })
         }
         .boxed()
@@ -102,14 +104,17 @@ impl Objects for JetStreamObjects {
         async move { Ok(self.stored(subject).await?.map(|stored| stored.bytes)) }.boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+    fn held<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
         async move { Ok(self.stored(subject).await?.as_ref().map(held)) }.boxed()
     }
 
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        which: Held,
+        which: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
             let done = self.0.erase(which.sequence).await;
@@ -118,10 +123,10 @@ impl Objects for JetStreamObjects {
         .boxed()
     }
 
-    fn remove_held<'a>(
+    fn remove_exact<'a>(
         &'a self,
         subject: &'a str,
-        which: Held,
+        which: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
             let done = self.0.remove(which.sequence).await;

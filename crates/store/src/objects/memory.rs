@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use keyroll_core::Millis;
 use tokio::sync::oneshot;
 
-use super::{Held, Objects, PutError};
+use super::{ObjectInfo, Objects, PutError};
 use crate::log::Unavailable;
 
 /// [`Objects`] in memory, which can be made to fail after so many uses.
@@ -28,7 +28,7 @@ type Slow = (u64, oneshot::Receiver<()>);
 #[derive(Default)]
 struct Inner {
     last: u64,
-    stored: BTreeMap<String, (Held, Bytes)>,
+    stored: BTreeMap<String, (ObjectInfo, Bytes)>,
 }
 
 impl Default for MemoryObjects {
@@ -135,7 +135,7 @@ impl MemoryObjects {
 
 fn insert(inner: &mut Inner, subject: &str, bytes: Bytes, at: Millis) {
     inner.last += 1;
-    let held = Held {
+    let held = ObjectInfo {
         sequence: inner.last,
         at,
         bytes: bytes.len() as u64,
@@ -158,7 +158,7 @@ fn matches(filter: &str, subject: &str) -> bool {
 }
 
 impl Objects for MemoryObjects {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
         futures::future::ready(Ok(true)).boxed()
     }
 
@@ -185,15 +185,18 @@ impl Objects for MemoryObjects {
         .boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+    fn held<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
         let found = self.used(|inner| inner.stored.get(subject).map(|(held, _)| *held));
         async move { found }.boxed()
     }
 
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        held: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         let found = self.used(|inner| {
             let there = inner

@@ -17,8 +17,8 @@ struct Slow {
 }
 
 impl Objects for Arc<Slow> {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
-        self.objects.is_there()
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.objects.exists()
     }
 
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
@@ -35,16 +35,19 @@ impl Objects for Arc<Slow> {
         .boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
+    fn held<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
         self.objects.held(subject)
     }
 
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        held: ObjectInfo,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        self.objects.erase_held(subject, held)
+        self.objects.erase_exact(subject, held)
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {

@@ -7,7 +7,7 @@ use keyroll_core::{
     Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, Rules,
     SignedCommand, State, TreeSize, cbor, cose, decide,
 };
-use keyroll_merkle::{Hash, Window};
+use keyroll_merkle::{Hash, RecentTree};
 use serde_json::{Value, json};
 
 use crate::world::{START, World, identity};
@@ -20,7 +20,7 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) commits: Vec<Vec<u8>>,
     /// All of it: the tree at every size comes from here.
-    pub(crate) tree: Window,
+    pub(crate) tree: RecentTree,
     pub(crate) leaves: Vec<Hash>,
 }
 
@@ -78,7 +78,7 @@ impl Log {
         let mut log = Self {
             entries: Vec::new(),
             commits: Vec::new(),
-            tree: Window::new(64),
+            tree: RecentTree::new(64),
             leaves: Vec::new(),
         };
         let mut pending: Vec<Blob> = Vec::new();

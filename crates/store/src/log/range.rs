@@ -14,7 +14,7 @@ const STILL: Duration = Duration::from_secs(30);
 
 /// Why a stretch is not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StretchError {
+pub enum RangeError {
     /// The log itself.
     #[error(transparent)]
     Log(#[from] FollowError),
@@ -25,13 +25,13 @@ pub enum StretchError {
 
 /// The messages after one place up to and with another, each within 30 s: nobody who reads a
 /// stretch waits for ever.
-pub struct Stretch {
+pub struct LogRange {
     messages: BoxStream<'static, Result<Message, FollowError>>,
     at: Sequence,
     until: Sequence,
 }
 
-impl Stretch {
+impl LogRange {
     /// Begins to read.
     pub fn of(log: &dyn Log, after: Sequence, until: Sequence) -> Self {
         Self {
@@ -44,15 +44,15 @@ impl Stretch {
     /// The next message; `None` at the end.
     ///
     /// # Errors
-    /// [`StretchError`]; nothing comes after it.
-    pub async fn next(&mut self) -> Option<Result<Message, StretchError>> {
+    /// [`RangeError`]; nothing comes after it.
+    pub async fn next(&mut self) -> Option<Result<Message, RangeError>> {
         if self.at >= self.until {
             return None;
         }
         let next = tokio::time::timeout(STILL, self.messages.next()).await;
         let next = match next {
-            Ok(Some(next)) => next.map_err(StretchError::from),
-            Ok(None) | Err(_) => Err(StretchError::Still(Sequence(self.at.0 + 1))),
+            Ok(Some(next)) => next.map_err(RangeError::from),
+            Ok(None) | Err(_) => Err(RangeError::Still(Sequence(self.at.0 + 1))),
         };
         self.at = next.as_ref().map_or(self.until, |message| message.sequence);
         Some(next)
@@ -73,12 +73,12 @@ mod tests {
         let workspace: WorkspaceName = "demo".parse().expect("a name");
         let appended = log.append(&workspace, Bytes::from_static(b"1"), Sequence(0));
         appended.await.expect("appended");
-        let mut stretch = Stretch::of(&log, Sequence(0), Sequence(2));
+        let mut stretch = LogRange::of(&log, Sequence(0), Sequence(2));
         let first = stretch.next().await.expect("a message");
         assert_eq!(first.expect("it").sequence, Sequence(1));
         let second = stretch.next().await.expect("an error");
         let error = second.expect_err("there is none");
-        assert_eq!(error, StretchError::Still(Sequence(2)));
+        assert_eq!(error, RangeError::Still(Sequence(2)));
         assert!(stretch.next().await.is_none());
     }
 }
