@@ -422,7 +422,7 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
 /// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
 pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
     let (mut at, last) = (Sequence(0), Sequence(until.0.saturating_sub(1)));
-    let mut stretch = LogRange::of(log.as_ref(), at, last);
+    let mut stretch = LogRange::new(log.as_ref(), at, last);
     while let Some(next) = stretch.next().await {
         match next {
             Ok(message) => at = message.sequence,
@@ -432,7 +432,7 @@ pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Healt
             // The follower finds out by itself.
             Err(RangeError::Log(FollowError::Behind { .. })) => return,
             // The nats-server is away: nobody else reads what is left.
-            Err(RangeError::Still(_)) => stretch = LogRange::of(log.as_ref(), at, last),
+            Err(RangeError::TimedOut(_)) => stretch = LogRange::new(log.as_ref(), at, last),
         }
     }
 }

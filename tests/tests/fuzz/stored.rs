@@ -131,7 +131,7 @@ pub(crate) fn subjects(bytes: &[u8]) {
     assert!(listed.contains(&at), "{listed:?}");
     for at in listed {
         // What is named is what lies there: it can be looked at, and erased.
-        let held = at_once(vault.held(&workspace, at)).expect("looked at");
+        let held = at_once(vault.info(&workspace, at)).expect("looked at");
         assert!(held.is_some(), "{at:?}");
     }
     let _ = at_once(keyring.fits_root());

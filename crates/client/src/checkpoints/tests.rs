@@ -77,8 +77,13 @@ fn what_is_kept_never_sinks_among_many() {
         ..checkpoint(199)
     };
     assert!(!in_home(home).raise(&workspace, forked).expect("read"));
-    fresh.accept(&workspace, Some(checkpoint(3))).expect("accepted");
-    assert_eq!(in_home(home).get(&workspace).expect("read"), Some(checkpoint(3)));
+    fresh
+        .accept(&workspace, Some(checkpoint(3)))
+        .expect("accepted");
+    assert_eq!(
+        in_home(home).get(&workspace).expect("read"),
+        Some(checkpoint(3))
+    );
     fs::write(file(home, "demo"), "nothing").expect("damaged");
     assert!(in_home(home).get(&workspace).is_err());
 }
@@ -170,7 +175,9 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         code(verify(&console, (9, 1), "Key", 1)),
         Some(Code::Rollback)
     );
-    let kept = accepting.accept(&demo(), Some(checkpoint(3))).expect("accepted");
+    let kept = accepting
+        .accept(&demo(), Some(checkpoint(3)))
+        .expect("accepted");
     let kept = kept.expect("evidence");
     let text = fs::read_to_string(&kept).expect("read");
     assert!(
@@ -184,7 +191,9 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         text.split("keyroll-secrets").next().expect("some"),
     )
     .expect("written");
-    accepting.accept(&demo(), Some(checkpoint(3))).expect("accepted");
+    accepting
+        .accept(&demo(), Some(checkpoint(3)))
+        .expect("accepted");
     assert_eq!(fs::read_to_string(&kept).expect("read"), text);
     // Also whoever had it in memory goes on.
     assert_eq!(console.get(&demo()).expect("read"), Some(checkpoint(3)));
@@ -201,7 +210,9 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         Some(Code::Rollback)
     );
     assert_eq!(
-        memory.accept(&demo(), Some(checkpoint(3))).expect("accepted"),
+        memory
+            .accept(&demo(), Some(checkpoint(3)))
+            .expect("accepted"),
         None
     );
     assert!(
@@ -221,7 +232,9 @@ fn what_was_seen_of_a_workspace_that_is_gone_can_be_given_up() {
     assert!(text.starts_with("9\n"), "{text}");
     assert_eq!(store.get(&demo()).expect("read"), None);
     assert_eq!(in_home(home.path()).workspaces().expect("read"), []);
-    store.raise(&demo(), checkpoint(1)).expect("a new one begins");
+    store
+        .raise(&demo(), checkpoint(1))
+        .expect("a new one begins");
     assert_eq!(store.get(&demo()).expect("read"), Some(checkpoint(1)));
 }
 

@@ -19,7 +19,7 @@ pub async fn catch_up(
     fold: &mut Fold,
     until: Sequence,
 ) -> Result<(), ProjectionError> {
-    let stretch = LogRange::of(log, fold.sequence(), until);
+    let stretch = LogRange::new(log, fold.sequence(), until);
     // While one batch is folded in, the next is gathered and taken apart on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
     // Ends with this, whatever ends this.

@@ -15,7 +15,7 @@ use rand::rngs::SysRng;
 
 use super::{CHUNK, CONCURRENT_REQUESTS, OVERWRITES, each};
 use crate::ledger::Ledger;
-use keyroll_store::objects::ObjectInfo;
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// What a block of the store holds at most.
 const BLOCK: u64 = 8 * 1024 * 1024;
@@ -52,7 +52,7 @@ impl Ledger {
             let mut bytes = vec![0; FENCE_BYTES];
             let filled = SysRng.try_fill_bytes(&mut bytes);
             let stored = match filled {
-                Ok(()) => self.vault.fill(workspace, old, bytes).await,
+                Ok(()) => self.vault.store_filler(workspace, old, bytes).await,
                 Err(_) => break,
             };
             // A full stream takes none; then more is erased by itself.
@@ -79,7 +79,7 @@ impl Ledger {
         {
             let look = |at: &StoredAt| {
                 let at = *at;
-                async move { Ok(self.vault.held(workspace, at).await?.map(|held| (at, held))) }
+                async move { Ok(self.vault.info(workspace, at).await?.map(|held| (at, held))) }
                     .boxed()
             };
             let held = each(chunk.iter().map(look).collect()).await?;
@@ -119,9 +119,13 @@ impl Ledger {
     async fn erase_going(&self, workspace: &WorkspaceName, one: Going) -> Result<(), Rejection> {
         let (at, held) = (one.at, one.held);
         if one.beside {
-            self.vault.erase_exact(workspace, at, held).await?;
+            self.vault
+                .erase_exact(workspace, at, held, Erasure::Overwrite)
+                .await?;
         } else {
-            self.vault.remove_exact(workspace, at, held).await?;
+            self.vault
+                .erase_exact(workspace, at, held, Erasure::Unlink)
+                .await?;
         }
         keyroll_store::failpoint!("keeper.old_value_erased");
         self.keeper.change(workspace, |tending| {

@@ -11,6 +11,7 @@ use super::{CHUNK, each};
 use crate::ledger::Ledger;
 use crate::projection::{Cursor, VersionOf};
 use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
+use keyroll_store::objects::Erasure;
 
 /// One generation on its way out.
 struct Retiring<'a> {
@@ -182,7 +183,7 @@ impl Ledger {
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
                 // Another replica may be mending it: what is erased is what was read as damaged.
-                damaged = self.vault.held(workspace, at(new.epoch)).await?;
+                damaged = self.vault.info(workspace, at(new.epoch)).await?;
                 match self.vault.read(&place, &retiring.new_key, &new).await {
                     Ok(Some(_)) => return Ok(true),
                     Ok(None) => damaged = None,
@@ -196,7 +197,7 @@ impl Ledger {
             Ok(old_key) => old_key,
             // There is a value and no key: that is for people to mend, so nothing is said to be lost.
             Err(why) => {
-                let held = self.vault.held(workspace, at(old.epoch)).await?;
+                let held = self.vault.info(workspace, at(old.epoch)).await?;
                 return held.map_or(Ok(false), |_| Err(why.clone()));
             }
         };
@@ -207,7 +208,9 @@ impl Ledger {
             Err(rejection) => return Err(rejection),
         };
         if let Some(held) = damaged {
-            let erased = self.vault.erase_exact(workspace, at(new.epoch), held);
+            let erased = self
+                .vault
+                .erase_exact(workspace, at(new.epoch), held, Erasure::Overwrite);
             erased.await?;
         }
         self.vault

@@ -11,7 +11,7 @@ use keyroll_core::{Action, Epoch, Millis, ObjectId, Rejection, WorkspaceName, li
 use super::{CHUNK, OVERWRITES, each, some};
 use crate::follower::Progress;
 use crate::ledger::{Ledger, REACH};
-use keyroll_store::objects::ObjectInfo;
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// What the log says of places: whether what lies there is ended.
 struct Known {
@@ -99,7 +99,7 @@ impl Ledger {
         unknown: Vec<StoredAt>,
     ) -> Result<usize, Rejection> {
         let held = |at: StoredAt| async move {
-            let held = self.vault.held(workspace, at).await?;
+            let held = self.vault.info(workspace, at).await?;
             Ok(held.map(|held| (at, held)))
         };
         let mut all: Vec<(StoredAt, ObjectInfo)> = Vec::new();
@@ -124,7 +124,9 @@ impl Ledger {
             }
             let erase = |(at, held)| async move {
                 // This message and no other: what is stored there anew is not meant.
-                self.vault.erase_exact(workspace, at, held).await
+                self.vault
+                    .erase_exact(workspace, at, held, Erasure::Overwrite)
+                    .await
             };
             let erase = part.into_iter().map(|one| erase(one).boxed());
             let erased = some(erase.collect(), OVERWRITES).await?;

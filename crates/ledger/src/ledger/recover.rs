@@ -84,7 +84,7 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
 /// # Errors
 /// As [`Kept::is_finished`].
 pub(super) async fn is_finished(log: &dyn Log, projection: &Projection) -> Result<(), Rejection> {
-    let made = log.made().await;
+    let made = log.created_at().await;
     let made = made.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
     Kept::beside(projection).is_finished(made)
 }
@@ -179,7 +179,7 @@ impl Ledger {
 
     /// When the log was made.
     async fn made(&self) -> Result<Option<Millis>, Rejection> {
-        let made = self.shared.log.made().await;
+        let made = self.shared.log.created_at().await;
         made.map_err(|why| Rejection::new(Code::Unreachable, why.0))
     }
 

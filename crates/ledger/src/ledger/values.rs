@@ -162,7 +162,7 @@ impl Ledger {
         for chunk in odd.chunks(CHUNK) {
             let looks = chunk
                 .iter()
-                .map(|at| self.vault.held(workspace, *at).boxed());
+                .map(|at| self.vault.info(workspace, *at).boxed());
             let looks: Vec<_> = looks.collect();
             let mut looks = futures::stream::iter(looks).buffered(CONCURRENT_REQUESTS);
             for at in chunk {

@@ -66,7 +66,11 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
     );
     let settled = world.send(reveal, vec![]).await.expect("settled");
     assert_eq!(settled.receipt.index, Index(2));
-    assert_eq!(world.log.land(), 0, "the first copy can land no more");
+    assert_eq!(
+        world.log.deliver_delayed(),
+        0,
+        "the first copy can land no more"
+    );
     assert_eq!(world.log.bytes().len(), 3);
 }
 
@@ -102,7 +106,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
             .index,
         Index(2)
     );
-    assert_eq!(world.log.land(), 0);
+    assert_eq!(world.log.deliver_delayed(), 0);
 }
 
 /// Two servers that lead for a moment both get what is published: the word of the one that is behind
@@ -115,7 +119,7 @@ async fn what_one_server_contradicts_another_may_still_take() {
     world.log.simulate([SimulatedAppend::Contradicted; 20]);
     let told = code(world.send(reveal.clone(), vec![]).await);
     assert_eq!(told, Some(Code::AuditUnknown));
-    assert_eq!(world.log.land(), 1);
+    assert_eq!(world.log.deliver_delayed(), 1);
     world.log.simulate([]);
     let known = world.send(reveal, vec![]).await.expect("its receipt");
     assert_eq!(known.receipt.index, Index(2));
@@ -171,7 +175,7 @@ async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
     assert_eq!(first, Some(Code::AuditUnknown));
     // Something else comes first after all.
     world.reveal(&owner(), "Key").await.expect("settled before");
-    assert_eq!(world.log.land(), 0);
+    assert_eq!(world.log.deliver_delayed(), 0);
     assert_eq!(world.log.bytes().len(), 4);
     let appends = world.log.appends();
     world.reveal(&owner(), "Key").await.expect("as ever");
@@ -300,7 +304,7 @@ async fn a_reveal_reads_the_vault_beside_its_append() {
         tokio::task::yield_now().await;
     }
     assert!(world.vault.lose(&stored[0].0));
-    world.log.land();
+    world.log.deliver_delayed();
     let revealed = world.reveal(&owner(), "Key").await;
     assert_eq!(revealed.expect("revealed"), b"the value");
 }

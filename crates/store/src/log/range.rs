@@ -1,4 +1,4 @@
-//! Reading what the log has already.
+//! Reading messages that the log already has.
 
 use std::time::Duration;
 
@@ -8,23 +8,25 @@ use keyroll_core::Sequence;
 
 use super::{FollowError, Log, Message};
 
-/// How long the next message may take. A nats-server that was started anew is followed again within
-/// seconds; a log that was set back meanwhile ends before the message that is waited for.
-const STILL: Duration = Duration::from_secs(30);
+/// How long the next message may take. After a restart of nats-server reading resumes within
+/// seconds; a log that was rolled back meanwhile ends before the awaited message.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a stretch is not read to its end.
+/// Why a range was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
     /// The log itself.
     #[error(transparent)]
     Log(#[from] FollowError),
-    /// Nothing came for too long.
-    #[error("message {0} of the log does not come: is nats-server running, and is the log whole?")]
-    Still(Sequence),
+    /// No message arrived in time.
+    #[error(
+        "message {0} of the log did not arrive in time: check that nats-server is running and the log is complete"
+    )]
+    TimedOut(Sequence),
 }
 
-/// The messages after one place up to and with another, each within 30 s: nobody who reads a
-/// stretch waits for ever.
+/// The messages after one position up to and including another. Each must arrive within 30 s, so
+/// no reader waits for ever.
 pub struct LogRange {
     messages: BoxStream<'static, Result<Message, FollowError>>,
     at: Sequence,
@@ -32,8 +34,8 @@ pub struct LogRange {
 }
 
 impl LogRange {
-    /// Begins to read.
-    pub fn of(log: &dyn Log, after: Sequence, until: Sequence) -> Self {
+    /// Starts reading.
+    pub fn new(log: &dyn Log, after: Sequence, until: Sequence) -> Self {
         Self {
             messages: log.follow(after),
             at: after,
@@ -44,15 +46,15 @@ impl LogRange {
     /// The next message; `None` at the end.
     ///
     /// # Errors
-    /// [`RangeError`]; nothing comes after it.
+    /// [`RangeError`]; the range ends after it.
     pub async fn next(&mut self) -> Option<Result<Message, RangeError>> {
         if self.at >= self.until {
             return None;
         }
-        let next = tokio::time::timeout(STILL, self.messages.next()).await;
+        let next = tokio::time::timeout(MESSAGE_TIMEOUT, self.messages.next()).await;
         let next = match next {
             Ok(Some(next)) => next.map_err(RangeError::from),
-            Ok(None) | Err(_) => Err(RangeError::Still(Sequence(self.at.0 + 1))),
+            Ok(None) | Err(_) => Err(RangeError::TimedOut(Sequence(self.at.0 + 1))),
         };
         self.at = next.as_ref().map_or(self.until, |message| message.sequence);
         Some(next)
@@ -73,12 +75,12 @@ mod tests {
         let workspace: WorkspaceName = "demo".parse().expect("a name");
         let appended = log.append(&workspace, Bytes::from_static(b"1"), Sequence(0));
         appended.await.expect("appended");
-        let mut stretch = LogRange::of(&log, Sequence(0), Sequence(2));
-        let first = stretch.next().await.expect("a message");
-        assert_eq!(first.expect("it").sequence, Sequence(1));
-        let second = stretch.next().await.expect("an error");
+        let mut range = LogRange::new(&log, Sequence(0), Sequence(2));
+        let first = range.next().await.expect("a message");
+        assert_eq!(first.expect("a message").sequence, Sequence(1));
+        let second = range.next().await.expect("an error");
         let error = second.expect_err("there is none");
-        assert_eq!(error, RangeError::Still(Sequence(2)));
-        assert!(stretch.next().await.is_none());
+        assert_eq!(error, RangeError::TimedOut(Sequence(2)));
+        assert!(range.next().await.is_none());
     }
 }
