@@ -59,11 +59,14 @@ pub trait Objects: Send + Sync + 'static {
     /// [`PutError`], in bounded time.
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>>;
 
-    /// The bytes of the object under a subject.
+    /// The object under a subject, and its bytes.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>>;
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>>;
 
     /// The object under a subject, without its bytes.
     ///

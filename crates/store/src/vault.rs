@@ -14,7 +14,7 @@ use keyroll_core::crypto::{Key, WrapContext, check_sealed};
 use keyroll_core::{Blob, Code, Epoch, Millis, ObjectId, Rejection, WorkspaceName, limits};
 
 use crate::keyring::random;
-use crate::objects::{Objects, PutError};
+use crate::objects::{ObjectInfo, Objects, PutError};
 
 use cache::Cache;
 use record::{encode, missing, open};
@@ -138,13 +138,14 @@ impl Vault {
         }
         let generation = self.lock().remove(&name);
         let read = self.read_bytes(context.workspace, name).await?;
-        let bytes = read.ok_or_else(|| missing(context))?;
+        let (_, bytes) = read.ok_or_else(|| missing(context))?;
         let value = open(&bytes, workspace_key, context)?;
         self.lock().keep(name, bytes, generation);
         Ok(value)
     }
 
-    /// As [`Vault::find`], without the cache; `None` when the object is not there.
+    /// As [`Vault::find`], without the cache and with the object's information; `None` when the
+    /// object is not there.
     ///
     /// # Errors
     /// [`Code::ValueLost`] when it is damaged, [`Code::AuditUnavailable`].
@@ -153,12 +154,13 @@ impl Vault {
         object: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
-    ) -> Result<Option<StoredValue>, Rejection> {
+    ) -> Result<Option<(ObjectInfo, StoredValue)>, Rejection> {
         let name = (*object, context.epoch);
-        let bytes = self.read_bytes(context.workspace, name).await?;
-        bytes
-            .map(|bytes| open(&bytes, workspace_key, context))
-            .transpose()
+        let read = self.read_bytes(context.workspace, name).await?;
+        let Some((info, bytes)) = read else {
+            return Ok(None);
+        };
+        Ok(Some((info, open(&bytes, workspace_key, context)?)))
     }
 
     /// Checks that the store has a value as the log describes it and that its data key unwraps.
@@ -216,7 +218,7 @@ impl Vault {
         tokio::spawn(async move {
             let uncached = futures::stream::iter(uncached);
             let read = async |name| match vault.read_bytes(&workspace, name).await {
-                Ok(Some(bytes)) => vault.lock().keep(name, bytes, generation),
+                Ok(Some((_, bytes))) => vault.lock().keep(name, bytes, generation),
                 Ok(None) => {}
                 Err(problem) => tracing::debug!(%problem, "a value was not read ahead"),
             };
@@ -230,7 +232,7 @@ impl Vault {
         &self,
         workspace: &WorkspaceName,
         (object, epoch): (ObjectId, Epoch),
-    ) -> Result<Option<Bytes>, Rejection> {
+    ) -> Result<Option<(ObjectInfo, Bytes)>, Rejection> {
         let subject = subject(workspace, &object, epoch);
         self.objects.get(&subject).await.map_err(unavailable)
     }

@@ -100,8 +100,15 @@ impl Objects for JetStreamObjects {
         .boxed()
     }
 
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        async move { Ok(self.stored(subject).await?.map(|stored| stored.bytes)) }.boxed()
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>> {
+        async move {
+            let stored = self.stored(subject).await?;
+            Ok(stored.map(|stored| (info(&stored), stored.bytes)))
+        }
+        .boxed()
     }
 
     fn info<'a>(
