@@ -13,7 +13,7 @@ use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
 use crate::statement::Delegation;
 
-pub use action::Action;
+pub use action::{ACTIONS, Action};
 pub use fields::*;
 
 /// The version of the command form that this program writes.

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod names;
 pub mod origin;
 pub mod rejection;
+pub mod roles;
 pub mod rules;
 pub mod state;
 pub mod statement;

@@ -3,10 +3,10 @@
 mod audit;
 mod service;
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::roles::Role;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Blob, Digest, Epoch, Event, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId,

@@ -1,12 +1,12 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
     SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, WorkflowSave,
 };
 use keyroll_core::names::Label;
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{
     Action, Blob, Code, Command, Entry, Event, Glob, Identity, Index, Rejection, SecretId,
     TreeSize, cbor, cose,

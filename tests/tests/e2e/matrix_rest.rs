@@ -3,11 +3,11 @@
 
 use keyroll_client::{Client, Settings};
 use keyroll_client::{ClientError, NewSecretSpec, new_secret_id};
-use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     DenialsSummarize, KeyErase, LogTruncate, LostValue, Nothing, ValueErase, ValuesLose,
     ValuesSweep, WorkflowRemove,
 };
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{
     Action, Code, CommandId, Digest, Epoch, Index, SecretId, SecretName, TreeSize, Version,
     WorkspaceName,

@@ -119,7 +119,7 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
                 span { "Event" }
                 select name="action" {
                     option value="" { "any" }
-                    @for kind in KINDS { option value=(kind.1) selected[filter.action == kind.1] { (kind.1) } }
+                    @for kind in KINDS { option value=(kind.name) selected[filter.action == kind.name] { (kind.name) } }
                 }
             }
             label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }

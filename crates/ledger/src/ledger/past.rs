@@ -1,7 +1,7 @@
 //! Questions about a point in history. Who may ask is judged as of now; what is shown is as of
 //! then.
 
-use keyroll_core::authorize::Permission;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::{Code, Digest, Identity, Rejection, TreeSize};
 use keyroll_wire::query::{AsOf, MemberList, PointInTime};

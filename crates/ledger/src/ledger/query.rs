@@ -1,8 +1,9 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_core::authorize::{Permission, may};
+use keyroll_core::authorize::may;
 use keyroll_core::decide::not_a_member;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{

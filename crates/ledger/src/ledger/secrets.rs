@@ -1,6 +1,6 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
-use keyroll_core::authorize::Permission;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::{Lifecycle, ValueState, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
 use keyroll_wire::query::{PointInTime, SecretHistory, SecretList, SecretShow};

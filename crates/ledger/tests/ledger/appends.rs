@@ -1,6 +1,6 @@
 //! Appends that fail, are not heard of, or meet others.
 
-use keyroll_core::authorize::Role;
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Index, SecretId};
 use keyroll_store::log::SimulatedAppend;
 

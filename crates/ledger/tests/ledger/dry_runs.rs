@@ -1,7 +1,7 @@
 //! Commands that are only decided: nothing is written, and refusals are those of the command itself.
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, DelegationRevoke, MemberRemove, Nothing, SecretRef};
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Blob, Code, Event, Millis, Rejection, SecretId, TreeSize, cbor, cose, limits,
 };
@@ -55,7 +55,7 @@ async fn action(world: &World, actor: &Key, action: Action) -> Result<Vec<Event>
 
 fn kinds(events: Result<Vec<Event>, Rejection>) -> Vec<&'static str> {
     let events = events.expect("accepted");
-    events.iter().map(|event| event.kind().1).collect()
+    events.iter().map(|event| event.kind().name).collect()
 }
 
 fn delete(id: SecretId) -> Action {

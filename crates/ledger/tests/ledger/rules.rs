@@ -6,9 +6,9 @@ use std::path::Path;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use keyroll_audit::verify::{Depth, Report, Verifier};
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Authority, Blob, Code, Commit, Digest, Entry, Event, LedgerId, Recorded, Rules, SignedCommand,
     State, TreeSize, cbor, cose, decide,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate,
     SecretEdit, SecretReveal,
@@ -13,6 +12,7 @@ use keyroll_core::command::{
 use keyroll_core::crypto::{
     ClientSession, Direction, Key, SealContext, SessionContext, open_value, seal_value,
 };
+use keyroll_core::roles::Role;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
     Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,

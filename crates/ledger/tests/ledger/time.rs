@@ -1,8 +1,8 @@
 //! What happens as time goes by.
 
 use crate::support::{World, advance, code, fresh, now, owner, set_back, signing_key};
-use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Millis};
 use keyroll_wire::query::{AuditLog, MemberList, Question, ReceiptQuery};
 use keyroll_wire::reply::Answer;

@@ -1,8 +1,8 @@
 //! A small log, decided by the ledger's own rules and stored in four commits.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{DenialCount, DenialsSummarize, Nothing, Purpose};
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, Rules,
     SignedCommand, State, TreeSize, cbor, cose, decide,
@@ -151,7 +151,7 @@ impl Log {
                 entry
                     .events
                     .iter()
-                    .map(|event: &Event| event.kind().1)
+                    .map(|event: &Event| event.kind().name)
                     .collect::<Vec<_>>()
             );
             form["leaf"] = json!(self.leaves[index].to_string());

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use keyroll_client::{Client, ClientError};
 use keyroll_client::{Executed, RequestedValue, new_command_id};
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, Purpose};
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Identity, Index, WorkspaceName};
 use keyroll_tests::harness::{Cluster, Replica};
 use keyroll_tests::hurt::history::{self, History, subjects};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Glob, Millis, SecretName, Version};
 use keyroll_wire::Question;
