@@ -1,27 +1,27 @@
-//! Which commands were carried out: no actor's id may be used twice. A log has millions of them, so
-//! they take twenty bytes each, and are compared once, at the end.
+//! The ids of all executed commands: no actor may use an id twice. A log has millions of them, so each
+//! takes twenty bytes, and they are compared once, at the end.
 
 use std::collections::HashMap;
 
 use keyroll_core::{CommandId, Identity, Index};
 
-/// The names of all commands, by the index of their entries.
+/// The actor and id of each command, by the index of its entry.
 #[derive(Default)]
-pub(super) struct Names {
-    /// Who has acted, by a number.
+pub(super) struct CommandIds {
+    /// A number for each actor.
     actors: HashMap<Identity, u32>,
     all: Vec<(u32, CommandId)>,
 }
 
-impl Names {
-    /// Takes down the command of the next entry.
+impl CommandIds {
+    /// Adds the command of the next entry.
     pub(super) fn add(&mut self, actor: Identity, id: CommandId) {
         let next = u32::try_from(self.actors.len()).unwrap_or(u32::MAX);
         let actor = *self.actors.entry(actor).or_insert(next);
         self.all.push((actor, id));
     }
 
-    /// The entries whose command an earlier one has, in order.
+    /// The entries that repeat the command of an earlier entry, in order.
     pub(super) fn repeated(self) -> Vec<Index> {
         let name = |at: &u32| self.all.get(*at as usize);
         let mut order: Vec<u32> = (0..).take(self.all.len()).collect();
@@ -40,12 +40,12 @@ mod tests {
 
     #[test]
     fn an_id_is_an_actors_own_and_every_further_use_is_found() {
-        let mut names = Names::default();
+        let mut ids = CommandIds::default();
         let uses = [(1, 1), (1, 2), (2, 1), (1, 1), (2, 3), (1, 1), (2, 1)];
         for (actor, id) in uses {
-            names.add(Identity([actor; 32]), CommandId([id; 16]));
+            ids.add(Identity([actor; 32]), CommandId([id; 16]));
         }
-        assert_eq!(names.repeated(), [3, 5, 6].map(Index));
-        assert_eq!(Names::default().repeated(), []);
+        assert_eq!(ids.repeated(), [3, 5, 6].map(Index));
+        assert_eq!(CommandIds::default().repeated(), []);
     }
 }
