@@ -1,41 +1,41 @@
-//! Where in a block file something stands.
+//! The lines and columns of a block file.
 //!
-//! An error knows the field of a block and the offset in its string; whoever has to mend the file
-//! needs a line and a column of it. The walker reads JSON leniently, since it is also asked about
-//! files that are none: what it cannot read ends what it knows.
+//! An error names the field of a block and the offset in its string. The author of the file needs a line and
+//! a column. The scanner accepts broken JSON, since it also serves files that do not parse: it maps them up
+//! to the error.
 
 use std::ops::Range;
 
 use crate::error::ResolveError;
-use crate::references::shorten;
+use crate::reference_locations::shorten;
 
 /// A string or another scalar of a JSON text.
 #[derive(Debug)]
 pub(crate) struct Scalar {
-    /// The block that it belongs to.
+    /// The index of its block.
     pub(crate) block: Option<usize>,
-    /// The way to it as [`crate::Site`] writes it: from the block, or else from the file.
-    pub(crate) place: String,
-    /// Whether it is a key; `place` ends with it then.
+    /// Its path from the block, or from the file if it is in no block, as in [`crate::ReferenceLocation`].
+    pub(crate) field: String,
+    /// Whether it is a key. Then `field` ends with it.
     pub(crate) is_key: bool,
     /// Its bytes in the text, without quotes.
     pub(crate) range: Range<usize>,
-    /// Whether quotes stand around it.
+    /// Whether it is a string.
     pub(crate) is_string: bool,
 }
 
-/// What a JSON text consists of.
+/// The scalars and blocks of a JSON text, with their positions.
 #[derive(Debug, Default)]
-pub(crate) struct Layout {
+pub(crate) struct SourceMap {
     pub(crate) scalars: Vec<Scalar>,
     /// The bytes of each block.
     blocks: Vec<Range<usize>>,
 }
 
-enum Level {
+enum Container {
     Object {
         key: String,
-        wants_key: bool,
+        expects_key: bool,
     },
     Array {
         index: usize,
@@ -44,60 +44,60 @@ enum Level {
     },
 }
 
-impl Layout {
+impl SourceMap {
     pub(crate) fn of(text: &str) -> Self {
-        let mut layout = Self::default();
-        let mut levels: Vec<Level> = Vec::new();
+        let mut source_map = Self::default();
+        let mut containers: Vec<Container> = Vec::new();
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             match byte {
                 b'{' => {
                     if let [
-                        Level::Object { .. },
-                        Level::Array {
+                        Container::Object { .. },
+                        Container::Array {
                             of_blocks: true, ..
                         },
-                    ] = levels.as_slice()
+                    ] = containers.as_slice()
                     {
-                        layout.blocks.push(at..text.len());
+                        source_map.blocks.push(at..text.len());
                     }
-                    levels.push(Level::Object {
+                    containers.push(Container::Object {
                         key: String::new(),
-                        wants_key: true,
+                        expects_key: true,
                     });
                 }
                 b'[' => {
-                    let of_blocks = matches!(levels.as_slice(),
-                        [Level::Object { key, .. }] if key == "blocks");
-                    levels.push(Level::Array {
+                    let of_blocks = matches!(containers.as_slice(),
+                        [Container::Object { key, .. }] if key == "blocks");
+                    containers.push(Container::Array {
                         index: 0,
                         of_blocks,
                     });
                 }
                 b'}' | b']' => {
-                    levels.pop();
-                    if levels.len() == 2
-                        && let Some(block) = layout.blocks.last_mut()
+                    containers.pop();
+                    if containers.len() == 2
+                        && let Some(block) = source_map.blocks.last_mut()
                         && block.end == text.len()
                     {
                         block.end = at + 1;
                     }
                 }
-                b',' => match levels.last_mut() {
-                    Some(Level::Object { wants_key, .. }) => *wants_key = true,
-                    Some(Level::Array { index, .. }) => *index += 1,
+                b',' => match containers.last_mut() {
+                    Some(Container::Object { expects_key, .. }) => *expects_key = true,
+                    Some(Container::Array { index, .. }) => *index += 1,
                     None => {}
                 },
                 b':' => {
-                    if let Some(Level::Object { wants_key, .. }) = levels.last_mut() {
-                        *wants_key = false;
+                    if let Some(Container::Object { expects_key, .. }) = containers.last_mut() {
+                        *expects_key = false;
                     }
                 }
                 b'"' => {
                     let range = at + 1..string_end(bytes, at + 1);
                     at = range.end;
-                    layout.scalar(text, &mut levels, range, true);
+                    source_map.scalar(text, &mut containers, range, true);
                 }
                 b' ' | b'\t' | b'\r' | b'\n' => {}
                 _ => {
@@ -106,29 +106,35 @@ impl Layout {
                         .iter()
                         .position(|byte| b"{}[],:\" \t\r\n".contains(byte));
                     let end = at + len.unwrap_or(rest.len());
-                    layout.scalar(text, &mut levels, at..end, false);
+                    source_map.scalar(text, &mut containers, at..end, false);
                     at = end - 1;
                 }
             }
             at += 1;
         }
-        layout
+        source_map
     }
 
-    fn scalar(&mut self, text: &str, levels: &mut [Level], range: Range<usize>, is_string: bool) {
+    fn scalar(
+        &mut self,
+        text: &str,
+        containers: &mut [Container],
+        range: Range<usize>,
+        is_string: bool,
+    ) {
         let mut is_key = false;
-        if let Some(Level::Object {
+        if let Some(Container::Object {
             key,
-            wants_key: true,
-        }) = levels.last_mut()
+            expects_key: true,
+        }) = containers.last_mut()
         {
-            *key = decode(text.get(range.clone()).unwrap_or_default());
+            *key = unquote(text.get(range.clone()).unwrap_or_default());
             is_key = true;
         }
-        let block = match levels {
+        let block = match containers {
             [
                 _,
-                Level::Array {
+                Container::Array {
                     index,
                     of_blocks: true,
                 },
@@ -138,46 +144,46 @@ impl Layout {
             _ => None,
         };
         let inside = if block.is_some() {
-            &levels[2..]
+            &containers[2..]
         } else {
-            levels
+            containers
         };
         self.scalars.push(Scalar {
             block,
-            place: place(inside),
+            field: field_path(inside),
             is_key,
             range,
             is_string,
         });
     }
 
-    /// A block's name, where it says one.
+    /// A block's name, if it has one.
     pub(crate) fn name(&self, text: &str, block: usize) -> Option<String> {
         let name = self.scalars.iter().find(|scalar| {
             scalar.block == Some(block)
-                && scalar.place == "name"
+                && scalar.field == "name"
                 && scalar.is_string
                 && !scalar.is_key
         })?;
-        Some(decode(text.get(name.range.clone())?))
+        Some(unquote(text.get(name.range.clone())?))
     }
 
-    /// The block that a byte belongs to.
+    /// The index of the block at a position.
     fn block_at(&self, at: usize) -> Option<usize> {
         self.blocks.iter().position(|block| block.contains(&at))
     }
 }
 
-fn place(levels: &[Level]) -> String {
-    let step = |(depth, level): (usize, &Level)| match level {
-        Level::Object { key, .. } if depth == 0 => shorten(key),
-        Level::Object { key, .. } => format!(".{}", shorten(key)),
-        Level::Array { index, .. } => format!("[{index}]"),
+fn field_path(containers: &[Container]) -> String {
+    let step = |(depth, container): (usize, &Container)| match container {
+        Container::Object { key, .. } if depth == 0 => shorten(key),
+        Container::Object { key, .. } => format!(".{}", shorten(key)),
+        Container::Array { index, .. } => format!("[{index}]"),
     };
-    levels.iter().enumerate().map(step).collect()
+    containers.iter().enumerate().map(step).collect()
 }
 
-/// The end of a string's inside.
+/// The end of a string that begins at `start`, after its quote.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut escaped = false;
     let close = bytes[start..].iter().position(|byte| {
@@ -188,21 +194,21 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     close.map_or(bytes.len(), |close| start + close)
 }
 
-/// A string's meaning; of one that has none, what is written.
-pub(crate) fn decode(inside: &str) -> String {
+/// A string without its escapes. A string with a broken escape stays as it is.
+pub(crate) fn unquote(inside: &str) -> String {
     serde_json::from_str(&format!("\"{inside}\"")).unwrap_or_else(|_| inside.to_owned())
 }
 
-/// The byte of a string's inside at which the byte `meant` of its meaning is written.
-pub(crate) fn written(inside: &str, meant: usize) -> usize {
-    let (mut at, mut left) = (0, meant);
+/// The offset in a string with escapes that corresponds to an offset in the string without them.
+pub(crate) fn raw_offset(raw: &str, offset: usize) -> usize {
+    let (mut at, mut left) = (0, offset);
     while left > 0 {
-        let rest = &inside[at..];
+        let rest = &raw[at..];
         let Some(first) = rest.chars().next() else {
             break;
         };
         let len = match rest.as_bytes() {
-            // A pair of escapes is one character.
+            // A surrogate pair is one character.
             [
                 b'\\',
                 b'u',
@@ -214,16 +220,16 @@ pub(crate) fn written(inside: &str, meant: usize) -> usize {
             [b'\\', ..] => 2,
             _ => first.len_utf8(),
         };
-        let Some(written) = rest.get(..len) else {
+        let Some(escape) = rest.get(..len) else {
             break;
         };
         at += len;
-        left = left.saturating_sub(decode(written).len());
+        left = left.saturating_sub(unquote(escape).len());
     }
     at
 }
 
-/// Line and column of a byte, both from one, the column in characters.
+/// The line and the column of a position, both from one, the column in characters.
 pub(crate) fn line_column(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -233,8 +239,8 @@ pub(crate) fn line_column(text: &str, at: usize) -> (usize, usize) {
     )
 }
 
-/// The byte at a line and a column, both from one, the column in characters.
-pub(crate) fn byte_at(text: &str, (line, column): (usize, usize)) -> usize {
+/// The position of a line and a column, both from one, the column in characters.
+pub(crate) fn offset_of(text: &str, (line, column): (usize, usize)) -> usize {
     let start: usize = text
         .split_inclusive('\n')
         .take(line.saturating_sub(1))
@@ -246,15 +252,14 @@ pub(crate) fn byte_at(text: &str, (line, column): (usize, usize)) -> usize {
 }
 
 impl ResolveError {
-    /// The same error with line and column of the block file that it is about, and with the
-    /// block's name where only the place in the file was known. [`crate::BlockFile::parse`] has
-    /// done so with its own errors.
+    /// The error with a line and a column of the block file, and with the block's name where only the field was
+    /// known. Errors of [`crate::BlockFile::parse`] have them already.
     #[must_use]
     pub fn in_file(self, file: &[u8]) -> Self {
         let Ok(text) = std::str::from_utf8(file) else {
             return self;
         };
-        if self.place().is_some() {
+        if self.field().is_some() {
             let found = find(&self, text);
             return match found {
                 Some(at) => self.at_file(line_column(text, at)),
@@ -264,17 +269,17 @@ impl ResolveError {
         let Some((line, column)) = self.line_column() else {
             return self;
         };
-        // The parser counts bytes, and names the byte that it stopped behind.
+        // The parser counts bytes, and names the byte after which it stopped.
         let start: usize = text
             .split_inclusive('\n')
             .take(line.saturating_sub(1))
             .map(str::len)
             .sum();
         let at = (start + column.saturating_sub(1)).min(text.len());
-        let layout = Layout::of(text);
-        let name = layout
+        let source_map = SourceMap::of(text);
+        let name = source_map
             .block_at(at)
-            .and_then(|block| layout.name(text, block));
+            .and_then(|block| source_map.name(text, block));
         match name {
             Some(name) if self.block().is_none() => self.in_block(&name),
             _ => self,
@@ -282,27 +287,28 @@ impl ResolveError {
     }
 }
 
-/// The byte of a file that an error with a place is about.
+/// The position in a file of an error that has a field.
 fn find(error: &ResolveError, text: &str) -> Option<usize> {
-    let layout = Layout::of(text);
-    let place = error.place()?;
+    let source_map = SourceMap::of(text);
+    let field = error.field()?;
     let named = error.block().and_then(|name| {
-        (0..layout.blocks.len()).find(|block| layout.name(text, *block).as_deref() == Some(name))
+        (0..source_map.blocks.len())
+            .find(|block| source_map.name(text, *block).as_deref() == Some(name))
     });
     let here = |scalar: &&Scalar| match scalar.block {
-        None => scalar.place == place,
-        Some(block) if named == Some(block) && scalar.place == place => true,
-        Some(block) => place == format!("blocks[{block}].{}", scalar.place),
+        None => scalar.field == field,
+        Some(block) if named == Some(block) && scalar.field == field => true,
+        Some(block) => field == format!("blocks[{block}].{}", scalar.field),
     };
-    let candidates: Vec<&Scalar> = layout.scalars.iter().filter(here).collect();
-    let offset = |meaning: &str| {
-        let of_line = || Some(byte_at(meaning, error.line_column()?));
+    let candidates: Vec<&Scalar> = source_map.scalars.iter().filter(here).collect();
+    let offset = |unquoted: &str| {
+        let of_line = || Some(offset_of(unquoted, error.line_column()?));
         error.offset().or_else(of_line).unwrap_or(0)
     };
-    // A key and its value are at the same place: what is meant has braces at the offset.
+    // A key and its value have the same field. The right one has braces at the offset.
     let braces = |scalar: &&&Scalar| {
-        let meaning = decode(&text[scalar.range.clone()]);
-        let rest = meaning.get(offset(&meaning)..);
+        let unquoted = unquote(&text[scalar.range.clone()]);
+        let rest = unquoted.get(offset(&unquoted)..);
         rest.is_some_and(|rest| rest.starts_with("{{"))
     };
     let scalar = candidates
@@ -311,7 +317,7 @@ fn find(error: &ResolveError, text: &str) -> Option<usize> {
         .or_else(|| candidates.iter().find(|scalar| !scalar.is_key))
         .or_else(|| candidates.first())?;
     let inside = &text[scalar.range.clone()];
-    Some(scalar.range.start + written(inside, offset(&decode(inside))))
+    Some(scalar.range.start + raw_offset(inside, offset(&unquote(inside))))
 }
 
 #[cfg(test)]
@@ -319,15 +325,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scalars_have_their_places() {
+    fn scalars_have_their_fields() {
         let text = "{\"workflow\": \"w\", \"blocks\": [{\"name\": \"a\"},\n {\"name\": \"b\", \
                     \"body\": {\"json\": {\"x\\u0079\": [1, {\"k\": \"v\"}]}}}]}";
-        let layout = Layout::of(text);
-        let places: Vec<(Option<usize>, &str, &str)> = layout
+        let source_map = SourceMap::of(text);
+        let places: Vec<(Option<usize>, &str, &str)> = source_map
             .scalars
             .iter()
             .filter(|scalar| !scalar.is_key)
-            .map(|scalar| (scalar.block, &*scalar.place, &text[scalar.range.clone()]))
+            .map(|scalar| (scalar.block, &*scalar.field, &text[scalar.range.clone()]))
             .collect();
         assert_eq!(
             places,
@@ -339,26 +345,26 @@ mod tests {
                 (Some(1), "body.json.xy[1].k", "v"),
             ]
         );
-        assert_eq!(layout.name(text, 1).as_deref(), Some("b"));
+        assert_eq!(source_map.name(text, 1).as_deref(), Some("b"));
         let second = text.find("{\"name\": \"b\"").expect("there");
         assert_eq!(
-            [second - 1, second, text.len() - 3, text.len() - 2].map(|at| layout.block_at(at)),
+            [second - 1, second, text.len() - 3, text.len() - 2].map(|at| source_map.block_at(at)),
             [None, Some(1), Some(1), None]
         );
     }
 
     #[test]
-    fn a_meaning_is_found_where_it_is_written() {
+    fn offsets_count_escapes() {
         let inside = r#"é\n\u00e9\ud834\udd1e\"x"#;
-        let meaning = decode(inside);
+        let meaning = unquote(inside);
         assert_eq!(meaning, "é\né𝄞\"x");
         for (meant, at) in [(0, 0), (2, 2), (3, 4), (5, 10), (9, 22), (10, 24), (99, 25)] {
-            assert_eq!(written(inside, meant), at, "{meant}");
+            assert_eq!(raw_offset(inside, meant), at, "{meant}");
         }
     }
 
     #[test]
-    fn broken_texts_end_what_is_known() {
+    fn broken_json_is_mapped_up_to_the_error() {
         for text in [
             "",
             "\"",
@@ -373,13 +379,15 @@ mod tests {
             "{\"blocks\":{\"name\":\"x\"}}",
             "\u{feff}{",
         ] {
-            let layout = Layout::of(text);
+            let source_map = SourceMap::of(text);
             for at in 0..=text.len() {
-                let name = layout.block_at(at).and_then(|one| layout.name(text, one));
+                let name = source_map
+                    .block_at(at)
+                    .and_then(|one| source_map.name(text, one));
                 assert!(name.is_none() || text.contains("\\u"), "{text}");
             }
         }
-        assert_eq!(written("\\u12", 3), 0);
-        assert_eq!(written("\\ud834", 3), 0);
+        assert_eq!(raw_offset("\\u12", 3), 0);
+        assert_eq!(raw_offset("\\ud834", 3), 0);
     }
 }

@@ -1,9 +1,8 @@
-//! A filter as the kernel takes it: a small program that gets a call's number and arguments and
-//! says what becomes of it.
+//! Compiling the allowlist into a BPF program, as the kernel takes it.
 //!
-//! One program holds all three answers. Of filters that are stacked the strictest action counts,
-//! and of two that answer with an error the one that was installed last; a list that is spread over
-//! several filters has answers that depend on their order.
+//! The program gets a call's number and arguments and returns an action. One program has all three actions. With
+//! several filters the strictest action wins, and of two errors the one of the filter installed last, so the
+//! result would depend on their order.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,7 +10,7 @@ use std::ops::RangeInclusive;
 use nix::libc;
 use seccompiler::sock_filter;
 
-/// `AUDIT_ARCH_*`: which table of numbers a call means.
+/// `AUDIT_ARCH_*`: the table of call numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Arch {
@@ -19,35 +18,35 @@ pub(super) enum Arch {
     Aarch64 = 0xc000_00b7,
 }
 
-/// A condition on one argument, counted from zero. The kernel takes most arguments as 32 bits and
-/// does not look at the upper half, so neither does a condition unless it says so.
+/// A condition on one argument, counted from zero. The kernel reads only 32 bits of most arguments, so
+/// conditions compare the lower half.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Check {
-    /// One of these.
-    Is(u8, &'static [u32]),
-    /// One of these, the bits of the mask aside.
-    Aside(u8, u32, &'static [u32]),
-    /// No bits but these.
-    Only(u8, u32),
-    /// None of these bits.
-    Without(u8, u32),
-    /// At most this.
-    UpTo(u8, u32),
-    /// All 64 bits: zero in the upper half.
-    Short(u8),
-    /// This process's id.
-    Own(u8),
+pub(super) enum Condition {
+    /// The argument is one of these values.
+    OneOf(u8, &'static [u32]),
+    /// Without the bits of the mask, the argument is one of these values.
+    MaskedOneOf(u8, u32, &'static [u32]),
+    /// No other bits than these are set.
+    OnlyBits(u8, u32),
+    /// None of these bits is set.
+    NoBits(u8, u32),
+    /// The argument is at most this.
+    AtMost(u8, u32),
+    /// The upper half of the argument is zero.
+    UpperHalfZero(u8),
+    /// The argument is this process's id.
+    OwnPid(u8),
 }
 
-/// Conditions that hold together.
-pub(super) type Case = &'static [Check];
+/// A call is allowed if all conditions of a rule hold.
+pub(super) type Rule = &'static [Condition];
 
-/// A program: every number in `allowed` may be called in each of its cases, and is refused with
-/// `EPERM` in others. So is any other number in `known`; what is in neither does not exist
-/// (`ENOSYS`). A process that calls by another architecture's table is ended.
+/// Compiles a filter. A call in `allowed` is allowed if one of its rules holds, and fails with `EPERM`
+/// otherwise. Any other call in `known` fails with `EPERM`. A call in neither fails with `ENOSYS`. A process
+/// that uses another architecture's numbers is killed.
 pub(super) fn program(
     arch: Arch,
-    allowed: &BTreeMap<u32, Vec<Case>>,
+    allowed: &BTreeMap<u32, Vec<Rule>>,
     known: &[RangeInclusive<u32>],
     own: u32,
 ) -> Vec<sock_filter> {
@@ -57,7 +56,7 @@ pub(super) fn program(
         answer(KILL_PROCESS),
         load(NUMBER),
     ];
-    search(&leaves(allowed, known, own), &mut program);
+    search(&ranges(allowed, known, own), &mut program);
     program
 }
 
@@ -92,40 +91,42 @@ fn answer(what: u32) -> sock_filter {
     jump(RETURN, what, 0, 0)
 }
 
-/// `JA`: unlike the others it reaches any distance.
+/// An unconditional jump. Unlike the others it reaches any distance.
 fn skip(count: usize) -> sock_filter {
     let count = u32::try_from(count).expect("a program has less than 4096 instructions");
     jump(JA, count, 0, 0)
 }
 
-/// What becomes of numbers from here to the next leaf.
-type Leaf = (u32, Vec<sock_filter>);
+/// The first number of a range, and the program for the calls of that range.
+type NumberRange = (u32, Vec<sock_filter>);
 
-/// The whole range of numbers, in order.
-fn leaves(
-    allowed: &BTreeMap<u32, Vec<Case>>,
+/// All call numbers, as consecutive ranges.
+fn ranges(
+    allowed: &BTreeMap<u32, Vec<Rule>>,
     known: &[RangeInclusive<u32>],
     own: u32,
-) -> Vec<Leaf> {
+) -> Vec<NumberRange> {
     let starts = known
         .iter()
         .flat_map(|range| [*range.start(), range.end() + 1]);
     let around = allowed.keys().flat_map(|number| [*number, number + 1]);
     let mut starts: Vec<u32> = starts.chain(around).chain([0]).collect();
     starts.sort_unstable();
-    let mut leaves: Vec<Leaf> = Vec::new();
+    let mut ranges: Vec<NumberRange> = Vec::new();
     for number in starts {
-        let leaf = match allowed.get(&number) {
-            Some(cases) => when(cases, own),
+        let range_program = match allowed.get(&number) {
+            Some(rules) => compile_rules(rules, own),
             None if known.iter().any(|range| range.contains(&number)) => vec![answer(REFUSED)],
             None => vec![answer(UNKNOWN)],
         };
-        let differs = leaves.last().is_none_or(|(_, last)| !same(last, &leaf));
+        let differs = ranges
+            .last()
+            .is_none_or(|(_, last)| !same(last, &range_program));
         if differs {
-            leaves.push((number, leaf));
+            ranges.push((number, range_program));
         }
     }
-    leaves
+    ranges
 }
 
 fn same(left: &[sock_filter], right: &[sock_filter]) -> bool {
@@ -133,13 +134,13 @@ fn same(left: &[sock_filter], right: &[sock_filter]) -> bool {
     left.iter().map(parts).eq(right.iter().map(parts))
 }
 
-/// Halves the range until one leaf is left. The number is in the accumulator.
-fn search(leaves: &[Leaf], program: &mut Vec<sock_filter>) {
-    if let [(_, leaf)] = leaves {
-        program.extend_from_slice(leaf);
+/// Binary search for the range of the call number in the accumulator.
+fn search(ranges: &[NumberRange], program: &mut Vec<sock_filter>) {
+    if let [(_, range_program)] = ranges {
+        program.extend_from_slice(range_program);
         return;
     }
-    let (lower, upper) = leaves.split_at(leaves.len() / 2);
+    let (lower, upper) = ranges.split_at(ranges.len() / 2);
     program.push(jump(JGE, upper[0].0, 0, 1));
     let from = program.len();
     program.push(skip(0));
@@ -148,77 +149,77 @@ fn search(leaves: &[Leaf], program: &mut Vec<sock_filter>) {
     search(upper, program);
 }
 
-/// Allows a call in each of these cases.
-fn when(cases: &[Case], own: u32) -> Vec<sock_filter> {
+/// Compiles the rules of a call: it is allowed if one of them holds.
+fn compile_rules(rules: &[Rule], own: u32) -> Vec<sock_filter> {
     let mut program = Vec::new();
-    for case in cases {
+    for rule in rules {
         let mut tests = Vec::new();
-        for check in *case {
-            tests.extend(test(*check, own));
+        for condition in *rule {
+            tests.extend(test(*condition, own));
         }
-        tests.push(Step::Do(answer(ALLOW)));
+        tests.push(Instruction::Bpf(answer(ALLOW)));
         let count = tests.len();
         program.extend(tests.into_iter().enumerate().map(|(at, step)| match step {
-            Step::Do(instruction) => instruction,
-            Step::NextCase => skip(count - at - 1),
+            Instruction::Bpf(instruction) => instruction,
+            Instruction::NextRule => skip(count - at - 1),
         }));
     }
-    // A case without a condition leaves nothing to refuse.
-    if !cases.iter().any(|case| case.is_empty()) {
+    // A rule without a condition ranges nothing to refuse.
+    if !rules.iter().any(|rule| rule.is_empty()) {
         program.push(answer(REFUSED));
     }
     program
 }
 
-enum Step {
-    Do(sock_filter),
-    NextCase,
+enum Instruction {
+    Bpf(sock_filter),
+    NextRule,
 }
 
-/// Goes on behind itself where the condition holds, and else to the next case.
-fn test(check: Check, own: u32) -> Vec<Step> {
+/// Compiles a condition: continue if it holds, else jump to the next rule.
+fn test(condition: Condition, own: u32) -> Vec<Instruction> {
     let lower = |argument: u8| load(ARGUMENTS + 8 * u32::from(argument));
     let upper = |argument: u8| load(ARGUMENTS + 8 * u32::from(argument) + 4);
     let mut steps: Vec<sock_filter> = Vec::new();
-    match check {
-        Check::Is(argument, values) => {
+    match condition {
+        Condition::OneOf(argument, values) => {
             steps.push(lower(argument));
             steps.extend(one_of(values));
         }
-        Check::Aside(argument, mask, values) => {
+        Condition::MaskedOneOf(argument, mask, values) => {
             steps.push(lower(argument));
             steps.push(jump(AND, !mask, 0, 0));
             steps.extend(one_of(values));
         }
-        Check::Only(argument, bits) => {
+        Condition::OnlyBits(argument, bits) => {
             steps.push(lower(argument));
             steps.push(jump(JSET, !bits, 0, 1));
         }
-        Check::Without(argument, bits) => {
+        Condition::NoBits(argument, bits) => {
             steps.push(lower(argument));
             steps.push(jump(JSET, bits, 0, 1));
         }
-        Check::UpTo(argument, most) => {
+        Condition::AtMost(argument, most) => {
             steps.push(lower(argument));
             steps.push(jump(JGT, most, 0, 1));
         }
-        Check::Short(argument) => {
+        Condition::UpperHalfZero(argument) => {
             steps.push(upper(argument));
             steps.push(jump(JEQ, 0, 1, 0));
         }
-        Check::Own(argument) => {
+        Condition::OwnPid(argument) => {
             steps.push(lower(argument));
             steps.extend(one_of(&[own]));
         }
     }
     steps
         .into_iter()
-        .map(Step::Do)
-        .chain([Step::NextCase])
+        .map(Instruction::Bpf)
+        .chain([Instruction::NextRule])
         .collect()
 }
 
-/// Jumps over the instruction behind it where the accumulator is one of the values.
+/// Skips the instruction that follows if the accumulator is one of the values.
 fn one_of(values: &[u32]) -> impl Iterator<Item = sock_filter> {
     let left = |at: usize| u8::try_from(values.len() - at).expect("fewer than 256 values");
     values
