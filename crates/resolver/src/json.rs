@@ -40,6 +40,8 @@ impl Json {
     }
 }
 
+const NOT_JSON: &str = "not a JSON document";
+
 /// The deepest nesting of arrays and objects. Most JSON readers recurse, and Python allows 1,000 calls.
 const MAX_DEPTH: usize = 512;
 
@@ -56,63 +58,16 @@ enum Container {
 /// `block_invalid`, with line and column, for text that is not JSON, for more than 512 levels, for a duplicate
 /// key (one of the two would be lost), and for an unpaired surrogate (it is no character).
 pub fn parse_json(text: &str) -> Result<Value, ResolveError> {
-    // This checks the whole text without recursion. From here on it is well-formed.
-    serde_json::from_str::<&RawValue>(text).map_err(|error| {
-        let what = error.to_string();
-        let what = what.rfind(" at line ").map_or(&*what, |end| &what[..end]);
-        let error_at = (error.line(), error.column());
-        ResolveError::new(Code::BlockInvalid, format!("not a JSON document: {what}"))
-            .at_line(error_at.0, error_at.1)
-    })?;
+    check_well_formed(text)?;
     let mut open: Vec<Container> = Vec::new();
     let mut rest = text;
     loop {
         // In a well-formed document these are only separators.
         rest = rest.trim_start_matches([',', ':', ' ', '\t', '\n', '\r']);
-        let invalid = |detail: &str| {
-            ResolveError::new(Code::BlockInvalid, detail).at_offset(text, text.len() - rest.len())
-        };
         let token = token(rest);
-        let value = match token {
-            "[" | "{" if open.len() == MAX_DEPTH => {
-                return Err(invalid("the JSON is nested more than 512 deep"));
-            }
-            "[" => {
-                open.push(Container::Array(Vec::new()));
-                None
-            }
-            "{" => {
-                open.push(Container::Object(Map::new(), None));
-                None
-            }
-            "]" | "}" => open.pop().map(|closed| match closed {
-                Container::Array(items) => Value::Array(items),
-                Container::Object(fields, _) => Value::Object(fields),
-            }),
-            "null" => Some(Value::Null),
-            "true" => Some(Value::Bool(true)),
-            "false" => Some(Value::Bool(false)),
-            _ if token.starts_with('"') => {
-                let string = serde_json::from_str(token).map_err(|_| {
-                    invalid(
-                        "a JSON string has an unpaired surrogate: write both escapes of the pair",
-                    )
-                })?;
-                match open.last_mut() {
-                    Some(Container::Object(fields, key @ None)) => {
-                        if fields.contains_key(&string) {
-                            return Err(invalid(
-                                "a JSON key occurs twice in one object: remove one of the two",
-                            ));
-                        }
-                        *key = Some(string);
-                        None
-                    }
-                    _ => Some(Value::String(string)),
-                }
-            }
-            number => Some(Value::Number(number.parse().map_err(|_| broken())?)),
-        };
+        let value = read_token(token, &mut open).map_err(|detail| {
+            ResolveError::new(Code::BlockInvalid, detail).at_offset(text, text.len() - rest.len())
+        })?;
         rest = &rest[token.len()..];
         match (value, open.last_mut()) {
             (None, _) => {}
@@ -126,6 +81,56 @@ pub fn parse_json(text: &str) -> Result<Value, ResolveError> {
             return Err(broken());
         }
     }
+}
+
+/// Checks the syntax of the whole text, without recursion.
+fn check_well_formed(text: &str) -> Result<(), ResolveError> {
+    let checked = serde_json::from_str::<&RawValue>(text);
+    checked.map(drop).map_err(|error| {
+        let what = error.to_string();
+        let what = what.rfind(" at line ").map_or(&*what, |end| &what[..end]);
+        ResolveError::new(Code::BlockInvalid, format!("not a JSON document: {what}"))
+            .at_line(error.line(), error.column())
+    })
+}
+
+/// Reads a token of a well-formed document. Returns the value that it completes, or why there is none.
+fn read_token(token: &str, open: &mut Vec<Container>) -> Result<Option<Value>, &'static str> {
+    match token {
+        "[" | "{" if open.len() == MAX_DEPTH => {
+            return Err("the JSON is nested more than 512 deep");
+        }
+        "[" => open.push(Container::Array(Vec::new())),
+        "{" => open.push(Container::Object(Map::new(), None)),
+        "]" | "}" => {
+            return Ok(open.pop().map(|closed| match closed {
+                Container::Array(items) => Value::Array(items),
+                Container::Object(fields, _) => Value::Object(fields),
+            }));
+        }
+        "null" => return Ok(Some(Value::Null)),
+        "true" => return Ok(Some(Value::Bool(true))),
+        "false" => return Ok(Some(Value::Bool(false))),
+        _ if token.starts_with('"') => {
+            let string: String = serde_json::from_str(token).map_err(
+                |_| "a JSON string has an unpaired surrogate: write both escapes of the pair",
+            )?;
+            match open.last_mut() {
+                Some(Container::Object(fields, key @ None)) => {
+                    if fields.contains_key(&string) {
+                        return Err("a JSON key occurs twice in one object: remove one of the two");
+                    }
+                    *key = Some(string);
+                }
+                _ => return Ok(Some(Value::String(string))),
+            }
+        }
+        number => {
+            let number = number.parse().map_err(|_| NOT_JSON)?;
+            return Ok(Some(Value::Number(number)));
+        }
+    }
+    Ok(None)
 }
 
 /// The first token of the rest of a well-formed document.
@@ -217,5 +222,5 @@ fn fill(text: &str, secrets: &SecretValues) -> Result<Zeroizing<String>, Resolve
 }
 
 fn broken() -> ResolveError {
-    ResolveError::new(Code::BlockInvalid, "not a JSON document")
+    ResolveError::new(Code::BlockInvalid, NOT_JSON)
 }

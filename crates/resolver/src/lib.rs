@@ -36,7 +36,7 @@
 //! | `template` | the grammar of `{{secrets.NAME}}` |
 //! | `block`, `block_file` | a block; the file of blocks |
 //! | `reference_locations` | which secret a block references where, and where no reference may stand |
-//! | `source_map` | lines and columns of a block file |
+//! | `source_map` | the lines and columns of the fields of a block file |
 //! | `secret` | revealed values, wiped from memory when dropped |
 //! | `prepare` | a request with values in it; `json`, `xml` and `percent` encode them |
 //! | `encoded_values` | values as the request encodes them, so that echoes are masked |
@@ -48,7 +48,7 @@
 //! | `python` | Python blocks, each in a process and a sandbox of its own |
 //! | `redact` | masking of values in every spelling |
 //! | `credential_scan`, `credential_patterns` | credentials that are hard-coded in a block file |
-//! | `error` | what can go wrong, with stable codes |
+//! | `error`, `error_location` | errors with stable codes; their lines and columns in a block file |
 
 mod address;
 mod block;
@@ -57,6 +57,7 @@ mod credential_patterns;
 mod credential_scan;
 mod encoded_values;
 mod error;
+mod error_location;
 mod execute;
 mod host_pattern;
 mod http;

@@ -1,12 +1,9 @@
 //! The lines and columns of a block file.
 //!
-//! An error names the field of a block and the offset in its string. The author of the file needs a line and
-//! a column. The scanner accepts broken JSON, since it also serves files that do not parse: it maps them up
-//! to the error.
+//! The scanner accepts broken JSON, since it also serves files that do not parse: it maps them up to the error.
 
 use std::ops::Range;
 
-use crate::error::ResolveError;
 use crate::reference_locations::shorten;
 
 /// A string or another scalar of a JSON text.
@@ -29,7 +26,7 @@ pub(crate) struct Scalar {
 pub(crate) struct SourceMap {
     pub(crate) scalars: Vec<Scalar>,
     /// The bytes of each block.
-    blocks: Vec<Range<usize>>,
+    pub(crate) blocks: Vec<Range<usize>>,
 }
 
 enum Container {
@@ -46,115 +43,13 @@ enum Container {
 
 impl SourceMap {
     pub(crate) fn of(text: &str) -> Self {
-        let mut source_map = Self::default();
-        let mut containers: Vec<Container> = Vec::new();
-        let bytes = text.as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b'{' => {
-                    if let [
-                        Container::Object { .. },
-                        Container::Array {
-                            of_blocks: true, ..
-                        },
-                    ] = containers.as_slice()
-                    {
-                        source_map.blocks.push(at..text.len());
-                    }
-                    containers.push(Container::Object {
-                        key: String::new(),
-                        expects_key: true,
-                    });
-                }
-                b'[' => {
-                    let of_blocks = matches!(containers.as_slice(),
-                        [Container::Object { key, .. }] if key == "blocks");
-                    containers.push(Container::Array {
-                        index: 0,
-                        of_blocks,
-                    });
-                }
-                b'}' | b']' => {
-                    containers.pop();
-                    if containers.len() == 2
-                        && let Some(block) = source_map.blocks.last_mut()
-                        && block.end == text.len()
-                    {
-                        block.end = at + 1;
-                    }
-                }
-                b',' => match containers.last_mut() {
-                    Some(Container::Object { expects_key, .. }) => *expects_key = true,
-                    Some(Container::Array { index, .. }) => *index += 1,
-                    None => {}
-                },
-                b':' => {
-                    if let Some(Container::Object { expects_key, .. }) = containers.last_mut() {
-                        *expects_key = false;
-                    }
-                }
-                b'"' => {
-                    let range = at + 1..string_end(bytes, at + 1);
-                    at = range.end;
-                    source_map.scalar(text, &mut containers, range, true);
-                }
-                b' ' | b'\t' | b'\r' | b'\n' => {}
-                _ => {
-                    let rest = &bytes[at..];
-                    let len = rest
-                        .iter()
-                        .position(|byte| b"{}[],:\" \t\r\n".contains(byte));
-                    let end = at + len.unwrap_or(rest.len());
-                    source_map.scalar(text, &mut containers, at..end, false);
-                    at = end - 1;
-                }
-            }
-            at += 1;
-        }
-        source_map
-    }
-
-    fn scalar(
-        &mut self,
-        text: &str,
-        containers: &mut [Container],
-        range: Range<usize>,
-        is_string: bool,
-    ) {
-        let mut is_key = false;
-        if let Some(Container::Object {
-            key,
-            expects_key: true,
-        }) = containers.last_mut()
-        {
-            *key = unquote(text.get(range.clone()).unwrap_or_default());
-            is_key = true;
-        }
-        let block = match containers {
-            [
-                _,
-                Container::Array {
-                    index,
-                    of_blocks: true,
-                },
-                _,
-                ..,
-            ] => Some(*index),
-            _ => None,
+        let mut scanner = Scanner {
+            text,
+            containers: Vec::new(),
+            map: Self::default(),
         };
-        let inside = if block.is_some() {
-            &containers[2..]
-        } else {
-            containers
-        };
-        self.scalars.push(Scalar {
-            block,
-            field: field_path(inside),
-            is_key,
-            range,
-            is_string,
-        });
+        scanner.scan();
+        scanner.map
     }
 
     /// A block's name, if it has one.
@@ -169,8 +64,124 @@ impl SourceMap {
     }
 
     /// The index of the block at a position.
-    fn block_at(&self, at: usize) -> Option<usize> {
+    pub(crate) fn block_at(&self, at: usize) -> Option<usize> {
         self.blocks.iter().position(|block| block.contains(&at))
+    }
+}
+
+/// Scans a JSON text and collects its source map.
+struct Scanner<'t> {
+    text: &'t str,
+    /// The containers that are open.
+    containers: Vec<Container>,
+    map: SourceMap,
+}
+
+impl Scanner<'_> {
+    fn scan(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'{' => self.open_object(at),
+                b'[' => self.open_array(),
+                b'}' | b']' => self.close(at),
+                b',' => match self.containers.last_mut() {
+                    Some(Container::Object { expects_key, .. }) => *expects_key = true,
+                    Some(Container::Array { index, .. }) => *index += 1,
+                    None => {}
+                },
+                b':' => {
+                    if let Some(Container::Object { expects_key, .. }) = self.containers.last_mut()
+                    {
+                        *expects_key = false;
+                    }
+                }
+                b'"' => {
+                    let range = at + 1..string_end(bytes, at + 1);
+                    at = range.end;
+                    self.scalar(range, true);
+                }
+                b' ' | b'\t' | b'\r' | b'\n' => {}
+                _ => {
+                    let rest = &bytes[at..];
+                    let len = rest
+                        .iter()
+                        .position(|byte| b"{}[],:\" \t\r\n".contains(byte));
+                    let end = at + len.unwrap_or(rest.len());
+                    self.scalar(at..end, false);
+                    at = end - 1;
+                }
+            }
+            at += 1;
+        }
+    }
+
+    fn open_object(&mut self, at: usize) {
+        if let [
+            Container::Object { .. },
+            Container::Array {
+                of_blocks: true, ..
+            },
+        ] = self.containers.as_slice()
+        {
+            self.map.blocks.push(at..self.text.len());
+        }
+        self.containers.push(Container::Object {
+            key: String::new(),
+            expects_key: true,
+        });
+    }
+
+    fn open_array(&mut self) {
+        let of_blocks = matches!(self.containers.as_slice(),
+            [Container::Object { key, .. }] if key == "blocks");
+        self.containers.push(Container::Array {
+            index: 0,
+            of_blocks,
+        });
+    }
+
+    fn close(&mut self, at: usize) {
+        self.containers.pop();
+        if self.containers.len() == 2
+            && let Some(block) = self.map.blocks.last_mut()
+            && block.end == self.text.len()
+        {
+            block.end = at + 1;
+        }
+    }
+
+    fn scalar(&mut self, range: Range<usize>, is_string: bool) {
+        let mut is_key = false;
+        if let Some(Container::Object {
+            key,
+            expects_key: true,
+        }) = self.containers.last_mut()
+        {
+            *key = unquote(self.text.get(range.clone()).unwrap_or_default());
+            is_key = true;
+        }
+        let block = match self.containers.as_slice() {
+            [
+                _,
+                Container::Array {
+                    index,
+                    of_blocks: true,
+                },
+                _,
+                ..,
+            ] => Some(*index),
+            _ => None,
+        };
+        let from_block = if block.is_some() { 2 } else { 0 };
+        self.map.scalars.push(Scalar {
+            block,
+            field: field_path(&self.containers[from_block..]),
+            is_key,
+            range,
+            is_string,
+        });
     }
 }
 
@@ -249,75 +260,6 @@ pub(crate) fn offset_of(text: &str, (line, column): (usize, usize)) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let column = rest.char_indices().nth(column.saturating_sub(1));
     start + column.map_or(rest.len(), |(at, _)| at)
-}
-
-impl ResolveError {
-    /// The error with a line and a column of the block file, and with the block's name where only the field was
-    /// known. Errors of [`crate::BlockFile::parse`] have them already.
-    #[must_use]
-    pub fn in_file(self, file: &[u8]) -> Self {
-        let Ok(text) = std::str::from_utf8(file) else {
-            return self;
-        };
-        if self.field().is_some() {
-            let found = find(&self, text);
-            return match found {
-                Some(at) => self.at_file(line_column(text, at)),
-                None => self,
-            };
-        }
-        let Some((line, column)) = self.line_column() else {
-            return self;
-        };
-        // The parser counts bytes, and names the byte after which it stopped.
-        let start: usize = text
-            .split_inclusive('\n')
-            .take(line.saturating_sub(1))
-            .map(str::len)
-            .sum();
-        let at = (start + column.saturating_sub(1)).min(text.len());
-        let source_map = SourceMap::of(text);
-        let name = source_map
-            .block_at(at)
-            .and_then(|block| source_map.name(text, block));
-        match name {
-            Some(name) if self.block().is_none() => self.in_block(&name),
-            _ => self,
-        }
-    }
-}
-
-/// The position in a file of an error that has a field.
-fn find(error: &ResolveError, text: &str) -> Option<usize> {
-    let source_map = SourceMap::of(text);
-    let field = error.field()?;
-    let named = error.block().and_then(|name| {
-        (0..source_map.blocks.len())
-            .find(|block| source_map.name(text, *block).as_deref() == Some(name))
-    });
-    let here = |scalar: &&Scalar| match scalar.block {
-        None => scalar.field == field,
-        Some(block) if named == Some(block) && scalar.field == field => true,
-        Some(block) => field == format!("blocks[{block}].{}", scalar.field),
-    };
-    let candidates: Vec<&Scalar> = source_map.scalars.iter().filter(here).collect();
-    let offset = |unquoted: &str| {
-        let of_line = || Some(offset_of(unquoted, error.line_column()?));
-        error.offset().or_else(of_line).unwrap_or(0)
-    };
-    // A key and its value have the same field. The right one has braces at the offset.
-    let braces = |scalar: &&&Scalar| {
-        let unquoted = unquote(&text[scalar.range.clone()]);
-        let rest = unquoted.get(offset(&unquoted)..);
-        rest.is_some_and(|rest| rest.starts_with("{{"))
-    };
-    let scalar = candidates
-        .iter()
-        .find(braces)
-        .or_else(|| candidates.iter().find(|scalar| !scalar.is_key))
-        .or_else(|| candidates.first())?;
-    let inside = &text[scalar.range.clone()];
-    Some(scalar.range.start + raw_offset(inside, offset(&unquote(inside))))
 }
 
 #[cfg(test)]

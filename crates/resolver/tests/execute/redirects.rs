@@ -101,8 +101,8 @@ async fn another_origin_is_not_asked() {
             "/a\r\nlocation: /b".to_owned(),
             "several `Location` headers",
         ),
-        (format!("/{KEY}?q=hidden"), "secret's value"),
-        (format!("/?q=hidden&k={KEY}"), "secret's value"),
+        (format!("/{KEY}?q=hidden"), "value of a secret"),
+        (format!("/?q=hidden&k={KEY}"), "value of a secret"),
     ] {
         let (address, requests) = redirecting("307 T", &location).await;
         let error = run(address, "POST", &secrets()).await.unwrap_err();
