@@ -88,10 +88,10 @@ impl<'a, S: RevealSecrets> Conversation<'a, S> {
                         .at_line(line, column));
                 }
                 ChildMessage::Analysis(found) if self.allowed.is_none() => {
-                    self.set_analysis(found)?
+                    self.set_analysis(found)?;
                 }
                 ChildMessage::Get(name) if self.allowed.is_some() => {
-                    self.answer_request(&name).await
+                    self.answer_request(&name).await;
                 }
                 ChildMessage::Result(result) if self.allowed.is_some() => {
                     return Ok(match parse_json(result.get()) {
