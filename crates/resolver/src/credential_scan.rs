@@ -6,7 +6,7 @@ use crate::credential_patterns::find_credentials;
 use crate::redact::Redactor;
 use crate::source_map::{SourceMap, line_column, raw_offset, unquote};
 
-/// A credential in a block file. It contains no part of the credential.
+/// Where a credential is in a block file. It contains no part of the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HardCodedValue {
     /// The secret, if the credential is a known value.

@@ -2,7 +2,7 @@
 //!
 //! An error names the block, field, secret and host. It never contains a value, the length of a value, or the
 //! query of a URL: its words come from this crate or from libraries that saw no value, and after a reveal
-//! [`crate::execute`] masks them.
+//! [`crate::execute()`] masks them.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! Workflow blocks that use secrets by name, and masking of what they return.
 //!
-//! A block file refers to secrets as `{{secrets.NAME}}` and holds no value. [`plan`] checks a block and lists
+//! A block file refers to secrets as `{{secrets.NAME}}` and holds no value. [`plan()`] checks a block and lists
 //! its secrets. [`Plan::destination`] checks where the request would go. Then the caller reveals these
-//! secrets, in one audited command, and [`execute`] sends the request and masks the response.
-//! [`execute_python`] runs a Python block in a sandbox. An engine that sends requests itself uses [`prepare`]
+//! secrets, in one audited command, and [`execute()`] sends the request and masks the response.
+//! [`execute_python`] runs a Python block in a sandbox. An engine that sends requests itself uses [`prepare()`]
 //! and [`Redactor`]:
 //!
 //! ```

@@ -47,7 +47,7 @@ pub struct Plan {
     pub(crate) references: BTreeMap<String, Vec<ReferenceLocation>>,
 }
 
-/// Where the request of a run goes: a checked target with its checked addresses. [`crate::execute`] takes a
+/// Where the request of a run goes: a checked target with its checked addresses. [`crate::execute()`] takes a
 /// block in this form only, so no check can come after the reveal.
 pub struct Destination<'a> {
     pub(crate) plan: &'a Plan,

@@ -50,7 +50,7 @@ pub struct PreparedRequest {
     pub body: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A header of a [`PreparedRequest`] request.
+/// A header of a [`PreparedRequest`].
 pub struct PreparedHeader {
     /// The name in lower case.
     pub name: String,
@@ -69,7 +69,7 @@ const STAND_IN: &str = "x";
 ///
 /// # Errors
 ///
-/// Those of [`prepare`], except those about a value.
+/// Those of [`prepare()`], except those about a value.
 pub(crate) fn check(
     api: &ExternalApi,
 ) -> Result<BTreeMap<String, Vec<ReferenceLocation>>, ResolveError> {

@@ -9,7 +9,7 @@ use crate::template::{Segment, Template};
 
 /// The scanner's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum XmlState {
     Content,
     /// After `&`, up to the `;`.
     Entity,
@@ -29,12 +29,12 @@ enum State {
 ///
 /// `context_forbidden`, with the reference's offset.
 pub(crate) fn check(template: &Template) -> Result<(), (ResolveError, usize)> {
-    let mut state = State::Content;
+    let mut state = XmlState::Content;
     for segment in template.segments() {
         match segment {
             Segment::Literal(text) => state = scan(state, text.as_bytes()),
             Segment::Reference { name, offset } => {
-                if !matches!(state, State::Content | State::Attribute(_)) {
+                if !matches!(state, XmlState::Content | XmlState::Attribute(_)) {
                     let error = ResolveError::new(
                         Code::ContextForbidden,
                         "in XML a reference may stand in text and attribute values only, and not after a DOCTYPE",
@@ -47,25 +47,27 @@ pub(crate) fn check(template: &Template) -> Result<(), (ResolveError, usize)> {
     Ok(())
 }
 
-fn scan(mut state: State, text: &[u8]) -> State {
+fn scan(mut state: XmlState, text: &[u8]) -> XmlState {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];
         let mut len = 1;
         state = match (state, byte) {
-            (State::Content, b'<') => {
+            (XmlState::Content, b'<') => {
                 let (next, opening) = open(rest);
                 len = opening;
                 next
             }
-            (State::Content, b'&') => State::Entity,
-            (State::Entity, byte) if byte.is_ascii_alphanumeric() || byte == b'#' => State::Entity,
-            (State::Tag, quote @ (b'"' | b'\'')) => State::Attribute(quote),
-            (State::Attribute(quote), byte) if byte == quote => State::Tag,
-            (State::Comment, b'-') if rest.starts_with(b"-->") => State::Content,
-            (State::CData, b']') if rest.starts_with(b"]]>") => State::Content,
-            (State::Instruction, b'?') if rest.starts_with(b"?>") => State::Content,
-            (State::Tag, b'>') | (State::Entity, _) => State::Content,
+            (XmlState::Content, b'&') => XmlState::Entity,
+            (XmlState::Entity, byte) if byte.is_ascii_alphanumeric() || byte == b'#' => {
+                XmlState::Entity
+            }
+            (XmlState::Tag, quote @ (b'"' | b'\'')) => XmlState::Attribute(quote),
+            (XmlState::Attribute(quote), byte) if byte == quote => XmlState::Tag,
+            (XmlState::Comment, b'-') if rest.starts_with(b"-->") => XmlState::Content,
+            (XmlState::CData, b']') if rest.starts_with(b"]]>") => XmlState::Content,
+            (XmlState::Instruction, b'?') if rest.starts_with(b"?>") => XmlState::Content,
+            (XmlState::Tag, b'>') | (XmlState::Entity, _) => XmlState::Content,
             (state, _) => state,
         };
         at += len;
@@ -74,17 +76,19 @@ fn scan(mut state: State, text: &[u8]) -> State {
 }
 
 /// The state after a `<` in content, and the length of the markup that opens it.
-fn open(rest: &[u8]) -> (State, usize) {
-    let openings: [(&[u8], State); 4] = [
-        (b"<!--", State::Comment),
-        (b"<![CDATA[", State::CData),
-        (b"<!", State::Declaration),
-        (b"<?", State::Instruction),
+fn open(rest: &[u8]) -> (XmlState, usize) {
+    let openings: [(&[u8], XmlState); 4] = [
+        (b"<!--", XmlState::Comment),
+        (b"<![CDATA[", XmlState::CData),
+        (b"<!", XmlState::Declaration),
+        (b"<?", XmlState::Instruction),
     ];
     openings
         .into_iter()
         .find(|(opening, _)| rest.starts_with(opening))
-        .map_or((State::Tag, 1), |(opening, state)| (state, opening.len()))
+        .map_or((XmlState::Tag, 1), |(opening, state)| {
+            (state, opening.len())
+        })
 }
 
 /// Appends a value, escaped for content and attribute values. Line breaks and tabs become character

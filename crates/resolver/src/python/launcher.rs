@@ -154,14 +154,14 @@ fn enter(_: &LaunchConfig, _: impl FnOnce() -> Result<(), String>) -> Result<(),
     Err("the sandbox needs Linux: Landlock and seccomp".to_owned())
 }
 
-/// A block must not outlive whoever answers for it. Changing the user forgets this, so it comes
-/// after that; the filter refuses it, so it comes before that.
+/// Ends this process when its parent ends, so that no block outlives keyroll. A change of user clears the
+/// setting, so it comes after that. The seccomp filter refuses the call, so it comes before that.
 #[cfg(target_os = "linux")]
 fn die_with_parent(parent: u32) -> Result<(), String> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-        .map_err(|error| format!("the block cannot be tied to its parent: {error}"))?;
+        .map_err(|error| format!("cannot set the signal for the end of the parent: {error}"))?;
     if std::os::unix::process::parent_id() != parent {
-        return Err("the parent process is gone".to_owned());
+        return Err("the parent process has ended".to_owned());
     }
     Ok(())
 }

@@ -111,9 +111,9 @@ impl ChildProcess {
         }
     }
 
-    /// ChildIo the child, whatever group it has moved to, and the group that it was started in: the
-    /// latter matters without a sandbox, where it may have started others. It is not reaped yet, so
-    /// its number is still its own.
+    /// Kills the child, even if it has moved to another process group, and the group that it was started in.
+    /// Without a sandbox that group may hold other processes. The child is not reaped yet, so no other process
+    /// has its id.
     pub(super) fn kill(&mut self) {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);

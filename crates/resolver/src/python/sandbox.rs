@@ -125,7 +125,11 @@ fn leave_root() -> Result<(), String> {
     };
     // The parent has the same capabilities. Without CAP_KILL it could not end a block of another user.
     if !may_end_others() {
-        return Err("root lacks CAP_KILL here, so it could not end a block: grant it, or run keyroll as another user".to_owned());
+        return Err(
+            "root lacks CAP_KILL here, so it could not end a block: grant it, or run keyroll as \
+             another user"
+                .to_owned(),
+        );
     }
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     setgroups(&[])

@@ -4,7 +4,7 @@
 /// digits: less than four bytes of the value stand before it, and the needle begins after it.
 pub(super) const FIRST_BITS: &[u8] = &[0, 8, 16, 24];
 
-/// What stands between groups of so many digits. Programs that dump bytes group them by two bytes.
+/// Separators, and after how many digits they stand. Programs that dump bytes group them by two bytes.
 pub(super) const GROUPS: &[(&[u8], usize)] = &[(b"", 2), (b":", 2), (b" ", 2), (b" ", 4)];
 
 /// How many digits encode `bytes` bytes from bit `first_bit` on.

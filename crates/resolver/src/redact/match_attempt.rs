@@ -41,11 +41,11 @@ pub(super) struct MatchAttempt {
 #[derive(Clone)]
 struct Branch {
     at: usize,
-    state: State,
+    state: BranchState,
 }
 
 #[derive(Clone)]
-enum State {
+enum BranchState {
     /// Needles that have equal first `read` symbols and are longer than that, and the number of
     /// separators since the last symbol.
     Symbol {
@@ -61,8 +61,10 @@ impl Branch {
     /// Whether both branches continue alike. The number of separators makes no difference.
     fn is_same(&self, other: &Self) -> bool {
         let key = |branch: &Self| match &branch.state {
-            State::Symbol { range, read, .. } => (range.clone(), *read, false),
-            State::Base64End { character, padding } => (0..0, usize::from(*padding), *character),
+            BranchState::Symbol { range, read, .. } => (range.clone(), *read, false),
+            BranchState::Base64End { character, padding } => {
+                (0..0, usize::from(*padding), *character)
+            }
         };
         self.at == other.at && key(self) == key(other)
     }
@@ -81,7 +83,7 @@ impl MatchAttempt {
     /// the two match already.
     pub(super) fn new(start: usize, at: usize, from: Candidate, read: usize) -> Self {
         let range = from.range.clone();
-        let state = State::Symbol {
+        let state = BranchState::Symbol {
             range: from.range,
             read,
             separators: 0,
@@ -106,7 +108,7 @@ impl MatchAttempt {
             && branch.at < end
         {
             branch.at = end;
-            branch.state = State::Symbol {
+            branch.state = BranchState::Symbol {
                 range,
                 read: end - start,
                 separators: 0,
@@ -182,7 +184,7 @@ impl MatchAttempt {
     fn extend_plain(&mut self, branch: &Branch) {
         let is_same = |range: &Range<usize>| *range == self.range;
         self.plain = self.plain.filter(|_| self.branches.is_empty());
-        if let (Some(end), State::Symbol { range, .. }) = (&mut self.plain, &branch.state)
+        if let (Some(end), BranchState::Symbol { range, .. }) = (&mut self.plain, &branch.state)
             && is_same(range)
         {
             *end = branch.at;
@@ -202,7 +204,7 @@ impl MatchAttempt {
     /// Takes a prefix that is long enough for the whole value. The match ends where the value would end if
     /// the rest of it took as many bytes for each symbol.
     fn give_up(&mut self, needles: &Needles, branch: &Branch, matched_to: usize) -> bool {
-        let State::Symbol { range, read, .. } = &branch.state else {
+        let BranchState::Symbol { range, read, .. } = &branch.state else {
             return false;
         };
         if *read < HURRIED_SYMBOLS {
@@ -225,7 +227,7 @@ impl MatchAttempt {
         true
     }
 
-    fn follow(&mut self, at: usize, state: State) {
+    fn follow(&mut self, at: usize, state: BranchState) {
         let branch = Branch { at, state };
         let is_known = || self.branches.iter().any(|other| other.is_same(&branch));
         if self.branches.len() < self.max_branches && !is_known() {
@@ -237,7 +239,7 @@ impl MatchAttempt {
     fn step(&mut self, needles: &Needles, branch: &Branch, bytes: &[u8], width: usize) {
         let at = branch.at + width;
         match &branch.state {
-            State::Symbol {
+            BranchState::Symbol {
                 range,
                 read,
                 separators,
@@ -253,7 +255,7 @@ impl MatchAttempt {
                 },
                 (Alphabet::Hex | Alphabet::Base64, _) => {}
             },
-            State::Base64End { character, padding } => match bytes {
+            BranchState::Base64End { character, padding } => match bytes {
                 [byte] if *character && Alphabet::Base64.symbol(*byte).is_some() => {
                     self.extend_base64(at, 2);
                 }
@@ -266,7 +268,7 @@ impl MatchAttempt {
     fn pass_separator(&mut self, at: usize, range: &Range<usize>, read: usize, separators: u8) {
         self.plain = None;
         if separators < MAX_SEPARATORS {
-            let state = State::Symbol {
+            let state = BranchState::Symbol {
                 range: range.clone(),
                 read,
                 separators: separators + 1,
@@ -291,7 +293,7 @@ impl MatchAttempt {
             while !range.is_empty() && needles.len(self.alphabet, range.start) == read {
                 self.record(needles, range.start, at);
                 if needles.shared_characters(self.alphabet, range.start).1 {
-                    let state = State::Base64End {
+                    let state = BranchState::Base64End {
                         character: true,
                         padding: 0,
                     };
@@ -303,7 +305,7 @@ impl MatchAttempt {
                 return;
             }
         }
-        let state = State::Symbol {
+        let state = BranchState::Symbol {
             range,
             read,
             separators: 0,
@@ -327,7 +329,7 @@ impl MatchAttempt {
         if let Some(found) = &mut self.found {
             found.end = found.end.max(at);
         }
-        let state = State::Base64End {
+        let state = BranchState::Base64End {
             character: false,
             padding,
         };

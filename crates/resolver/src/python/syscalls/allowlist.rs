@@ -1,9 +1,9 @@
 //! The list of the system calls that the sandbox allows.
 //!
-//! CPython or numpy makes each of these calls (`syscalls/observed.txt` of this crate; `syscalls/derive.py` writes
-//! it), or the call has a reason beside it. The list never has calls that reach another process, the contents or
-//! attributes of files that are not open, another namespace or the machine. Nor has it calls whose arguments are
-//! behind a pointer, since a filter cannot read those.
+//! CPython or numpy makes each of these calls (`syscalls/observed.txt` of this crate; `syscalls/derive.py`
+//! writes it), or the call has a reason beside it. The list has no call that reaches another process, another
+//! namespace or the machine, or that changes the contents or attributes of files. Nor has it a call that passes
+//! its arguments behind a pointer, since a filter cannot read those.
 
 use std::ops::RangeInclusive;
 

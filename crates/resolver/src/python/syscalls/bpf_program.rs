@@ -53,7 +53,7 @@ pub(super) fn program(
     let mut program = vec![
         load(ARCH),
         jump(JEQ, arch as u32, 1, 0),
-        answer(KILL_PROCESS),
+        return_action(KILL_PROCESS),
         load(NUMBER),
     ];
     search(&ranges(allowed, known, own), &mut program);
@@ -87,8 +87,8 @@ fn load(offset: u32) -> sock_filter {
     jump(LOAD, offset, 0, 0)
 }
 
-fn answer(what: u32) -> sock_filter {
-    jump(RETURN, what, 0, 0)
+fn return_action(action: u32) -> sock_filter {
+    jump(RETURN, action, 0, 0)
 }
 
 /// An unconditional jump. Unlike the others it reaches any distance.
@@ -116,8 +116,10 @@ fn ranges(
     for number in starts {
         let range_program = match allowed.get(&number) {
             Some(rules) => compile_rules(rules, own),
-            None if known.iter().any(|range| range.contains(&number)) => vec![answer(REFUSED)],
-            None => vec![answer(UNKNOWN)],
+            None if known.iter().any(|range| range.contains(&number)) => {
+                vec![return_action(REFUSED)]
+            }
+            None => vec![return_action(UNKNOWN)],
         };
         let differs = ranges
             .last()
@@ -157,16 +159,16 @@ fn compile_rules(rules: &[Rule], own: u32) -> Vec<sock_filter> {
         for condition in *rule {
             tests.extend(test(*condition, own));
         }
-        tests.push(Instruction::Bpf(answer(ALLOW)));
+        tests.push(Instruction::Bpf(return_action(ALLOW)));
         let count = tests.len();
         program.extend(tests.into_iter().enumerate().map(|(at, step)| match step {
             Instruction::Bpf(instruction) => instruction,
             Instruction::NextRule => skip(count - at - 1),
         }));
     }
-    // A rule without a condition ranges nothing to refuse.
+    // A rule without conditions always holds, so nothing after it is reached.
     if !rules.iter().any(|rule| rule.is_empty()) {
-        program.push(answer(REFUSED));
+        program.push(return_action(REFUSED));
     }
     program
 }

@@ -121,7 +121,7 @@ fn a_line_end_may_follow_any_character() {
         ] {
             let masked = String::from_utf8(everywhere(&redactor, text.as_bytes())).unwrap();
             let (kept, rest) = masked.split_once(LABEL).unwrap_or_else(|| panic!("{text}"));
-            // What stands before the value, and what stands of it before its first line end.
+            // The text before the value, and the part of the value before its first line end, may stay.
             let free = text.len() * before / whole.len();
             assert!(
                 kept.len() <= free + 14 && rest.len() <= 8,

@@ -150,7 +150,7 @@ fn a_prompt_is_shown_in_a_pause_even_if_its_end_may_begin_a_value() {
         let mut out = stream.push(prompt.as_bytes());
         out.extend(stream.pause());
         assert_eq!(out, prompt.as_bytes(), "{prompt}");
-        // Nothing is shown twice, and what follows is shown.
+        // Nothing is shown twice, and the text that follows is shown.
         assert_eq!(stream.push(b"\nnext\n"), b"\nnext\n", "{prompt}");
         assert_eq!(stream.finish(), b"", "{prompt}");
     }
@@ -174,7 +174,7 @@ fn a_value_in_pieces_with_pauses_shows_three_characters() {
             let shown = shown.and_then(|shown| shown.strip_suffix(LABEL));
             let shown = shown.unwrap_or_else(|| panic!("{form}: {out}"));
             assert!(form.starts_with(shown), "{form}: {out}");
-            // Three bytes, and behind them at most an escape that is not complete.
+            // Three bytes, then at most an incomplete escape.
             let plain = shown.find(['\\', '%', '&']).unwrap_or(shown.len());
             let escape = &shown[plain..];
             assert!(plain <= 3 && escape.len() < 6, "{form}: {out}");

@@ -190,7 +190,7 @@ pub(super) const SAMPLES: &[Sample] = &[
         "prctl",
         &[one(0, 15), one(0, 16)],
         &[
-            one(0, 1), // PR_SET_PDEATHSIG: tied to nobody
+            one(0, 1), // PR_SET_PDEATHSIG without a signal
             two(0, 1, 1, 9),
             one(0, 1 | HIGH),
             one(0, 4), // PR_SET_DUMPABLE
