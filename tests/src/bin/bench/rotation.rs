@@ -24,6 +24,8 @@ const AT_ONCE: usize = 8;
 /// Callers that reveal meanwhile, as long as this each time.
 const CALLERS: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
+/// How long the storage check and the rebuild may take.
+const LONG: Duration = Duration::from_secs(1_800);
 /// How often it is asked how far it is.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -145,7 +147,7 @@ pub(crate) async fn measure(
     let check = Question::AuditStorage(AuditStorage {
         workspace: workspace.clone(),
     });
-    let Answer::AuditStorage(found) = client.query(None, check).await?.answer else {
+    let Answer::AuditStorage(found) = client.query_within(None, check, LONG).await?.answer else {
         return Err(unexpected().into());
     };
     if !found.problems.is_empty() {
@@ -156,9 +158,8 @@ pub(crate) async fn measure(
         begun.elapsed().as_secs_f64(),
         "s, of all values",
     );
-    client
-        .query(None, Question::ProjectionRebuild(Nothing {}))
-        .await?;
+    let rebuild = Question::ProjectionRebuild(Nothing {});
+    client.query_within(None, rebuild, LONG).await?;
     report.figure(
         "rotate_resident_most_bytes",
         float(service.most_resident()),

@@ -1,4 +1,4 @@
-//! Which secret stands where in a block, and where none may stand.
+//! Which secrets a block references and where, and where no reference may stand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,14 +10,13 @@ use crate::error::{Code, ResolveError};
 use crate::template::{Segment, Template};
 use crate::xml;
 
-/// The most references in one block. A place is built for each, and a place repeats the keys
-/// above it.
+/// The most references in one block. The location of each repeats the JSON keys above it.
 pub(crate) const MAX_REFERENCES: usize = 1000;
 
-/// The most bytes of a JSON key that a place repeats.
+/// The most bytes of a JSON key in a location.
 const MAX_KEY: usize = 64;
 
-/// How a value is written where it is referenced.
+/// The context of a reference. It decides how the value is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Context {
     /// A header's value.
@@ -38,31 +37,31 @@ pub enum Context {
     Python,
 }
 
-/// Where a reference stands.
+/// The location of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
+pub struct ReferenceLocation {
     /// The field, such as `headers.X-Api-Key` or `body.json.items[0].id`.
     pub path: String,
     /// Bytes from the start of the field's string.
     pub offset: usize,
-    /// How the value is written there.
+    /// The context.
     pub context: Context,
 }
 
-impl fmt::Display for Site {
+impl fmt::Display for ReferenceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (offset {})", self.path, self.offset)
     }
 }
 
-/// Every secret that a block references, with its places in file order. Empty for a Python block,
-/// whose code only a Python can read: [`crate::analyse_python`].
+/// Every secret that a block references, with the locations in file order. Empty for a Python block:
+/// [`crate::analyse_python`] reads its code.
 ///
 /// # Errors
 ///
 /// `template_syntax`, or `context_forbidden` for a reference in the method, the URL outside its
 /// query, a header's or form field's name, a JSON key, or XML other than text and attributes.
-pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
+pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<ReferenceLocation>>, ResolveError> {
     match block {
         Block::External(api) => api_references(api),
         Block::Python(_) => Ok(BTreeMap::new()),
@@ -71,21 +70,21 @@ pub fn references(block: &Block) -> Result<BTreeMap<String, Vec<Site>>, ResolveE
 
 pub(crate) fn api_references(
     api: &ExternalApi,
-) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
-    let mut finder = Finder::default();
-    finder
+) -> Result<BTreeMap<String, Vec<ReferenceLocation>>, ResolveError> {
+    let mut collector = LocationCollector::default();
+    collector
         .block(api)
         .map_err(|error| error.in_block(&api.name))?;
-    Ok(finder.found)
+    Ok(collector.found)
 }
 
 #[derive(Default)]
-struct Finder {
-    found: BTreeMap<String, Vec<Site>>,
+struct LocationCollector {
+    found: BTreeMap<String, Vec<ReferenceLocation>>,
     count: usize,
 }
 
-impl Finder {
+impl LocationCollector {
     fn block(&mut self, api: &ExternalApi) -> Result<(), ResolveError> {
         forbid(&api.method, "method", "the method")?;
         self.url(&api.url)?;
@@ -112,7 +111,7 @@ impl Finder {
         match body {
             None => Ok(()),
             Some(Body::Json(json)) => {
-                let tree = json.tree().map_err(|error| error.in_place("body.json"))?;
+                let tree = json.tree().map_err(|error| error.in_field("body.json"))?;
                 self.json(&tree, &mut vec!["body.json".to_owned()])
             }
             Some(Body::Form(fields)) => {
@@ -126,7 +125,7 @@ impl Finder {
             Some(Body::Xml(text)) => {
                 let template = parse(text, "body.xml")?;
                 xml::check(&template)
-                    .map_err(|(error, at)| error.at_offset(text, at).in_place("body.xml"))?;
+                    .map_err(|(error, at)| error.at_offset(text, at).in_field("body.xml"))?;
                 self.add(&template, "body.xml", Context::Xml)
             }
         }
@@ -138,22 +137,22 @@ impl Finder {
         for (name, offset) in template.references() {
             if !query.contains(&offset) {
                 return Err(forbidden(part_of_url(url, offset))
-                    .about(name)
-                    .in_place("url")
+                    .about_secret(name)
+                    .in_field("url")
                     .at_offset(url, offset));
             }
         }
         self.add(&template, "url", Context::Query)
     }
 
-    /// `path` is the way from the body to `value`; its text is only built where it is needed.
+    /// `path` leads from the body to `value`. It is joined only where it is needed.
     fn json(&mut self, value: &Value, path: &mut Vec<String>) -> Result<(), ResolveError> {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
             Value::String(text) => match Template::parse(text) {
                 Ok(template) if template.references().next().is_none() => Ok(()),
                 Ok(template) => self.add(&template, &path.concat(), Context::Json),
-                Err(error) => Err(error.in_place(&path.concat())),
+                Err(error) => Err(error.in_field(&path.concat())),
             },
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
@@ -192,30 +191,33 @@ impl Finder {
             if self.count > MAX_REFERENCES {
                 return Err(ResolveError::new(
                     Code::BlockInvalid,
-                    "a block has at most 1000 references",
+                    "the block has more than 1000 references: split it",
                 ));
             }
-            let place = Site {
+            let location = ReferenceLocation {
                 path: path.to_owned(),
                 offset,
                 context,
             };
-            self.found.entry(name.to_owned()).or_default().push(place);
+            self.found
+                .entry(name.to_owned())
+                .or_default()
+                .push(location);
         }
         Ok(())
     }
 }
 
 fn parse(text: &str, path: &str) -> Result<Template, ResolveError> {
-    Template::parse(text).map_err(|error| error.in_place(path))
+    Template::parse(text).map_err(|error| error.in_field(path))
 }
 
 fn forbid(text: &str, path: &str, what: &str) -> Result<(), ResolveError> {
     match parse(text, path)?.references().next() {
         None => Ok(()),
         Some((name, offset)) => Err(forbidden(what)
-            .about(name)
-            .in_place(path)
+            .about_secret(name)
+            .in_field(path)
             .at_offset(text, offset)),
     }
 }
@@ -223,7 +225,7 @@ fn forbid(text: &str, path: &str, what: &str) -> Result<(), ResolveError> {
 fn forbidden(what: &str) -> ResolveError {
     ResolveError::new(
         Code::ContextForbidden,
-        format!("no secret may stand in {what}"),
+        format!("a reference must not stand in {what}"),
     )
 }
 
@@ -231,7 +233,7 @@ fn field(parent: &str, name: &str) -> String {
     format!("{parent}.{}", shorten(name))
 }
 
-/// A key as a place shows it: short, and on one line.
+/// A key as a location shows it: short, and on one line.
 pub(crate) fn shorten(key: &str) -> String {
     let end = (0..=MAX_KEY.min(key.len()))
         .rev()
@@ -241,9 +243,9 @@ pub(crate) fn shorten(key: &str) -> String {
     format!("{}{dots}", head.escape_debug())
 }
 
-/// The offsets at which a reference belongs to the query. Everything before the first `?` or `#`
-/// is scheme, host and path to the WHATWG parser, and everything after the first `#` is the
-/// fragment; nothing that is put into the query can move these limits, since it is encoded.
+/// The offsets at which a reference belongs to the query. To the WHATWG parser everything before the first
+/// `?` or `#` is scheme, host and path, and everything after the first `#` is the fragment. Values in the
+/// query are encoded, so they cannot move these limits.
 fn split_query(template: &Template) -> std::ops::Range<usize> {
     let mut query: Option<usize> = None;
     let mut at = 0;
@@ -267,7 +269,7 @@ fn split_query(template: &Template) -> std::ops::Range<usize> {
     query.map_or(0..0, |start| start..usize::MAX)
 }
 
-/// The part of a URL that a forbidden reference stands in, for the error's sentence.
+/// The part of a URL at an offset, for an error.
 fn part_of_url(url: &str, offset: usize) -> &'static str {
     let (before, after) = url.split_at_checked(offset).unwrap_or((url, ""));
     if before.contains('#') {

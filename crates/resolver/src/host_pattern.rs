@@ -4,9 +4,9 @@
 //! pattern = [ scheme "://" ] host [ ":" port ]      host = domain / "*." domain / address
 //! ```
 //!
-//! `*` stands for exactly one label. Where a pattern has no scheme or port, any is meant: whether
-//! http may be used at all is the operator's decision. Both sides are compared after WHATWG
-//! parsing, so spelling tricks (case, IDNA, numbers as addresses) are gone.
+//! `*` matches exactly one label. A pattern without a scheme or port matches any; the operator decides
+//! whether http may be used at all. Both sides are parsed by the WHATWG rules before they are compared, so
+//! case, IDNA and numeric addresses make no difference.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,8 @@ impl FromStr for HostPattern {
         parse(text).ok_or_else(|| {
             ResolveError::new(
                 Code::HostNotAllowed,
-                "a host pattern is a host or `*.` and a domain, with scheme and port if wanted",
+                "not a host pattern: write a host or `*.` and a domain, with optional scheme and port, \
+                 for example *.crm.example",
             )
         })
     }
@@ -45,7 +46,7 @@ fn parse(text: &str) -> Option<HostPattern> {
         Some(_) => return None,
         None => (None, text),
     };
-    // A colon inside brackets belongs to an IPv6 address.
+    // A colon inside brackets is part of an IPv6 address.
     let (name, port) = match rest.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, Some(parse_port(port)?)),
         _ => (rest, None),
@@ -66,7 +67,7 @@ fn parse(text: &str) -> Option<HostPattern> {
 }
 
 fn parse_port(text: &str) -> Option<u16> {
-    // `u16` alone would also read a sign.
+    // `u16` would also accept a sign.
     text.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| text.parse().ok())
@@ -74,7 +75,7 @@ fn parse_port(text: &str) -> Option<u16> {
 }
 
 impl HostPattern {
-    /// Whether a parsed URL's scheme, host and port are covered.
+    /// Whether the pattern matches the scheme, host and port of a URL.
     pub fn matches(&self, url: &Url) -> bool {
         self.scheme.is_none_or(|scheme| scheme == url.scheme())
             && self
@@ -105,8 +106,8 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// Checks a URL against the host patterns of every secret that would be sent there. A secret
-/// without patterns may go anywhere; a pattern that cannot be read matches nothing.
+/// Checks a URL against the host patterns of each secret that would be sent there. A secret without patterns
+/// may go anywhere. An invalid pattern matches nothing.
 ///
 /// # Errors
 ///
@@ -131,11 +132,12 @@ pub(crate) fn check_host(url: &Url, name: &str, patterns: &[String]) -> Result<(
     if patterns.is_empty() || allowed {
         return Ok(());
     }
-    Err(
-        ResolveError::new(Code::HostNotAllowed, "the secret is bound to other hosts")
-            .about(name)
-            .at_host(&authority(url)),
+    Err(ResolveError::new(
+        Code::HostNotAllowed,
+        "the secret is bound to other hosts, so it is not sent to this one",
     )
+    .about_secret(name)
+    .at_host(&authority(url)))
 }
 
 /// Host and port for an error.

@@ -1,36 +1,37 @@
-//! The forms in which a request carries values.
+//! Values as a request encodes them.
 //!
-//! A service that repeats a request repeats these forms, perhaps in Base64 or another encoding of
-//! its own. So masking knows them beside the values.
+//! A service that echoes a request echoes these forms, perhaps in an encoding of its own on top. So they are
+//! masked as well as the values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use zeroize::Zeroizing;
 
-use crate::encode;
 use crate::error::ResolveError;
-use crate::prepare::Prepared;
-use crate::references::{Context, Site};
+use crate::percent;
+use crate::prepare::PreparedRequest;
+use crate::reference_locations::{Context, ReferenceLocation};
 use crate::secret::{SecretValue, SecretValues};
 use crate::xml;
 
-/// A name and what was sent for it.
-pub(crate) type SentForm<'a> = (&'a str, Zeroizing<Vec<u8>>);
+/// The name of a secret and its value as the request encodes it.
+pub(crate) type EncodedValue<'a> = (&'a str, Zeroizing<Vec<u8>>);
 
-/// Each form with the name of its secret. A value that stands as it is in the request has none.
-pub(crate) fn sent_forms<'a>(
-    references: &'a BTreeMap<String, Vec<Site>>,
+/// Every encoded form of every value. A value that the request holds unchanged has none.
+pub(crate) fn encoded_values<'a>(
+    references: &'a BTreeMap<String, Vec<ReferenceLocation>>,
     secrets: &SecretValues,
-    request: &Prepared,
-) -> Result<Vec<SentForm<'a>>, ResolveError> {
+    request: &PreparedRequest,
+) -> Result<Vec<EncodedValue<'a>>, ResolveError> {
     let mut forms = Vec::new();
-    for (name, places) in references {
+    for (name, locations) in references {
         let value = secrets.get(name)?;
-        let contexts: BTreeSet<Context> = places.iter().map(|place| place.context).collect();
+        let contexts: BTreeSet<Context> =
+            locations.iter().map(|location| location.context).collect();
         for context in contexts {
             let form = match context {
                 Context::Auth => basic_credentials(request),
-                context => written(value, context)?,
+                context => encode(value, context)?,
             };
             forms.extend(form.map(|form| (name.as_str(), form)));
         }
@@ -38,14 +39,14 @@ pub(crate) fn sent_forms<'a>(
     Ok(forms)
 }
 
-fn written(
+fn encode(
     value: &SecretValue,
     context: Context,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, ResolveError> {
     let mut out = Zeroizing::new(Vec::new());
     match context {
-        Context::Query => encode::percent(&value.bytes, &mut out),
-        Context::Form => encode::form(&value.bytes, &mut out),
+        Context::Query => percent::encode(&value.bytes, &mut out),
+        Context::Form => percent::encode_form(&value.bytes, &mut out),
         Context::Xml => xml::escape(value.text()?, &mut out)?,
         Context::Json => {
             let quoted = Zeroizing::new(serde_json::json!(value.text()?).to_string());
@@ -57,8 +58,8 @@ fn written(
     Ok(Some(out))
 }
 
-/// User and password together in Base64, where both may be too short to be known alone.
-fn basic_credentials(request: &Prepared) -> Option<Zeroizing<Vec<u8>>> {
+/// User and password together in Base64. Each alone may be too short to be masked.
+fn basic_credentials(request: &PreparedRequest) -> Option<Zeroizing<Vec<u8>>> {
     let mut headers = request.headers.iter();
     let header = headers.find(|header| header.name == "authorization")?;
     let encoded = header.value.strip_prefix(b"Basic ")?;

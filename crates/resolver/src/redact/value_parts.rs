@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 
-/// The shortest part of a value that is masked, in bytes. Shorter ones occur by chance.
+/// The shortest part of a value that is masked, in bytes. Shorter parts occur by chance.
 pub(crate) const MIN_MASKED: usize = 8;
 
-/// JSON inside of strings of JSON is opened so many times.
+/// How deep JSON inside strings of JSON is parsed.
 const MAX_NESTING: usize = 3;
 
-/// The parts of a value, each once: whole, without blanks at its ends, line by line, and where it is
-/// JSON each string in it, which may again have lines.
-pub(super) fn pieces(value: &[u8]) -> Vec<Vec<u8>> {
+/// The parts of a value, each once: the whole value, the value without blanks at its ends, each line, and in
+/// JSON each string, with its lines.
+pub(super) fn value_parts(value: &[u8]) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     collect(value, MAX_NESTING, &mut out);
-    out.retain(|piece| piece.len() >= MIN_MASKED);
+    out.retain(|part| part.len() >= MIN_MASKED);
     out.sort_unstable();
     out.dedup();
     out
@@ -31,16 +31,16 @@ fn collect(value: &[u8], nesting: usize, out: &mut Vec<Vec<u8>>) {
     if let Some(nesting) = json
         && let Ok(json) = serde_json::from_slice::<Value>(value)
     {
-        leaves(&json, nesting, out);
+        strings(&json, nesting, out);
     }
 }
 
-/// Numbers and words are JSON too, but have no string in them.
+/// Numbers, `true`, `false` and `null` are JSON too, but hold no string.
 fn may_be_json(value: &[u8]) -> bool {
     matches!(value.trim_ascii().first(), Some(b'{' | b'[' | b'"'))
 }
 
-/// `-----BEGIN PRIVATE KEY-----`, which is the same in everybody's keys.
+/// `-----BEGIN PRIVATE KEY-----`: all keys have the same.
 fn is_pem_boundary(line: &[u8]) -> bool {
     let inside = line
         .strip_prefix(b"-----BEGIN ")
@@ -48,20 +48,20 @@ fn is_pem_boundary(line: &[u8]) -> bool {
     inside.is_some_and(|label| label.ends_with(b"-----"))
 }
 
-fn leaves(json: &Value, nesting: usize, out: &mut Vec<Vec<u8>>) {
+fn strings(json: &Value, nesting: usize, out: &mut Vec<Vec<u8>>) {
     match json {
-        Value::String(text) if is_telling(text) => collect(text.as_bytes(), nesting, out),
-        Value::Array(items) => items.iter().for_each(|item| leaves(item, nesting, out)),
-        Value::Object(fields) => fields.values().for_each(|item| leaves(item, nesting, out)),
+        Value::String(text) if is_secret_by_itself(text) => collect(text.as_bytes(), nesting, out),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, nesting, out)),
+        Value::Object(fields) => fields.values().for_each(|item| strings(item, nesting, out)),
         Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
     }
 }
 
-/// Whether a string in a value of JSON is a secret by itself. A service account's file also holds
-/// public addresses and words, which would be masked wherever they occur.
-fn is_telling(text: &str) -> bool {
-    let plain = text.chars().all(char::is_alphabetic);
-    text.chars().count() >= MIN_MASKED && !plain && !is_public_url(text) && !is_email(text)
+/// Whether a string inside a JSON value is a secret by itself. The file of a service account also holds
+/// public addresses and words, and masking those would mask ordinary text.
+fn is_secret_by_itself(text: &str) -> bool {
+    let word = text.chars().all(char::is_alphabetic);
+    text.chars().count() >= MIN_MASKED && !word && !is_public_url(text) && !is_email(text)
 }
 
 /// A URL without a user's password in it.
@@ -88,15 +88,15 @@ mod tests {
     use super::*;
 
     fn texts(value: &str) -> Vec<String> {
-        let pieces = pieces(value.as_bytes());
-        pieces
+        let parts = value_parts(value.as_bytes());
+        parts
             .into_iter()
-            .map(|piece| String::from_utf8(piece).unwrap())
+            .map(|part| String::from_utf8(part).unwrap())
             .collect()
     }
 
     #[test]
-    fn a_key_is_known_by_its_lines_but_for_its_boundaries() {
+    fn lines_of_a_key_are_parts_but_not_its_boundaries() {
         let pem =
             "-----BEGIN EC KEY-----\nMHcCAQEEIB0q\n  Zk81oAoGCCqG\nshort\n-----END EC KEY-----\n";
         assert_eq!(
@@ -117,19 +117,19 @@ mod tests {
     }
 
     #[test]
-    fn json_is_known_by_its_telling_strings() {
+    fn secret_strings_of_json_are_parts() {
         let account = r#"{"type":"authorized","private_key":"-----BEGIN K-----\nMHcCAQEEIB0q\n-----END K-----\n",
             "client_email":"robot@proj-1.iam.example.com","token_uri":"https://oauth2.example.com/token",
             "database":"postgres://app:hunter2hunter2@db/x","word":"Unauffälligkeit","id":12345678901,
             "inner":"{\"nested\":\"abc-def-123\"}","list":["0123-4567", "short"]}"#;
         let found = texts(account);
-        for telling in [
+        for secret in [
             "MHcCAQEEIB0q",
             "postgres://app:hunter2hunter2@db/x",
             "abc-def-123",
             "0123-4567",
         ] {
-            assert!(found.iter().any(|piece| piece == telling), "{telling}");
+            assert!(found.iter().any(|piece| piece == secret), "{secret}");
         }
         for public in [
             "authorized",

@@ -1,35 +1,35 @@
-//! Where a run's values come from.
+//! Where the values of a run come from.
 
 use std::future::Future;
 
 use crate::error::{Code, ResolveError};
 use crate::secret::SecretValue;
 
-/// Where the values of a run come from: every call is an audited reveal, made once per name.
+/// Supplies the values of a run. Each reveal is audited, and made once per name.
 pub trait RevealSecrets: Send {
-    /// The hosts that a secret is bound to, without revealing it.
+    /// The hosts to which a secret is bound. It does not reveal the secret.
     fn allowed_hosts(
         &mut self,
         name: &str,
     ) -> impl Future<Output = Result<Vec<String>, ResolveError>> + Send;
 
-    /// The value.
+    /// Reveals the value.
     fn reveal(
         &mut self,
         name: &str,
     ) -> impl Future<Output = Result<SecretValue, ResolveError>> + Send;
 }
 
-/// The source of a run that must not ask.
-pub(super) struct Nobody;
+/// Refuses every secret, for code that is only parsed.
+pub(super) struct NoSecrets;
 
-impl RevealSecrets for Nobody {
+impl RevealSecrets for NoSecrets {
     async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
         self.reveal(name).await.map(|value| value.allowed_hosts)
     }
 
     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
-        Err(ResolveError::new(Code::Denied, "the code is not being run").about(name))
+        Err(ResolveError::new(Code::Denied, "the code is only parsed, not run").about_secret(name))
     }
 }
 

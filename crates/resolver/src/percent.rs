@@ -1,17 +1,17 @@
 //! Percent-encoding, for queries and forms.
 
-/// Appends bytes, keeping what RFC 3986 calls unreserved and percent-encoding the rest: no
-/// encoded value can end the query, a pair or the URL.
-pub(crate) fn percent(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends bytes. It keeps the unreserved characters of RFC 3986 and percent-encodes the rest, so no value
+/// can end the query, a pair or the URL.
+pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     percent_keeping(bytes, b"-._~", false, true, out);
 }
 
-/// Appends bytes as `application/x-www-form-urlencoded` writes them (WHATWG URL, section 5.2).
-pub(crate) fn form(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends bytes as `application/x-www-form-urlencoded` (WHATWG URL, section 5.2).
+pub(crate) fn encode_form(bytes: &[u8], out: &mut Vec<u8>) {
     percent_keeping(bytes, b"*-._", true, true, out);
 }
 
-/// Appends bytes, keeping ASCII letters, digits and `keep`, with a space as `+` where asked.
+/// Appends bytes, keeping ASCII letters, digits and `keep`, and writing a space as `+` if `plus`.
 pub(crate) fn percent_keeping(
     bytes: &[u8],
     keep: &[u8],

@@ -1,7 +1,7 @@
-//! The body of a response as text that can be masked.
+//! Turning the body of a response into text that can be masked.
 //!
-//! A value is found in text alone, so what a service declares about its body is undone first:
-//! compression, then the charset. A body of which that cannot be done is an error: it cannot be masked.
+//! Masking works on UTF-8 text. So the body is decompressed and then decoded from its charset. A body for
+//! which that fails cannot be masked, and is an error.
 
 use std::io::Read;
 
@@ -12,25 +12,25 @@ use zeroize::Zeroizing;
 
 use crate::error::{Code, ResolveError};
 
-/// The largest response body, in bytes before and after decompression: it is held whole, and a gzip
-/// stream can be a thousand times smaller than what it unpacks to.
+/// The largest response body in bytes, before and after decompression. It is held whole, and gzip can
+/// compress a thousand times.
 pub(crate) const MAX_RESPONSE: usize = 10 * 1024 * 1024;
 
-/// What a service declares about its body.
-pub(crate) struct Declared {
+/// What the headers declare about the body (RFC 9110, section 8).
+pub(crate) struct RepresentationMetadata {
     gzip: bool,
-    /// None: as it is.
+    /// None: not declared.
     charset: Option<&'static Encoding>,
-    /// Whether it calls the body JSON.
+    /// Whether the media type is JSON.
     pub(crate) json: bool,
 }
 
-impl Declared {
-    /// Reads the headers of a response, each line of them.
+impl RepresentationMetadata {
+    /// Reads the headers of a response, every line of each.
     ///
     /// # Errors
     ///
-    /// `http_failed` for an encoding other than one of gzip, and for a charset that is not known.
+    /// `http_failed` for a content coding other than one gzip, and for an unknown charset.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ResolveError> {
         let types = elements(headers, &CONTENT_TYPE, ';');
         Ok(Self {
@@ -42,16 +42,16 @@ impl Declared {
         })
     }
 
-    /// The body, unpacked and in UTF-8 where its charset is declared.
+    /// The body, decompressed, and in UTF-8 if its charset is declared.
     ///
     /// # Errors
     ///
-    /// `output_limit`, and `http_failed` for what is no gzip.
+    /// `output_limit`, and `http_failed` for a body that is not gzip.
     pub(crate) fn decode(
         &self,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
-        // The answer to HEAD has the headers of a body and none.
+        // The response to HEAD declares a body but has none.
         let body = if self.gzip && !body.is_empty() {
             unpack(&body)?
         } else {
@@ -73,7 +73,8 @@ fn failed(detail: &str) -> ResolveError {
     ResolveError::new(Code::HttpFailed, detail)
 }
 
-/// What all lines of a header list, in lower case. A line that is no text counts as one element.
+/// The list elements of all lines of a header, in lower case. A line that is not ASCII text counts as one
+/// element.
 fn elements(headers: &HeaderMap, name: &HeaderName, separator: char) -> Vec<String> {
     headers
         .get_all(name)
@@ -90,7 +91,7 @@ fn gzip(codings: &[String]) -> Result<bool, ResolveError> {
         [] => Ok(false),
         ["gzip" | "x-gzip"] => Ok(true),
         _ => Err(failed(
-            "the response has an encoding that was not asked for",
+            "the response has a `Content-Encoding` other than gzip, so it cannot be masked",
         )),
     }
 }
@@ -106,9 +107,11 @@ fn charset(types: &[String]) -> Result<Option<&'static Encoding>, ResolveError> 
         };
         let label = label.trim().trim_matches(['"', '\'']);
         let encoding = Encoding::for_label(label.as_bytes())
-            .ok_or_else(|| failed("the response has a charset that is not known"))?;
+            .ok_or_else(|| failed("the response has an unknown charset, so it cannot be masked"))?;
         if charset.is_some_and(|known| known != encoding) {
-            return Err(failed("the response declares two charsets"));
+            return Err(failed(
+                "the response declares two charsets, so it cannot be masked",
+            ));
         }
         charset = Some(encoding);
     }
@@ -121,9 +124,7 @@ fn unpack(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
     MultiGzDecoder::new(body)
         .take(limit)
         .read_to_end(&mut out)
-        .map_err(|_| {
-            failed("the response cannot be read: it is not the gzip that it is said to be")
-        })?;
+        .map_err(|_| failed("the response declares gzip, but is not valid gzip"))?;
     check_size(out.len())?;
     Ok(out)
 }
