@@ -71,49 +71,56 @@ impl Client {
         })
     }
 
-    /// Prepares an action with the current session and sends it. When the session has expired, does
-    /// both once more with a new session.
-    async fn in_session<T>(
-        &self,
-        workspace: &WorkspaceName,
-        prepare: impl Fn(&ClientSession, CommandId) -> Prepared,
-        send: impl AsyncFn(CommandId, Action, Vec<SealedValue>) -> Result<T, ClientError>,
-    ) -> Result<(T, ClientSession, CommandId), ClientError> {
-        let mut renewed = false;
-        loop {
-            let (session, id) = (self.session(workspace)?, new_command_id());
-            let (action, values) = prepare(&session, id)?;
-            match send(id, action, values).await {
-                Err(error) if error.code() == Code::SessionExpired && !renewed => {
-                    renewed = true;
-                    self.renew_sessions().await?;
-                }
-                result => return result.map(|sent| (sent, session, id)),
-            }
-        }
-    }
-
-    /// Executes the action that `prepare` makes.
+    /// Executes the action that `prepare` makes. When the session has expired, it does so once more with
+    /// a new session.
     pub(crate) async fn execute_in_session(
         &self,
         workspace: &WorkspaceName,
         prepare: impl Fn(&ClientSession, CommandId) -> Prepared,
     ) -> Result<(Executed, ClientSession, CommandId), ClientError> {
-        let send =
-            async |id, action, values| self.execute_with(workspace, id, action, values).await;
-        self.in_session(workspace, prepare, send).await
+        let mut renewed = false;
+        loop {
+            let (session, id) = (self.session(workspace)?, new_command_id());
+            let (action, values) = prepare(&session, id)?;
+            let result = self.execute_with(workspace, id, action, values).await;
+            if !self.renew_if_expired(&result, &mut renewed).await? {
+                return result.map(|executed| (executed, session, id));
+            }
+        }
     }
 
-    /// Has the ledger decide the action that `prepare` makes. Nothing is written.
+    /// Has the ledger decide the action that `prepare` makes, as [`Client::execute_in_session`] would
+    /// send it. Nothing is written.
     pub(crate) async fn dry_run_in_session(
         &self,
         workspace: &WorkspaceName,
         prepare: impl Fn(&ClientSession, CommandId) -> Prepared,
     ) -> Result<Vec<Event>, ClientError> {
-        let send =
-            async |id, action, values| self.dry_run_with(workspace, id, action, values).await;
-        let (events, ..) = self.in_session(workspace, prepare, send).await?;
-        Ok(events)
+        let mut renewed = false;
+        loop {
+            let (session, id) = (self.session(workspace)?, new_command_id());
+            let (action, values) = prepare(&session, id)?;
+            let result = self.dry_run_with(workspace, id, action, values).await;
+            if !self.renew_if_expired(&result, &mut renewed).await? {
+                return result;
+            }
+        }
+    }
+
+    /// Renews the sessions when a result shows that they have expired, at most once per call. Returns
+    /// whether it did.
+    async fn renew_if_expired<T>(
+        &self,
+        result: &Result<T, ClientError>,
+        renewed: &mut bool,
+    ) -> Result<bool, ClientError> {
+        let expired = matches!(result, Err(error) if error.code() == Code::SessionExpired);
+        if !expired || *renewed {
+            return Ok(false);
+        }
+        *renewed = true;
+        self.renew_sessions().await?;
+        Ok(true)
     }
 
     /// Creates secrets with their values: one command and one entry, all or none.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyroll_audit::{bundle, saved};
+use keyroll_audit::{bundle, commit_file};
 use keyroll_core::Commit;
 use keyroll_tests::harness::home::copy;
 use keyroll_tests::harness::{Dev, Home};
