@@ -66,7 +66,7 @@ function show(form, answer) {
   text.textContent = answer.value;
   const note = cell.appendChild(document.createElement("p"));
   note.className = "note";
-  note.textContent = `${answer.base64 ? "Not text: shown as base64. " : ""}v${answer.version}. This look is entry ${answer.index} of the audit log.`;
+  note.textContent = `${answer.base64 ? "Not UTF-8 text: shown as base64. " : ""}v${answer.version}. This read is entry ${answer.index} of the audit log.`;
   above.after(row);
   let left = HIDE_AFTER;
   button.textContent = `Hide (${left} s)`;
