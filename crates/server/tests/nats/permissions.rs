@@ -5,8 +5,8 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
 use futures::StreamExt as _;
 use keyroll_core::Sequence;
+use keyroll_server::nats::LOG_MESSAGE_MAX;
 use keyroll_server::nats::permissions::{SERVICE_INBOX, is_client_inbox};
-use keyroll_server::nats::streams::LOG_MESSAGE_MAX;
 use keyroll_server::nats::{ClientUser, Credential, LedgerStream, Workspaces, check_streams};
 use keyroll_store::log::{AppendError, JetStreamLog, Log as _};
 
