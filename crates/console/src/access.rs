@@ -1,6 +1,6 @@
 //! What the pages offer to a member. The ledger decides again on every request.
 
-use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Glob, Millis, SecretName};
 use keyroll_wire::reply::MemberRow;
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 use ed25519_dalek::SigningKey;
 use keyroll_client::{ClientError, Signer};
 use keyroll_core::{Blob, Identity, LedgerId};
-use keyroll_wire::query::{Ask, MemberList};
+use keyroll_wire::query::{MemberList, Question};
 use keyroll_wire::time::now;
 use serde::{Deserialize, Serialize};
 
@@ -112,11 +112,11 @@ async fn accept(
             app.origin.as_str()
         )));
     }
-    let client = app.client.speaking_as(signer);
+    let client = app.client.with_signer(signer);
     client
-        .ask(
+        .query(
             Some(&delegation.workspace),
-            Ask::MemberList(MemberList {
+            Question::MemberList(MemberList {
                 limit: 1,
                 ..MemberList::default()
             }),

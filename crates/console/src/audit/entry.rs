@@ -3,11 +3,11 @@
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use keyroll_client::Proved;
+use keyroll_client::ProvedEntry;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Digest, Entry, Index, SignedCommand, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
-use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::{Answer, AuditRow};
 use maud::{Markup, html};
 
@@ -19,7 +19,7 @@ use crate::layout::sheet;
 use crate::request::{WorkspaceRequest, answer};
 
 /// Fetches an entry and checks its proof.
-async fn prove(request: &WorkspaceRequest, index: &str) -> Result<Proved, Failure> {
+async fn prove(request: &WorkspaceRequest, index: &str) -> Result<ProvedEntry, Failure> {
     let index = index
         .parse()
         .map(Index)
@@ -91,7 +91,7 @@ async fn rows(request: &WorkspaceRequest, index: Index) -> Result<Vec<AuditRow>,
         before: Some(Index(index.0.saturating_add(1))),
         ..AuditLog::default()
     };
-    let answered = request.ask(Ask::AuditLog(ask)).await?;
+    let answered = request.ask(Question::AuditLog(ask)).await?;
     Ok(answer!(answered, Answer::AuditLog)?.rows)
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::response::Response;
 use keyroll_core::event::KINDS;
-use keyroll_wire::query::{Ask, AuditOutcome};
+use keyroll_wire::query::{AuditOutcome, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use maud::{Markup, html};
 
@@ -83,7 +83,10 @@ async fn body(request: &WorkspaceRequest, filter: &Filter) -> Result<Markup, Fai
 
 async fn ask(request: &WorkspaceRequest, filter: &Filter) -> Result<AuditRows, Failure> {
     let ask = filter.ask(&request.members, ROWS)?;
-    answer!(request.ask(Ask::AuditLog(ask)).await?, Answer::AuditLog)
+    answer!(
+        request.ask(Question::AuditLog(ask)).await?,
+        Answer::AuditLog
+    )
 }
 
 fn denied(request: &WorkspaceRequest) -> Markup {
@@ -91,7 +94,7 @@ fn denied(request: &WorkspaceRequest) -> Markup {
         div.head { h1 { "Audit log" } }
         div.empty {
             h2 { "Owners and auditors read the audit log" }
-            p { "You are " (request.access.role.as_str()) " here. What you do is recorded all the same. Ask an owner if you need to read the log." }
+            p { "You are " (request.access.role.as_str()) " here. What you do is recorded all the same. Question an owner if you need to read the log." }
         }
     }
 }
@@ -123,7 +126,7 @@ fn tools(request: &WorkspaceRequest, filter: &Filter) -> Markup {
                 span { "Event" }
                 select name="action" {
                     option value="" { "any" }
-                    @for kind in KINDS { option value=(kind.1) selected[filter.action == kind.1] { (kind.1) } }
+                    @for kind in KINDS { option value=(kind.name) selected[filter.action == kind.name] { (kind.name) } }
                 }
             }
             label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }

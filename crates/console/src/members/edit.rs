@@ -2,8 +2,8 @@
 
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{MemberRecord, MemberRemove};
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Glob, Identity, Millis};
 use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time;

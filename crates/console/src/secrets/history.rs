@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Index, SecretName, Version};
-use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
+use keyroll_wire::query::{AuditLog, PAGE_ROWS, Question, SecretHistory};
 use keyroll_wire::reply::{Answer, SecretReader, SecretRow, VersionRow};
 use maud::{Markup, html};
 
@@ -28,7 +28,7 @@ async fn dialog(request: &WorkspaceRequest, name: &str) -> Result<(SecretRow, Ma
     let name: SecretName = name.parse()?;
     let row = request.secret(&name).await?;
     let answered = request
-        .ask(Ask::SecretHistory(SecretHistory {
+        .ask(Question::SecretHistory(SecretHistory {
             name: name.clone(),
             limit: PAGE_ROWS,
             before: None,
@@ -143,7 +143,7 @@ async fn entries(
             secret: Some(name.clone()),
             ..AuditLog::default()
         };
-        let answered = request.ask(Ask::AuditLog(ask)).await?;
+        let answered = request.ask(Question::AuditLog(ask)).await?;
         for row in answer!(answered, Answer::AuditLog)?.rows {
             let made = row.secrets.iter().find_map(|secret| secret.version);
             entries.extend(made.map(|version| (version, row.index)));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_client::{NewSecretSpec, parts};
+use keyroll_client::{NewSecretSpec, split_import};
 use keyroll_core::SecretId;
 use keyroll_core::names::Text;
 use keyroll_files::{Existing, preview};
-use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
+use keyroll_wire::query::{PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -101,7 +101,10 @@ async fn active(request: &WorkspaceRequest) -> Result<Vec<SecretRow>, Failure> {
             limit: PAGE_ROWS,
             deleted: false,
         };
-        let page = answer!(request.ask(Ask::SecretList(ask)).await?, Answer::SecretList)?;
+        let page = answer!(
+            request.ask(Question::SecretList(ask)).await?,
+            Answer::SecretList
+        )?;
         rows.extend(page.rows);
         if page.next.is_none() || page.next == after {
             return Ok(rows);
@@ -232,7 +235,7 @@ async fn import(
         })
         .collect();
     let mut entries = Vec::new();
-    for part in parts(&new) {
+    for part in split_import(&new) {
         let secrets = new.get(part).unwrap_or_default();
         let client = &request.session.client;
         let imported = client.import(&request.workspace, secrets).await;

@@ -2,7 +2,7 @@
 
 use axum::extract::Query;
 use axum::response::Response;
-use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
+use keyroll_wire::query::{PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 
@@ -46,7 +46,7 @@ async fn load(request: &WorkspaceRequest, listing: &Listing) -> Result<ListPage,
             limit,
             deleted: listing.show == "deleted",
         };
-        let answered = request.ask(Ask::SecretList(ask)).await?;
+        let answered = request.ask(Question::SecretList(ask)).await?;
         let page = answer!(answered, Answer::SecretList)?;
         for row in page.rows {
             let full = rows.len() >= ROWS;

@@ -1,6 +1,6 @@
 //! Restoring an earlier value as a new version. Values are never compared here.
 
-use keyroll_client::{Wanted, unexpected};
+use keyroll_client::{RequestedValue, unexpected};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::{SecretName, Version};
@@ -27,7 +27,7 @@ impl WorkspaceForm for RollbackForm {
         let based_on = Version(self.version);
         let next = based_on.next();
         // The ledger never sees a value, so the console reads the old one and seals it anew.
-        let wanted = [Wanted {
+        let wanted = [RequestedValue {
             name: name.clone(),
             version: Some(from),
         }];

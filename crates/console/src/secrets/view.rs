@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_client::{Opened, Wanted, unexpected};
+use keyroll_client::{RequestedValue, RevealedValue, unexpected};
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use maud::html;
@@ -31,8 +31,8 @@ struct ValueJson<'a> {
 }
 
 /// A value, the entry of its reveal, and warnings to read before the value is used.
-struct RevealedValue {
-    opened: Opened,
+struct Reveal {
+    opened: RevealedValue,
     index: u64,
     warnings: Vec<String>,
 }
@@ -52,10 +52,10 @@ pub(super) async fn view(
     }
 }
 
-async fn reveal(request: &WorkspaceRequest, name: &str) -> Result<RevealedValue, Failure> {
+async fn reveal(request: &WorkspaceRequest, name: &str) -> Result<Reveal, Failure> {
     let name: SecretName = name.parse()?;
     request.may_write()?;
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name,
         version: None,
     }];
@@ -68,14 +68,14 @@ async fn reveal(request: &WorkspaceRequest, name: &str) -> Result<RevealedValue,
     let mut warnings = Vec::new();
     let revealed = revealed.warn(|warning| warnings.push(sentence(&warning)));
     let opened = revealed.values.into_iter().next();
-    Ok(RevealedValue {
+    Ok(Reveal {
         opened: opened.ok_or_else(|| Failure::from(unexpected()))?,
         index: revealed.index.0,
         warnings,
     })
 }
 
-fn show(request: &WorkspaceRequest, revealed: &RevealedValue) -> Response {
+fn show(request: &WorkspaceRequest, revealed: &Reveal) -> Response {
     let (opened, index) = (&revealed.opened, revealed.index);
     let text = std::str::from_utf8(&opened.value).ok();
     let encoded = Zeroizing::new(match text {

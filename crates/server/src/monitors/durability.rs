@@ -129,7 +129,10 @@ fn judge(
         servers.any(|server| server.server_name == name)
     };
     let unlisted: Vec<&str> = replicas.keys().map(String::as_str).collect();
-    let unlisted: Vec<&str> = unlisted.into_iter().filter(|name| !is_checked(name)).collect();
+    let unlisted: Vec<&str> = unlisted
+        .into_iter()
+        .filter(|name| !is_checked(name))
+        .collect();
     // A server that did not answer, or does not sync, may be any of them.
     if unlisted.len() > checks.iter().filter(|one| one.is_err()).count() {
         let names = unlisted.join(", ");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyroll_ledger::Ledger;
-use keyroll_store::RefusedWrite;
+use keyroll_store::WriteFailure;
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use tokio::sync::watch;
@@ -125,18 +125,18 @@ impl StreamWrites {
     /// Resolves when a stream has refused a write since the last call.
     pub(crate) async fn news(&self) {
         tokio::select! {
-            () = self.log.writes().news() => {}
-            () = self.vault.writes().news() => {}
-            () = self.keys.writes().news() => {}
+            () = self.log.writes().changed() => {}
+            () = self.vault.writes().changed() => {}
+            () = self.keys.writes().changed() => {}
         }
     }
 
     /// Which streams refuse writes, why, and what to do. `server` is the one that we are connected to.
     pub(crate) async fn refusals(&self, server: &str) -> Option<String> {
         let refusals = tokio::join!(
-            self.log.refuses(),
-            self.vault.refuses(),
-            self.keys.refuses()
+            self.log.write_failure(),
+            self.vault.write_failure(),
+            self.keys.write_failure()
         );
         let disk = self.storage.disk_of(server);
         let refusals = [
@@ -152,8 +152,8 @@ impl StreamWrites {
     }
 }
 
-fn describe(stream: LedgerStream, refused: &RefusedWrite, disk: &str) -> String {
-    let why = refused.why();
+fn describe(stream: LedgerStream, refused: &WriteFailure, disk: &str) -> String {
+    let why = refused.reason();
     if refused.is_limit() {
         return format!(
             "stream {stream} takes no writes: {why}. It has reached a limit in its settings: raise that limit"
