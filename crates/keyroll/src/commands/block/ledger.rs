@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_client::ClientError;
-use keyroll_client::{Opened, Wanted};
+use keyroll_client::{RequestedValue, RevealedValue};
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::{Label, Text};
 use keyroll_core::state::Lifecycle;
@@ -183,9 +183,9 @@ impl<'a> Run<'a> {
         for name in names {
             targets.push(self.target(name).await?);
         }
-        let wanted: Vec<Wanted> = targets
+        let wanted: Vec<RequestedValue> = targets
             .iter()
-            .map(|target| Wanted {
+            .map(|target| RequestedValue {
                 name: target.name.clone(),
                 version: target.version,
             })
@@ -282,7 +282,7 @@ fn target(row: SecretRow, version: Option<Version>) -> Target {
 }
 
 /// A value for the resolver, with the hosts that came with it.
-fn value(one: Opened) -> SecretValue {
+fn value(one: RevealedValue) -> SecretValue {
     SecretValue {
         bytes: one.value,
         allowed_hosts: one.hosts.iter().map(ToString::to_string).collect(),

@@ -10,9 +10,9 @@ use futures::StreamExt as _;
 use keyroll_core::{Code, Digest};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{PATIENCE, REQUEST};
+use crate::client::{CALL_TIMEOUT, REQUEST_TIMEOUT};
 use crate::{Client, ClientError};
-use keyroll_wire::reply::Body;
+use keyroll_wire::reply::ReplyBody;
 
 /// How often to look whether the connection is another.
 const LOOK: Duration = Duration::from_millis(100);
@@ -25,15 +25,15 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// How long to wait for an answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Patience {
-    /// It comes at once: [`REQUEST`], or [`PATIENCE`] when the connection breaks meanwhile.
-    Short,
+pub(super) enum Deadline {
+    /// It comes at once: [`REQUEST_TIMEOUT`], or [`CALL_TIMEOUT`] when the connection breaks meanwhile.
+    Default,
     /// It takes its time, this long at most.
-    Long(Duration),
+    Within(Duration),
 }
 
 /// An answer, and how often it was asked for.
-pub(super) struct Exchanged {
+pub(super) struct Response {
     pub(super) message: Message,
     pub(super) asked: u32,
 }
@@ -46,22 +46,22 @@ fn unreachable(why: impl std::fmt::Display) -> ClientError {
 }
 
 impl Client {
-    pub(super) async fn exchange(
+    pub(super) async fn request_reply(
         &self,
         subject: &str,
         bytes: Vec<u8>,
-        patience: Patience,
-    ) -> Result<Exchanged, ClientError> {
-        let (nats, request) = (&self.link.nats, Digest::of(&bytes));
+        patience: Deadline,
+    ) -> Result<Response, ClientError> {
+        let (nats, request) = (&self.connection.nats, Digest::of(&bytes));
         let statistics = nats.statistics();
         let connects = || statistics.connects.load(Ordering::Relaxed);
         let is_connected = || nats.connection_state() == State::Connected;
         let (begun, first) = (Instant::now(), connects());
         let is_late = || {
             let most = match patience {
-                Patience::Long(most) => most,
-                Patience::Short if connects() == first && is_connected() => REQUEST,
-                Patience::Short => PATIENCE,
+                Deadline::Within(most) => most,
+                Deadline::Default if connects() == first && is_connected() => REQUEST_TIMEOUT,
+                Deadline::Default => CALL_TIMEOUT,
             };
             begun.elapsed() >= most
         };
@@ -89,7 +89,7 @@ impl Client {
                     Ok(None) => return Err(unreachable("the connection is closed")),
                     Ok(Some(message)) if message.status == Some(StatusCode::NO_RESPONDERS) => {
                         // A service that comes back after its nats-server is waited for.
-                        if matches!(patience, Patience::Short) && connects() == first {
+                        if matches!(patience, Deadline::Default) && connects() == first {
                             return Err(unreachable("no responders"));
                         }
                         sleep(KNOCK).await;
@@ -99,7 +99,7 @@ impl Client {
                         if asked > 1 && self.is_of_another(&message, &request).await {
                             continue;
                         }
-                        return Ok(Exchanged { message, asked });
+                        return Ok(Response { message, asked });
                     }
                     Err(_) if is_late() => return Err(unreachable("timed out")),
                     Err(_) => {}
@@ -107,7 +107,7 @@ impl Client {
                 if connects() != connection {
                     break;
                 }
-                if matches!(patience, Patience::Long(_)) && Instant::now() >= again {
+                if matches!(patience, Deadline::Within(_)) && Instant::now() >= again {
                     // Of several services another one would begin the work anew.
                     if self.services().await.is_ok_and(|count| count < 2) {
                         break;
@@ -123,7 +123,7 @@ impl Client {
     async fn is_of_another(&self, message: &Message, request: &Digest) -> bool {
         let reply = self.open_reply(&message.payload, request);
         let is_stale = reply.is_ok_and(|reply| {
-            matches!(&reply.payload.body, Body::Error(rejection) if rejection.code == Code::Stale)
+            matches!(&reply.payload.body, ReplyBody::Error(rejection) if rejection.code == Code::Stale)
         });
         is_stale && self.services().await.is_ok_and(|count| count > 1)
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use keyroll_core::names::HostPattern;
 use keyroll_core::{Index, SecretId, Version};
 
-use super::{Bound, Current, Known, Named, Secret};
+use super::{Bound, Current, Named, Secret, SecretFacts};
 
 /// The first and the last line of the file.
 pub(super) const FORM: &str = "keyroll-secrets/v1";
@@ -14,7 +14,7 @@ pub(super) const END_LINE: &str = "\nend\n";
 /// Stands for what is not known.
 const NONE: &str = "-";
 
-impl Known {
+impl SecretFacts {
     /// As a file.
     pub(in crate::checkpoints) fn text(&self) -> String {
         let mut text = FORM.to_owned();

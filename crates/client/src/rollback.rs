@@ -6,9 +6,9 @@ use std::time::Duration;
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName};
 
 use crate::checkpoints::TrustedCheckpoint;
-use crate::exchange::Patience;
+use crate::request::Deadline;
 use crate::{Client, ClientError};
-use keyroll_wire::query::{Ask, AuditExtends};
+use keyroll_wire::query::{AuditExtends, Question};
 
 /// When to ask again before it is believed that entries are gone: a stream's new leader may answer
 /// before it has caught up with its own log.
@@ -17,7 +17,7 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(
 impl Client {
     /// What a refusal means to who has seen entries of the workspace: that refusal, if the ledger
     /// proves that it still has them, or cannot say; else that the log was rolled back.
-    pub(super) async fn doubt(
+    pub(super) async fn check_refusal(
         &self,
         workspace: &WorkspaceName,
         seen: Option<&TrustedCheckpoint>,
@@ -51,8 +51,8 @@ impl Client {
         };
         let root = Digest(seen.root.0);
         let size = seen.size;
-        let ask = Ask::AuditExtends(AuditExtends { root, size });
-        let once = || Box::pin(self.ask_once(Some(workspace), ask.clone(), Patience::Short));
+        let ask = Question::AuditExtends(AuditExtends { root, size });
+        let once = || Box::pin(self.query_once(Some(workspace), ask.clone(), Deadline::Default));
         let mut asked = once().await;
         for pause in AGAIN {
             if !matches!(&asked, Err(error) if error.code() == Code::Denied) {

@@ -10,17 +10,17 @@ use keyroll_core::{
 };
 
 use crate::checkpoints::TrustedCheckpoint;
-use crate::client::PATIENCE;
+use crate::client::CALL_TIMEOUT;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{
-    Body, CommandReply, CommandRequest, Done, Receipt, Released, SealedValue,
+    CommandReply, CommandRequest, CommittedCommand, Receipt, ReleasedValue, ReplyBody, SealedValue,
 };
 use keyroll_wire::subjects;
 use keyroll_wire::time::now;
 
 /// A command that is an entry, its receipt verified.
 #[derive(Debug)]
-pub struct Acted {
+pub struct Executed {
     /// The entry's index.
     pub index: Index,
     /// The entry.
@@ -32,12 +32,12 @@ pub struct Acted {
     pub warnings: Vec<String>,
     /// Released values, still sealed; none when the command had been carried out before. Only
     /// [`Client::reveal`] opens them.
-    pub(super) released: Vec<Released>,
+    pub(super) released: Vec<ReleasedValue>,
 }
 
 /// What one attempt came to.
 enum Attempt {
-    Done(Box<Done>),
+    Done(Box<CommittedCommand>),
     /// Nothing happened, or it cannot be known yet whether something did.
     Again(ClientError),
     Final(ClientError),
@@ -50,26 +50,26 @@ impl Client {
     /// The ledger's refusal (one that is on record included); [`Code::AuditUnknown`] when it is
     /// not known whether it was carried out; [`Code::Rollback`], [`Code::Fork`],
     /// [`Code::Corrupt`] when the receipt does not verify; [`Code::Unreachable`].
-    pub async fn act(
+    pub async fn execute(
         &self,
         workspace: &WorkspaceName,
         action: Action,
-    ) -> Result<Acted, ClientError> {
-        self.act_with(workspace, crate::new_command_id(), action, Vec::new())
+    ) -> Result<Executed, ClientError> {
+        self.execute_with(workspace, crate::new_command_id(), action, Vec::new())
             .await
     }
 
-    /// As [`Client::act`], under a given command id and with values.
+    /// As [`Client::execute`], under a given command id and with values.
     ///
     /// # Errors
-    /// As [`Client::act`].
-    pub async fn act_with(
+    /// As [`Client::execute`].
+    pub async fn execute_with(
         &self,
         workspace: &WorkspaceName,
         id: CommandId,
         action: Action,
         values: Vec<SealedValue>,
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         let command = self.command(workspace, id, action);
         let bytes = cose::sign(&command, self.signer().key());
         let said = (&command, self.identity());
@@ -92,7 +92,7 @@ impl Client {
             at: now(),
             id,
             action,
-            ledger: self.link.ledger,
+            ledger: self.connection.ledger,
             workspace: workspace.clone(),
             delegation: self.signer().statement(),
         }
@@ -102,13 +102,13 @@ impl Client {
     /// again: they take effect at most once.
     ///
     /// # Errors
-    /// As [`Client::act`].
+    /// As [`Client::execute`].
     pub async fn submit(
         &self,
         workspace: &WorkspaceName,
         command: Vec<u8>,
         values: Vec<SealedValue>,
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         let signed = SignedCommand::decode(&command)?;
         let said = (signed.command(), signed.actor());
         self.send(workspace, said, command, values).await
@@ -120,10 +120,10 @@ impl Client {
         said: (&Command, Identity),
         command: Vec<u8>,
         values: Vec<SealedValue>,
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         // What cannot be read is found out before anything is on record.
-        self.link.seen.secrets().count(workspace)?;
-        let seen = self.link.seen.get(workspace)?;
+        self.connection.checkpoints.secrets().count(workspace)?;
+        let seen = self.connection.checkpoints.get(workspace)?;
         let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
         if matches!(said.0.action, Action::WorkspaceCreate(_)) {
             // A log begun anew under this name could never extend what was seen.
@@ -143,7 +143,7 @@ impl Client {
                 format!("a request has at most {limit} bytes"),
             ));
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + CALL_TIMEOUT;
         let mut unknown = false;
         let mut pause = std::time::Duration::from_millis(20);
         loop {
@@ -161,7 +161,7 @@ impl Client {
                     return self.check_done(workspace, seen.as_ref(), command, *done);
                 }
                 Attempt::Final(error @ ClientError::Refused(_)) => {
-                    return Err(self.doubt(workspace, seen.as_ref(), error).await);
+                    return Err(self.check_refusal(workspace, seen.as_ref(), error).await);
                 }
                 Attempt::Final(error) => return Err(error),
                 Attempt::Again(error) => {
@@ -185,7 +185,7 @@ impl Client {
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
         let sent = self
-            .link
+            .connection
             .nats
             .request(subjects::command(workspace), bytes.into());
         let reply = match tokio::time::timeout(left, sent).await {
@@ -195,17 +195,17 @@ impl Client {
         };
         let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
             Err(rejection) => return Attempt::Final(ClientError::broken_reply(rejection)),
-            Ok(CommandReply::Done(done)) => return Attempt::Done(Box::new(done)),
+            Ok(CommandReply::Committed(done)) => return Attempt::Done(Box::new(done)),
             Ok(CommandReply::Refused(signed)) => self.open_reply(&signed.0, digest),
         };
         let checked = refusal.and_then(|opened| {
-            self.check_position(workspace, seen, &opened.payload)?;
+            self.check_tree_head(workspace, seen, &opened.payload)?;
             Ok(opened.payload.body)
         });
         match checked {
             Err(error) => Attempt::Final(error),
-            Ok(Body::Answer(_)) => Attempt::Final(crate::ask::unexpected()),
-            Ok(Body::Error(rejection)) => match rejection.code {
+            Ok(ReplyBody::Answer(_)) => Attempt::Final(crate::query::unexpected()),
+            Ok(ReplyBody::Error(rejection)) => match rejection.code {
                 Code::Busy | Code::AuditUnknown => Attempt::Again(rejection.into()),
                 // An earlier attempt may still land: then this one's word is not the last.
                 Code::AuditUnavailable | Code::Unreachable | Code::Internal | Code::Stale

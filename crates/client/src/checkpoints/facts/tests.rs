@@ -28,7 +28,7 @@ struct Entry {
     value: Digest,
     current: bool,
     hosts: Vec<HostPattern>,
-    chosen: Chosen,
+    chosen: SetByCaller,
 }
 
 fn entry(index: u64, called: &str, id: SecretId, version: u32) -> Entry {
@@ -40,7 +40,7 @@ fn entry(index: u64, called: &str, id: SecretId, version: u32) -> Entry {
         value: digest(version),
         current: true,
         hosts: Vec::new(),
-        chosen: Chosen::Nothing,
+        chosen: SetByCaller::Nothing,
     }
 }
 
@@ -59,12 +59,12 @@ impl Entry {
         }
     }
 
-    fn chosen(self, chosen: Chosen) -> Self {
+    fn chosen(self, chosen: SetByCaller) -> Self {
         Self { chosen, ..self }
     }
 
-    fn shown(&self) -> Shown<'_> {
-        Shown {
+    fn shown(&self) -> Observation<'_> {
+        Observation {
             index: Index(self.index),
             id: self.id,
             name: &self.name,
@@ -76,22 +76,22 @@ impl Entry {
     }
 }
 
-fn knows(entries: &[Entry]) -> Known {
-    let mut known = Known::default();
+fn knows(entries: &[Entry]) -> SecretFacts {
+    let mut known = SecretFacts::default();
     for entry in entries {
         assert!(known.remember(&entry.shown()));
     }
     // Whatever is known is what the file brings back.
-    assert_eq!(Known::parse(&known.text()).as_ref(), Some(&known));
+    assert_eq!(SecretFacts::parse(&known.text()).as_ref(), Some(&known));
     known
 }
 
-fn code(known: &Known, entry: &Entry) -> Option<Code> {
-    known.judge(&entry.shown()).err().map(|error| error.code())
+fn code(known: &SecretFacts, entry: &Entry) -> Option<Code> {
+    known.check(&entry.shown()).err().map(|error| error.code())
 }
 
-fn warnings(known: &Known, entry: &Entry) -> Vec<String> {
-    known.judge(&entry.shown()).expect("believed")
+fn warnings(known: &SecretFacts, entry: &Entry) -> Vec<String> {
+    known.check(&entry.shown()).expect("believed")
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn answers_are_ordered_by_the_log() {
     let judged = |version, index| {
         let (version, index) = (Version(version), Index(index));
         known
-            .judge_version(&A, &name("Key"), version, index)
+            .check_version(&A, &name("Key"), version, index)
             .is_ok()
     };
     let fits = [(1, 8), (2, 8), (2, 9), (2, 10), (3, 10)];
@@ -217,13 +217,13 @@ fn a_known_secret_under_another_name_is_reported() {
         };
         assert_eq!(warnings(&known, &later), Vec::<String>::new());
     }
-    assert_eq!(Known::parse(&known.text()), Some(known));
+    assert_eq!(SecretFacts::parse(&known.text()), Some(known));
 }
 
 #[test]
 fn an_own_rename_surprises_nobody() {
     let mut known = knows(&[entry(5, "Old", A, 2)]);
-    let renamed = entry(9, "New", A, 2).chosen(Chosen::NameAndHosts);
+    let renamed = entry(9, "New", A, 2).chosen(SetByCaller::NameAndHosts);
     assert_eq!(warnings(&known, &renamed), Vec::<String>::new());
     known.remember(&renamed.shown());
     assert_eq!(
@@ -232,7 +232,7 @@ fn an_own_rename_surprises_nobody() {
     );
     assert_eq!(code(&known, &entry(10, "New", A, 1)), Some(Code::Rollback));
     // Back again.
-    let back = entry(11, "Old", A, 2).chosen(Chosen::NameAndHosts);
+    let back = entry(11, "Old", A, 2).chosen(SetByCaller::NameAndHosts);
     known.remember(&back.shown());
     assert_eq!(
         warnings(&known, &entry(12, "Old", A, 2)),
@@ -264,7 +264,7 @@ fn wider_hosts_are_reported_once_and_narrower_ones_are_remembered() {
     // What the caller chose is no surprise.
     let own = entry(9, "Key", A, 1).bound("c.example");
     known.remember(&own.shown());
-    let wider = entry(10, "Key", A, 1).chosen(Chosen::Hosts);
+    let wider = entry(10, "Key", A, 1).chosen(SetByCaller::Hosts);
     assert_eq!(warnings(&known, &wider), Vec::<String>::new());
 }
 
@@ -306,13 +306,13 @@ fn a_damaged_file_is_not_half_believed() {
     ]);
     let text = known.text();
     assert_eq!(
-        Known::parse("keyroll-secrets/v1\nend\n"),
-        Some(Known::default())
+        SecretFacts::parse("keyroll-secrets/v1\nend\n"),
+        Some(SecretFacts::default())
     );
     for end in 0..text.len() {
-        assert_eq!(Known::parse(&text[..end]), None, "{end}");
+        assert_eq!(SecretFacts::parse(&text[..end]), None, "{end}");
     }
-    assert_eq!(Known::parse(&format!("{text}{text}")), None);
+    assert_eq!(SecretFacts::parse(&format!("{text}{text}")), None);
     for (from, to) in [
         ("v1", "v2"),
         ("secret", "sekret"),
@@ -323,7 +323,7 @@ fn a_damaged_file_is_not_half_believed() {
         ("bbbb", "aaaa"),
     ] {
         let bad = text.replace(from, to);
-        assert_eq!(Known::parse(&bad), None, "{from} -> {to}");
+        assert_eq!(SecretFacts::parse(&bad), None, "{from} -> {to}");
     }
 }
 
@@ -351,5 +351,5 @@ fn a_full_memory_keeps_what_it_has() {
     assert_eq!(code(&known, &entry(11, "Real", A, 2)), Some(Code::Rollback));
     let text = known.text();
     assert_eq!(text.len(), known.bytes + FORM.len() + END_LINE.len());
-    assert_eq!(Known::parse(&text), Some(known));
+    assert_eq!(SecretFacts::parse(&text), Some(known));
 }

@@ -6,16 +6,18 @@ use async_nats::RequestErrorKind;
 use async_nats::connection::State;
 use futures::StreamExt as _;
 use keyroll_core::command::Nothing;
-use keyroll_core::cose::Unchecked;
+use keyroll_core::cose::Unverified;
 use keyroll_core::{Code, Digest, Identity, TreeSize, WorkspaceName, cose};
 use keyroll_merkle::{Hash, verify_consistency};
 
 use crate::checkpoints::TrustedCheckpoint;
-use crate::exchange::{Exchanged, Patience};
+use crate::request::{Deadline, Response};
 use crate::{Client, ClientError};
-use keyroll_wire::query::{Ask, MemberList, Moment, PAGE_ROWS, QUERY_V, Query, WorkspaceList};
+use keyroll_wire::query::{
+    MemberList, PAGE_ROWS, PointInTime, QUERY_V, Query, Question, WorkspaceList,
+};
 use keyroll_wire::reply::{
-    Answer, Body, CheckpointNote, MemberRow, Reply, SecretRow, WorkspaceRow,
+    Answer, CheckpointNote, MemberRow, Reply, ReplyBody, SecretRow, WorkspaceRow,
 };
 use keyroll_wire::subjects;
 use keyroll_wire::time::now;
@@ -27,11 +29,11 @@ const LOOK: Duration = Duration::from_secs(3);
 const GONE: Duration = Duration::from_secs(10);
 
 /// How long to listen for services.
-const MOMENT: Duration = Duration::from_secs(1);
+const DISCOVERY: Duration = Duration::from_secs(1);
 
 /// An answer, and what it was made on.
 #[derive(Debug)]
-pub struct Answered {
+pub struct VerifiedAnswer {
     /// The answer.
     pub answer: Answer,
     /// The size of the workspace it was made on.
@@ -46,29 +48,29 @@ impl Client {
     /// # Errors
     /// The ledger's refusal; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the
     /// answer does not stand to what was seen before; [`Code::Unreachable`].
-    pub async fn ask(
+    pub async fn query(
         &self,
         workspace: Option<&WorkspaceName>,
-        ask: Ask,
-    ) -> Result<Answered, ClientError> {
-        self.ask_with(workspace, ask, Patience::Short).await
+        ask: Question,
+    ) -> Result<VerifiedAnswer, ClientError> {
+        self.query_until(workspace, ask, Deadline::Default).await
     }
 
     /// Members of a workspace, former ones too, in order of joining, as they are or were; and the
     /// size that the first of them was read at.
     ///
     /// # Errors
-    /// As [`Client::ask`].
+    /// As [`Client::query`].
     pub async fn members(
         &self,
         workspace: &WorkspaceName,
-        at: Option<Moment>,
+        at: Option<PointInTime>,
     ) -> Result<(Vec<MemberRow>, TreeSize), ClientError> {
         let (mut rows, mut after, mut size) = (Vec::new(), None, None);
         loop {
             let limit = PAGE_ROWS;
-            let list = Ask::MemberList(MemberList { at, after, limit });
-            let answered = self.ask(Some(workspace), list).await?;
+            let list = Question::MemberList(MemberList { at, after, limit });
+            let answered = self.query(Some(workspace), list).await?;
             let size = *size.get_or_insert(answered.size);
             let Answer::MemberList(page) = answered.answer else {
                 return Err(unexpected());
@@ -85,14 +87,14 @@ impl Client {
     /// The workspaces that this identity is a member of, by name.
     ///
     /// # Errors
-    /// As [`Client::ask`].
+    /// As [`Client::query`].
     pub async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, ClientError> {
         let (mut rows, mut after) = (Vec::new(), None);
         loop {
             let list = WorkspaceList {
                 after: after.clone(),
             };
-            let answered = self.ask(None, Ask::WorkspaceList(list)).await?;
+            let answered = self.query(None, Question::WorkspaceList(list)).await?;
             let Answer::WorkspaceList(page) = answered.answer else {
                 return Err(unexpected());
             };
@@ -105,43 +107,45 @@ impl Client {
         }
     }
 
-    /// As [`Client::ask`], for what takes its time. Asked again when a connection breaks, and now and
+    /// As [`Client::query`], for what takes its time. Asked again when a connection breaks, and now and
     /// then: the service joins it to what is in work.
     ///
     /// # Errors
-    /// As [`Client::ask`].
-    pub async fn ask_within(
+    /// As [`Client::query`].
+    pub async fn query_within(
         &self,
         workspace: Option<&WorkspaceName>,
-        ask: Ask,
+        ask: Question,
         patience: Duration,
-    ) -> Result<Answered, ClientError> {
-        let patience = Patience::Long(patience);
-        self.ask_with(workspace, ask, patience).await
+    ) -> Result<VerifiedAnswer, ClientError> {
+        let patience = Deadline::Within(patience);
+        self.query_until(workspace, ask, patience).await
     }
 
-    async fn ask_with(
+    async fn query_until(
         &self,
         workspace: Option<&WorkspaceName>,
-        ask: Ask,
-        patience: Patience,
-    ) -> Result<Answered, ClientError> {
-        let asked = self.ask_once(workspace, ask, patience).await;
+        ask: Question,
+        patience: Deadline,
+    ) -> Result<VerifiedAnswer, ClientError> {
+        let asked = self.query_once(workspace, ask, patience).await;
         let (Err(refusal @ ClientError::Refused(_)), Some(workspace)) = (&asked, workspace) else {
             return asked;
         };
-        let seen = self.link.seen.get(workspace)?;
-        Err(self.doubt(workspace, seen.as_ref(), refusal.clone()).await)
+        let seen = self.connection.checkpoints.get(workspace)?;
+        Err(self
+            .check_refusal(workspace, seen.as_ref(), refusal.clone())
+            .await)
     }
 
-    pub(super) async fn ask_once(
+    pub(super) async fn query_once(
         &self,
         workspace: Option<&WorkspaceName>,
-        ask: Ask,
-        patience: Patience,
-    ) -> Result<Answered, ClientError> {
+        ask: Question,
+        patience: Deadline,
+    ) -> Result<VerifiedAnswer, ClientError> {
         let seen = workspace
-            .map(|workspace| self.link.seen.get(workspace))
+            .map(|workspace| self.connection.checkpoints.get(workspace))
             .transpose()?
             .flatten();
         let query = Query {
@@ -149,36 +153,36 @@ impl Client {
             at: now(),
             ask,
             seen: seen.as_ref().map_or(TreeSize(0), |seen| seen.size),
-            ledger: self.link.ledger,
+            ledger: self.connection.ledger,
             workspace: workspace.cloned(),
             delegation: self.signer().statement(),
         };
         let bytes = cose::sign(&query, self.signer().key());
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
-        let Exchanged { message, asked } = tokio::select! {
-            answer = self.exchange(&subject, bytes, patience) => answer?,
-            () = self.gone(), if matches!(patience, Patience::Long(_)) => return Err(half_done()),
+        let Response { message, asked } = tokio::select! {
+            answer = self.request_reply(&subject, bytes, patience) => answer?,
+            () = self.no_service(), if matches!(patience, Deadline::Within(_)) => return Err(service_lost()),
         };
         let reply = self.open_reply(&message.payload, &request)?.payload;
         if let Some(workspace) = workspace {
-            self.check_position(workspace, seen.as_ref(), &reply)?;
+            self.check_tree_head(workspace, seen.as_ref(), &reply)?;
         }
         let answer = match reply.body {
-            Body::Answer(answer) => *answer,
+            ReplyBody::Answer(answer) => *answer,
             // Its time was right when it was first asked.
-            Body::Error(rejection) if rejection.code == Code::Stale && asked > 1 => {
-                return Err(half_done());
+            ReplyBody::Error(rejection) if rejection.code == Code::Stale && asked > 1 => {
+                return Err(service_lost());
             }
-            Body::Error(rejection) => return Err(rejection.into()),
+            ReplyBody::Error(rejection) => return Err(rejection.into()),
         };
         if let Some(workspace) = workspace
             && let Some(rows) = present_rows(&query.ask, &answer)
         {
-            let secrets = self.link.seen.secrets();
-            secrets.judge_rows(workspace, reply.size, rows)?;
+            let secrets = self.connection.checkpoints.secrets();
+            secrets.check_rows(workspace, reply.size, rows)?;
         }
-        Ok(Answered {
+        Ok(VerifiedAnswer {
             answer,
             size: reply.size,
             root: Hash(reply.root.0),
@@ -191,7 +195,7 @@ impl Client {
     /// [`Code::Unreachable`].
     pub async fn services(&self) -> Result<usize, ClientError> {
         let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
-        let nats = &self.link.nats;
+        let nats = &self.connection.nats;
         let inbox = nats.new_inbox();
         let answers = nats.subscribe(inbox.clone()).await;
         let mut answers = answers.map_err(|error| unreachable(error.to_string()))?;
@@ -201,7 +205,7 @@ impl Client {
             .await
             .map_err(|error| unreachable(error.to_string()))?;
         let mut count = 0;
-        let end = tokio::time::Instant::now() + MOMENT;
+        let end = tokio::time::Instant::now() + DISCOVERY;
         while let Ok(Some(answer)) = tokio::time::timeout_at(end, answers.next()).await {
             // A server says with a status that nobody is there.
             count += usize::from(answer.status.is_none());
@@ -211,11 +215,11 @@ impl Client {
 
     /// Resolves when there has been no service for a while. One that is too busy to say anything is
     /// there.
-    async fn gone(&self) {
+    async fn no_service(&self) {
         let mut there = Instant::now();
         while there.elapsed() < GONE {
             tokio::time::sleep(LOOK).await;
-            let nats = &self.link.nats;
+            let nats = &self.connection.nats;
             if nats.connection_state() != State::Connected {
                 continue;
             }
@@ -231,11 +235,11 @@ impl Client {
         &self,
         bytes: &[u8],
         request: &Digest,
-    ) -> Result<Unchecked<Reply>, ClientError> {
+    ) -> Result<Unverified<Reply>, ClientError> {
         let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
         let opened = cose::open::<Reply>(bytes).map_err(ClientError::broken_reply)?;
         opened.verify().map_err(ClientError::broken_reply)?;
-        if opened.signer != self.link.key.key {
+        if opened.signer != self.connection.key.key {
             return Err(corrupt("the reply is not signed by the ledger's key"));
         }
         if opened.payload.request != *request {
@@ -245,13 +249,13 @@ impl Client {
     }
 
     /// Holds a reply's size and root against the highest seen before it was asked for.
-    pub(super) fn check_position(
+    pub(super) fn check_tree_head(
         &self,
         workspace: &WorkspaceName,
         seen: Option<&TrustedCheckpoint>,
         reply: &Reply,
     ) -> Result<(), ClientError> {
-        if let Body::Error(rejection) = &reply.body
+        if let ReplyBody::Error(rejection) = &reply.body
             && reply.size == TreeSize(0)
         {
             // Most refusals need no look at the tree; these say what is in it.
@@ -264,11 +268,14 @@ impl Client {
             }
         }
         // A workspace that is not there yet, when its making is tried: nothing to remember.
-        if seen.is_none() && matches!(&reply.body, Body::Answer(_)) && reply.size == TreeSize(0) {
+        if seen.is_none()
+            && matches!(&reply.body, ReplyBody::Answer(_))
+            && reply.size == TreeSize(0)
+        {
             return Ok(());
         }
         let root = Hash(reply.root.0);
-        self.believe(
+        self.trust(
             workspace,
             seen,
             (reply.size, root),
@@ -278,7 +285,7 @@ impl Client {
     }
 
     /// Believes a size and root if they extend what was seen, and remembers them.
-    pub(super) fn believe(
+    pub(super) fn trust(
         &self,
         workspace: &WorkspaceName,
         seen: Option<&TrustedCheckpoint>,
@@ -308,7 +315,7 @@ impl Client {
             root,
             note: note.map(str::to_owned),
         };
-        let raised = self.link.seen.raise(workspace, fresh);
+        let raised = self.connection.checkpoints.raise(workspace, fresh);
         if raised.map_err(|error| self.not_kept(&error))? {
             return Ok(());
         }
@@ -320,7 +327,7 @@ impl Client {
 
     /// The one failure of this machine's own among those of a check.
     fn not_kept(&self, error: &std::io::Error) -> ClientError {
-        let place = self.link.seen.directory();
+        let place = self.connection.checkpoints.directory();
         let place = place.map_or_else(String::new, |place| format!(" in {}", place.display()));
         let message = format!(
             "the checkpoint could not be kept{place}: {error}; make room there, or make it writable"
@@ -331,13 +338,13 @@ impl Client {
     /// The ledger's checkpoint of a workspace, verified: the note and what it says.
     ///
     /// # Errors
-    /// As [`Client::ask`].
+    /// As [`Client::query`].
     pub async fn checkpoint(
         &self,
         workspace: &WorkspaceName,
     ) -> Result<(String, keyroll_merkle::Checkpoint), ClientError> {
         let answered = self
-            .ask(Some(workspace), Ask::AuditCheckpoint(Nothing {}))
+            .query(Some(workspace), Question::AuditCheckpoint(Nothing {}))
             .await?;
         let Answer::AuditCheckpoint(CheckpointNote { checkpoint: note }) = answered.answer else {
             return Err(unexpected());
@@ -354,24 +361,26 @@ impl Client {
 
     /// Who signed the replies this client believes.
     pub fn ledger_signer(&self) -> Identity {
-        self.link.key.key
+        self.connection.key.key
     }
 }
 
 /// A service that was started anew meanwhile does not know of the request any more.
-fn half_done() -> ClientError {
+fn service_lost() -> ClientError {
     let words = "the service has ended, or cannot be reached any more, and did not answer: \
                  what it was doing may be half done. Start it, and look at `keyroll status`";
     ClientError::failed(Code::Unreachable, words)
 }
 
 /// Secrets as an answer shows them, unless it was asked how they were in the past.
-fn present_rows<'a>(ask: &Ask, answer: &'a Answer) -> Option<&'a [SecretRow]> {
+fn present_rows<'a>(ask: &Question, answer: &'a Answer) -> Option<&'a [SecretRow]> {
     match (ask, answer) {
-        (Ask::SecretShow(named), Answer::SecretShow(row)) if named.at.is_none() => {
+        (Question::SecretShow(named), Answer::SecretShow(row)) if named.at.is_none() => {
             Some(std::slice::from_ref(row))
         }
-        (Ask::SecretList(list), Answer::SecretList(page)) if list.at.is_none() => Some(&page.rows),
+        (Question::SecretList(list), Answer::SecretList(page)) if list.at.is_none() => {
+            Some(&page.rows)
+        }
         _ => None,
     }
 }

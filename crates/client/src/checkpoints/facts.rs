@@ -20,7 +20,7 @@ pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// What an entry, or an answer made on some entries, shows of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct Observation<'a> {
     /// The entry; of an answer, the last entry that it was made on.
     pub(crate) index: Index,
     /// The secret.
@@ -35,12 +35,12 @@ pub(crate) struct Shown<'a> {
     /// Hosts that it may be sent to.
     pub(crate) hosts: Option<&'a [HostPattern]>,
     /// Whether the name or the hosts were the caller's own choice, so that they surprise nobody.
-    pub(crate) chosen: Chosen,
+    pub(crate) chosen: SetByCaller,
 }
 
 /// What the caller itself chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chosen {
+pub(crate) enum SetByCaller {
     Nothing,
     Hosts,
     NameAndHosts,
@@ -74,7 +74,7 @@ struct Named {
 
 /// The facts about one workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct SecretFacts {
     secrets: BTreeMap<SecretId, Secret>,
     /// By the folded name: the ledger compares names without regard to case.
     names: BTreeMap<String, Named>,
@@ -83,19 +83,19 @@ pub(super) struct Known {
     bytes: usize,
 }
 
-impl Known {
+impl SecretFacts {
     /// Holds against the facts what is shown: what a person should know of it.
     ///
     /// # Errors
     /// [`Code::Rollback`] for an older version than was current before, [`Code::Corrupt`] for
     /// another value under a version that is known.
-    pub(super) fn judge(&self, shown: &Shown<'_>) -> Result<Vec<String>, ClientError> {
+    pub(super) fn check(&self, shown: &Observation<'_>) -> Result<Vec<String>, ClientError> {
         if let Some((version, digest)) = shown.version {
-            self.judge_value(shown, version, &digest)?;
+            self.check_value(shown, version, &digest)?;
         }
         let mut warnings = Vec::new();
-        warnings.extend(self.judge_name(shown));
-        warnings.extend(self.judge_hosts(shown));
+        warnings.extend(self.name_warning(shown));
+        warnings.extend(self.hosts_warning(shown));
         Ok(warnings)
     }
 
@@ -103,9 +103,9 @@ impl Known {
         self.secrets.get(id)?.current.as_ref()
     }
 
-    fn judge_value(
+    fn check_value(
         &self,
-        shown: &Shown<'_>,
+        shown: &Observation<'_>,
         version: Version,
         digest: &Digest,
     ) -> Result<(), ClientError> {
@@ -124,14 +124,14 @@ impl Known {
         if !shown.current {
             return Ok(());
         }
-        self.judge_version(&shown.id, shown.name, version, shown.index)
+        self.check_version(&shown.id, shown.name, version, shown.index)
     }
 
     /// Holds against the facts a version that is said to be current after `index`.
     ///
     /// # Errors
     /// [`Code::Rollback`].
-    pub(super) fn judge_version(
+    pub(super) fn check_version(
         &self,
         id: &SecretId,
         name: &SecretName,
@@ -156,8 +156,8 @@ impl Known {
         Err(ClientError::failed(Code::Rollback, message))
     }
 
-    fn judge_name(&self, shown: &Shown<'_>) -> Option<String> {
-        if shown.chosen == Chosen::NameAndHosts {
+    fn name_warning(&self, shown: &Observation<'_>) -> Option<String> {
+        if shown.chosen == SetByCaller::NameAndHosts {
             return None;
         }
         let (name, id) = (shown.name, shown.id);
@@ -188,8 +188,8 @@ impl Known {
 
     /// Hosts are held against those of the secret, and of the one that was under the name: who
     /// makes a secret anew without its hosts lifts them just as well.
-    fn judge_hosts(&self, shown: &Shown<'_>) -> Option<String> {
-        if shown.chosen != Chosen::Nothing {
+    fn hosts_warning(&self, shown: &Observation<'_>) -> Option<String> {
+        if shown.chosen != SetByCaller::Nothing {
             return None;
         }
         let now = shown.hosts?;
@@ -207,13 +207,13 @@ impl Known {
         ))
     }
 
-    /// Whether [`Known::remember`] would change anything.
-    pub(super) fn would_change(&self, shown: &Shown<'_>) -> bool {
+    /// Whether [`SecretFacts::remember`] would change anything.
+    pub(super) fn would_change(&self, shown: &Observation<'_>) -> bool {
         let secret = self.secrets.get(&shown.id).cloned().unwrap_or_default();
         updated(secret.clone(), shown) != secret || self.names_it_anew(shown)
     }
 
-    fn names_it_anew(&self, shown: &Shown<'_>) -> bool {
+    fn names_it_anew(&self, shown: &Observation<'_>) -> bool {
         let folded = shown.name.folded();
         let Some(known) = self.names.get(&folded) else {
             return true;
@@ -224,7 +224,7 @@ impl Known {
     }
 
     /// Remembers what is shown, which was judged before. False when there is no room for it.
-    pub(super) fn remember(&mut self, shown: &Shown<'_>) -> bool {
+    pub(super) fn remember(&mut self, shown: &Observation<'_>) -> bool {
         let id = shown.id;
         let secret = self.secrets.get(&id).cloned().unwrap_or_default();
         let fresh = updated(secret.clone(), shown);
@@ -280,7 +280,7 @@ impl Known {
 }
 
 /// A secret with what is shown of it. Facts of later entries stay.
-fn updated(mut secret: Secret, shown: &Shown<'_>) -> Secret {
+fn updated(mut secret: Secret, shown: &Observation<'_>) -> Secret {
     if let Some((version, digest)) = shown.version.filter(|_| shown.current)
         && secret
             .current

@@ -22,7 +22,7 @@ fn command_bytes(spec: &NewSecretSpec) -> usize {
 }
 
 /// Cuts secrets into as few imports as fit a request each, in order.
-pub fn parts(secrets: &[(SecretId, NewSecretSpec, &[u8])]) -> Vec<Range<usize>> {
+pub fn split_import(secrets: &[(SecretId, NewSecretSpec, &[u8])]) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut begin, mut command, mut entry, mut request) = (0, 0, 0, 0);
     for (at, (_, spec, value)) in secrets.iter().enumerate() {
@@ -122,7 +122,7 @@ mod tests {
             let secrets: Vec<_> = (0..2_500)
                 .map(|at| secret(at, longest, &values[value]))
                 .collect();
-            let parts = parts(&secrets);
+            let parts = split_import(&secrets);
             let mut next = 0;
             for part in &parts {
                 assert_eq!(part.start, next);
@@ -143,7 +143,7 @@ mod tests {
     fn a_thousand_small_secrets_are_one_import() {
         let value = vec![b'x'; 255];
         let secrets: Vec<_> = (0..1_000).map(|at| secret(at, false, &value)).collect();
-        assert_eq!(parts(&secrets), vec![0..1_000]);
-        assert!(parts(&[]).is_empty());
+        assert_eq!(split_import(&secrets), vec![0..1_000]);
+        assert!(split_import(&[]).is_empty());
     }
 }

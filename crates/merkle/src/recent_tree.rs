@@ -21,9 +21,9 @@ pub const MAX_SIZE: u64 = u64::MAX >> 1;
 /// It always has the whole compact range, hence its root. It has the inclusion proof of each of
 /// the newest `capacity - 1` leaves and the consistency proof from each of the newest
 /// `capacity - 1` sizes, as far as they were pushed to it: a window made by
-/// [`Window::from_compact_range`] knows of earlier leaves only what the range says.
+/// [`RecentTree::from_compact_range`] knows of earlier leaves only what the range says.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub struct RecentTree {
     capacity: usize,
     size: u64,
     /// Level 0 first; `levels[k]` ends with node `(size >> k) - 1`, the newest complete one, unless
@@ -42,7 +42,7 @@ struct Level {
 /// A window no longer has this node, or never had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("node {index} of level {level} is not held")]
-pub struct NotHeld {
+pub struct MissingNode {
     /// Level above the leaves.
     pub level: u8,
     /// Position on that level.
@@ -51,7 +51,7 @@ pub struct NotHeld {
 
 /// Why a compact range does not make a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WindowError {
+pub enum CompactRangeError {
     /// A compact range has a node for each bit set in the size.
     #[error("the compact range of {size} leaves has {expected} nodes, not {found}")]
     WrongCount {
@@ -70,7 +70,7 @@ pub enum WindowError {
     },
 }
 
-impl Window {
+impl RecentTree {
     /// An empty tree. A capacity below [`MIN_CAPACITY`] is raised to it.
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -81,26 +81,26 @@ impl Window {
     }
 
     /// A tree that goes on from `size` leaves. The compact range holds the roots of the maximal
-    /// complete subtrees, from the largest to the smallest, as [`Window::compact_range`] gives it.
-    /// The capacity is treated as by [`Window::new`].
+    /// complete subtrees, from the largest to the smallest, as [`RecentTree::compact_range`] gives it.
+    /// The capacity is treated as by [`RecentTree::new`].
     ///
-    /// Nothing can tell whether the hashes are the right ones but a comparison of [`Window::root`]
+    /// Nothing can tell whether the hashes are the right ones but a comparison of [`RecentTree::root`]
     /// with a root that is trusted.
     ///
     /// # Errors
-    /// [`WindowError::WrongCount`] for too many or too few hashes, [`WindowError::TooLarge`] for a
+    /// [`CompactRangeError::WrongCount`] for too many or too few hashes, [`CompactRangeError::TooLarge`] for a
     /// size above [`MAX_SIZE`].
     pub fn from_compact_range(
         size: u64,
         range: &[Hash],
         capacity: usize,
-    ) -> Result<Self, WindowError> {
+    ) -> Result<Self, CompactRangeError> {
         if size > MAX_SIZE {
-            return Err(WindowError::TooLarge { size });
+            return Err(CompactRangeError::TooLarge { size });
         }
         let expected = size.count_ones() as usize;
         if range.len() != expected {
-            return Err(WindowError::WrongCount {
+            return Err(CompactRangeError::WrongCount {
                 size,
                 expected,
                 found: range.len(),
@@ -167,14 +167,14 @@ impl Window {
     }
 }
 
-impl Nodes for Window {
-    type Error = NotHeld;
+impl Nodes for RecentTree {
+    type Error = MissingNode;
 
-    fn node(&self, level: u8, index: u64) -> Result<Hash, NotHeld> {
+    fn node(&self, level: u8, index: u64) -> Result<Hash, MissingNode> {
         self.levels
             .get(usize::from(level))
             .and_then(|held| held.get(index))
-            .ok_or(NotHeld { level, index })
+            .ok_or(MissingNode { level, index })
     }
 }
 
