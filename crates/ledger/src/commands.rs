@@ -13,7 +13,7 @@ use keyroll_core::{
     WorkspaceName, cbor, limits,
 };
 use keyroll_store::keyring::Keyring;
-use keyroll_wire::reply::{Body, CommandReply, CommandRequest, Done, Receipt};
+use keyroll_wire::reply::{CommandReply, CommandRequest, CommittedCommand, Receipt, ReplyBody};
 
 use crate::context::Context;
 use crate::memory::{MemoryBudget, MemoryPermit};
@@ -81,7 +81,7 @@ pub(crate) fn refuse_command(context: &Context, request: &[u8], rejection: Rejec
 }
 
 fn refused(context: &Context, command: Digest, rejection: Rejection, head: ProvenHead) -> Response {
-    let body = Body::Error(rejection.clone());
+    let body = ReplyBody::Error(rejection.clone());
     let signed = sign_reply(&context.key, command, body, head);
     Response {
         bytes: cbor::encode(&CommandReply::Refused(signed.into())),
@@ -120,7 +120,7 @@ impl Commands {
         let RefusedAt(rejection, head) = match self.carry_out(workspace, request, &mut info).await {
             Ok(done) => {
                 return Response {
-                    bytes: cbor::encode(&CommandReply::Done(done)),
+                    bytes: cbor::encode(&CommandReply::Committed(done)),
                     refusal: None,
                     permit: info.permit,
                 };
@@ -139,7 +139,7 @@ impl Commands {
         workspace: &WorkspaceName,
         request: &[u8],
         info: &mut RequestInfo,
-    ) -> Result<Done, RefusedAt> {
+    ) -> Result<CommittedCommand, RefusedAt> {
         if request.len() > limits::REQUEST_BYTES {
             let message = format!("a request has at most {} bytes", limits::REQUEST_BYTES);
             return Err(Rejection::new(Code::TooLarge, message).into());
@@ -264,7 +264,7 @@ impl Commands {
         info: &mut RequestInfo,
         committed: Committed,
         session: Option<&SessionKeys>,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         let mut released = Vec::new();
         if let (Some(Event::SecretRevealed(revealed)), Some(session)) =
             (committed.events.first(), session)
@@ -287,7 +287,7 @@ impl Commands {
             index: committed.index,
             checkpoint: committed.checkpoint.to_string(),
         };
-        Ok(Done {
+        Ok(CommittedCommand {
             receipt,
             released,
             consistency,

@@ -28,7 +28,7 @@ use crate::writer::{CommandOutcome, Submission, Writers};
 use orphans::FollowIntervals;
 
 /// Vault messages read, written or erased at once: each may take three times 64 KiB of memory.
-const AT_ONCE: usize = 64;
+const CONCURRENT_REQUESTS: usize = 64;
 /// Messages overwritten at once: a server does one after the other, writing up to 8 MiB for each, and must
 /// answer the last in time.
 const OVERWRITES: usize = 16;
@@ -72,9 +72,9 @@ impl ErasureProgress {
     }
 }
 
-/// Runs all of `work`, [`AT_ONCE`] at a time, until the first failure.
+/// Runs all of `work`, [`CONCURRENT_REQUESTS`] at a time, until the first failure.
 async fn run_all<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
-    run_bounded(work, AT_ONCE).await
+    run_bounded(work, CONCURRENT_REQUESTS).await
 }
 
 /// As [`run_all`], so many at a time.

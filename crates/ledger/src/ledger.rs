@@ -9,7 +9,7 @@ use std::sync::Arc;
 use keyroll_core::statement::SealingKey;
 use keyroll_core::{Blob, LedgerId, Rejection, WorkspaceName, cbor, cose};
 use keyroll_store::keyring::{Keyring, period_of};
-use keyroll_wire::reply::Info;
+use keyroll_wire::reply::ServiceInfo;
 
 use crate::commands::{self, Commands};
 use crate::context::{AWAIT_PROJECTION, Context};
@@ -127,7 +127,7 @@ impl Ledger {
         self.keyring.erase_past_sealing_keys(now).await
     }
 
-    /// What a client needs before it can ask for anything: the bytes of an [`Info`], or of a signed
+    /// What a client needs before it can ask for anything: the bytes of an [`ServiceInfo`], or of a signed
     /// reply with the error when the sealing key of the day cannot be read or made.
     pub async fn info(&self) -> Response {
         let (context, now) = (&self.context, self.context.now());
@@ -136,7 +136,7 @@ impl Ledger {
         // An operator must reach a ledger that is out of service for want of a stream.
         let key = key.or_else(|rejection| match context.health.ledger() {
             Ok(()) => Err(rejection),
-            Err(_) => self.keyring.passing_sealing_key(period),
+            Err(_) => self.keyring.ephemeral_sealing_key(period),
         });
         let key = match key {
             Ok(key) => key,
@@ -148,7 +148,7 @@ impl Ledger {
             ledger: context.ledger,
             period,
         };
-        let info = Info {
+        let info = ServiceInfo {
             now,
             ledger_key: self.statement.clone(),
             sealing_key: cose::sign(&sealing, &context.key).into(),

@@ -2,7 +2,7 @@
 
 use keyroll_core::{Code, Digest, Index, Rejection, TreeSize, WorkspaceName};
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
-use keyroll_wire::reply::{Done, Receipt};
+use keyroll_wire::reply::{CommittedCommand, Receipt};
 
 use crate::context::{Context, no_workspace};
 use crate::projection::WorkspaceView;
@@ -85,13 +85,13 @@ pub(crate) async fn repeated(
     workspace: &WorkspaceName,
     trusted_size: TreeSize,
     index: Index,
-) -> Result<Done, Rejection> {
+) -> Result<CommittedCommand, Rejection> {
     context.await_index(workspace, index).await?;
     context.await_size(workspace, trusted_size).await?;
     let view = context.view()?;
     let found = view.workspace(workspace)?;
     let found = found.ok_or_else(|| no_workspace(workspace))?;
-    Ok(Done {
+    Ok(CommittedCommand {
         receipt: receipt(context, &found, index)?,
         released: Vec::new(),
         consistency: extends(&found, trusted_size, found.size())?,

@@ -11,12 +11,13 @@ mod workspaces;
 
 use std::sync::Arc;
 
-use keyroll_core::authorize::{Permission, may};
+use keyroll_core::authorize::may;
 use keyroll_core::decide::not_a_member;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Code, Identity, Millis, Rejection, SecretName, WorkspaceName};
-use keyroll_wire::query::Ask;
+use keyroll_wire::query::Question;
 use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
 
 use crate::context::Context;
@@ -147,42 +148,42 @@ impl Queries {
         &self,
         view: &WorkspaceView<'_>,
         asker: &Asker<'_>,
-        ask: &Ask,
+        ask: &Question,
     ) -> Result<Answer, Rejection> {
         match ask {
-            Ask::SecretList(list) => {
+            Question::SecretList(list) => {
                 secrets::list(view, asker, list).map(Answer::SecretList)
             }
-            Ask::SecretShow(named) => secrets::show(view, asker, named)
+            Question::SecretShow(named) => secrets::show(view, asker, named)
                 .map(|row| Answer::SecretShow(Box::new(row))),
-            Ask::SecretHistory(history) => {
+            Question::SecretHistory(history) => {
                 secrets::history(view, asker, history).map(Answer::SecretHistory)
             }
-            Ask::MemberList(list) => {
+            Question::MemberList(list) => {
                 past::members(view, asker, list).map(Answer::MemberList)
             }
-            Ask::WorkspaceAt(point) => {
+            Question::WorkspaceAt(point) => {
                 past::at(view, asker, *point).map(Answer::WorkspaceAt)
             }
-            Ask::KeyStatus(_) => {
+            Question::KeyStatus(_) => {
                 asker.may(Permission::Read, &[])?;
                 Ok(Answer::KeyStatus(self.key_status(view)))
             }
-            Ask::AuditLog(filter) => audit::log(view, asker, filter).map(Answer::AuditLog),
-            Ask::AuditCommits(from) => {
+            Question::AuditLog(filter) => audit::log(view, asker, filter).map(Answer::AuditLog),
+            Question::AuditCommits(from) => {
                 asker.may(Permission::Audit, &[])?;
                 commits::commits(&self.context, view, from.first).map(Answer::AuditCommits)
             }
-            Ask::AuditProve(which) => {
+            Question::AuditProve(which) => {
                 asker.may(Permission::Audit, &[])?;
                 proofs::receipt(&self.context, view, which.index).map(Answer::AuditProve)
             }
-            Ask::AuditCheckpoint(_) => {
+            Question::AuditCheckpoint(_) => {
                 asker.may(Permission::Read, &[])?;
                 proofs::checkpoint(&self.context, view)
                     .map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
             }
-            Ask::Receipt(of) => {
+            Question::Receipt(of) => {
                 asker.may(Permission::Read, &[])?;
                 let index = view
                     .receipt(asker.member.ordinal, &of.command)
@@ -193,18 +194,18 @@ impl Queries {
                 proofs::receipt(&self.context, view, index).map(Answer::Receipt)
             }
             // The writer answers dry runs.
-            Ask::CommandDryRun(_)
-            | Ask::WorkspaceList(_)
-            | Ask::Status(_)
-            | Ask::ProjectionStatus(_)
-            | Ask::ProjectionDigest(_)
-            | Ask::ProjectionRebuild(_)
-            | Ask::AuditStorage(_)
-            | Ask::RecoverPlan(_)
-            | Ask::RecoverBegin(_)
-            | Ask::RecoverFinish(_)
+            Question::CommandDryRun(_)
+            | Question::WorkspaceList(_)
+            | Question::Status(_)
+            | Question::ProjectionStatus(_)
+            | Question::ProjectionDigest(_)
+            | Question::ProjectionRebuild(_)
+            | Question::AuditStorage(_)
+            | Question::RecoverPlan(_)
+            | Question::RecoverBegin(_)
+            | Question::RecoverFinish(_)
             // Answered before the membership of the asker is checked.
-            | Ask::AuditExtends(_) => Err(Rejection::new(
+            | Question::AuditExtends(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of the ledger, not of a workspace",
             )),

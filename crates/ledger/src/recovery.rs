@@ -86,7 +86,7 @@ pub(crate) async fn check_finished(
     log: &dyn Log,
     projection: &Projection,
 ) -> Result<(), Rejection> {
-    let made = log.made().await;
+    let made = log.created_at().await;
     let made = made.map_err(unreachable)?;
     RecoveryFiles::beside(projection).check_finished(made)
 }
@@ -188,8 +188,8 @@ impl Recovery {
     async fn missing(&self, known: &[String]) -> Result<Vec<String>, Rejection> {
         let there = [
             ("KEYROLL_LOG", self.made().await?.is_some()),
-            ("KEYROLL_VAULT", self.context.vault.is_there().await?),
-            ("KEYROLL_KEYS", self.keyring.is_there().await?),
+            ("KEYROLL_VAULT", self.context.vault.exists().await?),
+            ("KEYROLL_KEYS", self.keyring.exists().await?),
         ];
         let gone = there.iter().filter(|(_, is_there)| !is_there);
         let gone = gone.map(|(name, _)| format!("stream {name} is missing"));
@@ -200,7 +200,7 @@ impl Recovery {
 
     /// When the log was made.
     async fn made(&self) -> Result<Option<Millis>, Rejection> {
-        self.context.log.made().await.map_err(unreachable)
+        self.context.log.created_at().await.map_err(unreachable)
     }
 
     /// The files beside the read model.

@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use keyroll_core::{Digest, Rejection, TreeSize, cose};
 use keyroll_merkle::empty_root;
-use keyroll_wire::reply::{Body, Reply};
+use keyroll_wire::reply::{Reply, ReplyBody};
 
 use crate::memory::MemoryPermit;
 
@@ -40,7 +40,7 @@ impl Default for ProvenHead {
 pub(crate) fn sign_reply(
     key: &SigningKey,
     request: Digest,
-    body: Body,
+    body: ReplyBody,
     head: ProvenHead,
 ) -> Vec<u8> {
     let reply = Reply {
@@ -56,7 +56,7 @@ pub(crate) fn sign_reply(
 
 /// Refuses a query without reading it.
 pub(crate) fn refuse_query(key: &SigningKey, query: &[u8], rejection: Rejection) -> Response {
-    let body = Body::Error(rejection.clone());
+    let body = ReplyBody::Error(rejection.clone());
     Response {
         bytes: sign_reply(key, Digest::of(query), body, ProvenHead::default()),
         refusal: Some(rejection),

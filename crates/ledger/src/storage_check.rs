@@ -11,7 +11,7 @@ use keyroll_wire::reply::{StorageProblem, StorageReport};
 
 use crate::context::{Context, no_workspace, unreachable};
 use crate::projection::{View, WorkspaceView};
-use crate::value_check::{AT_ONCE, ValueCheck, ValueReport, versions};
+use crate::value_check::{CONCURRENT_REQUESTS, ValueCheck, ValueReport, versions};
 use keyroll_store::keyring::Keyring;
 use keyroll_store::log::Message;
 
@@ -99,7 +99,9 @@ impl StorageCheck {
         let mut kept: BTreeSet<u64> = BTreeSet::new();
         let anomaly = found.problems()?;
         let reported: BTreeSet<Sequence> = anomaly.iter().map(|anomaly| anomaly.sequence).collect();
-        let mut messages = futures::stream::iter(1..=head).map(read).buffered(AT_ONCE);
+        let mut messages = futures::stream::iter(1..=head)
+            .map(read)
+            .buffered(CONCURRENT_REQUESTS);
         while let Some((sequence, message)) = messages.next().await {
             let message = message.map_err(unreachable)?;
             let wrong = match message {

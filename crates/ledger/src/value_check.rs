@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::projection::{ProjectionError, WorkspaceView, catch_panics};
 
 /// Concurrent reads of the vault.
-pub(crate) const AT_ONCE: usize = 32;
+pub(crate) const CONCURRENT_REQUESTS: usize = 32;
 /// Values whose reads are prepared at once: each takes memory.
 const CHUNK: usize = 1_000;
 /// Key rotations that may begin during a check. After more the check gives up.
@@ -171,9 +171,9 @@ impl ValueCheck<'_> {
         for chunk in anomaly.chunks(CHUNK) {
             let looks = chunk
                 .iter()
-                .map(|at| self.context.vault.held(workspace, *at).boxed());
+                .map(|at| self.context.vault.info(workspace, *at).boxed());
             let looks: Vec<_> = looks.collect();
-            let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+            let mut looks = futures::stream::iter(looks).buffered(CONCURRENT_REQUESTS);
             for at in chunk {
                 let Some(held) = looks.next().await else {
                     break;
@@ -206,7 +206,7 @@ impl ValueCheck<'_> {
             .into_iter()
             .map(|wanted| self.find(workspace, row, wanted).boxed())
             .collect();
-        let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+        let mut looks = futures::stream::iter(looks).buffered(CONCURRENT_REQUESTS);
         let mut missing = Vec::new();
         while let Some(look) = looks.next().await {
             missing.extend(look?);

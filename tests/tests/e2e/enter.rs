@@ -131,7 +131,7 @@ fn somebody_elses_session_ends_only_by_a_yes_to_that() {
     // A link that opens nothing changes nothing.
     let over = window.get_with(&path, NONE);
     assert!(
-        over.status == 401 && over.body.contains("This link is over"),
+        over.status == 401 && over.body.contains("This link has expired"),
         "{}",
         over.body
     );

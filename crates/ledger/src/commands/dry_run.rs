@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use keyroll_core::cose::Unchecked;
+use keyroll_core::cose::Unverified;
 use keyroll_core::{Code, Rejection, SignedCommand, Verified, WorkspaceName};
 use keyroll_wire::query::{CommandDryRun, Query};
 use keyroll_wire::reply::DryRunEvents;
@@ -18,7 +18,7 @@ impl Commands {
     pub(crate) async fn dry_run(
         &self,
         workspace: &WorkspaceName,
-        opened: &Unchecked<Query>,
+        opened: &Unverified<Query>,
         of: &CommandDryRun,
         head: &mut ProvenHead,
     ) -> Result<DryRunEvents, Rejection> {

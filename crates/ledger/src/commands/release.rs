@@ -5,12 +5,12 @@ use futures::future::BoxFuture;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::event::{Revealed, SecretRevealed};
 use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName};
-use keyroll_wire::reply::Released;
+use keyroll_wire::reply::ReleasedValue;
 
 use super::Commands;
 use crate::writer::ValueLocation;
 use keyroll_store::keyring::random;
-use keyroll_store::vault::{self, Found};
+use keyroll_store::vault::{self, StoredValue};
 
 impl Commands {
     /// Releases values. Called only with an entry whose commit is acknowledged.
@@ -21,7 +21,7 @@ impl Commands {
         revealed: &SecretRevealed,
         locations: &[ValueLocation],
         session: &SessionKeys,
-    ) -> Result<Vec<Released>, Rejection> {
+    ) -> Result<Vec<ReleasedValue>, Rejection> {
         keyroll_store::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(locations)).map(
             |(item, (one, location))| async move {
@@ -33,7 +33,7 @@ impl Commands {
                     &found.data_key,
                     random()?,
                 );
-                Ok(Released {
+                Ok(ReleasedValue {
                     key: key.into(),
                     name: one.name.clone(),
                     sealed: found.sealed,
@@ -41,10 +41,10 @@ impl Commands {
                 })
             },
         );
-        let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> =
+        let each: Vec<BoxFuture<'_, Result<ReleasedValue, Rejection>>> =
             each.map(futures::FutureExt::boxed).collect();
-        let released: Vec<Result<Released, Rejection>> = futures::stream::iter(each)
-            .buffered(vault::AT_ONCE)
+        let released: Vec<Result<ReleasedValue, Rejection>> = futures::stream::iter(each)
+            .buffered(vault::CONCURRENT_REQUESTS)
             .collect()
             .await;
         keyroll_store::failpoint!("reveal.released");
@@ -57,7 +57,7 @@ impl Commands {
         workspace: &WorkspaceName,
         one: &Revealed,
         location: ValueLocation,
-    ) -> Result<Found, Rejection> {
+    ) -> Result<StoredValue, Rejection> {
         let at = |epoch: Epoch| async move {
             let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
             let context = WrapContext {
@@ -74,7 +74,7 @@ impl Commands {
                 .find(place, &workspace_key, &context)
                 .await
         };
-        let is_lost = |found: &Result<Found, Rejection>| {
+        let is_lost = |found: &Result<StoredValue, Rejection>| {
             let code = found.as_ref().err().map(|rejection| rejection.code);
             code == Some(Code::ValueLost)
         };

@@ -15,8 +15,8 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use super::Eraser;
-use super::{AT_ONCE, CHUNK, OVERWRITES, run_all};
-use keyroll_store::objects::Held;
+use super::{CHUNK, CONCURRENT_REQUESTS, OVERWRITES, run_all};
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// The most that a block of the store holds.
 const BLOCK: u64 = 8 * 1024 * 1024;
@@ -31,7 +31,7 @@ const FENCED: u64 = 1_000;
 #[derive(Debug, Clone, Copy)]
 struct ErasureTarget {
     at: StoredAt,
-    held: Held,
+    held: ObjectInfo,
     /// Whether a message that stays may lie in the same block.
     shares_block: bool,
 }
@@ -53,7 +53,7 @@ impl Eraser {
             let mut bytes = vec![0; FENCE_BYTES];
             let filled = SysRng.try_fill_bytes(&mut bytes);
             let stored = match filled {
-                Ok(()) => self.context.vault.fill(workspace, old, bytes).await,
+                Ok(()) => self.context.vault.store_filler(workspace, old, bytes).await,
                 Err(_) => break,
             };
             // A full stream takes no fence. Then more messages are overwritten.
@@ -70,7 +70,7 @@ impl Eraser {
         &self,
         workspace: &WorkspaceName,
         old: Epoch,
-        known: &HashMap<ObjectId, Held>,
+        known: &HashMap<ObjectId, ObjectInfo>,
     ) -> Result<(), Rejection> {
         let mut targets = Vec::new();
         for chunk in self
@@ -85,7 +85,7 @@ impl Eraser {
                 async move {
                     let held = match known.get(&at.place) {
                         Some(held) => Some(*held),
-                        None => self.context.vault.held(workspace, at).await?,
+                        None => self.context.vault.info(workspace, at).await?,
                     };
                     Ok(held.map(|held| (at, held)))
                 }
@@ -113,7 +113,11 @@ impl Eraser {
             let those: Vec<ErasureTarget> = those.copied().collect();
             for chunk in those.chunks(CHUNK) {
                 let erase = |one: &ErasureTarget| self.erase_target(workspace, *one).boxed();
-                let at_once = if shares_block { OVERWRITES } else { AT_ONCE };
+                let at_once = if shares_block {
+                    OVERWRITES
+                } else {
+                    CONCURRENT_REQUESTS
+                };
                 let erased = super::run_bounded(chunk.iter().map(erase).collect(), at_once).await;
                 // No copy is left, not even one that a reveal was reading meanwhile.
                 self.context.vault.forget();
@@ -130,9 +134,15 @@ impl Eraser {
     ) -> Result<(), Rejection> {
         let (at, held) = (one.at, one.held);
         if one.shares_block {
-            self.context.vault.erase_held(workspace, at, held).await?;
+            self.context
+                .vault
+                .erase_exact(workspace, at, held, Erasure::Overwrite)
+                .await?;
         } else {
-            self.context.vault.remove_held(workspace, at, held).await?;
+            self.context
+                .vault
+                .erase_exact(workspace, at, held, Erasure::Unlink)
+                .await?;
         }
         keyroll_store::failpoint!("erasure.old_value_erased");
         self.progress.change(workspace, |progress| {
@@ -209,7 +219,7 @@ mod tests {
                 epoch: Epoch(1),
                 place: ObjectId([0; 32]),
             },
-            held: Held {
+            held: ObjectInfo {
                 sequence: number as u64 + 1,
                 at: Millis(0),
                 bytes,

@@ -13,8 +13,8 @@ use keyroll_core::{Action, Code, Epoch, ObjectId, Rejection, WorkspaceName};
 use super::destroyed::check_erased;
 use super::{CHUNK, Eraser, run_all};
 use crate::projection::{Cursor, StoredVersion};
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
-use keyroll_store::objects::Held;
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// A rotation under way.
 struct Rotation<'a> {
@@ -28,11 +28,11 @@ struct Rotation<'a> {
     /// later copy is found when this one is stored.
     copied_before: HashSet<ObjectId>,
     /// The messages of the old epoch that were read to be copied: erasing them need not fetch them again.
-    old_messages: Mutex<HashMap<ObjectId, Held>>,
+    old_messages: Mutex<HashMap<ObjectId, ObjectInfo>>,
 }
 
 impl Rotation<'_> {
-    fn remember(&self, place: ObjectId, message: Held) {
+    fn remember(&self, place: ObjectId, message: ObjectInfo) {
         let messages = self.old_messages.lock();
         let mut messages = messages.unwrap_or_else(PoisonError::into_inner);
         messages.insert(place, message);
@@ -138,10 +138,10 @@ impl Eraser {
         retiring: &Rotation<'_>,
         mut chunk: Vec<StoredVersion>,
     ) -> Result<(), Rejection> {
-        for look in 0..LOOKS {
+        for look in 0..TAIL_CHECKS {
             if look > 0 {
                 // A stream's new leader may answer before it has caught up.
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+                tokio::time::sleep(TAIL_CHECK_PAUSE).await;
             }
             let copy = |version| async move {
                 let copied = self.copy_one(retiring, version).await?;
@@ -244,7 +244,7 @@ impl Eraser {
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
                 // Another replica may be repairing it, so only the message that was damaged is erased.
-                damaged = self.context.vault.held(workspace, at(new.epoch)).await?;
+                damaged = self.context.vault.info(workspace, at(new.epoch)).await?;
                 match self
                     .context
                     .vault
@@ -263,7 +263,7 @@ impl Eraser {
             Ok(old_key) => old_key,
             // There is a value and no key: only people can repair that, so nothing is recorded as lost.
             Err(why) => {
-                let held = self.context.vault.held(workspace, at(old.epoch)).await?;
+                let held = self.context.vault.info(workspace, at(old.epoch)).await?;
                 return held.map_or(Ok(false), |_| Err(why.clone()));
             }
         };
@@ -274,10 +274,10 @@ impl Eraser {
             Err(rejection) => return Err(rejection),
         };
         if let Some(held) = damaged {
-            let erased = self
-                .context
-                .vault
-                .erase_held(workspace, at(new.epoch), held);
+            let erased =
+                self.context
+                    .vault
+                    .erase_exact(workspace, at(new.epoch), held, Erasure::Overwrite);
             erased.await?;
         }
         self.context

@@ -12,7 +12,7 @@ use super::Eraser;
 use super::{CHUNK, OVERWRITES, run_all, run_bounded};
 use crate::context::AWAIT_PROJECTION;
 use crate::follower::Progress;
-use keyroll_store::objects::Held;
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// The objects that versions refer to, and whether they are destroyed.
 struct VaultReferences {
@@ -107,10 +107,10 @@ impl Eraser {
         unknown: Vec<StoredAt>,
     ) -> Result<usize, Rejection> {
         let held = |at: StoredAt| async move {
-            let held = self.context.vault.held(workspace, at).await?;
+            let held = self.context.vault.info(workspace, at).await?;
             Ok(held.map(|held| (at, held)))
         };
-        let mut all: Vec<(StoredAt, Held)> = Vec::new();
+        let mut all: Vec<(StoredAt, ObjectInfo)> = Vec::new();
         for chunk in unknown.chunks(CHUNK) {
             let held = run_all(chunk.iter().map(|at| held(*at).boxed()).collect()).await?;
             all.extend(held.into_iter().flatten());
@@ -120,8 +120,8 @@ impl Eraser {
         let since = self.complete_since(workspace, &stored).await?;
         let now = self.context.now();
         let is_old = |at: Millis| now.0.saturating_sub(at.0) > limits::ORPHAN_MS;
-        let is_orphan = |(_, held): &(StoredAt, Held)| is_old(held.at) && held.at >= since;
-        let orphans: Vec<(StoredAt, Held)> = held.into_iter().filter(is_orphan).collect();
+        let is_orphan = |(_, held): &(StoredAt, ObjectInfo)| is_old(held.at) && held.at >= since;
+        let orphans: Vec<(StoredAt, ObjectInfo)> = held.into_iter().filter(is_orphan).collect();
         let mut swept = 0;
         for part in parts(&orphans) {
             let places = part.iter().map(|(at, _)| *at).collect();
@@ -132,7 +132,10 @@ impl Eraser {
             }
             let erase = |(at, held)| async move {
                 // Only this message: a value that was stored again under the object must stay.
-                self.context.vault.erase_held(workspace, at, held).await
+                self.context
+                    .vault
+                    .erase_exact(workspace, at, held, Erasure::Overwrite)
+                    .await
             };
             let erase = part.into_iter().map(|one| erase(one).boxed());
             let erased = run_bounded(erase.collect(), OVERWRITES).await?;
@@ -143,7 +146,7 @@ impl Eraser {
 }
 
 /// Groups of orphans that each fit one entry.
-fn parts(orphans: &[(StoredAt, Held)]) -> Vec<Vec<(StoredAt, Held)>> {
+fn parts(orphans: &[(StoredAt, ObjectInfo)]) -> Vec<Vec<(StoredAt, ObjectInfo)>> {
     orphans
         .chunks(limits::ENDED_AT_ONCE)
         .map(<[_]>::to_vec)

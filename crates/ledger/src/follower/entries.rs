@@ -42,7 +42,7 @@ pub(super) fn apply(
             recorded
                 .events
                 .iter()
-                .map(|event| (recorded.index, event.kind().1)),
+                .map(|event| (recorded.index, event.kind().name)),
         );
         part.entries.push(facts(workspace, recorded, &changes));
         if recorded.at.0 > workspace.latest {

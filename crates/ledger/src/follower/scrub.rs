@@ -4,23 +4,23 @@
 use std::sync::Arc;
 
 use keyroll_core::{Code, Sequence};
-use keyroll_store::log::{FollowError, Log, Stretch, StretchError};
+use keyroll_store::log::{FollowError, Log, LogRange, RangeError};
 
 use crate::health::Health;
 
 pub(crate) async fn scrub(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
     let (mut at, last) = (Sequence(0), Sequence(until.0.saturating_sub(1)));
-    let mut stretch = Stretch::of(log.as_ref(), at, last);
+    let mut stretch = LogRange::new(log.as_ref(), at, last);
     while let Some(next) = stretch.next().await {
         match next {
             Ok(message) => at = message.sequence,
-            Err(StretchError::Log(error @ FollowError::Gap { .. })) => {
+            Err(RangeError::Log(error @ FollowError::Gap { .. })) => {
                 return health.fail(Code::Corrupt, error.to_string());
             }
             // The follower finds that out by itself.
-            Err(StretchError::Log(FollowError::Behind { .. })) => return,
+            Err(RangeError::Log(FollowError::Behind { .. })) => return,
             // The nats-server is away: go on when it is back, since nothing else reads the rest.
-            Err(StretchError::Still(_)) => stretch = Stretch::of(log.as_ref(), at, last),
+            Err(RangeError::TimedOut(_)) => stretch = LogRange::new(log.as_ref(), at, last),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Queries: opened, handed to the part that answers, and the answer signed.
 
 use keyroll_core::{Code, Digest, Identity, Rejection, WorkspaceName, cose, limits};
-use keyroll_wire::query::{Ask, Query};
-use keyroll_wire::reply::{Answer, Body};
+use keyroll_wire::query::{Query, Question};
+use keyroll_wire::reply::{Answer, ReplyBody};
 
 use super::Ledger;
 use crate::context::AWAIT_PROJECTION;
@@ -30,12 +30,12 @@ impl Ledger {
         };
         let long = matches!(
             opened.payload.ask,
-            Ask::ProjectionDigest(_)
-                | Ask::ProjectionRebuild(_)
-                | Ask::AuditStorage(_)
-                | Ask::RecoverPlan(_)
-                | Ask::RecoverBegin(_)
-                | Ask::RecoverFinish(_)
+            Question::ProjectionDigest(_)
+                | Question::ProjectionRebuild(_)
+                | Question::AuditStorage(_)
+                | Question::RecoverPlan(_)
+                | Question::RecoverBegin(_)
+                | Question::RecoverFinish(_)
         );
         long && self.context.is_operator(&opened.signer) && opened.verify().is_ok()
     }
@@ -43,8 +43,8 @@ impl Ledger {
     async fn answer_signed(&self, workspace: Option<&WorkspaceName>, bytes: &[u8]) -> Response {
         let mut head = ProvenHead::default();
         let (body, refusal) = match self.answer(workspace, bytes, &mut head).await {
-            Ok(answer) => (Body::Answer(Box::new(answer)), None),
-            Err(rejection) => (Body::Error(rejection.clone()), Some(rejection)),
+            Ok(answer) => (ReplyBody::Answer(Box::new(answer)), None),
+            Err(rejection) => (ReplyBody::Error(rejection.clone()), Some(rejection)),
         };
         let reply = sign_reply(&self.context.key, Digest::of(bytes), body, head);
         if reply.len() as u64 > limits::REPLY_BYTES {
@@ -80,72 +80,76 @@ impl Ledger {
                 .answer_for_ledger(query.opened.signer, &asked.ask)
                 .await;
         };
-        if let Ask::CommandDryRun(command) = &asked.ask {
+        if let Question::CommandDryRun(command) = &asked.ask {
             let dry_run = self
                 .commands
                 .dry_run(workspace, &query.opened, command, head);
             return dry_run.await.map(Answer::CommandDryRun);
         }
-        if let Ask::AuditExtends(known) = &asked.ask {
+        if let Question::AuditExtends(known) = &asked.ask {
             return queries::extends(&self.context, workspace, *known, asked.seen, head).await;
         }
         self.queries.answer(workspace, &query, now, head).await
     }
 
-    async fn answer_for_ledger(&self, identity: Identity, ask: &Ask) -> Result<Answer, Rejection> {
+    async fn answer_for_ledger(
+        &self,
+        identity: Identity,
+        ask: &Question,
+    ) -> Result<Answer, Rejection> {
         match ask {
-            Ask::WorkspaceList(list) => {
+            Question::WorkspaceList(list) => {
                 queries::workspaces_page(&self.context, identity, list).map(Answer::WorkspaceList)
             }
-            Ask::Status(_) => {
+            Question::Status(_) => {
                 let status = self.status.status(identity).await?;
                 Ok(Answer::Status(Box::new(status)))
             }
-            Ask::ProjectionStatus(_) => {
+            Question::ProjectionStatus(_) => {
                 self.check_operator(identity)?;
                 let status = self.rebuilder.status().await?;
                 Ok(Answer::ProjectionStatus(status))
             }
-            Ask::ProjectionDigest(_) => {
+            Question::ProjectionDigest(_) => {
                 self.check_operator(identity)?;
                 self.rebuilder.digest().map(Answer::ProjectionDigest)
             }
-            Ask::ProjectionRebuild(_) => {
+            Question::ProjectionRebuild(_) => {
                 self.check_operator(identity)?;
                 let rebuilt = self.rebuilder.rebuild().await?;
                 Ok(Answer::ProjectionRebuild(rebuilt))
             }
-            Ask::AuditStorage(check) => {
+            Question::AuditStorage(check) => {
                 self.check_operator(identity)?;
                 let report = self.storage_check.check(&check.workspace).await?;
                 Ok(Answer::AuditStorage(report))
             }
-            Ask::RecoverPlan(request) => {
+            Question::RecoverPlan(request) => {
                 self.check_operator(identity)?;
                 self.recovery.plan(request).await.map(Answer::RecoverPlan)
             }
-            Ask::RecoverBegin(request) => {
+            Question::RecoverBegin(request) => {
                 self.check_operator(identity)?;
                 self.recovery.begin(request).await.map(Answer::RecoverBegin)
             }
-            Ask::RecoverFinish(request) => {
+            Question::RecoverFinish(request) => {
                 self.check_operator(identity)?;
                 let recovered = self.recovery.finish(request).await?;
                 Ok(Answer::RecoverFinish(recovered))
             }
-            Ask::SecretList(_)
-            | Ask::SecretShow(_)
-            | Ask::SecretHistory(_)
-            | Ask::MemberList(_)
-            | Ask::KeyStatus(_)
-            | Ask::WorkspaceAt(_)
-            | Ask::AuditLog(_)
-            | Ask::AuditCommits(_)
-            | Ask::AuditProve(_)
-            | Ask::AuditCheckpoint(_)
-            | Ask::CommandDryRun(_)
-            | Ask::AuditExtends(_)
-            | Ask::Receipt(_) => Err(Rejection::new(
+            Question::SecretList(_)
+            | Question::SecretShow(_)
+            | Question::SecretHistory(_)
+            | Question::MemberList(_)
+            | Question::KeyStatus(_)
+            | Question::WorkspaceAt(_)
+            | Question::AuditLog(_)
+            | Question::AuditCommits(_)
+            | Question::AuditProve(_)
+            | Question::AuditCheckpoint(_)
+            | Question::CommandDryRun(_)
+            | Question::AuditExtends(_)
+            | Question::Receipt(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of a workspace, not of the ledger",
             )),

@@ -1,9 +1,9 @@
 //! A query as it came: its size, its signature and its address are checked before anything is read.
 
-use keyroll_core::cose::Unchecked;
+use keyroll_core::cose::Unverified;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Code, Identity, Millis, Rejection, WorkspaceName, cose, limits};
-use keyroll_wire::query::{Ask, Query};
+use keyroll_wire::query::{Query, Question};
 
 use crate::context::Context;
 
@@ -12,7 +12,7 @@ pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
 /// A query whose signatures are verified.
 pub(crate) struct SignedQuery {
-    pub(crate) opened: Unchecked<Query>,
+    pub(crate) opened: Unverified<Query>,
     pub(crate) delegation: Option<Delegation>,
 }
 
@@ -28,10 +28,10 @@ fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
 ///
 /// # Errors
 /// When it is too large, malformed or not signed by its signer.
-pub(crate) fn open(bytes: &[u8]) -> Result<Unchecked<Query>, Rejection> {
+pub(crate) fn open(bytes: &[u8]) -> Result<Unverified<Query>, Rejection> {
     check_size(bytes.len(), QUERY_BYTES + limits::COMMAND_BYTES)?;
     let opened = cose::open::<Query>(bytes)?;
-    if !matches!(opened.payload.ask, Ask::CommandDryRun(_)) {
+    if !matches!(opened.payload.ask, Question::CommandDryRun(_)) {
         check_size(bytes.len(), QUERY_BYTES)?;
     }
     opened.verify()?;
@@ -42,7 +42,7 @@ impl SignedQuery {
     /// Checks that a query is for this ledger and this workspace, is fresh, and that its delegation, if
     /// any, is for its signer.
     pub(crate) fn check(
-        opened: Unchecked<Query>,
+        opened: Unverified<Query>,
         context: &Context,
         workspace: Option<&WorkspaceName>,
         now: Millis,

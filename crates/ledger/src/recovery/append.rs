@@ -210,7 +210,7 @@ impl Recovery {
         let mut erased = 0;
         for (_, chain) in chains.iter() {
             for subject in &chain.erase {
-                erased += u64::from(self.context.vault.erase_at(subject).await?);
+                erased += u64::from(self.context.vault.erase_subject(subject).await?);
             }
         }
         Ok(erased)

@@ -19,7 +19,7 @@ use crate::projection::{CommitAt, View};
 use keyroll_store::log::{Log, Message};
 
 /// Messages of the log asked for at once.
-const AT_ONCE: usize = 64;
+const CONCURRENT_REQUESTS: usize = 64;
 /// How often an unreadable message is fetched.
 const TRIES: usize = 3;
 /// The position of the log among the sources. Files follow it.
@@ -361,6 +361,6 @@ async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
     };
     Ok(futures::stream::iter(1..=last.0)
         .map(one)
-        .buffered(AT_ONCE)
+        .buffered(CONCURRENT_REQUESTS)
         .boxed())
 }

@@ -5,8 +5,8 @@ use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Code, Epoch, Millis, SecretId, Version};
 use keyroll_ledger::Ledger;
-use keyroll_store::log::{Fate, MemoryLog};
-use keyroll_wire::query::{Ask, Named, SecretHistory};
+use keyroll_store::log::{MemoryLog, SimulatedAppend};
+use keyroll_wire::query::{Question, SecretHistory, SecretShow};
 use keyroll_wire::reply::{Answer, KeyStatus};
 
 use crate::support::{World, advance, code, demo, name, owner};
@@ -42,7 +42,7 @@ fn has_key(world: &World, epoch: u32) -> bool {
 }
 
 async fn states(world: &World, called: &str) -> Vec<ValueState> {
-    let ask = Ask::SecretHistory(SecretHistory {
+    let ask = Question::SecretHistory(SecretHistory {
         name: name(called),
         limit: 100,
         before: None,
@@ -54,7 +54,7 @@ async fn states(world: &World, called: &str) -> Vec<ValueState> {
 }
 
 async fn key_status(world: &World) -> KeyStatus {
-    match world.ask(&owner(), Ask::KeyStatus(Nothing {})).await {
+    match world.ask(&owner(), Question::KeyStatus(Nothing {})).await {
         Ok(Answer::KeyStatus(status)) => status,
         other => panic!("no status of the keys: {other:?}"),
     }
@@ -84,13 +84,10 @@ async fn three() -> (World, SecretId) {
     let one = world.create(&owner(), "One", b"1").await.expect("created");
     let again = world.edit(&owner(), (one, "One"), 2, b"2").await;
     again.expect("edited");
-    let gone = world
-        .create(&owner(), "FollowerStopped", b"3")
-        .await
-        .expect("created");
+    let gone = world.create(&owner(), "Gone", b"3").await.expect("created");
     let reference = SecretRef {
         id: gone,
-        name: name("FollowerStopped"),
+        name: name("Gone"),
     };
     act(&world, Action::SecretDelete(reference)).await;
     let part = world.create(&owner(), "Part", b"4").await.expect("created");
@@ -117,21 +114,15 @@ async fn is_done(world: &World, gone: SecretId) {
     assert_eq!(world.reveal(&owner(), "Part").await.expect("value"), b"5");
     let reference = SecretRef {
         id: gone,
-        name: name("FollowerStopped"),
+        name: name("Gone"),
     };
     act(world, Action::SecretRestore(reference)).await;
-    assert_eq!(
-        world
-            .reveal(&owner(), "FollowerStopped")
-            .await
-            .expect("value"),
-        b"3"
-    );
+    assert_eq!(world.reveal(&owner(), "Gone").await.expect("value"), b"3");
     verifies(world);
 }
 
 async fn part(world: &World) -> SecretId {
-    let ask = Ask::SecretShow(Named {
+    let ask = Question::SecretShow(SecretShow {
         at: None,
         name: name("Part"),
     });
@@ -149,12 +140,12 @@ async fn what_is_destroyed_is_erased_and_then_said_to_be() {
     assert_eq!(world.vault.count(), 5);
     assert_eq!(states(&world, "Part").await[0], ValueState::Destroyed);
     assert_eq!(key_status(&world).await.ending, 1);
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     assert_eq!(world.vault.count(), 4);
     assert_eq!(states(&world, "Part").await[0], ValueState::Erased);
     assert_eq!(key_status(&world).await.ending, 0);
     act(&world, destroy(part, "Part", None)).await;
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     assert_eq!(world.vault.count(), 3);
     assert_eq!(
         code(world.reveal(&owner(), "Part").await),
@@ -196,7 +187,7 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
     let id = match world
         .ask(
             &owner(),
-            Ask::SecretShow(Named {
+            Question::SecretShow(SecretShow {
                 at: None,
                 name: name("New"),
             }),
@@ -206,9 +197,9 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
         Ok(Answer::SecretShow(row)) => row.id,
         other => panic!("no secret: {other:?}"),
     };
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     act(&world, destroy(id, "New", None)).await;
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     is_done(&world, gone).await;
     act(&world, rotate()).await;
 }
@@ -236,16 +227,16 @@ async fn a_crash_at_any_step_is_taken_up_by_another() {
 
 #[tokio::test]
 async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
-    for fate in [Fate::Refused, Fate::AckLost] {
+    for fate in [SimulatedAppend::Refused, SimulatedAppend::AckLost] {
         for before in 0..3 {
             let (world, gone) = three().await;
             act(&world, rotate()).await;
             act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
-            let well = std::iter::repeat_n(Fate::Acknowledged, before);
-            world.log.fates(well.chain([fate]));
+            let well = std::iter::repeat_n(SimulatedAppend::Acknowledged, before);
+            world.log.simulate(well.chain([fate]));
             // Whether it fails or not, another pass finds the rest.
             let _ = world.ledger.eraser().run_once().await;
-            world.log.fates([]);
+            world.log.simulate([]);
             let (other, _dir) = replica(&world).await;
             for _ in 0..20 {
                 if other.eraser().run_once().await.is_ok() && other.progress().unfinished.is_empty()
@@ -289,11 +280,11 @@ async fn what_is_at_neither_generation_is_lost_and_skipped() {
     let damaged = world.vault.all()[0].0.clone();
     world.vault.overwrite(&damaged, &b"something else"[..]);
     act(&world, rotate()).await;
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     assert_eq!(key_status(&world).await.retiring, None);
     assert_eq!((under(&world, 1), under(&world, 2)), (0, 3));
     let mut all = states(&world, "One").await;
-    all.extend(states(&world, "FollowerStopped").await);
+    all.extend(states(&world, "Gone").await);
     all.extend(states(&world, "Part").await);
     let lost = all.iter().filter(|state| **state == ValueState::Lost);
     assert_eq!(lost.count(), 2);
@@ -313,7 +304,7 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
     assert_eq!((under(&world, 1), under(&world, 2)), (4, 0));
     // The stream is mended, and it goes on.
     world.keys.overwrite(subject, key.expect("there").1);
-    other.eraser().run_once().await.expect("finished");
+    other.eraser().run_once().await.expect("tended");
     world.ledger.caught_up().await.expect("caught up");
     is_done(&world, gone).await;
 }
@@ -332,7 +323,7 @@ async fn what_never_became_an_entry_is_named_and_swept() {
     advance(1);
     let entries = world.log.bytes().len();
     // The entry comes first: without it nothing is erased.
-    world.log.fates([Fate::Refused]);
+    world.log.simulate([SimulatedAppend::Refused]);
     assert!(world.ledger.eraser().sweep().await.is_err());
     assert_eq!(world.vault.count(), 6);
     assert_eq!(world.ledger.eraser().sweep().await, Ok(1));
@@ -439,7 +430,7 @@ async fn what_a_sleeping_replica_puts_back_is_swept() {
     let old_key = world.keys.all();
     act(&world, rotate()).await;
     act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     for (subject, bytes) in old {
         // Of the retired generation, and as a late copy under the new one.
         world.vault.overwrite(&subject, bytes.clone());
@@ -461,7 +452,7 @@ async fn a_value_stored_long_ago_serves_no_command() {
     let world = World::with_demo().await;
     let secret = SecretId([5; 16]);
     let (command, values) = world.create_command(&owner(), secret, "Key", b"v").await;
-    world.log.fates([Fate::Refused]);
+    world.log.simulate([SimulatedAppend::Refused]);
     let refused = world.send(command.clone(), values.clone()).await;
     assert_eq!(code(refused), Some(Code::AuditUnavailable));
     assert_eq!(world.vault.count(), 1);
@@ -488,15 +479,15 @@ async fn an_eraser_that_slept_through_a_rotation_loses_nothing() {
     let meanwhile = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         world.vault.overwrite(&subject, bytes);
-        world.ledger.eraser().run_once().await.expect("finished");
+        world.ledger.eraser().run_once().await.expect("tended");
         act(&world, rotate()).await;
-        world.ledger.eraser().run_once().await.expect("finished");
+        world.ledger.eraser().run_once().await.expect("tended");
     };
     let (slept, ()) = tokio::join!(sleeper, meanwhile);
     assert!(slept.is_err());
     world.ledger.caught_up().await.expect("caught up");
     assert_eq!((under(&world, 2), under(&world, 3)), (0, 5));
-    for called in ["One", "FollowerStopped", "Part"] {
+    for called in ["One", "Gone", "Part"] {
         let states = states(&world, called).await;
         assert!(states.iter().all(|state| *state == ValueState::Live));
     }
@@ -523,7 +514,7 @@ async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
     for (subject, bytes) in before {
         world.keys.overwrite(&subject, bytes.to_vec());
     }
-    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().run_once().await.expect("tended");
     assert_eq!(under_old(&world), 0);
     assert_eq!(world.reveal(&owner(), "Key").await.expect("value"), b"v");
 }

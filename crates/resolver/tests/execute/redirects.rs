@@ -1,4 +1,4 @@
-//! Redirects: followed to the same origin where a block asks for it, and nowhere else.
+//! Redirects are followed to the same origin if the block asks for it, and nowhere else.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,8 +12,8 @@ const KEY: &str = "correct-horse-battery";
 
 type Requests = Arc<Mutex<Vec<String>>>;
 
-/// A server that sends `/p` to `location` with `status`, counts `/loop/N` up without an end and
-/// answers everything else.
+/// A server that redirects `/p` to `location` with `status`, redirects `/loop/N` to `/loop/N+1` without end,
+/// and answers everything else.
 async fn redirecting(status: &'static str, location: &str) -> (SocketAddr, Requests) {
     let (location, requests) = (location.to_owned(), Requests::default());
     let kept = Arc::clone(&requests);
@@ -61,9 +61,9 @@ async fn method_and_body_follow_the_status() {
         ("308 P", "PATCH", "PATCH"),
     ] {
         let (address, requests) = redirecting(status, "next?a=1#there").await;
-        let outcome = run(address, method, &secrets()).await.unwrap();
+        let result = run(address, method, &secrets()).await.unwrap();
         assert_eq!(
-            (outcome.http_status, outcome.output.as_slice()),
+            (result.http_status, result.output.as_slice()),
             (200, b"arrived".as_slice())
         );
         let requests = requests.lock().unwrap().clone();
@@ -76,7 +76,7 @@ async fn method_and_body_follow_the_status() {
             "{second}"
         );
         assert!(second.contains("x-plain: plain\r\n"), "{second}");
-        // Where the method becomes another one, the body and what describes it are gone.
+        // If the method changes, the body and its headers are dropped.
         let gone = then.ends_with(' ');
         assert_eq!(!second.contains("the body"), gone, "{second}");
         assert_eq!(!second.contains("content-type"), gone, "{second}");
@@ -97,9 +97,12 @@ async fn another_origin_is_not_asked() {
         ("\\\\evil.example/?q=hidden".to_owned(), "another host"),
         (format!("https://{KEY}.example/?q=hidden"), "another scheme"),
         ("http://[hidden/".to_owned(), "not a URL"),
-        ("/a\r\nlocation: /b".to_owned(), "several targets"),
-        (format!("/{KEY}?q=hidden"), "secret's value"),
-        (format!("/?q=hidden&k={KEY}"), "secret's value"),
+        (
+            "/a\r\nlocation: /b".to_owned(),
+            "several `Location` headers",
+        ),
+        (format!("/{KEY}?q=hidden"), "value of a secret"),
+        (format!("/?q=hidden&k={KEY}"), "value of a secret"),
     ] {
         let (address, requests) = redirecting("307 T", &location).await;
         let error = run(address, "POST", &secrets()).await.unwrap_err();
@@ -166,8 +169,8 @@ async fn what_names_no_target_is_an_outcome() {
         ("201 Created", "location: http://evil.example/\r\n"),
     ] {
         let address = serve(move |_| Some(response(status, headers, b""))).await;
-        let outcome = run(address, "GET", &secrets()).await.unwrap();
-        assert_eq!(outcome.http_status.to_string(), status[..3]);
+        let result = run(address, "GET", &secrets()).await.unwrap();
+        assert_eq!(result.http_status.to_string(), status[..3]);
     }
 }
 
@@ -180,9 +183,9 @@ async fn a_hop_of_a_name_goes_to_its_checked_addresses() {
     );
     let mut options = options();
     options.allow_address.push("::1".parse().unwrap());
-    let outcome = execute(&plan, &SecretValues::new(), &options)
+    let result = execute(&plan, &SecretValues::new(), &options)
         .await
         .unwrap();
-    assert_eq!(outcome.output, b"arrived");
+    assert_eq!(result.output, b"arrived");
     assert_eq!(requests.lock().unwrap().len(), 2);
 }

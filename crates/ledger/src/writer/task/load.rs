@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyroll_core::{Code, Rejection, Sequence, State};
 
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
 
 use super::Task;
 use crate::context::behind;
@@ -65,7 +65,7 @@ impl Task {
     /// meanwhile, or the log was set back.
     pub(super) async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
         let mut head = Sequence(0);
-        for _ in 0..LOOKS {
+        for _ in 0..TAIL_CHECKS {
             head = self
                 .context
                 .log
@@ -75,7 +75,7 @@ impl Task {
             if known <= head {
                 return Ok(());
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(TAIL_CHECK_PAUSE).await;
         }
         let message = format!(
             "the log of {} ends at message {head}, the read model knows message {known}",
