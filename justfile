@@ -92,6 +92,11 @@ lint:
     if command -v cargo-deny > /dev/null; then cargo deny --locked check; \
         else echo "cargo-deny is not installed: dependencies were not checked" >&2; fi
 
+# names and phrases that docs/glossary.md replaced, files that are too long, paths that guides name
+vocabulary:
+    python3 -B tests/tools/vocabulary.py --self-test
+    python3 -B tests/tools/vocabulary.py .
+
 # what must pass before a merge
 ci: lint
     tests/browser/run.sh --can || { echo "CI needs Chromium, Node.js and npm" >&2; exit 1; }
