@@ -6,6 +6,7 @@ target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 # `just flags=--release test-faults` hurts the optimised program; slow to build, then much faster
 flags := ""
 keyroll := target / (if flags =~ "--release" { "release" } else { "debug" }) / "keyroll"
+tested := "--workspace --locked --features keyroll/failpoints"
 find_nats := "python3 " + quote(justfile_directory() / "tests/tools/nats-server.py")
 
 # list the recipes
@@ -33,19 +34,25 @@ demo: binary
 dev *args: binary
     nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" {{ quote(keyroll) }} dev --data-dir data {{ args }}
 
-# the program with the places where a test can end it, beside the one without them
-failpoints:
-    cargo build {{ flags }} --locked -p keyroll --features failpoints
-    cp {{ quote(keyroll) }} {{ quote(keyroll + "-failpoints") }}
-    cargo build {{ flags }} --locked -p keyroll
+# The program with the places where a test can end it, under a name of its own: all tests run it. Every
+# recipe selects the whole workspace: part of it has other features, and cargo would build all twice.
+[private]
+tested:
+    cargo build {{ flags }} {{ tested }} --bins
+    ln -f {{ quote(keyroll) }} {{ quote(keyroll + "-failpoints") }}
 
-# every test; further arguments go to `cargo test`
-test *args: failpoints
-    nats="$({{ find_nats }})"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN={{ quote(keyroll) }} \
-        cargo test {{ flags }} --workspace --locked {{ args }}
-    # Without a browser the rest counts all the same; `just ci` insists on one.
-    if [ -n "{{ args }}" ]; then exit 0; fi; if tests/browser/run.sh --can; then {{ quote(just_executable()) }} test-browser; \
-        else echo "no Chromium, Node.js or npm: the console was not tested in a browser" >&2; fi
+# tests that need Rust and Python 3 alone, and the names of the others; arguments go to `cargo test`
+test *args: tested
+    {{ environment }} cargo test {{ flags }} {{ tested }} {{ args }}
+    if [ -z "{{ args }}" ]; then tests/browser/run.sh --names; fi
+
+# tests that need Node.js and npm, Chromium, or large packages from PyPI
+test-parts: tested test-browser
+    {{ environment }} cargo test {{ flags }} {{ tested }} --test e2e -- --ignored
+
+# the program that people run has no place where a test can end it; the one that tests run has
+shipped: binary
+    if grep -qF KEYROLL_FAILPOINT {{ quote(keyroll) }}; then echo "the program has failpoints" >&2; exit 1; fi
 
 # the ledger is hurt under load, for 20 minutes at most: docs/reliability.md. `just test-faults crashes`
 # runs a part; KEYROLL_FAULTS=long for the counts of the design, KEYROLL_FAULTS_SEED to repeat a run

@@ -319,7 +319,7 @@ class Client:
 
     # What was seen.
 
-    def seen(self):
+    def trusted_checkpoint(self):
         if not self.file.exists():
             return 0, EMPTY_ROOT
         kept = json.loads(self.file.read_text())
@@ -329,7 +329,7 @@ class Client:
         """Believes a position if it extends what was held when it was asked for, and keeps the highest."""
         believe(size >= asked[0], "rollback", f"{size} entries, {asked[0]} were seen before")
         believe(extends(*asked, size, root, proof), "fork", "another history than the one seen before")
-        held = self.seen()
+        held = self.trusted_checkpoint()
         believe(size != held[0] or root == held[1], "fork", "another root for the same size")
         if size > held[0]:
             fresh = self.file.with_suffix(".new")
@@ -354,7 +354,7 @@ class Client:
 
     async def ask(self, name, /, **fields):
         """Answer, size and root."""
-        asked = self.seen()
+        asked = self.trusted_checkpoint()
         query = {"v": 1, "at": now(), "ask": {name: fields}, "seen": asked[0], "ledger": self.ledger, "workspace": self.workspace}
         if self.delegation:
             query["delegation"] = self.delegation
@@ -386,7 +386,7 @@ class Client:
 
     async def send(self, signed, values=()):
         """Entry, index and released values of a command. The same bytes are sent until their fate is known."""
-        asked = self.seen()
+        asked = self.trusted_checkpoint()
         request = encode({"seen": asked[0], "values": list(values), "command": signed})
         pause, end, unknown = 0.02, time.monotonic() + 10, False
         while True:

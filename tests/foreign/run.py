@@ -124,7 +124,7 @@ class Tour:
         """What a false ledger or a thief on the way could send is noticed by this client."""
         client = self.client
         row, _, _ = await client.ask("secret.show", name="Py_First")
-        asked = client.seen()
+        asked = client.trusted_checkpoint()
         _, signed = client.command("secret.describe", {"id": row["id"], "name": "Py_First", "description": "again"})
         request = encode({"seen": asked[0], "values": [], "command": signed})
         reply = await client.nats.request(f"keyroll.v1.{client.workspace}.command", request, timeout=5)

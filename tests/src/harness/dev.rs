@@ -51,7 +51,7 @@ impl Dev {
         Self::start_program(home, programs::keyroll(), None)
     }
 
-    /// As [`Dev::start_in`]; killed at a failpoint.
+    /// As [`Dev::start_in`]; it ends at the first visit of a failpoint.
     pub fn start_armed(home: Home, failpoint: &str) -> Self {
         Self::start_program(home, programs::keyroll_with_failpoints(), Some(failpoint))
     }
@@ -87,7 +87,7 @@ impl Dev {
         };
         let (line, stdout) = first_line(stdout);
         dev.ready = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("keyroll dev is not ready: {line:?}\n{}", dev.said()));
+            .unwrap_or_else(|_| panic!("keyroll dev is not ready: {line:?}\n{}", dev.stderr()));
         dev.stdout = Some(stdout);
         dev
     }
@@ -219,8 +219,8 @@ impl Dev {
         Frozen::new(self.nats_server())
     }
 
-    /// What it and its predecessors in this directory said on stderr.
-    pub fn said(&self) -> String {
+    /// The stderr of this process and of its predecessors in this directory.
+    pub fn stderr(&self) -> String {
         fs::read_to_string(self.home().scratch().join("dev.stderr")).expect("stderr")
     }
 
@@ -230,7 +230,7 @@ impl Dev {
     /// When it does not end with status 0.
     pub fn stop(mut self) -> Home {
         self.process().signal(Signal::SIGTERM);
-        let said = self.said();
+        let said = self.stderr();
         let status = self.ended();
         assert_eq!(status, Some(0), "keyroll dev did not stop well: {said}");
         self.home.take().expect("there until now")

@@ -18,7 +18,7 @@ impl Echo {
     /// # Panics
     /// When there is none.
     pub fn start() -> Self {
-        Self::answering(|request, stream| {
+        Self::serving(|request, stream| {
             stream.write_all(&response("200 OK", "", request.as_bytes()))
         })
     }
@@ -27,7 +27,7 @@ impl Echo {
     ///
     /// # Panics
     /// When there is no free port.
-    pub fn answering(
+    pub fn serving(
         answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

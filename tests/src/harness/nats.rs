@@ -94,12 +94,12 @@ impl Nats {
             .subscribe(subject.to_owned())
             .await
             .expect("subscribed");
-        self.settled().await;
+        self.round_trip().await;
         subscriber
     }
 
-    /// Returns when the server has read what was sent before. (`flush` returns when it is written.)
-    pub async fn settled(&self) {
+    /// Returns when the server has processed what was sent before. (`flush` returns when it is sent.)
+    pub async fn round_trip(&self) {
         self.request(self.asked, Vec::new()).await;
     }
 

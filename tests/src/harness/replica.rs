@@ -29,7 +29,7 @@ pub struct Replica {
 impl Replica {
     pub(super) fn start(
         mut command: Command,
-        environment: &[(&str, String)],
+        environment: &[(&'static str, String)],
         stderr: PathBuf,
     ) -> Self {
         let said = OpenOptions::new().create(true).append(true).open(&stderr);
@@ -107,8 +107,8 @@ impl Replica {
         self.process().resident()
     }
 
-    /// What it and its predecessors said on stderr.
-    pub fn said(&self) -> String {
+    /// The stderr of this process and of its predecessors.
+    pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).expect("stderr")
     }
 }

@@ -43,7 +43,7 @@ pub fn command(program: impl AsRef<OsStr>, argument: impl AsRef<OsStr>) -> Comma
 }
 
 /// As [`command`], for a program with any words.
-pub fn words(words: &[OsString]) -> Command {
+pub fn command_line(words: &[OsString]) -> Command {
     let quoted = words.iter().map(|word| {
         let word = word.to_str().expect("words in UTF-8");
         assert!(!word.contains('\''), "{word} holds a quote");

@@ -139,7 +139,7 @@ async fn recovered(client: &Client, workspace: &WorkspaceName) {
 }
 
 /// Learns the fate of every command that is in doubt, by sending its bytes again.
-async fn settle(crowd: &Crowd) {
+async fn resolve_doubts(crowd: &Crowd) {
     let end = Instant::now() + RECOVERY;
     loop {
         let doubtful = std::mem::take(&mut crowd.record().unknown);
@@ -173,7 +173,7 @@ fn is_passing(code: Code) -> bool {
 pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary {
     let (client, workspace) = (&crowd.clients()[0], crowd.workspace());
     recovered(client, workspace).await;
-    settle(crowd).await;
+    resolve_doubts(crowd).await;
     let log = Log::fetch(client, workspace).await;
     let record: Record = std::mem::take(&mut *crowd.record());
     for (index, told) in &record.acked {

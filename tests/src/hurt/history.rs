@@ -114,8 +114,8 @@ pub async fn subjects(
     made
 }
 
-/// What a call came to.
-enum Told {
+/// The result of a call.
+enum CallResult {
     /// It is an entry, after which the secret holds this.
     Entry(Did, Content, Index),
     /// It was refused for what the secret held.
@@ -157,43 +157,45 @@ pub async fn call(
         let calls = history.calls.entry(number).or_default();
         let call = |ended, did| Call { begun, ended, did };
         match told {
-            Told::Entry(did, content, index) => {
+            CallResult::Entry(did, content, index) => {
                 known[number] = content.version;
                 calls.push(call(Some(ended), did));
                 history.indexes.push((begun, ended, index));
             }
-            Told::Refused(did) => {
+            CallResult::Refused(did) => {
                 // Somebody else was faster; the next read tells by how much.
                 known[number] += 1;
                 calls.push(call(Some(ended), did));
                 *history.codes.entry(Code::Conflict.as_str()).or_default() += 1;
             }
-            Told::Unknown(did) => {
+            CallResult::Unknown(did) => {
                 calls.push(call(None, did));
                 *history
                     .codes
                     .entry(Code::AuditUnknown.as_str())
                     .or_default() += 1;
             }
-            Told::Nothing(code) => *history.codes.entry(code.as_str()).or_default() += 1,
+            CallResult::Nothing(code) => *history.codes.entry(code.as_str()).or_default() += 1,
         }
     }
 }
 
 /// What a call that failed came to.
-fn failed(error: &ClientError, did: Option<Did>) -> Told {
+fn failed(error: &ClientError, did: Option<Did>) -> CallResult {
     match (error.code(), did) {
-        (Code::Conflict, Some(Did::Wrote(content))) => Told::Refused(Did::Refused(content.version)),
-        (Code::AuditUnknown, Some(did)) => Told::Unknown(did),
+        (Code::Conflict, Some(Did::Wrote(content))) => {
+            CallResult::Refused(Did::Refused(content.version))
+        }
+        (Code::AuditUnknown, Some(did)) => CallResult::Unknown(did),
         (
             code @ (Code::AuditUnknown | Code::Busy | Code::AuditUnavailable | Code::Unreachable),
             _,
-        ) => Told::Nothing(code),
+        ) => CallResult::Nothing(code),
         (code, _) => panic!("{code}: {error}"),
     }
 }
 
-async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> Told {
+async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> CallResult {
     let wanted = [Wanted {
         name: subject.name.clone(),
         version: None,
@@ -207,7 +209,7 @@ async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> 
                 version: opened.version.0,
                 value: value_of(&opened.value),
             };
-            Told::Entry(Did::Read(content), content, revealed.index)
+            CallResult::Entry(Did::Read(content), content, revealed.index)
         }
         // A read that nobody heard of changes nothing.
         Err(error) => failed(&error, None),
@@ -220,7 +222,7 @@ async fn write(
     subject: &Subject,
     version: u32,
     value: &str,
-) -> Told {
+) -> CallResult {
     let secret = (subject.id, &subject.name);
     let content = Content {
         version,
@@ -234,7 +236,7 @@ async fn write(
         (None, None),
     );
     match edit.await {
-        Ok(acted) => Told::Entry(Did::Wrote(content), content, acted.index),
+        Ok(acted) => CallResult::Entry(Did::Wrote(content), content, acted.index),
         Err(error) => failed(&error, Some(Did::Wrote(content))),
     }
 }

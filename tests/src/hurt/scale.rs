@@ -14,7 +14,7 @@ pub enum Scale {
     Long,
 }
 
-fn said<T: FromStr>(name: &str) -> Option<T>
+fn setting<T: FromStr>(name: &str) -> Option<T>
 where
     T::Err: Display,
 {
@@ -43,7 +43,7 @@ impl FromStr for Scale {
 /// # Panics
 /// When `KEYROLL_FAULTS` says something else.
 pub fn scale<T>(short: T, bounded: T, long: T) -> T {
-    match said("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
+    match setting("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
         Scale::Short => short,
         Scale::Bounded => bounded,
         Scale::Long => long,
@@ -55,7 +55,7 @@ pub fn scale<T>(short: T, bounded: T, long: T) -> T {
 /// # Panics
 /// When `KEYROLL_FAULTS_ROUNDS` is no number.
 pub fn rounds(usual: u64) -> u64 {
-    said("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
+    setting("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
 }
 
 /// A seed to print: `KEYROLL_FAULTS_SEED`, or another every time.
@@ -63,7 +63,7 @@ pub fn rounds(usual: u64) -> u64 {
 /// # Panics
 /// When `KEYROLL_FAULTS_SEED` is no number.
 pub fn seed() -> u64 {
-    said("KEYROLL_FAULTS_SEED").unwrap_or_else(rand::random)
+    setting("KEYROLL_FAULTS_SEED").unwrap_or_else(rand::random)
 }
 
 /// Numbers that follow from a seed (SplitMix64, Steele, Lea and Flood 2014).

@@ -44,7 +44,7 @@ fn it_says_one_line_when_it_is_ready() {
         (&true.into(), &serde_json::json!([]))
     );
     // It says nothing on stderr as long as nothing is wrong.
-    assert_eq!(dev.said(), "");
+    assert_eq!(dev.stderr(), "");
 }
 
 #[test]

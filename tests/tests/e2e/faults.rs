@@ -293,9 +293,9 @@ fn a_killed_nats_server_ends_dev_and_says_so() {
     nats_server.signal(Signal::SIGKILL);
     assert_eq!(dev.ended(), Some(7));
     assert!(
-        dev.said().contains("nats-server has ended"),
+        dev.stderr().contains("nats-server has ended"),
         "{}",
-        dev.said()
+        dev.stderr()
     );
     let run = in_bounded_time(dev.keyroll(["secret", "reveal", "A"]).run());
     run.code(7).error_code("unreachable");

@@ -195,9 +195,7 @@ fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
     });
     cluster.kill_server(0);
     cluster.restart_server(0);
-    let service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
-    let mut service = service;
-    assert!(service.is_ready(), "not ready: {}", service.said());
+    let service = cluster.service(0).with_metrics().ready();
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()

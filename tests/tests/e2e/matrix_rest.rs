@@ -21,7 +21,7 @@ use keyroll_wire::query::{
 };
 use keyroll_wire::time::now;
 
-fn place(name: &str) -> WorkspaceName {
+fn workspace(name: &str) -> WorkspaceName {
     name.parse().expect("a name")
 }
 
@@ -204,7 +204,7 @@ fn operators_questions() -> Vec<Ask> {
         Ask::ProjectionDigest(Nothing {}),
         Ask::ProjectionRebuild(Nothing {}),
         Ask::AuditStorage(AuditStorage {
-            workspace: place("demo"),
+            workspace: workspace("demo"),
         }),
         Ask::RecoverPlan(RecoverPlan { seen: vec![] }),
         Ask::RecoverBegin(RecoverBegin { plan, seen }),
@@ -232,20 +232,20 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
         let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
         let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
-        assert_eq!(brought(&inside, &place("other"), id).await, [denied; 4]);
-        assert_eq!(brought(&scoped, &place("demo"), id).await, [denied; 4]);
+        assert_eq!(brought(&inside, &workspace("other"), id).await, [denied; 4]);
+        assert_eq!(brought(&scoped, &workspace("demo"), id).await, [denied; 4]);
         if !allows(role, Permission::Write) {
-            assert_eq!(brought(&inside, &place("demo"), id).await, [denied; 4]);
-            let removed = inside.act(&place("demo"), remove()).await;
+            assert_eq!(brought(&inside, &workspace("demo"), id).await, [denied; 4]);
+            let removed = inside.act(&workspace("demo"), remove()).await;
             assert_eq!(code(removed), denied, "{role:?}");
         }
         for action in own_acts(id) {
             assert_eq!(is_tried(&action), "own acts");
             for at in ["demo", "other"] {
                 let case = format!("{role:?} {} in {at}", action.name());
-                let acted = inside.act(&place(at), action.clone()).await;
+                let acted = inside.act(&workspace(at), action.clone()).await;
                 assert_eq!(code(acted), denied, "{case}");
-                let dry_run = inside.dry_run(&place(at), action.clone()).await;
+                let dry_run = inside.dry_run(&workspace(at), action.clone()).await;
                 assert_eq!(code(dry_run), denied, "{case}");
             }
         }
@@ -264,8 +264,8 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
     // And those whom the table lets get through, an editor once more within a pattern.
     let editor = dev.member("eve", "editor", "db_*");
     let editor = client(&dev, &editor).await;
-    assert_eq!(brought(&editor, &place("demo"), id).await, [None; 4]);
-    let removed = editor.act(&place("demo"), remove()).await;
+    assert_eq!(brought(&editor, &workspace("demo"), id).await, [None; 4]);
+    let removed = editor.act(&workspace("demo"), remove()).await;
     // Which workflows there are is not for who may touch some names only.
     assert_eq!(code(removed), Some(Code::Denied));
     dev.verifies();
@@ -283,7 +283,7 @@ async fn every_question_follows_the_table() {
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
         let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
         let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
-        let (demo, other) = (place("demo"), place("other"));
+        let (demo, other) = (workspace("demo"), workspace("other"));
         for (ask, permission, names) in questions(then) {
             let case = format!("{role:?} {ask:?}");
             let may = |may: bool| (!may).then_some(Code::Denied);

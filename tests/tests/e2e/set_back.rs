@@ -155,9 +155,9 @@ fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
 
     // The words at the start of `dev` say it, and so does whoever accepts it.
     assert!(
-        dev.said().contains("set back") || dev.said().contains("rolled back"),
+        dev.stderr().contains("set back") || dev.stderr().contains("rolled back"),
         "{}",
-        dev.said()
+        dev.stderr()
     );
     let dry = dev.keyroll(["audit", "accept", "--dry-run"]).run().code(0);
     dry.stderr_has("would have accepted");

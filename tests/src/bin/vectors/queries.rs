@@ -230,7 +230,7 @@ pub(crate) fn seen_sizes(world: &World) -> Vec<TrustedSize> {
 }
 
 /// The name on the wire of what a reply says.
-fn said(reply: &Reply) -> String {
+fn answer_name(reply: &Reply) -> String {
     let value = json!(reply.body);
     let inner = value
         .get("answer")
@@ -289,7 +289,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         );
         let (size, seen) = if of_ledger { (0, 0) } else { (size, SEEN) };
         let reply = reply_to(log, &delegated, Body::Answer(Box::new(answer)), size, seen);
-        let name = said(&reply);
+        let name = answer_name(&reply);
         list.push(forms::signed::<Reply>(
             &name,
             "signed-reply",

@@ -100,8 +100,7 @@ fn reveal(cluster: &Cluster) -> Run {
 }
 
 fn with_secret(cluster: &Cluster) -> Replica {
-    let mut service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
-    assert!(service.is_ready(), "not ready: {}", service.said());
+    let service = cluster.service(0).with_metrics().ready();
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()
