@@ -17,7 +17,7 @@ use self::server::{NatsServer, free_addresses};
 pub use self::service::Service;
 use super::wait::{until, within};
 use super::wires::{Wire, Wires};
-use super::{Home, Run, programs, raw};
+use super::{Home, Run, programs, raw, skipped};
 
 /// The client user; at the second door `tester2`, and so on.
 const TESTER: &str = "tester";
@@ -50,12 +50,16 @@ impl Cluster {
     }
 
     /// One nats-server, and services, on a disk that can be broken with [`Cluster::break_disk`].
-    /// None where that is not to be had.
+    /// None where the kernel does not allow that; then the test is skipped.
     ///
     /// # Panics
     /// As [`Cluster::start`].
     pub fn start_breakable() -> Option<Self> {
-        programs::can_fail_syncs().then(|| Self::begin_start(1, 1, true))
+        if !programs::can_fail_syncs() {
+            skipped("it needs a kernel that lets a process answer for fsync");
+            return None;
+        }
+        Some(Self::begin_start(1, 1, true))
     }
 
     fn begin_start(servers: usize, doors: usize, breakable: bool) -> Self {
