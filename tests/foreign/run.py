@@ -14,9 +14,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from keyroll import (
-    Client, Refused, connect, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of, tree_root, verify,
+from forms import (
+    Refused, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of,
+    tree_root, verify,
 )
+from keyroll import Client, connect
 
 
 def must(good, what):
