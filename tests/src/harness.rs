@@ -15,6 +15,7 @@
 //! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
 
 pub mod browse;
+pub mod client;
 pub mod cluster;
 pub mod dev;
 pub mod dishonest;
@@ -36,6 +37,7 @@ pub mod tied;
 pub mod wait;
 pub mod wires;
 
+pub use client::demo;
 pub use cluster::Cluster;
 pub use dev::{Dev, Person};
 pub use dishonest::Dishonest;

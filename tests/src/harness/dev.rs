@@ -168,6 +168,14 @@ impl Dev {
             .code(0);
     }
 
+    /// The rows of the list of secrets.
+    pub fn secrets(&self) -> Vec<Value> {
+        self.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+    }
+
     /// The rows of the audit log.
     pub fn audit(&self) -> Vec<Value> {
         self.keyroll(["audit", "log", "--json", "--limit", "10000"])

@@ -35,6 +35,7 @@ use keyroll_wire::{CommandReply, CommandRequest, Reply};
 use tokio::runtime::Runtime;
 
 use super::cluster::Cluster;
+use super::demo;
 use super::wait::{until, within};
 
 type InEntries = Box<dyn FnMut(&State, &Action, &mut Vec<Event>) + Send>;
@@ -166,10 +167,6 @@ pub fn truth(state: &State, name: &str, version: u32) -> Revealed {
         digest: info.digest,
         version: Version(version),
     }
-}
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
 }
 
 async fn connect(url: &str, inbox: Option<&str>) -> Client {

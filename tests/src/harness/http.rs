@@ -6,6 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+/// Lets a block reach a server of this machine, and asks for JSON.
+pub const ALLOW: [&str; 5] = [
+    "--allow-address",
+    "127.0.0.0/8",
+    "--allow-http",
+    "127.0.0.1",
+    "--json",
+];
+
 /// A running server. It ends with the test's process.
 pub struct Echo {
     address: SocketAddr,

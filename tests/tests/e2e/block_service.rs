@@ -7,19 +7,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use keyroll_tests::harness::http::{Echo, response};
+use keyroll_tests::harness::http::{ALLOW, Echo, response};
 use keyroll_tests::harness::{Dev, Done};
 use serde_json::{Value, json};
 
 use crate::faults::with_full;
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 const VALUE: &str = "k+9/ \"x\"\\</tag>{{secrets.Other}}~z";
 

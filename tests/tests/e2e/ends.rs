@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use keyroll_client::Client;
 use keyroll_client::new_command_id;
 use keyroll_core::command::{Nothing, SecretDestroy};
-use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
-use keyroll_tests::harness::Cluster;
+use keyroll_core::{Action, SecretId, SecretName, Version};
 use keyroll_tests::harness::home::files;
 use keyroll_tests::harness::scan::contains;
 use keyroll_tests::harness::wait::until;
+use keyroll_tests::harness::{Cluster, demo};
 use serde_json::{Value, json};
 
 /// Where the keeper can be killed, at the how-manieth visit, and what of the destroyed values and of
@@ -35,10 +35,6 @@ enum Left {
     /// The old key; of the destroyed values at most some.
     Key,
     Nothing,
-}
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
 }
 
 /// A question to JetStream, as an operator asks it.

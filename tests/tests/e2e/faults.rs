@@ -123,15 +123,7 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
 async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing() {
     let dev = Dev::start();
     dev.create("A", "the value");
-    let settings = keyroll_client::Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: Some(dev.ledger()),
-        home: None,
-    };
-    let client = keyroll_client::Client::connect(settings)
-        .await
-        .expect("connected");
+    let client = dev.client().await;
     let workspace = "demo".parse().expect("a name");
     let wanted = [Wanted {
         name: "A".parse().expect("a name"),

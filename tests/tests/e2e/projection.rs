@@ -104,14 +104,7 @@ fn a_rebuild_goes_on_beside_the_work() {
         (&rebuilt["identical"], rebuilt["digest"].as_str()),
         (&true.into(), Some(before.as_str()))
     );
-    assert_eq!(
-        dev.keyroll(["secret", "list", "--json"])
-            .run()
-            .code(0)
-            .rows()
-            .len(),
-        1 + 8
-    );
+    assert_eq!(dev.secrets().len(), 1 + 8);
     dev.verifies();
     let home = dev.stop();
     assert_eq!(Dev::start_in(home).digest(), before);

@@ -211,6 +211,7 @@ fn nothing_starts_when_the_reveal_fails() {
     fs::remove_file(mark).expect("removed");
 }
 
+#[test]
 fn generated_values_have_the_form_that_was_asked_for() {
     let dev = Dev::start();
     let made = |name: &str, spec: &str| {

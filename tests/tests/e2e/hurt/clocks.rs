@@ -7,16 +7,12 @@ use std::time::Duration;
 use keyroll_client::{Client, ClientError};
 use keyroll_client::{Wanted, new_command_id};
 use keyroll_core::command::{COMMAND_V, Command, Nothing, Purpose, SecretDescribe};
-use keyroll_core::{Action, Code, Millis, SecretId, WorkspaceName, cose};
-use keyroll_tests::harness::{Cluster, Replica};
+use keyroll_core::{Action, Code, Millis, SecretId, cose};
+use keyroll_tests::harness::{Cluster, Replica, demo};
 use tokio::time::sleep;
 
 const HOUR: i64 = 3_600_000;
 const YEAR: i64 = 365 * 24 * HOUR;
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 struct Clock(PathBuf);
 

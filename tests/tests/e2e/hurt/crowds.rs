@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use keyroll_client::Client;
 use keyroll_client::{NewSecretSpec, Wanted, new_command_id};
 use keyroll_core::command::{Nothing, Purpose, RevealItem, SecretReveal};
-use keyroll_core::{Action, Code, Index, TreeSize, WorkspaceName, cbor, cose};
-use keyroll_tests::harness::{Cluster, Replica, raw};
+use keyroll_core::{Action, Code, Index, TreeSize, cbor, cose};
+use keyroll_tests::harness::{Cluster, Replica, demo, raw};
 use keyroll_tests::hurt::scale;
 use keyroll_wire::query::{Ask, AuditCommits, QUERY_V, Query};
 use keyroll_wire::reply::Body;
@@ -30,10 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// After this one is asked again: nats-server hangs up on a connection that is not read for 10 s, as
 /// happens to a test on a busy machine, and what was on its way is gone.
 const AGAIN: Duration = Duration::from_secs(20);
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 /// A ledger with one service, workspace `demo` and secret `A`.
 async fn ledger() -> (Cluster, Replica, Vec<Client>) {

@@ -87,5 +87,3 @@ fn restricted_secrets_are_left_out() {
         .code(4)
         .error_code("denied");
 }
-
-#[test]

@@ -1,7 +1,5 @@
 //! Secrets that cannot be used do not stop the others.
 
-use std::fs;
-
 use keyroll_tests::harness::Dev;
 
 /// Two good secrets, two that are no text, and one whose current version is destroyed.
