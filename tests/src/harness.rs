@@ -1,6 +1,6 @@
-//! Start a ledger, run commands against it, look at everything it leaves behind.
+//! Starts a ledger, runs commands against it, and looks at everything that it leaves behind.
 //!
-//! A test says what it does and what must come of it:
+//! A test names its steps and their results:
 //!
 //! ```no_run
 //! use keyroll_tests::harness::Dev;
@@ -11,8 +11,8 @@
 //! dev.keyroll(["secret", "reveal", "NONE"]).run().code(3).error_code("not_found");
 //! ```
 //!
-//! The program under test is `target/debug/keyroll`, or the one that `KEYROLL_BIN` names. The
-//! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
+//! The program under test is `target/debug/keyroll-failpoints`, or the one that `KEYROLL_BIN` names. The
+//! nats-server is the one that `KEYROLL_NATS_BIN` names, or the one that `tests/tools/nats-server.py` finds.
 
 pub mod browse;
 pub mod client;

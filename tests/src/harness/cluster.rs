@@ -22,15 +22,15 @@ use super::{Home, Run, programs, raw, skipped};
 /// The client user; at the second door `tester2`, and so on.
 const TESTER: &str = "tester";
 
-/// Some nats-servers, and a ledger on them. Dropped, all of it is killed.
+/// Some nats-servers and a ledger on them, all killed on drop.
 pub struct Cluster {
     home: Home,
     users: Users,
     servers: Vec<NatsServer>,
     ledger: LedgerId,
-    /// Between the servers.
+    /// The wires between the servers.
     wires: Wires,
-    /// Whether what is written can be made to fail to reach the disk.
+    /// Whether fsync can be made to fail.
     breakable: bool,
 }
 
@@ -40,8 +40,8 @@ fn user(name: &str) -> Credential {
 
 impl Cluster {
     /// Starts `servers` nats-servers (1, or 3 that keep every stream three times) and makes the
-    /// ledger. Each of `doors` is an account of clients: what comes through one reaches only
-    /// services that stand at it.
+    /// ledger. Each of `doors` is an account of clients: requests through a door reach only the
+    /// services at it.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -173,7 +173,7 @@ impl Cluster {
         responder.replacen("responder", &at_door("responder", door), 1)
     }
 
-    /// A client as the owner. It remembers in memory what it has seen.
+    /// A client as the owner. It remembers checkpoints in memory only.
     ///
     /// # Panics
     /// When it cannot connect.

@@ -22,7 +22,7 @@ pub struct Dev {
     child: Child,
     home: Option<Home>,
     ready: Value,
-    // Held open: whoever writes to a closed pipe is ended by that.
+    // Held open: a process that writes to a closed pipe is killed.
     stdout: Option<BufReader<ChildStdout>>,
 }
 
@@ -78,7 +78,7 @@ impl Dev {
             .spawn()
             .expect("keyroll dev starts");
         let stdout = child.stdout.take().expect("piped");
-        // From here on it is killed whatever happens.
+        // From here on `Drop` kills it, whatever happens.
         let mut dev = Self {
             child,
             home: Some(home),
@@ -92,7 +92,7 @@ impl Dev {
         dev
     }
 
-    /// The line it said when it was ready.
+    /// The line that it printed when it was ready.
     pub fn ready(&self) -> &Value {
         &self.ready
     }
@@ -222,7 +222,7 @@ impl Dev {
         found.unwrap_or_else(|| panic!("process {pid} has no nats-server"))
     }
 
-    /// Stops the nats-server until what is given back is dropped.
+    /// Stops the nats-server until the returned guard is dropped.
     pub fn freeze_nats(&self) -> Frozen {
         Frozen::new(self.nats_server())
     }
@@ -232,7 +232,7 @@ impl Dev {
         fs::read_to_string(self.home().scratch().join("dev.stderr")).expect("stderr")
     }
 
-    /// Stops it in an orderly way, and gives its directory.
+    /// Stops it with SIGTERM and returns its directory.
     ///
     /// # Panics
     /// When it does not end with status 0.
@@ -244,7 +244,7 @@ impl Dev {
         self.home.take().expect("there until now")
     }
 
-    /// Kills it, and gives its directory. Its nats-server is gone as well when this returns.
+    /// Kills it and its nats-server, and returns its directory.
     pub fn kill(mut self) -> Home {
         let nats_server = self.nats_server();
         self.process().signal(Signal::SIGKILL);
@@ -273,7 +273,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // The nats-server ends with it. What has ended already is reaped already.
+        // The nats-server ends with it. A process that has ended is already reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.stdout.take());
@@ -286,11 +286,11 @@ pub(super) fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();
-        // Nothing read is no line, which the caller reports with what stderr says.
+        // If nothing was read, the line is empty; the caller then reports stderr.
         let _ = reader.read_line(&mut line);
         let _ = sender.send((line, reader));
     });
     receiver
         .recv_timeout(PATIENCE)
-        .expect("keyroll dev says something")
+        .expect("keyroll dev prints a line")
 }

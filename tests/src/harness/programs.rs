@@ -50,7 +50,7 @@ fn beside_this_test() -> PathBuf {
         .join("keyroll-failpoints")
 }
 
-/// A nats-server of a version that will do.
+/// A nats-server of a supported version.
 ///
 /// # Panics
 /// When there is none and none can be fetched.
@@ -77,13 +77,13 @@ fn found_by_script() -> PathBuf {
     PathBuf::from(path.trim())
 }
 
-/// The words before a program whose writes do not reach the disk as long as the file `broken` exists.
+/// The command line before a program whose fsync fails while the file `broken` exists.
 ///
 /// # Panics
 /// When there is no Python 3.
 pub fn failing_syncs(broken: &Path) -> Vec<OsString> {
     static PYTHON: OnceLock<OsString> = OnceLock::new();
-    // The interpreter itself: what is called python3 may be a script that wants more of a home.
+    // The interpreter itself: `python3` may be a script that needs a home directory.
     let python = PYTHON.get_or_init(|| {
         let ask = "import sys; print(sys.executable)";
         let run = Command::new("python3").args(["-c", ask]).output();

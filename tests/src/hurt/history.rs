@@ -1,4 +1,4 @@
-//! Callers who each write down when they asked, when they were answered, and what.
+//! Callers that record the begin, the end and the result of each call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,11 @@ use super::linear::{Call, Content, Did};
 pub struct Subject {
     name: SecretName,
     id: SecretId,
-    /// What it held at first.
+    /// Its first content.
     pub first: Content,
 }
 
-/// What happened, per secret.
+/// The calls, per secret.
 #[derive(Default)]
 pub struct History {
     /// The calls, by the secret's number.
@@ -35,7 +35,7 @@ pub struct History {
 }
 
 impl History {
-    /// What ended before another began has the lower index, and no two have the same.
+    /// A call that ended before another began has the lower index, and no index occurs twice.
     ///
     /// # Panics
     /// When that is not so.
@@ -116,13 +116,13 @@ pub async fn subjects(
 
 /// The result of a call.
 enum CallResult {
-    /// It is an entry, after which the secret holds this.
+    /// It became an entry, after which the secret has this content.
     Entry(Did, Content, Index),
-    /// It was refused for what the secret held.
+    /// It was refused because of the current version.
     Refused(Did),
-    /// Nobody knows.
+    /// Its outcome is unknown.
     Unknown(Did),
-    /// It came to nothing.
+    /// It had no effect.
     Nothing(Code),
 }
 
@@ -163,7 +163,7 @@ pub async fn call(
                 history.indexes.push((begun, ended, index));
             }
             CallResult::Refused(did) => {
-                // Somebody else was faster; the next read tells by how much.
+                // Another caller was faster. The next read shows the current version.
                 known[number] += 1;
                 calls.push(call(Some(ended), did));
                 *history.codes.entry(Code::Conflict.as_str()).or_default() += 1;
@@ -180,7 +180,7 @@ pub async fn call(
     }
 }
 
-/// What a call that failed came to.
+/// The result of a failed call.
 fn failed(error: &ClientError, did: Option<Did>) -> CallResult {
     match (error.code(), did) {
         (Code::Conflict, Some(Did::Wrote(content))) => {
@@ -211,7 +211,7 @@ async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> 
             };
             CallResult::Entry(Did::Read(content), content, revealed.index)
         }
-        // A read that nobody heard of changes nothing.
+        // A read with an unknown outcome changes nothing.
         Err(error) => failed(&error, None),
     }
 }

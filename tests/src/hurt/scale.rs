@@ -1,16 +1,16 @@
-//! How much is done, and by which numbers.
+//! How often faults are injected, and the seeded numbers that choose them.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// How often something is tried: `KEYROLL_FAULTS` is `short` (or absent), `bounded` or `long`.
+/// How often each fault is tried: `KEYROLL_FAULTS` is `short` (the default), `bounded` or `long`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// With every run of the tests.
+    /// In every run of the tests.
     Short,
     /// `just test-faults`.
     Bounded,
-    /// Once in a while, part by part.
+    /// By hand, part by part.
     Long,
 }
 
@@ -41,7 +41,7 @@ impl FromStr for Scale {
 /// The one of three numbers that is asked for.
 ///
 /// # Panics
-/// When `KEYROLL_FAULTS` says something else.
+/// When `KEYROLL_FAULTS` has another value.
 pub fn scale<T>(short: T, bounded: T, long: T) -> T {
     match setting("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
         Scale::Short => short,

@@ -149,12 +149,22 @@ async fn killed_at_some(part: usize, parts: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_it_loses_and_doubles_nothing_part_1() {
-    killed_at_some(0, 2).await;
+    killed_at_some(0, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_it_loses_and_doubles_nothing_part_2() {
-    killed_at_some(1, 2).await;
+    killed_at_some(1, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_it_loses_and_doubles_nothing_part_3() {
+    killed_at_some(2, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_it_loses_and_doubles_nothing_part_4() {
+    killed_at_some(3, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,9 +133,9 @@ fn quantile(times: &mut [Duration], permille: usize) -> Duration {
     times[(times.len() - 1) * permille / 1_000]
 }
 
-/// Every caller is told either the value or `busy`, and then comes again.
+/// Every caller gets either the value or `busy`, and then retries.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_callers_are_served_or_told_to_come_again() {
+async fn ten_thousand_callers_are_served_or_get_busy() {
     let callers = scale(2_000, 10_000, 10_000);
     let (cluster, service, clients) = ledger().await;
     let scales = Scales::under(&service);
@@ -292,7 +292,7 @@ async fn who_does_not_read_holds_up_nobody() {
     let mut busy = 0;
     for number in 0..50 {
         let client = &clients[number % CONNECTIONS];
-        // The client comes again by itself when it is told `busy`.
+        // The client retries by itself after `busy`.
         match client.reveal(&demo(), &wanted, &purpose, None).await {
             Ok(revealed) => {
                 let values = revealed
