@@ -82,15 +82,19 @@ PHRASES = {
 LINES, MEDIAN = 500, 150
 SOURCES = ["crates", "tests"]
 SUFFIXES = {".rs", ".py", ".mjs", ".sh"}
-GUIDES = ["CONTRIBUTING.md", "docs/design.md"]
+GUIDES = ["CONTRIBUTING.md", "docs/design.md", "docs/reveal.md"]
 GLOSSARY = "docs/glossary.md"
 
 DECLARED = re.compile(
     r"^\s*(?:export |pub(?:\([a-z: ]+\))? |default |async |const |unsafe |extern \"C\" )*"
     r"(struct|enum|trait|union|type|mod|fn|def|class|function)\s+([A-Za-z_]\w*)"
 )
+# Types that a macro of ours declares: `text_type!(` and on lines of their own docs and the name.
+BY_MACRO = re.compile(r"^\w+!\(\s*\n(?:\s*///.*\n)*\s*([A-Z]\w+),", re.M)
 # Methods of traits of other crates have the names that those gave them.
 FOREIGN = re.compile(r"^\s*fn visit_(?:map|bytes|str|seq)\b")
+# A path in a guide.
+PATH = re.compile(r"`((?:crates|tests|docs|schemas)/[\w./*\-]+)`")
 TYPES = {"struct", "enum", "trait", "union", "type", "class"}
 FUNCTIONS = {"fn", "def", "function"}
 
@@ -149,6 +153,7 @@ def check(root):
                 if bad := bad_word(name, kind):
                     problems.append(f"{shown}:{number}: {kind} {bad}")
             problems += [] if itself else phrases(shown, number, line)
+        types |= set(BY_MACRO.findall(text))
         size = without_tests(text)
         if size > LINES:
             problems.append(f"{shown}: {size} lines without tests, {LINES} at most: cut it into parts")
@@ -183,14 +188,24 @@ def glossary(root, types):
 
 
 def guides(root):
-    """Files that a guide names and that are not there. `{a,b}` in a path stands for both."""
+    """Files that a guide names and that are not there, and functions that the file of their row does not have.
+
+    Such rows are `| … | `function`, `function` | `path` |`.
+    """
     problems = []
     for guide in GUIDES:
         page = root / guide
         for number, line in enumerate(page.read_text(encoding="utf-8").splitlines() if page.is_file() else [], 1):
-            for path in re.findall(r"`((?:crates|tests|docs|schemas)/[\w./*\-]+)`", line):
+            for path in PATH.findall(line):
                 if not any(root.glob(path.rstrip("/"))):
                     problems.append(f"{guide}:{number}: there is no {path}")
+            cells = [cell.strip() for cell in line.split("|")]
+            file = PATH.fullmatch(cells[-2]) if len(cells) > 4 else None
+            if file and (root / file[1]).is_file():
+                text = (root / file[1]).read_text(encoding="utf-8")
+                for name in re.findall(r"`(\w+)`", cells[-3]):
+                    if not re.search(rf"\b(?:fn|function) {name}\b", text):
+                        problems.append(f"{guide}:{number}: {file[1]} has no function {name}")
     return problems
 
 
@@ -205,6 +220,7 @@ def self_test():
         "docs/page.md": "'come again'",
         "CONTRIBUTING.md": "there is no crates/a/src/gone.rs",
         "docs/glossary.md": "no type is called Missing",
+        "docs/reveal.md": "has no function gone",
     }
     texts = {
         "crates/a/src/long.rs": "\n" * 501,
@@ -213,6 +229,7 @@ def self_test():
         "docs/page.md": "It is told to come again.\n",
         "CONTRIBUTING.md": "`crates/a/src/gone.rs` and `crates/a/src/*.rs`\n",
         "docs/glossary.md": "| x | `Missing` | y |\n| x | `SeenStore` | y |\n",
+        "docs/reveal.md": "| 1 | x | `gone`, `tend_all` | `crates/a/src/names.rs` |\n",
     }
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -228,7 +245,7 @@ def self_test():
         (root / "docs/glossary.md").write_text("no rows\n", encoding="utf-8")
         for number in range(9):
             (root / f"crates/a/src/file_{number}.rs").write_text("\n" * 150, encoding="utf-8")
-        left = [found for found in check(root) if "names.rs" in found or "glossary" in found or "median" in found]
+        left = [found for found in check(root) if found.startswith(("crates/a/src/names", "docs/glossary", "the median"))]
         assert len(left) == 1 and left[0].startswith("the median file has 150"), left
     for name in ["not_found", "CommandOutcome", "what_was_settled_and_not_looked_at_is_not_shown", "replace", "extend"]:
         assert bad_word(name) is None, name
