@@ -24,6 +24,8 @@ const AT_ONCE: usize = 8;
 /// Callers that reveal meanwhile, as long as this each time.
 const CALLERS: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
+/// How long the storage check and the rebuild may take.
+const LONG: Duration = Duration::from_secs(1_800);
 /// How often it is asked how far it is.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -143,7 +145,7 @@ pub(crate) async fn measure(
     let check = Ask::AuditStorage(AuditStorage {
         workspace: workspace.clone(),
     });
-    let Answer::AuditStorage(found) = client.ask(None, check).await?.answer else {
+    let Answer::AuditStorage(found) = client.ask_within(None, check, LONG).await?.answer else {
         return Err(unexpected().into());
     };
     if !found.problems.is_empty() {
@@ -154,7 +156,8 @@ pub(crate) async fn measure(
         begun.elapsed().as_secs_f64(),
         "s, of all values",
     );
-    client.ask(None, Ask::ProjectionRebuild(Nothing {})).await?;
+    let rebuild = Ask::ProjectionRebuild(Nothing {});
+    client.ask_within(None, rebuild, LONG).await?;
     report.figure(
         "rotate_resident_most_bytes",
         float(service.most_resident()),
