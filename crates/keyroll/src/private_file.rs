@@ -5,18 +5,18 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_client::private;
+use keyroll_client::private_files;
 
 use crate::error::Failure;
 
 /// Makes a directory and its parents for its owner alone. One that is there stays as it is.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
-    private::make_directory(path).map_err(|error| Failure::file(path, &error))
+    private_files::make_directory(path).map_err(|error| Failure::file(path, &error))
 }
 
 /// Writes a file that must not be there yet.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    private::create(path, bytes).map_err(|error| match error.kind() {
+    private_files::create(path, bytes).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::local(format!(
             "{} is there already and is not overwritten",
             path.display()
@@ -27,17 +27,17 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a file in place of an old one, in one step: a reader sees the old or the new.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    private::replace(path, bytes).map_err(|error| Failure::file(path, &error))
+    private_files::replace(path, bytes).map_err(|error| Failure::file(path, &error))
 }
 
 /// Fails where no file could be written at a path; nothing is left of the trial.
 pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
-    private::try_out(path).map_err(|error| Failure::file(path, &error))
+    private_files::try_out(path).map_err(|error| Failure::file(path, &error))
 }
 
 /// Refuses a file that others than its owner may read.
 pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Failure> {
-    if !private::others_may(metadata) {
+    if !private_files::others_may(metadata) {
         return Ok(());
     }
     let mode = metadata.permissions().mode() & 0o7777;

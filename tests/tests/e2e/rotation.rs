@@ -51,7 +51,7 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     let rotated = dev
         .client()
         .await
-        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;
     rotated.expect("rotated");
     let mut looks = 0;
@@ -83,7 +83,7 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     let rotated = dev
         .client()
         .await
-        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;
     rotated.expect("rotated");
     assert_eq!(lost(&dev), (gone.clone(), 1));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyroll_client::{NewSecretSpec, parts};
+use keyroll_client::{NewSecretSpec, split_import};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version};
@@ -232,7 +232,7 @@ impl<'a> Import<'a> {
             return Err(refusal);
         }
         let new = self.new_secrets()?;
-        for part in parts(&new) {
+        for part in split_import(&new) {
             let (client, workspace) = (&session.client, &session.workspace);
             client.dry_run_import(workspace, &new[part]).await?;
         }
@@ -308,7 +308,7 @@ impl<'a> Import<'a> {
         session: &Session,
         new: &[New<'_>],
     ) -> Result<Sent, Failure> {
-        let parts = parts(new);
+        let parts = split_import(new);
         let mut done = Sent::default();
         for (number, part) in (1..).zip(&parts) {
             let secrets = &new[part.clone()];

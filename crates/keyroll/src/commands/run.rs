@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::task::Poll;
 
 use clap::Args;
-use keyroll_client::Opened;
+use keyroll_client::RevealedValue;
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_resolver::Redactor;
@@ -108,7 +108,11 @@ fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut LeftOut) {
 
 /// The values that can be variables: text without NUL, as many as there is room for. The largest are left
 /// out first, so that one does not stop many.
-fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftOut) -> Vec<Opened> {
+fn variables(
+    mut values: Vec<RevealedValue>,
+    command: &[OsString],
+    left_out: &mut LeftOut,
+) -> Vec<RevealedValue> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
         if !text {
@@ -116,7 +120,7 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftO
         }
         text
     });
-    let size = |opened: &Opened| {
+    let size = |opened: &RevealedValue| {
         environment_room::variable(opened.name.as_str().len(), opened.value.len())
     };
     let mut sizes: Vec<(usize, usize)> = values.iter().map(size).zip(0..).collect();
@@ -141,7 +145,7 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftO
     values
 }
 
-fn redactor(context: &Context, values: &[Opened]) -> Redactor {
+fn redactor(context: &Context, values: &[RevealedValue]) -> Redactor {
     let values: Vec<(&str, &[u8])> = values
         .iter()
         .map(|opened| (opened.name.as_str(), opened.value.as_slice()))

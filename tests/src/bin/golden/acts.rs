@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use keyroll_client::{NewSecretSpec, Wanted};
+use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::Code;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_tests::harness::http::Echo;
@@ -50,7 +50,7 @@ pub(crate) async fn begin(dev: &Dev) {
         "restricted value",
     );
     let client = dev.client().await;
-    let wanted = |name: &str| Wanted {
+    let wanted = |name: &str| RequestedValue {
         name: name.parse().expect("a name"),
         version: None,
     };

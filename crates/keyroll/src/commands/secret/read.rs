@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Glob, Millis, SecretName, Version};
-use keyroll_wire::Ask;
-use keyroll_wire::query::{Moment, PAGE_ROWS, SecretHistory};
+use keyroll_wire::Question;
+use keyroll_wire::query::{PAGE_ROWS, PointInTime, SecretHistory};
 use keyroll_wire::reply::{Answer, MemberRow, SecretReader, SecretRow, VersionRow};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
@@ -180,7 +180,7 @@ struct Reader {
 async fn readers(
     session: &Session,
     secret: &SecretRow,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
 ) -> Result<Vec<Reader>, Failure> {
     // What is deleted or destroyed is revealed to nobody.
     if secret.state != Lifecycle::Active {
@@ -299,7 +299,7 @@ pub(super) async fn versions(
             limit: PAGE_ROWS,
             before,
         };
-        let answered = session.ask(Ask::SecretHistory(ask)).await?;
+        let answered = session.ask(Question::SecretHistory(ask)).await?;
         let page = answer!(answered, Answer::SecretHistory)?;
         rows.extend(page.rows);
         // A page that does not lead on is the last, whatever it says.
