@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, Dev};
+use keyroll_tests::harness::{Cluster, Dev, skipped};
 
 /// A file system in memory.
 struct Small(PathBuf);
@@ -19,7 +19,7 @@ impl Small {
         let mounted = Command::new("mount").args(mount).arg(&at).output();
         let mounted = mounted.is_ok_and(|done| done.status.success());
         if !mounted {
-            println!("not tried: no file system can be mounted here");
+            skipped("no file system can be mounted here");
         }
         mounted.then_some(Self(at))
     }
