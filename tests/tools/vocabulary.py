@@ -170,8 +170,8 @@ def check(root):
 
 
 def phrases(shown, number, line):
-    lower = line.lower()
-    return [f"{shown}:{number}: for {was!r} write {now!r}" for was, now in PHRASES.items() if was in lower]
+    found = [was for was in PHRASES if re.search(rf"\b{was}\b", line.lower())]
+    return [f"{shown}:{number}: for {was!r} write {PHRASES[was]!r}" for was in found]
 
 
 def glossary(root, types):
