@@ -63,6 +63,8 @@ NAMES = {
     "words": "format",
     "written": "credential_patterns",
 }
+# These are replaced in the writer alone; a block and an import have a plan.
+LEDGER_ONLY = {"job", "plan", "planned", "verdict"}
 # Names of files and modules in that table, and fields of wire forms: functions may be called so.
 NOT_FUNCTIONS = {"around", "outcome", "shapes", "words", "written"}
 # A name of more words than this is a sentence, as tests have them. Common words may stand in it.
@@ -105,12 +107,13 @@ def words(name):
     return [word.lower() for word in re.split(r"[_\-.]+", spaced) if word]
 
 
-def bad_word(name, kind=""):
+def bad_word(name, kind="", crate="ledger"):
     """What to write instead of a name, or None where it will do."""
     parts = words(name)
-    if kind in FUNCTIONS and "".join(parts) in NOT_FUNCTIONS:
+    whole = "".join(parts)
+    if kind in FUNCTIONS and whole in NOT_FUNCTIONS or crate != "ledger" and whole in LEDGER_ONLY:
         return None
-    if instead := NAMES.get("".join(parts)):
+    if instead := NAMES.get(whole):
         return f"{name}: write {instead}"
     for part in parts:
         if part in PARTS and not (part in COMMON and len(parts) > SENTENCE):
@@ -143,14 +146,15 @@ def check(root):
         itself = path == Path(__file__).resolve()
         if path.name == "mod.rs":
             problems.append(f"{shown}: write {path.parent.name}.rs beside {path.parent.name}/")
-        if bad := bad_word(path.stem):
+        crate = shown.parts[1]
+        if bad := bad_word(path.stem, crate=crate):
             problems.append(f"{shown}: the file {bad}")
         for number, line in enumerate(text.splitlines(), 1):
             if (found := DECLARED.match(line)) and not FOREIGN.match(line):
                 kind, name = found.groups()
                 if kind in TYPES:
                     types.add(name)
-                if bad := bad_word(name, kind):
+                if bad := bad_word(name, kind, crate):
                     problems.append(f"{shown}:{number}: {kind} {bad}")
             problems += [] if itself else phrases(shown, number, line)
         types |= set(BY_MACRO.findall(text))
