@@ -11,7 +11,7 @@ find_nats := "python3 " + quote(justfile_directory() / "tests/tools/nats-server.
 tested := "--workspace --locked --features keyroll/failpoints"
 with_programs := 'nats="$(' + find_nats + ')"; KEYROLL_NATS_BIN="$nats" KEYROLL_BIN=' + quote(keyroll + "-failpoints")
 # End-to-end tests mostly wait for the programs that they run.
-threads := "${RUST_TEST_THREADS:-$((3 * $(nproc)))}"
+threads := "${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
 
 # list the recipes
 default:

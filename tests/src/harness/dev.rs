@@ -168,6 +168,20 @@ impl Dev {
             .code(0);
     }
 
+    /// Imports a file of many secrets. On a busy machine a large commit may take longer than the
+    /// client waits; the same import then goes on.
+    pub fn import_many(&self, file: &str) {
+        until("a large import", || {
+            let import = ["import", file, "--yes", "--skip-existing"];
+            let run = self.keyroll(import).run();
+            let is_done = run.is_code(0);
+            if !is_done {
+                run.code(8).stderr_has("audit_unknown");
+            }
+            is_done.then_some(())
+        });
+    }
+
     /// The rows of the list of secrets.
     pub fn secrets(&self) -> Vec<Value> {
         self.keyroll(["secret", "list", "--json"])

@@ -186,7 +186,7 @@ fn the_first_page_stays_small_with_five_thousand_secrets() {
         text
     });
     let file = dev.home().write("many.env", text);
-    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    dev.import_many(&file);
     let mut window = login(&dev);
     for path in [
         "/w/demo/secrets",

@@ -100,7 +100,7 @@ fn more_than_fit_one_entry_are_revealed_in_several() {
     let lines = (0..300).map(|at| format!("KEY_{at:03}=value-of-{at}\n"));
     let text = lines.collect::<Vec<_>>().concat();
     let file = dev.home().write("many.env", text);
-    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    dev.import_many(&file);
     let before = dev.audit().len();
     dev.keyroll(["run", "--", "sh", "-c", "env | grep -c ^KEY_"])
         .run()
@@ -112,7 +112,7 @@ fn more_than_fit_one_entry_are_revealed_in_several() {
     let lines = (0..120).map(|at| format!("LARGE_{at:03}={}\n", "x".repeat(60_000)));
     let text = lines.collect::<Vec<_>>().concat();
     let file = dev.home().write("large.env", text);
-    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    dev.import_many(&file);
     dev.keyroll(["run", "--", "sh", "-c", "env | grep -c ^KEY_"])
         .run()
         .code(0)
