@@ -240,7 +240,7 @@ impl Parts {
             keys: Arc::clone(&keys),
             clock: now,
             damage: None,
-            idle: keyroll_ledger::writer::IDLE,
+            idle: keyroll_ledger::follower::IDLE,
         });
         let (ledger, _) = opened.await.expect("opened");
         Self {

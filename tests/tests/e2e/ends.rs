@@ -14,18 +14,18 @@ use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, demo};
 use serde_json::{Value, json};
 
-/// Where the keeper can be killed, at the how-manieth visit, and what of the destroyed values and of
+/// Where the eraser can be killed, at the how-manieth visit, and what of the destroyed values and of
 /// the old key is on disk by then.
 const POINTS: [(&str, u64, Left); 9] = [
-    ("keeper.ending", 1, Left::All),
-    ("keeper.erased", 2, Left::Key),
-    ("keeper.ended", 1, Left::Key),
-    ("keeper.said", 1, Left::Key),
-    ("keeper.copied", 2, Left::Key),
-    ("keeper.all_copied", 1, Left::Key),
-    ("keeper.old_values_erased", 1, Left::Key),
-    ("keeper.old_key_erased", 1, Left::Nothing),
-    ("keeper.retired", 1, Left::Nothing),
+    ("erasure.ending", 1, Left::All),
+    ("erasure.erased", 2, Left::Key),
+    ("erasure.ended", 1, Left::Key),
+    ("erasure.recorded", 1, Left::Key),
+    ("erasure.copied", 2, Left::Key),
+    ("erasure.all_copied", 1, Left::Key),
+    ("erasure.old_values_erased", 1, Left::Key),
+    ("erasure.old_key_erased", 1, Left::Nothing),
+    ("erasure.retired", 1, Left::Nothing),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -238,7 +238,7 @@ fn read_secrets(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
     for ordinal in 0..MANY {
         let _ = found.secret(ordinal);
         let _ = found.versions(ordinal, Version(u32::MAX), |version, _| {
-            found.seen(ordinal, version).map(|_| true)
+            found.exposures(ordinal, version).map(|_| true)
         });
     }
     let _ = found.versions_after((0, 0), MANY as usize);

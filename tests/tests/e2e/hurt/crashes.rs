@@ -21,8 +21,8 @@ const POINTS: [(&str, u64); 21] = [
     ("writer.appended", 30),
     ("writer.answered", 30),
     ("writer.conflicted", 4),
-    ("writer.settling", 2),
-    ("writer.settled", 1),
+    ("writer.resolving", 2),
+    ("writer.resolved", 1),
     ("writer.superseded", 1),
     ("reveal.before_release", 25),
     ("reveal.released", 25),
@@ -63,8 +63,8 @@ enum Wants {
 fn wants(point: &str) -> Wants {
     match point {
         "writer.conflicted" => Wants::Rival,
-        "writer.settling" | "writer.superseded" => Wants::Silence,
-        "writer.settled" => Wants::Death,
+        "writer.resolving" | "writer.superseded" => Wants::Silence,
+        "writer.resolved" => Wants::Death,
         _ => Wants::Nothing,
     }
 }
