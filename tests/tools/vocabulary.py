@@ -45,7 +45,7 @@ NAMES = {
     "job": "one word for a command on its way",
     "land": "append",
     "looking": "RevealRequest",
-    "outcome": "CommandOutcome, AuditOutcome, RunResult; the file: response",
+    "outcome": "CommandOutcome, AuditOutcome, RunResult",
     "place": "ObjectId, PublicOrigin, YamlContext, Site",
     "plan": "Batch",
     "planned": "Decided",
@@ -65,8 +65,10 @@ NAMES = {
 }
 # These are replaced in the writer alone; a block and an import have a plan.
 LEDGER_ONLY = {"job", "plan", "planned", "verdict"}
-# Names of files and modules in that table, and fields of wire forms: functions may be called so.
-NOT_FUNCTIONS = {"around", "outcome", "shapes", "words", "written"}
+# Types, files and modules in that table: functions may be called so.
+NOT_FUNCTIONS = {"around", "outcome", "plan", "projected", "shapes", "words", "written"}
+# A type in that table: a file may hold what is called `CommandOutcome`.
+TYPES_ONLY = {"outcome"}
 # A name of more words than this is a sentence, as tests have them. Common words may stand in it.
 SENTENCE = 4
 COMMON = {"settle", "settled", "odd", "wish", "landed"}
@@ -111,7 +113,9 @@ def bad_word(name, kind="", crate="ledger"):
     """What to write instead of a name, or None where it will do."""
     parts = words(name)
     whole = "".join(parts)
-    if kind in FUNCTIONS and whole in NOT_FUNCTIONS or crate != "ledger" and whole in LEDGER_ONLY:
+    if kind in FUNCTIONS and whole in NOT_FUNCTIONS or kind not in TYPES and whole in TYPES_ONLY:
+        return None
+    if crate != "ledger" and whole in LEDGER_ONLY:
         return None
     if instead := NAMES.get(whole):
         return f"{name}: write {instead}"

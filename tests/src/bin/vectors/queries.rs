@@ -39,6 +39,7 @@ fn query(world: &World, ask: Question, workspace: bool) -> Query {
 fn asks(world: &World) -> Vec<(&'static str, Question, bool)> {
     let mut asks = of_rows();
     asks.extend(of_the_log(world));
+    asks.extend(of_the_ledger(world));
     asks
 }
 
@@ -178,6 +179,13 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
             }),
             true,
         ),
+    ]
+}
+
+/// Queries of the whole ledger.
+fn of_the_ledger(world: &World) -> Vec<(&'static str, Question, bool)> {
+    let none = Nothing {};
+    vec![
         (
             "workspace.list",
             Question::WorkspaceList(WorkspaceList::default()),
