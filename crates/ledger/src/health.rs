@@ -1,172 +1,258 @@
-//! What is wrong, as far as it is known. While something is, commands are refused and queries go
-//! on where they can.
+//! The conditions that are known to be wrong. While one stops commands, they are refused; queries are
+//! still answered where they can be.
 
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use keyroll_core::{Code, Rejection, WorkspaceName};
 
-/// Shared by the follower, which finds out, and the writers and queries, which answer by it.
-#[derive(Debug, Default)]
-pub struct Health(RwLock<Inner>);
+/// What a condition is about. If several stop a command, it is refused for the first in this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConditionKind {
+    /// The log is damaged or was set back. Only a recovery ends this.
+    Log,
+    /// A workspace's part of the log is damaged. Only a recovery ends this.
+    Workspace(WorkspaceName),
+    /// The read model cannot be written now.
+    Storage,
+    /// An operator is recovering the log.
+    Recovery,
+    /// A nats-server acknowledges messages before they are on disk, or that is not known.
+    Durability,
+    /// The clocks of the service and of the nats-server are too far apart.
+    Clock,
+    /// A stream cannot be used, as monitors see it.
+    Streams,
+    /// A workspace has orphans that are left alone.
+    Orphans(WorkspaceName),
+}
+
+/// What a condition stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stops {
+    /// The whole ledger: commands, the read model, and the service as such.
+    Ledger,
+    /// Commands and the read model, of all workspaces.
+    Following,
+    /// Commands of all workspaces.
+    Commands,
+    /// Nothing in the ledger: commands are tried all the same, and the streams' answers count. The
+    /// service reports that it does not serve.
+    Service,
+    /// Nothing.
+    Nothing,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is about.
+    pub kind: ConditionKind,
+    /// What it stops. A condition of one workspace stops it in that workspace only.
+    pub stops: Stops,
+    /// The refusal that it causes.
+    pub reason: Rejection,
+}
+
+impl ConditionKind {
+    const fn stops(&self) -> Stops {
+        match self {
+            Self::Log | Self::Storage => Stops::Ledger,
+            Self::Recovery | Self::Workspace(_) => Stops::Following,
+            Self::Clock | Self::Durability => Stops::Commands,
+            Self::Streams => Stops::Service,
+            Self::Orphans(_) => Stops::Nothing,
+        }
+    }
+
+    const fn workspace(&self) -> Option<&WorkspaceName> {
+        match self {
+            Self::Workspace(name) | Self::Orphans(name) => Some(name),
+            Self::Log
+            | Self::Storage
+            | Self::Recovery
+            | Self::Clock
+            | Self::Durability
+            | Self::Streams => None,
+        }
+    }
+}
+
+impl Condition {
+    fn concerns(&self, workspace: &WorkspaceName) -> bool {
+        self.kind.workspace().is_none_or(|name| name == workspace)
+    }
+
+    fn describe(&self) -> String {
+        match &self.kind {
+            ConditionKind::Workspace(name) => format!("{name}: {}", self.reason),
+            ConditionKind::Orphans(name) => format!("{name}: {}", self.reason.message),
+            ConditionKind::Log
+            | ConditionKind::Storage
+            | ConditionKind::Recovery
+            | ConditionKind::Clock
+            | ConditionKind::Durability
+            | ConditionKind::Streams => self.reason.to_string(),
+        }
+    }
+}
 
 #[derive(Debug, Default)]
-struct Inner {
-    ledger: Option<Rejection>,
-    workspaces: BTreeMap<WorkspaceName, Rejection>,
-    /// Passing: the read model cannot be written.
-    storage: Option<Rejection>,
-    /// Passing: an operator is at work on the log.
-    recovery: Option<Rejection>,
-    /// Passing: the clock and the nats-server's are too far apart.
-    clock: Option<Rejection>,
-    /// Passing: a nats-server acknowledges before it is on disk, or that is not known.
-    durability: Option<Rejection>,
-    /// Passing: a stream cannot be used, as it was seen from outside. Commands are tried all the
-    /// same: what the stream says to them is what counts.
-    reach: Option<Rejection>,
-    /// Values that no entry refers to and that are left alone. They stop nothing.
-    leftovers: BTreeMap<WorkspaceName, String>,
-    /// What will be wrong soon. They stop nothing.
+struct Conditions {
+    /// At most one of each kind, in order.
+    list: Vec<Condition>,
+    /// Problems that are about to arise. They stop nothing.
     warnings: Vec<String>,
 }
 
-impl Inner {
-    /// What stops both commands and the read model.
-    fn stopped(&self, workspace: &WorkspaceName) -> Option<&Rejection> {
-        let broken = self.ledger.as_ref();
-        let broken = broken.or_else(|| self.workspaces.get(workspace));
-        broken.or(self.inside())
+impl Conditions {
+    fn find(&self, kind: &ConditionKind) -> Option<&Condition> {
+        self.list.iter().find(|condition| condition.kind == *kind)
     }
 
-    /// What stops every workspace for now.
-    fn inside(&self) -> Option<&Rejection> {
-        self.storage.as_ref().or(self.recovery.as_ref())
-    }
-
-    /// What the service found around it: it stops commands.
-    fn around(&self) -> Option<&Rejection> {
-        self.durability.as_ref().or(self.clock.as_ref())
+    /// Sets or clears the condition of a kind.
+    fn set(&mut self, kind: ConditionKind, reason: Option<Rejection>) {
+        self.list.retain(|condition| condition.kind != kind);
+        if let Some(reason) = reason {
+            let at = self.list.partition_point(|before| before.kind < kind);
+            let stops = kind.stops();
+            let condition = Condition {
+                kind,
+                stops,
+                reason,
+            };
+            self.list.insert(at, condition);
+        }
     }
 }
 
+/// The conditions of a ledger. The follower and the service's monitors set them; the writers and queries
+/// refuse by them.
+#[derive(Debug, Default)]
+pub struct Health(RwLock<Conditions>);
+
 impl Health {
+    fn read(&self) -> RwLockReadGuard<'_, Conditions> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Conditions> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts the whole ledger out of service. The first reason stays.
     pub fn fail(&self, code: Code, why: impl Into<String>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let rejection = Rejection::new(code, why);
-        tracing::error!(code = code.as_str(), "{}", rejection.message);
-        inner.ledger.get_or_insert(rejection);
+        let reason = Rejection::new(code, why);
+        tracing::error!(code = code.as_str(), "{}", reason.message);
+        let mut conditions = self.write();
+        if conditions.find(&ConditionKind::Log).is_none() {
+            conditions.set(ConditionKind::Log, Some(reason));
+        }
     }
 
     /// Puts one workspace out of service. The first reason stays.
-    pub fn fail_workspace(&self, workspace: &WorkspaceName, rejection: Rejection) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tracing::error!(%workspace, code = rejection.code.as_str(), "{}", rejection.message);
-        inner
-            .workspaces
-            .entry(workspace.clone())
-            .or_insert(rejection);
+    pub fn fail_workspace(&self, workspace: &WorkspaceName, reason: Rejection) {
+        tracing::error!(%workspace, code = reason.code.as_str(), "{}", reason.message);
+        let mut conditions = self.write();
+        let kind = ConditionKind::Workspace(workspace.clone());
+        if conditions.find(&kind).is_none() {
+            conditions.set(kind, Some(reason));
+        }
     }
 
-    /// Refuses commands while the read model cannot be written, and takes them again when it can.
-    pub fn set_storage(&self, wrong: Option<Rejection>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match (&wrong, &inner.storage) {
-            (Some(rejection), _) => tracing::error!("{}", rejection.message),
-            (None, Some(_)) => tracing::info!("the read model can be written again"),
-            (None, None) => {}
+    /// Sets a condition that passes, and logs when it begins, changes or ends. Monitors set it again and
+    /// again while it lasts.
+    fn set_passing(&self, kind: ConditionKind, reason: Option<Rejection>, ended: &str) {
+        let mut conditions = self.write();
+        let known = conditions.find(&kind).map(|condition| &condition.reason);
+        match (&reason, known) {
+            (Some(reason), known) if known != Some(reason) => {
+                tracing::error!("{}", reason.message);
+            }
+            (None, Some(_)) => tracing::info!("{ended}"),
+            (Some(_), _) | (None, None) => {}
         }
-        inner.storage = wrong;
+        conditions.set(kind, reason);
+    }
+
+    /// Refuses commands while the read model cannot be written.
+    pub fn set_storage(&self, wrong: Option<Rejection>) {
+        let ended = "the read model can be written again";
+        self.set_passing(ConditionKind::Storage, wrong, ended);
     }
 
     /// Refuses commands while a recovery is under way.
     pub fn set_recovery(&self, under_way: bool) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let words = "a recovery of the log is under way";
-        inner.recovery = under_way.then(|| Rejection::new(Code::Busy, words));
+        let message = "a recovery of the log is under way";
+        let reason = under_way.then(|| Rejection::new(Code::Busy, message));
+        self.write().set(ConditionKind::Recovery, reason);
     }
 
-    /// Forgets what was wrong with the log: it has been made anew.
+    /// Clears the conditions of the log: it was replaced by a recovery.
     pub fn recovered(&self) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        inner.ledger = None;
-        inner.workspaces.clear();
-        inner.recovery = None;
+        self.write().list.retain(|condition| match condition.kind {
+            ConditionKind::Log | ConditionKind::Recovery | ConditionKind::Workspace(_) => false,
+            ConditionKind::Storage
+            | ConditionKind::Clock
+            | ConditionKind::Durability
+            | ConditionKind::Streams
+            | ConditionKind::Orphans(_) => true,
+        });
     }
 
-    /// Refuses commands while the clock is wrong, and takes them again when it is not.
+    /// Refuses commands while the clock is wrong.
     pub fn set_clock(&self, wrong: Option<Rejection>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rejection) = &wrong {
-            tracing::error!("{}", rejection.message);
-        }
-        inner.clock = wrong;
+        self.set_passing(ConditionKind::Clock, wrong, "the clock is right again");
     }
 
-    /// Refuses commands while entries may be acknowledged that are not on disk, and takes them again
-    /// when they are.
+    /// Refuses commands while entries may be acknowledged before they are on disk.
     pub fn set_durability(&self, wrong: Option<Rejection>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match (&wrong, &inner.durability) {
-            // It is looked at again and again while it lasts.
-            (Some(rejection), known) if known.as_ref() != Some(rejection) => {
-                tracing::error!("{}", rejection.message);
-            }
-            (None, Some(_)) => tracing::info!("entries are on disk again before they count"),
-            (Some(_), _) | (None, None) => {}
-        }
-        inner.durability = wrong;
+        let ended = "entries are on disk again before they are acknowledged";
+        self.set_passing(ConditionKind::Durability, wrong, ended);
     }
 
-    /// Says that a stream cannot be used for now, or that it can again.
-    pub fn set_reach(&self, wrong: Option<Rejection>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match (&wrong, &inner.reach) {
-            (Some(rejection), known) if known.as_ref() != Some(rejection) => {
-                tracing::error!("{}", rejection.message);
-            }
-            (None, Some(_)) => tracing::info!("all streams can be used again"),
-            (Some(_), _) | (None, None) => {}
-        }
-        inner.reach = wrong;
+    /// Reports a stream that cannot be used.
+    pub fn set_streams(&self, wrong: Option<Rejection>) {
+        let ended = "all streams can be used again";
+        self.set_passing(ConditionKind::Streams, wrong, ended);
     }
 
-    /// Says what will be wrong soon.
+    /// Reports orphans that are left alone.
+    pub fn set_orphans(&self, workspace: &WorkspaceName, report: Option<String>) {
+        let mut conditions = self.write();
+        let kind = ConditionKind::Orphans(workspace.clone());
+        let reason = report.map(|report| Rejection::new(Code::ValueLost, report));
+        if let Some(reason) = &reason
+            && conditions.find(&kind).map(|known| &known.reason) != Some(reason)
+        {
+            tracing::warn!(%workspace, "{}", reason.message);
+        }
+        conditions.set(kind, reason);
+    }
+
+    /// Reports problems that are about to arise.
     pub fn set_warnings(&self, warnings: Vec<String>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut conditions = self.write();
         for warning in &warnings {
-            if !inner.warnings.contains(warning) {
+            if !conditions.warnings.contains(warning) {
                 tracing::warn!("{warning}");
             }
         }
-        inner.warnings = warnings;
+        conditions.warnings = warnings;
     }
 
-    /// What will be wrong soon.
+    /// Problems that are about to arise.
     pub fn warnings(&self) -> Vec<String> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.warnings.clone()
+        self.read().warnings.clone()
     }
 
-    /// Says that there are values which no entry refers to and which are left alone.
-    pub fn set_leftovers(&self, workspace: &WorkspaceName, words: Option<String>) {
-        let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match words {
-            Some(words) => {
-                if inner.leftovers.get(workspace) != Some(&words) {
-                    tracing::warn!(%workspace, "{words}");
-                }
-                inner.leftovers.insert(workspace.clone(), words);
-            }
-            None => drop(inner.leftovers.remove(workspace)),
-        }
+    /// All conditions, in order.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.read().list.clone()
     }
 
     /// Whether a recovery is under way.
     pub fn is_recovering(&self) -> bool {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.recovery.is_some()
+        self.read().find(&ConditionKind::Recovery).is_some()
     }
 
     /// Whether the clock can be trusted.
@@ -174,8 +260,7 @@ impl Health {
     /// # Errors
     /// Why not.
     pub fn clock(&self) -> Result<(), Rejection> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.clock.clone().map_or(Ok(()), Err)
+        self.refusal(|condition| condition.kind == ConditionKind::Clock)
     }
 
     /// Whether the ledger serves at all.
@@ -183,71 +268,67 @@ impl Health {
     /// # Errors
     /// Why not.
     pub fn ledger(&self) -> Result<(), Rejection> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or(inner.storage.as_ref());
-        wrong.cloned().map_or(Ok(()), Err)
+        self.refusal(|condition| condition.stops == Stops::Ledger)
     }
 
-    /// Whether the ledger takes commands, as far as no workspace's own state is concerned.
+    /// Whether the ledger accepts commands, as far as no single workspace is concerned.
     ///
     /// # Errors
     /// Why not.
     pub fn serving(&self) -> Result<(), Rejection> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.ledger.as_ref().or(inner.inside()).or(inner.around());
-        let wrong = wrong.or(inner.reach.as_ref());
-        wrong.cloned().map_or(Ok(()), Err)
+        self.refusal(|condition| {
+            condition.kind.workspace().is_none() && condition.stops != Stops::Nothing
+        })
     }
 
-    /// Whether the ledger takes commands of a workspace.
+    /// Whether the ledger accepts commands of a workspace.
     ///
     /// # Errors
     /// Why not.
     pub fn workspace(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let wrong = inner.stopped(workspace).or(inner.around());
-        wrong.cloned().map_or(Ok(()), Err)
+        self.refusal(|condition| match condition.stops {
+            Stops::Ledger | Stops::Following | Stops::Commands => condition.concerns(workspace),
+            Stops::Service | Stops::Nothing => false,
+        })
     }
 
-    /// Whether the read model of a workspace goes on with the log.
+    /// Whether the read model of a workspace follows the log.
     ///
     /// # Errors
     /// Why not.
     pub fn following(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.stopped(workspace).cloned().map_or(Ok(()), Err)
+        self.refusal(|condition| match condition.stops {
+            Stops::Ledger | Stops::Following => condition.concerns(workspace),
+            Stops::Commands | Stops::Service | Stops::Nothing => false,
+        })
     }
 
-    /// What is wrong with the log, in words.
+    /// What is wrong with the log.
     pub fn broken(&self) -> Vec<String> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let workspaces = inner.workspaces.iter();
-        let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        let ledger = inner.ledger.iter().map(ToString::to_string);
-        ledger.chain(workspaces).collect()
+        self.describe(|condition| {
+            matches!(
+                condition.kind,
+                ConditionKind::Log | ConditionKind::Workspace(_)
+            )
+        })
     }
 
-    /// Everything that is wrong, in words: of the ledger as a whole, and of the workspaces that
-    /// `shown` lets through.
+    /// Everything that is wrong with the ledger as a whole, and with the workspaces that `shown` lets
+    /// through.
     pub fn problems(&self, shown: impl Fn(&WorkspaceName) -> bool) -> Vec<String> {
-        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let ledger = inner
-            .ledger
-            .iter()
-            .chain(&inner.storage)
-            .chain(&inner.recovery)
-            .chain(&inner.clock)
-            .chain(&inner.durability)
-            .chain(&inner.reach)
-            .map(ToString::to_string);
-        let workspaces = inner
-            .workspaces
-            .iter()
-            .filter(|(workspace, _)| shown(workspace));
-        let workspaces = workspaces.map(|(workspace, wrong)| format!("{workspace}: {wrong}"));
-        let leftovers = inner.leftovers.iter();
-        let leftovers = leftovers.filter(|(workspace, _)| shown(workspace));
-        let leftovers = leftovers.map(|(workspace, words)| format!("{workspace}: {words}"));
-        ledger.chain(workspaces).chain(leftovers).collect()
+        self.describe(|condition| condition.kind.workspace().is_none_or(&shown))
+    }
+
+    /// The first condition that the predicate lets through, as a refusal.
+    fn refusal(&self, which: impl Fn(&Condition) -> bool) -> Result<(), Rejection> {
+        let conditions = self.read();
+        let wrong = conditions.list.iter().find(|condition| which(condition));
+        wrong.map_or(Ok(()), |condition| Err(condition.reason.clone()))
+    }
+
+    fn describe(&self, which: impl Fn(&Condition) -> bool) -> Vec<String> {
+        let conditions = self.read();
+        let chosen = conditions.list.iter().filter(|condition| which(condition));
+        chosen.map(Condition::describe).collect()
     }
 }

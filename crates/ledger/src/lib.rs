@@ -1,12 +1,35 @@
-//! The ledger: the log, the vault, the read model, the one writer per workspace, and the checks
-//! that anybody can make of a log.
+//! A ledger over a log, a vault and a key store.
+//!
+//! A command goes to the writer of its workspace, which decides it and appends it to the log. The
+//! follower folds the log into the read model, and queries read that. The eraser finishes erasures and
+//! key rotations; recovery rebuilds a damaged log. [`Ledger`] owns these parts and starts them.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod commands;
+mod context;
 mod durable;
+mod erasure;
 pub mod follower;
 pub mod health;
-mod keeper;
-pub mod ledger;
+mod ledger;
+mod long_requests;
+mod memory;
+mod page;
 pub mod projection;
+mod proofs;
+mod queries;
+mod rebuild;
+mod recovery;
+mod response;
+mod status;
+mod storage_check;
+mod value_check;
 pub mod writer;
 
-pub use ledger::{Environment, Ledger, OpenError, Options, Response, Vitals};
+pub use context::Context;
+pub use erasure::Eraser;
+pub use ledger::{Ledger, OpenError, Options};
+pub use memory::MemoryPermit;
+pub use response::Response;
+pub use status::{Environment, HealthSummary};

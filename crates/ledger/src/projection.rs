@@ -1,11 +1,10 @@
-//! The read model in redb. It holds no rule: the fold names the rows that changed, and they are
-//! written. Drop the file and it is built again from the log, the same to the last byte of its
-//! canonical dump.
+//! The read model in redb. It contains no rules: the fold names the rows that changed, and they are written.
+//! A deleted file is built again from the log, and its canonical dump is the same to the last byte.
 
 mod building;
 mod commits;
 mod digest;
-mod local;
+mod follow_record;
 mod origin;
 mod past;
 mod rows;
@@ -18,6 +17,7 @@ mod values;
 mod view;
 mod windows;
 mod write;
+mod write_batch;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,18 @@ use redb::Database;
 pub(crate) use commits::cut;
 pub use commits::{CommitAt, EntryAt, Piece};
 pub use digest::digest;
-pub use local::Local;
+pub use follow_record::FollowRecord;
 pub use scan::{AuditScan, Indexes};
 pub use schema::{Exposure, LEDGER_ORDINAL, Problem, SCHEMA, SecretRecord, WorkspaceHead, run_key};
 pub use uses::USES_SHOWN;
-pub use values::{Cursor, VersionOf};
+pub use values::{Cursor, StoredVersion};
 pub use view::{View, WorkspaceView};
-pub use write::{Batch, EntryFacts, Use, WorkspaceBatch};
+pub use write_batch::{EntryFacts, Use, WorkspaceBatch, WriteBatch};
 
 /// The read model cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectionError {
-    /// The file is of another ledger: most likely the wrong data directory.
+    /// The file belongs to another ledger: most likely the data directory is wrong.
     #[error("{file} is the read model of ledger {found}, not of {expected}")]
     OtherLedger {
         /// The file.
@@ -51,13 +51,13 @@ pub enum ProjectionError {
         /// Whose it should be.
         expected: LedgerId,
     },
-    /// Its schema is not this program's: it has to be rebuilt.
+    /// Its schema is not that of this program: it must be rebuilt.
     #[error("the read model has schema {found}, this program has {SCHEMA}")]
     OtherSchema {
         /// The schema found.
         found: u32,
     },
-    /// Its program knew other rules, and that may matter: it has to be rebuilt.
+    /// It was written under other rules, and that may matter: it must be rebuilt.
     #[error(
         "the read model was written under rules up to {found}, this program knows them up to {}",
         Rules::CURRENT.number()
@@ -66,7 +66,7 @@ pub enum ProjectionError {
         /// The last rules that its program knew.
         found: u32,
     },
-    /// A row does not decode, or rows do not fit each other: it has to be rebuilt.
+    /// A row does not decode, or rows contradict each other: it must be rebuilt.
     #[error("the read model is damaged: {0}")]
     Damaged(String),
     /// Another process has the file open.
@@ -75,38 +75,33 @@ pub enum ProjectionError {
     /// The file or the disk under it.
     #[error("the read model: {0}")]
     Storage(String),
-    /// It is being opened again after the disk failed it.
+    /// It is being opened again after a disk error.
     #[error("the read model is being opened again: try again shortly")]
     Closed,
 }
 
 impl ProjectionError {
-    /// Whether building the read model anew is the remedy.
+    /// Whether a rebuild is the remedy.
     pub const fn wants_rebuild(&self) -> bool {
         matches!(
             self,
             Self::OtherSchema { .. } | Self::OtherRules { .. } | Self::Damaged(_)
         )
     }
-
-    /// What a caller is told.
-    pub fn rejection(&self) -> Rejection {
-        let code = match self {
-            Self::Closed => Code::Busy,
-            Self::OtherLedger { .. }
-            | Self::OtherSchema { .. }
-            | Self::OtherRules { .. }
-            | Self::Damaged(_)
-            | Self::InUse(_)
-            | Self::Storage(_) => Code::Internal,
-        };
-        Rejection::new(code, self.to_string())
-    }
 }
 
 impl From<ProjectionError> for Rejection {
     fn from(error: ProjectionError) -> Self {
-        error.rejection()
+        let code = match error {
+            ProjectionError::Closed => Code::Busy,
+            ProjectionError::OtherLedger { .. }
+            | ProjectionError::OtherSchema { .. }
+            | ProjectionError::OtherRules { .. }
+            | ProjectionError::Damaged(_)
+            | ProjectionError::InUse(_)
+            | ProjectionError::Storage(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -129,36 +124,41 @@ from_redb!(
 );
 
 fn classify(error: redb::Error) -> ProjectionError {
-    match error {
-        redb::Error::Corrupted(why) => ProjectionError::Damaged(why),
-        // What is no redb file, or is cut short.
-        redb::Error::Io(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            ProjectionError::Damaged(error.to_string())
-        }
-        error @ (redb::Error::TableTypeMismatch { .. }
-        | redb::Error::TableDoesNotExist(_)
-        | redb::Error::UpgradeRequired(_)
-        | redb::Error::TypeDefinitionChanged { .. }) => ProjectionError::Damaged(error.to_string()),
-        other => ProjectionError::Storage(other.to_string()),
+    if let redb::Error::Corrupted(why) = error {
+        return ProjectionError::Damaged(why);
+    }
+    // A file that is cut short, or is no redb file.
+    let unreadable = |error: &std::io::Error| {
+        matches!(
+            error.kind(),
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+        )
+    };
+    let foreign = matches!(
+        error,
+        redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableDoesNotExist(_)
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+    );
+    if foreign || matches!(&error, redb::Error::Io(error) if unreadable(error)) {
+        ProjectionError::Damaged(error.to_string())
+    } else {
+        ProjectionError::Storage(error.to_string())
     }
 }
 
-/// How the database on a file is opened. Tests put one in that fails.
+/// How the database on a file is opened. Tests use one that fails.
 pub type Opener = Arc<dyn Fn(&Path) -> Result<Database, redb::DatabaseError> + Send + Sync>;
 
 /// The read model's file, open.
 #[derive(Clone)]
 pub struct Projection {
-    /// None while it is opened again: redb takes nothing more after an I/O error.
+    /// None while it is opened again: redb accepts nothing more after an I/O error.
     db: Arc<RwLock<Option<Database>>>,
     opener: Opener,
     path: PathBuf,
-    /// Whether a file that was built anew is whole, and flushed from then on.
+    /// Whether a file under construction is complete, and flushed from then on.
     whole: Arc<AtomicBool>,
 }
 
@@ -170,15 +170,17 @@ pub fn plain_files() -> Opener {
 /// Memory for redb's pages.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
-/// A file up to this size is read through when it is opened, and every checksum in it compared.
-/// A larger one would make the start slow: redb compares checksums then only, so rows have their own.
+/// A file up to this size is read when it is opened, and every checksum is compared. A larger one would
+/// make the start slow. redb compares its checksums only then, so rows have their own.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionError> {
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
-    let mut db = opener(path).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => ProjectionError::InUse(path.to_owned()),
-        other => classify(redb::Error::from(other)),
+    let mut db = opener(path).map_err(|error| {
+        if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+            return ProjectionError::InUse(path.to_owned());
+        }
+        classify(redb::Error::from(error))
     })?;
     if length > 0 && length <= CHECKED_BYTES {
         match db.check_integrity() {
@@ -194,7 +196,7 @@ fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionErro
 ///
 /// # Errors
 /// As `run`, and [`ProjectionError::Damaged`] for a panic.
-pub(crate) fn contained<T>(
+pub(crate) fn catch_panics<T>(
     run: impl FnOnce() -> Result<T, ProjectionError>,
 ) -> Result<T, ProjectionError> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
@@ -206,7 +208,7 @@ pub(crate) fn contained<T>(
 }
 
 impl Projection {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -232,7 +234,7 @@ impl Projection {
         })
     }
 
-    /// Makes the file anew. It is worth nothing before [`Projection::complete`].
+    /// Creates the file again. It must not be used before [`Projection::complete`].
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -252,54 +254,53 @@ impl Projection {
         Ok(built)
     }
 
-    /// Makes everything written so far last through a crash, and what is written durably from now
-    /// on.
+    /// Makes everything written so far durable, and all durable writes from now on.
     ///
     /// # Errors
     /// [`ProjectionError`].
     pub fn complete(&self) -> Result<(), ProjectionError> {
         self.whole.store(true, Ordering::Release);
-        self.write(&Batch::default(), true)
+        self.write(&WriteBatch::default(), true)
     }
 
-    /// As [`Projection::open`]; a file that is damaged or of another schema is put aside and made
-    /// anew, as the log has it all.
+    /// As [`Projection::open`], but a file that is damaged or of another schema is set aside and created
+    /// again: the log holds everything.
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn open_or_anew(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
-        // Where each workspace is has to be told before anything else.
+    pub fn open_or_recreate(path: &Path, ledger: &LedgerId) -> Result<Self, ProjectionError> {
+        // The heads of all workspaces are needed before anything else, so they must be readable.
         let opened = Self::open(path, ledger).and_then(|opened| {
-            contained(|| opened.view()?.workspaces())?;
+            catch_panics(|| opened.view()?.workspaces())?;
             Ok(opened)
         });
         match opened {
             Err(error) if error.wants_rebuild() => {
-                put_aside(path, &error)?;
+                set_aside(path, &error)?;
                 Self::open(path, ledger)
             }
             opened => opened,
         }
     }
 
-    /// Closes the file and opens it again, after `why` came of it. What it held durably is there
-    /// again; should it be damaged, it is empty and wants to be built anew.
+    /// Closes the file and opens it again after the error `why`. It then holds what it held durably; a
+    /// damaged file is set aside, and the new one is empty.
     ///
     /// # Errors
-    /// [`ProjectionError`]: then it stays closed, and this can be tried again.
+    /// [`ProjectionError`]. The file then stays closed, and this can be tried again.
     pub fn reopen(&self, ledger: &LedgerId, why: &ProjectionError) -> Result<(), ProjectionError> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        // Whatever a database that failed does when it is dropped must not end the process.
-        drop(contained(|| {
+        // Dropping a database that failed must not end the process.
+        drop(catch_panics(|| {
             *db = None;
             Ok(())
         }));
         if why.wants_rebuild() && self.path.exists() {
-            put_aside(&self.path, why)?;
+            set_aside(&self.path, why)?;
         }
         let opened = match open_database(&self.path, ledger, &self.opener) {
             Err(error) if error.wants_rebuild() => {
-                put_aside(&self.path, &error)?;
+                set_aside(&self.path, &error)?;
                 open_database(&self.path, ledger, &self.opener)
             }
             opened => opened,
@@ -308,12 +309,12 @@ impl Projection {
         Ok(())
     }
 
-    /// Where it lies.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// After the file was moved.
+    /// The same read model after its file was moved.
     #[must_use]
     pub fn moved_to(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.path);
@@ -328,12 +329,12 @@ impl Projection {
         self.with(View::begin)
     }
 
-    /// Writes a batch in one transaction. `durable` also makes everything written before it last
-    /// through a crash; what is lost otherwise comes again from the log.
+    /// Writes a batch in one transaction. `durable` also makes everything written before it durable. What a
+    /// crash takes otherwise is read from the log again.
     ///
     /// # Errors
     /// [`ProjectionError`]; nothing of the batch is written then.
-    pub fn write(&self, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
+    pub fn write(&self, batch: &WriteBatch, durable: bool) -> Result<(), ProjectionError> {
         self.with(|db| write::write(db, batch, durable))
     }
 
@@ -351,7 +352,7 @@ fn open_database(
     ledger: &LedgerId,
     opener: &Opener,
 ) -> Result<Database, ProjectionError> {
-    // Names, descriptions and members are nobody else's business.
+    // Names, descriptions and members must not be readable by other users.
     let private = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -359,16 +360,16 @@ fn open_database(
         .mode(0o600)
         .open(path);
     private.map_err(|error| ProjectionError::Storage(error.to_string()))?;
-    // redb panics on some damaged pages instead of saying so.
-    contained(|| {
+    // redb panics on some damaged pages instead of returning an error.
+    catch_panics(|| {
         let db = open_checked(path, opener)?;
         origin::prepare(&db, path, ledger)?;
         Ok(db)
     })
 }
 
-fn put_aside(path: &Path, error: &ProjectionError) -> Result<(), ProjectionError> {
-    tracing::warn!(%error, "the read model is built anew from the log");
+fn set_aside(path: &Path, error: &ProjectionError) -> Result<(), ProjectionError> {
+    tracing::warn!(%error, "the read model is rebuilt from the log");
     let aside = path.with_extension("redb.damaged");
     std::fs::rename(path, aside).map_err(|error| ProjectionError::Storage(error.to_string()))
 }

@@ -126,13 +126,13 @@ impl Dispatcher {
         let response = answer(&self.ledger, request).await;
         self.metrics.answered(kind, arrived, &response);
         keyroll_store::failpoint!("service.before_reply");
-        let (room, large) = (response.room.clone(), response.bytes.len() > LARGE);
+        let (permit, large) = (response.permit.clone(), response.bytes.len() > LARGE);
         respond(request, response).await;
         if large && let Err(error) = self.responder.flush().await {
             tracing::debug!(%error, "an answer was not sent");
         }
         keyroll_store::failpoint!("service.replied");
-        drop((turn, room));
+        drop((turn, permit));
     }
 }
 

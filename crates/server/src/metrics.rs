@@ -165,17 +165,17 @@ impl Metrics {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let in_work = self.capacity.saturating_sub(self.work.available_permits());
         self.in_work.set(i64::try_from(in_work).unwrap_or(i64::MAX));
-        let vitals = ledger.vitals();
-        if let Some(entries) = vitals.entries {
+        let health = ledger.health_summary();
+        if let Some(entries) = health.entries {
             self.entries.set(count(entries));
         }
-        self.projected.set(count(vitals.projected.0));
-        let problems = i64::try_from(vitals.problems).unwrap_or(i64::MAX);
+        self.projected.set(count(health.projected.0));
+        let problems = i64::try_from(health.problems).unwrap_or(i64::MAX);
         self.problems.set(problems);
-        let warnings = i64::try_from(vitals.warnings).unwrap_or(i64::MAX);
+        let warnings = i64::try_from(health.warnings).unwrap_or(i64::MAX);
         self.warnings.set(warnings);
-        self.ready.set(i64::from(vitals.refusing.is_none()));
-        self.clock_ahead.set(vitals.clock_ahead_ms);
+        self.ready.set(i64::from(health.refusing.is_none()));
+        self.clock_ahead.set(health.clock_ahead_ms);
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)
@@ -197,7 +197,7 @@ async fn show_metrics(State((ledger, metrics)): SharedState) -> impl IntoRespons
 }
 
 async fn ready(State((ledger, _)): SharedState) -> (StatusCode, String) {
-    match ledger.vitals().refusing {
+    match ledger.health_summary().refusing {
         None => (StatusCode::OK, "ready\n".to_owned()),
         // Only the code: the message may name a workspace.
         Some(why) => {

@@ -153,7 +153,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: clock::now,
         damage,
-        idle: keyroll_ledger::writer::IDLE,
+        idle: keyroll_ledger::follower::IDLE,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
@@ -314,8 +314,8 @@ async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver
 async fn erase(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         let pass = async {
-            ledger.unfinished().await;
-            if ledger.tend().await.is_ok() {
+            ledger.eraser().wait_for_work().await;
+            if ledger.eraser().run_once().await.is_ok() {
                 ERASE_INTERVAL
             } else {
                 ERASE_RETRY
@@ -338,7 +338,7 @@ async fn housekeeping(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
         if let Err(error) = ledger.housekeeping().await {
             tracing::debug!(%error, "cannot erase expired sealing keys");
         }
-        if let Err(error) = ledger.sweep().await {
+        if let Err(error) = ledger.eraser().sweep().await {
             tracing::debug!(%error, "cannot sweep the whole vault");
         }
         let waited =

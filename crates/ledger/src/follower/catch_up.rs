@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Fold;
-use super::drained::Drained;
+use super::message_batch::MessageBatch;
 use super::prepare::{Prepared, prepare_all};
 use crate::projection::ProjectionError;
 use keyroll_store::log::{Log, LogRange, Message};
@@ -45,10 +45,10 @@ async fn prepare_ahead(
     ahead: mpsc::Sender<Result<Vec<Prepared>, ProjectionError>>,
 ) {
     loop {
-        let (mut drained, mut wrong, mut ended) = (Drained::default(), None, false);
-        while !ended && drained.has_room() {
+        let (mut message_batch, mut wrong, mut ended) = (MessageBatch::default(), None, false);
+        while !ended && message_batch.has_capacity() {
             match stretch.next().await {
-                Some(Ok(message)) => drained.take(Ok(message)),
+                Some(Ok(message)) => message_batch.take(Ok(message)),
                 Some(Err(error)) => (wrong, ended) = (Some(error), true),
                 None => ended = true,
             }
@@ -56,7 +56,7 @@ async fn prepare_ahead(
         let batch = match wrong {
             // What was read before it is not folded in either: all of it is read again.
             Some(error) => Err(failed(error)),
-            None => prepare_elsewhere(drained.messages, key).await,
+            None => prepare_elsewhere(message_batch.messages, key).await,
         };
         ended |= batch.is_err();
         // Who waited for it may have gone.

@@ -8,8 +8,9 @@ use keyroll_core::names::Label;
 use keyroll_core::{Action, Event, Identity, Index, Recorded, SecretName, State};
 use keyroll_merkle::Nodes as _;
 
-use super::fold::{Odd, Slot};
-use super::prepare::Opened;
+use super::anomaly::Anomaly;
+use super::prepare::OpenedCommit;
+use super::workspace::LoadedWorkspace;
 use crate::projection::{
     EntryFacts, LEDGER_ORDINAL, SecretRecord, Use, WorkspaceBatch, cut, run_key,
 };
@@ -20,31 +21,32 @@ pub(super) type Kinds = Vec<(Index, &'static str)>;
 
 /// Folds a commit's entries into a workspace's state, and their rows into the batch.
 pub(super) fn apply(
-    slot: &mut Slot,
+    workspace: &mut LoadedWorkspace,
     message: &Message,
-    Opened {
+    opened: OpenedCommit,
+    part: &mut WorkspaceBatch,
+) -> Result<Kinds, Anomaly> {
+    let OpenedCommit {
         commit,
         rules,
         begin,
         entries,
-    }: Opened,
-    part: &mut WorkspaceBatch,
-) -> Result<Kinds, Odd> {
-    let entries = entries.map_err(Odd::malformed)?;
+    } = opened;
+    let entries = entries.map_err(Anomaly::malformed)?;
     let mut kinds = Vec::new();
     part.commits.extend(cut(&commit, begin, &message.bytes));
     for recorded in &entries {
-        let before = uses_before(&slot.state, recorded);
-        let changes = slot.state.apply(rules, recorded);
+        let before = uses_before(&workspace.state, recorded);
+        let changes = workspace.state.apply(rules, recorded);
         kinds.extend(
             recorded
                 .events
                 .iter()
                 .map(|event| (recorded.index, event.kind().name)),
         );
-        part.entries.push(facts(slot, recorded, &changes));
-        if recorded.at.0 > slot.latest {
-            slot.latest = recorded.at.0;
+        part.entries.push(facts(workspace, recorded, &changes));
+        if recorded.at.0 > workspace.latest {
+            workspace.latest = recorded.at.0;
             part.times.push((recorded.at, recorded.index));
         }
         // After every entry, not after the batch: what a secret was called in between counts too,
@@ -52,11 +54,11 @@ pub(super) fn apply(
         let named = changes
             .secrets
             .iter()
-            .filter_map(|id| slot.state.secret(id));
+            .filter_map(|id| workspace.state.secret(id));
         part.names
             .extend(named.map(|secret| (secret.name.folded(), secret.ordinal)));
-        remember(&slot.state, recorded.index, &changes, part);
-        remember_uses(&slot.state, recorded.index, (&before, &changes), part);
+        remember(&workspace.state, recorded.index, &changes, part);
+        remember_uses(&workspace.state, recorded.index, (&before, &changes), part);
         merge(&mut part.changes, changes);
     }
     Ok(kinds)
@@ -123,8 +125,12 @@ fn remember_uses(
     }
 }
 
-fn facts(slot: &Slot, recorded: &Recorded, changes: &keyroll_core::Changes) -> EntryFacts {
-    let state = &slot.state;
+fn facts(
+    workspace: &LoadedWorkspace,
+    recorded: &Recorded,
+    changes: &keyroll_core::Changes,
+) -> EntryFacts {
+    let state = &workspace.state;
     let ordinal = |id: &keyroll_core::SecretId| state.secret(id).map(|secret| secret.ordinal);
     let size = recorded.index.tree_size().0;
     let nodes = [0_u8, 8, 16, 24]

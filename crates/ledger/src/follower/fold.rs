@@ -1,39 +1,24 @@
-//! Folding messages into a projection: decode, check the ledger's signature, the place and the
-//! root, fold, write.
+//! Folding messages into a projection: decode, check the signature, the place and the root, fold, write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_core::names::Label;
-use keyroll_core::{
-    Code, Commit, Digest, Identity, LedgerId, Rejection, Sequence, State, TreeSize, WorkspaceName,
-};
-
+use keyroll_core::{Digest, Identity, LedgerId, Rejection, Sequence, WorkspaceName};
+use keyroll_store::log::Message;
 use tokio::time::Instant;
 
+use super::anomaly::{Severity, next};
 use super::entries::apply;
-use super::prepare::{Opened, Prepared, open, prepare};
-use super::{Notice, Progress};
+use super::prepare::{Prepared, prepare};
+use super::progress::Progress;
+use super::workspace::LoadedWorkspace;
+use super::{IDLE, Notice};
 use crate::health::Health;
-use crate::projection::{Batch, Problem, Projection, ProjectionError, WorkspaceHead, contained};
-use crate::writer::IDLE;
-use keyroll_store::log::Message;
+use crate::projection::{Problem, Projection, ProjectionError, WriteBatch, catch_panics};
 
-/// How often within that time it is looked for workspaces that are idle.
+/// How often idle workspaces are looked for within the idle time.
 const IDLE_LOOKS: u32 = 10;
-
-/// A workspace as it is at this place of the log.
-pub(super) struct Slot {
-    number: u32,
-    pub(super) state: State,
-    sequence: Sequence,
-    pub(super) latest: u64,
-    /// Why nothing more of it is folded in.
-    wrong: Option<Rejection>,
-    /// When it was last folded into.
-    used: Instant,
-}
 
 /// Folds messages into a projection.
 pub struct Fold {
@@ -41,54 +26,15 @@ pub struct Fold {
     key: Identity,
     health: Arc<Health>,
     projection: Projection,
-    slots: HashMap<WorkspaceName, Slot>,
+    workspaces: HashMap<WorkspaceName, LoadedWorkspace>,
     numbers: u32,
     sequence: Sequence,
     /// How long an unused workspace stays in memory.
     idle: Duration,
 }
 
-/// What a message turned out to be, if not the next commit.
-pub(crate) enum Odd {
-    /// No commit: reported, and nothing else.
-    Foreign(String),
-    /// A commit of entries that are there: reported, and nothing else.
-    Again {
-        /// Its first entry.
-        first: TreeSize,
-    },
-    /// A commit of later entries: what comes before it is missing, and the workspace stops here.
-    Later {
-        /// Its first entry.
-        first: TreeSize,
-    },
-    /// The workspace stops here.
-    Broken(Code, String),
-}
-
-impl Odd {
-    /// Of a commit with an entry that is none, or one that only a later program knows.
-    pub(super) fn malformed(rejection: Rejection) -> Self {
-        let code = match rejection.code {
-            Code::UpgradeNeeded => Code::UpgradeNeeded,
-            _ => Code::Corrupt,
-        };
-        Self::Broken(code, rejection.message)
-    }
-}
-
-impl std::fmt::Display for Odd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Foreign(why) | Self::Broken(_, why) => f.write_str(why),
-            Self::Again { first, .. } => write!(f, "a commit of entry {first} again"),
-            Self::Later { first, .. } => write!(f, "entries before entry {first} are missing"),
-        }
-    }
-}
-
 impl Fold {
-    /// Goes on where a projection is. The ledger's online key is `key`.
+    /// Goes on where a projection ends. `key` is the ledger's online key.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -113,14 +59,14 @@ impl Fold {
             key,
             health,
             projection,
-            slots: HashMap::new(),
+            workspaces: HashMap::new(),
             numbers,
             sequence,
             idle: IDLE,
         })
     }
 
-    /// Has workspaces leave memory after so long without an entry.
+    /// Sets how long an unused workspace stays in memory.
     pub fn forget_after(&mut self, idle: Duration) {
         self.idle = idle;
     }
@@ -130,16 +76,16 @@ impl Fold {
         self.idle
     }
 
-    /// How often to look for workspaces that are idle.
-    pub(super) fn look_for_idle(&self) -> Duration {
+    /// How often to look for idle workspaces.
+    pub(super) fn idle_check_interval(&self) -> Duration {
         (self.idle / IDLE_LOOKS).max(Duration::from_millis(1))
     }
 
-    /// Drops workspaces that are idle: all of them is in the read model, and read when they are used.
+    /// Drops idle workspaces from memory. They are loaded from the read model again when they are used.
     pub(super) fn forget_idle(&mut self) {
         let idle = self.idle;
-        self.slots.retain(|_, slot| slot.used.elapsed() < idle);
-        self.slots.shrink_to_fit();
+        self.workspaces.retain(|_, slot| slot.used.elapsed() < idle);
+        self.workspaces.shrink_to_fit();
     }
 
     /// The last message folded in.
@@ -147,11 +93,11 @@ impl Fold {
         self.sequence
     }
 
-    /// Tells how far it is.
-    pub(super) fn tell(&self, progress: &mut Progress) {
+    /// Updates the progress.
+    pub(super) fn update_progress(&self, progress: &mut Progress) {
         progress.sequence = self.sequence;
-        progress.loaded = self.slots.len();
-        for (workspace, slot) in &self.slots {
+        progress.loaded = self.workspaces.len();
+        for (workspace, slot) in &self.workspaces {
             progress
                 .workspaces
                 .insert(workspace.clone(), (slot.sequence, slot.state.size()));
@@ -171,20 +117,20 @@ impl Fold {
         Ok(())
     }
 
-    /// Opens its file again after the disk failed it, and goes on where that is.
+    /// Opens the file again after a disk error, and goes on where the file ends.
     ///
     /// # Errors
-    /// [`ProjectionError`]: then this can be tried again.
+    /// [`ProjectionError`]. It can be tried again then.
     pub(super) fn reopen(&mut self, why: &ProjectionError) -> Result<(), ProjectionError> {
         self.projection.reopen(&self.ledger, why)?;
         let (projection, health) = (self.projection.clone(), Arc::clone(&self.health));
         let idle = self.idle;
-        *self = contained(|| Self::resume(projection, self.ledger, self.key, health))?;
+        *self = catch_panics(|| Self::resume(projection, self.ledger, self.key, health))?;
         self.idle = idle;
         Ok(())
     }
 
-    /// Reports to another place what is wrong from now on.
+    /// Reports faults to `health` from now on.
     pub(crate) fn report_to(&mut self, health: Arc<Health>) {
         self.health = health;
     }
@@ -194,48 +140,25 @@ impl Fold {
         &self.projection
     }
 
-    fn slot(&mut self, workspace: &WorkspaceName) -> Result<&mut Slot, ProjectionError> {
-        if !self.slots.contains_key(workspace) {
-            let slot = self.load(workspace)?;
-            self.slots.insert(workspace.clone(), slot);
-        }
-        self.slots
-            .get_mut(workspace)
-            .ok_or_else(|| ProjectionError::Damaged("a slot vanished".to_owned()))
-    }
-
-    fn load(&mut self, workspace: &WorkspaceName) -> Result<Slot, ProjectionError> {
-        let view = self.projection.view()?;
-        if let Some(found) = view.workspace(workspace)? {
-            let head = found.head();
-            let (sequence, latest, wrong) = (head.sequence, head.latest, head.wrong.clone());
-            let state = found.state(self.ledger)?;
-            return Ok(Slot {
-                number: found.number(),
-                state,
-                sequence,
-                latest,
-                wrong,
-                used: Instant::now(),
+    fn workspace(&mut self, name: &WorkspaceName) -> Result<&mut LoadedWorkspace, ProjectionError> {
+        if !self.workspaces.contains_key(name) {
+            let loaded = LoadedWorkspace::load(&self.projection.view()?, self.ledger, name)?;
+            let loaded = loaded.unwrap_or_else(|| {
+                let number = self.numbers;
+                self.numbers = self.numbers.saturating_add(1);
+                LoadedWorkspace::new(self.ledger, name.clone(), number)
             });
+            self.workspaces.insert(name.clone(), loaded);
         }
-        let number = self.numbers;
-        self.numbers = self.numbers.saturating_add(1);
-        let state = State::new(self.ledger, workspace.clone());
-        Ok(Slot {
-            number,
-            state,
-            sequence: Sequence(0),
-            latest: 0,
-            wrong: None,
-            used: Instant::now(),
-        })
+        self.workspaces
+            .get_mut(name)
+            .ok_or_else(|| ProjectionError::Damaged("a workspace vanished".to_owned()))
     }
 
-    /// Folds messages in and writes them as one transaction. What happened, for notices.
+    /// Folds messages in, writes them as one transaction, and gives the notices of their events.
     ///
     /// # Errors
-    /// [`ProjectionError`]: then this fold is of no use any more, as its states are ahead.
+    /// [`ProjectionError`]. The fold must be dropped then: its states are ahead of the file.
     pub fn fold(
         &mut self,
         messages: &[Message],
@@ -244,7 +167,7 @@ impl Fold {
         self.fold_prepared(self.prepared(messages.to_vec()), durable)
     }
 
-    /// What can be done with messages before the ones before them are folded in.
+    /// Decodes messages and checks their signatures, which needs no state.
     fn prepared(&self, messages: Vec<Message>) -> Vec<Prepared> {
         prepare(messages, &self.key)
     }
@@ -259,7 +182,7 @@ impl Fold {
         messages: Vec<Prepared>,
         durable: bool,
     ) -> Result<Vec<Notice>, ProjectionError> {
-        let mut batch = Batch::default();
+        let mut batch = WriteBatch::default();
         let mut notices = Vec::new();
         let last = messages.last().map(|one| one.message.clone());
         for one in messages {
@@ -267,7 +190,11 @@ impl Fold {
             self.message(one, &mut batch, &mut notices)?;
         }
         batch.head = last.map(|last| (last.sequence, Digest::of(&last.bytes)));
-        self.collect_rows(&mut batch);
+        for workspace in self.workspaces.values() {
+            if let Some(part) = batch.workspaces.get_mut(&workspace.number) {
+                workspace.collect_rows(part);
+            }
+        }
         self.projection.write(&batch, durable)?;
         Ok(notices)
     }
@@ -275,96 +202,46 @@ impl Fold {
     fn message(
         &mut self,
         Prepared { message, opened }: Prepared,
-        batch: &mut Batch,
+        batch: &mut WriteBatch,
         notices: &mut Vec<Notice>,
     ) -> Result<(), ProjectionError> {
         let message = &message;
         let at = message.sequence;
-        let Some(workspace) = &message.workspace else {
+        let Some(name) = &message.workspace else {
             batch
                 .problems
                 .push(problem(message, "foreign", "its subject is no workspace's"));
             return Ok(());
         };
         let (ledger, health) = (self.ledger, Arc::clone(&self.health));
-        let slot = self.slot(workspace)?;
-        (slot.sequence, slot.used) = (at, Instant::now());
-        if slot.wrong.is_none() {
-            let part = batch.workspaces.entry(slot.number).or_default();
-            match next(&slot.state, &ledger, opened)
-                .map(|opened| apply(slot, message, opened, part))
-            {
-                Ok(Ok(kinds)) => notices.extend(kinds.into_iter().map(|(index, kind)| Notice {
-                    workspace: workspace.clone(),
+        let workspace = self.workspace(name)?;
+        (workspace.sequence, workspace.used) = (at, Instant::now());
+        if workspace.wrong.is_none() {
+            let part = batch.workspaces.entry(workspace.number).or_default();
+            let applied = next(&workspace.state, &ledger, opened)
+                .and_then(|opened| apply(workspace, message, opened, part));
+            match applied {
+                Ok(kinds) => notices.extend(kinds.into_iter().map(|(index, kind)| Notice {
+                    workspace: name.clone(),
                     index,
                     kind,
                 })),
-                Err(Odd::Foreign(words)) => {
-                    batch.problems.push(problem(message, "foreign", &words));
-                }
-                Err(Odd::Again { first, .. }) => {
-                    let words = format!("a commit of entry {first} again");
-                    batch.problems.push(problem(message, "stale", &words));
-                }
-                Ok(Err(odd)) | Err(odd @ (Odd::Broken(..) | Odd::Later { .. })) => {
-                    let (code, words) = match odd {
-                        Odd::Broken(code, words) => (code, words),
-                        Odd::Later { first, .. } => {
-                            let size = slot.state.size();
-                            let words = format!("entries {size} to {first} are missing before it");
-                            (Code::Corrupt, words)
-                        }
-                        Odd::Foreign(words) => (Code::Corrupt, words),
-                        Odd::Again { first, .. } => (Code::Corrupt, format!("entry {first} again")),
-                    };
-                    let wrong = Rejection::new(code, format!("message {at} of the log: {words}"));
-                    health.fail_workspace(workspace, wrong.clone());
-                    slot.wrong = Some(wrong);
-                    batch.problems.push(problem(message, code.as_str(), &words));
-                }
+                Err(anomaly) => match anomaly.report(workspace.state.size()) {
+                    (Severity::Ignored(kind), why) => {
+                        batch.problems.push(problem(message, kind, &why));
+                    }
+                    (Severity::Stops(code), why) => {
+                        let wrong = Rejection::new(code, format!("message {at} of the log: {why}"));
+                        health.fail_workspace(name, wrong.clone());
+                        workspace.wrong = Some(wrong);
+                        batch.problems.push(problem(message, code.as_str(), &why));
+                    }
+                },
             }
         }
-        let head = head_of(workspace, slot);
-        batch.workspaces.entry(slot.number).or_default().head = Some(head);
+        let part = batch.workspaces.entry(workspace.number).or_default();
+        part.head = Some(workspace.head());
         Ok(())
-    }
-
-    /// Takes the changed rows out of the states, as they are after the batch.
-    fn collect_rows(&self, batch: &mut Batch) {
-        for slot in self.slots.values() {
-            let Some(part) = batch.workspaces.get_mut(&slot.number) else {
-                continue;
-            };
-            let state = &slot.state;
-            let secret = |id: &keyroll_core::SecretId| state.secret(id).map(|secret| (*id, secret));
-            part.secrets = part
-                .changes
-                .secrets
-                .iter()
-                .filter_map(secret)
-                .map(|(id, s)| (id, s.clone()))
-                .collect();
-            part.versions = part
-                .changes
-                .versions
-                .iter()
-                .filter_map(|(id, version)| {
-                    let secret = state.secret(id)?;
-                    Some((secret.ordinal, *version, secret.version(*version)?.clone()))
-                })
-                .collect();
-            let member = |id: &Identity| state.any_member(id).map(|member| (*id, member.clone()));
-            part.members = part.changes.members.iter().filter_map(member).collect();
-            let denials = state
-                .denials()
-                .filter(|(id, _)| part.changes.denials.contains(id));
-            let workflow = |name: &Label| (name.clone(), state.workflow(name).cloned());
-            part.workflows = part.changes.workflows.iter().map(workflow).collect();
-            let delegation = |pair: &(Identity, Identity)| (*pair, state.delegation(pair));
-            let delegations = part.changes.delegations.iter();
-            part.delegations = delegations.map(delegation).collect();
-            part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
-        }
     }
 }
 
@@ -376,98 +253,4 @@ fn problem(message: &Message, kind: &str, detail: &str) -> Problem {
         sequence,
         workspace,
     }
-}
-
-fn head_of(workspace: &WorkspaceName, slot: &Slot) -> WorkspaceHead {
-    WorkspaceHead {
-        name: workspace.clone(),
-        row: slot.state.row().clone(),
-        size: slot.state.size(),
-        tree: slot
-            .state
-            .tree()
-            .compact_range()
-            .into_iter()
-            .map(|hash| Digest(hash.0))
-            .collect(),
-        sequence: slot.sequence,
-        latest: slot.latest,
-        wrong: slot.wrong.clone(),
-    }
-}
-
-/// Checks whose a commit is, wherever its place.
-///
-/// # Errors
-/// Whose it is instead.
-pub(crate) fn belongs(
-    commit: &Commit,
-    ledger: &LedgerId,
-    workspace: &WorkspaceName,
-) -> Result<(), String> {
-    if commit.ledger == *ledger && commit.workspace == *workspace {
-        return Ok(());
-    }
-    Err(format!(
-        "a commit of workspace {} lies on the subject of {workspace}",
-        commit.workspace
-    ))
-}
-
-/// Checks that a message is the workspace's next commit.
-fn next(
-    state: &State,
-    ledger: &LedgerId,
-    opened: Result<Opened, Rejection>,
-) -> Result<Opened, Odd> {
-    let opened = opened.map_err(|rejection| match rejection.code {
-        Code::UpgradeNeeded => Odd::Broken(Code::UpgradeNeeded, rejection.message),
-        Code::BadSignature | Code::Corrupt => Odd::Broken(Code::Corrupt, rejection.message),
-        _ => Odd::Foreign(rejection.message),
-    })?;
-    let corrupt = |why: String| Err(Odd::Broken(Code::Corrupt, why));
-    let commit = &opened.commit;
-    if let Err(why) = belongs(commit, ledger, state.workspace()) {
-        return corrupt(why);
-    }
-    let first = commit.first;
-    if first < state.size() {
-        return Err(Odd::Again { first });
-    }
-    if first > state.size() {
-        return Err(Odd::Later { first });
-    }
-    if commit.root_before() != state.root() {
-        return corrupt(format!(
-            "the root over the first {} entries is not the one it names",
-            commit.first
-        ));
-    }
-    if commit.entries.is_empty() {
-        return corrupt("a commit without entries".to_owned());
-    }
-    if opened.rules < state.rules() {
-        let (here, before) = (opened.rules.number(), state.rules().number());
-        return corrupt(format!(
-            "it was decided by rules {here}, the entries before it by rules {before}"
-        ));
-    }
-    Ok(opened)
-}
-
-/// Folds a commit into a state, if it is the next one, and does nothing else.
-///
-/// # Errors
-/// What it is instead; the state is as it was.
-pub(crate) fn fold_next(
-    state: &mut State,
-    ledger: &LedgerId,
-    key: &Identity,
-    bytes: &[u8],
-) -> Result<(), Odd> {
-    let Opened { rules, entries, .. } = next(state, ledger, open(bytes, key))?;
-    for recorded in &entries.map_err(Odd::malformed)? {
-        state.apply(rules, recorded);
-    }
-    Ok(())
 }

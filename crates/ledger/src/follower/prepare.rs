@@ -1,59 +1,64 @@
-//! What can be done with messages before their place in the tree is known: decode them, and check
-//! the ledger's signature. Many at once are shared among the cores.
+//! Preparing messages: they are decoded and their signature is checked, which needs no state. Many messages
+//! are shared among the cores.
 
 use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
 use keyroll_store::log::Message;
 
-/// Bytes of commits that are worth a thread: below it, starting one costs more.
+/// Bytes of commits that are worth a thread. For fewer, starting the thread costs more.
 const WORTHWHILE: usize = 128 * 1024;
 
-/// A message taken by itself.
+/// A message, decoded and checked by itself.
 pub(super) struct Prepared {
     pub(super) message: Message,
-    pub(super) opened: Result<Opened, Rejection>,
+    pub(super) opened: Result<OpenedCommit, Rejection>,
 }
 
 /// A commit that the ledger's key signed, with its entries, unless one is malformed.
-pub(crate) struct Opened {
+pub(crate) struct OpenedCommit {
     pub(crate) commit: Commit,
-    /// Those that decided it.
+    /// The rules that decided it.
     pub(crate) rules: Rules,
     /// Where in its bytes the entries begin.
     pub(super) begin: u16,
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
 
-/// Takes a commit by itself. `key` is the ledger's.
+/// Decodes a commit and checks its signature. `key` is the ledger's.
 ///
 /// # Errors
-/// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once it is known to be the
-/// ledger's.
-pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<Opened, Rejection> {
+/// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once the signature is known to be
+/// the ledger's.
+pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<OpenedCommit, Rejection> {
     let not_signed = || {
-        let words = "the commit is not signed by the ledger's key";
-        Rejection::new(Code::BadSignature, words)
+        let message = "the commit is not signed by the ledger's key";
+        Rejection::new(Code::BadSignature, message)
     };
-    let opened = Commit::decode(bytes).map_err(|why| match why.code {
-        Code::UpgradeNeeded if cose::later_signer::<Commit>(bytes) != Some(*key) => not_signed(),
-        _ => why,
+    let is_later = |why: &Rejection| why.code == Code::UpgradeNeeded;
+    let opened = Commit::decode(bytes).map_err(|why| {
+        if is_later(&why) && cose::later_signer::<Commit>(bytes) != Some(*key) {
+            return not_signed();
+        }
+        why
     })?;
     if opened.signer != *key || opened.verify().is_err() {
         return Err(not_signed());
     }
     let commit = opened.payload;
-    let rules = commit.rules().map_err(|why| match why.code {
-        Code::UpgradeNeeded => why,
-        _ => Rejection::new(Code::Corrupt, why.message),
+    let rules = commit.rules().map_err(|why| {
+        if is_later(&why) {
+            return why;
+        }
+        Rejection::new(Code::Corrupt, why.message)
     })?;
     let begin = commit.entries_at(bytes);
     let entries = (commit.first.0..).zip(&commit.entries);
     let entries = entries.map(|(index, entry)| Recorded::decode(Index(index), &entry.0));
-    let other = || Rejection::new(Code::Corrupt, "the commit is not in the one encoding");
+    let other = || Rejection::new(Code::Corrupt, "the commit is not in canonical encoding");
     let begin = begin
         .and_then(|begin| u16::try_from(begin).ok())
         .ok_or_else(other)?;
-    Ok(Opened {
+    Ok(OpenedCommit {
         entries: entries.collect(),
         begin,
         rules,
@@ -77,7 +82,7 @@ pub(super) fn prepare(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
     if worthwhile < 2 {
         return prepare_all(messages, key);
     }
-    // Asked only now: the answer is read from several files each time.
+    // Only now: the number of cores is read from several files each time.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shares = worthwhile.min(cores);
     if shares < 2 {

@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::origin::of_rows;
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
-    FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED,
-    SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS,
-    WORKSPACE_NUMBERS, WORKSPACES,
+    EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES, USES_SINCE, VERSIONS,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -47,7 +47,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, ENDING, &mut hash)?;
     table(view, SECRETS_SINCE, &mut hash)?;
     table(view, MEMBERS_SINCE, &mut hash)?;
-    table(view, SEEN, &mut hash)?;
+    table(view, EXPOSURES, &mut hash)?;
     table(view, USES_SINCE, &mut hash)?;
     Ok(Digest(hash.finalize().into()))
 }

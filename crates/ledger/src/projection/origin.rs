@@ -7,9 +7,9 @@ use redb::{Database, ReadableDatabase as _, WriteTransaction};
 
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
-    FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS, RECEIPTS, REVOKED,
-    SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SEEN, TIMES, USES, USES_SINCE, VERSIONS,
-    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS,
+    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES, USES_SINCE,
+    VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -152,7 +152,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(ENDING)?;
     tx.open_table(SECRETS_SINCE)?;
     tx.open_table(MEMBERS_SINCE)?;
-    tx.open_table(SEEN)?;
+    tx.open_table(EXPOSURES)?;
     tx.open_table(USES_SINCE)?;
     Ok(())
 }

@@ -6,12 +6,12 @@ use keyroll_core::state::Member;
 use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
 use redb::{ReadableTable as _, WriteTransaction};
 
-use super::rows::decode;
+use super::rows::{decode, put};
 use super::schema::{
-    BY_SECRET, Exposure, FORMER_NAMES, LAST_REVEALED, MEMBERS_SINCE, MemberRecord, SECRETS_SINCE,
-    SEEN, SecretRecord, USES_SINCE,
+    BY_SECRET, EXPOSURES, Exposure, FORMER_NAMES, LAST_REVEALED, MEMBERS_SINCE, MemberRecord,
+    SECRETS_SINCE, SecretRecord, USES_SINCE,
 };
-use super::write::{WorkspaceBatch, put};
+use super::write_batch::WorkspaceBatch;
 use super::{ProjectionError, USES_SHOWN, WorkspaceView};
 
 pub(super) fn write(
@@ -38,7 +38,7 @@ pub(super) fn write(
         }
     }
     write_uses(tx, number, batch)?;
-    write_seen(tx, number, batch)
+    write_exposures(tx, number, batch)
 }
 
 fn write_uses(
@@ -65,7 +65,7 @@ fn write_uses(
 }
 
 /// Adds the batch's reveals to what is known of who has seen which version.
-fn write_seen(
+fn write_exposures(
     tx: &WriteTransaction,
     number: u32,
     batch: &WorkspaceBatch,
@@ -89,7 +89,7 @@ fn write_seen(
     if fresh.is_empty() {
         return Ok(());
     }
-    let (mut seen, mut last) = (tx.open_table(SEEN)?, tx.open_table(LAST_REVEALED)?);
+    let (mut seen, mut last) = (tx.open_table(EXPOSURES)?, tx.open_table(LAST_REVEALED)?);
     let mut latest: BTreeMap<u32, (Index, Millis)> = BTreeMap::new();
     for ((ordinal, version, by), new) in fresh {
         let released = latest.entry(ordinal).or_insert((new.index, new.last));
@@ -229,12 +229,12 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn seen(
+    pub fn exposures(
         &self,
         ordinal: u32,
         version: Version,
     ) -> Result<Vec<(Identity, Exposure)>, ProjectionError> {
-        let (n, table) = (self.number(), self.tx().open_table(SEEN)?);
+        let (n, table) = (self.number(), self.tx().open_table(EXPOSURES)?);
         let (least, most) = (&[0; 32], &[0xff; 32]);
         let range = (n, ordinal, version.0, least)..=(n, ordinal, version.0, most);
         let mut found = Vec::new();

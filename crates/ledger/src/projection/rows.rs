@@ -1,15 +1,16 @@
-//! Rows as bytes: CBOR or a piece of a commit, and a checksum behind it. redb compares its own checksums only when a file
-//! is read through as it is opened, and a row that has changed on the disk must not be decided on.
+//! Rows as bytes: CBOR or a piece of a commit, followed by a checksum. redb compares its own checksums only
+//! when a file is opened, and no command may be decided on a row that has changed on the disk.
 
 use keyroll_core::cbor;
+use redb::Table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::ProjectionError;
 
-/// Bytes of the checksum: the first ones of a SHA-256. It is there for disks, not for attackers, who
-/// could make it anew.
+/// Bytes of the checksum: the first of a SHA-256. It protects against disk errors, not against attackers,
+/// who could compute it too.
 const CHECKSUM: usize = 8;
 
 fn checksum(row: &[u8]) -> [u8; CHECKSUM] {
@@ -28,6 +29,15 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ProjectionE
     cbor::decode_trusted(row).map_err(|rejection| ProjectionError::Damaged(rejection.message))
 }
 
+pub(super) fn put<'k, K: redb::Key + 'static, T: Serialize>(
+    table: &mut Table<'_, K, &'static [u8]>,
+    key: impl std::borrow::Borrow<K::SelfType<'k>>,
+    row: &T,
+) -> Result<(), ProjectionError> {
+    table.insert(key, encode(row).as_slice())?;
+    Ok(())
+}
+
 pub(super) fn with_checksum(mut row: Vec<u8>) -> Vec<u8> {
     let checksum = checksum(&row);
     row.extend(checksum);
@@ -39,9 +49,8 @@ pub(super) fn without_checksum(bytes: &[u8]) -> Result<&[u8], ProjectionError> {
         .split_last_chunk::<CHECKSUM>()
         .filter(|(row, found)| checksum(row) == **found);
     let Some((row, _)) = whole else {
-        let words =
-            "a row of it is not as it was written; `keyroll projection rebuild` makes it anew";
-        return Err(ProjectionError::Damaged(words.to_owned()));
+        let message = "a row has changed on the disk; `keyroll projection rebuild` builds it again";
+        return Err(ProjectionError::Damaged(message.to_owned()));
     };
     Ok(row)
 }

@@ -65,9 +65,9 @@ pub(super) const SECRETS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
 pub(super) const MEMBERS_SINCE: TableDefinition<'_, (u32, u32, u64), &[u8]> =
     TableDefinition::new("members_since");
 /// (workspace, secret's ordinal, version, public key) → [`Exposure`]: last, count, first, index.
-pub(super) const SEEN: TableDefinition<'_, SeenBy<'_>, (u64, u64, u64, u64)> =
+pub(super) const EXPOSURES: TableDefinition<'_, ExposureKey<'_>, (u64, u64, u64, u64)> =
     TableDefinition::new("seen");
-type SeenBy<'a> = (u32, u32, u32, &'a [u8; 32]);
+type ExposureKey<'a> = (u32, u32, u32, &'a [u8; 32]);
 /// (workspace, member's ordinal, window) → which of the window's entries are the member's.
 pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
     TableDefinition::new("by_actor");

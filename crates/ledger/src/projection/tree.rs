@@ -4,16 +4,13 @@ use keyroll_merkle::{Hash, Nodes, node_hash};
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::schema::NODES;
-use super::write::WorkspaceBatch;
+use super::view::damaged;
+use super::write_batch::WorkspaceBatch;
 use super::{ProjectionError, WorkspaceView};
 
 /// Hashes in one row: a kibibyte, of which redb's pages hold three without waste.
 const BLOCK: u64 = 32;
 const HASH: usize = 32;
-
-fn damaged(what: impl Into<String>) -> ProjectionError {
-    ProjectionError::Damaged(what.into())
-}
 
 /// Adds the complete subtrees of a batch behind those that are there.
 pub(super) fn write(

@@ -12,7 +12,7 @@ pub type Cursor = (u32, u32);
 
 /// A version with the secret it is of.
 #[derive(Debug, Clone)]
-pub struct VersionOf {
+pub struct StoredVersion {
     /// Where it stands in the order.
     pub cursor: Cursor,
     /// The secret.
@@ -32,8 +32,8 @@ impl WorkspaceView<'_> {
         &self,
         after: Cursor,
         limit: usize,
-    ) -> Result<Vec<VersionOf>, ProjectionError> {
-        let mut found: Vec<VersionOf> = Vec::new();
+    ) -> Result<Vec<StoredVersion>, ProjectionError> {
+        let mut found: Vec<StoredVersion> = Vec::new();
         let versions = self.tx().open_table(VERSIONS)?;
         let from = (self.number(), after.0, after.1.saturating_add(1));
         for row in versions.range(from..=(self.number(), u32::MAX, u32::MAX))? {
@@ -46,7 +46,7 @@ impl WorkspaceView<'_> {
                 Some(last) if last.cursor.0 == ordinal => last.id,
                 _ => self.id_of(ordinal)?,
             };
-            found.push(VersionOf {
+            found.push(StoredVersion {
                 cursor: (ordinal, version),
                 id,
                 version: Version(version),
@@ -61,7 +61,11 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn ending(&self, after: Cursor, limit: usize) -> Result<Vec<VersionOf>, ProjectionError> {
+    pub fn ending(
+        &self,
+        after: Cursor,
+        limit: usize,
+    ) -> Result<Vec<StoredVersion>, ProjectionError> {
         let mut found = Vec::new();
         let ending = self.tx().open_table(ENDING)?;
         let versions = self.tx().open_table(VERSIONS)?;
@@ -73,7 +77,7 @@ impl WorkspaceView<'_> {
             let key = row?.0.value();
             let missing = || ProjectionError::Damaged("an ended version is missing".to_owned());
             let info = versions.get(key)?.ok_or_else(missing)?;
-            found.push(VersionOf {
+            found.push(StoredVersion {
                 cursor: (key.1, key.2),
                 id: self.id_of(key.1)?,
                 version: Version(key.2),

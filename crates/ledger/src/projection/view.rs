@@ -28,7 +28,7 @@ pub struct WorkspaceView<'a> {
 }
 
 /// Who delegated, to which key, and until when.
-type SeenDelegation = ((Identity, Identity), Millis);
+type UsedDelegation = ((Identity, Identity), Millis);
 
 /// Odd messages shown at most: after these a log is odd enough.
 const PROBLEMS_SHOWN: usize = 100;
@@ -262,7 +262,7 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    fn delegations(&self) -> Result<Vec<SeenDelegation>, ProjectionError> {
+    fn delegations(&self) -> Result<Vec<UsedDelegation>, ProjectionError> {
         let mut found = Vec::new();
         let (least, most) = (&[0; 32], &[0xff; 32]);
         let range = (self.number, least, least)..=(self.number, most, most);

@@ -7,7 +7,7 @@ use keyroll_core::Index;
 use redb::{ReadableTable as _, Table, TableDefinition, WriteTransaction};
 
 use super::scan::Indexes;
-use super::write::WorkspaceBatch;
+use super::write_batch::WorkspaceBatch;
 use super::{ProjectionError, WorkspaceView};
 
 /// (workspace, of what, window) → the window's bits.

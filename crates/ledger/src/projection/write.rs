@@ -1,110 +1,23 @@
-//! Writing: one transaction per drained batch, keys sorted within each table.
+//! Writing: one transaction per batch, with the keys sorted within each table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use keyroll_core::WorkspaceName;
+use keyroll_core::state::{ValueState, Workflow};
+use redb::{Database, Durability, ReadableTable as _, WriteTransaction};
 
-use keyroll_core::names::Label;
-use keyroll_core::state::{Changes, Denials, Member, Secret, ValueState, VersionInfo, Workflow};
-use keyroll_core::{
-    CommandId, Digest, Identity, Index, Millis, SecretId, SecretName, Sequence, Version,
-    WorkspaceName,
-};
-use keyroll_merkle::Hash;
-use redb::{Database, Durability, ReadableTable as _, Table, WriteTransaction};
-use serde::Serialize;
-
+use super::rows::put;
 use super::schema::{
     BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META,
-    MemberRecord, NO_WORKSPACE, PROBLEMS, Problem, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS,
-    SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
-    WorkspaceHead,
+    MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord,
+    TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
 };
-use super::{Piece, ProjectionError, commits, past, rows, tree, windows};
+use super::write_batch::{EntryFacts, WorkspaceBatch, WriteBatch};
+use super::{ProjectionError, commits, past, rows, tree, windows};
 
-/// What the indexes say of one entry.
-#[derive(Debug, Clone)]
-pub struct EntryFacts {
-    /// Its index.
-    pub index: Index,
-    /// Its time.
-    pub at: Millis,
-    /// Its actor's ordinal.
-    pub actor: u32,
-    /// Its command's id.
-    pub command: CommandId,
-    /// Ordinals of the secrets it speaks of.
-    pub secrets: Vec<u32>,
-    /// Values that it released: secrets' ordinals and versions.
-    pub revealed: Vec<(u32, Version)>,
-    /// Who signed it.
-    pub by: Identity,
-    /// Kinds of its events.
-    pub kinds: BTreeSet<u8>,
-    /// Names, folded, that it refused somebody.
-    pub denied: Vec<String>,
-    /// The run of a block it was for, as its key in the index by run.
-    pub run: Option<u64>,
-    /// Complete subtrees that it completed, of the levels that are kept.
-    pub nodes: Vec<(u8, u64, Hash)>,
-}
-
-/// A block that references a secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Use {
-    /// The secret's name.
-    pub secret: SecretName,
-    /// The workflow.
-    pub workflow: Label,
-    /// The block.
-    pub block: Label,
-}
-
-/// What changed in one workspace.
-#[derive(Debug, Default)]
-pub struct WorkspaceBatch {
-    /// The workspace's row, as it is after the batch.
-    pub head: Option<WorkspaceHead>,
-    /// Commits, in pieces.
-    pub commits: Vec<Piece>,
-    /// Their entries.
-    pub entries: Vec<EntryFacts>,
-    /// Union of what the fold says it changed.
-    pub changes: Changes,
-    /// The changed rows themselves, as they are after the batch.
-    pub secrets: Vec<(SecretId, Secret)>,
-    /// Changed versions: secret's ordinal, version, row.
-    pub versions: Vec<(u32, Version, VersionInfo)>,
-    /// Changed members.
-    pub members: Vec<(Identity, Member)>,
-    /// Changed counts of refusals.
-    pub denials: Vec<(Identity, Denials)>,
-    /// Delegations seen in use, with their end; `None` for one that is forgotten.
-    pub delegations: Vec<((Identity, Identity), Option<Millis>)>,
-    /// Changed workflows; `None` for a removed one.
-    pub workflows: Vec<(Label, Option<Workflow>)>,
-    /// Secrets as single entries left them, reveals aside.
-    pub secrets_since: Vec<(Index, SecretRecord)>,
-    /// Uses of names that single entries began or ended.
-    pub uses_since: Vec<(Index, Use, bool)>,
-    /// Members as single entries left them.
-    pub members_since: Vec<(Index, Identity, Member)>,
-    /// Names that secrets had after some entry, with the secrets' ordinals.
-    pub names: BTreeSet<(String, u32)>,
-    /// Times at which the latest time grew, with the first entry of that time.
-    pub times: Vec<(Millis, Index)>,
-}
-
-/// Everything one transaction writes.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// The last message of the stream that is in it, with SHA-256 of its bytes.
-    pub head: Option<(Sequence, Digest)>,
-    /// By workspace number.
-    pub workspaces: BTreeMap<u32, WorkspaceBatch>,
-    /// Messages that are not what they should be.
-    pub problems: Vec<Problem>,
-}
-
-pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), ProjectionError> {
+pub(super) fn write(
+    db: &Database,
+    batch: &WriteBatch,
+    durable: bool,
+) -> Result<(), ProjectionError> {
     let mut tx = db.begin_write()?;
     tx.set_durability(if durable {
         Durability::Immediate
@@ -140,7 +53,7 @@ pub(super) fn write(db: &Database, batch: &Batch, durable: bool) -> Result<(), P
     Ok(())
 }
 
-fn number_of(batch: &Batch, name: &WorkspaceName) -> Option<u32> {
+fn number_of(batch: &WriteBatch, name: &WorkspaceName) -> Option<u32> {
     let of = |part: &WorkspaceBatch| part.head.as_ref().is_some_and(|head| head.name == *name);
     batch
         .workspaces
@@ -159,15 +72,6 @@ fn write_head(
         tx.open_table(WORKSPACE_NUMBERS)?
             .insert(head.name.as_str(), number)?;
     }
-    Ok(())
-}
-
-pub(super) fn put<'k, K: redb::Key + 'static, T: Serialize>(
-    table: &mut Table<'_, K, &'static [u8]>,
-    key: impl std::borrow::Borrow<K::SelfType<'k>>,
-    row: &T,
-) -> Result<(), ProjectionError> {
-    table.insert(key, rows::encode(row).as_slice())?;
     Ok(())
 }
 

@@ -7,17 +7,18 @@ use std::time::Duration;
 use keyroll_core::WorkspaceName;
 use tokio::sync::mpsc;
 
-use super::{Job, Shared, Writer};
+use super::{Queued, Writer};
+use crate::context::Context;
 
-/// One writer for each workspace that is in use: it is started by the first command, and ends when no
-/// command has come for a while, so that an idle workspace takes no memory.
+/// One writer for each workspace that is in use. The first command starts it; it ends when no command has
+/// arrived for a while, so that an idle workspace takes no memory.
 pub struct Writers {
     idle: Duration,
     by_name: Mutex<HashMap<WorkspaceName, Writer>>,
 }
 
 impl Writers {
-    /// None yet. Each will end after so long without a command.
+    /// An empty registry. Each writer ends after `idle` without a command.
     pub fn new(idle: Duration) -> Arc<Self> {
         let by_name = Mutex::default();
         Arc::new(Self { idle, by_name })
@@ -29,9 +30,9 @@ impl Writers {
     }
 
     /// The writer of a workspace, started if there is none.
-    pub fn of(self: &Arc<Self>, shared: &Arc<Shared>, workspace: &WorkspaceName) -> Writer {
+    pub fn of(self: &Arc<Self>, context: &Arc<Context>, workspace: &WorkspaceName) -> Writer {
         let mut writers = self.lock();
-        let start = || Writer::start_in(self, Arc::clone(shared), workspace.clone());
+        let start = || Writer::start_in(self, Arc::clone(context), workspace.clone());
         writers
             .entry(workspace.clone())
             .or_insert_with(start)
@@ -43,9 +44,13 @@ impl Writers {
         self.idle
     }
 
-    /// Takes a writer out that has nothing to do. Not when somebody holds it and may yet send it
-    /// something: handles are given out under the lock that is held here.
-    pub(super) fn leave(&self, workspace: &WorkspaceName, waiting: &mpsc::Receiver<Job>) -> bool {
+    /// Removes a writer that has nothing to do. A writer stays while anybody holds its handle and may
+    /// still send a command: handles are given out under the lock that is held here.
+    pub(super) fn leave(
+        &self,
+        workspace: &WorkspaceName,
+        waiting: &mpsc::Receiver<Queued>,
+    ) -> bool {
         let mut writers = self.lock();
         let leaves = waiting.is_empty() && waiting.sender_strong_count() == 1;
         if leaves {

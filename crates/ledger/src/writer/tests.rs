@@ -12,8 +12,9 @@ use keyroll_core::{
 };
 use tokio::sync::{RwLock, watch};
 
-use super::{Shared, Writer, Writers};
-use crate::follower::{Progress, Projected, Told};
+use super::{Writer, Writers};
+use crate::context::Context;
+use crate::follower::{Progress, ProgressPublisher, ProgressReader};
 use crate::health::Health;
 use crate::projection::Projection;
 use keyroll_store::log::MemoryLog;
@@ -50,7 +51,7 @@ fn creation(owner: &SigningKey, ledger: LedgerId) -> Arc<Verified> {
 }
 
 /// All that a writer needs, with an operator who may make workspaces; what has to be kept beside it.
-fn shared() -> (Shared, SigningKey, Told, impl Sized) {
+fn context() -> (Context, SigningKey, ProgressPublisher, impl Sized) {
     let (key, owner) = (
         SigningKey::from_bytes(&[1; 32]),
         SigningKey::from_bytes(&[2; 32]),
@@ -59,8 +60,8 @@ fn shared() -> (Shared, SigningKey, Told, impl Sized) {
     let directory = tempfile::tempdir().expect("a directory");
     let projection = Projection::open(&directory.path().join("ledger.redb"), &ledger);
     let (told_of, projection) = watch::channel(projection.expect("a read model"));
-    let (told, progress) = Projected::begin(Progress::default());
-    let shared = Shared {
+    let (told, progress) = ProgressReader::begin(Progress::default());
+    let context = Context {
         ledger,
         created: WorkspaceCreated {
             key: identity(&key),
@@ -77,14 +78,14 @@ fn shared() -> (Shared, SigningKey, Told, impl Sized) {
         projection,
         clock: || Millis(1),
     };
-    (shared, owner, told, (directory, told_of))
+    (context, owner, told, (directory, told_of))
 }
 
 /// Has a writer of its own look at the read model's progress in one round after the other, while
 /// that is changed without a pause. Says when it is done.
 fn look_and_change(done: &mpsc::Sender<()>) {
-    let (shared, owner, told, _kept) = shared();
-    let ledger = shared.ledger;
+    let (context, owner, told, _kept) = context();
+    let ledger = context.ledger;
     let over = AtomicBool::new(false);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     std::thread::scope(|scope| {
@@ -94,10 +95,10 @@ fn look_and_change(done: &mpsc::Sender<()>) {
             }
         });
         runtime.block_on(async {
-            let writer = Writer::start(Arc::new(shared), demo());
+            let writer = Writer::start(Arc::new(context), demo());
             let command = creation(&owner, ledger);
             for _ in 0..ROUNDS {
-                let decided = writer.provisional(Arc::clone(&command)).await;
+                let decided = writer.precheck(Arc::clone(&command)).await;
                 decided.expect("an operator may make a workspace");
             }
         });
@@ -120,12 +121,12 @@ fn writer_and_follower_do_not_wait_for_each_other() {
 /// which may take longer than a writer stays idle.
 #[tokio::test]
 async fn a_writer_that_somebody_holds_does_not_end() {
-    let (shared, owner, _told, _kept) = shared();
-    let (idle, shared) = (Duration::from_millis(5), Arc::new(shared));
-    let (writers, command) = (Writers::new(idle), creation(&owner, shared.ledger));
-    let writer = writers.of(&shared, &demo());
+    let (context, owner, _told, _kept) = context();
+    let (idle, context) = (Duration::from_millis(5), Arc::new(context));
+    let (writers, command) = (Writers::new(idle), creation(&owner, context.ledger));
+    let writer = writers.of(&context, &demo());
     for _ in 0..3 {
-        let decided = writer.provisional(Arc::clone(&command)).await;
+        let decided = writer.precheck(Arc::clone(&command)).await;
         decided.expect("an operator may make a workspace");
         tokio::time::sleep(10 * idle).await;
     }
@@ -134,6 +135,6 @@ async fn a_writer_that_somebody_holds_does_not_end() {
     while writers.count() > 0 {
         tokio::time::sleep(idle).await;
     }
-    let anew = writers.of(&shared, &demo()).provisional(command).await;
+    let anew = writers.of(&context, &demo()).precheck(command).await;
     anew.expect("a new one is started");
 }

@@ -12,10 +12,13 @@ use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::{
     Action, Blob, Code, Digest, Epoch, Sequence, SignedCommand, TreeSize, Verified, cose,
 };
-use keyroll_ledger::follower::{Fold, Follower, Projected, Told, Wish, catch_up, progress_of};
+use keyroll_ledger::Context;
+use keyroll_ledger::follower::{
+    Fold, Follower, FollowerRequest, ProgressPublisher, ProgressReader, catch_up, progress_of,
+};
 use keyroll_ledger::health::Health;
 use keyroll_ledger::projection::{Opener, Projection, digest};
-use keyroll_ledger::writer::{CommandOutcome, Shared, Submission, Writer};
+use keyroll_ledger::writer::{CommandOutcome, Submission, Writer};
 use keyroll_store::log::{Log as _, MemoryLog, Message};
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::Vault;
@@ -74,7 +77,7 @@ struct Tally {
 impl Tally {
     /// Opens a file as the ledger does when it starts.
     fn open(&mut self, path: &Path, whole: Digest, what: &str) {
-        let Ok(projection) = Projection::open_or_anew(path, &LEDGER) else {
+        let Ok(projection) = Projection::open_or_recreate(path, &LEDGER) else {
             self.refused += 1;
             return;
         };
@@ -125,7 +128,7 @@ fn a_damaged_file_is_never_taken_for_what_it_was() {
     assert_eq!(tally.refused, 0, "what is wrong is begun anew");
     // What was begun anew becomes the same from the log.
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
-    let anew = Projection::open_or_anew(&path, &LEDGER).expect("opens");
+    let anew = Projection::open_or_recreate(&path, &LEDGER).expect("opens");
     let key = identity(&signing_key(2));
     let mut anew = Fold::resume(anew, LEDGER, key, Arc::default()).expect("resumes");
     assert_eq!(anew.sequence(), Sequence(0));
@@ -201,47 +204,47 @@ async fn until(what: &str, mut seen: impl FnMut() -> bool) {
 struct Followed {
     log: MemoryLog,
     health: Arc<Health>,
-    progress: Projected,
+    progress: ProgressReader,
     projection: Projection,
-    wishes: mpsc::Sender<Wish>,
+    requests: mpsc::Sender<FollowerRequest>,
 }
 
 /// Starts a follower of a log into a read model.
 fn run(
     log: &MemoryLog,
     opened: &Projection,
-    progress: Told,
+    progress: ProgressPublisher,
     health: &Arc<Health>,
-) -> mpsc::Sender<Wish> {
+) -> mpsc::Sender<FollowerRequest> {
     let key = identity(&signing_key(2));
     let fold = Fold::resume(opened.clone(), LEDGER, key, Arc::clone(health)).expect("resumes");
-    let (wishes, wished) = mpsc::channel(1);
+    let (requests, wished) = mpsc::channel(1);
     let follower = Follower {
         log: Arc::new(log.clone()),
         fold,
         progress,
         projection: watch::channel(opened.clone()).0,
         notices: mpsc::channel(1).0,
-        wishes: wished,
+        requests: wished,
         health: Arc::clone(health),
         halted: false,
         catching_up: None,
     };
     tokio::spawn(follower.run());
-    wishes
+    requests
 }
 
 fn follow(path: &Path, full: &Arc<AtomicBool>) -> Followed {
     let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
     let opened = Projection::open_with(path, &LEDGER, on_disk(full)).expect("opens");
-    let (progress, progressed) = Projected::begin(progress_of(&opened).expect("where it is"));
-    let wishes = run(&log, &opened, progress, &health);
+    let (progress, progressed) = ProgressReader::begin(progress_of(&opened).expect("where it is"));
+    let requests = run(&log, &opened, progress, &health);
     Followed {
         log,
         health,
         progress: progressed,
         projection: opened,
-        wishes,
+        requests,
     }
 }
 
@@ -256,7 +259,7 @@ async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
     let put = |message: &Message| at.log.inject(&demo(), message.bytes.clone());
     let (first, rest) = messages.split_at(messages.len() / 3);
     let (second, third) = rest.split_at(rest.len() / 2);
-    let reached = |sequence: Sequence| at.progress.now(|progress| progress.sequence) >= sequence;
+    let reached = |sequence: Sequence| at.progress.read(|progress| progress.sequence) >= sequence;
 
     for (times, part) in [(1, first), (2, second)] {
         let last = part.iter().map(put).last().expect("some");
@@ -309,19 +312,19 @@ async fn one_built_anew_that_is_ahead_is_not_put_in_place() {
     let (first, rest) = messages.split_at(messages.len() / 2);
     let last = first.iter().map(put).last().expect("some");
     until("half is folded in", || {
-        at.progress.now(|progress| progress.sequence) >= last
+        at.progress.read(|progress| progress.sequence) >= last
     })
     .await;
     let mut ahead = fold(dir.path(), "ahead.redb");
     ahead.fold(&messages, true).expect("folds");
     let whole = digest_of(ahead.projection());
     let (done, is_done) = oneshot::channel();
-    let wish = Wish::Replace(Box::new(ahead), done);
-    at.wishes.send(wish).await.expect("it is followed");
+    let request = FollowerRequest::Replace(Box::new(ahead), done);
+    at.requests.send(request).await.expect("it is followed");
     assert!(is_done.await.expect("an answer").is_err());
     let last = rest.iter().map(put).last().expect("some");
     until("the rest is folded in", || {
-        at.progress.now(|progress| progress.sequence) >= last
+        at.progress.read(|progress| progress.sequence) >= last
     })
     .await;
     assert_eq!(digest_of(&at.projection), whole);
@@ -369,14 +372,14 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
     // What is told of one, while the writer looks at another.
     let (told_of, looked_at) = (open("one.redb"), open("other.redb"));
-    let (progress, progressed) = Projected::begin(progress_of(&told_of).expect("where it is"));
+    let (progress, progressed) = ProgressReader::begin(progress_of(&told_of).expect("where it is"));
     let (_other, projection) = watch::channel(looked_at);
     let created = WorkspaceCreated {
         key: identity(&signing_key(2)),
         serial: 1,
         statement: Blob(vec![]),
     };
-    let shared = Shared {
+    let context = Context {
         ledger: LEDGER,
         key: signing_key(2),
         created,
@@ -389,11 +392,11 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
         projection,
         clock: now,
     };
-    let writer = Writer::start(Arc::new(shared), demo());
+    let writer = Writer::start(Arc::new(context), demo());
     let submit = |command: &Arc<Verified>| {
         writer.submit(Submission {
             command: Arc::clone(command),
-            seen: TreeSize(0),
+            trusted_size: TreeSize(0),
             stored: Some(Epoch(1)),
             inadmissible: None,
             while_retiring: None,
@@ -411,14 +414,14 @@ async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     for first in [&create, &save] {
         let outcome = submit(first).await;
         assert!(
-            matches!(outcome, CommandOutcome::Recorded(_)),
+            matches!(outcome, CommandOutcome::Committed(_)),
             "{outcome:?}"
         );
     }
-    assert!(matches!(submit(&save).await, CommandOutcome::Known(_)));
+    assert!(matches!(submit(&save).await, CommandOutcome::Duplicate(_)));
     let _wishes = run(&log, &told_of, progress, &health);
     until("both are told of", || {
-        progressed.now(|progress| progress.sequence) >= Sequence(2)
+        progressed.read(|progress| progress.sequence) >= Sequence(2)
     })
     .await;
     let again = submit(&save).await;

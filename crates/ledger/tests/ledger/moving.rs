@@ -99,12 +99,12 @@ async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_no
                 let (world, id, place) = three().await;
                 for _ in 0..rotations {
                     rotate(&world).await;
-                    world.ledger.tend().await.expect("tended");
+                    world.ledger.eraser().run_once().await.expect("finished");
                 }
                 rotate(&world).await;
                 destroy(&world, id, "S0", 1).await;
                 world.vault.fail_after(step);
-                let whole = world.ledger.tend().await.is_ok();
+                let whole = world.ledger.eraser().run_once().await.is_ok();
                 world.vault.fail_after(u64::MAX);
                 if whole {
                     assert!(step > 10, "nothing was cut short");
@@ -140,7 +140,7 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
             if is_lost {
                 lose(&world, &place);
             }
-            let go_on = world.vault.slow_after(reads);
+            let resume_following = world.vault.slow_after(reads);
             let moves = async {
                 tokio::task::yield_now().await;
                 for round in 0..2 {
@@ -152,9 +152,9 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
                     if is_lost {
                         break;
                     }
-                    world.ledger.tend().await.expect("tended");
+                    world.ledger.eraser().run_once().await.expect("finished");
                 }
-                drop(go_on);
+                drop(resume_following);
             };
             let (report, ()) = tokio::join!(storage(&world), moves);
             let problems = &report.problems;
@@ -178,7 +178,7 @@ async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
     let (world, ..) = three().await;
     let before = world.log.bytes();
     rotate(&world).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.eraser().run_once().await.expect("finished");
     let log = MemoryLog::default();
     for bytes in before {
         log.inject(&demo(), bytes);
@@ -193,7 +193,7 @@ async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
     let next = |words: &String| words.contains("`keyroll key rotate`");
     assert!(problems.iter().all(next), "{problems:?}");
     rotate(&world).await;
-    world.ledger.tend().await.expect("tended");
+    world.ledger.eraser().run_once().await.expect("finished");
     assert_eq!(said(&world).await, (Vec::new(), 0));
     assert_eq!(world.reveal(&owner(), "S2").await.expect("value"), b"2");
 }

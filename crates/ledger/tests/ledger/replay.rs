@@ -274,7 +274,7 @@ proptest! {
         let mut kept = BTreeMap::new();
         for (id, secret) in history.state.secrets() {
             for version in (1..=secret.current().0).map(Version) {
-                for (actor, by) in view.seen(secret.ordinal, version).expect("rows") {
+                for (actor, by) in view.exposures(secret.ordinal, version).expect("rows") {
                     kept.insert((*id, version, actor), (by.count, by.first, by.last, by.index));
                 }
             }

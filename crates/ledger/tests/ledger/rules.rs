@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use keyroll_audit::verify::{Depth, Report, Verifier};
+use keyroll_audit::report::Report;
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
 use keyroll_core::roles::Role;
@@ -287,8 +288,8 @@ async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     let dir = tempfile::tempdir().expect("a directory");
     let (vault, keys) = (world.vault.clone(), world.keys.clone());
     let mut old = World::open(log, vault, keys, dir).await;
-    let odd = odd_member(&old, Rules::V1);
-    old.log.inject(&demo(), cose::sign(&odd, &old.online));
+    let anomaly = odd_member(&old, Rules::V1);
+    old.log.inject(&demo(), cose::sign(&anomaly, &old.online));
     for restarted in [false, true] {
         let again = World::member(&signing_key(21), "Ze\u{200b}d", Role::Viewer, &["*"]);
         let refused = old.act(&owner(), again).await.map(drop);
@@ -307,7 +308,7 @@ async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     let numbers: Vec<u32> = numbers.collect();
     assert_eq!(numbers, [1, 1, Rules::CURRENT.number()]);
     // Decided by the rules of now the old entry would have been refused.
-    let mut lie = odd;
+    let mut lie = anomaly;
     lie.rules = Rules::CURRENT.number();
     let lie = cose::sign(&lie, &old.online);
     let report = verified(

@@ -147,7 +147,7 @@ impl World {
         dir: &std::path::Path,
         keys_of: (&SigningKey, &SigningKey),
     ) -> Ledger {
-        let idle = keyroll_ledger::writer::IDLE;
+        let idle = keyroll_ledger::follower::IDLE;
         Self::replica_that_idles(log, (vault, keys), dir, keys_of, idle).await
     }
 

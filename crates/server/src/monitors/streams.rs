@@ -51,7 +51,7 @@ pub(crate) async fn run(
             if !health.is_recovering()
                 && let Some(why) = refusals().await
             {
-                health.set_reach(Some(Rejection::new(Code::AuditUnavailable, why)));
+                health.set_streams(Some(Rejection::new(Code::AuditUnavailable, why)));
             }
             continue;
         }
@@ -76,10 +76,10 @@ pub(crate) async fn run(
             .await
             .or(findings.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
-        health.set_reach(silent);
+        health.set_streams(silent);
         if recorded.elapsed() >= RECORD_INTERVAL && probe.is_whole() {
             recorded = Instant::now();
-            if let Err(why) = ledger.say_followed(false).await {
+            if let Err(why) = ledger.eraser().record_following(false).await {
                 tracing::debug!(%why, "cannot record that the log is followed");
             }
         }
