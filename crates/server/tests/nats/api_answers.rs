@@ -94,8 +94,7 @@ async fn in_the_streams_account(nats: &Harness) -> Connection {
     let end = start + rendered[start..].find(end).unwrap() + end.len();
     let service = &rendered[start..end];
     let (before, operator) = (&rendered[..start], "      { user: \"operator\"");
-    let moved =
-        before.replace(operator, &format!("{service}{operator}")) + &rendered[end..];
+    let moved = before.replace(operator, &format!("{service}{operator}")) + &rendered[end..];
     let permission = format!("  \"{MSG_GET}\"\n");
     let allowed = moved.replace(&permission, &format!("{permission}\"{DIRECT_GET}\"\n"));
     assert_eq!(allowed.len(), rendered.len() + DIRECT_GET.len() + 3);
