@@ -88,7 +88,10 @@ fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> 
         BlockCode::ContextForbidden,
         "servers and proxies log a URL's query: a secret stands there only where --allow-query names it",
     );
-    Err(error.about_secret(name).in_field("url").in_block(plan.block()))
+    Err(error
+        .about_secret(name)
+        .in_field("url")
+        .in_block(plan.block()))
 }
 
 fn show(

@@ -318,7 +318,8 @@ impl RevealSecrets for Run<'_> {
     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
         match Self::reveal(self, &[name]).await {
             Ok(values) => values.into_iter().next().map(|one| one.1).ok_or_else(|| {
-                ResolveError::new(BlockCode::SecretNotFound, "no value was released").about_secret(name)
+                ResolveError::new(BlockCode::SecretNotFound, "no value was released")
+                    .about_secret(name)
             }),
             Err(failure) => Err(self.tell(failure, name)),
         }
@@ -331,7 +332,10 @@ mod tests {
 
     #[test]
     fn an_error_after_the_reveal_names_the_entry() {
-        let error = ResolveError::new(BlockCode::Timeout, "the block did not end within the time limit");
+        let error = ResolveError::new(
+            BlockCode::Timeout,
+            "the block did not end within the time limit",
+        );
         let failure = after_reveal(&error, Some(Index(7)), "r");
         assert_eq!(failure.code(), "timeout");
         assert!(
