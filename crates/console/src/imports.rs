@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyroll_client::ClientError;
 use keyroll_core::{Digest, SecretId, WorkspaceName};
-use keyroll_files::Found;
+use keyroll_files::ParsedEntry;
 
 use crate::session::token;
 
@@ -21,7 +21,7 @@ pub(crate) struct Waiting {
     pub(crate) session: Digest,
     pub(crate) workspace: WorkspaceName,
     /// What was found, under the ids that it will have: what was cut short is recognised by them.
-    pub(crate) secrets: Vec<(SecretId, Found)>,
+    pub(crate) secrets: Vec<(SecretId, ParsedEntry)>,
     pub(crate) restricted: bool,
 }
 

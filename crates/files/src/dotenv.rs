@@ -9,17 +9,17 @@
 use keyroll_core::SecretName;
 use zeroize::Zeroizing;
 
-use crate::read::{Reading, newlines};
+use crate::collect::{Collector, newlines};
 
 const ODD_BLANK: &str = "a blank here is neither a space nor a tab, and programs disagree whether it belongs to the \
      value: take it out, or put the value in quotes";
 const LONE_CR: &str = "a carriage return here has no line feed behind it, which ends a line for some programs only: \
      write \\r between double quotes, or save the file with other line ends";
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
+pub(crate) fn read(text: &str, collector: &mut Collector) {
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         if line.strip_suffix("\r\n").unwrap_or(line).contains('\r') {
-            reading.problem(number, LONE_CR);
+            collector.problem(number, LONE_CR);
         }
     }
     let (mut rest, mut line) = (text, 1);
@@ -28,11 +28,11 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
         let used = match assignment(first) {
             Statement::Nothing => first.len(),
             Statement::Wrong(message) => {
-                reading.problem(line, message);
+                collector.problem(line, message);
                 first.len()
             }
             Statement::Value { name, at } => {
-                let name = reading.name(line, name);
+                let name = collector.name(line, name);
                 match value(&rest[at..]) {
                     Ok((value, used)) => {
                         let (tail, _) = split_line(&rest[at + used..]);
@@ -43,18 +43,18 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
                             } else {
                                 "something follows the closing quote"
                             };
-                            reading.problem(end, wrong);
+                            collector.problem(end, wrong);
                         } else if let Some(name) = name {
-                            reading.value(line, name, value);
+                            collector.value(line, name, value);
                         }
                         at + used + tail.len()
                     }
                     Err(Wrong::Here(message)) => {
-                        reading.problem(line, message);
+                        collector.problem(line, message);
                         first.len()
                     }
                     Err(Wrong::Unclosed) => {
-                        reading.problem(
+                        collector.problem(
                             line,
                             "the quote that begins here is never closed: nothing after it was read",
                         );

@@ -12,7 +12,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::read::{Reading, newlines};
+use crate::collect::{Collector, newlines};
 
 /// Members of an object in their order, repeated ones included.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
@@ -45,16 +45,16 @@ struct Binary {
     value_base64: String,
 }
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
+pub(crate) fn read(text: &str, collector: &mut Collector) {
     let members = match serde_json::from_str::<Members<'_>>(text) {
         Ok(Members(members)) => members,
         Err(error) => {
             let line = error.line().max(1);
             match error.classify() {
                 // The words for these are the parser's own, without anything of the file.
-                Category::Syntax | Category::Eof => reading.problem(line, error.to_string()),
+                Category::Syntax | Category::Eof => collector.problem(line, error.to_string()),
                 Category::Data | Category::Io => {
-                    reading.problem(line, "this is no object of names and values");
+                    collector.problem(line, "this is no object of names and values");
                 }
             }
             return;
@@ -65,12 +65,12 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
         let begin = raw.get().as_ptr().addr() - text.as_ptr().addr();
         line += newlines(text.as_bytes().get(at..begin).unwrap_or_default());
         at = begin;
-        let Some(name) = reading.name(line, &name) else {
+        let Some(name) = collector.name(line, &name) else {
             continue;
         };
         match value(raw.get()) {
-            Ok(value) => reading.value(line, name, value),
-            Err(message) => reading.problem(line, format!("{name}: {message}")),
+            Ok(value) => collector.value(line, name, value),
+            Err(message) => collector.problem(line, format!("{name}: {message}")),
         }
     }
 }

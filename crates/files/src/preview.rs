@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_core::SecretName;
 
-use crate::Found;
+use crate::ParsedEntry;
 
 /// What of a file an import would make, by position among what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ pub struct Existing {
 
 /// Sorts what was found by what exists, by folded name.
 pub fn preview<'a>(
-    found: impl IntoIterator<Item = &'a Found>,
+    found: impl IntoIterator<Item = &'a ParsedEntry>,
     existing: &BTreeMap<String, Existing>,
 ) -> Preview {
     let mut preview = Preview::default();

@@ -7,20 +7,22 @@ use crate::{Format, dotenv, json, yaml};
 
 /// Why a format cannot hold a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Unrepresentable {
     /// A dotenv file is UTF-8 text without NUL.
     NotText,
     /// There is no way to write it that bash, python-dotenv and npm's dotenv read alike.
-    NoForm,
+    NoDotenvForm,
 }
 
 impl Format {
     /// Why a file of this format cannot hold a value; nothing when it can.
-    pub fn cannot_hold(self, value: &[u8]) -> Option<Unfit> {
+    pub fn cannot_hold(self, value: &[u8]) -> Option<Unrepresentable> {
         match (self, dotenv::text(value)) {
             (Self::Json | Self::Yaml, _) => None,
-            (Self::Dotenv, None) => Some(Unfit::NotText),
-            (Self::Dotenv, Some(text)) => dotenv::form(text).is_none().then_some(Unfit::NoForm),
+            (Self::Dotenv, None) => Some(Unrepresentable::NotText),
+            (Self::Dotenv, Some(text)) => dotenv::form(text)
+                .is_none()
+                .then_some(Unrepresentable::NoDotenvForm),
         }
     }
 }

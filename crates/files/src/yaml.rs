@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::collect::Collector;
 use crate::json::decode_base64;
-use crate::read::Reading;
 
 /// Where in the file the reading is.
-enum Place {
+enum YamlContext {
     Begin,
     /// In the mapping, before a name.
     Name,
@@ -24,15 +24,15 @@ enum Place {
 const FLAT: &str = "a value is text, not a list or mapping";
 const ONE: &str = "this is no mapping of names and values";
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
-    let (mut place, mut depth) = (Place::Begin, 0_usize);
+pub(crate) fn read(text: &str, collector: &mut Collector) {
+    let (mut place, mut depth) = (YamlContext::Begin, 0_usize);
     for event in Parser::new_from_str(text) {
         let (event, line) = match event {
             Ok((event, span)) => (event, span.start.line()),
             Err(error) => {
                 // Its words may quote the file.
                 let line = error.marker().line();
-                reading.problem(
+                collector.problem(
                     line,
                     "this is no YAML: is a value to be put in quotes here?",
                 );
@@ -44,7 +44,7 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
         if depth > 1 || (depth == 1 && opens) {
             // Inside what is refused as a whole.
             if depth == 1 {
-                reading.problem(line, FLAT);
+                collector.problem(line, FLAT);
             }
             depth = if opens {
                 depth + 1
@@ -53,50 +53,54 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
             };
             if depth == 1 {
                 place = match place {
-                    Place::Name => Place::Value(None),
-                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                    YamlContext::Name => YamlContext::Value(None),
+                    YamlContext::Begin | YamlContext::Value(_) | YamlContext::End => {
+                        YamlContext::Name
+                    }
                 };
             }
             continue;
         }
         place = match (event, place) {
-            (Event::MappingStart(..), Place::Begin) => {
+            (Event::MappingStart(..), YamlContext::Begin) => {
                 depth = 1;
-                Place::Name
+                YamlContext::Name
             }
             (Event::MappingEnd, _) => {
                 depth = 0;
-                Place::End
+                YamlContext::End
             }
-            (Event::Scalar(text, ..), Place::Name) => {
-                Place::Value(reading.name(line, &text).map(|name| (line, name)))
+            (Event::Scalar(text, ..), YamlContext::Name) => {
+                YamlContext::Value(collector.name(line, &text).map(|name| (line, name)))
             }
-            (Event::Scalar(text, style, _, tag), Place::Value(name)) => {
+            (Event::Scalar(text, style, _, tag), YamlContext::Value(name)) => {
                 if let Some((line, name)) = name {
                     match value(&text, style, tag.as_deref()) {
-                        Ok(value) => reading.value(line, name, value),
-                        Err(message) => reading.problem(line, format!("{name}: {message}")),
+                        Ok(value) => collector.value(line, name, value),
+                        Err(message) => collector.problem(line, format!("{name}: {message}")),
                     }
                 }
-                Place::Name
+                YamlContext::Name
             }
             (Event::Alias(_), at) => {
-                reading.problem(line, "aliases are not followed: write the value out");
+                collector.problem(line, "aliases are not followed: write the value out");
                 match at {
-                    Place::Name => Place::Value(None),
-                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                    YamlContext::Name => YamlContext::Value(None),
+                    YamlContext::Begin | YamlContext::Value(_) | YamlContext::End => {
+                        YamlContext::Name
+                    }
                 }
             }
-            (Event::DocumentStart(_), Place::End) => {
-                reading.problem(line, "a second document begins here: one file, one mapping");
+            (Event::DocumentStart(_), YamlContext::End) => {
+                collector.problem(line, "a second document begins here: one file, one mapping");
                 return;
             }
             // An empty file, or one of comments.
-            (Event::Scalar(text, ScalarStyle::Plain, ..), Place::Begin) if is_null(&text) => {
-                Place::End
+            (Event::Scalar(text, ScalarStyle::Plain, ..), YamlContext::Begin) if is_null(&text) => {
+                YamlContext::End
             }
             (Event::Scalar(..) | Event::SequenceStart(..), _) => {
-                reading.problem(line, ONE);
+                collector.problem(line, ONE);
                 return;
             }
             (_, place) => place,

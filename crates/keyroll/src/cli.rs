@@ -1,14 +1,15 @@
 //! The shape of the command line. Each subcommand's own arguments stand with the subcommand.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, block, command, completions, config, console, delegation, dev, export, identity, import,
-    init, key, member, projection, recover, root_key, run, secret, serve, workspace,
+    init, key, member, projection, recover, root_key, run, secret, serve, status, workspace,
 };
-use crate::exit_code::HELP;
+use crate::context::Context;
+use crate::error::Failure;
+use crate::exit_code::{Exit, HELP, Status};
+use crate::options::Global;
 
 /// An audit-first secret ledger: every create, edit, reveal and delete of a secret is a signed
 /// entry in an append-only log, and nobody is given a value before that entry is durable.
@@ -19,36 +20,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Options of every command. The environment is read elsewhere, so that help never shows it:
-/// a NATS URL holds a password.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// Where configuration, identity and the highest checkpoints seen are kept [KEYROLL_HOME;
-    /// else $XDG_DATA_HOME/keyroll]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) home: Option<PathBuf>,
-    /// How to reach the ledger: nats://USER:PASSWORD@HOST:PORT[,HOST:PORT…] [KEYROLL_NATS_URL]
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) nats: Option<String>,
-    /// The workspace [KEYROLL_WORKSPACE]
-    #[arg(short, long, global = true, value_name = "NAME")]
-    pub(crate) workspace: Option<String>,
-    /// The identity that signs: Ed25519, PKCS#8 PEM [KEYROLL_IDENTITY; else identity.pem in the
-    /// home]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) identity: Option<PathBuf>,
-    /// JSON on stdout, and errors as JSON on stderr
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Answer yes to every question
-    #[arg(long, global = true)]
-    pub(crate) yes: bool,
-    /// Ask nothing: what would be asked for is an error
-    #[arg(long, global = true)]
-    pub(crate) no_input: bool,
 }
 
 /// Subcommands.
@@ -115,18 +86,40 @@ pub(crate) enum Command {
     Man(completions::ManArgs),
 }
 
-/// For commands that change something.
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct DryRun {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+impl Command {
+    /// Runs the subcommand.
+    pub(crate) async fn run(self, context: &Context) -> Result<Status, Failure> {
+        let done = match self {
+            Self::Dev(args) => return dev::run(context, args).await,
+            Self::Audit(command) => return audit::run(context, command).await,
+            Self::Block(command) => return block::run(context, command).await,
+            Self::Run(args) => return run::run(context, args).await,
+            Self::Import(args) => import::run(context, args).await,
+            Self::Export(args) => export::run(context, args).await,
+            Self::Init(args) => init::run(context, args).await,
+            Self::Serve(args) => serve::run(context, args).await,
+            Self::Identity(command) => identity::run(context, &command),
+            Self::Signed(command) => command::run(context, command).await,
+            Self::Workspace(command) => workspace::run(context, command).await,
+            Self::Delegation(command) => delegation::run(context, command).await,
+            Self::Member(command) => member::run(context, command).await,
+            Self::RootKey(command) => root_key::run(context, &command),
+            Self::Secret(command) => secret::run(context, command).await,
+            Self::Console(args) => console::run(context, args).await,
+            Self::Key(command) => key::run(context, command).await,
+            Self::Projection(command) => projection::run(context, command).await,
+            Self::Recover(args) => recover::run(context, args).await,
+            Self::Status => return status::run(context).await,
+            Self::Config(command) => config::run(context, &command),
+            Self::Completions(args) => completions::completions(context, Cli::command(), &args),
+            Self::Man(args) => completions::man(context, Cli::command(), &args),
+        };
+        done.map(|()| Exit::Ok.into())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

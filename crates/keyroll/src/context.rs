@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use keyroll_client::Signer;
 use keyroll_core::{LedgerId, WorkspaceName};
 
-use crate::cli::Global;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::identity_file;
-use crate::passphrase::Asking;
-use crate::render::Output;
+use crate::options::Global;
+use crate::output::Output;
+use crate::passphrase::PassphraseSource;
 
 /// Where nats-server listens when nothing is said.
 const NATS_URL: &str = "nats://127.0.0.1:4222";
@@ -78,13 +78,13 @@ impl Context {
 
 impl Context {
     /// How the passphrase of an identity file is come by.
-    pub(crate) fn asking(&self) -> Asking {
-        Asking::for_identity(self.may_ask())
+    pub(crate) fn passphrase_source(&self) -> PassphraseSource {
+        PassphraseSource::for_identity(self.may_ask())
     }
 
     /// Who signs: what an identity file holds.
     pub(crate) fn signer(&self, path: &Path) -> Result<Signer, Failure> {
-        identity_file::signer(path, self.asking())
+        identity_file::signer(path, self.passphrase_source())
     }
 }
 

@@ -4,9 +4,9 @@ use keyroll_client::Acted;
 use keyroll_core::{Action, Event};
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::Session;
 
 /// The outcome of a command: an entry, or the decision of a dry run.

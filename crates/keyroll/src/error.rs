@@ -18,7 +18,7 @@ const LOST: &str = "Ask an operator: what is kept of it comes back with its back
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Said on stderr, with a stable code.
-    Said {
+    Reported {
         code: &'static str,
         exit: Exit,
         message: String,
@@ -30,7 +30,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// The command line, or what it was given, is not usable.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: "usage",
             exit: Exit::Usage,
             message: message.into(),
@@ -39,7 +39,7 @@ impl Failure {
 
     /// Anything else on this machine.
     pub(crate) fn local(message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: "failed",
             exit: Exit::Other,
             message: message.into(),
@@ -48,7 +48,7 @@ impl Failure {
 
     /// A failure under one of the ledger's codes.
     pub(crate) fn coded(code: Code, message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: code.as_str(),
             exit: Exit::of(code),
             message: message.into(),
@@ -64,7 +64,7 @@ impl Failure {
     pub(crate) const fn is_unverified(&self) -> bool {
         matches!(
             self,
-            Self::Said {
+            Self::Reported {
                 exit: Exit::Unverified,
                 ..
             }
@@ -80,7 +80,7 @@ impl Failure {
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Said { code, .. } => code,
+            Self::Reported { code, .. } => code,
             Self::Pipe => "pipe",
         }
     }
@@ -88,7 +88,7 @@ impl Failure {
     /// The words.
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Said { message, .. } => message,
+            Self::Reported { message, .. } => message,
             Self::Pipe => "the reader of the output is gone",
         }
     }
@@ -97,11 +97,11 @@ impl Failure {
     #[must_use]
     pub(crate) fn within(self, place: &str) -> Self {
         match self {
-            Self::Said {
+            Self::Reported {
                 code,
                 exit,
                 message,
-            } => Self::Said {
+            } => Self::Reported {
                 code,
                 exit,
                 message: format!("{place}: {message}"),
@@ -129,7 +129,7 @@ impl From<Rejection> for Failure {
 
 impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
-        Self::Said {
+        Self::Reported {
             code: error.code(),
             exit: Exit::of_block(error.kind()),
             message: error.to_string(),

@@ -22,7 +22,7 @@ const FORMS: &str = "LENGTH, LENGTH,CHARSET (alnum, alpha, lower, upper, digits,
 
 /// What to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spec {
+pub(crate) enum ValueSpec {
     Characters(usize, Charset),
     Uuid,
     Passphrase(usize),
@@ -67,7 +67,7 @@ impl Charset {
     }
 }
 
-impl FromStr for Spec {
+impl FromStr for ValueSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -96,7 +96,7 @@ fn unknown() -> String {
     format!("what can be generated is {FORMS}")
 }
 
-impl Spec {
+impl ValueSpec {
     fn check(self) -> Result<(), String> {
         let bounded =
             |what: &str, unit: &str, found: usize, bounds: std::ops::RangeInclusive<usize>| {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn made(spec: &str) -> String {
-        let spec: Spec = spec.parse().expect("a form");
+        let spec: ValueSpec = spec.parse().expect("a form");
         let value = spec.generate().expect("randomness");
         String::from_utf8(value.to_vec()).expect("text")
     }
@@ -247,7 +247,7 @@ mod tests {
             "passphrase,x",
             ",alnum",
         ] {
-            assert!(spec.parse::<Spec>().is_err(), "{spec}");
+            assert!(spec.parse::<ValueSpec>().is_err(), "{spec}");
         }
     }
 }

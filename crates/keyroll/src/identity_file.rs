@@ -18,7 +18,7 @@ use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
-use crate::passphrase::Asking;
+use crate::passphrase::PassphraseSource;
 use crate::private_file;
 
 /// Such a file has 119 bytes; with text around the key it may have more.
@@ -37,7 +37,7 @@ pub(crate) fn identity(key: &SigningKey) -> Identity {
 }
 
 /// Reads the key of an identity file that only its owner can read.
-pub(crate) fn load(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
+pub(crate) fn load(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     let text = read(path)?;
     if block(&text, DELEGATION).is_some() {
         return Err(Failure::usage(format!(
@@ -45,13 +45,13 @@ pub(crate) fn load(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
             path.display()
         )));
     }
-    key(path, &text, asking)
+    key(path, &text, source)
 }
 
 /// Reads an identity file: an identity's own key, or a delegated one.
-pub(crate) fn signer(path: &Path, asking: Asking) -> Result<Signer, Failure> {
+pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Failure> {
     let text = read(path)?;
-    let key = key(path, &text, asking)?;
+    let key = key(path, &text, source)?;
     let Some(statement) = block(&text, DELEGATION) else {
         return Ok(key.into());
     };
@@ -98,10 +98,10 @@ fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     Some(&text[start..end])
 }
 
-fn key(path: &Path, text: &str, asking: Asking) -> Result<SigningKey, Failure> {
+fn key(path: &Path, text: &str, source: PassphraseSource) -> Result<SigningKey, Failure> {
     let shown = path.display();
     if let Some(pem) = block(text, ENCRYPTED) {
-        let passphrase = asking.present(&shown.to_string())?;
+        let passphrase = source.present(&shown.to_string())?;
         return SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| {
             Failure::local(format!(
                 "{shown} does not open: the passphrase is another one, or it is no Ed25519 key in \
@@ -182,9 +182,9 @@ pub(crate) fn create_delegated(
 }
 
 /// The key of a file, made when there is no such file.
-pub(crate) fn load_or_create(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
+pub(crate) fn load_or_create(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     if path.exists() {
-        load(path, asking)
+        load(path, source)
     } else {
         create(path, None)
     }
@@ -202,7 +202,7 @@ mod tests {
         -----END PRIVATE KEY-----\n";
     const EXAMPLE_PUBLIC: &str = "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
 
-    const NOBODY: Asking = Asking::for_identity(false);
+    const NOBODY: PassphraseSource = PassphraseSource::for_identity(false);
 
     fn written(text: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let home = tempfile::tempdir().expect("a directory");

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::generate::Spec;
+use crate::generate::ValueSpec;
 
 /// A value of full size with some newlines after it.
 const READ_BYTES: usize = 70_000;
@@ -92,7 +92,10 @@ impl ValueArgs {
         name: &SecretName,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if let Some(spec) = &self.generate {
-            return spec.parse::<Spec>().map_err(Failure::usage)?.generate();
+            return spec
+                .parse::<ValueSpec>()
+                .map_err(Failure::usage)?
+                .generate();
         }
         let value = if let Some(path) = &self.file {
             let file = File::open(path).map_err(|error| Failure::file(path, &error))?;

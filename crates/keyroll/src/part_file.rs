@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
 use crate::exit_code::Exit;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 /// Written as `NAME.part`, and called `NAME` by [`PartFile::finish`]. Dropped before that, nothing is
 /// left of it.
@@ -64,10 +64,10 @@ impl Drop for PartFile {
 pub(crate) async fn until_stopped<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     tokio::select! {
         done = work => done,
-        () = stop.told() => Err(Failure::Said {
+        () = stop.received() => Err(Failure::Reported {
             code: "interrupted",
             exit: Exit::Interrupted,
             message: "stopped before the file was whole: nothing is left of it".to_owned(),

@@ -17,14 +17,14 @@ const LEAST_CHARS: usize = 12;
 
 /// Where a passphrase comes from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asking {
+pub(crate) struct PassphraseSource {
     /// The variable of the environment that names a file with it.
     pub(crate) variable: &'static str,
     /// Whether somebody could be asked.
     pub(crate) may_ask: bool,
 }
 
-impl Asking {
+impl PassphraseSource {
     /// For identity files.
     pub(crate) const fn for_identity(may_ask: bool) -> Self {
         Self {

@@ -9,10 +9,10 @@ use keyroll_core::names::Text;
 use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Index, SecretName, limits};
 
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::left_out::{LeftOut, Reason};
+use crate::omitted::{Omitted, Reason};
+use crate::secret_rows;
 use crate::session::Session;
 
 /// Which secrets somebody wants.
@@ -60,7 +60,7 @@ impl Selection {
 impl Selected {
     /// Fails when something was left out that was meant: with `--strict`, and where nothing is left of
     /// what was asked for by name.
-    pub(crate) fn check(&self, left_out: &LeftOut, left: usize, what: &str) -> Result<(), Failure> {
+    pub(crate) fn check(&self, left_out: &Omitted, left: usize, what: &str) -> Result<(), Failure> {
         let nothing_left = left == 0 && self.only.is_some();
         match left_out.failure(what) {
             Some(failure) if self.strict || nothing_left => Err(failure),
@@ -82,7 +82,7 @@ fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
 
 /// What was revealed, in the order of names.
 #[derive(Default)]
-pub(crate) struct Revealed {
+pub(crate) struct RevealedSecrets {
     pub(crate) values: Vec<Opened>,
     pub(crate) entries: Vec<Index>,
     /// What was told on stderr, for programs.
@@ -94,13 +94,13 @@ pub(crate) struct Revealed {
 pub(crate) async fn choose(
     (context, session): (&Context, &Session),
     selected: &Selected,
-) -> Result<(Vec<SecretName>, LeftOut), Failure> {
+) -> Result<(Vec<SecretName>, Omitted), Failure> {
     let mut unknown: BTreeSet<String> = selected.except.iter().map(SecretName::folded).collect();
     let excepted = |name: &SecretName| {
         let folded = name.folded();
         selected.except.iter().any(|one| one.folded() == folded)
     };
-    let (mut names, mut left_out) = (Vec::new(), LeftOut::default());
+    let (mut names, mut left_out) = (Vec::new(), Omitted::default());
     if let Some(only) = &selected.only {
         names.extend(only.iter().filter(|name| !excepted(name)).cloned());
         for name in only {
@@ -118,7 +118,7 @@ pub(crate) async fn choose(
         }
         return Ok((names, left_out));
     }
-    for row in rows::all(session, false, None).await? {
+    for row in secret_rows::all(session, false, None).await? {
         unknown.remove(&row.name.folded());
         let reason = match row.value_state {
             _ if excepted(&row.name) => continue,
@@ -149,7 +149,7 @@ async fn at_once(
     (context, session): (&Context, &Session),
     names: &[SecretName],
     (purpose, reason): (&Purpose, Option<&Text>),
-) -> Result<Revealed, Failure> {
+) -> Result<RevealedSecrets, Failure> {
     let wanted: Vec<Wanted> = names
         .iter()
         .map(|name| Wanted {
@@ -159,7 +159,7 @@ async fn at_once(
         .collect();
     let revealed = session.reveal(context.out, &wanted, purpose, reason);
     let revealed = revealed.await?;
-    Ok(Revealed {
+    Ok(RevealedSecrets {
         values: revealed.values,
         entries: vec![revealed.index],
         warnings: revealed.warnings,
@@ -176,11 +176,11 @@ pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
     why: (&Purpose, Option<&Text>),
-    (selected, left_out): (&Selected, &mut LeftOut),
-) -> Result<Revealed, Failure> {
+    (selected, left_out): (&Selected, &mut Omitted),
+) -> Result<RevealedSecrets, Failure> {
     let is_listed = selected.only.is_none();
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
-    let mut all = Revealed::default();
+    let mut all = RevealedSecrets::default();
     let mut failed = 0;
     while let Some(page) = pages.pop_front() {
         let failure = match at_once(place, page, why).await {

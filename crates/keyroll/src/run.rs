@@ -12,8 +12,8 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::Output;
-use crate::{commands, usage};
+use crate::output::Output;
+use crate::usage;
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
@@ -66,7 +66,7 @@ fn execute(cli: Cli) -> Status {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(commands::dispatch(&context, cli.command));
+            let result = runtime.block_on(cli.command.run(&context));
             // A read from a terminal that nobody answers must not hold up the end.
             runtime.shutdown_background();
             result
@@ -78,7 +78,7 @@ fn execute(cli: Cli) -> Status {
         Err(failure) => {
             out.failure(&failure);
             match failure {
-                Failure::Said { exit, .. } => exit.into(),
+                Failure::Reported { exit, .. } => exit.into(),
                 Failure::Pipe => Exit::Ok.into(),
             }
         }

@@ -12,7 +12,7 @@ use keyroll_wire::{Ask, Receipt};
 use crate::config;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Output;
+use crate::output::Output;
 use crate::time;
 
 /// Values that were revealed in one entry.

@@ -9,7 +9,7 @@ use axum::response::Response;
 use keyroll_client::{NewSecretSpec, new_secret_id, parts};
 use keyroll_core::SecretId;
 use keyroll_core::names::Text;
-use keyroll_files::{Empty, Existing, Format, Found, Problem, preview, read};
+use keyroll_files::{Empty, Existing, Format, ParsedEntry, Problem, preview, read};
 use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
@@ -111,7 +111,7 @@ fn keep(visit: &Visit, fields: Fields) -> Result<String, Failure> {
 }
 
 /// What a text holds, all of it good. A text field sends lines that end in CRLF.
-fn found(typed: &str, format: &str) -> Result<Vec<Found>, Failure> {
+fn found(typed: &str, format: &str) -> Result<Vec<ParsedEntry>, Failure> {
     let format: Format = format.parse().map_err(Failure::field)?;
     let text = Zeroizing::new(typed.replace("\r\n", "\n"));
     if text.len() > TEXT_BYTES {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::options::DryRun;
 
 pub(crate) use self::log::of_run;
 pub(crate) use self::verify::verify_ledger as verify;

@@ -4,9 +4,9 @@ mod check;
 mod external;
 mod ledger;
 mod python;
-mod remembered;
 mod replay;
 mod run;
+mod run_records;
 mod save;
 mod uses;
 
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use keyroll_resolver::{BlockFile, HardCodedValue, Redactor, ResolveError, hard_coded_values};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::options::DryRun;
 use crate::reveals::Selection;
 
 /// The resolver takes 1 MiB; one byte more lets it say so.

@@ -1,9 +1,8 @@
 //! `keyroll completions` and `keyroll man`: made from the command line's own definition.
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -19,17 +18,20 @@ pub(crate) struct ManArgs {
     command: Vec<String>,
 }
 
-pub(crate) fn completions(context: &Context, args: &CompletionsArgs) -> Result<(), Failure> {
+pub(crate) fn completions(
+    context: &Context,
+    mut program: Command,
+    args: &CompletionsArgs,
+) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "keyroll", &mut script);
+    clap_complete::generate(args.shell, &mut program, "keyroll", &mut script);
     context.out.bytes(&script)
 }
 
-pub(crate) fn man(context: &Context, args: &ManArgs) -> Result<(), Failure> {
-    let mut whole = Cli::command();
+pub(crate) fn man(context: &Context, mut program: Command, args: &ManArgs) -> Result<(), Failure> {
     // Fills in what subcommands inherit.
-    whole.build();
-    let mut command = whole;
+    program.build();
+    let mut command = program;
     let mut name = "keyroll".to_owned();
     for word in &args.command {
         let found = command.find_subcommand(word).cloned();

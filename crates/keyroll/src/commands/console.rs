@@ -19,7 +19,7 @@ use super::audit;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -48,20 +48,20 @@ pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Fail
 }
 
 async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     let workspace = context.settings()?.workspace.is_some();
     let workspace = workspace
         .then(|| context.settings()?.workspace())
         .transpose()?;
     let client = context.client().await?;
-    let console = serve(client, workspace, Who::Owner, Front::at(address)).await?;
+    let console = serve(client, workspace, Who::Owner, ConsoleAddress::at(address)).await?;
     let link = console.link()?;
     let json = json!({"ready": true, "console_url": link});
     context.out.done(&json, &words(&link))?;
     if !context.out.json {
         open_browser(&link);
     }
-    stop.told().await;
+    stop.received().await;
     console.stop().await;
     Ok(())
 }
@@ -72,7 +72,7 @@ pub(crate) fn words(link: &str) -> String {
 }
 
 /// Where a console listens, and what is in front of it.
-pub(crate) struct Front {
+pub(crate) struct ConsoleAddress {
     pub(crate) address: SocketAddr,
     /// The address that people know, of something that speaks TLS.
     pub(crate) url: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct Front {
     pub(crate) proxies: Vec<IpAddr>,
 }
 
-impl Front {
+impl ConsoleAddress {
     /// Nothing in front.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self {
@@ -96,9 +96,9 @@ pub(crate) async fn serve(
     client: Client,
     workspace: Option<WorkspaceName>,
     who: Who,
-    front: Front,
+    front: ConsoleAddress,
 ) -> Result<Console, Failure> {
-    let Front {
+    let ConsoleAddress {
         address,
         url,
         proxies,

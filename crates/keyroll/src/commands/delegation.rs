@@ -11,9 +11,9 @@ use keyroll_core::{Action, Event, Identity};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::Session;
 use crate::time;
 

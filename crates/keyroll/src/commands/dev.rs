@@ -16,7 +16,7 @@ use super::console;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 /// The data directory when none is named.
 const DATA_DIR: &str = ".keyroll-dev";
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
         (None, None, None) => PathBuf::from(DATA_DIR),
     };
     let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));
     }
@@ -143,9 +143,9 @@ fn shell_quoted(path: &Path) -> String {
 }
 
 /// Waits for Ctrl-C or SIGTERM, or for a part that dies.
-async fn until_stopped(stack: &Stack, stop: &mut Stop) -> Result<Status, Failure> {
+async fn until_stopped(stack: &Stack, stop: &mut ShutdownSignals) -> Result<Status, Failure> {
     tokio::select! {
-        () = stop.told() => Ok(Exit::Ok.into()),
+        () = stop.received() => Ok(Exit::Ok.into()),
         failure = stack.died() => Err(failure),
     }
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Index, SecretName};
-use keyroll_files::{Format, Unfit, write};
+use keyroll_files::{Format, Unrepresentable, write};
 use serde_json::json;
 
 use super::secret::text;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::left_out::Reason;
+use crate::omitted::Reason;
 use crate::private_file;
 use crate::reveals::{self, Selection};
 
@@ -58,8 +58,10 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
     for opened in &revealed.values {
         match format.cannot_hold(&opened.value) {
             None => values.push((&opened.name, opened.value.as_slice())),
-            Some(Unfit::NotText) => left_out.add(opened.name.clone(), Reason::NotText),
-            Some(Unfit::NoForm) => left_out.add(opened.name.clone(), Reason::NoForm),
+            Some(Unrepresentable::NotText) => left_out.add(opened.name.clone(), Reason::NotText),
+            Some(Unrepresentable::NoDotenvForm) => {
+                left_out.add(opened.name.clone(), Reason::NoForm)
+            }
         }
     }
     let recorded = match revealed.entries.as_slice() {

@@ -32,7 +32,11 @@ pub(crate) fn run(context: &Context, command: &IdentityCommand) -> Result<(), Fa
         IdentityCommand::New { out, passphrase } => {
             let path = out.clone().map_or_else(of_settings, Ok)?;
             let passphrase = passphrase
-                .then(|| context.asking().fresh(&path.display().to_string()))
+                .then(|| {
+                    context
+                        .passphrase_source()
+                        .fresh(&path.display().to_string())
+                })
                 .transpose()?;
             let words = passphrase.as_ref().map(|words| words.as_str());
             let key = identity_file::create(&path, words)?;

@@ -11,19 +11,19 @@ use keyroll_client::{NewSecretSpec, parts};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Code, Index, SecretId, SecretName, Version};
-use keyroll_files::{Existing, Format, Found, Preview, preview};
+use keyroll_files::{Existing, Format, ParsedEntry, Preview, preview};
 use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use self::file::{Parsed, format, listed, load, parse};
-use self::replace::Target;
-use super::secret::rows;
-use crate::cli::DryRun;
+use self::replace::Replacement;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::confirm;
 use crate::journal::Journal;
-use crate::render::Table;
+use crate::options::DryRun;
+use crate::output::Table;
+use crate::secret_rows;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
-    taken: WhenTaken,
+    conflicts: ConflictPolicy,
     /// Leave out names whose value is empty; else nothing is imported when there are any
     #[arg(long)]
     skip_empty: bool,
@@ -47,7 +47,7 @@ pub(crate) struct ImportArgs {
 
 /// What becomes of names that are taken. Nothing is imported when there are any and nothing is said.
 #[derive(Debug, Args)]
-struct WhenTaken {
+struct ConflictPolicy {
     /// Leave out names that are taken; else nothing is imported when there are any
     #[arg(long)]
     skip_existing: bool,
@@ -72,11 +72,11 @@ pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failu
 /// What a file holds, held against what exists.
 struct Import<'a> {
     args: &'a ImportArgs,
-    found: Vec<Found>,
+    found: Vec<ParsedEntry>,
     empty: Vec<SecretName>,
     preview: Preview,
     /// What is to have a new version, by position among what was found.
-    replace: Vec<(usize, Target)>,
+    replace: Vec<(usize, Replacement)>,
     /// What an earlier run of the same import has given a new version.
     replaced_before: usize,
     journal: Journal,
@@ -87,7 +87,7 @@ type New<'a> = (SecretId, NewSecretSpec, &'a [u8]);
 
 /// What came of the commands.
 #[derive(Default)]
-struct Sent {
+struct ImportResult {
     entries: Vec<Index>,
     /// Secrets that were there already.
     before: usize,
@@ -97,7 +97,7 @@ struct Sent {
 
 /// Whether secrets exist under exactly these ids and names.
 async fn landed(session: &Session, secrets: &[New<'_>]) -> Result<bool, Failure> {
-    let rows = rows::all(session, false, None).await?;
+    let rows = secret_rows::all(session, false, None).await?;
     let known: HashMap<SecretId, SecretName> =
         rows.into_iter().map(|row| (row.id, row.name)).collect();
     Ok(secrets
@@ -106,7 +106,7 @@ async fn landed(session: &Session, secrets: &[New<'_>]) -> Result<bool, Failure>
 }
 
 /// One line of a preview.
-struct Row {
+struct PreviewRow {
     name: String,
     line: usize,
     action: &'static str,
@@ -124,8 +124,8 @@ impl<'a> Import<'a> {
             empty,
         } = parsed;
         let mut journal = Journal::open(context, session, bytes)?;
-        let active = rows::all(session, false, None).await?;
-        let gone = rows::all(session, true, None).await?;
+        let active = secret_rows::all(session, false, None).await?;
+        let gone = secret_rows::all(session, true, None).await?;
         let used: HashMap<SecretId, &SecretRow> = active
             .iter()
             .chain(&gone)
@@ -156,7 +156,7 @@ impl<'a> Import<'a> {
         });
         let mut preview = preview(&found, &existing.collect());
         let (mut replace, mut replaced_before) = (Vec::new(), 0);
-        if args.taken.replace {
+        if args.conflicts.replace {
             preview.taken.retain(|(at, known)| {
                 // Another spelling is another name, which somebody has to choose.
                 let target = targets.get(known).filter(|_| *known == found[*at].name);
@@ -167,7 +167,7 @@ impl<'a> Import<'a> {
                     replaced_before += 1;
                 } else {
                     let name = known.clone();
-                    replace.push((*at, Target { id, name, next }));
+                    replace.push((*at, Replacement { id, name, next }));
                 }
                 false
             });
@@ -192,7 +192,7 @@ impl<'a> Import<'a> {
         for (at, _) in &self.replace {
             actions[*at] = "replace";
         }
-        let taken = if self.args.taken.skip_existing {
+        let taken = if self.args.conflicts.skip_existing {
             "skip"
         } else {
             "refuse"
@@ -200,21 +200,21 @@ impl<'a> Import<'a> {
         for (at, _) in &self.preview.taken {
             actions[*at] = taken;
         }
-        let row = |(found, action): (&Found, &'static str)| Row {
+        let row = |(found, action): (&ParsedEntry, &'static str)| PreviewRow {
             name: found.name.to_string(),
             line: found.line,
             action,
         };
-        let rows: Vec<Row> = self.found.iter().zip(actions).map(row).collect();
-        let table = Table::<Row>(vec![
+        let rows: Vec<PreviewRow> = self.found.iter().zip(actions).map(row).collect();
+        let table = Table::<PreviewRow>(vec![
             ("NAME", |row| row.name.clone()),
             ("LINE", |row| row.line.to_string()),
             ("ACTION", |row| row.action.to_owned()),
         ]);
-        let json = |row: &Row| json!({"name": row.name, "line": row.line, "action": row.action, "dry_run": true});
+        let json = |row: &PreviewRow| json!({"name": row.name, "line": row.line, "action": row.action, "dry_run": true});
         context.out.items(&rows, json, &table)?;
         let fate = match self.refusal() {
-            Some(_) if self.args.taken.replace => {
+            Some(_) if self.args.conflicts.replace => {
                 "nothing would be imported: names are taken in another spelling"
             }
             Some(_) => {
@@ -253,7 +253,7 @@ impl<'a> Import<'a> {
 
     /// Names that are taken, unless they are to be left out.
     fn refusal(&self) -> Option<Failure> {
-        if self.args.taken.skip_existing || self.preview.taken.is_empty() {
+        if self.args.conflicts.skip_existing || self.preview.taken.is_empty() {
             return None;
         }
         let taken = self.preview.taken.iter().map(|(at, known)| {
@@ -265,7 +265,7 @@ impl<'a> Import<'a> {
         });
         let message = format!(
             "nothing was sent: {}\n{}",
-            if self.args.taken.replace {
+            if self.args.conflicts.replace {
                 "these names are taken in another spelling, and --replace needs the same one"
             } else {
                 "whether the values are the same is not known; --skip-existing leaves these out, --replace \
@@ -307,9 +307,9 @@ impl<'a> Import<'a> {
         context: &Context,
         session: &Session,
         new: &[New<'_>],
-    ) -> Result<Sent, Failure> {
+    ) -> Result<ImportResult, Failure> {
         let parts = parts(new);
-        let mut done = Sent::default();
+        let mut done = ImportResult::default();
         for (number, part) in (1..).zip(&parts) {
             let secrets = &new[part.clone()];
             match session.client.import(&session.workspace, secrets).await {
@@ -346,7 +346,7 @@ impl<'a> Import<'a> {
         &self,
         context: &Context,
         session: &Session,
-        (new, sent): (usize, &Sent),
+        (new, sent): (usize, &ImportResult),
     ) -> Result<(), Failure> {
         let (workspace, entries) = (&session.workspace, sent.entries.as_slice());
         let created = new - sent.before;

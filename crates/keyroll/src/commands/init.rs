@@ -182,7 +182,7 @@ fn operators(context: &Context, named: &[String]) -> Result<Vec<Identity>, Failu
     }
     let path = context.settings()?.identity.value;
     Ok(vec![identity_file::identity(
-        &identity_file::load_or_create(&path, context.asking())?,
+        &identity_file::load_or_create(&path, context.passphrase_source())?,
     )])
 }
 

@@ -11,10 +11,10 @@ use keyroll_wire::Ask;
 use keyroll_wire::reply::{Answer, KeyStatus};
 use serde_json::json;
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::{Session, answer};
 
 const POLL: Duration = Duration::from_millis(250);

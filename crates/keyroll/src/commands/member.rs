@@ -8,11 +8,11 @@ use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::{can_confirm, confirm};
-use crate::render::Table;
+use crate::options::DryRun;
+use crate::output::Table;
 use crate::time;
 
 #[derive(Debug, Subcommand)]

@@ -16,10 +16,10 @@ use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize}
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
 use serde_json::json;
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::confirm;
+use crate::options::DryRun;
 use crate::session::answer;
 
 /// Every message is read, verified and appended again.
@@ -206,7 +206,7 @@ fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
 }
 
 fn show(context: &Context, plan: &RecoveryPlan) {
-    let note = |words: String| context.out.note(&crate::render::plain(&words));
+    let note = |words: String| context.out.note(&crate::output::plain(&words));
     for wrong in &plan.wrong {
         note(format!("wrong: {wrong}"));
     }

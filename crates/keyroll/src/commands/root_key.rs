@@ -14,7 +14,7 @@ use serde_json::json;
 use super::serve::{self, ServeFile};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::passphrase::Asking;
+use crate::passphrase::PassphraseSource;
 
 /// A place for the root key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl RootKeyPlace {
             Self::Credential => Box::new(CredentialDirectory(credentials()?)),
             Self::Passphrase => {
                 let file = locked_root(keys);
-                let passphrase = asking(context).present(&file.display().to_string())?;
+                let passphrase = passphrase_source(context).present(&file.display().to_string())?;
                 Box::new(LockedFile { file, passphrase })
             }
         })
@@ -72,7 +72,7 @@ impl RootKeyPlace {
             Self::File => write_plain(&plain_root(keys), key).map_err(local),
             Self::Passphrase => {
                 let file = locked_root(keys);
-                let words = asking(context).fresh(&file.display().to_string())?;
+                let words = passphrase_source(context).fresh(&file.display().to_string())?;
                 write_locked(&file, key, &words).map_err(local)
             }
             // Only systemd can put it there.
@@ -93,8 +93,8 @@ fn local(error: impl std::fmt::Display) -> Failure {
     Failure::local(error.to_string())
 }
 
-fn asking(context: &Context) -> Asking {
-    Asking {
+fn passphrase_source(context: &Context) -> PassphraseSource {
+    PassphraseSource {
         variable: "KEYROLL_ROOT_PASSPHRASE_FILE",
         may_ask: context.may_ask(),
     }

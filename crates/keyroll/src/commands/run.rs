@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use super::secret::text;
 use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
+use crate::environment_limit;
 use crate::environment_policy::steers;
-use crate::environment_room;
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::left_out::{LeftOut, Reason};
 use crate::masked_output::pass_on;
+use crate::omitted::{Omitted, Reason};
 use crate::reveals::{self, Selection};
 
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
 
 /// Leaves out what would decide which programs run and what they load, and what the environment has
 /// already: only somebody who asks for it by name means that.
-fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut LeftOut) {
+fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut Omitted) {
     names.retain(|name| {
         let reason = if steers(name.as_str()) {
             Reason::Steers
@@ -108,7 +108,7 @@ fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut LeftOut) {
 
 /// The values that can be variables: text without NUL, as many as there is room for. The largest are left
 /// out first, so that one does not stop many.
-fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftOut) -> Vec<Opened> {
+fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut Omitted) -> Vec<Opened> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
         if !text {
@@ -117,10 +117,10 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut LeftO
         text
     });
     let size = |opened: &Opened| {
-        environment_room::variable(opened.name.as_str().len(), opened.value.len())
+        environment_limit::variable(opened.name.as_str().len(), opened.value.len())
     };
     let mut sizes: Vec<(usize, usize)> = values.iter().map(size).zip(0..).collect();
-    let room = environment_room::left(command);
+    let room = environment_limit::left(command);
     let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
     sizes.sort_unstable();
     let mut too_large = Vec::new();
@@ -172,9 +172,9 @@ const FORWARDED: [(SignalKind, Signal); 7] = [
 ];
 
 /// What comes of [`FORWARDED`].
-struct Forwarded(Vec<(Signals, Signal)>);
+struct ForwardedSignals(Vec<(Signals, Signal)>);
 
-impl Forwarded {
+impl ForwardedSignals {
     fn new() -> Result<Self, Failure> {
         let failed = |error| Failure::local(format!("signals cannot be received: {error}"));
         let on = |(kind, passed)| match signal(kind) {
@@ -213,7 +213,7 @@ async fn supervise(
     program: &OsStr,
     redactor: Option<Redactor>,
 ) -> Result<Status, Failure> {
-    let mut signals = Forwarded::new()?;
+    let mut signals = ForwardedSignals::new()?;
     if redactor.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }

@@ -6,7 +6,6 @@ mod edit;
 mod lifecycle;
 mod read;
 mod reveal;
-pub(crate) mod rows;
 
 use clap::Subcommand;
 use keyroll_core::names::{HostPattern, Text};

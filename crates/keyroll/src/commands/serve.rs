@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-use super::console::{self, Front};
+use super::console::{self, ConsoleAddress};
 use super::root_key::RootKeyPlace;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -133,8 +133,8 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         let words = "--trusted-proxy is about --console and --metrics, and neither is given";
         return Err(Failure::usage(words));
     }
-    let console_at = args.console.map(|address| ConsoleAt {
-        front: Front {
+    let console_at = args.console.map(|address| SharedConsole {
+        front: ConsoleAddress {
             address,
             url: args.console_url,
             proxies: args.trusted_proxy.clone(),
@@ -162,10 +162,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         allow_unsynced: args.allow_unsynced,
     };
     // Before the start, so that a signal during it is not lost.
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     let service = tokio::select! {
         started = service::start(options) => started.map_err(|error| not_started(&error))?,
-        () = stop.told() => return Ok(()),
+        () = stop.received() => return Ok(()),
     };
     let metrics = match args.metrics {
         None => None,
@@ -185,7 +185,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let metrics_at = metrics.as_ref().map(|(address, _)| *address);
     ready(context, &ledger.to_string(), metrics_at, console_url)?;
     let ended = tokio::select! {
-        () = stop.told() => Ok(()),
+        () = stop.received() => Ok(()),
         () = service.stopped() => Err(Failure::local("the service has ended by itself")),
     };
     if let Some(console) = console {
@@ -196,13 +196,13 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
 }
 
 /// A shared console beside the service.
-struct ConsoleAt {
-    front: Front,
+struct SharedConsole {
+    front: ConsoleAddress,
     nats_url: String,
     home: PathBuf,
 }
 
-impl ConsoleAt {
+impl SharedConsole {
     /// Nobody's own: the key made here signs nothing, each session has one that a member
     /// delegated to.
     async fn serve(self, ledger: LedgerId) -> Result<Console, Failure> {

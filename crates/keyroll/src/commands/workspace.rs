@@ -8,11 +8,11 @@ use keyroll_wire::time::now;
 use serde_json::json;
 
 use super::member;
-use super::secret::rows;
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Table;
+use crate::options::DryRun;
+use crate::output::Table;
+use crate::secret_rows;
 use crate::session::Session;
 use crate::time;
 
@@ -74,15 +74,15 @@ async fn state(context: &Context, at: Option<&str>) -> Result<(), Failure> {
     };
     let mut members = session.members_at(Some(at)).await?;
     members.retain(|row| !row.removed);
-    let mut secrets = rows::all(&session, false, Some(at)).await?;
-    secrets.extend(rows::all(&session, true, Some(at)).await?);
+    let mut secrets = secret_rows::all(&session, false, Some(at)).await?;
+    secrets.extend(secret_rows::all(&session, true, Some(at)).await?);
     if context.out.json {
         return context.out.document(&json!({
             "workspace": session.workspace,
             "entries": at.size,
             "root": root,
             "at": time::rfc3339(at.time),
-            "secrets": secrets.iter().map(rows::json).collect::<Vec<_>>(),
+            "secrets": secrets.iter().map(secret_rows::json).collect::<Vec<_>>(),
             "members": members.iter().map(member::json).collect::<Vec<_>>(),
         }));
     }
@@ -99,5 +99,7 @@ async fn state(context: &Context, at: Option<&str>) -> Result<(), Failure> {
         .out
         .items(&members, member::json, &member::table())?;
     context.out.line("")?;
-    context.out.items(&secrets, rows::json, &rows::table())
+    context
+        .out
+        .items(&secrets, secret_rows::json, &secret_rows::table())
 }

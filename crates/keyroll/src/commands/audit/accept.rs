@@ -6,10 +6,10 @@ use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_core::{Code, TreeSize};
 use serde_json::json;
 
-use crate::cli::DryRun;
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
+use crate::secret_rows;
 use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
@@ -63,7 +63,7 @@ async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
         session.client.checkpoint(&session.workspace).await?;
         if secrets > 0 {
             for deleted in [false, true] {
-                rows::all(session, deleted, None).await?;
+                secret_rows::all(session, deleted, None).await?;
             }
         }
         Ok(())

@@ -12,10 +12,10 @@ use keyroll_wire::reply::{AuditRow, SecretVersion};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use self::pages::Pages;
+use self::pages::AuditPages;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::{Table, Widths};
+use crate::output::{Table, Widths};
 use crate::session::Session;
 use crate::time;
 
@@ -63,8 +63,8 @@ pub(crate) async fn run(context: &Context, args: LogArgs) -> Result<(), Failure>
     let (limit, goes_on) = (args.limit, args.follow);
     let session = context.session().await?;
     let filter = filter(&session, args).await?;
-    let mut found = Pages::newest(&session, filter.clone(), Some(limit)).await?;
-    let mut shown = Shown::default();
+    let mut found = AuditPages::newest(&session, filter.clone(), Some(limit)).await?;
+    let mut shown = LogTable::default();
     while let Some(rows) = found.next(&session).await? {
         shown.rows(context, &session.workspace, &rows)?;
     }
@@ -124,7 +124,7 @@ pub(crate) async fn of_run(session: &Session, run: &str) -> Result<Vec<AuditRow>
         secret: None,
         outcome: Some(AuditOutcome::Granted),
     };
-    let mut found = Pages::newest(session, filter, None).await?;
+    let mut found = AuditPages::newest(session, filter, None).await?;
     let mut rows = Vec::new();
     while let Some(page) = found.next(session).await? {
         rows.extend(page);
@@ -136,7 +136,7 @@ async fn follow(
     context: &Context,
     session: &Session,
     (filter, mut next): (AuditLog, Index),
-    mut shown: Shown,
+    mut shown: LogTable,
 ) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(POLL).await;
@@ -144,7 +144,7 @@ async fn follow(
             after: Some(next),
             ..filter.clone()
         };
-        let mut found = Pages::newest(session, ask, None).await?;
+        let mut found = AuditPages::newest(session, ask, None).await?;
         while let Some(rows) = found.next(session).await? {
             shown.rows(context, &session.workspace, &rows)?;
         }
@@ -154,9 +154,9 @@ async fn follow(
 
 /// What was shown: the heading comes once, and columns get wider only.
 #[derive(Debug, Default)]
-struct Shown(Widths);
+struct LogTable(Widths);
 
-impl Shown {
+impl LogTable {
     fn rows(
         &mut self,
         context: &Context,

@@ -18,7 +18,7 @@ use super::commits;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::Table;
+use crate::output::Table;
 use crate::session::{Session, answer};
 
 /// Every message and value is read.
@@ -139,7 +139,7 @@ fn verify_bundle(path: &Path, key: Option<&str>) -> Result<Report, Failure> {
     let file = BufReader::new(File::open(path).map_err(failed)?);
     bundle::verify(file, key.as_ref()).map_err(|error| match error {
         BundleError::Io(error) => failed(error),
-        BundleError::Malformed(_) => Failure::Said {
+        BundleError::Malformed(_) => Failure::Reported {
             code: Code::Malformed.as_str(),
             exit: Exit::Unverified,
             message: format!("{}: {error}", path.display()),
@@ -181,7 +181,7 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
     for warning in &report.warnings {
         context
             .out
-            .line(&format!("warning: {}", crate::render::plain(warning)))?;
+            .line(&format!("warning: {}", crate::output::plain(warning)))?;
     }
     let table = Table::<Problem>(vec![
         ("ENTRY", |problem| {

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::uses::{Use, uses};
 use super::{RunPython, Source};
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Table;
-use crate::reveals::{self, Revealed, Selected, Selection};
+use crate::output::Table;
+use crate::reveals::{self, RevealedSecrets, Selected, Selection};
+use crate::secret_rows;
 use crate::session::Session;
 
 pub(crate) async fn run(
@@ -79,7 +79,7 @@ async fn known(
         .or_else(|_| "block check --values".parse())?;
     let purpose = Purpose::View(Nothing {});
     let why = (&purpose, Some(&reason));
-    let Revealed { values, .. } =
+    let RevealedSecrets { values, .. } =
         reveals::paged(place, &names, why, (selected, &mut left_out)).await?;
     let recorded = "the file was not searched; what was revealed is on record";
     selected.check(&left_out, values.len(), recorded)?;
@@ -164,7 +164,7 @@ async fn state(
     let name: SecretName = secret.parse()?;
     match session.secret(&name).await {
         Ok(row) if row.name != name => Ok(("unknown (names differ in case)", None)),
-        Ok(row) => Ok((rows::state(row.state), row.value_state)),
+        Ok(row) => Ok((secret_rows::state(row.state), row.value_state)),
         Err(failure) if failure.code() == Code::NotFound.as_str() => Ok(("unknown", None)),
         Err(failure) if failure.code() == Code::Denied.as_str() => Ok((OUT_OF_REACH, None)),
         Err(failure) => Err(failure),

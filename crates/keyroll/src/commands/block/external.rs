@@ -10,7 +10,7 @@ use serde_json::json;
 use super::ledger::{Run, after_reveal};
 use super::replay::Replay;
 use super::run::{RunOptions, egress};
-use super::{Source, remembered};
+use super::{Source, run_records};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -48,7 +48,7 @@ pub(super) async fn run(
         plan.check_hosts(&bindings)?;
         // The last thing that can be wrong without a value, and the first that asks another party.
         destination = look_up().await?;
-        remembered::keep(context, &id, source, None);
+        run_records::keep(context, &id, source, None);
         for (name, mut value) in run.reveal(&names).await? {
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);

@@ -13,10 +13,10 @@ use keyroll_wire::reply::SecretRow;
 use serde_json::{Value, json};
 
 use super::replay::Replay;
-use crate::commands::secret::rows;
 use crate::error::Failure;
 use crate::exit_code::Exit;
-use crate::render::Output;
+use crate::output::Output;
+use crate::secret_rows;
 use crate::session::{Revealed, Session};
 
 /// One run of a block, as the audit log will show it.
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
         }
         for deleted in [false, true] {
-            let rows = rows::all(self.session, deleted, None).await?;
+            let rows = secret_rows::all(self.session, deleted, None).await?;
             if let Some(row) = rows.into_iter().find(|row| row.id == id) {
                 return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
             }
@@ -265,7 +265,7 @@ pub(super) fn after_reveal(error: &ResolveError, index: Option<Index>, run: &str
     let record = index
         .map(|index| format!("; the reveal is entry {index}"))
         .unwrap_or_default();
-    Failure::Said {
+    Failure::Reported {
         code: error.code(),
         exit: Exit::of_block(error.kind()),
         message: format!("{error} [run {run}{record}]"),

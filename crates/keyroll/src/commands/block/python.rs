@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use super::ledger::Run;
 use super::replay::Replay;
 use super::run::RunOptions;
-use super::{RunPython, Source, remembered};
+use super::{RunPython, Source, run_records};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::relay;
+use crate::output::relay;
 use crate::time;
 
 /// The largest `document`.
@@ -55,7 +55,7 @@ pub(super) async fn run(
             .note("warning: without the sandbox the block may do whatever you may");
     }
     let id = uuid::Uuid::now_v7();
-    remembered::keep(context, &id, source, given.input.as_deref());
+    run_records::keep(context, &id, source, given.input.as_deref());
     let (id, workflow) = (id.to_string(), &source.file.workflow);
     let session = context.session().await?;
     let place = (context.out, &session);
@@ -81,15 +81,15 @@ pub(super) async fn run(
 fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
     let failure = run.after_reveal(error);
     match run.refused.take() {
-        Some(Failure::Said {
+        Some(Failure::Reported {
             code,
             exit,
             message,
         }) if error.detail() == message => {
-            let Failure::Said { message, .. } = failure else {
+            let Failure::Reported { message, .. } = failure else {
                 return failure;
             };
-            Failure::Said {
+            Failure::Reported {
                 code,
                 exit,
                 message,

@@ -10,7 +10,7 @@ use keyroll_wire::query::AuditOutcome;
 use keyroll_wire::reply::AuditRow;
 
 use super::run::{RunOptions, start};
-use super::{Source, remembered};
+use super::{Source, run_records};
 use crate::commands::audit;
 use crate::context::Context;
 use crate::error::Failure;
@@ -42,7 +42,7 @@ pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<St
     let replay = Replay::of(&session, &args.run).await?;
     let source = match &args.file {
         Some(file) => Source::read(file)?,
-        None => remembered_file(context, &mut args)?,
+        None => recorded_file(context, &mut args)?,
     };
     let workflow = &source.file.workflow;
     if *workflow != replay.workflow {
@@ -58,8 +58,8 @@ pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<St
 }
 
 /// The file of a run that was started here, and its `document`.
-fn remembered_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
-    let remembered = remembered::of_run(context, &args.run)?;
+fn recorded_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
+    let remembered = run_records::of_run(context, &args.run)?;
     let source = Source::read(&remembered.file)?;
     let path = source.path.display();
     let change = if remembered.is(&source) {

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::check::{OUT_OF_REACH, look_up, verdict};
 use super::uses::{Use, uses};
 use super::{RunPython, Source};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
+use crate::options::DryRun;
 
 pub(super) async fn save(
     context: &Context,

@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
     }
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
-    let identity = identity_file::load(&settings.identity.value, context.asking())?;
+    let identity = identity_file::load(&settings.identity.value, context.passphrase_source())?;
     // Also learns and keeps the ledger's id, so that another ledger's console is not believed.
     let client = context.client().await?;
     let http = Http::new(&place)?;

@@ -11,13 +11,13 @@ use super::stack::Stack;
 use crate::child::{not_started, send, status_of};
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 /// Runs a command against the ledger and answers its status.
 pub(super) async fn run(
     stack: &Stack,
     words: &[OsString],
-    stop: &mut Stop,
+    stop: &mut ShutdownSignals,
 ) -> Result<Status, Failure> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::usage("which command?"));

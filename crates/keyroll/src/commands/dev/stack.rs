@@ -18,7 +18,7 @@ use crate::commands::console;
 use crate::commands::recover;
 use crate::error::Failure;
 use crate::identity_file;
-use crate::passphrase::Asking;
+use crate::passphrase::PassphraseSource;
 use crate::private_file;
 
 /// Everything that runs.
@@ -66,8 +66,10 @@ impl Stack {
         }
         let keys = KeyFiles::load(&home::keys(home)).map_err(local)?;
         let ledger = keys.ledger();
-        let identity =
-            identity_file::load_or_create(&home::identity(home), Asking::for_identity(false))?;
+        let identity = identity_file::load_or_create(
+            &home::identity(home),
+            PassphraseSource::for_identity(false),
+        )?;
         let url = |credential: &Credential| {
             let url = credential.in_url(nats.nats_url());
             url.ok_or_else(|| Failure::local("nats-server names no address"))
@@ -110,7 +112,7 @@ impl Stack {
             nats_url: self.client_url.clone(),
             identity: identity_file::load(
                 &home::identity(&self.home),
-                Asking::for_identity(false),
+                PassphraseSource::for_identity(false),
             )?
             .into(),
             ledger: config.ledger,
@@ -119,7 +121,7 @@ impl Stack {
         .await?;
         let workspace = config.workspace.and_then(|name| name.parse().ok());
         let who = Who::OwnerAndMembers;
-        let front = console::Front::at(console::ANY_PORT);
+        let front = console::ConsoleAddress::at(console::ANY_PORT);
         console::serve(client, workspace, who, front).await
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 
 use keyroll_core::{Code, SecretName};
-use keyroll_files::{Empty, Format, Found, Problem, read};
+use keyroll_files::{Empty, Format, ParsedEntry, Problem, read};
 use zeroize::Zeroizing;
 
 use super::ImportArgs;
@@ -75,7 +75,7 @@ pub(super) fn parse(
         args.file.display(),
         listed(read.problems.iter().map(line))
     );
-    Err(Failure::Said {
+    Err(Failure::Reported {
         code: "invalid_file",
         exit: Exit::Usage,
         message,
@@ -94,7 +94,7 @@ pub(super) fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
 
 /// A file without problems.
 pub(super) struct Parsed {
-    pub(super) secrets: Vec<Found>,
+    pub(super) secrets: Vec<ParsedEntry>,
     /// Names without a value, which are left out.
     pub(super) empty: Vec<SecretName>,
 }

@@ -3,7 +3,7 @@
 use keyroll_core::{SecretId, SecretName, Version};
 
 use super::file::listed;
-use super::{Import, Sent};
+use super::{Import, ImportResult};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
@@ -13,7 +13,7 @@ use crate::session::Session;
 const REPLACED_AT_ONCE: usize = 100;
 
 /// A secret that is to have a new version.
-pub(super) struct Target {
+pub(super) struct Replacement {
     pub(super) id: SecretId,
     pub(super) name: SecretName,
     pub(super) next: Version,
@@ -26,7 +26,7 @@ impl Import<'_> {
         &mut self,
         context: &Context,
         session: &Session,
-        sent: &mut Sent,
+        sent: &mut ImportResult,
     ) -> Result<(), Failure> {
         let all = self.replace.len();
         for (at, target) in std::mem::take(&mut self.replace) {
@@ -82,7 +82,7 @@ impl Import<'_> {
             return;
         }
         let names = self.replace.iter().map(|(_, target)| {
-            let Target { name, next, .. } = target;
+            let Replacement { name, next, .. } = target;
             format!("{name} (as version {next})")
         });
         let shown = listed(names).replace('\n', ", ");

@@ -5,11 +5,11 @@ use keyroll_client::NewSecretSpec;
 use serde_json::json;
 
 use super::{hosts, period, text};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name};
+use crate::options::DryRun;
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::lifecycle::warn_of_uses;
 use super::read::versions;
 use super::{NO_SECRET, shown};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::{CommandOutcome, add_receipt};
 use crate::error::Failure;
 use crate::input::{can_confirm, confirm, secret_name};
+use crate::options::DryRun;
 use crate::session::Session;
 
 /// How often to look whether the values are erased, and how many times at most: while a key is

@@ -10,11 +10,11 @@ use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use super::{NO_SECRET, hosts, period, shown, text};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name};
+use crate::options::DryRun;
 use crate::session::Session;
 
 #[derive(Debug, Args)]

@@ -8,11 +8,12 @@ use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use super::edit::active;
-use super::{NO_SECRET, rows, shown};
-use crate::cli::DryRun;
+use super::{NO_SECRET, shown};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::{can_confirm, confirm, secret_name};
+use crate::options::DryRun;
+use crate::secret_rows;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -69,7 +70,7 @@ pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
         context.out.note(&format!(
             "warning: {} is used by {}",
             row.name,
-            rows::used_by(row)
+            secret_rows::used_by(row)
         ));
     }
 }
@@ -136,7 +137,7 @@ async fn to_restore(
             Ok(row) if row.state != Lifecycle::Active => return Ok(row),
             // Another secret has the name now, or none was deleted under it.
             Ok(row) => {
-                let mut gone = rows::named(session, name, true).await?;
+                let mut gone = secret_rows::named(session, name, true).await?;
                 gone.retain(|row| row.state == Lifecycle::Deleted);
                 let last = gone.into_iter().max_by_key(|row| row.updated_at);
                 return Ok(last.unwrap_or(row));
@@ -145,7 +146,7 @@ async fn to_restore(
             Err(_) => {}
         }
     }
-    let mut rows = rows::all(session, true, None).await?.into_iter();
+    let mut rows = secret_rows::all(session, true, None).await?.into_iter();
     rows.find(|row| Some(row.id) == id).ok_or_else(|| {
         let message = "no deleted secret has this id: see `keyroll secret list --deleted`";
         Failure::coded(Code::NotFound, message)

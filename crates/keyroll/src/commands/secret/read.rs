@@ -12,11 +12,11 @@ use keyroll_wire::reply::{Answer, MemberRow, SecretReader, SecretRow, VersionRow
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use super::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::secret_name;
-use crate::render::{Table, Widths};
+use crate::output::{Table, Widths};
+use crate::secret_rows;
 use crate::session::{Session, answer};
 use crate::time;
 
@@ -77,12 +77,12 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
             && unused.is_none_or(|period| is_unused(row, period, time))
     };
     let (table, json): (_, fn(&SecretRow) -> Value) = if args.deleted {
-        (rows::table_with_ids(), rows::json_with_id)
+        (secret_rows::table_with_ids(), secret_rows::json_with_id)
     } else {
-        (rows::table(), rows::json)
+        (secret_rows::table(), secret_rows::json)
     };
     let (mut pages, mut widths) = (
-        rows::Pages::new(&session, args.deleted, at),
+        secret_rows::SecretPages::new(&session, args.deleted, at),
         Widths::default(),
     );
     while let Some(mut page) = pages.next().await? {
@@ -110,7 +110,7 @@ pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failur
     } else {
         None
     };
-    let mut json = rows::json_with_id(&row);
+    let mut json = secret_rows::json_with_id(&row);
     json["created_at"] = json!(time::rfc3339(row.created_at));
     json["rotate_every"] = json!(row.rotate_every);
     if let Some(readers) = &readers {
@@ -132,14 +132,14 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
     } else {
         ""
     };
-    let gone = rows::gone(row).map_or_else(String::new, |gone| {
+    let gone = secret_rows::gone(row).map_or_else(String::new, |gone| {
         format!(" ({gone}: it cannot be revealed until it is edited or rolled back)")
     });
     let never = || "never".to_owned();
     vec![
         ("name", row.name.to_string()),
         ("version", row.version.to_string() + &gone),
-        ("state", rows::state(row.state).to_owned()),
+        ("state", secret_rows::state(row.state).to_owned()),
         ("description", row.description.to_string()),
         ("created", time::short(row.created_at)),
         (
@@ -155,7 +155,7 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
             row.rotate_every
                 .map_or_else(never, |every| time::seconds(every) + due),
         ),
-        ("hosts", rows::hosts(row)),
+        ("hosts", secret_rows::hosts(row)),
         (
             "restricted",
             if row.restricted {
@@ -165,7 +165,7 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
             }
             .to_owned(),
         ),
-        ("used by", rows::used_by(row)),
+        ("used by", secret_rows::used_by(row)),
         ("id", row.id.to_string()),
     ]
 }

@@ -32,7 +32,7 @@ pub(crate) struct RevealArgs {
 
 /// A revealed value for programs; borrowed, so that no copy outlives it.
 #[derive(Serialize)]
-struct Revealed<'a> {
+struct RevealDocument<'a> {
     name: &'a SecretName,
     version: Version,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ fn document(context: &Context, opened: &Opened, reveal: &session::Revealed) -> R
         Some(_) => String::new(),
         None => STANDARD.encode(&*opened.value),
     });
-    context.out.document(&Revealed {
+    context.out.document(&RevealDocument {
         name: &opened.name,
         version: opened.version,
         value: text,

@@ -13,8 +13,8 @@ use keyroll_wire::reply::{Answer, AuditRow};
 use crate::error::Failure;
 use crate::session::{Session, answer};
 
-/// Pages that are kept instead of asked for again: each has half a mebibyte of CBOR at most.
-const KEPT: usize = 4;
+/// AuditPages that are kept instead of asked for again: each has half a mebibyte of CBOR at most.
+const CACHED_PAGES: usize = 4;
 
 /// The entries of a page: from the first index to the one before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,11 @@ struct Range {
     until: Index,
 }
 
-/// Pages that were found, and not told of yet.
+/// AuditPages that were found, and not told of yet.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(super) struct AuditPages {
     filter: AuditLog,
-    /// Pages whose rows are not kept, the newest first.
+    /// AuditPages whose rows are not kept, the newest first.
     known: Vec<Range>,
     /// Rows of the pages before those, the newest first.
     kept: VecDeque<(Range, Vec<AuditRow>)>,
@@ -35,7 +35,7 @@ pub(super) struct Pages {
     pub(super) size: Index,
 }
 
-impl Pages {
+impl AuditPages {
     /// Finds the newest rows that fit a filter. Without a limit all of them.
     pub(super) async fn newest(
         session: &Session,
@@ -61,7 +61,7 @@ impl Pages {
             let next = page.before.filter(|next| *next < until);
             let mut rows = page.rows;
             if let Some(left) = &mut left {
-                // Pages hold whole entries, and one of an import has hundreds of rows.
+                // AuditPages hold whole entries, and one of an import has hundreds of rows.
                 rows.drain(..rows.len().saturating_sub(*left as usize));
                 *left -= u32::try_from(rows.len()).unwrap_or(*left).min(*left);
             }
@@ -84,7 +84,7 @@ impl Pages {
             return;
         }
         self.kept.push_back((range, rows));
-        if self.kept.len() > KEPT {
+        if self.kept.len() > CACHED_PAGES {
             self.known.extend(self.kept.pop_front().map(|page| page.0));
         }
     }

@@ -103,9 +103,9 @@ impl Reason {
 
 /// Secrets that are left out.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(Vec<(SecretName, Reason)>);
+pub(crate) struct Omitted(Vec<(SecretName, Reason)>);
 
-impl LeftOut {
+impl Omitted {
     pub(crate) fn add(&mut self, name: SecretName, reason: Reason) {
         self.0.push((name, reason));
     }
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_failure_names_what_is_wrong_and_not_what_a_rule_leaves_out() {
         let name = |text: &str| text.parse::<SecretName>().expect("a name");
-        let mut left_out = LeftOut::default();
+        let mut left_out = Omitted::default();
         for (text, reason) in [
             ("Closed", Reason::Restricted),
             ("PATH", Reason::Steers),

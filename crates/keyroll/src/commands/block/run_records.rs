@@ -15,12 +15,12 @@ use crate::error::Failure;
 use crate::private_file;
 
 /// How many runs are kept.
-const KEPT: usize = 1000;
+const MAX_RECORDS: usize = 1000;
 
 /// Where a run's block and `document` lay.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Remembered {
+pub(super) struct RunRecord {
     pub(super) file: PathBuf,
     /// SHA-256 of the file.
     digest: String,
@@ -28,7 +28,7 @@ pub(super) struct Remembered {
     pub(super) input: Option<PathBuf>,
 }
 
-impl Remembered {
+impl RunRecord {
     /// Whether the file is still what it was.
     pub(super) fn is(&self, source: &Source) -> bool {
         Digest::of(&source.bytes).to_string() == self.digest
@@ -42,7 +42,7 @@ pub(super) fn keep(context: &Context, run: &Uuid, source: &Source, input: Option
         return;
     };
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let remembered = Remembered {
+    let remembered = RunRecord {
         file: absolute(&source.path),
         digest: Digest::of(&source.bytes).to_string(),
         input: input.map(absolute),
@@ -55,7 +55,7 @@ pub(super) fn keep(context: &Context, run: &Uuid, source: &Source, input: Option
 }
 
 /// What is kept of a run.
-pub(super) fn of_run(context: &Context, run: &str) -> Result<Remembered, Failure> {
+pub(super) fn of_run(context: &Context, run: &str) -> Result<RunRecord, Failure> {
     let unknown = || {
         Failure::usage(format!(
             "which file was run {run} of? It is not kept here: say `keyroll block replay {run} FILE`"
@@ -82,7 +82,7 @@ fn forget_the_oldest(directory: &Path) {
     };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     names.sort_unstable();
-    let more = names.len().saturating_sub(KEPT);
+    let more = names.len().saturating_sub(MAX_RECORDS);
     for name in &names[..more] {
         // Somebody else may have been quicker.
         let _ = fs::remove_file(directory.join(name));
@@ -96,12 +96,15 @@ mod tests {
     #[test]
     fn the_oldest_go() {
         let home = tempfile::tempdir().expect("a directory");
-        for number in 0..KEPT + 3 {
+        for number in 0..MAX_RECORDS + 3 {
             let path = home.path().join(format!("{number:08}.json"));
             fs::write(path, "").expect("written");
         }
         forget_the_oldest(home.path());
         let there = |number: usize| home.path().join(format!("{number:08}.json")).exists();
-        assert_eq!([0, 2, 3, KEPT + 2].map(there), [false, false, true, true]);
+        assert_eq!(
+            [0, 2, 3, MAX_RECORDS + 2].map(there),
+            [false, false, true, true]
+        );
     }
 }

@@ -8,13 +8,13 @@ use keyroll_wire::reply::{Answer, SecretRow, UsedBy};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
-use crate::render::Table;
+use crate::output::Table;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// Pages of secrets that may be listed, as they are or were: active ones, or else deleted and
+/// SecretPages of secrets that may be listed, as they are or were: active ones, or else deleted and
 /// destroyed ones.
-pub(crate) struct Pages<'a> {
+pub(crate) struct SecretPages<'a> {
     session: &'a Session,
     deleted: bool,
     at: Option<Moment>,
@@ -23,7 +23,7 @@ pub(crate) struct Pages<'a> {
     ended: bool,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> SecretPages<'a> {
     pub(crate) const fn new(session: &'a Session, deleted: bool, at: Option<Moment>) -> Self {
         Self {
             session,
@@ -61,7 +61,7 @@ pub(crate) async fn all(
     deleted: bool,
     at: Option<Moment>,
 ) -> Result<Vec<SecretRow>, Failure> {
-    let (mut secrets, mut pages) = (Vec::new(), Pages::new(session, deleted, at));
+    let (mut secrets, mut pages) = (Vec::new(), SecretPages::new(session, deleted, at));
     while let Some(page) = pages.next().await? {
         secrets.extend(page);
     }
@@ -81,11 +81,11 @@ pub(crate) async fn named(
         let before = char::from_u32(u32::from(last).checked_sub(1)?)?;
         Some(format!("{}{before}~", &folded[..at]))
     });
-    let mut pages = Pages {
+    let mut pages = SecretPages {
         after,
         // One active secret has a name at most.
         limit: if deleted { PAGE_ROWS } else { 1 },
-        ..Pages::new(session, deleted, None)
+        ..SecretPages::new(session, deleted, None)
     };
     let mut found = Vec::new();
     while let Some(page) = pages.next().await? {
