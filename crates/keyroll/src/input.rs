@@ -6,6 +6,7 @@ use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use keyroll_core::names::Text;
 use keyroll_core::{Code, SecretName, limits};
 use zeroize::Zeroizing;
 
@@ -56,6 +57,12 @@ pub(crate) fn secret_name(text: &str, command: &str) -> Result<SecretName, Failu
         return Err(misplaced(command));
     }
     Ok(text.parse()?)
+}
+
+/// An optional text of the command line, such as a reason.
+pub(crate) fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
+    text.map(|text| text.parse().map_err(Failure::from))
+        .transpose()
 }
 
 fn misplaced(command: &str) -> Failure {

@@ -168,23 +168,23 @@ mod tests {
     #[test]
     fn a_failure_names_what_is_wrong_and_not_what_a_rule_leaves_out() {
         let name = |text: &str| text.parse::<SecretName>().expect("a name");
-        let mut left_out = Omitted::default();
+        let mut omitted = Omitted::default();
         for (text, reason) in [
             ("Closed", Reason::Restricted),
             ("PATH", Reason::Steers),
             ("SHLVL", Reason::Taken),
         ] {
-            left_out.add(name(text), reason);
+            omitted.add(name(text), reason);
         }
-        assert!(left_out.failure("nothing was done").is_none());
-        left_out.add(name("Binary"), Reason::NotText);
-        left_out.add(name("Old"), Reason::Destroyed);
-        let failure = left_out.failure("nothing was done").expect("a failure");
+        assert!(omitted.failure("nothing was done").is_none());
+        omitted.add(name("Binary"), Reason::NotText);
+        omitted.add(name("Old"), Reason::Destroyed);
+        let failure = omitted.failure("nothing was done").expect("a failure");
         assert_eq!(failure.code(), "destroyed");
         let message = failure.message();
         assert!(message.contains("Binary") && message.contains("Old"));
         assert!(!message.contains("PATH") && !message.contains("Closed"));
-        assert_eq!(left_out.names().len(), 5);
-        assert_eq!(left_out.reasons()[3]["reason"], "not_text");
+        assert_eq!(omitted.names().len(), 5);
+        assert_eq!(omitted.reasons()[3]["reason"], "not_text");
     }
 }

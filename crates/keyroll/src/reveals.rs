@@ -60,9 +60,9 @@ impl Selection {
 impl Selected {
     /// Fails when something was left out that was meant: with `--strict`, and where nothing is left of
     /// what was asked for by name.
-    pub(crate) fn check(&self, left_out: &Omitted, left: usize, what: &str) -> Result<(), Failure> {
+    pub(crate) fn check(&self, omitted: &Omitted, left: usize, what: &str) -> Result<(), Failure> {
         let nothing_left = left == 0 && self.only.is_some();
-        match left_out.failure(what) {
+        match omitted.failure(what) {
             Some(failure) if self.strict || nothing_left => Err(failure),
             _ => Ok(()),
         }
@@ -100,7 +100,7 @@ pub(crate) async fn choose(
         let folded = name.folded();
         selected.except.iter().any(|one| one.folded() == folded)
     };
-    let (mut names, mut left_out) = (Vec::new(), Omitted::default());
+    let (mut names, mut omitted) = (Vec::new(), Omitted::default());
     if let Some(only) = &selected.only {
         names.extend(only.iter().filter(|name| !excepted(name)).cloned());
         for name in only {
@@ -116,7 +116,7 @@ pub(crate) async fn choose(
             let words = "--except leaves nothing of what --only names";
             return Err(Failure::usage(words));
         }
-        return Ok((names, left_out));
+        return Ok((names, omitted));
     }
     for row in secret_rows::all(session, false, None).await? {
         unknown.remove(&row.name.folded());
@@ -130,10 +130,10 @@ pub(crate) async fn choose(
             Some(ValueState::Lost) => Reason::Lost,
             Some(ValueState::Destroyed | ValueState::Erased) => Reason::Destroyed,
         };
-        left_out.add(row.name, reason);
+        omitted.add(row.name, reason);
     }
     warn_of_unknown(context, selected, &unknown, "you see no such secret");
-    Ok((names, left_out))
+    Ok((names, omitted))
 }
 
 fn warn_of_unknown(context: &Context, selected: &Selected, unknown: &BTreeSet<String>, why: &str) {
@@ -176,7 +176,7 @@ pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
     why: (&Purpose, Option<&Text>),
-    (selected, left_out): (&Selected, &mut Omitted),
+    (selected, omitted): (&Selected, &mut Omitted),
 ) -> Result<RevealedSecrets, Failure> {
     let is_listed = selected.only.is_none();
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
@@ -195,7 +195,7 @@ pub(crate) async fn paged(
         match (of_one_secret(&failure, is_listed), page) {
             (Some(reason), [name]) if failed < FAILED_AT_MOST => {
                 failed += 1;
-                left_out.add(name.clone(), reason);
+                omitted.add(name.clone(), reason);
             }
             (Some(_), page) if page.len() > 1 => {
                 let (first, second) = page.split_at(page.len() / 2);

@@ -3,28 +3,26 @@
 mod check;
 mod external;
 mod ledger;
+mod options;
+mod past_run;
 mod python;
 mod replay;
 mod run;
 mod run_records;
 mod save;
+mod source;
 mod uses;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use keyroll_resolver::{BlockFile, HardCodedValue, Redactor, ResolveError, hard_coded_values};
+use clap::Subcommand;
 
+use self::options::RunPython;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 use crate::options::DryRun;
 use crate::reveals::Selection;
-
-/// The resolver takes 1 MiB; one byte more lets it say so.
-const FILE_BYTES: u64 = 1024 * 1024 + 1;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlockCommand {
@@ -69,31 +67,6 @@ pub(crate) enum BlockCommand {
     Replay(replay::ReplayArgs),
 }
 
-/// How Python is started, also where code is only read.
-#[derive(Debug, Args)]
-pub(crate) struct RunPython {
-    /// The Python for Python blocks, where it is not the one on the path
-    #[arg(long, value_name = "PATH")]
-    python: Option<PathBuf>,
-    /// Whether Python blocks need the whole sandbox
-    #[arg(long, value_name = "WHETHER", default_value = "required")]
-    sandbox: Sandbox,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sandbox {
-    /// Run nothing where a part of it is missing
-    Required,
-    /// Run without it: the block may do whatever you may
-    Off,
-}
-
-impl Sandbox {
-    const fn is_required(self) -> bool {
-        matches!(self, Self::Required)
-    }
-}
-
 pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Status, Failure> {
     match command {
         BlockCommand::Run(args) => run::run(context, args).await,
@@ -117,51 +90,5 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
         BlockCommand::Remove { workflow, dry } => save::remove(context, &workflow, dry)
             .await
             .map(|()| Exit::Ok.into()),
-    }
-}
-
-/// A block file, and what it was read from.
-struct Source {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    file: BlockFile,
-}
-
-impl Source {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = read_limited(path, FILE_BYTES)?;
-        let file = BlockFile::parse(&bytes)?;
-        let path = path.to_owned();
-        Ok(Self { path, bytes, file })
-    }
-
-    /// Values that are written into it by hand: well-known forms, and those that are known.
-    fn written(&self, known: Option<&Redactor>) -> Vec<HardCodedValue> {
-        // It was read as JSON, so it is text.
-        hard_coded_values(&String::from_utf8_lossy(&self.bytes), known)
-    }
-
-    /// An error about a block, with its line and column of the file.
-    fn placed(&self, error: ResolveError) -> ResolveError {
-        error.in_file(&self.bytes)
-    }
-}
-
-fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::file(path, &error);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(failed)?
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
-}
-
-fn warn_unmasked(context: &Context, names: &[String]) {
-    for name in names {
-        context.out.note(&format!(
-            "warning: the value of {name} has less than 8 bytes and is not masked"
-        ));
     }
 }

@@ -8,9 +8,9 @@ use keyroll_core::{Index, SecretName};
 use keyroll_files::{Format, Unrepresentable, write};
 use serde_json::json;
 
-use super::secret::text;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::input::text;
 use crate::omitted::Reason;
 use crate::private_file;
 use crate::reveals::{self, Selection};
@@ -49,28 +49,26 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
     }
     let session = context.session().await?;
     let place = (context, &session);
-    let (names, mut left_out) = reveals::choose(place, &selected).await?;
-    selected.check(&left_out, names.len(), "nothing was exported")?;
+    let (names, mut omitted) = reveals::choose(place, &selected).await?;
+    selected.check(&omitted, names.len(), "nothing was exported")?;
     let purpose = Purpose::Export(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut omitted)).await?;
     let mut values: Vec<(&SecretName, &[u8])> = Vec::with_capacity(revealed.values.len());
     for opened in &revealed.values {
         match format.cannot_hold(&opened.value) {
             None => values.push((&opened.name, opened.value.as_slice())),
-            Some(Unrepresentable::NotText) => left_out.add(opened.name.clone(), Reason::NotText),
-            Some(Unrepresentable::NoDotenvForm) => {
-                left_out.add(opened.name.clone(), Reason::NoForm)
-            }
+            Some(Unrepresentable::NotText) => omitted.add(opened.name.clone(), Reason::NotText),
+            Some(Unrepresentable::NoDotenvForm) => omitted.add(opened.name.clone(), Reason::NoForm),
         }
     }
     let recorded = match revealed.entries.as_slice() {
         [] => "nothing was exported",
         _ => "nothing was exported; what was revealed is on record",
     };
-    selected.check(&left_out, values.len(), recorded)?;
+    selected.check(&omitted, values.len(), recorded)?;
     let file = write(format, &values);
-    left_out.note(context, "left out");
+    omitted.note(context, "left out");
     let Some(path) = &args.out else {
         return context.out.bytes(&file);
     };
@@ -83,8 +81,8 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         "file": path,
         "format": format.as_str(),
         "exported": values.len(),
-        "left_out": left_out.names(),
-        "left_out_reasons": left_out.reasons(),
+        "left_out": omitted.names(),
+        "left_out_reasons": omitted.reasons(),
         "entries": revealed.entries,
         "warnings": revealed.warnings,
     });

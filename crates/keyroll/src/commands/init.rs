@@ -14,11 +14,11 @@ use keyroll_server::nats::{
 use keyroll_wire::time::now;
 use serde_json::json;
 
-use super::root_key::{self, RootKeyPlace};
-use super::serve::{self, ServeFile};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity_file;
+use crate::root_key_place::{self, RootKeyPlace};
+use crate::serve_file::{self, ServeFile};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -128,11 +128,11 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
             "init needs --operator-nats, --ledger-nats and --responder-nats",
         ));
     };
-    root_key::writable(args.root_key)?;
+    root_key_place::writable(args.root_key)?;
     let home = context.settings()?.home.value;
     let operators = operators(context, &args.operator)?;
     // What cannot be done is found out before anything is made.
-    if let Some(file) = keys::found_in(&serve::keys(&home)) {
+    if let Some(file) = keys::found_in(&serve_file::keys(&home)) {
         let words = format!(
             "{} exists already: a ledger's keys are never replaced; take another home",
             file.display()
@@ -141,7 +141,7 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
     }
     make_streams(&operator, args.replicas).await?;
     // After the streams: a step that was cut short leaves no keys, and can be done again.
-    let dir = serve::keys(&home);
+    let dir = serve_file::keys(&home);
     let keep = |key: &Key| args.root_key.keep(context, &dir, key);
     let ledger = create_keys_with::<Failure>(&dir, now(), keep)?;
     let file = ServeFile {

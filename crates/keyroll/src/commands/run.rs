@@ -16,13 +16,13 @@ use tokio::process::Command;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::secret::text;
 use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
 use crate::environment_limit;
 use crate::environment_policy::steers;
 use crate::error::Failure;
 use crate::exit_code::Status;
+use crate::input::text;
 use crate::masked_output::pass_on;
 use crate::omitted::{Omitted, Reason};
 use crate::reveals::{self, Selection};
@@ -51,11 +51,11 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     };
     let session = context.session().await?;
     let place = (context, &session);
-    let (mut names, mut left_out) = reveals::choose(place, &selected).await?;
+    let (mut names, mut omitted) = reveals::choose(place, &selected).await?;
     if selected.only.is_none() {
-        leave_out_by_policy(&mut names, &mut left_out);
+        leave_out_by_policy(&mut names, &mut omitted);
     }
-    selected.check(&left_out, names.len(), "nothing was started")?;
+    selected.check(&omitted, names.len(), "nothing was started")?;
     // A secret may be the path itself.
     let on_own_path = !names.iter().any(|name| name.as_str() == "PATH");
     if on_own_path && let Err(error) = check_startable(program) {
@@ -63,16 +63,16 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     }
     let purpose = Purpose::Run(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut omitted)).await?;
     // The connection is of no more use.
     drop(session);
-    let values = variables(revealed.values, &args.command, &mut left_out);
+    let values = variables(revealed.values, &args.command, &mut omitted);
     let recorded = match revealed.entries.as_slice() {
         [] => "nothing was started",
         _ => "nothing was started; what was revealed is on record",
     };
-    selected.check(&left_out, values.len(), recorded)?;
-    left_out.note(context, "left out");
+    selected.check(&omitted, values.len(), recorded)?;
+    omitted.note(context, "left out");
     if values.is_empty() {
         context.out.note("no secrets: there are none for it");
     }
@@ -92,7 +92,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
 
 /// Leaves out what would decide which programs run and what they load, and what the environment has
 /// already: only somebody who asks for it by name means that.
-fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut Omitted) {
+fn leave_out_by_policy(names: &mut Vec<SecretName>, omitted: &mut Omitted) {
     names.retain(|name| {
         let reason = if steers(name.as_str()) {
             Reason::Steers
@@ -101,18 +101,18 @@ fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut Omitted) {
         } else {
             return true;
         };
-        left_out.add(name.clone(), reason);
+        omitted.add(name.clone(), reason);
         false
     });
 }
 
 /// The values that can be variables: text without NUL, as many as there is room for. The largest are left
 /// out first, so that one does not stop many.
-fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut Omitted) -> Vec<Opened> {
+fn variables(mut values: Vec<Opened>, command: &[OsString], omitted: &mut Omitted) -> Vec<Opened> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
         if !text {
-            left_out.add(opened.name.clone(), Reason::NotText);
+            omitted.add(opened.name.clone(), Reason::NotText);
         }
         text
     });
@@ -134,7 +134,7 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], left_out: &mut Omitt
     values.retain(|opened| {
         let fits = at.next().is_none_or(|at| !too_large.contains(&at));
         if !fits {
-            left_out.add(opened.name.clone(), Reason::TooLarge);
+            omitted.add(opened.name.clone(), Reason::TooLarge);
         }
         fits
     });

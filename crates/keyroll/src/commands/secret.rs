@@ -8,7 +8,7 @@ mod read;
 mod reveal;
 
 use clap::Subcommand;
-use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::names::HostPattern;
 use keyroll_core::{Code, SecretId};
 use keyroll_wire::reply::SecretRow;
 
@@ -96,11 +96,6 @@ fn host(pattern: &str) -> Result<HostPattern, Failure> {
         return Err(Failure::coded(Code::InvalidName, message));
     }
     Ok(pattern.parse()?)
-}
-
-pub(crate) fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
-    text.map(|text| text.parse().map_err(Failure::from))
-        .transpose()
 }
 
 /// A period after which a new value is due, in seconds.

@@ -1,8 +1,7 @@
 //! `keyroll serve`: the service on somebody's own nats-server.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,20 +9,19 @@ use ed25519_dalek::SigningKey;
 use keyroll_client::random;
 use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, Who};
-use keyroll_core::{Code, Identity, LedgerId};
+use keyroll_core::{Code, LedgerId};
 use keyroll_http::Server;
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeError, ServeOptions, Service};
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::console::{self, ConsoleAddress};
-use super::root_key::RootKeyPlace;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::private_file;
+use crate::root_key_place::RootKeyPlace;
+use crate::serve_file::{self, ServeFile};
 use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
@@ -63,51 +61,6 @@ pub(crate) struct ServeArgs {
     trusted_proxy: Vec<IpAddr>,
 }
 
-/// `serve.toml` in the home, written by `init`. It holds passwords.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ServeFile {
-    /// As the NATS user `service`.
-    pub(crate) ledger_url: String,
-    /// As the NATS user `responder`.
-    pub(crate) client_account_url: String,
-    /// Monitoring addresses.
-    pub(crate) monitoring: Vec<String>,
-    /// Who may make workspaces and look after the read model.
-    pub(crate) operators: Vec<Identity>,
-    /// Where the root key is kept.
-    #[serde(default)]
-    pub(crate) root_key: RootKeyPlace,
-}
-
-impl ServeFile {
-    pub(crate) fn path(home: &Path) -> PathBuf {
-        home.join("serve.toml")
-    }
-
-    pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
-        let text = toml::to_string(self)
-            .map_err(|error| Failure::local(format!("serve.toml cannot be written: {error}")))?;
-        private_file::replace(&Self::path(home), text.as_bytes())
-    }
-
-    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
-        let path = Self::path(home);
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::usage(format!(
-                "there is no {}: set the ledger up with `keyroll init`",
-                path.display()
-            )),
-            _ => Failure::file(&path, &error),
-        };
-        private_file::check_mode(&path, &fs::metadata(&path).map_err(failed)?)?;
-        let text = fs::read_to_string(&path).map_err(failed)?;
-        // Without the parser's quotation, which may hold a password.
-        toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())))
-    }
-}
-
 fn not_started(error: &ServeError) -> Failure {
     let words = error.to_string();
     match error {
@@ -118,11 +71,6 @@ fn not_started(error: &ServeError) -> Failure {
         | ServeError::Open(_)
         | ServeError::Announce(_) => Failure::local(words),
     }
-}
-
-/// The keys of the ledger in a home.
-pub(crate) fn keys(home: &Path) -> PathBuf {
-    home.join("keys")
 }
 
 pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
@@ -145,7 +93,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     log_to_stderr();
     let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
     let place = args.root_key.unwrap_or(file.root_key);
-    let (dir, root) = (keys(&home), place.source(context, &keys(&home))?);
+    let (dir, root) = (
+        serve_file::keys(&home),
+        place.source(context, &serve_file::keys(&home))?,
+    );
     let keys = KeyFiles::load_with(&dir, root.as_ref()).map_err(|error| local(&error))?;
     let ledger = keys.ledger();
     let options = ServeOptions {
@@ -258,29 +209,4 @@ pub(crate) fn log_to_stderr() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .try_init();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_init_writes_serve_reads() {
-        let home = tempfile::tempdir().expect("a directory");
-        assert!(
-            ServeFile::load(home.path())
-                .expect_err("missing")
-                .message()
-                .contains("keyroll init")
-        );
-        let file = ServeFile {
-            ledger_url: "nats://service:x@h".to_owned(),
-            client_account_url: "nats://responder:x@h".to_owned(),
-            monitoring: vec!["http://h:8222".to_owned()],
-            operators: vec![Identity([7; 32])],
-            root_key: RootKeyPlace::Passphrase,
-        };
-        file.store(home.path()).expect("written");
-        assert_eq!(ServeFile::load(home.path()).ok(), Some(file));
-    }
 }

@@ -9,8 +9,9 @@ use keyroll_core::{Code, SecretName};
 use keyroll_resolver::{Code as BlockCode, HardCodedValue, Redactor, ResolveError};
 use serde_json::{Value, json};
 
+use super::options::RunPython;
+use super::source::Source;
 use super::uses::{Use, uses};
-use super::{RunPython, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::Table;
@@ -54,7 +55,7 @@ pub(crate) async fn run(
         (Some(session), Some(values)) => Some(known((context, session), path, values).await?),
         _ => None,
     };
-    verdict(uses.iter(), &source.written(known.as_ref()))?;
+    verdict(uses.iter(), &source.hard_coded(known.as_ref()))?;
     let blocks = source.file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
@@ -70,8 +71,8 @@ async fn known(
     path: &Path,
     selected: &Selected,
 ) -> Result<Redactor, Failure> {
-    let (names, mut left_out) = reveals::choose(place, selected).await?;
-    selected.check(&left_out, names.len(), "the file was not searched")?;
+    let (names, mut omitted) = reveals::choose(place, selected).await?;
+    selected.check(&omitted, names.len(), "the file was not searched")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Of a name that no reason can hold, only the reason stays.
     let reason: Text = format!("block check --values {name}")
@@ -80,9 +81,9 @@ async fn known(
     let purpose = Purpose::View(Nothing {});
     let why = (&purpose, Some(&reason));
     let RevealedSecrets { values, .. } =
-        reveals::paged(place, &names, why, (selected, &mut left_out)).await?;
+        reveals::paged(place, &names, why, (selected, &mut omitted)).await?;
     let recorded = "the file was not searched; what was revealed is on record";
-    selected.check(&left_out, values.len(), recorded)?;
+    selected.check(&omitted, values.len(), recorded)?;
     let (context, _) = place;
     let values: Vec<(&str, &[u8])> = values
         .iter()
@@ -97,7 +98,7 @@ async fn known(
         }
     };
     not_searched(known.unmasked(), "as values under 8 bytes occur by chance");
-    left_out.note(context, "not searched for");
+    omitted.note(context, "not searched for");
     let searched = values.len() - known.unmasked().len();
     context
         .out

@@ -8,9 +8,10 @@ use keyroll_resolver::{Code as BlockCode, Plan, ResolveError, RunResult, SecretV
 use serde_json::json;
 
 use super::ledger::{Run, after_reveal};
-use super::replay::Replay;
-use super::run::{RunOptions, egress};
-use super::{Source, run_records};
+use super::options::{RunOptions, egress};
+use super::past_run::PastRun;
+use super::run_records;
+use super::source::{self, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -19,7 +20,7 @@ pub(super) async fn run(
     context: &Context,
     (source, plan): (&Source, &Plan),
     given: &RunOptions,
-    replay: Option<&Replay>,
+    replay: Option<&PastRun>,
 ) -> Result<Status, Failure> {
     let options = &egress(given)?;
     plan.check_target(options)
@@ -97,7 +98,7 @@ fn show(
     report: &serde_json::Value,
     (index, run): (Option<Index>, &str),
 ) -> Result<(), Failure> {
-    super::warn_unmasked(context, &outcome.unmasked);
+    source::warn_unmasked(context, &outcome.unmasked);
     if context.out.json {
         return context.out.document(report);
     }

@@ -12,7 +12,7 @@ use keyroll_resolver::{Code as BlockCode, ResolveError, RevealSecrets, SecretVal
 use keyroll_wire::reply::SecretRow;
 use serde_json::{Value, json};
 
-use super::replay::Replay;
+use super::past_run::PastRun;
 use crate::error::Failure;
 use crate::exit_code::Exit;
 use crate::output::Output;
@@ -28,7 +28,7 @@ pub(super) struct Run<'a> {
     /// The run's id.
     pub(super) id: &'a str,
     /// For a replay: the run it repeats.
-    pub(super) replay: Option<&'a Replay>,
+    pub(super) replay: Option<&'a PastRun>,
     /// What was looked up, by the name in the block.
     targets: BTreeMap<String, Target>,
     /// What was revealed so far.
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         (out, session): (Output, &'a Session),
         (workflow, block): (&'a str, &'a str),
         id: &'a str,
-        replay: Option<&'a Replay>,
+        replay: Option<&'a PastRun>,
     ) -> Self {
         Self {
             out,
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
 
     /// The secret that the repeated run had. By now it may have another name, and its name be that
     /// of another secret.
-    async fn target_of_then(&self, name: &SecretName, replay: &Replay) -> Result<Target, Failure> {
+    async fn target_of_then(&self, name: &SecretName, replay: &PastRun) -> Result<Target, Failure> {
         let row = match self.row(name).await {
             Err(failure) if failure.code() != BlockCode::SecretNotFound.as_str() => {
                 return Err(failure);

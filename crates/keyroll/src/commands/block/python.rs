@@ -9,9 +9,11 @@ use keyroll_resolver::{
 use serde_json::{Value, json};
 
 use super::ledger::Run;
-use super::replay::Replay;
-use super::run::RunOptions;
-use super::{RunPython, Source, run_records};
+use super::options::RunOptions;
+use super::options::RunPython;
+use super::past_run::PastRun;
+use super::run_records;
+use super::source::{self, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -41,7 +43,7 @@ pub(super) async fn run(
     context: &Context,
     (source, block): (&Source, &Python),
     given: &RunOptions,
-    replay: Option<&Replay>,
+    replay: Option<&PastRun>,
 ) -> Result<Status, Failure> {
     let document = given.input.as_deref().map_or(Ok(Value::Null), document)?;
     let options = PythonOptions {
@@ -100,7 +102,7 @@ fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
 }
 
 fn document(path: &Path) -> Result<Value, Failure> {
-    let bytes = super::read_limited(path, MAX_INPUT + 1)?;
+    let bytes = source::read_limited(path, MAX_INPUT + 1)?;
     let unusable = |what: &str| Failure::usage(format!("{}: {what}", path.display()));
     if bytes.len() as u64 > MAX_INPUT {
         return Err(unusable("a document is at most 10 MiB"));
@@ -114,7 +116,7 @@ fn document(path: &Path) -> Result<Value, Failure> {
 }
 
 fn show(context: &Context, outcome: &PythonResult, run: &Run) -> Result<(), Failure> {
-    super::warn_unmasked(context, &outcome.unmasked);
+    source::warn_unmasked(context, &outcome.unmasked);
     if context.out.json {
         return context.out.document(&json!({
             "status": if outcome.failed { "failed" } else { "ok" },

@@ -9,7 +9,7 @@ use keyroll_core::Digest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Source;
+use super::source::Source;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;

@@ -11,8 +11,9 @@ use keyroll_resolver::BlockFile;
 use serde_json::{Value, json};
 
 use super::check::{OUT_OF_REACH, look_up, verdict};
+use super::options::RunPython;
+use super::source::Source;
 use super::uses::{Use, uses};
-use super::{RunPython, Source};
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
@@ -34,7 +35,7 @@ pub(super) async fn save(
     look_up(&session, &mut uses).await?;
     // The ledger itself refuses who may not touch a name, on record.
     let checked = uses.iter().filter(|one| one.state != OUT_OF_REACH);
-    verdict(checked, &source.written(None))?;
+    verdict(checked, &source.hard_coded(None))?;
     for one in uses.iter().filter(|one| one.dynamic) {
         context.out.note(&format!(
             "warning: {} at {}: a name that is only known when the code runs is not on record",

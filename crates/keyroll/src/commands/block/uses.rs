@@ -3,7 +3,9 @@
 use keyroll_core::state::ValueState;
 use keyroll_resolver::{Block, Context, Site, analyse_python, plan, references};
 
-use super::{RunPython, Source, python};
+use super::options::RunPython;
+use super::python;
+use super::source::Source;
 use crate::error::Failure;
 
 /// A secret that a block names.

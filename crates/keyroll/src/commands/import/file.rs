@@ -7,7 +7,7 @@ use keyroll_core::{Code, SecretName};
 use keyroll_files::{Empty, Format, ParsedEntry, Problem, read};
 use zeroize::Zeroizing;
 
-use super::ImportArgs;
+use super::args::ImportArgs;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Exit;

@@ -1,9 +1,8 @@
 //! New versions of secrets that exist.
 
-use keyroll_core::{SecretId, SecretName, Version};
-
 use super::file::listed;
-use super::{Import, ImportResult};
+use super::plan::{ImportPlan, Replacement};
+use super::send::ImportResult;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
@@ -12,14 +11,7 @@ use crate::session::Session;
 /// killed and started again.
 const REPLACED_AT_ONCE: usize = 100;
 
-/// A secret that is to have a new version.
-pub(super) struct Replacement {
-    pub(super) id: SecretId,
-    pub(super) name: SecretName,
-    pub(super) next: Version,
-}
-
-impl Import<'_> {
+impl ImportPlan<'_> {
     /// A command for each: an edit has one secret. What is done is written down, so that the same import
     /// again goes on behind it.
     pub(super) async fn send_replacements(

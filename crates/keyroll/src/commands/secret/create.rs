@@ -4,11 +4,11 @@ use clap::Args;
 use keyroll_client::NewSecretSpec;
 use serde_json::json;
 
-use super::{hosts, period, text};
+use super::{hosts, period};
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
-use crate::input::{ValueArgs, secret_name};
+use crate::input::{ValueArgs, secret_name, text};
 use crate::options::DryRun;
 
 #[derive(Debug, Args)]

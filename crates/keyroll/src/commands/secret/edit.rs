@@ -9,11 +9,11 @@ use keyroll_core::{Action, Code, SecretId, SecretName, Version};
 use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
-use super::{NO_SECRET, hosts, period, shown, text};
+use super::{NO_SECRET, hosts, period, shown};
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
-use crate::input::{ValueArgs, secret_name};
+use crate::input::{ValueArgs, secret_name, text};
 use crate::options::DryRun;
 use crate::session::Session;
 

@@ -12,10 +12,9 @@ use keyroll_wire::Receipt;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::text;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::secret_name;
+use crate::input::{secret_name, text};
 use crate::session;
 
 #[derive(Debug, Args)]
