@@ -203,7 +203,7 @@ const NAMES: &str = include_str!("environment_policy/names.txt");
 
 /// Whether a variable of this name can steer a program. Secrets of these names are given to a command
 /// only when somebody asks for them by name.
-pub(crate) fn steers(name: &str) -> bool {
+pub(crate) fn controls_programs(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     if NAMES.lines().any(|line| line == name) || ENDS.iter().any(|end| name.ends_with(end)) {
         return true;
@@ -235,7 +235,9 @@ mod tests {
         let (steering, _) = described();
         let missed: Vec<_> = steering
             .iter()
-            .filter(|(name, _)| !steers(name) || !steers(&name.to_ascii_lowercase()))
+            .filter(|(name, _)| {
+                !controls_programs(name) || !controls_programs(&name.to_ascii_lowercase())
+            })
             .collect();
         assert!(missed.is_empty(), "{missed:?}");
         let manuals: std::collections::BTreeSet<&str> =
@@ -273,7 +275,7 @@ mod tests {
             "WEBHOOK_SECRET",
         ];
         for name in credentials.into_iter().chain(ordinary) {
-            assert!(!steers(name), "{name}");
+            assert!(!controls_programs(name), "{name}");
         }
     }
 
@@ -301,7 +303,7 @@ mod tests {
             "npm_config_new",
             "PYTHONNEW",
         ] {
-            assert!(steers(name), "{name}");
+            assert!(controls_programs(name), "{name}");
         }
     }
 }

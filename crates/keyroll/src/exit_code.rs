@@ -33,6 +33,12 @@ pub(crate) enum Exit {
 
 /// The text at the end of `keyroll --help`.
 pub(crate) const HELP: &str = "\
+Flags without a value are off unless you give them.
+
+Examples:
+  keyroll dev
+  keyroll secret create API_Key --generate
+
 Exit status:
   0  ok
   1  other

@@ -1,4 +1,4 @@
-//! Reveals of many secrets at once, for a file or for a command's environment.
+//! Reveals many secrets at once, for a file or for a command's environment.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,21 +15,21 @@ use crate::omitted::{Omitted, Reason};
 use crate::secret_rows;
 use crate::session::Session;
 
-/// Which secrets somebody wants.
+/// The options that select secrets.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Only these secrets [default: all that you may see, but for restricted ones]
+    /// Only these secrets, separated by commas [default: all that you may reveal]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// Not these secrets
+    /// Leave out these secrets, separated by commas [default: none]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     except: Vec<String>,
-    /// Fail when a secret is destroyed, lost, too large or does not fit, instead of leaving it out
+    /// Fail if a secret is destroyed, lost, too large or of the wrong form. By default keyroll leaves it out
     #[arg(long)]
     strict: bool,
 }
 
-/// A [`Selection`] whose names are well formed.
+/// A [`Selection`] with parsed names.
 pub(crate) struct Selected {
     pub(crate) only: Option<Vec<SecretName>>,
     except: Vec<SecretName>,
@@ -37,7 +37,7 @@ pub(crate) struct Selected {
 }
 
 impl Selection {
-    /// All but some.
+    /// All secrets except some.
     pub(crate) const fn of_all(except: Vec<String>, strict: bool) -> Self {
         let only = Vec::new();
         Self {
@@ -58,8 +58,7 @@ impl Selection {
 }
 
 impl Selected {
-    /// Fails when something was left out that was meant: with `--strict`, and where nothing is left of
-    /// what was asked for by name.
+    /// Fails if a requested secret was left out: with `--strict`, and where none of the named secrets is left.
     pub(crate) fn check(&self, omitted: &Omitted, left: usize, what: &str) -> Result<(), Failure> {
         let nothing_left = left == 0 && self.only.is_some();
         match omitted.failure(what) {
@@ -80,17 +79,17 @@ fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
     Ok(names)
 }
 
-/// What was revealed, in the order of names.
+/// The revealed secrets, in the order of their names.
 #[derive(Default)]
 pub(crate) struct RevealedSecrets {
     pub(crate) values: Vec<Opened>,
     pub(crate) entries: Vec<Index>,
-    /// What was told on stderr, for programs.
+    /// The warnings on stderr, for programs.
     pub(crate) warnings: Vec<String>,
 }
 
-/// The names that were asked for, or all that may be seen and can be revealed. What was asked for is
-/// left to the ledger to judge: its refusals are on record.
+/// The names that the caller requested, or all that the caller sees and that can be revealed. The ledger judges
+/// requested names, and records its refusals.
 pub(crate) async fn choose(
     (context, session): (&Context, &Session),
     selected: &Selected,
@@ -106,14 +105,9 @@ pub(crate) async fn choose(
         for name in only {
             unknown.remove(&name.folded());
         }
-        warn_of_unknown(
-            context,
-            selected,
-            &unknown,
-            "you did not name it with --only",
-        );
+        warn_of_unknown(context, selected, &unknown, "--only does not name it");
         if names.is_empty() {
-            let words = "--except leaves nothing of what --only names";
+            let words = "--except excludes every secret that --only names";
             return Err(Failure::usage(words));
         }
         return Ok((names, omitted));
@@ -132,14 +126,19 @@ pub(crate) async fn choose(
         };
         omitted.add(row.name, reason);
     }
-    warn_of_unknown(context, selected, &unknown, "you see no such secret");
+    warn_of_unknown(
+        context,
+        selected,
+        &unknown,
+        "you see no secret of that name",
+    );
     Ok((names, omitted))
 }
 
 fn warn_of_unknown(context: &Context, selected: &Selected, unknown: &BTreeSet<String>, why: &str) {
     let names = selected.except.iter();
     for name in names.filter(|name| unknown.contains(&name.folded())) {
-        let words = format!("--except names {name}, and {why}");
+        let words = format!("--except names {name}, but {why}");
         context.out.warn(&words);
     }
 }
@@ -166,12 +165,12 @@ async fn at_once(
     })
 }
 
-/// Secrets that are left out since their reveal failed. The read model knows what is destroyed, and which
-/// losses are on record; so more of them are a broken vault, and each takes some commands to find.
+/// How many secrets may be left out because their reveal failed. The read model knows the destroyed and the
+/// recorded losses, so more failures mean a broken vault, and each costs several commands to find.
 const FAILED_AT_MOST: usize = 100;
 
-/// Reveals in as few commands as fit. A command that fails for the sake of a secret is sent again in
-/// halves, until that secret is alone and is left out.
+/// Reveals in as few commands as fit. If a command fails because of one secret, this sends it again in halves,
+/// until that secret is alone and is left out.
 pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
@@ -205,15 +204,17 @@ pub(crate) async fn paged(
             _ if all.entries.is_empty() => return Err(failure),
             _ => {
                 let count = all.entries.len();
-                return Err(failure.within(&format!("{count} earlier reveals are on record")));
+                return Err(
+                    failure.within(&format!("{count} earlier reveals are in the audit log"))
+                );
             }
         }
     }
     Ok(all)
 }
 
-/// Whether a failure is a secret's, so that others can still be revealed. Of secrets that were listed one
-/// may go before its turn comes; who named it is told.
+/// The reason if one secret caused a failure, so that the others can still be revealed. A listed secret may be
+/// deleted before its turn comes; if the caller named it, that is a failure.
 fn of_one_secret(failure: &Failure, is_listed: bool) -> Option<Reason> {
     let reasons = [
         (Code::Destroyed, Reason::Destroyed),

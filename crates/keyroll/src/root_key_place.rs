@@ -14,17 +14,17 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::passphrase::PassphraseSource;
 
-/// A place for the root key.
+/// A place where the root key is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RootKeyPlace {
-    /// `keys/root.key` in the home, for whoever can read that
+    /// File `keys/root.key` in the home directory; anybody who can read it has the key
     #[default]
     File,
-    /// `keyroll-root-key` among systemd's credentials ($`CREDENTIALS_DIRECTORY`)
+    /// Credential `keyroll-root-key` of systemd ($`CREDENTIALS_DIRECTORY`)
     Credential,
-    /// `keys/root.locked` in the home, under a passphrase from the terminal or from the file that
-    /// `KEYROLL_ROOT_PASSPHRASE_FILE` names
+    /// File `keys/root.locked` in the home directory, encrypted with a passphrase. keyroll asks for it at
+    /// the terminal, or reads the file that `KEYROLL_ROOT_PASSPHRASE_FILE` names
     Passphrase,
 }
 
@@ -37,7 +37,7 @@ impl RootKeyPlace {
         }
     }
 
-    /// The place, ready to be read from.
+    /// The source that reads the key from this place.
     pub(crate) fn source(
         self,
         context: &Context,
@@ -54,7 +54,7 @@ impl RootKeyPlace {
         })
     }
 
-    /// Puts a key there.
+    /// Stores a key in this place.
     pub(crate) fn keep(self, context: &Context, keys: &Path, key: &Key) -> Result<(), Failure> {
         match self {
             Self::File => write_plain(&plain_root(keys), key).map_err(local),
@@ -63,14 +63,14 @@ impl RootKeyPlace {
                 let words = passphrase_source(context).fresh(&file.display().to_string())?;
                 write_locked(&file, key, &words).map_err(local)
             }
-            // Only systemd can put it there.
+            // Only systemd can write its credentials.
             Self::Credential => {
                 let there = self.source(context, keys)?.root_key().map_err(local)?;
                 if there.bytes() == key.bytes() {
                     return Ok(());
                 }
                 Err(Failure::usage(
-                    "the credential holds another key than the ledger's root key",
+                    "the credential holds another key than the ledger's root key. Encrypt keys/root.key into it first",
                 ))
             }
         }
@@ -93,17 +93,18 @@ fn credentials() -> Result<PathBuf, Failure> {
         .map(PathBuf::from)
         .ok_or_else(|| {
             Failure::usage(
-                "there are no credentials: $CREDENTIALS_DIRECTORY is not set, run this as a systemd \
+                "$CREDENTIALS_DIRECTORY is not set, so there are no credentials. Run this as a systemd \
                  service with LoadCredentialEncrypted=keyroll-root-key",
             )
         })
 }
 
-/// For `init`: a place that a new key can be put into.
+/// For `init`: checks that a new key can be stored in a place.
 pub(crate) fn writable(place: RootKeyPlace) -> Result<(), Failure> {
     if place == RootKeyPlace::Credential {
         return Err(Failure::usage(
-            "only systemd puts keys among its credentials: start with a file, and move the key after",
+            "keyroll cannot write systemd credentials. Use --root-key file now, and `keyroll root-key move \
+             credential` later",
         ));
     }
     Ok(())

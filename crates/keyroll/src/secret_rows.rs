@@ -12,7 +12,7 @@ use crate::output::Table;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// SecretPages of secrets that may be listed, as they are or were: active ones, or else deleted and
+/// Pages of the secrets that the caller sees, now or in the past: the active ones, or the deleted and
 /// destroyed ones.
 pub(crate) struct SecretPages<'a> {
     session: &'a Session,

@@ -10,19 +10,19 @@ use crate::error::Failure;
 use crate::private_file;
 use crate::root_key_place::RootKeyPlace;
 
-/// `serve.toml` in the home, written by `init`. It holds passwords.
+/// The settings of the service. The file holds passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServeFile {
-    /// As the NATS user `service`.
+    /// NATS URL with the user `service`.
     pub(crate) ledger_url: String,
-    /// As the NATS user `responder`.
+    /// NATS URL with the user `responder`.
     pub(crate) client_account_url: String,
     /// Monitoring addresses.
     pub(crate) monitoring: Vec<String>,
-    /// Who may make workspaces and look after the read model.
+    /// Who may create workspaces and maintain the read model.
     pub(crate) operators: Vec<Identity>,
-    /// Where the root key is kept.
+    /// Place of the root key.
     #[serde(default)]
     pub(crate) root_key: RootKeyPlace,
 }
@@ -42,14 +42,14 @@ impl ServeFile {
         let path = Self::path(home);
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::usage(format!(
-                "there is no {}: set the ledger up with `keyroll init`",
+                "{} does not exist. Set the ledger up with `keyroll init`",
                 path.display()
             )),
             _ => Failure::file(&path, &error),
         };
         private_file::check_mode(&path, &fs::metadata(&path).map_err(failed)?)?;
         let text = fs::read_to_string(&path).map_err(failed)?;
-        // Without the parser's quotation, which may hold a password.
+        // The parser would quote the line, which may hold a password.
         toml::from_str(&text)
             .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())))
     }

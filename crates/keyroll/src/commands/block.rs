@@ -26,44 +26,54 @@ use crate::reveals::Selection;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlockCommand {
-    /// Check a block file, and that the secrets it names are there
+    /// Check a block file, and that the secrets it names exist
+    #[command(
+        after_help = "Examples:\n  keyroll block check invoice.json\n  keyroll block check invoice.json --values --except Country"
+    )]
     Check {
-        /// The block file
+        /// Block file
         file: PathBuf,
-        /// Do not ask the ledger about the secrets
+        /// Check the file only, without the ledger
         #[arg(long)]
         offline: bool,
-        /// Also search for the values of your secrets: they are revealed to this program, on record
+        /// Also search the file for the values of your secrets. keyroll reveals them for that, and the
+        /// audit log records it
         #[arg(long, conflicts_with = "offline")]
         values: bool,
-        /// With --values: do not search for the values of these secrets
+        /// With --values: do not search for the values of these secrets [default: none]
         #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "values")]
         except: Vec<String>,
-        /// With --values: fail when a value cannot be searched for, instead of leaving it out
+        /// With --values: fail if keyroll cannot search for a value, instead of leaving it out
         #[arg(long, requires = "values")]
         strict: bool,
         #[command(flatten)]
         how: RunPython,
     },
-    /// Record which block of the file uses which secret
+    /// Save a workflow: record which of its blocks use which secrets
+    #[command(after_help = "Example:\n  keyroll block save invoice.json")]
     Save {
-        /// The block file
+        /// Block file
         file: PathBuf,
         #[command(flatten)]
         how: RunPython,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Forget a saved workflow
+    /// Remove a saved workflow
+    #[command(after_help = "Example:\n  keyroll block remove invoice-intake")]
     Remove {
-        /// The workflow
+        /// Name of the workflow
         workflow: String,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Run a block with the secrets it names, revealed in one entry that says so
+    /// Run a block with the secrets that it names, revealed in one entry of the audit log
+    #[command(
+        after_help = "Examples:\n  keyroll block run invoice.json\n  keyroll block run score.json --block score --input document.json --timeout 2m"
+    )]
     Run(run::RunArgs),
-    /// Run a block once more, with exactly the versions that an earlier run had
+    /// Run a block again, with the versions of the secrets that an earlier run had
+    #[command(after_help = "Example:\n  keyroll block replay 0192d3c4-0000-7000-8000-000000000000")]
     Replay(replay::ReplayArgs),
 }
 

@@ -1,4 +1,4 @@
-//! `keyroll completions` and `keyroll man`: made from the command line's own definition.
+//! `keyroll completions` and `keyroll man`: generated from the definition of the command line.
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -8,13 +8,13 @@ use crate::error::Failure;
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell that is to run the script
     shell: Shell,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// A subcommand, such as `secret create`; without one the page of keyroll itself
+    /// Subcommand, such as `secret create` [default: the page of keyroll itself]
     command: Vec<String>,
 }
 
@@ -35,7 +35,11 @@ pub(crate) fn man(context: &Context, mut program: Command, args: &ManArgs) -> Re
     let mut name = "keyroll".to_owned();
     for word in &args.command {
         let found = command.find_subcommand(word).cloned();
-        command = found.ok_or_else(|| Failure::usage(format!("{name} has no command {word:?}")))?;
+        command = found.ok_or_else(|| {
+            Failure::usage(format!(
+                "{name} has no subcommand {word:?}. `keyroll --help` lists them"
+            ))
+        })?;
         name = format!("{name}-{word}");
     }
     let mut page = Vec::new();

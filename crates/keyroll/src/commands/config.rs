@@ -1,4 +1,4 @@
-//! `keyroll config`: the settings, and where each comes from.
+//! `keyroll config`: shows the settings, and the origin of each.
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -9,9 +9,12 @@ use crate::output::{Column, Table};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the settings; passwords are left out
+    /// Print the settings, without passwords
+    #[command(
+        after_help = "Examples:\n  keyroll config show\n  keyroll config show --origin --json"
+    )]
     Show {
-        /// Also where each comes from: a flag, the environment, config.toml or the default
+        /// Also print the origin of each setting: a flag, the environment, config.toml or the default
         #[arg(long)]
         origin: bool,
     },

@@ -1,4 +1,4 @@
-//! `keyroll console`: a person's own page, and signing in to a shared one.
+//! `keyroll console`: your own console, and signing in to a shared one.
 
 mod login;
 
@@ -24,7 +24,7 @@ use crate::shutdown::ShutdownSignals;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ConsoleArgs {
-    /// Where to listen: an address of this machine's own [default: a free port of 127.0.0.1]
+    /// Loopback address to listen on [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     #[command(subcommand)]
@@ -33,11 +33,14 @@ pub(crate) struct ConsoleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConsoleCommand {
-    /// Delegate a session to a shared console and print its one-time link
+    /// Sign in to a shared console: delegate to its key and print a one-time link
+    #[command(
+        after_help = "Example:\n  keyroll console login https://keyroll.example.com --expires 2h"
+    )]
     Login(login::LoginArgs),
 }
 
-/// A free port of this machine's own.
+/// A free port of the loopback interface.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Failure> {
@@ -66,22 +69,22 @@ async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A link for people, with what there is to know about it.
+/// The link, with an explanation for people.
 pub(crate) fn words(link: &str) -> String {
     format!("The console is at\n\n    {link}\n\nThis link works once, within a minute.")
 }
 
-/// Where a console listens, and what is in front of it.
+/// The address of a console, and the proxy in front of it.
 pub(crate) struct ConsoleAddress {
     pub(crate) address: SocketAddr,
-    /// The address that people know, of something that speaks TLS.
+    /// The public address of a proxy that terminates TLS.
     pub(crate) url: Option<String>,
-    /// From where that something comes.
+    /// The addresses from which that proxy connects.
     pub(crate) proxies: Vec<IpAddr>,
 }
 
 impl ConsoleAddress {
-    /// Nothing in front.
+    /// An address without a proxy.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self {
             address,
@@ -125,7 +128,7 @@ pub(crate) async fn serve(
     Ok(Console::start(listener, options)?)
 }
 
-/// What `keyroll audit verify` does, for the console's "Verify now".
+/// The same verification as `keyroll audit verify`, for the console's "Verify now".
 fn verify() -> Verify {
     Arc::new(|client, workspace| {
         async move {
@@ -136,7 +139,7 @@ fn verify() -> Verify {
                 ClientError::failed(code, failure.message())
             })?;
             if let Some(problem) = report.problems.first().filter(|_| report.wants_upgrade()) {
-                // Nothing is known to be wrong, and nobody is to be alarmed.
+                // The log may be whole, so this is no alarm.
                 return Err(ClientError::failed(Code::UpgradeNeeded, &problem.detail));
             }
             let flaws = report.problems.iter().map(|problem| Flaw {
@@ -152,7 +155,7 @@ fn verify() -> Verify {
     })
 }
 
-/// A problem's place goes before its words, which often name it again.
+/// Drops the place before a message that starts with the same place.
 fn once(detail: &str) -> &str {
     match detail.split_once(": ") {
         Some((place, words)) if words.starts_with(place) => words,
@@ -160,8 +163,7 @@ fn once(detail: &str) -> &str {
     }
 }
 
-/// Shows a page to whoever sits in front of this machine, if somebody does. Where no browser can
-/// be started the link has been printed.
+/// Opens a page in a browser, where there is a desktop. The link is printed in any case.
 pub(crate) fn open_browser(url: &str) {
     use std::io::IsTerminal as _;
     let desktop = cfg!(target_os = "macos")

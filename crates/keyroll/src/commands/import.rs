@@ -39,14 +39,14 @@ impl ImportPlan<'_> {
         if !(self.preview.create.is_empty() && self.replace.is_empty()) {
             self.note_newlines(context);
             self.note_replaced(context);
-            // Half of an import, or a yes for nothing, helps nobody.
+            // Before the question: the import must not fail halfway after it is confirmed.
             self.decide_replacements(session).await?;
             let (file, workspace) = (self.args.file.display(), &session.workspace);
             confirm(
                 context,
                 &format!("Import {file} into {workspace}: {}?", self.words()),
             )?;
-            // Before anything is sent: what is cut short is recognised by it.
+            // Before anything is sent: another run recognises an interrupted import by its journal.
             self.journal.save()?;
         }
         let new = self.new_secrets()?;
@@ -91,7 +91,7 @@ impl ImportPlan<'_> {
             "imported {created} secrets into {workspace}{place}{}{}{}",
             count(sent.replaced, "given a new version"),
             count(before, "were imported before"),
-            count(skipped.len(), "left out, as their names are taken")
+            count(skipped.len(), "left out, because their names are taken")
         );
         context.out.done(&json, &words)
     }

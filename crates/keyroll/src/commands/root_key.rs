@@ -11,9 +11,12 @@ use crate::serve_file::{self, ServeFile};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootKeyCommand {
-    /// Keep the root key elsewhere; what it wraps stays as it is
+    /// Move the root key to another place. The key itself stays the same
+    #[command(
+        after_help = "Examples:\n  keyroll root-key move passphrase\n  keyroll root-key move credential"
+    )]
     Move {
-        /// Where to
+        /// New place of the root key
         #[arg(value_enum)]
         to: RootKeyPlace,
     },
@@ -29,16 +32,16 @@ pub(crate) fn run(context: &Context, command: &RootKeyCommand) -> Result<(), Fai
     let (mut file, keys) = (ServeFile::load(&home)?, serve_file::keys(&home));
     let from = file.root_key;
     if from == *to {
-        let message = format!("the root key is kept as {} already", to.name());
+        let message = format!("the root key is in the place {} already", to.name());
         return Err(Failure::coded(keyroll_core::Code::Conflict, message));
     }
     let key = from.source(context, &keys)?.root_key().map_err(local)?;
     to.keep(context, &keys, &key)?;
-    // What was written opens, or nothing changes.
+    // Read it back before anything changes.
     let written = to.source(context, &keys)?.root_key().map_err(local)?;
     if written.bytes() != key.bytes() {
         return Err(Failure::local(
-            "the key does not come back from its new place",
+            "the key read back from the new place differs, so the settings stay as they are",
         ));
     }
     file.root_key = *to;
@@ -49,7 +52,7 @@ pub(crate) fn run(context: &Context, command: &RootKeyCommand) -> Result<(), Fai
         RootKeyPlace::Credential => "the credential".to_owned(),
     };
     let words = format!(
-        "the root key is kept as {} from now on. Try `keyroll serve`, then erase {old}, with its copies",
+        "moved the root key to the place {}. Check that `keyroll serve` starts, then erase {old} and its copies",
         to.name()
     );
     context.out.done(

@@ -1,4 +1,4 @@
-//! `keyroll run`: a command with secrets in its environment, its output masked.
+//! `keyroll run`: runs a command with secrets in its environment, and masks its output.
 
 use std::ffi::{OsStr, OsString};
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
 use crate::environment_limit;
-use crate::environment_policy::steers;
+use crate::environment_policy::controls_programs;
 use crate::error::Failure;
 use crate::exit_code::Status;
 use crate::input::text;
@@ -31,14 +31,14 @@ use crate::reveals::{self, Selection};
 pub(crate) struct RunArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Give its output out as it is, values and all; it then has the terminal to itself
+    /// Do not mask values in the command's output. The command then writes directly to the terminal
     #[arg(long)]
     no_masking: bool,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// The command; each secret is a variable of its environment. Without --only, names that can steer
-    /// programs (PATH, LD_PRELOAD, *_OPTIONS) and variables that are set already are left out
+    /// Command to run; each secret is a variable of its environment. Without --only, keyroll leaves out
+    /// names that control other programs (PATH, LD_PRELOAD, *_OPTIONS) and variables that are already set
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     let selected = args.selection.parse()?;
     let reason = text(args.reason)?;
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::usage("which command?"));
+        return Err(Failure::usage("no command to run. Add one after `--`"));
     };
     let session = context.session().await?;
     let place = (context, &session);
@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
         leave_out_by_policy(&mut names, &mut omitted);
     }
     selected.check(&omitted, names.len(), "nothing was started")?;
-    // A secret may be the path itself.
+    // A secret may set PATH itself.
     let on_own_path = !names.iter().any(|name| name.as_str() == "PATH");
     if on_own_path && let Err(error) = check_startable(program) {
         return Ok(not_started(program, &error));
@@ -64,17 +64,19 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     let purpose = Purpose::Run(Nothing {});
     let why = (&purpose, reason.as_ref());
     let revealed = reveals::paged(place, &names, why, (&selected, &mut omitted)).await?;
-    // The connection is of no more use.
+    // The connection is no longer needed.
     drop(session);
     let values = variables(revealed.values, &args.command, &mut omitted);
     let recorded = match revealed.entries.as_slice() {
         [] => "nothing was started",
-        _ => "nothing was started; what was revealed is on record",
+        _ => "nothing was started, but the audit log has the reveals",
     };
     selected.check(&omitted, values.len(), recorded)?;
     omitted.note(context, "left out");
     if values.is_empty() {
-        context.out.note("no secrets: there are none for it");
+        context
+            .out
+            .note("the command gets no secrets: there are none for it");
     }
     let mut command = Command::new(program);
     command.args(arguments).kill_on_drop(true);
@@ -90,14 +92,14 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     supervise(command, program, redactor).await
 }
 
-/// Leaves out what would decide which programs run and what they load, and what the environment has
-/// already: only somebody who asks for it by name means that.
+/// Leaves out names that control other programs, and variables that are already set: the caller has to ask for
+/// them by name.
 fn leave_out_by_policy(names: &mut Vec<SecretName>, omitted: &mut Omitted) {
     names.retain(|name| {
-        let reason = if steers(name.as_str()) {
-            Reason::Steers
+        let reason = if controls_programs(name.as_str()) {
+            Reason::ControlsPrograms
         } else if std::env::var_os(name.as_str()).is_some() {
-            Reason::Taken
+            Reason::AlreadySet
         } else {
             return true;
         };
@@ -106,8 +108,8 @@ fn leave_out_by_policy(names: &mut Vec<SecretName>, omitted: &mut Omitted) {
     });
 }
 
-/// The values that can be variables: text without NUL, as many as there is room for. The largest are left
-/// out first, so that one does not stop many.
+/// The values that can be variables: text without NUL, as many as the environment holds. The largest are left
+/// out first, so that one value does not exclude many.
 fn variables(mut values: Vec<Opened>, command: &[OsString], omitted: &mut Omitted) -> Vec<Opened> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
@@ -150,17 +152,17 @@ fn redactor(context: &Context, values: &[Opened]) -> Redactor {
     match redactor.unmasked() {
         [] => {}
         [name] => context.out.warn(&format!(
-            "the value of {name} has less than 8 bytes and is not masked"
+            "the value of {name} is shorter than 8 bytes and is not masked"
         )),
         names => context.out.warn(&format!(
-            "values with less than 8 bytes are not masked: {}",
+            "values shorter than 8 bytes are not masked: {}",
             names.join(", ")
         )),
     }
     redactor
 }
 
-/// Signals that are passed on: what ends a program, and what asks one to do something of its own.
+/// The signals that are forwarded: those that end a program, and those with a meaning of its own.
 const FORWARDED: [(SignalKind, Signal); 7] = [
     (SignalKind::interrupt(), Signal::SIGINT),
     (SignalKind::quit(), Signal::SIGQUIT),
@@ -171,7 +173,7 @@ const FORWARDED: [(SignalKind, Signal); 7] = [
     (SignalKind::alarm(), Signal::SIGALRM),
 ];
 
-/// What comes of [`FORWARDED`].
+/// Receives the signals of [`FORWARDED`].
 struct ForwardedSignals(Vec<(Signals, Signal)>);
 
 impl ForwardedSignals {
@@ -185,7 +187,7 @@ impl ForwardedSignals {
         received.map(Self)
     }
 
-    /// The next one. `None` for what the terminal has sent to the command as well.
+    /// The next signal; `None` for one that the terminal has sent to the command as well.
     async fn next(&mut self) -> Option<Signal> {
         let came = poll_fn(|context| {
             let came = self.0.iter_mut().find_map(|(signals, passed)| {
@@ -199,8 +201,8 @@ impl ForwardedSignals {
     }
 }
 
-/// Whether keys at a terminal reach this program, and with it the command, which is of the same
-/// process group: passed on, an interrupt would reach the command twice.
+/// Whether keys at a terminal send signals to this program, and so to the command, which is in the same
+/// process group: a forwarded interrupt would reach the command twice.
 fn from_terminal() -> bool {
     let Ok(terminal) = std::fs::File::open("/dev/tty") else {
         return false;
@@ -230,7 +232,7 @@ async fn supervise(
     let status = loop {
         tokio::select! {
             status = child.wait() => {
-                let lost = |error| Failure::local(format!("the command was lost: {error}"));
+                let lost = |error| Failure::local(format!("the command's status is unknown: {error}"));
                 break status_of(status.map_err(lost)?);
             }
             () = &mut output, if !written => written = true,
@@ -241,12 +243,12 @@ async fn supervise(
             }
         }
     };
-    // What the command has written is passed on. Whatever it has left running is not waited for.
+    // Pass on the output of the command, and do not wait for processes that it left running.
     let _ = sender.send(true);
     while !written {
         tokio::select! {
             () = &mut output => written = true,
-            // Whoever reads the output may not do so for a long time: a signal ends this wait.
+            // The reader of the output may be slow: a signal ends this wait.
             _ = signals.next() => break,
         }
     }

@@ -1,4 +1,4 @@
-//! `keyroll serve`: the service on somebody's own nats-server.
+//! `keyroll serve`: the service on the operator's own nats-server.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -26,37 +26,40 @@ use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// As the NATS user `service`, in the account that borrows from that of the streams; further
-    /// servers of a cluster behind commas
+    /// NATS URL with the user `service`; separate the servers of a cluster with commas [default: the
+    /// URL in serve.toml]
     #[arg(long, value_name = "URL")]
     ledger_nats: Option<String>,
-    /// As the NATS user `responder`, in the account of the clients
+    /// NATS URL with the user `responder`, in the account of the clients [default: the URL in serve.toml]
     #[arg(long, value_name = "URL")]
     responder_nats: Option<String>,
-    /// The monitoring address of every nats-server, http://HOST:PORT; once for each
+    /// Monitoring address of a nats-server, http://HOST:PORT; repeat it for every server [default:
+    /// the addresses in serve.toml]
     #[arg(long, value_name = "URL")]
     monitoring: Vec<String>,
-    /// Start although it was not verified that every message is on disk before it is acknowledged
+    /// Start even if keyroll cannot verify that nats-server writes every message to disk before it
+    /// acknowledges it
     #[arg(long)]
     allow_unsynced: bool,
-    /// Where the root key is kept [default: as `init` was told]
+    /// Place of the root key [default: the place in serve.toml]
     #[arg(long, value_name = "PLACE", value_enum)]
     root_key: Option<RootKeyPlace>,
-    /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
+    /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it [default: do not]
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
-    /// Serve the console too, for members who sign in with `keyroll console login`
+    /// Also serve the console at ADDR, for members who sign in with `keyroll console login` [default:
+    /// do not]
     #[arg(long, value_name = "ADDR")]
     console: Option<SocketAddr>,
-    /// Under which https:// address people reach the console, where something in front of it
-    /// speaks TLS; without it ADDR has to be loopback
+    /// Public https:// address of the console, where a proxy in front of it terminates TLS [default:
+    /// none, and ADDR must be loopback]
     #[arg(long, value_name = "URL", requires = "console")]
     console_url: Option<String>,
-    /// How the console reaches the ledger, as a NATS user for clients [--nats]
+    /// NATS URL of the console, with a user for clients [default: the URL of --nats]
     #[arg(long, value_name = "URL", requires = "console")]
     console_nats: Option<String>,
-    /// An address from which a proxy or load balancer of yours reaches the console or the metrics; once
-    /// for each. It may hold any share of the connections; every other address has a small one
+    /// Address of your proxy or load balancer for the console or the metrics; repeat it for more. It may
+    /// use any share of the connections, every other address a small one [default: none]
     #[arg(long, value_name = "IP")]
     trusted_proxy: Vec<IpAddr>,
 }
@@ -78,7 +81,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let home = settings.home.value;
     let file = ServeFile::load(&home)?;
     if !args.trusted_proxy.is_empty() && args.console.is_none() && args.metrics.is_none() {
-        let words = "--trusted-proxy is about --console and --metrics, and neither is given";
+        let words = "--trusted-proxy needs --console or --metrics";
         return Err(Failure::usage(words));
     }
     let console_at = args.console.map(|address| SharedConsole {
@@ -137,7 +140,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     ready(context, &ledger.to_string(), metrics_at, console_url)?;
     let ended = tokio::select! {
         () = stop.received() => Ok(()),
-        () = service.stopped() => Err(Failure::local("the service has ended by itself")),
+        () = service.stopped() => Err(Failure::local("the service stopped by itself. Its log on stderr has the reason")),
     };
     if let Some(console) = console {
         console.stop().await;
@@ -154,8 +157,7 @@ struct SharedConsole {
 }
 
 impl SharedConsole {
-    /// Nobody's own: the key made here signs nothing, each session has one that a member
-    /// delegated to.
+    /// The key made here signs nothing: each browser session has a key that a member delegated to.
     async fn serve(self, ledger: LedgerId) -> Result<Console, Failure> {
         let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
         let client = Client::connect(ClientSettings {
@@ -200,11 +202,11 @@ fn ready(
     context.out.done(&json, &text)
 }
 
-/// What the service says goes to stderr; `KEYROLL_LOG` chooses how much, as `RUST_LOG` does elsewhere.
+/// Logs to stderr. `KEYROLL_LOG` sets the level, as `RUST_LOG` does elsewhere.
 pub(crate) fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("KEYROLL_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    // Fails where a log is set up already: then that one is used.
+    // Fails where a log is set up already: then that one stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -18,18 +18,24 @@ use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspaceCommand {
-    /// Make a workspace and become its owner (operators)
+    /// Create a workspace and become its owner (operators)
+    #[command(after_help = "Example:\n  keyroll workspace create billing")]
     Create {
-        /// Lower-case letters, digits and hyphens
+        /// Name of the workspace: lower-case letters, digits and hyphens
         name: String,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Workspaces you are a member of
+    /// List the workspaces that you are a member of
+    #[command(after_help = "Example:\n  keyroll workspace list")]
     List,
-    /// Names, versions and members, never values
+    /// Show the secrets, without values, and the members of the workspace
+    #[command(
+        after_help = "Examples:\n  keyroll workspace state\n  keyroll workspace state --at 120 --json"
+    )]
     State {
-        /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+        /// Show them as they were at P: a number of entries, an RFC 3339 time, or a duration ago
+        /// [default: now]
         #[arg(long, value_name = "P")]
         at: Option<String>,
     },

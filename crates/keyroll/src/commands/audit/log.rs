@@ -19,43 +19,45 @@ use crate::output::{Table, Widths};
 use crate::session::Session;
 use crate::time;
 
-/// How often the ledger is asked for news.
+/// How often `--follow` asks for new entries.
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Entries that speak of this secret, by its present or a former name
+    /// Only entries about this secret, by its present or a former name [default: all secrets]
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
-    /// Entries of this member: name or public key
+    /// Only entries of this member: name or public key [default: all members]
     #[arg(long, value_name = "NAME|KEY")]
     actor: Option<String>,
-    /// Events of this kind, such as secret.revealed
+    /// Only events of this type, such as secret.revealed [default: all types]
     #[arg(long, value_name = "EVENT")]
     action: Option<String>,
-    /// Whether the actor got what was asked for
+    /// Only commands that the ledger granted or denied [default: both]
     #[arg(long)]
     outcome: Option<OutcomeArg>,
-    /// Entries of this run of a block
+    /// Only entries of this run of a block [default: all]
     #[arg(long)]
     run: Option<String>,
-    /// From this time on: RFC 3339, or how long ago
+    /// Only entries since this time: RFC 3339, or a duration ago [default: the beginning]
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Before this time: RFC 3339, or how long ago
+    /// Only entries before this time: RFC 3339, or a duration ago [default: now]
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// The newest rows, at most this many
+    /// How many rows at most, the newest ones
     #[arg(long, default_value_t = 100)]
     limit: u32,
-    /// Go on with what comes
+    /// Keep running, and print new entries as they come
     #[arg(long)]
     follow: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OutcomeArg {
+    /// The ledger carried the command out
     Granted,
+    /// The ledger refused the command
     Denied,
 }
 
@@ -82,7 +84,7 @@ async fn filter(session: &Session, args: LogArgs) -> Result<AuditLog, Failure> {
     {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.1).collect();
         return Err(Failure::usage(format!(
-            "{action:?} is no event; there are {}",
+            "{action:?} is not an event type. The types are {}",
             known.join(", ")
         )));
     }
@@ -152,7 +154,7 @@ async fn follow(
     }
 }
 
-/// What was shown: the heading comes once, and columns get wider only.
+/// The table so far: it has one heading, and its columns only get wider.
 #[derive(Debug, Default)]
 struct LogTable(Widths);
 

@@ -47,8 +47,8 @@ pub(crate) async fn run(
     for one in uses.iter().filter(|one| one.in_query) {
         let Use { block, secret, .. } = one;
         context.out.note(&format!(
-            "{block}: {secret} stands in the URL's query, where servers and proxies log it: it runs with \
-             --allow-query {secret} only"
+            "{block}: {secret} is part of the URL's query, where servers and proxies log it. The block runs only \
+             with --allow-query {secret}"
         ));
     }
     let known = match (&session, &values) {
@@ -64,8 +64,8 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Every value that may be shown, as something to search for. To search for a value is to be able
-/// to test guesses, so it is a reveal and on record like any other.
+/// The values to search for: all that may be revealed. A search can test guesses of a value, so it is a reveal
+/// like any other, and the audit log records it.
 async fn known(
     place: (&Context, &Session),
     path: &Path,
@@ -74,7 +74,7 @@ async fn known(
     let (names, mut omitted) = reveals::choose(place, selected).await?;
     selected.check(&omitted, names.len(), "the file was not searched")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Of a name that no reason can hold, only the reason stays.
+    // A file name can hold characters that a reason cannot.
     let reason: Text = format!("block check --values {name}")
         .parse()
         .or_else(|_| "block check --values".parse())?;
@@ -82,7 +82,7 @@ async fn known(
     let why = (&purpose, Some(&reason));
     let RevealedSecrets { values, .. } =
         reveals::paged(place, &names, why, (selected, &mut omitted)).await?;
-    let recorded = "the file was not searched; what was revealed is on record";
+    let recorded = "the file was not searched, but the audit log has the reveals";
     selected.check(&omitted, values.len(), recorded)?;
     let (context, _) = place;
     let values: Vec<(&str, &[u8])> = values
@@ -97,7 +97,10 @@ async fn known(
                 .note(&format!("not searched for, {why}: {}", names.join(", ")));
         }
     };
-    not_searched(known.unmasked(), "as values under 8 bytes occur by chance");
+    not_searched(
+        known.unmasked(),
+        "because values under 8 bytes occur by chance",
+    );
     omitted.note(context, "not searched for");
     let searched = values.len() - known.unmasked().len();
     context
@@ -106,7 +109,7 @@ async fn known(
     Ok(known)
 }
 
-/// Everything that is wrong, at once. What is found is not repeated.
+/// Reports all problems at once, without the values that were found.
 pub(super) fn verdict<'a>(
     uses: impl Iterator<Item = &'a Use>,
     found: &[HardCodedValue],
@@ -130,7 +133,7 @@ pub(super) fn verdict<'a>(
     let written = match written.as_slice() {
         [] => None,
         several => Some(format!(
-            "a value is written into a block by hand: {advice}\n{}",
+            "a block contains a hard-coded value: {advice}\n{}",
             several.join("\n")
         )),
     };
@@ -147,10 +150,10 @@ pub(super) fn verdict<'a>(
     }
 }
 
-/// How a secret is told of that the caller may not touch.
+/// The state of a secret that the caller may not access.
 pub(super) const OUT_OF_REACH: &str = "out of your reach";
 
-/// Asks the ledger how the secrets are.
+/// Looks up the states of the secrets.
 pub(super) async fn look_up(session: &Session, uses: &mut [Use]) -> Result<(), Failure> {
     for one in uses.iter_mut().filter(|one| !one.dynamic) {
         (one.state, one.value_state) = state(session, &one.secret).await?;

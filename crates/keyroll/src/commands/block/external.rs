@@ -1,4 +1,4 @@
-//! Running an External API block: check, reveal in one entry, send, mask.
+//! Runs an External API block: check, reveal in one entry, send, mask.
 
 use std::collections::BTreeMap;
 
@@ -47,9 +47,9 @@ pub(super) async fn run(
             bindings.insert((*name).to_owned(), run.hosts(name).await?);
         }
         plan.check_hosts(&bindings)?;
-        // The last thing that can be wrong without a value, and the first that asks another party.
+        // The last check before the reveal, and the first that contacts another party.
         destination = look_up().await?;
-        run_records::keep(context, &id, source, None);
+        run_records::store(context, &id, source, None);
         for (name, mut value) in run.reveal(&names).await? {
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);
@@ -79,7 +79,7 @@ pub(super) async fn run(
     .into())
 }
 
-/// What cannot be sent is not revealed.
+/// Refuses what cannot be sent, before it is revealed.
 fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> {
     let not_allowed = |name: &&str| !allowed.iter().any(|one| one.as_str() == *name);
     let Some(name) = plan.names_in_query().find(not_allowed) else {
@@ -87,7 +87,7 @@ fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> 
     };
     let error = ResolveError::new(
         BlockCode::ContextForbidden,
-        "servers and proxies log a URL's query: a secret stands there only where --allow-query names it",
+        "servers and proxies log a URL's query, so a secret may be part of it only with --allow-query",
     );
     Err(error.about(name).in_place("url").in_block(plan.block()))
 }

@@ -9,22 +9,24 @@ use keyroll_resolver::{Options, ResolveError};
 use crate::error::Failure;
 use crate::time;
 
-/// What an operator allows and chooses.
+/// The options of a run.
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
-    /// A Python block's `document`: a file with JSON
+    /// JSON file with the `document` of a Python block [default: null]
     #[arg(long, value_name = "FILE")]
     pub(super) input: Option<PathBuf>,
-    /// A network that may be connected to although it is not public
+    /// Network that is not public and that the block may connect to anyway, such as 10.0.0.0/8; repeat it
+    /// for more [default: none]
     #[arg(long, value_name = "CIDR")]
     allow_address: Vec<String>,
-    /// A host that may be spoken to without TLS
+    /// Host that the block may connect to without TLS; repeat it for more [default: none]
     #[arg(long, value_name = "HOST")]
     allow_http: Vec<String>,
-    /// A secret that may stand in a URL's query, where servers and proxies log it
+    /// Secret that may be part of a URL's query, where servers and proxies log it; repeat it for more
+    /// [default: none]
     #[arg(long, value_name = "NAME")]
     pub(super) allow_query: Vec<SecretName>,
-    /// How long the block may take
+    /// How long the block may run
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     pub(super) timeout: String,
     #[command(flatten)]
@@ -34,22 +36,22 @@ pub(crate) struct RunOptions {
     pub(super) allow_network: bool,
 }
 
-/// How Python is started, also where code is only read.
+/// How keyroll starts Python, also to analyse code.
 #[derive(Debug, Args)]
 pub(crate) struct RunPython {
-    /// The Python for Python blocks, where it is not the one on the path
+    /// Python interpreter for Python blocks [default: python3 on the PATH]
     #[arg(long, value_name = "PATH")]
     pub(super) python: Option<PathBuf>,
-    /// Whether Python blocks need the whole sandbox
+    /// Whether Python blocks need the complete sandbox
     #[arg(long, value_name = "WHETHER", default_value = "required")]
     pub(super) sandbox: Sandbox,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sandbox {
-    /// Run nothing where a part of it is missing
+    /// Do not run the block if a part of the sandbox is missing
     Required,
-    /// Run without it: the block may do whatever you may
+    /// Run the block without the sandbox, with all your permissions
     Off,
 }
 

@@ -17,13 +17,13 @@ pub(super) struct PastRun {
     pub(super) run: String,
     pub(super) workflow: String,
     pub(super) block: String,
-    /// By the name of then: names move from one secret to another.
+    /// By the name at that time: names move from one secret to another.
     secrets: BTreeMap<SecretName, (SecretId, Version)>,
 }
 
 impl PastRun {
-    /// What the log says of a run. The entries themselves are asked for, with proof: they name
-    /// secrets by id, and who ran the block has signed that they are of this run.
+    /// Reads a run from the log. It requests the entries themselves, with proofs: they name secrets by id, and
+    /// the actor has signed that they belong to this run.
     pub(super) async fn of(session: &Session, run: &str) -> Result<Self, Failure> {
         let rows = audit::of_run(session, run).await?;
         let (workflow, block) = label(&rows, run)?;
@@ -58,24 +58,24 @@ impl PastRun {
     }
 }
 
-/// The one block that every entry of a run is of.
+/// The workflow and block that every entry of a run belongs to.
 fn label(rows: &[AuditRow], run: &str) -> Result<(String, String), Failure> {
     let missing = || {
         let message =
-            format!("there is no run {run} on record: a run that reveals nothing leaves no entry");
+            format!("the audit log has no run {run}. A run that reveals nothing makes no entry");
         Failure::coded(Code::NotFound, message)
     };
     let granted = |row: &&AuditRow| row.outcome == AuditOutcome::Granted;
     let mut runs = rows.iter().filter(granted).map(|row| row.run.as_ref());
     let first = runs.next().flatten().ok_or_else(missing)?;
     if runs.any(|other| other != Some(first)) {
-        let message = format!("the entries of run {run} are of several blocks");
+        let message = format!("the entries of run {run} belong to several blocks");
         return Err(Failure::coded(Code::Conflict, message));
     }
     Ok((first.workflow.clone(), first.block.clone()))
 }
 
-/// What an entry of a run revealed.
+/// The secrets that an entry of a run revealed.
 async fn revealed(
     session: &Session,
     index: Index,
@@ -86,7 +86,7 @@ async fn revealed(
     let is_of_run = matches!(&asked.purpose, Purpose::Block(of)
         if (of.workflow.as_str(), of.block.as_str(), of.run.as_str()) == (workflow, block, run));
     if !is_of_run {
-        let message = format!("entry {index} is not of block {block} in run {run}");
+        let message = format!("entry {index} does not belong to block {block} in run {run}");
         return Err(Failure::coded(Code::Corrupt, message));
     }
     let secrets = revealed.secrets.into_iter();

@@ -1,4 +1,4 @@
-//! Running a Python block: its secrets are revealed as its code asks for them.
+//! Runs a Python block, and reveals its secrets as its code requests them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,15 +23,16 @@ use crate::time;
 /// The largest `document`.
 const MAX_INPUT: u64 = 10 * 1024 * 1024;
 
-/// How long reading a block's code may take.
+/// How long the analysis of a block's code may take.
 const READING: Duration = Duration::from_secs(30);
 
-/// How code is read, for its references.
+/// The options for analysing code.
 pub(super) async fn analysis(how: &RunPython) -> Result<PythonOptions, Failure> {
     let sandbox = how.sandbox.is_required();
     Ok(PythonOptions {
-        launcher: PythonLauncher::this_program()
-            .map_err(|error| Failure::local(format!("this program cannot be found: {error}")))?,
+        launcher: PythonLauncher::this_program().map_err(|error| {
+            Failure::local(format!("cannot find the program file of keyroll: {error}"))
+        })?,
         interpreter: Interpreter::find(how.python.as_deref(), sandbox).await?,
         sandbox,
         network: false,
@@ -54,10 +55,10 @@ pub(super) async fn run(
     if !options.sandbox {
         context
             .out
-            .note("warning: without the sandbox the block may do whatever you may");
+            .note("warning: without the sandbox the block has all your permissions");
     }
     let id = uuid::Uuid::now_v7();
-    run_records::keep(context, &id, source, given.input.as_deref());
+    run_records::store(context, &id, source, given.input.as_deref());
     let (id, workflow) = (id.to_string(), &source.file.workflow);
     let session = context.session().await?;
     let place = (context.out, &session);
@@ -67,7 +68,7 @@ pub(super) async fn run(
         Err(error) => return Err(refused(&mut run, &source.placed(error))),
     };
     show(context, &outcome, &run)?;
-    // The block may have caught it and gone on; that the ledger gave a wrong value is no less true.
+    // The block may have caught the error, but the ledger still gave a wrong value.
     if let Some(failure) = run.refused.take_if(|refused| refused.is_unverified()) {
         return Err(failure.within(&format!("run {}", run.id)));
     }
@@ -79,7 +80,7 @@ pub(super) async fn run(
     .into())
 }
 
-/// Where the ledger's refusal is what ended the block, its own words and status count.
+/// If the ledger's refusal ended the block, its message and status count.
 fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
     let failure = run.after_reveal(error);
     match run.refused.take() {
@@ -131,7 +132,7 @@ fn show(context: &Context, outcome: &PythonResult, run: &Run) -> Result<(), Fail
             "warnings": run.warnings,
         }));
     }
-    // The result is the data; what was printed on the way is for people.
+    // The result is the data; the block's own output is for people.
     relay(&outcome.stdout);
     relay(&outcome.stderr);
     let status = if outcome.failed { "failed" } else { "ok" };

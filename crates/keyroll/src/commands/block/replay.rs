@@ -15,9 +15,9 @@ use crate::exit_code::Status;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The run to repeat
+    /// Id of the run to repeat
     run: String,
-    /// The block file; the one that the run was started with here when absent
+    /// Block file [default: the file of that run, if it was started from this home directory]
     file: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
@@ -33,7 +33,7 @@ pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<St
     let workflow = &source.file.workflow;
     if *workflow != replay.workflow {
         return Err(Failure::usage(format!(
-            "run {} was of the workflow {:?}, and {} holds {workflow:?}",
+            "run {} belongs to the workflow {:?}, but {} holds {workflow:?}",
             args.run,
             replay.workflow,
             source.path.display(),
@@ -43,21 +43,21 @@ pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<St
     start(context, (&source, block), &args.options, Some(&replay)).await
 }
 
-/// The file of a run that was started here, and its `document`.
+/// The file and the `document` of a run that was started from this home directory.
 fn recorded_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
-    let remembered = run_records::of_run(context, &args.run)?;
-    let source = Source::read(&remembered.file)?;
+    let record = run_records::of_run(context, &args.run)?;
+    let source = Source::read(&record.file)?;
     let path = source.path.display();
-    let change = if remembered.is(&source) {
+    let change = if record.is(&source) {
         ""
     } else {
-        ", which has changed since: the block runs as it is now"
+        ", which has changed since. The block runs as it is now"
     };
     context
         .out
-        .note(&format!("run {} was of {path}{change}", args.run));
+        .note(&format!("run {} used {path}{change}", args.run));
     if args.options.input.is_none() {
-        args.options.input = remembered.input;
+        args.options.input = record.input;
     }
     Ok(source)
 }

@@ -15,9 +15,9 @@ use crate::exit_code::Status;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The block file
+    /// Block file
     file: PathBuf,
-    /// The block, where the file has several
+    /// Name of the block [default: the only block of the file]
     #[arg(long, value_name = "NAME")]
     block: Option<String>,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::error::Failure;
 /// The resolver takes 1 MiB; one byte more lets it report a larger file.
 const FILE_BYTES: u64 = 1024 * 1024 + 1;
 
-/// A block file, and what it was read from.
+/// A block file and its bytes.
 pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
@@ -27,13 +27,13 @@ impl Source {
         Ok(Self { path, bytes, file })
     }
 
-    /// Values that are written into it by hand: well-known forms, and those that are known.
+    /// Hard-coded values in the file: those with well-known patterns, and those in `known`.
     pub(super) fn hard_coded(&self, known: Option<&Redactor>) -> Vec<HardCodedValue> {
-        // It was read as JSON, so it is text.
+        // It parsed as JSON, so it is UTF-8.
         hard_coded_values(&String::from_utf8_lossy(&self.bytes), known)
     }
 
-    /// An error about a block, with its line and column of the file.
+    /// Adds the line and column in the file to an error about a block.
     pub(super) fn placed(&self, error: ResolveError) -> ResolveError {
         error.in_file(&self.bytes)
     }
@@ -53,7 +53,7 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> 
 pub(super) fn warn_unmasked(context: &Context, names: &[String]) {
     for name in names {
         context.out.note(&format!(
-            "warning: the value of {name} has less than 8 bytes and is not masked"
+            "warning: the value of {name} is shorter than 8 bytes and is not masked"
         ));
     }
 }

@@ -9,30 +9,31 @@ use crate::options::DryRun;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// The file
+    /// File to import
     pub(super) file: PathBuf,
-    /// Its format: dotenv, json or yaml [default: by extension]
+    /// Format of the file: dotenv, json or yaml [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) format: Option<Format>,
     #[command(flatten)]
     pub(super) conflicts: ConflictPolicy,
-    /// Leave out names whose value is empty; else nothing is imported when there are any
+    /// Leave out names with an empty value. By default such a name stops the import
     #[arg(long)]
     pub(super) skip_empty: bool,
-    /// Reveal them to runners' blocks only, to nobody else
+    /// Reveal the new secrets only to blocks that a runner runs
     #[arg(long)]
     pub(super) restricted: bool,
     #[command(flatten)]
     pub(super) dry: DryRun,
 }
 
-/// What becomes of names that are taken. Nothing is imported when there are any and nothing is said.
+/// The treatment of names that exist already. By default such a name stops the import.
 #[derive(Debug, Args)]
 pub(super) struct ConflictPolicy {
-    /// Leave out names that are taken; else nothing is imported when there are any
+    /// Leave out names that exist already. By default such a name stops the import
     #[arg(long)]
     pub(super) skip_existing: bool,
-    /// Give secrets whose names are taken the file's values, each as a new version
+    /// Give existing secrets the values of the file, each as a new version. By default an existing name
+    /// stops the import
     #[arg(long, conflicts_with = "skip_existing")]
     pub(super) replace: bool,
 }

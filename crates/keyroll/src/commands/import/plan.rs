@@ -19,15 +19,15 @@ use crate::output::Table;
 use crate::secret_rows;
 use crate::session::Session;
 
-/// What a file holds, held against what exists.
+/// The entries of a file, compared with the secrets that exist.
 pub(super) struct ImportPlan<'a> {
     pub(super) args: &'a ImportArgs,
     pub(super) found: Vec<ParsedEntry>,
     pub(super) empty: Vec<SecretName>,
     pub(super) preview: Preview,
-    /// What is to have a new version, by position among what was found.
+    /// Secrets that are to have a new version, by the position of their entry.
     pub(super) replace: Vec<(usize, Replacement)>,
-    /// What an earlier run of the same import has given a new version.
+    /// Secrets to which an earlier run of the same import gave a new version.
     pub(super) replaced_before: usize,
     pub(super) journal: Journal,
 }
@@ -69,8 +69,7 @@ impl<'a> ImportPlan<'a> {
             .map(|row| (row.id, row))
             .collect();
         for secret in &found {
-            // An id is never used twice: what was imported and is gone, or has another name now, is
-            // imported anew.
+            // An id is never used twice: a secret that was imported and then deleted or renamed gets a new one.
             let spent = |id: &SecretId| {
                 let row = used.get(id);
                 row.is_some_and(|row| row.state != Lifecycle::Active || row.name != secret.name)
@@ -95,7 +94,7 @@ impl<'a> ImportPlan<'a> {
         let (mut replace, mut replaced_before) = (Vec::new(), 0);
         if args.conflicts.replace {
             preview.taken.retain(|(at, known)| {
-                // Another spelling is another name, which somebody has to choose.
+                // Another spelling is another name, which a person has to choose.
                 let target = targets.get(known).filter(|_| *known == found[*at].name);
                 let Some((id, next)) = target.copied() else {
                     return true;
@@ -121,7 +120,7 @@ impl<'a> ImportPlan<'a> {
     }
 
     pub(super) fn show(&self, context: &Context) -> Result<(), Failure> {
-        // What an earlier run replaced is neither of those that follow.
+        // Entries that an earlier run replaced keep `done`.
         let mut actions = vec!["done"; self.found.len()];
         for at in &self.preview.create {
             actions[*at] = "create";
@@ -152,12 +151,10 @@ impl<'a> ImportPlan<'a> {
         context.out.items(&rows, json, &table)?;
         let fate = match self.refusal() {
             Some(_) if self.args.conflicts.replace => {
-                "nothing would be imported: names are taken in another spelling"
+                "the import would fail: names are taken in another spelling"
             }
-            Some(_) => {
-                "nothing would be imported: names are taken, see --skip-existing and --replace"
-            }
-            None => "nothing was sent",
+            Some(_) => "the import would fail: names are taken. Add --skip-existing or --replace",
+            None => "dry run: nothing was sent",
         };
         context.out.note(&format!("{}; {fate}", self.words()));
         Ok(())
@@ -175,7 +172,7 @@ impl<'a> ImportPlan<'a> {
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
-    /// Names that are taken, unless they are to be left out.
+    /// The failure for names that are taken, unless they are to be left out.
     pub(super) fn refusal(&self) -> Option<Failure> {
         if self.args.conflicts.skip_existing || self.preview.taken.is_empty() {
             return None;
@@ -190,10 +187,10 @@ impl<'a> ImportPlan<'a> {
         let message = format!(
             "nothing was sent: {}\n{}",
             if self.args.conflicts.replace {
-                "these names are taken in another spelling, and --replace needs the same one"
+                "these names are taken in another spelling, and --replace needs the same spelling"
             } else {
-                "whether the values are the same is not known; --skip-existing leaves these out, --replace \
-                 makes new versions of them"
+                "these names are taken. Add --skip-existing to leave them out, or --replace to give them new \
+                 versions. keyroll cannot compare the values"
             },
             listed(taken)
         );
@@ -216,7 +213,7 @@ impl<'a> ImportPlan<'a> {
         Ok(self.preview.create.iter().filter_map(new).collect())
     }
 
-    /// A newline at the end cannot be seen, so it is said; in a file it was written on purpose.
+    /// Notes trailing newlines, which nobody sees; in a file they are on purpose, so they stay.
     pub(super) fn note_newlines(&self, context: &Context) {
         let ends = |at: &&usize| self.found[**at].value.ends_with(b"\n");
         let replaced = self.replace.iter().map(|(at, _)| at);
@@ -233,7 +230,7 @@ impl<'a> ImportPlan<'a> {
         }
         let shown = listed(names.into_iter()).replace('\n', ", ");
         context.out.note(&format!(
-            "these values end with a newline, which is kept: {shown}"
+            "these values end with a newline, which stays: {shown}"
         ));
     }
 }

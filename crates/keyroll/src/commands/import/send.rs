@@ -11,13 +11,13 @@ use crate::error::Failure;
 use crate::secret_rows;
 use crate::session::Session;
 
-/// What came of the commands.
+/// The result of the commands.
 #[derive(Default)]
 pub(super) struct ImportResult {
     pub(super) entries: Vec<Index>,
-    /// Secrets that were there already.
+    /// Secrets that existed already.
     pub(super) before: usize,
-    /// Secrets that have a new version.
+    /// Secrets that got a new version.
     pub(super) replaced: usize,
 }
 
@@ -32,7 +32,7 @@ async fn are_appended(session: &Session, secrets: &[New<'_>]) -> Result<bool, Fa
 }
 
 impl ImportPlan<'_> {
-    /// Whether the ledger would take the commands, each by itself.
+    /// Has the ledger decide each command, as a dry run.
     pub(super) async fn decide(&self, session: &Session) -> Result<(), Failure> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
@@ -62,7 +62,7 @@ impl ImportPlan<'_> {
                     }
                     done.entries.push(acted.index);
                 }
-                // One that was cut short a moment ago may come in only now.
+                // A command of an interrupted run may have been appended only now.
                 Err(error)
                     if error.code() == Code::Conflict && are_appended(session, secrets).await? =>
                 {
@@ -71,8 +71,8 @@ impl ImportPlan<'_> {
                 Err(error) => {
                     let imported = self.preview.done.len() + part.start;
                     return Err(Failure::from(error).within(&format!(
-                        "command {number} of {} ({imported} secrets are imported; the same import \
-                         again goes on from there)",
+                        "command {number} of {} ({imported} secrets are imported; run the same import again to \
+                         continue)",
                         parts.len()
                     )));
                 }

@@ -18,7 +18,7 @@ use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct NamedArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
     #[command(flatten)]
     dry: DryRun,
@@ -26,7 +26,7 @@ pub(crate) struct NamedArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The deleted secret: its name, or its id where several had the name
+    /// Deleted secret: its name, or its id where several had the name
     #[arg(value_name = "NAME|ID")]
     secret: String,
     #[command(flatten)]
@@ -35,9 +35,9 @@ pub(crate) struct RestoreArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RenameArgs {
-    /// The present name
+    /// Present name
     name: String,
-    /// The new name
+    /// New name
     to: String,
     #[command(flatten)]
     dry: DryRun,
@@ -55,7 +55,7 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !row.used_by.is_empty() && !args.dry.dry_run {
-        let question = format!("Rename {name} to {to}? The blocks that use {name} will fail.");
+        let question = format!("Rename {name} to {to}? Blocks that use {name} will fail.");
         confirm(context, &question)?;
     }
     let words = format!("{name} to {to}");
@@ -64,7 +64,7 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     outcome.report(context, ("renamed", &words, json))
 }
 
-/// Says which saved blocks reference a secret that is about to leave its name.
+/// Warns of the saved blocks that reference a secret which is about to lose its name.
 pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
     if !row.used_by.is_empty() {
         context.out.note(&format!(
@@ -78,7 +78,8 @@ pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
 pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
-    let question = format!("Delete {name} in {workspace}? What uses it will fail.");
+    let question =
+        format!("Delete {name} in {workspace}? Programs and blocks that use it will fail.");
     if !args.dry.dry_run {
         can_confirm(context, &question)?;
     }
@@ -124,9 +125,9 @@ pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<(), 
     outcome.await?.report(context, ("restored", &words, json))
 }
 
-/// What a name or an id stands for; what reads as both is a name first. Of several deleted secrets
-/// that had the name it is the one that was deleted last. Whether it can be restored, the ledger
-/// decides.
+/// Finds the secret to restore by name or id; a text that can be both is a name first. Among several
+/// deleted secrets of one name, it is the one that was deleted last. The ledger decides whether it can be
+/// restored.
 async fn to_restore(
     session: &Session,
     name: Option<&SecretName>,
@@ -148,7 +149,8 @@ async fn to_restore(
     }
     let mut rows = secret_rows::all(session, true, None).await?.into_iter();
     rows.find(|row| Some(row.id) == id).ok_or_else(|| {
-        let message = "no deleted secret has this id: see `keyroll secret list --deleted`";
+        let message =
+            "no deleted secret has this id. `keyroll secret list --deleted` shows the ids";
         Failure::coded(Code::NotFound, message)
     })
 }

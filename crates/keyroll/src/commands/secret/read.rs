@@ -25,31 +25,34 @@ const SEEN_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only names that fit: a pattern with * and ?, as members have them
+    /// Pattern of names with * and ?, as members have them [default: *]
     pattern: Option<String>,
-    /// Deleted and destroyed secrets instead
+    /// List deleted and destroyed secrets instead of active ones
     #[arg(long)]
     deleted: bool,
-    /// Only those for which a new value is due
+    /// List only secrets whose rotation is due
     #[arg(long)]
     stale: bool,
-    /// Only those that no saved workflow references and whose value nobody was given for so long
+    /// List only secrets that no saved workflow references and nobody has revealed for PERIOD. Write it
+    /// with `=`, as in --unused=30d [default: 90d]
     #[arg(long, value_name = "PERIOD", num_args = 0..=1, require_equals = true,
         default_missing_value = "90d")]
     unused: Option<String>,
-    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    /// List them as they were at P: a number of entries, an RFC 3339 time, or a duration ago
+    /// [default: now]
     #[arg(long, value_name = "P")]
     at: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// Also who may reveal it
+    /// Also list the members who may reveal it
     #[arg(long)]
     readers: bool,
-    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    /// Show it as it was at P: a number of entries, an RFC 3339 time, or a duration ago
+    /// [default: now]
     #[arg(long, value_name = "P")]
     at: Option<String>,
 }
@@ -65,7 +68,7 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
     if let (Some(_), Some(period)) = (&args.unused, &args.pattern)
         && time::duration(period).is_ok()
     {
-        let message = format!("{period} is no pattern of names. Write --unused={period}.");
+        let message = format!("{period} is not a pattern of names. Write --unused={period}");
         return Err(Failure::usage(message));
     }
     let session = context.session().await?;
@@ -127,13 +130,9 @@ pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failur
 }
 
 fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
-    let due = if row.stale {
-        " (a new value is due)"
-    } else {
-        ""
-    };
+    let due = if row.stale { " (rotation is due)" } else { "" };
     let gone = secret_rows::gone(row).map_or_else(String::new, |gone| {
-        format!(" ({gone}: it cannot be revealed until it is edited or rolled back)")
+        format!(" ({gone}: edit the secret or roll it back to use it again)")
     });
     let never = || "never".to_owned();
     vec![
@@ -159,7 +158,7 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
         (
             "restricted",
             if row.restricted {
-                "to runners' blocks"
+                "yes: only blocks that a runner runs get the value"
             } else {
                 "no"
             }

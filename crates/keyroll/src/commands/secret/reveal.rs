@@ -19,12 +19,12 @@ use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct RevealArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// A version, instead of the current one
+    /// Version to reveal [default: the current version]
     #[arg(long, value_name = "VERSION")]
     version: Option<u32>,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
