@@ -1,4 +1,4 @@
-//! Acts, and the same acts as dry runs.
+//! Commands and their dry runs.
 
 use keyroll_client::Acted;
 use keyroll_core::{Action, Event};
@@ -11,9 +11,9 @@ use crate::session::Session;
 
 /// The outcome of a command: an entry, or the decision of a dry run.
 pub(crate) enum CommandOutcome {
-    /// It is an entry.
+    /// The command is an entry.
     Recorded(Box<Acted>),
-    /// It was a dry run: the events that its entry would have had.
+    /// A dry run: the events that the entry would have had.
     Decided(Vec<Event>),
 }
 
@@ -24,7 +24,7 @@ impl From<Acted> for CommandOutcome {
 }
 
 impl Session {
-    /// Signs an action and has it carried out in the workspace, or only decided.
+    /// Signs an action and sends it to the workspace, or only has it decided.
     pub(crate) async fn perform(
         &self,
         action: Action,
@@ -51,7 +51,7 @@ impl CommandOutcome {
         }
     }
 
-    /// Says what was done, or would be. `verb` is a past participle.
+    /// Reports what the command did or would do. `verb` is a past participle.
     pub(crate) fn report(
         &self,
         context: &Context,
@@ -71,7 +71,7 @@ impl CommandOutcome {
     }
 }
 
-/// Adds what proves an act, and tells what a person should know of it.
+/// Adds the receipt of a command to its JSON, and prints its warnings.
 pub(crate) fn add_receipt(context: &Context, json: &mut Value, acted: &Acted) {
     json["index"] = json!(acted.index);
     json["receipt"] = json!(acted.receipt);

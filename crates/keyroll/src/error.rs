@@ -1,4 +1,4 @@
-//! What ends a command early.
+//! Failures of commands.
 
 use std::io;
 use std::path::Path;
@@ -10,25 +10,25 @@ use keyroll_resolver::ResolveError;
 
 use crate::exit_code::Exit;
 
-/// What to do about entries that the ledger has lost.
-const LOST: &str = "Ask an operator: what is kept of it comes back with its backup or with `keyroll recover`. \
-                    If the rest is gone for good and you know why, go on with `keyroll audit accept`";
+/// Advice about entries that the ledger has lost.
+const LOST: &str = "Ask an operator to restore a backup or to run `keyroll recover`. If the entries are lost \
+                    for good and you know why, run `keyroll audit accept`";
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Said on stderr, with a stable code.
+    /// A failure that is reported on stderr, with a stable code.
     Reported {
         code: &'static str,
         exit: Exit,
         message: String,
     },
-    /// Whoever read our output stopped reading. That is no error of anybody's.
+    /// The reader of our output has closed it. That is not an error.
     Pipe,
 }
 
 impl Failure {
-    /// The command line, or what it was given, is not usable.
+    /// The command line, or a file that it names, is not usable.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Reported {
             code: "usage",
@@ -60,7 +60,7 @@ impl Failure {
         Self::local(format!("{}: {error}", path.display()))
     }
 
-    /// Whether the ledger does not stand to what was seen or signed before.
+    /// Whether the ledger contradicts what this client has verified before.
     pub(crate) const fn is_unverified(&self) -> bool {
         matches!(
             self,
@@ -71,7 +71,7 @@ impl Failure {
         )
     }
 
-    /// The ledger's code that is closest, for those who know no others.
+    /// The closest of the ledger's codes.
     pub(crate) fn ledger_code(&self) -> Code {
         let known = Code::ALL.iter().find(|code| code.as_str() == self.code());
         known.copied().unwrap_or(Code::Internal)
@@ -85,7 +85,7 @@ impl Failure {
         }
     }
 
-    /// The words.
+    /// The message.
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::Reported { message, .. } => message,
@@ -93,7 +93,7 @@ impl Failure {
         }
     }
 
-    /// The same failure, with words that say where it arose.
+    /// The same failure, with the place where it arose in front of its message.
     #[must_use]
     pub(crate) fn within(self, place: &str) -> Self {
         match self {

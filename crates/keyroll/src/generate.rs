@@ -1,4 +1,4 @@
-//! Values made here, from the system's randomness.
+//! Generates values from the system's randomness.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
-/// Lengths of generated values: shorter ones can be guessed and are not masked in output.
+/// Lengths of generated values. Shorter ones are easy to guess, and output is not masked for them.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=1_024;
 /// Words of a passphrase: each of the 2,048 of the list adds 11 bits.
 const WORDS: std::ops::RangeInclusive<usize> = 5..=64;
@@ -20,7 +20,7 @@ const WORD_COUNT: usize = 8;
 const FORMS: &str = "LENGTH, LENGTH,CHARSET (alnum, alpha, lower, upper, digits, symbols), hex, hex,LENGTH, \
      uuid, passphrase or passphrase,WORDS";
 
-/// What to generate.
+/// A specification of a value to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValueSpec {
     Characters(usize, Charset),
@@ -36,7 +36,7 @@ pub(crate) enum Charset {
     Lower,
     Upper,
     Digits,
-    /// Letters, digits and signs: all of ASCII that can be seen.
+    /// Letters, digits and signs: all visible characters of ASCII.
     Symbols,
     Hex,
 }
@@ -93,7 +93,7 @@ impl FromStr for ValueSpec {
 }
 
 fn unknown() -> String {
-    format!("what can be generated is {FORMS}")
+    format!("this is not a specification of a value. Write {FORMS}")
 }
 
 impl ValueSpec {
@@ -104,7 +104,9 @@ impl ValueSpec {
                     return Ok(());
                 }
                 let (least, most) = (bounds.start(), bounds.end());
-                Err(format!("a generated {what} has {least} to {most} {unit}"))
+                Err(format!(
+                    "a generated {what} must have {least} to {most} {unit}"
+                ))
             };
         match self {
             Self::Characters(length, _) => bounded("value", "characters", length, LENGTHS),
@@ -126,7 +128,7 @@ impl ValueSpec {
 fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
     SysRng
         .try_fill_bytes(bytes)
-        .map_err(|error| Failure::local(format!("no randomness: {error}")))
+        .map_err(|error| Failure::local(format!("the system gives no randomness: {error}")))
 }
 
 fn characters(length: usize, charset: Charset) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -134,7 +136,7 @@ fn characters(length: usize, charset: Charset) -> Result<Zeroizing<Vec<u8>>, Fai
     let mut random = Zeroizing::new([0_u8; 64]);
     while value.len() < length {
         fill(random.as_mut())?;
-        // Seven bits name all of ASCII: what is not wanted is drawn again.
+        // Seven bits cover ASCII; characters outside the set are drawn again.
         let drawn = random.iter().map(|byte| byte & 0x7f);
         let missing = length - value.len();
         value.extend(drawn.filter(|byte| charset.holds(*byte)).take(missing));

@@ -41,7 +41,7 @@ pub(crate) fn load(path: &Path, source: PassphraseSource) -> Result<SigningKey, 
     let text = read(path)?;
     if block(&text, DELEGATION).is_some() {
         return Err(Failure::usage(format!(
-            "{} is a delegated key, and this needs an identity's own",
+            "{} is a delegated key, and this command needs an identity's own key",
             path.display()
         )));
     }
@@ -62,7 +62,7 @@ pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Fa
     let within = |failure: Failure| failure.within(&path.display().to_string());
     let statement = STANDARD.decode(body.trim()).map_err(|_| {
         within(Failure::usage(
-            "the delegation is not base64: make a new one",
+            "the delegation is not Base64. Create a new one with `keyroll delegation new`",
         ))
     })?;
     Signer::delegated(key, statement).map_err(|error| within(error.into()))
@@ -71,7 +71,7 @@ pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Fa
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::local(format!(
-            "there is no identity at {}: make one with `keyroll identity new`, or name one with --identity",
+            "{} does not exist. Create an identity with `keyroll identity new`, or name one with --identity",
             path.display()
         )),
         _ => Failure::file(path, &error),
@@ -104,7 +104,7 @@ fn key(path: &Path, text: &str, source: PassphraseSource) -> Result<SigningKey, 
         let passphrase = source.present(&shown.to_string())?;
         return SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| {
             Failure::local(format!(
-                "{shown} does not open: the passphrase is another one, or it is no Ed25519 key in \
+                "cannot decrypt {shown}. Either the passphrase is wrong, or the file is not an Ed25519 key in \
                  encrypted PKCS#8 PEM with PBES2 (PBKDF2 or scrypt, AES)"
             ))
         });
@@ -112,7 +112,8 @@ fn key(path: &Path, text: &str, source: PassphraseSource) -> Result<SigningKey, 
     let pem = block(text, PLAIN).unwrap_or_default();
     SigningKey::from_pkcs8_pem(pem).map_err(|_| {
         Failure::local(format!(
-            "{shown} is no Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` makes one"
+            "{shown} is not an Ed25519 key in PKCS#8 PEM. `keyroll identity new` and `openssl genpkey -algorithm \
+             ed25519` create one"
         ))
     })
 }
@@ -147,14 +148,14 @@ fn pem(key: &SigningKey, passphrase: Option<&str>) -> Result<Zeroizing<String>, 
         .map_err(|error| failed(&error))
 }
 
-/// Makes a key and writes its file, never over one that is there.
+/// Makes a key and writes its file, never over an existing one.
 pub(crate) fn create(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Failure> {
     let key = new_key()?;
     private_file::create(path, pem(&key, passphrase)?.as_bytes())?;
     Ok(key)
 }
 
-/// Makes a key, has somebody delegate to it, and writes both into a file that is not there yet.
+/// Makes a key, delegates to it, and writes both into a new file.
 pub(crate) fn create_delegated(
     path: &Path,
     delegate: impl FnOnce(Identity) -> Vec<u8>,
@@ -181,7 +182,7 @@ pub(crate) fn create_delegated(
     Ok(Signer::delegated(key, statement)?)
 }
 
-/// The key of a file, made when there is no such file.
+/// The key of a file; creates the file if it does not exist.
 pub(crate) fn load_or_create(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     if path.exists() {
         load(path, source)

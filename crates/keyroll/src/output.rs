@@ -23,13 +23,13 @@ pub(crate) struct Output {
     styled: bool,
 }
 
-/// Bytes as they are to stderr: what a program printed that is not ours.
+/// Writes bytes unchanged to stderr: the output of another program.
 pub(crate) fn relay(bytes: &[u8]) {
     let _ = io::stderr().lock().write_all(bytes);
 }
 
 impl Output {
-    /// For this process. `NO_COLOR` (no-color.org) and a terminal that knows no styles are heeded.
+    /// The output of this process. It respects `NO_COLOR` (no-color.org) and terminals without styles.
     pub(crate) fn new(json: bool) -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -69,7 +69,7 @@ impl Output {
         self.more_items(items, json, table, &mut Widths::default())
     }
 
-    /// Items that go on what was written before, such as the next page of a list.
+    /// More items of the same list, such as its next page.
     pub(crate) fn more_items<T, J: Serialize>(
         self,
         items: &[T],
@@ -109,7 +109,7 @@ impl Output {
         self.bytes(text.as_bytes())
     }
 
-    /// What a command did: a document for programs, words for people on stderr.
+    /// The result of a command: a document for programs, a message for people on stderr.
     pub(crate) fn done(self, json: &impl Serialize, words: &str) -> Result<(), Failure> {
         if self.json {
             return self.document(json);
@@ -118,11 +118,11 @@ impl Output {
         Ok(())
     }
 
-    /// A message on stderr. Nothing depends on its being read.
+    /// A message on stderr. Nothing depends on whether somebody reads it.
     pub(crate) fn note(self, text: &str) {
         if self.json {
-            let said = serde_json::json!({"note": text});
-            let _ = writeln!(io::stderr().lock(), "{said}");
+            let line = serde_json::json!({"note": text});
+            let _ = writeln!(io::stderr().lock(), "{line}");
             return;
         }
         let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
@@ -139,20 +139,20 @@ impl Output {
             return;
         }
         if self.json {
-            let said = serde_json::json!({
+            let line = serde_json::json!({
                 "error": {"code": failure.code(), "message": failure.message()}
             });
-            let _ = writeln!(io::stderr().lock(), "{said}");
+            let _ = writeln!(io::stderr().lock(), "{line}");
             return;
         }
         let (message, code) = (failure.message(), failure.code());
-        // The code stays the last word: scripts look for it there.
+        // The code stays at the end: scripts look for it there.
         let advice = match code {
             "rollback" | "fork" | "corrupt"
                 if !message.contains("keyroll recover") && !message.contains("`keyroll audit") =>
             {
-                "; `keyroll audit verify` says more, operators go on with `keyroll recover`, and who \
-                 knows why entries are gone with `keyroll audit accept`"
+                ". `keyroll audit verify` shows details. Operators repair the log with `keyroll recover`. If you \
+                 know why entries are lost, run `keyroll audit accept`"
             }
             _ => "",
         };
@@ -162,8 +162,9 @@ impl Output {
 
 /// A JSON document and its line end.
 fn document_line(into: &mut Vec<u8>, document: &impl Serialize) -> Result<(), Failure> {
-    serde_json::to_writer(&mut *into, document)
-        .map_err(|error| Failure::local(format!("the output is no JSON: {error}")))?;
+    serde_json::to_writer(&mut *into, document).map_err(|error| {
+        Failure::local(format!("the output cannot be written as JSON: {error}"))
+    })?;
     into.push(b'\n');
     Ok(())
 }

@@ -11,13 +11,13 @@ pub(crate) type Column<T> = (&'static str, fn(&T) -> String);
 pub(crate) struct Table<T>(pub(crate) Vec<Column<T>>);
 
 impl<T> Table<T> {
-    /// The text, a heading first; nothing for no items.
+    /// The text with its heading; empty for no items.
     #[cfg(test)]
     pub(crate) fn render(&self, items: &[T], styled: bool) -> String {
         self.more(items, &mut Widths::default(), styled)
     }
 
-    /// The text of items that go on a table; with a heading when it begins.
+    /// The text of more items of a table; the first one has the heading.
     pub(super) fn more(&self, items: &[T], widths: &mut Widths, styled: bool) -> String {
         if items.is_empty() {
             return String::new();
@@ -47,7 +47,7 @@ impl<T> Table<T> {
     }
 }
 
-/// How wide the columns of a table are so far.
+/// The widths of a table's columns so far.
 #[derive(Debug, Default)]
 pub(crate) struct Widths(Vec<usize>);
 

@@ -1,6 +1,6 @@
 //! Text from elsewhere, made safe for a terminal.
 
-/// Text from elsewhere on one line, without anything that a terminal would obey.
+/// Text on one line, with every character escaped that would control a terminal.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -18,7 +18,7 @@ pub(super) fn plain_lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
-/// Control characters, and those that turn the direction of text around.
+/// Whether a terminal obeys a character: control characters, and those that change the direction of text.
 fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -20,7 +20,7 @@ use crate::secret_rows;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// Names in the column of who has seen a version.
+/// How many names the column of readers shows.
 const SEEN_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
         .map(str::parse::<Glob>)
         .transpose()?;
     let unused = args.unused.as_deref().map(time::duration).transpose()?;
-    // No name begins with a digit, so this is no pattern.
+    // No name begins with a digit, so this cannot be a pattern.
     if let (Some(_), Some(period)) = (&args.unused, &args.pattern)
         && time::duration(period).is_ok()
     {
@@ -95,8 +95,8 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
     Ok(())
 }
 
-/// Whether no saved workflow references a secret and no value of it was released for so long. A
-/// secret that never was is as old as itself.
+/// Whether no saved workflow references a secret and its value was not released for `period`. A secret that was
+/// never released counts from its creation.
 fn is_unused(row: &SecretRow, period: Duration, time: Millis) -> bool {
     let last = row.last_revealed_at.unwrap_or(row.created_at);
     let since = Duration::from_millis(time.0.saturating_sub(last.0));
@@ -169,19 +169,19 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A member and what the secret's value may be revealed to it for.
+/// A member, and the purpose for which it may reveal the secret.
 struct Reader {
     member: MemberRow,
     purpose: &'static str,
 }
 
-/// Who may reveal a secret, or might have, by the same table that the ledger decides with.
+/// The members who may reveal a secret, now or at `at`, by the same table that the ledger uses.
 async fn readers(
     session: &Session,
     secret: &SecretRow,
     at: Option<Moment>,
 ) -> Result<Vec<Reader>, Failure> {
-    // What is deleted or destroyed is revealed to nobody.
+    // Nobody can reveal a deleted or destroyed secret.
     if secret.state != Lifecycle::Active {
         return Ok(Vec::new());
     }
@@ -266,7 +266,7 @@ fn seen_json(seen: &SecretReader) -> Value {
     })
 }
 
-/// Who was released a version, for people: the latest first, some of many.
+/// The members who have seen a version, for people: the latest first, and only some of many.
 fn seen_by(row: &VersionRow) -> String {
     let (Some(seen), Some(count)) = (&row.seen_by, row.seen_by_count) else {
         return "?".to_owned();
@@ -301,7 +301,7 @@ pub(super) async fn versions(
         let answered = session.ask(Ask::SecretHistory(ask)).await?;
         let page = answer!(answered, Answer::SecretHistory)?;
         rows.extend(page.rows);
-        // A page that does not lead on is the last, whatever it says.
+        // A page whose successor does not advance is the last.
         let onward = |next: &Version| before.is_none_or(|before| *next < before);
         match page.next.filter(onward) {
             Some(next) => before = Some(next),
