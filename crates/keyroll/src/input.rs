@@ -178,25 +178,32 @@ fn check_value(
     Err(Failure::coded(Code::InvalidValue, message))
 }
 
+/// A question before something that is hard to undo.
+pub(crate) struct Confirmation {
+    pub(crate) question: String,
+    /// What did not happen without a yes, such as "API_Key was not deleted".
+    pub(crate) refusal: String,
+}
+
 /// Checks that [`confirm`] can ask, so that a command which needs an answer fails before it sends anything.
-pub(crate) fn can_confirm(context: &Context, question: &str) -> Result<(), Failure> {
+pub(crate) fn can_confirm(context: &Context, confirmation: &Confirmation) -> Result<(), Failure> {
     if context.global.yes || context.may_ask() {
         return Ok(());
     }
-    let message =
-        format!("{question} Nothing was done: there is no terminal to confirm at. Add --yes");
+    let refusal = &confirmation.refusal;
+    let message = format!("{refusal}: there is no terminal to confirm at. Add `--yes`");
     Err(Failure::usage(message))
 }
 
 /// Asks for confirmation of something that is hard to undo.
-pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> {
-    can_confirm(context, question)?;
+pub(crate) fn confirm(context: &Context, confirmation: &Confirmation) -> Result<(), Failure> {
+    can_confirm(context, confirmation)?;
     if context.global.yes {
         return Ok(());
     }
     let failed = |error: io::Error| Failure::local(format!("the terminal cannot be read: {error}"));
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ")
+    write!(stderr, "{} [y/N] ", confirmation.question)
         .and_then(|()| stderr.flush())
         .map_err(failed)?;
     let mut answer = String::new();
@@ -204,7 +211,8 @@ pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> 
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Failure::local("not confirmed: nothing was changed"))
+    let refusal = &confirmation.refusal;
+    Err(Failure::local(format!("{refusal}: not confirmed")))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use self::plan::ImportPlan;
 use self::send::ImportResult;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::confirm;
+use crate::input::{Confirmation, confirm};
 use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<(), Failure> {
@@ -42,10 +42,11 @@ impl ImportPlan<'_> {
             // Before the question: the import must not fail halfway after it is confirmed.
             self.decide_replacements(session).await?;
             let (file, workspace) = (self.args.file.display(), &session.workspace);
-            confirm(
-                context,
-                &format!("Import {file} into {workspace}: {}?", self.words()),
-            )?;
+            let confirmation = Confirmation {
+                question: format!("Import {file} into {workspace}: {}?", self.words()),
+                refusal: format!("{file} was not imported"),
+            };
+            confirm(context, &confirmation)?;
             // Before anything is sent: another run recognises an interrupted import by its journal.
             self.journal.save()?;
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm};
+use crate::input::{Confirmation, can_confirm, confirm};
 use crate::options::DryRun;
 use crate::output::Table;
 use crate::time;
@@ -187,20 +187,24 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
     let patterns = globs(&args.secrets)?;
     let role = args.role.map(Role::from);
     let workspace = context.settings()?.workspace()?;
-    let question = role.map(|role| {
+    if let (Some(role), false) = (role, args.dry.dry_run) {
         let (member, role) = (&args.member, role.as_str());
-        format!("Make {member} {role} in {workspace}?")
-    });
-    if let Some(question) = question.as_deref().filter(|_| !args.dry.dry_run) {
-        can_confirm(context, question)?;
+        let confirmation = Confirmation {
+            question: format!("Make {member} {role} in {workspace}?"),
+            refusal: format!("{member} was not changed"),
+        };
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let row = session.member(&args.member).await?;
     if let (Some(role), false) = (role, args.dry.dry_run) {
         let (name, was) = (&row.name, row.role.as_str());
         let role = role.as_str();
-        let question = format!("Change the role of {name} in {workspace} from {was} to {role}?");
-        confirm(context, &question)?;
+        let confirmation = Confirmation {
+            question: format!("Change the role of {name} in {workspace} from {was} to {role}?"),
+            refusal: format!("{name} was not changed"),
+        };
+        confirm(context, &confirmation)?;
     }
     let record = MemberRecord {
         name: args.name.map_or(Ok(row.name), |name| name.parse())?,
@@ -229,20 +233,21 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
 
 async fn remove(context: &Context, member: &str, dry: DryRun) -> Result<(), Failure> {
     let workspace = context.settings()?.workspace()?;
-    let question = |who: &str| {
-        format!(
+    let confirmation = |who: &str| Confirmation {
+        question: format!(
             "Remove {who} from {workspace}? The ledger then refuses all commands of this member."
-        )
+        ),
+        refusal: format!("{who} was not removed"),
     };
     if !dry.dry_run {
-        can_confirm(context, &question(member))?;
+        can_confirm(context, &confirmation(member))?;
     }
     let session = context.session().await?;
     let row = session.member(member).await?;
     if !dry.dry_run {
         confirm(
             context,
-            &question(&format!("{} ({})", row.name, row.member)),
+            &confirmation(&format!("{} ({})", row.name, row.member)),
         )?;
     }
     let json = json!({"name": row.name, "member": row.member});

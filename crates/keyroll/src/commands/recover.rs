@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::confirm;
+use crate::input::{Confirmation, confirm};
 use crate::options::DryRun;
 use crate::session::answer;
 
@@ -67,7 +67,11 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     } else {
         None
     };
-    confirm(context, "Recover by this plan?")?;
+    let confirmation = Confirmation {
+        question: "Recover by this plan?".to_owned(),
+        refusal: "the ledger was not recovered".to_owned(),
+    };
+    confirm(context, &confirmation)?;
     let plan = match &operator {
         Some(operator) if revive(context, operator).await? => {
             let plan = ask_plan(&client, &seen).await?;

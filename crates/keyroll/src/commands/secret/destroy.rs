@@ -15,7 +15,7 @@ use super::{NO_SECRET, shown};
 use crate::context::Context;
 use crate::dry_run::{CommandOutcome, add_receipt};
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm, secret_name};
+use crate::input::{Confirmation, can_confirm, confirm, secret_name};
 use crate::options::DryRun;
 use crate::session::Session;
 
@@ -46,9 +46,15 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             format!("versions {} of {name}", numbers.join(", "))
         }
     };
-    let question = format!("Destroy {what} in {workspace}? This cannot be undone.");
+    let confirmation = Confirmation {
+        question: format!("Destroy {what} in {workspace}? This cannot be undone."),
+        refusal: match args.version.len() {
+            0 | 1 => format!("{what} was not destroyed"),
+            _ => format!("{what} were not destroyed"),
+        },
+    };
     if !args.dry.dry_run {
-        can_confirm(context, &question)?;
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
@@ -68,7 +74,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         warn_of_current(context, &row, (&rows, &wanted));
     }
     if !args.dry.dry_run {
-        confirm(context, &question)?;
+        confirm(context, &confirmation)?;
     }
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
     if !wanted.is_empty() {

@@ -11,7 +11,7 @@ use super::edit::active;
 use super::{NO_SECRET, shown};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm, secret_name};
+use crate::input::{Confirmation, can_confirm, confirm, secret_name};
 use crate::options::DryRun;
 use crate::secret_rows;
 use crate::session::Session;
@@ -55,8 +55,11 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !row.used_by.is_empty() && !args.dry.dry_run {
-        let question = format!("Rename {name} to {to}? Blocks that use {name} will fail.");
-        confirm(context, &question)?;
+        let confirmation = Confirmation {
+            question: format!("Rename {name} to {to}? Blocks that use {name} will fail."),
+            refusal: format!("{name} was not renamed"),
+        };
+        confirm(context, &confirmation)?;
     }
     let words = format!("{name} to {to}");
     let json = json!({"name": to, "version": row.version, "was": name});
@@ -78,10 +81,14 @@ pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
 pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
-    let question =
-        format!("Delete {name} in {workspace}? Programs and blocks that use it will fail.");
+    let confirmation = Confirmation {
+        question: format!(
+            "Delete {name} in {workspace}? Programs and blocks that use it will fail."
+        ),
+        refusal: format!("{name} was not deleted"),
+    };
     if !args.dry.dry_run {
-        can_confirm(context, &question)?;
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let delete = |id| {
@@ -92,7 +99,7 @@ pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Fai
     let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !args.dry.dry_run {
-        confirm(context, &question)?;
+        confirm(context, &confirmation)?;
     }
     let json = json!({"name": name, "version": row.version, "state": "deleted"});
     let words = name.to_string();
