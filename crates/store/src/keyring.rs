@@ -118,7 +118,7 @@ impl Keyring {
             let Some((workspace, epoch)) = parse_key(subject) else {
                 continue;
             };
-            let Ok(Some(stored)) = self.objects.get(subject).await else {
+            let Ok(Some((_, stored))) = self.objects.get(subject).await else {
                 continue;
             };
             let Ok(stored) = cbor::decode::<StoredKey>(&stored) else {
@@ -160,7 +160,7 @@ impl Keyring {
             Rejection::new(Code::ValueLost, message)
         };
         let stored = stored.ok_or_else(|| lost("is missing from"))?;
-        let stored: StoredKey = cbor::decode(&stored).map_err(|_| lost("is damaged in"))?;
+        let stored: StoredKey = cbor::decode(&stored.1).map_err(|_| lost("is damaged in"))?;
         let context = RootContext::Workspace(&self.ledger, workspace, epoch);
         let key = unwrap_root(&self.root, &stored.wrapped.0, &context).map_err(|error| {
             Rejection::new(
@@ -285,7 +285,7 @@ impl Keyring {
             ))
         };
         let stored: StoredSealing =
-            cbor::decode(&stored).map_err(|rejection| damaged(&rejection.message))?;
+            cbor::decode(&stored.1).map_err(|rejection| damaged(&rejection.message))?;
         let context = RootContext::Sealing(&self.ledger, period);
         let key = unwrap_root(&self.root, &stored.wrapped.0, &context);
         let key = key.map_err(|error| damaged(&error))?;

@@ -50,11 +50,14 @@ pub trait Objects: Send + Sync + 'static {
     /// [`PutError`], in bounded time.
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>>;
 
-    /// What is stored under a subject.
+    /// The message stored under a subject, and its bytes.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>>;
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>>;
 
     /// Which message is stored under a subject, and since when.
     ///

@@ -184,14 +184,15 @@ impl Vault {
             return Ok(found);
         }
         let forgotten = self.lock().remove(&name);
-        let read = self.read_bytes(context.workspace, name).await?;
-        let bytes = read.ok_or_else(|| lost(context, "it is missing from the vault"))?;
+        let read = self.read_stored(context.workspace, name).await?;
+        let (_, bytes) = read.ok_or_else(|| lost(context, "it is missing from the vault"))?;
         let found = open(&bytes, workspace_key, context)?;
         self.lock().keep(name, bytes, forgotten);
         Ok(found)
     }
 
-    /// As [`Vault::find`], from the store itself; `None` when nothing is there.
+    /// As [`Vault::find`], from the store itself, with the message that it is; `None` when nothing is
+    /// there.
     ///
     /// # Errors
     /// [`Code::ValueLost`] when it is damaged, [`Code::AuditUnavailable`].
@@ -200,12 +201,13 @@ impl Vault {
         place: &ObjectId,
         workspace_key: &Key,
         context: &WrapContext<'_>,
-    ) -> Result<Option<Found>, Rejection> {
+    ) -> Result<Option<(Held, Found)>, Rejection> {
         let name = (*place, context.epoch);
-        let bytes = self.read_bytes(context.workspace, name).await?;
-        bytes
-            .map(|bytes| open(&bytes, workspace_key, context))
-            .transpose()
+        let stored = self.read_stored(context.workspace, name).await?;
+        let Some((held, bytes)) = stored else {
+            return Ok(None);
+        };
+        Ok(Some((held, open(&bytes, workspace_key, context)?)))
     }
 
     /// Puts a found value at its place under another generation's key. What is there already stays.
@@ -397,8 +399,8 @@ impl Vault {
         let (vault, workspace) = (Arc::clone(self), workspace.clone());
         tokio::spawn(async move {
             let all = futures::stream::iter(lacking);
-            let read = async |name| match vault.read_bytes(&workspace, name).await {
-                Ok(Some(bytes)) => vault.lock().keep(name, bytes, forgotten),
+            let read = async |name| match vault.read_stored(&workspace, name).await {
+                Ok(Some((_, bytes))) => vault.lock().keep(name, bytes, forgotten),
                 Ok(None) => {}
                 Err(problem) => tracing::debug!(%problem, "a value was not read ahead"),
             };
@@ -406,11 +408,11 @@ impl Vault {
         });
     }
 
-    async fn read_bytes(
+    async fn read_stored(
         &self,
         workspace: &WorkspaceName,
         (place, epoch): (ObjectId, Epoch),
-    ) -> Result<Option<Bytes>, Rejection> {
+    ) -> Result<Option<(Held, Bytes)>, Rejection> {
         let subject = subject(workspace, &place, epoch);
         self.objects.get(&subject).await.map_err(unavailable)
     }

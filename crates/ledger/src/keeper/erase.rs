@@ -7,9 +7,11 @@
 //! length of such messages lies between it and the nearest one that stays. All others are erased
 //! (ADR 0026).
 
+use std::collections::HashMap;
+
 use futures::FutureExt as _;
 use keyroll_core::command::StoredAt;
-use keyroll_core::{Epoch, Rejection, WorkspaceName};
+use keyroll_core::{Epoch, ObjectId, Rejection, WorkspaceName};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -64,11 +66,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Erases all that lies under a generation.
+    /// Erases all that lies under a generation. The messages that are known are not asked for.
     pub(super) async fn erase_generation(
         &self,
         workspace: &WorkspaceName,
         old: Epoch,
+        known: &HashMap<ObjectId, Held>,
     ) -> Result<(), Rejection> {
         let mut going = Vec::new();
         for chunk in self
@@ -79,8 +82,14 @@ impl Ledger {
         {
             let look = |at: &StoredAt| {
                 let at = *at;
-                async move { Ok(self.vault.held(workspace, at).await?.map(|held| (at, held))) }
-                    .boxed()
+                async move {
+                    let held = match known.get(&at.place) {
+                        Some(held) => Some(*held),
+                        None => self.vault.held(workspace, at).await?,
+                    };
+                    Ok(held.map(|held| (at, held)))
+                }
+                .boxed()
             };
             let held = each(chunk.iter().map(look).collect()).await?;
             going.extend(held.into_iter().flatten().map(|(at, held)| Going {

@@ -1,16 +1,20 @@
 //! Retiring a generation of the wrapping key: every live value is copied under the new one and
 //! read back; only then is the old one erased, values first, its key last.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
 use futures::FutureExt as _;
 use keyroll_core::command::{KeyErase, LostValue, StoredAt, ValuesLose};
 use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::state::ValueState;
-use keyroll_core::{Action, Code, Epoch, Rejection, WorkspaceName};
+use keyroll_core::{Action, Code, Epoch, ObjectId, Rejection, WorkspaceName};
 
 use super::{CHUNK, each};
 use crate::ledger::Ledger;
 use crate::projection::{Cursor, VersionOf};
 use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::objects::Held;
 
 /// One generation on its way out.
 struct Retiring<'a> {
@@ -20,6 +24,20 @@ struct Retiring<'a> {
     new_key: Key,
     /// Or why there is none.
     old_key: Result<Key, Rejection>,
+    /// What lay under the new generation when the pass began. Other values are copied at once: a copy
+    /// that came since is found when this one is put.
+    copied_before: HashSet<ObjectId>,
+    /// The messages of the old generation that were read to be copied, so that erasing them asks for
+    /// none of them again.
+    old_messages: Mutex<HashMap<ObjectId, Held>>,
+}
+
+impl Retiring<'_> {
+    fn remember(&self, place: ObjectId, message: Held) {
+        let messages = self.old_messages.lock();
+        let mut messages = messages.unwrap_or_else(PoisonError::into_inner);
+        messages.insert(place, message);
+    }
 }
 
 impl Ledger {
@@ -29,18 +47,23 @@ impl Ledger {
         old: Epoch,
         new: Epoch,
     ) -> Result<(), Rejection> {
+        let copied = self.vault.list(workspace, None, Some(new)).await?;
         let retiring = Retiring {
             workspace,
             old,
             new,
             new_key: self.keyring.workspace_key(workspace, new).await?,
             old_key: self.keyring.workspace_key(workspace, old).await,
+            copied_before: copied.iter().map(|at| at.place).collect(),
+            old_messages: Mutex::default(),
         };
         self.copy_all(&retiring).await?;
         keyroll_store::failpoint!("keeper.all_copied");
         self.check_stored_key(workspace, new).await?;
         // From here on nothing live is under the old generation alone.
-        self.erase_generation(workspace, old).await?;
+        let read = retiring.old_messages.into_inner();
+        let read = read.unwrap_or_else(PoisonError::into_inner);
+        self.erase_generation(workspace, old, &read).await?;
         Self::is_empty(&self.vault.list(workspace, None, Some(old)).await?)?;
         keyroll_store::failpoint!("keeper.old_values_erased");
         self.keyring.erase_workspace_keys(workspace, new).await?;
@@ -164,26 +187,51 @@ impl Ledger {
         retiring: &Retiring<'_>,
         version: &VersionOf,
     ) -> Result<bool, Rejection> {
-        let (workspace, place) = (retiring.workspace, version.info.place);
+        let place = version.info.place;
         let context = |epoch: Epoch| WrapContext {
             ledger: &self.shared.ledger,
-            workspace,
+            workspace: retiring.workspace,
             secret: version.id,
             version: version.version,
             epoch,
             digest: version.info.digest,
         };
         let (old, new) = (context(retiring.old), context(retiring.new));
+        if !retiring.copied_before.contains(&place)
+            && let Ok(old_key) = &retiring.old_key
+            && let Ok(Some((message, found))) = self.vault.read(&place, old_key, &old).await
+        {
+            self.vault
+                .copy(&place, &found, &retiring.new_key, &new)
+                .await?;
+            keyroll_store::failpoint!("keeper.copied");
+            let copy = self.vault.read(&place, &retiring.new_key, &new).await;
+            if let Ok(Some(_)) = copy {
+                retiring.remember(place, message);
+                return Ok(true);
+            }
+        }
+        self.copy_carefully(retiring, place, (&old, &new)).await
+    }
+
+    /// As [`Ledger::copy_one`], where there may be a copy already, a damaged one, or no value.
+    async fn copy_carefully(
+        &self,
+        retiring: &Retiring<'_>,
+        place: ObjectId,
+        (old, new): (&WrapContext<'_>, &WrapContext<'_>),
+    ) -> Result<bool, Rejection> {
+        let workspace = retiring.workspace;
         let is_lost = |rejection: &Rejection| rejection.code == Code::ValueLost;
         let at = |epoch| StoredAt { epoch, place };
         let mut damaged = None;
-        match self.vault.read(&place, &retiring.new_key, &new).await {
+        match self.vault.read(&place, &retiring.new_key, new).await {
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
                 // Another replica may be mending it: what is erased is what was read as damaged.
                 damaged = self.vault.held(workspace, at(new.epoch)).await?;
-                match self.vault.read(&place, &retiring.new_key, &new).await {
+                match self.vault.read(&place, &retiring.new_key, new).await {
                     Ok(Some(_)) => return Ok(true),
                     Ok(None) => damaged = None,
                     Err(rejection) if is_lost(&rejection) => {}
@@ -200,8 +248,8 @@ impl Ledger {
                 return held.map_or(Ok(false), |_| Err(why.clone()));
             }
         };
-        let found = match self.vault.read(&place, old_key, &old).await {
-            Ok(Some(found)) => found,
+        let found = match self.vault.read(&place, old_key, old).await {
+            Ok(Some((_, found))) => found,
             Ok(None) => return Ok(false),
             Err(rejection) if is_lost(&rejection) => return Ok(false),
             Err(rejection) => return Err(rejection),
@@ -211,10 +259,10 @@ impl Ledger {
             erased.await?;
         }
         self.vault
-            .copy(&place, &found, &retiring.new_key, &new)
+            .copy(&place, &found, &retiring.new_key, new)
             .await?;
         keyroll_store::failpoint!("keeper.copied");
-        let copy = self.vault.read(&place, &retiring.new_key, &new).await?;
+        let copy = self.vault.read(&place, &retiring.new_key, new).await?;
         let missing = || Rejection::new(Code::Busy, "a copy is not there yet");
         copy.map(|_| true).ok_or_else(missing)
     }

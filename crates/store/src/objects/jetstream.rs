@@ -98,8 +98,15 @@ impl Objects for JetStreamObjects {
         .boxed()
     }
 
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
-        async move { Ok(self.stored(subject).await?.map(|stored| stored.bytes)) }.boxed()
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
+        async move {
+            let stored = self.stored(subject).await?;
+            Ok(stored.map(|stored| (held(&stored), stored.bytes)))
+        }
+        .boxed()
     }
 
     fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {

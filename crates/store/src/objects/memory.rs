@@ -175,12 +175,15 @@ impl Objects for MemoryObjects {
         async move { result }.boxed()
     }
 
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
         async move {
             if let Some(gone_on) = self.wait_for() {
                 let _ = gone_on.await;
             }
-            self.used(|inner| inner.stored.get(subject).map(|(_, bytes)| bytes.clone()))
+            self.used(|inner| inner.stored.get(subject).cloned())
         }
         .boxed()
     }

@@ -25,7 +25,10 @@ impl Objects for Arc<Slow> {
         self.objects.put(subject, bytes)
     }
 
-    fn get<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>> {
+    fn get<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
         async move {
             let found = self.objects.get(subject).await;
             self.asked.notify_one();
