@@ -7,41 +7,40 @@ use keyroll_core::names::InvalidName;
 use keyroll_core::{SecretName, limits};
 use zeroize::Zeroizing;
 
-/// Problems kept of one file: after these a person knows that it is another kind of file.
+/// How many problems are kept: after these a person knows that the file is of another kind.
 const PROBLEMS: usize = 1_000;
 
-/// A secret as found in a file.
+/// An entry of a file.
 pub struct ParsedEntry {
     /// Its name.
     pub name: SecretName,
-    /// The line it stands on, from 1.
+    /// Its line, from 1.
     pub line: usize,
     /// The value, wiped when dropped.
     pub value: Zeroizing<Vec<u8>>,
 }
 
-/// Something that is wrong with a line. It repeats nothing of the file but well-formed names.
+/// A problem with a line. It quotes nothing of the file except well-formed names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The line, from 1.
     pub line: usize,
-    /// The words.
+    /// The message.
     pub message: String,
 }
 
-/// A file, read.
+/// A parsed file.
 #[derive(Default)]
 pub struct ParsedFile {
-    /// What was found, in the file's order. Of no use when there are problems: import all or
-    /// nothing.
+    /// The entries, in the file's order. Ignore them if there are problems: import all or nothing.
     pub secrets: Vec<ParsedEntry>,
-    /// What is wrong, in the file's order.
+    /// The problems, in the file's order.
     pub problems: Vec<Problem>,
-    /// Names with an empty value, where those are left out.
+    /// Names with an empty value, if those are left out.
     pub empty: Vec<SecretName>,
 }
 
-/// What becomes of names whose value is empty. A secret has no empty value.
+/// The treatment of names with an empty value. A secret cannot have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Empty {
     /// They are problems.
@@ -56,11 +55,11 @@ pub(crate) fn newlines(text: &[u8]) -> usize {
     text.split(|byte| *byte == b'\n').skip(1).count()
 }
 
-/// A file being read.
+/// Collects the entries and problems of a file.
 pub(crate) struct Collector {
     file: ParsedFile,
     empty: Empty,
-    /// Lines of folded names.
+    /// The lines of the names, by folded name.
     lines: HashMap<String, usize>,
 }
 
@@ -86,7 +85,7 @@ impl Collector {
         }
     }
 
-    /// A name that stands in the file, if it is a good one and new.
+    /// Checks a name in the file: it must be valid and new.
     pub(crate) fn name(&mut self, line: usize, text: &str) -> Option<SecretName> {
         let name: SecretName = match text.parse() {
             Ok(name) => name,
@@ -103,7 +102,7 @@ impl Collector {
             Entry::Occupied(known) => {
                 let before = *known.get();
                 let message = format!(
-                    "{name} stands on line {before} already (upper and lower case do not differ)"
+                    "{name} is on line {before} already (upper and lower case count as the same)"
                 );
                 self.problem(line, message);
                 None
@@ -111,21 +110,21 @@ impl Collector {
         }
     }
 
-    /// A value under a name.
+    /// Adds a value under a name.
     pub(crate) fn value(&mut self, line: usize, name: SecretName, value: Zeroizing<Vec<u8>>) {
         if value.is_empty() && self.empty == Empty::Skip {
             self.file.empty.push(name);
         } else if value.is_empty() {
             self.problem(
                 line,
-                format!("{name} is empty: give it a value, or leave it out (keyroll import --skip-empty)"),
+                format!("{name} is empty. Give it a value, or leave it out (keyroll import --skip-empty)"),
             );
         } else if !limits::VALUE_BYTES.contains(&value.len()) {
             let most = limits::VALUE_BYTES.end();
             self.problem(
                 line,
                 format!(
-                    "{name} has {} bytes, a value has at most {most}",
+                    "{name} has {} bytes; a value has at most {most}",
                     value.len()
                 ),
             );

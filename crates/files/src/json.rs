@@ -1,5 +1,5 @@
-//! One object: names, and values that are strings, numbers or booleans (as they are written), or
-//! `{"value_base64": "…"}` for bytes that are no text.
+//! One object: names, and values that are strings, numbers or booleans (with their spelling), or
+//! `{"value_base64": "…"}` for bytes that are not UTF-8 text.
 
 use std::fmt;
 
@@ -51,10 +51,10 @@ pub(crate) fn read(text: &str, collector: &mut Collector) {
         Err(error) => {
             let line = error.line().max(1);
             match error.classify() {
-                // The words for these are the parser's own, without anything of the file.
+                // These messages of the parser quote nothing of the file.
                 Category::Syntax | Category::Eof => collector.problem(line, error.to_string()),
                 Category::Data | Category::Io => {
-                    collector.problem(line, "this is no object of names and values");
+                    collector.problem(line, "the file is not an object of names and values");
                 }
             }
             return;
@@ -79,16 +79,16 @@ fn value(raw: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     match raw.as_bytes().first() {
         Some(b'"') => {
             let text: String =
-                serde_json::from_str(raw).map_err(|_| "this string has a lone surrogate in it")?;
+                serde_json::from_str(raw).map_err(|_| "the string has a lone surrogate")?;
             Ok(Zeroizing::new(text.into_bytes()))
         }
         Some(b'{') => {
             let binary: Binary = serde_json::from_str(raw)
-                .map_err(|_| "an object as a value is {\"value_base64\": \"…\"}")?;
+                .map_err(|_| "an object as a value must be {\"value_base64\": \"…\"}")?;
             decode_base64(&Zeroizing::new(binary.value_base64))
         }
-        Some(b'[') => Err("a value is a string, not a list"),
-        Some(b'n') => Err("a value is a string, not null"),
+        Some(b'[') => Err("a value must be a string, not a list"),
+        Some(b'n') => Err("a value must be a string, not null"),
         _ => Ok(Zeroizing::new(raw.as_bytes().to_vec())),
     }
 }
@@ -96,7 +96,7 @@ fn value(raw: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
 /// Bytes from Base64, as both JSON and YAML have it.
 pub(crate) fn decode_base64(text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let decoded = STANDARD.decode(text).map(Zeroizing::new);
-    decoded.map_err(|_| "this is no Base64")
+    decoded.map_err(|_| "the value is not Base64")
 }
 
 /// Writes the members of the object.

@@ -17,7 +17,7 @@ pub fn read(format: Format, bytes: &[u8], empty: Empty) -> ParsedFile {
         }
         Err(error) => {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            collector.problem(1 + newlines(before), "this is no UTF-8 text");
+            collector.problem(1 + newlines(before), "this is not UTF-8 text");
         }
     }
     collector.finish()

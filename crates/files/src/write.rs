@@ -1,4 +1,4 @@
-//! A file of values.
+//! Writes a file in any of the formats.
 
 use keyroll_core::SecretName;
 use zeroize::Zeroizing;
@@ -10,12 +10,12 @@ use crate::{Format, dotenv, json, yaml};
 pub enum Unrepresentable {
     /// A dotenv file is UTF-8 text without NUL.
     NotText,
-    /// There is no way to write it that bash, python-dotenv and npm's dotenv read alike.
+    /// No way of quoting it means the same to bash, python-dotenv and npm's dotenv.
     NoDotenvForm,
 }
 
 impl Format {
-    /// Why a file of this format cannot hold a value; nothing when it can.
+    /// Why a file of this format cannot hold a value; `None` if it can.
     pub fn cannot_hold(self, value: &[u8]) -> Option<Unrepresentable> {
         match (self, dotenv::text(value)) {
             (Self::Json | Self::Yaml, _) => None,
@@ -27,8 +27,8 @@ impl Format {
     }
 }
 
-/// Writes values, each under its name, such that reading gives exactly these bytes. What the format
-/// [cannot hold](Format::cannot_hold) is left out.
+/// Writes values, each under its name, so that reading gives exactly these bytes. Values that the format
+/// [cannot hold](Format::cannot_hold) are left out.
 pub fn write(format: Format, values: &[(&SecretName, &[u8])]) -> Zeroizing<Vec<u8>> {
     // Large enough at once: a buffer that grows leaves copies behind. The longest spelling of a
     // byte is `\u0000`.

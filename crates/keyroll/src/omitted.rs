@@ -61,7 +61,7 @@ impl Reason {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Restricted => (
-                "they are restricted, so only members with the role runner can use them",
+                "only members with the role runner can use restricted secrets",
                 "",
             ),
             Self::Destroyed => (

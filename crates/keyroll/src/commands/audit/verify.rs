@@ -170,10 +170,7 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
             ("root", report.root.to_string()),
             (
                 "by service",
-                format!(
-                    "{} entries were made by the service itself, not by a member",
-                    report.asserted
-                ),
+                by_service(report.asserted),
             ),
             (
                 "end",
@@ -203,6 +200,15 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
         ("DETAIL", |problem| problem.detail.clone()),
     ]);
     context.out.items(&report.problems, |_| (), &table)
+}
+
+fn by_service(entries: u64) -> String {
+    let were = if entries == 1 {
+        "entry was"
+    } else {
+        "entries were"
+    };
+    format!("{entries} {were} made by the service itself, not by a member")
 }
 
 fn result(report: &Report) -> &'static str {
