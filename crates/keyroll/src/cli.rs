@@ -11,10 +11,16 @@ use crate::error::Failure;
 use crate::exit_code::{Exit, HELP, Status};
 use crate::options::Global;
 
+/// The output of `--version`: also the versions of the rules in the logs that this program reads.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nreads logs of versions 1, 2 and 3"
+);
+
 /// An audit-first secret ledger. Every create, edit, reveal and delete of a secret is a signed entry
 /// in an append-only log, and keyroll releases a value only after that entry is on disk.
 #[derive(Debug, Parser)]
-#[command(name = "keyroll", version, after_help = HELP, max_term_width = 100)]
+#[command(name = "keyroll", version, long_version = LONG_VERSION, after_help = HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -186,6 +192,17 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_lists_the_logs_that_the_program_reads() {
+        let (_, logs) = LONG_VERSION.split_once('\n').expect("two lines");
+        let numbers: Vec<u32> = logs
+            .split(|c: char| !c.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        let known = keyroll_core::Rules::ALL.map(keyroll_core::Rules::number);
+        assert_eq!(numbers, known);
     }
 
     /// Every command of the tree, the program itself first.
