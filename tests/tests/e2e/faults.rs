@@ -292,11 +292,7 @@ fn a_killed_nats_server_ends_dev_and_says_so() {
     let nats_server = dev.nats_server();
     nats_server.signal(Signal::SIGKILL);
     assert_eq!(dev.ended(), Some(7));
-    assert!(
-        dev.said().contains("nats-server has ended"),
-        "{}",
-        dev.said()
-    );
+    assert!(dev.said().contains("nats-server stopped"), "{}", dev.said());
     let run = in_bounded_time(dev.keyroll(["secret", "reveal", "A"]).run());
     run.code(7).error_code("unreachable");
     let dev = Dev::start_in(dev.into_home());

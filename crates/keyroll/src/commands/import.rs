@@ -44,7 +44,7 @@ impl ImportPlan<'_> {
             let (file, workspace) = (self.args.file.display(), &session.workspace);
             let confirmation = Confirmation {
                 question: format!("Import {file} into {workspace}: {}?", self.words()),
-                refusal: format!("{file} was not imported"),
+                refusal: format!("{file} was not imported ({})", self.words()),
             };
             confirm(context, &confirmation)?;
             // Before anything is sent: another run recognises an interrupted import by its journal.
