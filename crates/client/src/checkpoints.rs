@@ -2,8 +2,8 @@
 //! rollback of the log visible, and facts about secrets, which make an old or wrong value visible.
 //! Both are on disk before a reply is believed.
 
+mod facts;
 mod hosts;
-mod known;
 mod secrets;
 
 use std::cmp::Ordering;
@@ -18,10 +18,10 @@ use keyroll_core::{LedgerId, TreeSize, WorkspaceName};
 use keyroll_merkle::Hash;
 
 use crate::client::lock;
-use crate::private;
+use crate::private_files;
 
-pub(crate) use known::{Chosen, Shown};
-pub use secrets::SecretStore;
+pub(crate) use facts::{Observation, SetByCaller};
+pub use secrets::SecretFactStore;
 
 /// Bytes of a checkpoint's file: far more than a note with its signatures has.
 const CHECKPOINT_BYTES: u64 = 64 * 1024;
@@ -44,13 +44,13 @@ pub struct CheckpointStore {
     dir: Option<PathBuf>,
     /// Where what was kept goes when it is given up.
     evidence: Option<PathBuf>,
-    known: Mutex<BTreeMap<WorkspaceName, Kept>>,
-    secrets: SecretStore,
+    known: Mutex<BTreeMap<WorkspaceName, CachedCheckpoint>>,
+    secrets: SecretFactStore,
 }
 
 /// A checkpoint, and which file it was read from.
 #[derive(Debug, Clone)]
-struct Kept {
+struct CachedCheckpoint {
     stamp: Option<Stamp>,
     seen: TrustedCheckpoint,
 }
@@ -71,7 +71,7 @@ impl CheckpointStore {
 
     fn new(dir: Option<PathBuf>, evidence: Option<PathBuf>) -> Self {
         Self {
-            secrets: SecretStore::new(dir.clone()),
+            secrets: SecretFactStore::new(dir.clone()),
             known: Mutex::new(BTreeMap::new()),
             dir,
             evidence,
@@ -84,7 +84,7 @@ impl CheckpointStore {
     }
 
     /// The facts about secrets.
-    pub fn secrets(&self) -> &SecretStore {
+    pub fn secrets(&self) -> &SecretFactStore {
         &self.secrets
     }
 
@@ -100,7 +100,7 @@ impl CheckpointStore {
     /// accepted a recovery meanwhile.
     fn renewed(
         &self,
-        known: &mut BTreeMap<WorkspaceName, Kept>,
+        known: &mut BTreeMap<WorkspaceName, CachedCheckpoint>,
         workspace: &WorkspaceName,
     ) -> io::Result<Option<TrustedCheckpoint>> {
         let kept = known.get(workspace);
@@ -113,7 +113,7 @@ impl CheckpointStore {
         }
         let seen = read(dir, workspace)?;
         match seen.clone() {
-            Some(seen) => known.insert(workspace.clone(), Kept { stamp, seen }),
+            Some(seen) => known.insert(workspace.clone(), CachedCheckpoint { stamp, seen }),
             None => known.remove(workspace),
         };
         Ok(seen)
@@ -146,21 +146,21 @@ impl CheckpointStore {
     pub fn raise(&self, workspace: &WorkspaceName, fresh: TrustedCheckpoint) -> io::Result<bool> {
         let mut known = lock(&self.known);
         let kept = self.renewed(&mut known, workspace)?;
-        match kept.map(|kept| judge(&kept, &fresh)) {
-            Some(Judged::Forked) => return Ok(false),
-            Some(Judged::Behind) => return Ok(true),
-            Some(Judged::Ahead) | None => {}
+        match kept.map(|kept| check(&kept, &fresh)) {
+            Some(Comparison::Forked) => return Ok(false),
+            Some(Comparison::Behind) => return Ok(true),
+            Some(Comparison::Ahead) | None => {}
         }
         let Some(dir) = &self.dir else {
-            known.insert(workspace.clone(), Kept::in_memory(fresh));
+            known.insert(workspace.clone(), CachedCheckpoint::in_memory(fresh));
             return Ok(true);
         };
         let _alone = lock_directory(dir)?;
         // Another process may have been quicker.
-        match read(dir, workspace)?.map(|kept| judge(&kept, &fresh)) {
-            Some(Judged::Forked) => return Ok(false),
-            Some(Judged::Behind) => {}
-            Some(Judged::Ahead) | None => {
+        match read(dir, workspace)?.map(|kept| check(&kept, &fresh)) {
+            Some(Comparison::Forked) => return Ok(false),
+            Some(Comparison::Behind) => {}
+            Some(Comparison::Ahead) | None => {
                 let kept = write(dir, workspace, fresh)?;
                 known.insert(workspace.clone(), kept);
             }
@@ -183,11 +183,11 @@ impl CheckpointStore {
         let Some((dir, evidence)) = self.dir.as_ref().zip(self.evidence.as_ref()) else {
             self.secrets.forget(workspace)?;
             known.remove(workspace);
-            known.extend(seen.map(|seen| (workspace.clone(), Kept::in_memory(seen))));
+            known.extend(seen.map(|seen| (workspace.clone(), CachedCheckpoint::in_memory(seen))));
             return Ok(None);
         };
         let _alone = lock_directory(dir)?;
-        private::own_directory(evidence)?;
+        private_files::own_directory(evidence)?;
         let old = read(dir, workspace)?;
         let name = old.as_ref().map_or_else(
             || format!("{workspace}-0"),
@@ -199,7 +199,7 @@ impl CheckpointStore {
         if facts.is_some() || !kept.exists() {
             let old = old.as_ref().map(text).unwrap_or_default();
             let both = format!("{old}\n{}", facts.unwrap_or_default());
-            private::replace(&kept, both.as_bytes())?;
+            private_files::replace(&kept, both.as_bytes())?;
         }
         // First: facts that outlive their checkpoint would be held against the new log.
         self.secrets.forget(workspace)?;
@@ -208,30 +208,30 @@ impl CheckpointStore {
             Some(seen) => {
                 known.insert(workspace.clone(), write(dir, workspace, seen)?);
             }
-            None => private::remove(&dir.join(workspace.as_str()))?,
+            None => private_files::remove(&dir.join(workspace.as_str()))?,
         }
         Ok(Some(kept))
     }
 }
 
-impl Kept {
+impl CachedCheckpoint {
     const fn in_memory(seen: TrustedCheckpoint) -> Self {
         Self { stamp: None, seen }
     }
 }
 
 /// A fresh checkpoint beside the one kept.
-enum Judged {
+enum Comparison {
     Ahead,
     Behind,
     Forked,
 }
 
-fn judge(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Judged {
+fn check(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Comparison {
     match fresh.size.cmp(&kept.size) {
-        Ordering::Greater => Judged::Ahead,
-        Ordering::Equal if fresh.root != kept.root => Judged::Forked,
-        Ordering::Equal | Ordering::Less => Judged::Behind,
+        Ordering::Greater => Comparison::Ahead,
+        Ordering::Equal if fresh.root != kept.root => Comparison::Forked,
+        Ordering::Equal | Ordering::Less => Comparison::Behind,
     }
 }
 
@@ -261,10 +261,10 @@ impl Stamp {
 /// Held while it lives: one at a time among all processes, so that what is kept never sinks.
 fn lock_directory(dir: &Path) -> io::Result<File> {
     if let Some(above) = dir.parent() {
-        private::own_directory(above)?;
+        private_files::own_directory(above)?;
     }
-    private::own_directory(dir)?;
-    private::lock(&dir.join(".lock"))
+    private_files::own_directory(dir)?;
+    private_files::lock(&dir.join(".lock"))
 }
 
 /// A file that cannot be understood.
@@ -275,18 +275,22 @@ fn trust_anew(path: &Path) -> io::Error {
 
 fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<TrustedCheckpoint>> {
     let path = dir.join(workspace.as_str());
-    let Some(bytes) = private::read(&path, CHECKPOINT_BYTES)? else {
+    let Some(bytes) = private_files::read(&path, CHECKPOINT_BYTES)? else {
         return Ok(None);
     };
     let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
     parsed.map(Some).ok_or_else(|| trust_anew(&path))
 }
 
-fn write(dir: &Path, workspace: &WorkspaceName, seen: TrustedCheckpoint) -> io::Result<Kept> {
+fn write(
+    dir: &Path,
+    workspace: &WorkspaceName,
+    seen: TrustedCheckpoint,
+) -> io::Result<CachedCheckpoint> {
     let path = dir.join(workspace.as_str());
-    private::replace(&path, text(&seen).as_bytes())?;
+    private_files::replace(&path, text(&seen).as_bytes())?;
     let stamp = Stamp::of(&path)?;
-    Ok(Kept { stamp, seen })
+    Ok(CachedCheckpoint { stamp, seen })
 }
 
 fn text(seen: &TrustedCheckpoint) -> String {

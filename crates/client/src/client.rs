@@ -20,14 +20,14 @@ use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
 use crate::signer::Signer;
-use keyroll_wire::reply::{Body, Info, Reply};
+use keyroll_wire::reply::{Reply, ReplyBody, ServiceInfo};
 
 use keyroll_wire::subjects;
 
 /// Until when one call tries, all its repetitions included.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one request waits for its reply.
-pub(crate) const REQUEST: Duration = Duration::from_secs(4);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How to reach a ledger, and as whom.
 pub struct Settings {
@@ -45,30 +45,30 @@ pub struct Settings {
 /// A connection to a ledger as one identity. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) link: Arc<Link>,
-    pub(crate) speaker: Arc<Speaker>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) actor: Arc<Actor>,
 }
 
 /// What all who speak over one connection share.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     pub(crate) nats: async_nats::Client,
     pub(crate) ledger: LedgerId,
     pub(crate) key: LedgerKey,
     /// The signed statement of `key`, as it came.
     pub(crate) statement: Vec<u8>,
-    pub(crate) seen: CheckpointStore,
+    pub(crate) checkpoints: CheckpointStore,
     pub(crate) sealing: Mutex<SealingKey>,
     /// The checkpoint verified last, by workspace and text: replies of one commit carry the same.
     pub(crate) verified: Mutex<Option<(WorkspaceName, String, Checkpoint)>>,
 }
 
 /// Who signs, and its sessions: a session belongs to one identity.
-pub(crate) struct Speaker {
+pub(crate) struct Actor {
     pub(crate) signer: Signer,
     pub(crate) sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
 }
 
-impl Speaker {
+impl Actor {
     fn new(signer: Signer) -> Arc<Self> {
         Arc::new(Self {
             signer,
@@ -114,7 +114,7 @@ pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientE
     let addresses: Addresses = addresses.parse()?;
     let mut options = async_nats::ConnectOptions::new()
         .name("keyroll client")
-        .request_timeout(Some(REQUEST));
+        .request_timeout(Some(REQUEST_TIMEOUT));
     if let Some(user) = addresses.user() {
         options = options.custom_inbox_prefix(format!("_INBOX_client.{user}"));
     }
@@ -142,36 +142,36 @@ impl Client {
         let key = LedgerKey::open(&info.ledger_key.0, &ledger)?;
         clock::check_in_force(&key, info.now, now())?;
         let sealing = open_sealing_key(&info, &ledger, &key)?;
-        let seen = match &settings.home {
+        let checkpoints = match &settings.home {
             Some(home) => CheckpointStore::in_home(home, &ledger),
             None => CheckpointStore::memory(),
         };
-        let link = Arc::new(Link {
+        let connection = Arc::new(Connection {
             nats,
             ledger,
             key,
             statement: info.ledger_key.0,
-            seen,
+            checkpoints,
             sealing: Mutex::new(sealing),
             verified: Mutex::new(None),
         });
-        let speaker = Speaker::new(settings.identity);
-        Ok(Self { link, speaker })
+        let actor = Actor::new(settings.identity);
+        Ok(Self { connection, actor })
     }
 
     /// The same connection for somebody else: a page that serves many people has one connection
     /// and a client for each, under the key that each delegated to.
     #[must_use]
-    pub fn speaking_as(&self, signer: Signer) -> Self {
+    pub fn with_signer(&self, signer: Signer) -> Self {
         Self {
-            link: Arc::clone(&self.link),
-            speaker: Speaker::new(signer),
+            connection: Arc::clone(&self.connection),
+            actor: Actor::new(signer),
         }
     }
 
     /// The ledger's id.
     pub fn ledger(&self) -> LedgerId {
-        self.link.ledger
+        self.connection.ledger
     }
 
     /// Who this client is, whichever key signs for it.
@@ -181,27 +181,27 @@ impl Client {
 
     /// Who signs.
     pub fn signer(&self) -> &Signer {
-        &self.speaker.signer
+        &self.actor.signer
     }
 
     /// The ledger's online key.
     pub fn ledger_key(&self) -> &LedgerKey {
-        &self.link.key
+        &self.connection.key
     }
 
     /// The statement of the ledger's online key, signed by the ledger's id, as it came.
     pub fn ledger_statement(&self) -> &[u8] {
-        &self.link.statement
+        &self.connection.statement
     }
 
     /// What was verified before.
-    pub fn seen(&self) -> &CheckpointStore {
-        &self.link.seen
+    pub fn checkpoints(&self) -> &CheckpointStore {
+        &self.connection.checkpoints
     }
 
     /// The connection underneath.
     pub fn nats(&self) -> &async_nats::Client {
-        &self.link.nats
+        &self.connection.nats
     }
 
     /// The key that checks a workspace's checkpoints.
@@ -209,7 +209,7 @@ impl Client {
     /// # Errors
     /// [`Code::WrongLedger`] when the ledger's key is none.
     pub fn verifier(&self, workspace: &WorkspaceName) -> Result<VerifierKey, ClientError> {
-        let key = verifier(&self.link.ledger, workspace, &self.link.key.key);
+        let key = verifier(&self.connection.ledger, workspace, &self.connection.key.key);
         key.map_err(|wrong| ClientError::failed(wrong.code, wrong.message))
     }
 
@@ -218,13 +218,13 @@ impl Client {
     /// # Errors
     /// When the ledger's sealing key is none.
     pub fn session(&self, workspace: &WorkspaceName) -> Result<ClientSession, ClientError> {
-        let mut sessions = lock(&self.speaker.sessions);
+        let mut sessions = lock(&self.actor.sessions);
         if let Some(session) = sessions.get(workspace) {
             return Ok(session.clone());
         }
-        let sealing = lock(&self.link.sealing).clone();
+        let sealing = lock(&self.connection.sealing).clone();
         let context = SessionContext {
-            ledger: &self.link.ledger,
+            ledger: &self.connection.ledger,
             workspace,
             actor: self.identity(),
         };
@@ -241,10 +241,10 @@ impl Client {
 
     /// Forgets all sessions and learns the present sealing key.
     pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
-        let info = fetch_info(&self.link.nats).await?;
-        let sealing = open_sealing_key(&info, &self.link.ledger, &self.link.key)?;
-        *lock(&self.link.sealing) = sealing;
-        lock(&self.speaker.sessions).clear();
+        let info = fetch_info(&self.connection.nats).await?;
+        let sealing = open_sealing_key(&info, &self.connection.ledger, &self.connection.key)?;
+        *lock(&self.connection.sealing) = sealing;
+        lock(&self.actor.sessions).clear();
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Client {
         workspace: &WorkspaceName,
         text: &str,
     ) -> Result<Checkpoint, ClientError> {
-        if let Some((of, known, checkpoint)) = lock(&self.link.verified).as_ref()
+        if let Some((of, known, checkpoint)) = lock(&self.connection.verified).as_ref()
             && of == workspace
             && known == text
         {
@@ -269,7 +269,8 @@ impl Client {
                 checkpoint.origin
             )));
         }
-        *lock(&self.link.verified) = Some((workspace.clone(), text.to_owned(), checkpoint.clone()));
+        *lock(&self.connection.verified) =
+            Some((workspace.clone(), text.to_owned(), checkpoint.clone()));
         Ok(checkpoint)
     }
 }
@@ -277,7 +278,7 @@ impl Client {
 /// The sealing key of the day. One of long ago, shown again, would have data keys sealed to a key
 /// that may have leaked since.
 fn open_sealing_key(
-    info: &Info,
+    info: &ServiceInfo,
     ledger: &LedgerId,
     key: &LedgerKey,
 ) -> Result<SealingKey, ClientError> {
@@ -294,16 +295,16 @@ fn open_sealing_key(
 
 /// How often, and how far apart, a service is asked that nobody knows of yet: one that just started
 /// has said what it listens to, and its nats-server may not have taken that up.
-const KNOCKS: u32 = 5;
-const BETWEEN_KNOCKS: std::time::Duration = std::time::Duration::from_millis(60);
+const INFO_ATTEMPTS: u32 = 5;
+const INFO_PAUSE: std::time::Duration = std::time::Duration::from_millis(60);
 
 async fn ask_info(
     nats: &async_nats::Client,
 ) -> Result<async_nats::Message, async_nats::RequestError> {
-    for _ in 1..KNOCKS {
+    for _ in 1..INFO_ATTEMPTS {
         match nats.request(subjects::INFO, Vec::new().into()).await {
             Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                tokio::time::sleep(BETWEEN_KNOCKS).await;
+                tokio::time::sleep(INFO_PAUSE).await;
             }
             answered => return answered,
         }
@@ -311,7 +312,7 @@ async fn ask_info(
     nats.request(subjects::INFO, Vec::new().into()).await
 }
 
-async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
+async fn fetch_info(nats: &async_nats::Client) -> Result<ServiceInfo, ClientError> {
     let reply = ask_info(nats).await.map_err(|error| {
         use async_nats::RequestErrorKind as Kind;
         let why = match error.kind() {
@@ -330,7 +331,7 @@ async fn fetch_info(nats: &async_nats::Client) -> Result<Info, ClientError> {
         .as_ref()
         .and_then(|headers| headers.get("Nats-Service-Error"));
     if refused.is_some()
-        && let Body::Error(rejection) = cose::open::<Reply>(&reply.payload)?.payload.body
+        && let ReplyBody::Error(rejection) = cose::open::<Reply>(&reply.payload)?.payload.body
     {
         return Err(rejection.into());
     }

@@ -7,10 +7,10 @@ use keyroll_core::{
     Action, Blob, Code, CommandId, Event, SignedCommand, TreeSize, WorkspaceName, cbor, limits,
 };
 
-use crate::client::PATIENCE;
+use crate::client::CALL_TIMEOUT;
 use crate::receipt::can_lead_to;
 use crate::{Client, ClientError, unexpected};
-use keyroll_wire::query::{Ask, CommandDryRun};
+use keyroll_wire::query::{CommandDryRun, Question};
 use keyroll_wire::reply::{Answer, CommandRequest, SealedValue};
 
 /// How long to wait before a ledger that is busy is asked again.
@@ -21,7 +21,7 @@ impl Client {
     /// Nothing is written, not even a refusal.
     ///
     /// # Errors
-    /// Whatever the ledger would refuse, with the same code; otherwise as [`Client::ask`].
+    /// Whatever the ledger would refuse, with the same code; otherwise as [`Client::query`].
     pub async fn dry_run(
         &self,
         workspace: &WorkspaceName,
@@ -49,11 +49,11 @@ impl Client {
             return Err(ClientError::failed(Code::TooLarge, message));
         }
         let command = request.command;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + CALL_TIMEOUT;
         let answered = loop {
             let command = command.clone();
-            let ask = Ask::CommandDryRun(CommandDryRun { command });
-            match self.ask(Some(workspace), ask).await {
+            let ask = Question::CommandDryRun(CommandDryRun { command });
+            match self.query(Some(workspace), ask).await {
                 Err(error) if error.code() == Code::Busy && Instant::now() + PAUSE < end => {
                     tokio::time::sleep(PAUSE).await;
                 }

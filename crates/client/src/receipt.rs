@@ -12,16 +12,16 @@ use keyroll_core::{
 };
 use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
 
-use crate::act::Acted;
-use crate::ask::unexpected;
-use crate::checkpoints::{Chosen, Shown, TrustedCheckpoint};
+use crate::checkpoints::{Observation, SetByCaller, TrustedCheckpoint};
+use crate::command::Executed;
+use crate::query::unexpected;
 use crate::{Client, ClientError};
-use keyroll_wire::query::{Ask, AuditProve};
-use keyroll_wire::reply::{Answer, Done, Receipt};
+use keyroll_wire::query::{AuditProve, Question};
+use keyroll_wire::reply::{Answer, CommittedCommand, Receipt};
 
 /// An entry of the log, with the proof that it is there.
 #[derive(Debug)]
-pub struct Proved {
+pub struct ProvedEntry {
     /// The entry.
     pub entry: Entry,
     /// The proof.
@@ -61,15 +61,15 @@ impl Client {
         workspace: &WorkspaceName,
         seen: Option<&TrustedCheckpoint>,
         ((command, actor), bytes): ((&Command, Identity), &[u8]),
-        done: Done,
-    ) -> Result<Acted, ClientError> {
+        done: CommittedCommand,
+    ) -> Result<Executed, ClientError> {
         let (entry, size, root) = self.check_receipt(workspace, &done.receipt)?;
         if entry.command.0 != bytes {
             return Err(corrupt("the receipt is of another command"));
         }
         let note = Some(done.receipt.checkpoint.as_str());
         let index = done.receipt.index;
-        let believed = self.believe(workspace, seen, (size, root), &done.consistency, note);
+        let believed = self.trust(workspace, seen, (size, root), &done.consistency, note);
         // Whether it can be kept is said after what has happened.
         if let Err(error) = &believed
             && error.code() != Code::Internal
@@ -88,10 +88,14 @@ impl Client {
         }
         let happened = |error| happened((workspace, command), index, error);
         believed.map_err(happened)?;
-        let shown = own_act(&command.action, index);
-        let warnings = self.link.seen.secrets().verify(workspace, &shown);
+        let shown = observed_by_caller(&command.action, index);
+        let warnings = self
+            .connection
+            .checkpoints
+            .secrets()
+            .verify(workspace, &shown);
         let warnings = warnings.map_err(happened)?;
-        Ok(Acted {
+        Ok(Executed {
             index,
             entry,
             receipt: done.receipt,
@@ -132,14 +136,14 @@ impl Client {
     /// An entry of a workspace, proved to be in the tree that extends what was seen before.
     ///
     /// # Errors
-    /// As [`Client::ask`]; [`Code::Corrupt`] when the proof is of another tree or entry.
+    /// As [`Client::query`]; [`Code::Corrupt`] when the proof is of another tree or entry.
     pub async fn prove(
         &self,
         workspace: &WorkspaceName,
         index: Index,
-    ) -> Result<Proved, ClientError> {
-        let ask = Ask::AuditProve(AuditProve { index });
-        let answered = self.ask(Some(workspace), ask).await?;
+    ) -> Result<ProvedEntry, ClientError> {
+        let ask = Question::AuditProve(AuditProve { index });
+        let answered = self.query(Some(workspace), ask).await?;
         let Answer::AuditProve(receipt) = answered.answer else {
             return Err(unexpected());
         };
@@ -156,7 +160,7 @@ impl Client {
                 "the proof is of another tree than the answer around it",
             ));
         }
-        Ok(Proved {
+        Ok(ProvedEntry {
             entry,
             receipt,
             size,
@@ -180,7 +184,7 @@ impl Client {
             .check_signatures()
             .map_err(ClientError::broken_reply)?;
         let command = signed.command();
-        let here = command.ledger == self.link.ledger && command.workspace == *workspace;
+        let here = command.ledger == self.connection.ledger && command.workspace == *workspace;
         if here
             && can_lead_to(command, signed.actor(), &entry.events)
             && let Action::SecretReveal(reveal) = &command.action
@@ -262,7 +266,7 @@ fn reveals(asked: &[RevealItem], revealed: &SecretRevealed) -> bool {
 }
 
 /// What the caller's own act shows of secrets.
-fn own_act(action: &Action, index: Index) -> Vec<Shown<'_>> {
+fn observed_by_caller(action: &Action, index: Index) -> Vec<Observation<'_>> {
     match action {
         Action::SecretCreate(create) => vec![created(&create.secret, index)],
         Action::SecretImport(import) => {
@@ -271,43 +275,43 @@ fn own_act(action: &Action, index: Index) -> Vec<Shown<'_>> {
         }
         Action::SecretEdit(edit) => vec![edited(edit, index)],
         Action::SecretRollback(rollback) => vec![edited(&rollback.edit, index)],
-        Action::SecretDescribe(describe) => vec![Shown {
+        Action::SecretDescribe(describe) => vec![Observation {
             hosts: describe.hosts.as_deref(),
-            ..named(index, describe.id, &describe.name, Chosen::Hosts)
+            ..named(index, describe.id, &describe.name, SetByCaller::Hosts)
         }],
         Action::SecretRename(rename) => vec![
-            named(index, rename.id, &rename.name, Chosen::Nothing),
-            named(index, rename.id, &rename.to, Chosen::NameAndHosts),
+            named(index, rename.id, &rename.name, SetByCaller::Nothing),
+            named(index, rename.id, &rename.to, SetByCaller::NameAndHosts),
         ],
         Action::SecretRestore(restore) => {
             vec![named(
                 index,
                 restore.id,
                 &restore.name,
-                Chosen::NameAndHosts,
+                SetByCaller::NameAndHosts,
             )]
         }
         _ => Vec::new(),
     }
 }
 
-fn created(new: &NewSecret, index: Index) -> Shown<'_> {
-    Shown {
+fn created(new: &NewSecret, index: Index) -> Observation<'_> {
+    Observation {
         version: Some((Version::FIRST, new.digest)),
         hosts: Some(&new.hosts),
-        ..named(index, new.id, &new.name, Chosen::NameAndHosts)
+        ..named(index, new.id, &new.name, SetByCaller::NameAndHosts)
     }
 }
 
-fn edited(edit: &SecretEdit, index: Index) -> Shown<'_> {
-    Shown {
+fn edited(edit: &SecretEdit, index: Index) -> Observation<'_> {
+    Observation {
         version: Some((edit.version, edit.digest)),
-        ..named(index, edit.id, &edit.name, Chosen::Nothing)
+        ..named(index, edit.id, &edit.name, SetByCaller::Nothing)
     }
 }
 
-fn named(index: Index, id: SecretId, name: &SecretName, chosen: Chosen) -> Shown<'_> {
-    Shown {
+fn named(index: Index, id: SecretId, name: &SecretName, chosen: SetByCaller) -> Observation<'_> {
+    Observation {
         index,
         id,
         name,

@@ -10,14 +10,14 @@ use keyroll_core::{
 };
 use zeroize::Zeroizing;
 
-use crate::act::Acted;
-use crate::checkpoints::{Chosen, Shown};
+use crate::checkpoints::{Observation, SetByCaller};
+use crate::command::Executed;
 use crate::{Client, ClientError};
-use keyroll_wire::reply::{Receipt, Released};
+use keyroll_wire::reply::{Receipt, ReleasedValue};
 
 /// A value to reveal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedValue {
     /// The secret's name.
     pub name: SecretName,
     /// The version; the current one when absent.
@@ -25,7 +25,7 @@ pub struct Wanted {
 }
 
 /// A released value, checked and opened.
-pub struct Opened {
+pub struct RevealedValue {
     /// The secret.
     pub id: SecretId,
     /// Its name.
@@ -45,7 +45,7 @@ pub struct RevealedValues {
     /// The proof.
     pub receipt: Receipt,
     /// The values, in the order asked for.
-    pub values: Vec<Opened>,
+    pub values: Vec<RevealedValue>,
 }
 
 /// What came of a reveal.
@@ -65,12 +65,12 @@ impl Reveal {
 }
 
 fn reveal_action(
-    wanted: &[Wanted],
+    wanted: &[RequestedValue],
     purpose: &Purpose,
     reason: Option<&Text>,
     session: &ClientSession,
 ) -> Action {
-    let item = |one: &Wanted| RevealItem {
+    let item = |one: &RequestedValue| RevealItem {
         id: None,
         name: one.name.clone(),
         version: one.version,
@@ -87,12 +87,12 @@ impl Client {
     /// Reveals values. Each is on record before its key leaves the ledger.
     ///
     /// # Errors
-    /// As [`Client::act`]; [`Code::Corrupt`] when what came is not what the entry names;
+    /// As [`Client::execute`]; [`Code::Corrupt`] when what came is not what the entry names;
     /// [`Code::Rollback`] when the current version of a secret is older than it was.
     pub async fn reveal(
         &self,
         workspace: &WorkspaceName,
-        wanted: &[Wanted],
+        wanted: &[RequestedValue],
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Reveal, ClientError> {
@@ -100,13 +100,13 @@ impl Client {
             let action = reveal_action(wanted, purpose, reason, session);
             Ok((action, Vec::new()))
         };
-        let (mut acted, mut session, mut id) = self.act_in_session(workspace, make).await?;
+        let (mut acted, mut session, mut id) = self.execute_in_session(workspace, make).await?;
         if acted.released.is_empty() {
             // The first answer was lost and the repetition brought the receipt alone.
-            (acted, session, id) = self.act_in_session(workspace, make).await?;
+            (acted, session, id) = self.execute_in_session(workspace, make).await?;
         }
         if acted.released.is_empty() {
-            return Err(crate::act::fate_unknown());
+            return Err(crate::command::fate_unknown());
         }
         let values = self.open_released(workspace, &acted, (&session, &id))?;
         let warnings = self.verify_released(workspace, &acted, wanted)?;
@@ -125,7 +125,7 @@ impl Client {
     pub async fn dry_run_reveal(
         &self,
         workspace: &WorkspaceName,
-        wanted: &[Wanted],
+        wanted: &[RequestedValue],
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Vec<Event>, ClientError> {
@@ -140,29 +140,32 @@ impl Client {
     fn verify_released(
         &self,
         workspace: &WorkspaceName,
-        acted: &Acted,
-        wanted: &[Wanted],
+        acted: &Executed,
+        wanted: &[RequestedValue],
     ) -> Result<Vec<String>, ClientError> {
         let pairs = revealed(acted)?.iter().zip(wanted);
-        let shown = pairs.map(|(one, wanted)| Shown {
+        let shown = pairs.map(|(one, wanted)| Observation {
             index: acted.index,
             id: one.id,
             name: &one.name,
             version: Some((one.version, one.digest)),
             current: wanted.version.is_none(),
             hosts: Some(&one.hosts),
-            chosen: Chosen::Nothing,
+            chosen: SetByCaller::Nothing,
         });
-        let shown: Vec<Shown<'_>> = shown.collect();
-        self.link.seen.secrets().verify(workspace, &shown)
+        let shown: Vec<Observation<'_>> = shown.collect();
+        self.connection
+            .checkpoints
+            .secrets()
+            .verify(workspace, &shown)
     }
 
     fn open_released(
         &self,
         workspace: &WorkspaceName,
-        acted: &Acted,
+        acted: &Executed,
         journey: (&ClientSession, &CommandId),
-    ) -> Result<Vec<Opened>, ClientError> {
+    ) -> Result<Vec<RevealedValue>, ClientError> {
         let corrupt = |why: String| ClientError::failed(Code::Corrupt, why);
         let revealed = revealed(acted)?;
         if revealed.len() != acted.released.len() {
@@ -181,7 +184,7 @@ impl Client {
             let value = self
                 .open_one(workspace, said, got, (journey.0, journey.1, item))
                 .map_err(|error| corrupt(format!("{}: {error}", said.name)))?;
-            values.push(Opened {
+            values.push(RevealedValue {
                 id: said.id,
                 name: said.name.clone(),
                 version: said.version,
@@ -196,14 +199,14 @@ impl Client {
         &self,
         workspace: &WorkspaceName,
         said: &Revealed,
-        got: &Released,
+        got: &ReleasedValue,
         (session, id, item): (&ClientSession, &CommandId, u32),
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let data_key = session
             .keys
             .open(Direction::ToClient, id, item, &got.key.0)?;
         let context = SealContext {
-            ledger: &self.link.ledger,
+            ledger: &self.connection.ledger,
             workspace,
             secret: said.id,
             version: said.version,
@@ -213,9 +216,9 @@ impl Client {
 }
 
 /// What an entry, whose events fit its command, says was released.
-fn revealed(acted: &Acted) -> Result<&[Revealed], ClientError> {
+fn revealed(acted: &Executed) -> Result<&[Revealed], ClientError> {
     match acted.entry.events.as_slice() {
         [Event::SecretRevealed(revealed)] => Ok(&revealed.secrets),
-        _ => Err(crate::ask::unexpected()),
+        _ => Err(crate::query::unexpected()),
     }
 }

@@ -120,11 +120,11 @@ mod tests {
 
     #[test]
     fn what_holds_secrets_is_neither_shown_nor_written() {
-        use crate::{Client, Opened, Reveal, RevealedValues, Settings};
+        use crate::{Client, Reveal, RevealedValue, RevealedValues, Settings};
         never!(Signer: std::fmt::Debug, std::fmt::Display, serde::Serialize);
         never!(Settings: std::fmt::Debug, std::fmt::Display, serde::Serialize);
         never!(Client: std::fmt::Debug, std::fmt::Display, serde::Serialize);
-        never!(Opened: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+        never!(RevealedValue: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
         never!(RevealedValues: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
         never!(Reveal: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
     }

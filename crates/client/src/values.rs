@@ -10,7 +10,7 @@ use keyroll_core::{
     Action, Code, CommandId, Digest, Event, SecretId, SecretName, Version, WorkspaceName,
 };
 
-use crate::act::Acted;
+use crate::command::Executed;
 use crate::{Client, ClientError, new_command_id, new_secret_id, random, unexpected};
 use keyroll_wire::reply::SealedValue;
 
@@ -34,7 +34,7 @@ type Made = Result<(Action, Vec<SealedValue>), ClientError>;
 
 /// What became of it.
 enum Sent {
-    Acted(Box<Acted>),
+    Executed(Box<Executed>),
     Decided(Vec<Event>),
 }
 
@@ -54,7 +54,7 @@ impl Client {
     ) -> Result<Sealed, ClientError> {
         let data_key = Key::new(random()?);
         let context = SealContext {
-            ledger: &self.link.ledger,
+            ledger: &self.connection.ledger,
             workspace,
             secret,
             version,
@@ -92,8 +92,8 @@ impl Client {
                 let events = self.dry_run_with(workspace, id, action, values).await;
                 events.map(Sent::Decided)
             } else {
-                let acted = self.act_with(workspace, id, action, values).await;
-                acted.map(|acted| Sent::Acted(Box::new(acted)))
+                let acted = self.execute_with(workspace, id, action, values).await;
+                acted.map(|acted| Sent::Executed(Box::new(acted)))
             };
             match sent {
                 Err(error) if error.code() == Code::SessionExpired && !fresh => {
@@ -106,13 +106,13 @@ impl Client {
     }
 
     /// Carries out what `make` makes.
-    pub(super) async fn act_in_session(
+    pub(super) async fn execute_in_session(
         &self,
         workspace: &WorkspaceName,
         make: impl Fn(&ClientSession, CommandId) -> Made,
-    ) -> Result<(Acted, ClientSession, CommandId), ClientError> {
+    ) -> Result<(Executed, ClientSession, CommandId), ClientError> {
         match self.with_session(workspace, make, false).await? {
-            (Sent::Acted(acted), session, id) => Ok((*acted, session, id)),
+            (Sent::Executed(acted), session, id) => Ok((*acted, session, id)),
             (Sent::Decided(_), _, _) => Err(unexpected()),
         }
     }
@@ -125,21 +125,21 @@ impl Client {
     ) -> Result<Vec<Event>, ClientError> {
         match self.with_session(workspace, make, true).await? {
             (Sent::Decided(events), _, _) => Ok(events),
-            (Sent::Acted(_), _, _) => Err(unexpected()),
+            (Sent::Executed(_), _, _) => Err(unexpected()),
         }
     }
 
     /// Creates secrets with their values: one command and one entry, all or none.
     ///
     /// # Errors
-    /// As [`Client::act`]; [`Code::InvalidValue`] for an empty or too long value.
+    /// As [`Client::execute`]; [`Code::InvalidValue`] for an empty or too long value.
     pub async fn create(
         &self,
         workspace: &WorkspaceName,
         secrets: &[(NewSecretSpec, &[u8])],
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         let make = |session: &ClientSession, id| self.make_create(workspace, secrets, session, id);
-        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
         Ok(acted)
     }
 
@@ -183,9 +183,9 @@ impl Client {
         &self,
         workspace: &WorkspaceName,
         secrets: &[(SecretId, NewSecretSpec, &[u8])],
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         let make = |session: &ClientSession, id| self.make_import(workspace, secrets, session, id);
-        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
         Ok(acted)
     }
 
@@ -245,11 +245,11 @@ impl Client {
         version: Version,
         value: &[u8],
         note: (Option<Text>, Option<Version>),
-    ) -> Result<Acted, ClientError> {
+    ) -> Result<Executed, ClientError> {
         let make = |session: &ClientSession, id| {
             self.make_edit(workspace, (secret, version, value), &note, (session, id))
         };
-        let (acted, _, _) = self.act_in_session(workspace, make).await?;
+        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
         Ok(acted)
     }
 

@@ -1,6 +1,6 @@
 //! What to offer to whom. The ledger decides again whatever is offered here.
 
-use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Glob, Millis, SecretName};
 use keyroll_wire::reply::MemberRow;
 

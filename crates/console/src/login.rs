@@ -13,7 +13,7 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use keyroll_client::{ClientError, Signer, public, random};
 use keyroll_core::{Blob, Identity, LedgerId, Millis};
-use keyroll_wire::query::{Ask, MemberList};
+use keyroll_wire::query::{MemberList, Question};
 use keyroll_wire::time::now;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -164,11 +164,11 @@ async fn ticket(app: &App, secret: SigningKey, statement: Vec<u8>) -> Result<Tic
             app.place.origin()
         )));
     }
-    let client = app.base.speaking_as(signer);
+    let client = app.base.with_signer(signer);
     client
-        .ask(
+        .query(
             Some(&said.workspace),
-            Ask::MemberList(MemberList {
+            Question::MemberList(MemberList {
                 limit: 1,
                 ..MemberList::default()
             }),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keyroll_client::{Acted, Answered, ClientError, unexpected};
+use keyroll_client::{ClientError, Executed, VerifiedAnswer, unexpected};
 use keyroll_core::{Action, Code, Index, Millis, SecretName, TreeSize, WorkspaceName};
-use keyroll_wire::query::{Ask, Named};
+use keyroll_wire::query::{Question, SecretShow};
 use keyroll_wire::reply::{Answer, MemberRow, SecretRow};
 use keyroll_wire::time::now;
 
@@ -163,20 +163,20 @@ impl Visit {
     }
 
     /// Asks about the workspace.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Failure> {
-        let answered = self.session.client.ask(Some(&self.workspace), ask).await;
+    pub(crate) async fn ask(&self, ask: Question) -> Result<VerifiedAnswer, Failure> {
+        let answered = self.session.client.query(Some(&self.workspace), ask).await;
         self.noticing(answered)
     }
 
     /// Has something carried out, unless the log is in doubt.
     pub(crate) async fn act(&self, action: Action) -> Result<u64, Failure> {
         self.may_write()?;
-        let acted = self.session.client.act(&self.workspace, action).await;
+        let acted = self.session.client.execute(&self.workspace, action).await;
         self.acted(acted).map(|index| index.0)
     }
 
     /// The entry of an act, with what a person should know of it kept for the next page.
-    pub(crate) fn acted(&self, acted: Result<Acted, ClientError>) -> Result<Index, Failure> {
+    pub(crate) fn acted(&self, acted: Result<Executed, ClientError>) -> Result<Index, Failure> {
         let acted = self.noticing(acted)?;
         acted.warnings.iter().for_each(|warning| self.warn(warning));
         Ok(acted.index)
@@ -202,7 +202,7 @@ impl Visit {
 
     /// The secret of a name: the active one, or the one deleted or destroyed last.
     pub(crate) async fn secret(&self, name: &SecretName) -> Result<SecretRow, Failure> {
-        let ask = Ask::SecretShow(Named {
+        let ask = Question::SecretShow(SecretShow {
             at: None,
             name: name.clone(),
         });

@@ -1,101 +1,23 @@
-//! Who may do what: the role table, the one place where permission is decided.
-
-use serde::{Deserialize, Serialize};
+//! Authorization: whether the signer of a command may do what it asks for, by the role table of
+//! [`crate::roles`], the member's patterns and the delegation.
 
 use crate::command::{Action, Purpose, SignedCommand};
 use crate::event::DenialReason;
 use crate::ids::{Identity, Millis};
 use crate::names::SecretName;
+use crate::roles::{Permission, allows};
 use crate::state::{Member, State};
-
-/// What a member is in a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Owner,
-    /// Secrets, their values included.
-    Editor,
-    /// Names and history, never values.
-    Viewer,
-    /// Names and history, and the whole audit log.
-    Auditor,
-    /// Values for blocks, within its own patterns.
-    Runner,
-}
-
-impl Role {
-    /// Every role, most powerful first.
-    pub const ALL: [Self; 5] = [
-        Self::Owner,
-        Self::Editor,
-        Self::Viewer,
-        Self::Auditor,
-        Self::Runner,
-    ];
-
-    /// The role's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Editor => "editor",
-            Self::Viewer => "viewer",
-            Self::Auditor => "auditor",
-            Self::Runner => "runner",
-        }
-    }
-}
-
-/// A row of the role table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Permission {
-    /// List, show, history, time travel.
-    Read,
-    /// Reveal to a person or program.
-    Reveal,
-    /// Reveal to a block.
-    RevealForBlock,
-    /// Create, edit, describe, rename, roll back, delete, restore, save workflows.
-    Write,
-    /// Destroy, rotate keys, members, revoke others' delegations.
-    Manage,
-    /// Audit log, proofs, export of the log.
-    Audit,
-}
-
-impl Permission {
-    /// Every row, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Read,
-        Self::Reveal,
-        Self::RevealForBlock,
-        Self::Write,
-        Self::Manage,
-        Self::Audit,
-    ];
-}
-
-/// The table: may `role` do `permission`?
-pub const fn allows(role: Role, permission: Permission) -> bool {
-    match permission {
-        Permission::Read => true,
-        Permission::Reveal | Permission::Write => matches!(role, Role::Owner | Role::Editor),
-        Permission::RevealForBlock => matches!(role, Role::Owner | Role::Editor | Role::Runner),
-        Permission::Manage => matches!(role, Role::Owner),
-        Permission::Audit => matches!(role, Role::Owner | Role::Auditor),
-    }
-}
 
 /// A refusal for lack of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not a member: refused without an entry, or anybody could fill the log.
+    /// The actor is no member. There is no entry, or anybody could fill the log.
     Stranger,
-    /// A member: the refusal goes on record.
+    /// The actor is a member. The refusal is recorded.
     Member(DenialReason),
 }
 
-/// What a role must allow for an action; `None` for the ledger's own acts.
+/// The permission that an action needs; `None` for the ledger's own actions.
 fn needed(action: &Action, actor: Identity) -> Option<Permission> {
     match action {
         Action::SecretReveal(reveal) => Some(match reveal.purpose {
@@ -114,7 +36,7 @@ fn needed(action: &Action, actor: Identity) -> Option<Permission> {
         | Action::SecretRestore(_)
         | Action::WorkflowSave(_)
         | Action::WorkflowRemove(_) => Some(Permission::Write),
-        // Without an identity, `decide` ends only what the actor may end.
+        // Without an identity, `decide` revokes only delegations that the actor may revoke.
         Action::DelegationRevoke(revoke) if revoke.identity.is_none_or(|of| of == actor) => {
             Some(Permission::Read)
         }
@@ -134,8 +56,8 @@ fn needed(action: &Action, actor: Identity) -> Option<Permission> {
     }
 }
 
-/// Whether the signer of a command may do what it asks for, by the state before it. Judged on the
-/// names asked for, never on what exists.
+/// Whether the signer of a command may do what it asks for, by the state before it. The decision
+/// depends on the names in the command, never on which secrets exist.
 ///
 /// # Errors
 /// The refusal.
@@ -166,10 +88,10 @@ fn refusal(state: &State, actor: Identity, reason: DenialReason) -> Refusal {
     }
 }
 
-/// Whether `member` may do `permission` on all of `names` at `now`. Queries ask this too.
+/// Whether `member` has `permission` for all of `names` at `now`. Queries are decided by this too.
 ///
 /// # Errors
-/// Why not.
+/// The reason.
 pub fn may(
     member: &Member,
     permission: Permission,
@@ -182,7 +104,7 @@ pub fn may(
     if !allows(member.role, permission) {
         return Err(DenialReason::Role);
     }
-    // Who could change members could lift any bound on herself: managing is for the unbounded.
+    // A bounded owner could remove her own bounds, so managing members needs an unbounded owner.
     let bounded = permission == Permission::Manage && !member.is_lasting_owner();
     if bounded || names.iter().any(|name| !member.covers(name)) {
         return Err(DenialReason::Scope);
@@ -190,74 +112,20 @@ pub fn may(
     Ok(())
 }
 
-/// Delegated keys may neither manage nor end other delegations, and hold for a while only.
+/// Whether the delegation, if there is one, allows the command. A delegated key may neither manage
+/// nor revoke delegations.
 fn delegation_holds(
     state: &State,
     signed: &SignedCommand,
     permission: Permission,
     now: Millis,
 ) -> bool {
-    let Some(said) = signed.delegation() else {
+    let Some(delegation) = signed.delegation() else {
         return true;
     };
     let revokes = matches!(signed.command().action, Action::DelegationRevoke(_));
-    said.covers(state.ledger(), state.workspace(), now)
-        && !state.is_revoked(&said.identity, &said.key)
+    delegation.covers(state.ledger(), state.workspace(), now)
+        && !state.is_revoked(&delegation.identity, &delegation.key)
         && permission != Permission::Manage
         && !revokes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_role_table_cell_by_cell() {
-        // Columns as in Role::ALL: owner, editor, viewer, auditor, runner.
-        let table = [
-            (Permission::Read, "+++++"),
-            (Permission::Reveal, "++---"),
-            (Permission::RevealForBlock, "++--+"),
-            (Permission::Write, "++---"),
-            (Permission::Manage, "+----"),
-            (Permission::Audit, "+--+-"),
-        ];
-        assert_eq!(table.map(|(permission, _)| permission), Permission::ALL);
-        for (permission, row) in table {
-            for (role, cell) in Role::ALL.into_iter().zip(row.chars()) {
-                assert_eq!(
-                    allows(role, permission),
-                    cell == '+',
-                    "{role:?} {permission:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_documented_table_is_this_one() {
-        let page = include_str!("../../../docs/roles.md");
-        let rows: Vec<Vec<&str>> = page
-            .lines()
-            .filter(|line| line.starts_with('|'))
-            .skip(2)
-            .map(|line| {
-                line.trim_matches('|')
-                    .split('|')
-                    .map(str::trim)
-                    .skip(1)
-                    .collect()
-            })
-            .collect();
-        assert_eq!(rows.len(), Permission::ALL.len());
-        for (permission, cells) in Permission::ALL.into_iter().zip(rows) {
-            for (role, cell) in Role::ALL.into_iter().zip(cells) {
-                assert_eq!(
-                    allows(role, permission),
-                    cell == "✓",
-                    "{role:?} {permission:?}"
-                );
-            }
-        }
-    }
 }

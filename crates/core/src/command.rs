@@ -7,13 +7,13 @@ mod fields;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cose::{self, Form, Unchecked};
+use crate::cose::{self, Form, Unverified};
 use crate::ids::{Blob, CommandId, Identity, LedgerId, Millis};
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
 use crate::statement::Delegation;
 
-pub use action::Action;
+pub use action::{ACTIONS, Action};
 pub use fields::*;
 
 /// The version of the command form that this program writes.
@@ -49,8 +49,8 @@ impl Form for Command {
 /// A command as it came: decoded, its signatures not looked at yet.
 #[derive(Debug, Clone)]
 pub struct SignedCommand {
-    inner: Unchecked<Command>,
-    delegation: Option<Unchecked<Delegation>>,
+    inner: Unverified<Command>,
+    delegation: Option<Unverified<Delegation>>,
 }
 
 impl SignedCommand {
@@ -80,8 +80,8 @@ impl SignedCommand {
     }
 
     fn finish(
-        inner: Unchecked<Command>,
-        open: impl FnOnce(&[u8]) -> Result<Unchecked<Delegation>, Rejection>,
+        inner: Unverified<Command>,
+        open: impl FnOnce(&[u8]) -> Result<Unverified<Delegation>, Rejection>,
     ) -> Result<Self, Rejection> {
         let delegation = inner
             .payload

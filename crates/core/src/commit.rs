@@ -5,7 +5,7 @@ use keyroll_merkle::Hash;
 use serde::{Deserialize, Serialize};
 
 use crate::cbor;
-use crate::cose::{self, Form, Unchecked};
+use crate::cose::{self, Form, Unverified};
 use crate::ids::{Blob, Digest, LedgerId, Millis, TreeSize};
 use crate::names::WorkspaceName;
 use crate::rejection::Rejection;
@@ -61,7 +61,7 @@ impl Commit {
     ///
     /// # Errors
     /// As [`cose::open`].
-    pub fn decode(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
+    pub fn decode(bytes: &[u8]) -> Result<Unverified<Self>, Rejection> {
         cose::open_trusted(bytes)
     }
 
@@ -69,7 +69,7 @@ impl Commit {
     ///
     /// # Errors
     /// As [`Commit::decode`].
-    pub fn decode_strict(bytes: &[u8]) -> Result<Unchecked<Self>, Rejection> {
+    pub fn decode_strict(bytes: &[u8]) -> Result<Unverified<Self>, Rejection> {
         cose::open(bytes)
     }
 

@@ -1,16 +1,14 @@
 //! COSE_Sign1 (RFC 9052 §4.2) as keyroll uses it: tagged, Ed25519 (-19, RFC 9864), the signer's
-//! public key as `kid`, the form as `typ` (RFC 9596), an empty unprotected header, and the form's
-//! name as external data, so that no signature can be taken for one over another form.
+//! public key as `kid`, the media type as `typ` (RFC 9596), an empty unprotected header, and the
+//! form's name as external data, so that a signature over one form is not valid over another.
 //!
-//! One signed form has one encoding, so it is taken apart by comparing bytes: whatever differs in
-//! the frame around signer, payload and signature is refused. The tests hold this to `coset`.
+//! A signed form has exactly one encoding, so it is parsed by comparing bytes: any difference in the
+//! frame around signer, payload and signature is refused. The tests compare this with `coset`.
 
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use coset::iana::{Algorithm, EnumI64 as _};
-use coset::{CoseSign1, Label, RegisteredLabelWithPrivate, TaggedCborSerializable as _};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,8 +17,6 @@ use crate::cbor::{self, push_head};
 use crate::ids::Identity;
 use crate::rejection::{Code, Rejection};
 
-/// Header label `typ`, RFC 9596.
-const TYP: i64 = 16;
 /// The tag of COSE_Sign1, and an array of four.
 const FRAME: [u8; 2] = [0xd2, 0x84];
 /// The protected header up to the signer: a map of three, `alg` -19, `kid` of 32 bytes.
@@ -29,32 +25,32 @@ const BEFORE_SIGNER: [u8; 7] = [0xa3, 0x01, 0x32, 0x04, 0x58, 0x20, 0x10];
 const UNPROTECTED: u8 = 0xa0;
 /// The signature, as bytes: 64.
 const SIGNATURE: [u8; 2] = [0x58, 0x40];
-/// What comes after the payload: the signature with its length.
+/// Length of the signature with its head, which follow the payload.
 pub(crate) const SIGNATURE_BYTES: usize = SIGNATURE.len() + Signature::BYTE_SIZE;
 
-/// Something that is signed. Its bytes are the canonical CBOR of the type.
+/// A type that is signed. Its bytes are the canonical CBOR of the type.
 pub trait Form: Serialize + DeserializeOwned {
     /// The external data of its signature, `keyroll/…/v1`.
     const NAME: &'static str;
     /// Its media type, in the protected header.
     const TYP: &'static str;
-    /// The version of it that this program writes and reads, in its field `v`.
+    /// The version that this program writes and reads, in the field `v`.
     const V: u32;
 }
 
-/// Decoded, and its signature not looked at yet.
+/// A decoded message whose signature is not verified yet.
 #[derive(Debug, Clone)]
-pub struct Unchecked<F> {
-    /// The bytes as they came.
+pub struct Unverified<F> {
+    /// The bytes as received.
     pub bytes: Arc<[u8]>,
-    /// Who is said to have signed.
+    /// The signer that the message names.
     pub signer: Identity,
-    /// What it says.
+    /// The payload.
     pub payload: F,
     parts: Parts,
 }
 
-impl<F: Form> Unchecked<F> {
+impl<F: Form> Unverified<F> {
     /// Verifies the signature over the bytes as received (RFC 8032 §5.1.7, strict).
     ///
     /// # Errors
@@ -99,9 +95,9 @@ const fn small_order() -> [[u8; 32]; 8] {
     all
 }
 
-/// As `VerifyingKey::verify_strict`, and with the same result, without taking a point apart twice:
-/// a signature that holds has for R the one encoding of the point computed, so whether R is a point
-/// needs no look, and whether it is one of small order shows in its bytes.
+/// As `VerifyingKey::verify_strict`, with the same result, but without decompressing R: a valid
+/// signature has for R the one encoding of the computed point, so R needs no check that it is a point,
+/// and whether it has small order is visible in its bytes.
 fn verify_strict(
     signer: &Identity,
     message: &[u8],
@@ -119,23 +115,24 @@ fn verify_strict(
     ))
 }
 
-/// Keys whose point a thread keeps: taking it apart is a tenth of a verification.
-const KEYS: usize = 64;
+/// Decompressed keys that a thread caches: decompressing is a tenth of a verification.
+const CACHED_KEYS: usize = 64;
 
 thread_local! {
-    /// By the last bits of the key. Somebody with many keys takes places, and no more than that.
-    static KNOWN: RefCell<[Option<VerifyingKey>; KEYS]> = const { RefCell::new([None; KEYS]) };
+    /// By the last bits of the key. Somebody with many keys can only evict others.
+    static KEY_CACHE: RefCell<[Option<VerifyingKey>; CACHED_KEYS]> =
+        const { RefCell::new([None; CACHED_KEYS]) };
 }
 
-/// The key as a point; none when it is no point, or one of small order.
+/// The key as a point; `None` when it is no point, or one of small order.
 fn verifying_key(signer: &Identity) -> Option<VerifyingKey> {
-    KNOWN.with_borrow_mut(|known| {
-        let place = known.get_mut(usize::from(signer.0[31]) % KEYS)?;
-        if place.is_none_or(|key| key.as_bytes() != &signer.0) {
+    KEY_CACHE.with_borrow_mut(|cache| {
+        let slot = cache.get_mut(usize::from(signer.0[31]) % CACHED_KEYS)?;
+        if slot.is_none_or(|key| key.as_bytes() != &signer.0) {
             let key = VerifyingKey::from_bytes(&signer.0).ok();
-            *place = Some(key.filter(|key| !key.is_weak())?);
+            *slot = Some(key.filter(|key| !key.is_weak())?);
         }
-        *place
+        *slot
     })
 }
 
@@ -169,7 +166,7 @@ fn protected(typ: &str, signer: &Identity) -> Vec<u8> {
     bytes
 }
 
-/// Signs a form: the tagged COSE_Sign1 bytes.
+/// Signs a form. Returns the tagged COSE_Sign1 bytes.
 pub fn sign<F: Form>(payload: &F, key: &SigningKey) -> Vec<u8> {
     let signer = Identity(key.verifying_key().to_bytes());
     let protected = protected(F::TYP, &signer);
@@ -190,31 +187,31 @@ pub fn sign<F: Form>(payload: &F, key: &SigningKey) -> Vec<u8> {
     .concat()
 }
 
-/// Takes a signed form apart. The signature is still to be verified.
+/// Decodes a signed form. Its signature is not verified yet.
 ///
 /// # Errors
 /// [`Code::Malformed`] when the bytes are not exactly what [`sign`] makes for some signer;
 /// otherwise as [`cbor::decode`].
-pub fn open<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
+pub fn open<F: Form>(bytes: &[u8]) -> Result<Unverified<F>, Rejection> {
     open_with(bytes, cbor::decode)
 }
 
-/// As [`open`], for bytes that a checked signature of the ledger covers already.
+/// As [`open`], for bytes that a verified signature of the ledger covers.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unchecked<F>, Rejection> {
+pub fn open_trusted<F: Form>(bytes: &[u8]) -> Result<Unverified<F>, Rejection> {
     open_with(bytes, cbor::decode_trusted)
 }
 
 fn open_with<F: Form>(
     bytes: &[u8],
     decode: impl FnOnce(&[u8]) -> Result<F, Rejection>,
-) -> Result<Unchecked<F>, Rejection> {
+) -> Result<Unverified<F>, Rejection> {
     let (parts, signer, payload) = parse(bytes, F::TYP).ok_or_else(|| why_not(bytes, F::TYP))?;
     known_version::<F>(payload)?;
     let payload = decode(payload)?;
-    Ok(Unchecked {
+    Ok(Unverified {
         bytes: bytes.into(),
         signer,
         payload,
@@ -222,15 +219,15 @@ fn open_with<F: Form>(
     })
 }
 
-/// Looks at `v` before anything else: what a later form has besides is not for this program to
-/// call malformed. In canonical order `v` comes first, as every other field's name is longer.
+/// Checks `v` before anything else, so that a later version is not reported as malformed. In canonical
+/// order `v` comes first, as every other field's name is longer.
 fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
-    let v = version(payload).ok_or_else(|| malformed("it does not begin with its version"))?;
+    let v = version(payload).ok_or_else(|| malformed("it does not start with its version"))?;
     if v == F::V {
         return Ok(());
     }
     let message = format!(
-        "{} in version {v} is not known here, only {}",
+        "version {v} of {} is unknown: this program reads version {}",
         F::NAME,
         F::V
     );
@@ -245,8 +242,8 @@ fn version(payload: &[u8]) -> Option<u32> {
     }
 }
 
-/// Who signed bytes that say they are a later version of a form, under the name of that version.
-/// Nothing else can be known of them; where nobody did, even that version is not to be believed.
+/// The signer of bytes that claim a later version of a form, if the signature is valid under that
+/// version's name. Without a valid signature not even the claimed version can be trusted.
 pub fn later_signer<F: Form>(bytes: &[u8]) -> Option<Identity> {
     let (parts, signer, payload) = parse(bytes, F::TYP)?;
     let later = version(payload).filter(|v| *v > F::V)?;
@@ -261,24 +258,24 @@ pub fn later_signer<F: Form>(bytes: &[u8]) -> Option<Identity> {
     Some(signer)
 }
 
-/// Where everything that is signed lies, and the signature.
+/// Where the signed parts are in the bytes, and the signature.
 #[derive(Debug, Clone)]
 struct Parts {
-    /// With its length.
+    /// With its CBOR head.
     protected: Range<usize>,
-    /// With its length.
+    /// With its CBOR head.
     payload: Range<usize>,
     signature: Signature,
 }
 
 fn malformed(why: &str) -> Rejection {
-    Rejection::new(Code::Malformed, format!("not a signed form: {why}"))
+    Rejection::new(Code::Malformed, format!("not a signed message: {why}"))
 }
 
-/// Compares the frame, and gives what lies within; none when a byte of it differs.
+/// Compares the frame and returns its contents; `None` when a byte of the frame differs.
 fn parse<'a>(bytes: &'a [u8], typ: &str) -> Option<(Parts, Identity, &'a [u8])> {
     let begin = FRAME.len();
-    // No media type is so long that the header's length takes another number of bytes.
+    // Every media type is so short that the header's length takes two bytes.
     let signer_at = begin + 2 + BEFORE_SIGNER.len() - 1;
     let signer = bytes.get(signer_at..)?.first_chunk::<32>()?;
     let signer = Identity(*signer);
@@ -298,7 +295,7 @@ fn parse<'a>(bytes: &'a [u8], typ: &str) -> Option<(Parts, Identity, &'a [u8])> 
     Some((parts, signer, payload))
 }
 
-/// The content of a byte string, in its shortest form, that fills all of `framed`.
+/// The content of a byte string in its shortest form that fills all of `framed`.
 fn whole_bytes(framed: &[u8]) -> Option<&[u8]> {
     let head = match framed.first()? & 0x1f {
         0..=23 => 1,
@@ -316,46 +313,25 @@ fn whole_bytes(framed: &[u8]) -> Option<&[u8]> {
         .filter(|_| canonical.len() == head)
 }
 
-/// In words, what is wrong with bytes that are not the one encoding.
+/// Why bytes are not a signed message of this type.
 fn why_not(bytes: &[u8], typ: &str) -> Rejection {
-    // The decoder underneath recurses and allocates by what it reads: these bytes come first.
-    if bytes.first() != Some(&FRAME[0]) {
-        return malformed("it does not start with the COSE_Sign1 tag");
+    if !bytes.starts_with(&FRAME) {
+        return malformed("it does not start with the COSE_Sign1 tag and an array of four");
     }
-    let Ok(sign1) = CoseSign1::from_tagged_slice(bytes) else {
-        return malformed("not a COSE_Sign1");
-    };
-    let header = &sign1.protected.header;
-    if header.alg != Some(RegisteredLabelWithPrivate::Assigned(Algorithm::Ed25519)) {
-        return malformed(&format!(
-            "the algorithm is not {}",
-            Algorithm::Ed25519.to_i64()
-        ));
+    match claimed_type(bytes) {
+        None => malformed("its protected header has another algorithm, key id or layout"),
+        Some(claimed) if claimed != typ => malformed(&format!("its type is not {typ}")),
+        Some(_) => malformed("it is not in the one encoding of this type"),
     }
-    if claimed(&sign1).as_deref() != Some(typ) {
-        return malformed(&format!("its type is not {typ}"));
-    }
-    if header.key_id.len() != 32 {
-        return malformed("the key id is not a public key");
-    }
-    if sign1.signature.len() != Signature::BYTE_SIZE {
-        return malformed("the signature is not 64 bytes");
-    }
-    if sign1.payload.is_none() {
-        return malformed("no payload");
-    }
-    malformed("not the one encoding of this form")
 }
 
-fn claimed(sign1: &CoseSign1) -> Option<String> {
-    let rest = &sign1.protected.header.rest;
-    let (_, value) = rest.iter().find(|(label, _)| *label == Label::Int(TYP))?;
-    value.as_text().map(str::to_owned)
-}
-
-/// The form a signed message claims to be, for showing it to a person.
+/// The media type that a signed message claims, for showing it to a person.
 pub fn claimed_type(bytes: &[u8]) -> Option<String> {
-    claimed(&CoseSign1::from_tagged_slice(bytes).ok()?)
+    let (header, _) = cbor::split_bytes(bytes.strip_prefix(&FRAME)?)?;
+    let (before, label) = BEFORE_SIGNER.split_at(BEFORE_SIGNER.len() - 1);
+    let signer_and_rest = header.strip_prefix(before)?;
+    let typ = signer_and_rest.get(32..)?.strip_prefix(label)?;
+    cbor::decode(typ).ok()
 }
 
 #[cfg(test)]

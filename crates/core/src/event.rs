@@ -7,79 +7,86 @@ use crate::command::Nothing;
 use crate::ids::{Blob, Digest, Epoch, Identity, ObjectId, SecretId, Version};
 use crate::names::{HostPattern, SecretName};
 
-/// One fact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Event {
-    /// The workspace exists, and which key signs its commits.
-    #[serde(rename = "workspace.created")]
-    WorkspaceCreated(WorkspaceCreated),
-    /// Somebody is let in.
-    #[serde(rename = "member.added")]
-    MemberAdded(Nothing),
-    /// A member is called and may do something else.
-    #[serde(rename = "member.changed")]
-    MemberChanged(Nothing),
-    /// A member is out.
-    #[serde(rename = "member.removed")]
-    MemberRemoved(Nothing),
-    /// A secret exists, and where its first value lies.
-    #[serde(rename = "secret.created")]
-    SecretCreated(Stored),
-    /// A secret has a new current version, and where it lies.
-    #[serde(rename = "secret.edited")]
-    SecretEdited(Stored),
-    /// Something else is said of a secret.
-    #[serde(rename = "secret.described")]
-    SecretDescribed(Nothing),
+/// The kind of an event: its number and its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventKind {
+    /// Stands for the kind in indexes. Numbers are never used again.
+    pub number: u8,
+    /// The name on the wire.
+    pub name: &'static str,
+}
+
+/// The table of events. The enum, its serde names, [`Event::kind`] and [`KINDS`] come from it.
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident($facts:ty) = $number:literal, $name:literal;)*) => {
+        /// One fact: a result of a command.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub enum Event {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($facts),)*
+        }
+
+        impl Event {
+            /// The event's kind.
+            pub const fn kind(&self) -> EventKind {
+                match self {
+                    $(Self::$variant(_) => EventKind { number: $number, name: $name },)*
+                }
+            }
+        }
+
+        /// Every kind of event, by number.
+        pub const KINDS: &[EventKind] = &[$(EventKind { number: $number, name: $name },)*];
+    };
+}
+
+events! {
+    /// The workspace exists. The event names the key that signs its commits.
+    WorkspaceCreated(WorkspaceCreated) = 1, "workspace.created";
+    /// A member was added.
+    MemberAdded(Nothing) = 2, "member.added";
+    /// A member's name or permissions changed.
+    MemberChanged(Nothing) = 3, "member.changed";
+    /// A member was removed.
+    MemberRemoved(Nothing) = 4, "member.removed";
+    /// A secret exists. The event names the object that holds its first value.
+    SecretCreated(Stored) = 5, "secret.created";
+    /// A secret has a new current version. The event names the object that holds it.
+    SecretEdited(Stored) = 6, "secret.edited";
+    /// A secret's description changed.
+    SecretDescribed(Nothing) = 7, "secret.described";
     /// A secret has another name.
-    #[serde(rename = "secret.renamed")]
-    SecretRenamed(Nothing),
+    SecretRenamed(Nothing) = 8, "secret.renamed";
     /// Values were released.
-    #[serde(rename = "secret.revealed")]
-    SecretRevealed(SecretRevealed),
-    /// A secret is hidden.
-    #[serde(rename = "secret.deleted")]
-    SecretDeleted(Nothing),
-    /// A deleted secret is back.
-    #[serde(rename = "secret.restored")]
-    SecretRestored(Nothing),
-    /// Values are ended; which ones.
-    #[serde(rename = "secret.destroyed")]
-    SecretDestroyed(SecretDestroyed),
-    /// A workflow's use of secrets is known.
-    #[serde(rename = "workflow.saved")]
-    WorkflowSaved(Nothing),
-    /// A workflow is forgotten.
-    #[serde(rename = "workflow.removed")]
-    WorkflowRemoved(Nothing),
-    /// New values are wrapped under a new generation.
-    #[serde(rename = "key.rotated")]
-    KeyRotated(KeyRotated),
-    /// A delegation has ended.
-    #[serde(rename = "delegation.revoked")]
-    DelegationRevoked(DelegationRevoked),
+    SecretRevealed(SecretRevealed) = 9, "secret.revealed";
+    /// A secret was deleted.
+    SecretDeleted(Nothing) = 10, "secret.deleted";
+    /// A deleted secret was restored.
+    SecretRestored(Nothing) = 11, "secret.restored";
+    /// Values were destroyed.
+    SecretDestroyed(SecretDestroyed) = 12, "secret.destroyed";
+    /// A workflow was saved.
+    WorkflowSaved(Nothing) = 13, "workflow.saved";
+    /// A workflow was removed.
+    WorkflowRemoved(Nothing) = 14, "workflow.removed";
+    /// New values are wrapped under a new generation of the key.
+    KeyRotated(KeyRotated) = 15, "key.rotated";
+    /// A delegation was revoked.
+    DelegationRevoked(DelegationRevoked) = 16, "delegation.revoked";
     /// A member was refused.
-    #[serde(rename = "access.denied")]
-    AccessDenied(AccessDenied),
-    /// Destroyed values are erased in the vault.
-    #[serde(rename = "value.erased")]
-    ValueErased(Nothing),
-    /// Values that nothing refers to are erased.
-    #[serde(rename = "values.swept")]
-    ValuesSwept(Nothing),
-    /// Values could not be kept.
-    #[serde(rename = "values.lost")]
-    ValuesLost(Nothing),
-    /// A generation of the wrapping key is erased.
-    #[serde(rename = "key.erased")]
-    KeyErased(Nothing),
-    /// Entries were lost in an honest recovery.
-    #[serde(rename = "log.truncated")]
-    LogTruncated(Nothing),
-    /// Refusals without entries of their own.
-    #[serde(rename = "denials.summarized")]
-    DenialsSummarized(Nothing),
+    AccessDenied(AccessDenied) = 17, "access.denied";
+    /// Destroyed values were erased in the vault.
+    ValueErased(Nothing) = 18, "value.erased";
+    /// Stored values that nothing refers to were erased.
+    ValuesSwept(Nothing) = 19, "values.swept";
+    /// Values were lost.
+    ValuesLost(Nothing) = 20, "values.lost";
+    /// A generation of the wrapping key was erased.
+    KeyErased(Nothing) = 21, "key.erased";
+    /// A recovery could not restore all entries.
+    LogTruncated(Nothing) = 22, "log.truncated";
+    /// Refusals that have no entries of their own.
+    DenialsSummarized(Nothing) = 23, "denials.summarized";
 }
 
 /// Facts of `workspace.created`.
@@ -196,79 +203,16 @@ impl DenialReason {
     }
 }
 
-impl Event {
-    /// The event's name on the wire, with a number that stands for it in indexes. Numbers are
-    /// never used again.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::WorkspaceCreated(_) => KINDS[0],
-            Self::MemberAdded(_) => KINDS[1],
-            Self::MemberChanged(_) => KINDS[2],
-            Self::MemberRemoved(_) => KINDS[3],
-            Self::SecretCreated(_) => KINDS[4],
-            Self::SecretEdited(_) => KINDS[5],
-            Self::SecretDescribed(_) => KINDS[6],
-            Self::SecretRenamed(_) => KINDS[7],
-            Self::SecretRevealed(_) => KINDS[8],
-            Self::SecretDeleted(_) => KINDS[9],
-            Self::SecretRestored(_) => KINDS[10],
-            Self::SecretDestroyed(_) => KINDS[11],
-            Self::WorkflowSaved(_) => KINDS[12],
-            Self::WorkflowRemoved(_) => KINDS[13],
-            Self::KeyRotated(_) => KINDS[14],
-            Self::DelegationRevoked(_) => KINDS[15],
-            Self::AccessDenied(_) => KINDS[16],
-            Self::ValueErased(_) => KINDS[17],
-            Self::ValuesSwept(_) => KINDS[18],
-            Self::ValuesLost(_) => KINDS[19],
-            Self::KeyErased(_) => KINDS[20],
-            Self::LogTruncated(_) => KINDS[21],
-            Self::DenialsSummarized(_) => KINDS[22],
-        }
-    }
-}
-
-/// What sort of event: its number and its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(pub u8, pub &'static str);
-
-/// Every event's name with its number, which is its place here counted from 1.
-pub const KINDS: [Kind; 23] = [
-    Kind(1, "workspace.created"),
-    Kind(2, "member.added"),
-    Kind(3, "member.changed"),
-    Kind(4, "member.removed"),
-    Kind(5, "secret.created"),
-    Kind(6, "secret.edited"),
-    Kind(7, "secret.described"),
-    Kind(8, "secret.renamed"),
-    Kind(9, "secret.revealed"),
-    Kind(10, "secret.deleted"),
-    Kind(11, "secret.restored"),
-    Kind(12, "secret.destroyed"),
-    Kind(13, "workflow.saved"),
-    Kind(14, "workflow.removed"),
-    Kind(15, "key.rotated"),
-    Kind(16, "delegation.revoked"),
-    Kind(17, "access.denied"),
-    Kind(18, "value.erased"),
-    Kind(19, "values.swept"),
-    Kind(20, "values.lost"),
-    Kind(21, "key.erased"),
-    Kind(22, "log.truncated"),
-    Kind(23, "denials.summarized"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_places_and_names_are_used_once() {
-        let numbers: Vec<u8> = KINDS.iter().map(|kind| kind.0).collect();
-        let places: Vec<u8> = (1..).take(KINDS.len()).collect();
-        assert_eq!(numbers, places);
-        let names: std::collections::BTreeSet<&str> = KINDS.iter().map(|kind| kind.1).collect();
+    fn numbers_are_consecutive_and_names_are_unique() {
+        let numbers: Vec<u8> = KINDS.iter().map(|kind| kind.number).collect();
+        let expected: Vec<u8> = (1..).take(KINDS.len()).collect();
+        assert_eq!(numbers, expected);
+        let names: std::collections::BTreeSet<&str> = KINDS.iter().map(|kind| kind.name).collect();
         assert_eq!(names.len(), KINDS.len());
     }
 }

@@ -7,6 +7,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod authorize;
+pub mod backoff;
 pub mod cbor;
 pub mod command;
 pub mod commit;
@@ -20,10 +21,12 @@ pub mod limits;
 pub mod names;
 pub mod origin;
 pub mod rejection;
+pub mod roles;
 pub mod rules;
 pub mod state;
 pub mod statement;
 
+pub use backoff::Backoff;
 pub use command::{Action, Command, SignedCommand, Verified};
 pub use commit::Commit;
 pub use decide::{Authority, decide};

@@ -7,7 +7,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_merkle::{Hash, Window};
+use keyroll_merkle::{Hash, RecentTree};
 
 use crate::event::WorkspaceCreated;
 use crate::ids::{Epoch, Identity, LedgerId, Millis, SecretId, TreeSize, Version};
@@ -30,7 +30,7 @@ const WINDOW: usize = 1_024;
 pub struct State {
     ledger: LedgerId,
     workspace: WorkspaceName,
-    tree: Window,
+    tree: RecentTree,
     row: WorkspaceRow,
     members: BTreeMap<Identity, Member>,
     secrets: BTreeMap<SecretId, Secret>,
@@ -73,7 +73,7 @@ impl State {
         Self {
             ledger,
             workspace,
-            tree: Window::new(WINDOW),
+            tree: RecentTree::new(WINDOW),
             row: WorkspaceRow::default(),
             members: BTreeMap::new(),
             secrets: BTreeMap::new(),
@@ -87,7 +87,7 @@ impl State {
 
     /// The state that a read model kept; `None` when its tree does not fit its size.
     pub fn restore(ledger: LedgerId, workspace: WorkspaceName, parts: Parts) -> Option<Self> {
-        let tree = Window::from_compact_range(parts.size.0, &parts.tree, WINDOW).ok()?;
+        let tree = RecentTree::from_compact_range(parts.size.0, &parts.tree, WINDOW).ok()?;
         let active = parts
             .secrets
             .iter()
@@ -131,7 +131,7 @@ impl State {
     }
 
     /// The recent part of the tree: proves fresh entries.
-    pub const fn tree(&self) -> &Window {
+    pub const fn tree(&self) -> &RecentTree {
         &self.tree
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cose::{self, Form, Unchecked};
+use crate::cose::{self, Form, Unverified};
 use crate::ids::{Digest, Identity, LedgerId, Millis};
 use crate::limits;
 use crate::names::{Label, WorkspaceName};
@@ -37,7 +37,7 @@ impl Form for Delegation {
     const V: u32 = 1;
 }
 
-impl Unchecked<Delegation> {
+impl Unverified<Delegation> {
     /// Verifies that the identity itself delegated to `signer`.
     ///
     /// # Errors

@@ -66,7 +66,7 @@ pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     // Several programs may meet the ledger for the first time at once.
     let lock = home.join(".config.lock");
     let _locked =
-        keyroll_client::private::lock(&lock).map_err(|error| Failure::file(&lock, &error))?;
+        keyroll_client::private_files::lock(&lock).map_err(|error| Failure::file(&lock, &error))?;
     match Config::load(home)?.ledger {
         Some(pinned) if pinned == *ledger => return Ok(()),
         Some(pinned) => {

@@ -1,6 +1,6 @@
 //! Commands and their dry runs.
 
-use keyroll_client::Acted;
+use keyroll_client::Executed;
 use keyroll_core::{Action, Event};
 use serde_json::{Value, json};
 
@@ -12,13 +12,13 @@ use crate::session::Session;
 /// The outcome of a command: an entry, or the decision of a dry run.
 pub(crate) enum CommandOutcome {
     /// The command is an entry.
-    Recorded(Box<Acted>),
+    Recorded(Box<Executed>),
     /// A dry run: the events that the entry would have had.
     Decided(Vec<Event>),
 }
 
-impl From<Acted> for CommandOutcome {
-    fn from(acted: Acted) -> Self {
+impl From<Executed> for CommandOutcome {
+    fn from(acted: Executed) -> Self {
         Self::Recorded(Box::new(acted))
     }
 }
@@ -72,7 +72,7 @@ impl CommandOutcome {
 }
 
 /// Adds the receipt of a command to its JSON, and prints its warnings.
-pub(crate) fn add_receipt(context: &Context, json: &mut Value, acted: &Acted) {
+pub(crate) fn add_receipt(context: &Context, json: &mut Value, acted: &Executed) {
     json["index"] = json!(acted.index);
     json["receipt"] = json!(acted.receipt);
     if !acted.warnings.is_empty() {

@@ -1,22 +1,22 @@
-//! Files that hold keys or passwords: [`private`], with failures that name the file.
+//! Files that hold keys or passwords: [`private_files`], with failures that name the file.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_client::private;
+use keyroll_client::private_files;
 
 use crate::error::Failure;
 
 /// Creates a directory and its parents for their owner alone. An existing one stays as it is.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
-    private::make_directory(path).map_err(|error| Failure::file(path, &error))
+    private_files::make_directory(path).map_err(|error| Failure::file(path, &error))
 }
 
 /// Writes a new file.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    private::create(path, bytes).map_err(|error| match error.kind() {
+    private_files::create(path, bytes).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::local(format!("{} exists and was not overwritten", path.display()))
         }
@@ -26,17 +26,17 @@ pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a file in place of an old one, in one step: a reader sees the old or the new.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    private::replace(path, bytes).map_err(|error| Failure::file(path, &error))
+    private_files::replace(path, bytes).map_err(|error| Failure::file(path, &error))
 }
 
 /// Fails where no file can be written at a path. It leaves no file behind.
 pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
-    private::try_out(path).map_err(|error| Failure::file(path, &error))
+    private_files::try_out(path).map_err(|error| Failure::file(path, &error))
 }
 
 /// Refuses a file that users other than its owner may read.
 pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Failure> {
-    if !private::others_may(metadata) {
+    if !private_files::others_may(metadata) {
         return Ok(());
     }
     let mode = metadata.permissions().mode() & 0o7777;

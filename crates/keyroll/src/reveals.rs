@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use clap::Args;
-use keyroll_client::{Opened, Wanted};
+use keyroll_client::{RequestedValue, RevealedValue};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
 use keyroll_core::state::ValueState;
@@ -82,7 +82,7 @@ fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
 /// The revealed secrets, in the order of their names.
 #[derive(Default)]
 pub(crate) struct RevealedSecrets {
-    pub(crate) values: Vec<Opened>,
+    pub(crate) values: Vec<RevealedValue>,
     pub(crate) entries: Vec<Index>,
     /// The warnings on stderr, for programs.
     pub(crate) warnings: Vec<String>,
@@ -149,9 +149,9 @@ async fn at_once(
     names: &[SecretName],
     (purpose, reason): (&Purpose, Option<&Text>),
 ) -> Result<RevealedSecrets, Failure> {
-    let wanted: Vec<Wanted> = names
+    let wanted: Vec<RequestedValue> = names
         .iter()
-        .map(|name| Wanted {
+        .map(|name| RequestedValue {
             name: name.clone(),
             version: None,
         })

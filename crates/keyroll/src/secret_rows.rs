@@ -2,8 +2,8 @@
 
 use keyroll_core::SecretName;
 use keyroll_core::state::{Lifecycle, ValueState};
-use keyroll_wire::Ask;
-use keyroll_wire::query::{Moment, PAGE_ROWS, SecretList};
+use keyroll_wire::Question;
+use keyroll_wire::query::{PAGE_ROWS, PointInTime, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow, UsedBy};
 use serde_json::{Value, json};
 
@@ -17,14 +17,14 @@ use crate::time;
 pub(crate) struct SecretPages<'a> {
     session: &'a Session,
     deleted: bool,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
     after: Option<String>,
     limit: u32,
     ended: bool,
 }
 
 impl<'a> SecretPages<'a> {
-    pub(crate) const fn new(session: &'a Session, deleted: bool, at: Option<Moment>) -> Self {
+    pub(crate) const fn new(session: &'a Session, deleted: bool, at: Option<PointInTime>) -> Self {
         Self {
             session,
             deleted,
@@ -46,7 +46,7 @@ impl<'a> SecretPages<'a> {
             limit: self.limit,
             deleted: self.deleted,
         };
-        let answered = self.session.ask(Ask::SecretList(list)).await?;
+        let answered = self.session.ask(Question::SecretList(list)).await?;
         let page = answer!(answered, Answer::SecretList)?;
         // A page whose successor does not advance is the last.
         self.ended = page.next.is_none() || page.next == self.after;
@@ -59,7 +59,7 @@ impl<'a> SecretPages<'a> {
 pub(crate) async fn all(
     session: &Session,
     deleted: bool,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
 ) -> Result<Vec<SecretRow>, Failure> {
     let (mut secrets, mut pages) = (Vec::new(), SecretPages::new(session, deleted, at));
     while let Some(page) = pages.next().await? {

@@ -1,13 +1,13 @@
 //! A connection to the ledger, as one identity and mostly in one workspace.
 
-use keyroll_client::{Acted, Answered, Opened, RevealedValues, Wanted};
 use keyroll_client::{Client, ClientError, Settings as ClientSettings};
+use keyroll_client::{Executed, RequestedValue, RevealedValue, RevealedValues, VerifiedAnswer};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
 use keyroll_core::{Action, Code, Identity, Index, SecretName, TreeSize, WorkspaceName};
-use keyroll_wire::query::{Moment, Named, Point};
+use keyroll_wire::query::{AsOf, PointInTime, SecretShow};
 use keyroll_wire::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
-use keyroll_wire::{Ask, Receipt};
+use keyroll_wire::{Question, Receipt};
 
 use crate::config;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use crate::time;
 /// Values that were revealed in one entry.
 pub(crate) struct Revealed {
     /// In the order of the request.
-    pub(crate) values: Vec<Opened>,
+    pub(crate) values: Vec<RevealedValue>,
     pub(crate) index: Index,
     pub(crate) receipt: Receipt,
     /// The warnings on stderr, for programs.
@@ -75,20 +75,20 @@ impl Context {
 
 impl Session {
     /// Asks about the workspace.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Failure> {
-        Ok(self.client.ask(Some(&self.workspace), ask).await?)
+    pub(crate) async fn ask(&self, ask: Question) -> Result<VerifiedAnswer, Failure> {
+        Ok(self.client.query(Some(&self.workspace), ask).await?)
     }
 
     /// Signs an action and sends it to the workspace.
-    pub(crate) async fn act(&self, action: Action) -> Result<Acted, Failure> {
-        Ok(self.client.act(&self.workspace, action).await?)
+    pub(crate) async fn act(&self, action: Action) -> Result<Executed, Failure> {
+        Ok(self.client.execute(&self.workspace, action).await?)
     }
 
     /// Reveals values in one entry, and prints the warnings about them before it returns the values.
     pub(crate) async fn reveal(
         &self,
         out: Output,
-        wanted: &[Wanted],
+        wanted: &[RequestedValue],
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Revealed, ClientError> {
@@ -120,33 +120,33 @@ impl Session {
     pub(crate) async fn secret_at(
         &self,
         name: &SecretName,
-        at: Option<Moment>,
+        at: Option<PointInTime>,
     ) -> Result<SecretRow, Failure> {
         let name = name.clone();
-        let ask = Ask::SecretShow(Named { at, name });
+        let ask = Question::SecretShow(SecretShow { at, name });
         answer!(self.ask(ask).await?, Answer::SecretShow).map(|row| *row)
     }
 
     /// Resolves a point in history.
-    pub(crate) async fn point(&self, point: Point) -> Result<WorkspaceAt, Failure> {
+    pub(crate) async fn point(&self, point: AsOf) -> Result<WorkspaceAt, Failure> {
         answer!(
-            self.ask(Ask::WorkspaceAt(point)).await?,
+            self.ask(Question::WorkspaceAt(point)).await?,
             Answer::WorkspaceAt
         )
     }
 
     /// The present, as a fixed point in history.
     pub(crate) async fn present(&self) -> Result<WorkspaceAt, Failure> {
-        let begin = Point::Size(TreeSize(0));
-        let size = self.ask(Ask::WorkspaceAt(begin)).await?.size;
-        let mut found = self.point(Point::Size(size)).await?;
+        let begin = AsOf::Size(TreeSize(0));
+        let size = self.ask(Question::WorkspaceAt(begin)).await?.size;
+        let mut found = self.point(AsOf::Size(size)).await?;
         // Expiries and rotation dates since the last entry count too.
         found.at.time = found.at.time.max(keyroll_wire::time::now());
         Ok(found)
     }
 
     /// The point of `--at P`, if it was given.
-    pub(crate) async fn moment(&self, at: Option<&str>) -> Result<Option<Moment>, Failure> {
+    pub(crate) async fn moment(&self, at: Option<&str>) -> Result<Option<PointInTime>, Failure> {
         let Some(text) = at else { return Ok(None) };
         let point = time::point(text, keyroll_wire::time::now())?;
         Ok(Some(self.point(point).await?.at))
@@ -158,7 +158,10 @@ impl Session {
     }
 
     /// Members, former ones too, as they are or were.
-    pub(crate) async fn members_at(&self, at: Option<Moment>) -> Result<Vec<MemberRow>, Failure> {
+    pub(crate) async fn members_at(
+        &self,
+        at: Option<PointInTime>,
+    ) -> Result<Vec<MemberRow>, Failure> {
         Ok(self.client.members(&self.workspace, at).await?.0)
     }
 
@@ -180,6 +183,6 @@ impl Session {
 }
 
 /// Asks about the ledger as a whole.
-pub(crate) async fn ask_ledger(client: &Client, ask: Ask) -> Result<Answered, Failure> {
-    Ok(client.ask(None, ask).await?)
+pub(crate) async fn ask_ledger(client: &Client, ask: Question) -> Result<VerifiedAnswer, Failure> {
+    Ok(client.query(None, ask).await?)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 use keyroll_core::{Millis, TreeSize};
-use keyroll_wire::query::Point;
+use keyroll_wire::query::AsOf;
 use keyroll_wire::time::{self, TimeError};
 
 use crate::error::Failure;
@@ -31,9 +31,9 @@ pub(crate) fn past(text: &str, now: Millis) -> Result<Millis, Failure> {
 }
 
 /// A point in history: `N` for the first N entries, RFC 3339, or a duration ago.
-pub(crate) fn point(text: &str, now: Millis) -> Result<Point, Failure> {
+pub(crate) fn point(text: &str, now: Millis) -> Result<AsOf, Failure> {
     if let Ok(size) = text.parse() {
-        return Ok(Point::Size(TreeSize(size)));
+        return Ok(AsOf::Size(TreeSize(size)));
     }
     let wrong = |_| {
         let shown = text.escape_debug().to_string();
@@ -42,7 +42,7 @@ pub(crate) fn point(text: &str, now: Millis) -> Result<Point, Failure> {
              (ago)"
         ))
     };
-    past(text, now).map(Point::Time).map_err(wrong)
+    past(text, now).map(AsOf::Time).map_err(wrong)
 }
 
 /// A time in the future: RFC 3339, or a duration from now.
@@ -148,8 +148,8 @@ mod tests {
     fn points_are_entries_moments_or_durations() {
         let points =
             ["17", "2h", "2023-11-14T22:13:20Z"].map(|text| point(text, NOW).map_err(|_| ()));
-        let ago = Point::Time(Millis(NOW.0 - 7_200_000));
-        let known = [Point::Size(TreeSize(17)), ago, Point::Time(NOW)];
+        let ago = AsOf::Time(Millis(NOW.0 - 7_200_000));
+        let known = [AsOf::Size(TreeSize(17)), ago, AsOf::Time(NOW)];
         assert_eq!(points, known.map(Ok));
         for text in [
             "",

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::health::Health;
 use crate::projection::{Batch, Local, Projection, ProjectionError, contained};
-use keyroll_store::log::{FollowError, Log, Stretch, StretchError};
+use keyroll_store::log::{FollowError, Log, LogRange, RangeError};
 
 pub use catch_up::catch_up;
 use catch_up::failed;
@@ -422,17 +422,17 @@ fn digests(one: &Projection, other: &Projection) -> Result<(Digest, Digest), Pro
 /// lost there would otherwise show only in the next rebuild. Nothing of it is folded in.
 pub(crate) async fn patrol(log: Arc<dyn Log>, until: Sequence, health: Arc<Health>) {
     let (mut at, last) = (Sequence(0), Sequence(until.0.saturating_sub(1)));
-    let mut stretch = Stretch::of(log.as_ref(), at, last);
+    let mut stretch = LogRange::new(log.as_ref(), at, last);
     while let Some(next) = stretch.next().await {
         match next {
             Ok(message) => at = message.sequence,
-            Err(StretchError::Log(error @ FollowError::Gap { .. })) => {
+            Err(RangeError::Log(error @ FollowError::Gap { .. })) => {
                 return health.fail(Code::Corrupt, error.to_string());
             }
             // The follower finds out by itself.
-            Err(StretchError::Log(FollowError::Behind { .. })) => return,
+            Err(RangeError::Log(FollowError::Behind { .. })) => return,
             // The nats-server is away: nobody else reads what is left.
-            Err(StretchError::Still(_)) => stretch = Stretch::of(log.as_ref(), at, last),
+            Err(RangeError::TimedOut(_)) => stretch = LogRange::new(log.as_ref(), at, last),
         }
     }
 }

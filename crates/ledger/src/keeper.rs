@@ -30,7 +30,7 @@ use crate::writer::{CommandOutcome, Submission};
 use keyroll_store::keyring::random;
 
 /// Vault messages read, written or erased at once: each may have three times 64 KiB in memory.
-const AT_ONCE: usize = 64;
+const CONCURRENT_REQUESTS: usize = 64;
 /// Messages written over at once: a server does one after the other, up to 8 MiB for each, and the
 /// last of them has to be answered in time.
 const OVERWRITES: usize = 16;
@@ -80,7 +80,7 @@ fn broken(error: &ProjectionError) -> Rejection {
 
 /// Does all of `work`, some at once, until the first failure.
 async fn each<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Vec<T>, Rejection> {
-    some(work, AT_ONCE).await
+    some(work, CONCURRENT_REQUESTS).await
 }
 
 /// As [`each`], so many at once.

@@ -36,7 +36,7 @@ use keyroll_core::{
     cbor, cose,
 };
 use keyroll_merkle::empty_root;
-use keyroll_wire::reply::{Body, Info, Reply};
+use keyroll_wire::reply::{Reply, ReplyBody, ServiceInfo};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::follower::{Fold, Follower, Notice, Progress, Projected, Wish, patrol, progress_of};
@@ -307,7 +307,7 @@ impl Ledger {
         (self.writers.count(), followed)
     }
 
-    /// What a client needs before it can say anything: the bytes of an [`Info`], or of a signed
+    /// What a client needs before it can say anything: the bytes of an [`ServiceInfo`], or of a signed
     /// [`Reply`] with the error when the sealing key of the day cannot be read or made.
     pub async fn info(&self) -> Response {
         let now = self.now();
@@ -317,7 +317,7 @@ impl Ledger {
             // Out of service for want of a stream: an operator still has to reach it.
             Err(rejection) => match self.shared.health.ledger() {
                 Ok(()) => return self.refuse_query(&[], rejection),
-                Err(_) => match self.keyring.passing_sealing_key(period) {
+                Err(_) => match self.keyring.ephemeral_sealing_key(period) {
                     Ok(key) => key,
                     Err(rejection) => return self.refuse_query(&[], rejection),
                 },
@@ -330,7 +330,7 @@ impl Ledger {
             period,
         };
         let sealing_key = cose::sign(&sealing, &self.shared.key).into();
-        let info = Info {
+        let info = ServiceInfo {
             now,
             ledger_key: self.statement.clone(),
             sealing_key,
@@ -368,10 +368,15 @@ impl Ledger {
         rejection: Rejection,
         position: Position,
     ) -> Vec<u8> {
-        self.sign_reply(request, Body::Error(rejection), position)
+        self.sign_reply(request, ReplyBody::Error(rejection), position)
     }
 
-    pub(crate) fn sign_reply(&self, request: Digest, body: Body, position: Position) -> Vec<u8> {
+    pub(crate) fn sign_reply(
+        &self,
+        request: Digest,
+        body: ReplyBody,
+        position: Position,
+    ) -> Vec<u8> {
         let Position {
             size,
             root,

@@ -7,7 +7,7 @@
 //! | [`hash`] | leaf, node and empty-tree hashes | RFC 6962 §2.1 |
 //! | [`nodes`] | roots and proofs, made from any source of tree nodes | RFC 6962 §2.1.1, §2.1.2 |
 //! | [`proof`] | their verification | RFC 9162 §2.1.3.2, §2.1.4.2 |
-//! | [`window`] | a growing tree that remembers its recent nodes | – |
+//! | [`recent_tree`] | a growing tree that keeps its recent nodes in memory | – |
 //! | [`vkey`] | names, key ids and public keys of those who sign | c2sp.org/signed-note |
 //! | [`note`] | signed texts | c2sp.org/signed-note |
 //! | [`checkpoint`] | the signed size and root of a tree | c2sp.org/tlog-checkpoint |
@@ -18,17 +18,17 @@ pub mod hash;
 pub mod nodes;
 pub mod note;
 pub mod proof;
+pub mod recent_tree;
 pub mod tlog_proof;
 pub mod vkey;
-pub mod window;
 
 mod text;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash};
-pub use nodes::{Both, Nodes, TreeError, consistency_proof, inclusion_proof, root};
+pub use nodes::{Nodes, TreeError, WithFallback, consistency_proof, inclusion_proof, root};
 pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, sign_note};
 pub use proof::{MAX_PROOF_HASHES, ProofError, verify_consistency, verify_inclusion};
+pub use recent_tree::{CompactRangeError, MAX_SIZE, MIN_CAPACITY, MissingNode, RecentTree};
 pub use tlog_proof::{MAX_TLOG_PROOF_BYTES, TlogProof, TlogProofError};
 pub use vkey::{KeyError, VerifierKey, key_id};
-pub use window::{MAX_SIZE, MIN_CAPACITY, NotHeld, Window, WindowError};

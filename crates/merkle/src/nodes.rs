@@ -104,9 +104,9 @@ pub fn consistency_proof<N: Nodes + ?Sized>(
 ///
 /// Made for a small source in memory before a large one on disk.
 #[derive(Debug, Clone, Copy)]
-pub struct Both<'a, A: ?Sized, B: ?Sized>(pub &'a A, pub &'a B);
+pub struct WithFallback<'a, A: ?Sized, B: ?Sized>(pub &'a A, pub &'a B);
 
-impl<A: Nodes + ?Sized, B: Nodes + ?Sized> Nodes for Both<'_, A, B> {
+impl<A: Nodes + ?Sized, B: Nodes + ?Sized> Nodes for WithFallback<'_, A, B> {
     type Error = B::Error;
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, B::Error> {

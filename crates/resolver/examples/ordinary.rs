@@ -1,6 +1,6 @@
-//! Masks every file below some directories and says where something was masked.
+//! Masks every file in some directories and reports each match.
 //!
-//! With values that occur nowhere, each is a false mask.
+//! The values occur in no file, so every match is a false positive.
 //!
 //! ```console
 //! $ cargo run --release -p keyroll-resolver --example ordinary -- ~/.cargo/registry/src /usr/share
@@ -11,10 +11,10 @@ use std::time::Instant;
 
 use keyroll_resolver::Redactor;
 
-/// Larger files are cut, so that a file of a kind does not outweigh all others.
+/// Larger files are cut, so that one kind of file does not outweigh the others.
 const MAX_FILE: usize = 4 * 1024 * 1024;
 
-/// Values of every sort, which look random and are the same every time.
+/// Pseudo-random values of several kinds, the same in every run.
 fn values() -> Vec<(String, String)> {
     let alphabets = [
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",

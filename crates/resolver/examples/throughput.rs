@@ -1,4 +1,4 @@
-//! How fast blocks are resolved and outputs masked, without a network.
+//! Measures how fast blocks are resolved and outputs masked, without a network.
 //!
 //! ```console
 //! $ cargo run --release -p keyroll-resolver --example throughput
@@ -13,7 +13,7 @@ use serde_json::json;
 const ROUNDS: usize = 31;
 const OUTPUT: usize = 1024 * 1024;
 
-/// Numbers that look random and are the same every time.
+/// Pseudo-random numbers, the same in every run.
 fn numbers() -> impl FnMut() -> usize {
     let mut state = 7_u64;
     move || {

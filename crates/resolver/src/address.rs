@@ -1,38 +1,38 @@
 //! Which network addresses may be connected to.
 //!
-//! Everything that is not plain public unicast is refused unless an operator's CIDR names it:
-//! the special-purpose registries (RFC 6890 and its updates), and the IPv6 forms that carry an
-//! IPv4 address and would otherwise be a way around the IPv4 rules.
+//! Only public unicast addresses are allowed, and networks that the operator names. All others are refused:
+//! the special-purpose registries (RFC 6890 and its updates), and IPv6 addresses that embed an IPv4 address,
+//! which could be used to get around the IPv4 rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::error::{Code, ResolveError};
 
-/// What an address is for.
+/// The kind of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressKind {
-    /// Reachable by everyone: the one kind that needs no permission.
+    /// Public unicast. The only kind that needs no permission.
     Public,
-    /// No address, or this network.
+    /// The unspecified address, or this network.
     Unspecified,
     /// This machine.
     Loopback,
     /// RFC 1918.
     Private,
-    /// One link; cloud metadata services live here.
+    /// Link-local. Cloud metadata services have such addresses.
     LinkLocal,
-    /// RFC 4193, and the site-local range before it.
+    /// Unique local (RFC 4193), and the older site-local range.
     UniqueLocal,
     /// Carrier-grade NAT, RFC 6598.
     CarrierNat,
-    /// A group of receivers, broadcast included.
+    /// Multicast, and broadcast.
     Multicast,
-    /// For examples in texts.
+    /// For examples in documents.
     Documentation,
-    /// An IPv4 address in IPv6 clothes: mapped, compatible, NAT64, 6to4, Teredo.
+    /// An IPv6 address that embeds an IPv4 address: mapped, compatible, NAT64, 6to4, Teredo.
     Transition,
-    /// For protocols and benchmarks, or not handed out.
+    /// For protocols and benchmarks, or not assigned.
     Reserved,
 }
 
@@ -63,7 +63,7 @@ const V4: [([u8; 4], u32, AddressKind); 18] = [
     ([240, 0, 0, 0], 4, Reserved),
 ];
 
-/// First match wins; what no row names is public only inside 2000::/3.
+/// First match wins. Other addresses are public only inside 2000::/3.
 const V6: [([u16; 8], u32, AddressKind); 15] = [
     ([0, 0, 0, 0, 0, 0, 0, 0], 128, Unspecified),
     ([0, 0, 0, 0, 0, 0, 0, 1], 128, Loopback),
@@ -82,7 +82,7 @@ const V6: [([u16; 8], u32, AddressKind); 15] = [
     ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, UniqueLocal),
 ];
 
-/// What an address is for.
+/// The kind of an address.
 pub fn classify(address: IpAddr) -> AddressKind {
     match address {
         IpAddr::V4(address) => V4
@@ -118,8 +118,8 @@ fn outside_the_table(address: Ipv6Addr) -> AddressKind {
     }
 }
 
-/// A network that an operator allows, such as `10.20.0.0/16`. One address is a network too. An
-/// IPv4 network says nothing about the IPv6 forms of its addresses.
+/// A network that the operator allows, such as `10.20.0.0/16`, or one address. An IPv4 network does not
+/// include IPv6 addresses that embed its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
     network: IpAddr,
@@ -151,7 +151,7 @@ impl FromStr for Cidr {
         let error = || {
             ResolveError::new(
                 Code::AddressBlocked,
-                "a network is an address, or an address, `/` and a prefix's length",
+                "not a network: write an address or a CIDR, for example 10.20.0.0/16",
             )
         };
         let (address, prefix) = match text.split_once('/') {
@@ -174,8 +174,8 @@ impl FromStr for Cidr {
     }
 }
 
-/// Checks every address that a host has: one that is refused refuses the host, since otherwise
-/// the order of a DNS answer would decide.
+/// Checks all addresses of a host. If one is refused, the host is refused; otherwise the order of a DNS
+/// answer would decide.
 pub(crate) fn check_addresses(
     host: &str,
     addresses: impl IntoIterator<Item = IpAddr>,
@@ -184,7 +184,10 @@ pub(crate) fn check_addresses(
     for address in addresses {
         let kind = classify(address);
         if kind != Public && !allowed.iter().any(|network| network.contains(address)) {
-            let detail = format!("{address} is {} and no operator allows it", kind.describe());
+            let detail = format!(
+                "{address} is {}: only public addresses are allowed, and networks that the operator allows",
+                kind.describe()
+            );
             return Err(ResolveError::new(Code::AddressBlocked, detail).at_host(host));
         }
     }
@@ -203,7 +206,7 @@ impl AddressKind {
             CarrierNat => "a carrier NAT address",
             Multicast => "a multicast address",
             Documentation => "an address for documentation",
-            Transition => "an IPv4 address inside another form",
+            Transition => "an IPv6 address that embeds an IPv4 address",
             Reserved => "a reserved address",
         }
     }

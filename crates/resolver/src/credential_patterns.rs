@@ -1,7 +1,7 @@
-//! How the credentials of well-known services look.
+//! Patterns of the credentials of well-known services.
 
-/// How a service's keys begin, which bytes follow, and at least how many.
-struct Pattern {
+/// A kind of key: how it begins, which bytes follow, and at least how many.
+struct CredentialPattern {
     what: &'static str,
     starts: &'static [&'static str],
     rest: fn(u8) -> bool,
@@ -24,74 +24,74 @@ fn path(byte: u8) -> bool {
     word(byte) || byte == b'/'
 }
 
-const PATTERNS: [Pattern; 12] = [
-    Pattern {
+const PATTERNS: [CredentialPattern; 12] = [
+    CredentialPattern {
         what: "an AWS access key id",
         starts: &["AKIA", "ASIA"],
         rest: capitals,
         min: 16,
     },
-    Pattern {
+    CredentialPattern {
         what: "a GitHub token",
         starts: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
         rest: alphanumeric,
         min: 36,
     },
-    Pattern {
+    CredentialPattern {
         what: "a GitHub token",
         starts: &["github_pat_"],
         rest: word,
         min: 22,
     },
-    Pattern {
+    CredentialPattern {
         what: "a GitLab token",
         starts: &["glpat-"],
         rest: word,
         min: 20,
     },
-    Pattern {
+    CredentialPattern {
         what: "a Stripe key",
         starts: &["sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"],
         rest: alphanumeric,
         min: 16,
     },
-    Pattern {
+    CredentialPattern {
         what: "a Slack token",
         starts: &["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xapp-"],
         rest: word,
         min: 10,
     },
-    Pattern {
+    CredentialPattern {
         what: "a Slack webhook",
         starts: &["https://hooks.slack.com/services/"],
         rest: path,
         min: 20,
     },
-    Pattern {
+    CredentialPattern {
         what: "a Google API key",
         starts: &["AIza"],
         rest: word,
         min: 35,
     },
-    Pattern {
+    CredentialPattern {
         what: "an npm token",
         starts: &["npm_"],
         rest: alphanumeric,
         min: 36,
     },
-    Pattern {
+    CredentialPattern {
         what: "a PyPI token",
         starts: &["pypi-"],
         rest: word,
         min: 50,
     },
-    Pattern {
+    CredentialPattern {
         what: "an API key",
         starts: &["sk-ant-", "sk-proj-", "sk-"],
         rest: word,
         min: 32,
     },
-    Pattern {
+    CredentialPattern {
         what: "a SendGrid key",
         starts: &["SG."],
         rest: |byte| word(byte) || byte == b'.',
@@ -102,14 +102,14 @@ const PATTERNS: [Pattern; 12] = [
 /// Text that looks like a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialMatch {
-    /// Which sort of key.
+    /// The kind of key.
     pub what: &'static str,
     /// Bytes from the start of the text.
     pub offset: usize,
 }
 
-/// Finds what looks like a key of a well-known service, a private key in PEM, or a JSON web token.
-/// It repeats nothing of what it finds.
+/// Finds text that looks like a key of a well-known service, a private key in PEM, or a JSON web token. The
+/// result contains no part of it.
 ///
 /// ```
 /// let found = keyroll_resolver::find_credentials("token = 'AKIAIOSFODNN7EXAMPLE'");
@@ -123,7 +123,7 @@ pub fn find_credentials(text: &str) -> Vec<CredentialMatch> {
     while at < text.len() {
         let rest = &text.as_bytes()[at..];
         let inside = at > 0 && text.as_bytes()[at - 1].is_ascii_alphanumeric();
-        let hit = if inside { None } else { shape_at(rest) };
+        let hit = if inside { None } else { match_at(rest) };
         match hit {
             Some((what, len)) => {
                 found.push(CredentialMatch { what, offset: at });
@@ -135,7 +135,7 @@ pub fn find_credentials(text: &str) -> Vec<CredentialMatch> {
     found
 }
 
-fn shape_at(rest: &[u8]) -> Option<(&'static str, usize)> {
+fn match_at(rest: &[u8]) -> Option<(&'static str, usize)> {
     if rest.starts_with(b"-----BEGIN ") {
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or(rest);
         let end = 64.min(line.len());
@@ -155,16 +155,16 @@ fn shape_at(rest: &[u8]) -> Option<(&'static str, usize)> {
         return (second.starts_with(b"eyJ") && second.get(count) == Some(&b'.'))
             .then_some(("a JSON web token", first + 1 + count));
     }
-    PATTERNS.iter().find_map(|shape| {
-        let start = shape
+    PATTERNS.iter().find_map(|pattern| {
+        let start = pattern
             .starts
             .iter()
             .find(|start| rest.starts_with(start.as_bytes()))?;
         let count = rest[start.len()..]
             .iter()
-            .take_while(|byte| (shape.rest)(**byte))
+            .take_while(|byte| (pattern.rest)(**byte))
             .count();
-        (count >= shape.min).then_some((shape.what, start.len() + count))
+        (count >= pattern.min).then_some((pattern.what, start.len() + count))
     })
 }
 

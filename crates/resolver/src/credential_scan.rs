@@ -3,23 +3,23 @@
 use std::fmt;
 
 use crate::credential_patterns::find_credentials;
-use crate::locate::{Layout, decode, line_column, written};
 use crate::redact::Redactor;
+use crate::source_map::{SourceMap, line_column, raw_offset, unquote};
 
-/// A credential in a block file. None of it is repeated here.
+/// Where a credential is in a block file. It contains no part of the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HardCodedValue {
-    /// The secret whose value it is, where it is a known one.
+    /// The secret, if the credential is a known value.
     pub secret: Option<String>,
-    /// What it is, in words.
+    /// A description of the credential.
     pub what: String,
-    /// The block, where it stands in one.
+    /// The block, if the credential is in one.
     pub block: Option<String>,
     /// The field, such as `headers.X-Api-Key`.
-    pub place: String,
-    /// Line of the file, from one.
+    pub field: String,
+    /// The line in the file, from one.
     pub line: usize,
-    /// Column of the file, from one.
+    /// The column in the file, from one.
     pub column: usize,
 }
 
@@ -29,19 +29,18 @@ impl fmt::Display for HardCodedValue {
             write!(f, "block {}, ", block.escape_debug())?;
         }
         let Self {
-            place,
+            field,
             line,
             column,
             what,
             ..
         } = self;
-        write!(f, "{place}, line {line} column {column}: {what}")
+        write!(f, "{field}, line {line} column {column}: {what}")
     }
 }
 
-/// Finds what looks like a key of a well-known service and, with a redactor, every spelling of its
-/// values that it would mask. Strings are searched in their meaning, as the block would send them,
-/// and each on its own.
+/// Finds text that looks like a key of a well-known service and, with a redactor, every spelling of its values
+/// that it would mask. Each string is searched by itself, without its JSON escapes, as the block would send it.
 ///
 /// ```
 /// use keyroll_resolver::{Redactor, hard_coded_values};
@@ -58,36 +57,36 @@ impl fmt::Display for HardCodedValue {
 /// # Ok::<(), keyroll_resolver::ResolveError>(())
 /// ```
 pub fn hard_coded_values(file: &str, known: Option<&Redactor>) -> Vec<HardCodedValue> {
-    let layout = Layout::of(file);
+    let source_map = SourceMap::of(file);
     let mut found = Vec::new();
-    for scalar in &layout.scalars {
+    for scalar in &source_map.scalars {
         let inside = &file[scalar.range.clone()];
-        let meaning = if scalar.is_string {
-            decode(inside)
+        let unquoted = if scalar.is_string {
+            unquote(inside)
         } else {
             inside.to_owned()
         };
-        // A key's name as a place would repeat a value that stands there.
-        let place = if scalar.is_key {
+        // The path of a key would repeat the key, which may be the credential.
+        let field = if scalar.is_key {
             "a name".to_owned()
         } else {
-            scalar.place.clone()
+            scalar.field.clone()
         };
         let mut add = |offset: usize, secret: Option<&str>, what: String| {
-            let at = scalar.range.start + written(inside, offset);
+            let at = scalar.range.start + raw_offset(inside, offset);
             let (line, column) = line_column(file, at);
             found.push(HardCodedValue {
                 secret: secret.map(str::to_owned),
                 what,
-                block: scalar.block.and_then(|block| layout.name(file, block)),
-                place: place.clone(),
+                block: scalar.block.and_then(|block| source_map.name(file, block)),
+                field: field.clone(),
                 line,
                 column,
             });
         };
         for (offset, name) in known
             .iter()
-            .flat_map(|known| known.find(meaning.as_bytes()))
+            .flat_map(|known| known.find(unquoted.as_bytes()))
         {
             add(
                 offset,
@@ -95,20 +94,24 @@ pub fn hard_coded_values(file: &str, known: Option<&Redactor>) -> Vec<HardCodedV
                 format!("the value of the secret {name}"),
             );
         }
-        for key in find_credentials(&meaning) {
-            add(key.offset, None, format!("what looks like {}", key.what));
+        for key in find_credentials(&unquoted) {
+            add(
+                key.offset,
+                None,
+                format!("text that looks like {}", key.what),
+            );
         }
     }
     if let Some(known) = known {
         for one in &mut found {
-            one.place = masked(known, &one.place);
+            one.field = masked(known, &one.field);
             one.block = one.block.as_deref().map(|block| masked(known, block));
         }
     }
     found
 }
 
-/// A place repeats the keys above it, and a block its name: either may be what is looked for.
+/// Masks a field or a block's name. A field repeats the keys above it, which may be credentials.
 fn masked(known: &Redactor, text: &str) -> String {
     String::from_utf8_lossy(&known.redact(text.as_bytes())).into_owned()
 }
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn keys_are_found_behind_escapes() {
-        for (fields, column, place) in [
+        for (fields, column, field) in [
             (format!("\"code\": \"x\\n{KEY}\""), 13, "code"),
             (format!("\"code\": \"\\t\\u0041{}\"", &KEY[1..]), 12, "code"),
             (
@@ -139,9 +142,9 @@ mod tests {
             let found = hard_coded_values(&file(&fields), None);
             assert_eq!(found.len(), 1, "{fields}");
             let one = &found[0];
-            let expected = (Some("b"), place, 2, column);
+            let expected = (Some("b"), field, 2, column);
             assert_eq!(
-                (one.block.as_deref(), &*one.place, one.line, one.column),
+                (one.block.as_deref(), &*one.field, one.line, one.column),
                 expected
             );
             assert!(!one.to_string().contains("IOSFOD"), "{one}");

@@ -1,45 +1,43 @@
-//! What can go wrong, under codes that scripts rely on.
+//! Errors, with codes on which scripts can rely.
 //!
-//! An error says which block, place, secret and host it is about. It never carries a value, a
-//! value's length or a URL's query: details are written here or by libraries that saw no value,
-//! and [`crate::execute`] masks what it returns once values are in play.
+//! An error names the block, field, secret and host. It never contains a value, the length of a value, or the
+//! query of a URL: its words come from this crate or from libraries that saw no value, and after a reveal
+//! [`crate::execute()`] masks them.
 
 use std::fmt;
-
-use crate::redact::Redactor;
 
 /// The kind of an error. Its spelling ([`Code::as_str`]) is stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// `{{ secrets` that is no reference.
+    /// `{{ secrets` that is not a valid reference.
     TemplateSyntax,
-    /// A referenced secret does not exist, or its value was not handed over.
+    /// A referenced secret does not exist, or was not revealed.
     SecretNotFound,
     /// A referenced secret is deleted.
     SecretDeleted,
     /// The ledger refused the reveal.
     Denied,
-    /// A secret is bound to other hosts, or the host needs https.
+    /// A secret is bound to other hosts, or plain http to the host is off.
     HostNotAllowed,
-    /// A reference stands where no secret may stand.
+    /// A reference stands where none may stand.
     ContextForbidden,
-    /// A value cannot be written where it is referenced.
+    /// A value is not allowed in the context of its reference.
     ValueIllegalForContext,
-    /// The host has an address that must not be connected to.
+    /// The host has an address that is not allowed.
     AddressBlocked,
-    /// A redirect leads where the block does not follow.
+    /// A redirect that the block does not follow.
     RedirectBlocked,
     /// The reveal could not be recorded, so nothing was released.
     AuditUnavailable,
-    /// Python blocks cannot be run here.
+    /// Python blocks cannot run here.
     SandboxUnavailable,
-    /// The block took too long.
+    /// The block did not end within the time limit.
     Timeout,
-    /// More bytes than the limit came back, or values are too large to be masked.
+    /// The response, output or result is larger than the limit, or values are too large to mask.
     OutputLimit,
-    /// The block file is not well-formed, or a block says something that makes no request.
+    /// The block file is not valid.
     BlockInvalid,
-    /// The request failed before a complete response was there.
+    /// The request failed before the response was complete.
     HttpFailed,
 }
 
@@ -66,24 +64,24 @@ impl Code {
     }
 }
 
-/// An error of the resolver. Small: the parts live behind one pointer.
+/// An error of the resolver. It is one pointer, to keep results small.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct ResolveError(Box<Parts>);
+pub struct ResolveError(Box<Inner>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Parts {
+struct Inner {
     code: Code,
     detail: String,
     block: Option<String>,
-    place: Option<String>,
+    field: Option<String>,
     at: Option<LineColumn>,
     file: Option<(usize, usize)>,
     secret: Option<String>,
     host: Option<String>,
 }
 
-/// Where in a text: bytes from its start, then line and column counted from one, the column in
-/// characters. A position found by the JSON parser has no offset.
+/// A position in a text: bytes from its start, and line and column from one, the column in characters. A
+/// position from the JSON parser has no offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LineColumn {
     offset: Option<usize>,
@@ -92,13 +90,13 @@ struct LineColumn {
 }
 
 impl ResolveError {
-    /// An error with a code and a sentence for people. The sentence must not contain a value.
+    /// An error with a code and a sentence. The sentence must not contain a value.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts {
+        Self(Box::new(Inner {
             code,
             detail: detail.into(),
             block: None,
-            place: None,
+            field: None,
             at: None,
             file: None,
             secret: None,
@@ -116,7 +114,7 @@ impl ResolveError {
         self.0.code
     }
 
-    /// The sentence alone, without the parts that [`fmt::Display`] adds.
+    /// The sentence alone. [`fmt::Display`] adds block, field and so on.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
@@ -126,24 +124,23 @@ impl ResolveError {
         self.0.block.as_deref()
     }
 
-    /// The place in the block, such as `headers.X-Api-Key`.
-    pub fn place(&self) -> Option<&str> {
-        self.0.place.as_deref()
+    /// The field of the block, such as `headers.X-Api-Key`.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
     }
 
-    /// Line and column, counted from one: of the string at [`ResolveError::place`] where there is
-    /// one, else of the file.
+    /// Line and column, from one: in the string of [`ResolveError::field`] if there is one, else in the file.
     pub fn line_column(&self) -> Option<(usize, usize)> {
         self.0.at.map(|at| (at.line, at.column))
     }
 
-    /// Line and column of the block file, counted from one, where they are known.
+    /// Line and column in the block file, from one, if they are known.
     pub fn file_line_column(&self) -> Option<(usize, usize)> {
-        let of_file = self.0.place.is_none().then(|| self.line_column()).flatten();
+        let of_file = self.0.field.is_none().then(|| self.line_column()).flatten();
         self.0.file.or(of_file)
     }
 
-    /// Bytes from the start of the string at [`ResolveError::place`].
+    /// Bytes from the start of the string of [`ResolveError::field`].
     pub fn offset(&self) -> Option<usize> {
         self.0.at.and_then(|at| at.offset)
     }
@@ -165,16 +162,16 @@ impl ResolveError {
         self
     }
 
-    /// Adds the place, unless there is one.
+    /// Adds the field, unless there is one.
     #[must_use]
-    pub fn in_place(mut self, place: &str) -> Self {
-        self.0.place.get_or_insert_with(|| place.to_owned());
+    pub fn in_field(mut self, field: &str) -> Self {
+        self.0.field.get_or_insert_with(|| field.to_owned());
         self
     }
 
     /// Adds the secret's name, unless there is one.
     #[must_use]
-    pub fn about(mut self, secret: &str) -> Self {
+    pub fn about_secret(mut self, secret: &str) -> Self {
         self.0.secret.get_or_insert_with(|| secret.to_owned());
         self
     }
@@ -210,46 +207,44 @@ impl ResolveError {
         self
     }
 
-    /// Adds a line and a column of the file to a place in it.
+    /// Adds the line and the column in the file, unless there are some.
     #[must_use]
     pub(crate) fn at_file(mut self, line_column: (usize, usize)) -> Self {
         self.0.file.get_or_insert(line_column);
         self
     }
 
-    /// The same error with every known value masked in the one part that a library may have
-    /// worded.
+    /// Changes the sentence, the only part that a library may have worded.
     #[must_use]
-    pub(crate) fn masked(mut self, redactor: &Redactor) -> Self {
-        self.0.detail =
-            String::from_utf8_lossy(&redactor.redact(self.0.detail.as_bytes())).into_owned();
+    pub(crate) fn map_detail(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        self.0.detail = change(&self.0.detail);
         self
     }
 }
 
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = &self.0;
-        f.write_str(&parts.detail)?;
+        let inner = &self.0;
+        f.write_str(&inner.detail)?;
         let mut separator = " (";
         let mut part = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
             f.write_str(std::mem::replace(&mut separator, ", "))?;
             f.write_fmt(text)
         };
-        if let Some(secret) = &parts.secret {
+        if let Some(secret) = &inner.secret {
             part(f, format_args!("secret {secret}"))?;
         }
-        if let Some(block) = &parts.block {
+        if let Some(block) = &inner.block {
             part(f, format_args!("block {}", block.escape_debug()))?;
         }
-        if let Some(place) = &parts.place {
-            part(f, format_args!("at {place}"))?;
+        if let Some(field) = &inner.field {
+            part(f, format_args!("at {field}"))?;
         }
-        if let Some(at) = &parts.at {
+        if let Some(at) = &inner.at {
             if let Some(offset) = at.offset {
                 part(f, format_args!("offset {offset}"))?;
             }
-            if parts.file.is_none() {
+            if inner.file.is_none() {
                 part(f, format_args!("line {} column {}", at.line, at.column))?;
             } else if at.line > 1 {
                 part(
@@ -258,10 +253,10 @@ impl fmt::Display for ResolveError {
                 )?;
             }
         }
-        if let Some((line, column)) = parts.file {
+        if let Some((line, column)) = inner.file {
             part(f, format_args!("line {line} column {column} of the file"))?;
         }
-        if let Some(host) = &parts.host {
+        if let Some(host) = &inner.host {
             part(f, format_args!("host {host}"))?;
         }
         f.write_str(if separator == ", " { ")" } else { "" })

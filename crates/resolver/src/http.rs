@@ -1,4 +1,4 @@
-//! One request, to addresses that were checked.
+//! Sending one request to checked addresses.
 
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
@@ -11,21 +11,21 @@ use zeroize::Zeroizing;
 
 use crate::address::{Cidr, check_addresses};
 use crate::error::{Code, ResolveError};
-use crate::prepare::Prepared;
-use crate::response::{Declared, check_size};
+use crate::prepare::PreparedRequest;
+use crate::response_body::{RepresentationMetadata, check_size};
 
-/// A complete response.
-pub(crate) struct Response {
+/// A response that is no redirect to follow.
+pub(crate) struct FinalResponse {
     pub(crate) status: u16,
-    /// The body, decompressed and decoded. The service may have echoed a value, so it is wiped too.
+    /// The body, decompressed and decoded. It may echo a value, so it is wiped too.
     pub(crate) body: Zeroizing<Vec<u8>>,
     /// Whether the service calls the body JSON.
     pub(crate) json: bool,
 }
 
-/// What a service answers.
-pub(crate) enum Answer {
-    Complete(Response),
+/// A response of a service.
+pub(crate) enum Response {
+    Final(FinalResponse),
     /// A redirect with its one target, as the service wrote it. The body is not read.
     Redirect {
         status: u16,
@@ -33,44 +33,47 @@ pub(crate) enum Answer {
     },
 }
 
-/// Connections to the checked addresses of one host.
-pub(crate) struct Connector(Client);
+/// An HTTP client that connects to the checked addresses of one host only.
+pub(crate) struct PinnedClient(Client);
 
-impl Connector {
-    /// Looks a URL's host up, checks every address, and connects to exactly those from then on, so
-    /// that nobody can change them between a check and a request. No proxy, no redirect, no second
-    /// attempt.
+impl PinnedClient {
+    /// Looks a URL's host up and checks each address. The client connects to exactly these addresses, so
+    /// that a change of the DNS answer cannot lead past the check. It uses no proxy, follows no redirect and
+    /// does not retry.
     ///
     /// # Errors
     ///
-    /// `address_blocked`, and `http_failed` where the name has no address or no client can be made.
+    /// `address_blocked`, and `http_failed` where the name has no address or the client cannot be set up.
     pub(crate) async fn new(url: &Url, allowed: &[Cidr]) -> Result<Self, ResolveError> {
-        let connector = async {
-            let addresses = resolve(url, allowed).await?;
+        let client = async {
+            let addresses = resolve_host(url, allowed).await?;
             client(url, &addresses).map(Self)
         };
-        connector
+        client
             .await
             .map_err(|error| error.at_host(url.host_str().unwrap_or_default()))
     }
 
-    /// Sends a request to the host and reads the whole response; `follow` leaves a redirect to the
-    /// caller.
+    /// Sends a request and reads the whole response. With `follow` it returns a redirect instead.
     ///
     /// # Errors
     ///
     /// `output_limit`, `http_failed` and, for a redirect with several targets, `redirect_blocked`.
     pub(crate) async fn send(
         &self,
-        request: &Prepared,
+        request: &PreparedRequest,
         follow: bool,
-    ) -> Result<Answer, ResolveError> {
+    ) -> Result<Response, ResolveError> {
         self.exchange(request, follow)
             .await
             .map_err(|error| error.at_host(request.url.host_str().unwrap_or_default()))
     }
 
-    async fn exchange(&self, request: &Prepared, follow: bool) -> Result<Answer, ResolveError> {
+    async fn exchange(
+        &self,
+        request: &PreparedRequest,
+        follow: bool,
+    ) -> Result<Response, ResolveError> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| ResolveError::new(Code::BlockInvalid, "not a method"))?;
         let mut builder = self
@@ -83,13 +86,13 @@ impl Connector {
         let response = builder.send().await.map_err(failed)?;
         if follow && let Some(location) = location(&response)? {
             let status = response.status().as_u16();
-            return Ok(Answer::Redirect { status, location });
+            return Ok(Response::Redirect { status, location });
         }
-        read(response).await.map(Answer::Complete)
+        read(response).await.map(Response::Final)
     }
 }
 
-/// Where a redirect leads. One without a target is a response like any other.
+/// The target of a redirect. A redirect without one is a final response.
 fn location(response: &reqwest::Response) -> Result<Option<Zeroizing<Vec<u8>>>, ResolveError> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -99,14 +102,14 @@ fn location(response: &reqwest::Response) -> Result<Option<Zeroizing<Vec<u8>>>, 
     if locations.next().is_some() {
         return Err(ResolveError::new(
             Code::RedirectBlocked,
-            "the redirect has several targets",
+            "the response has several `Location` headers",
         ));
     }
     Ok(first.map(|value| Zeroizing::new(value.as_bytes().to_vec())))
 }
 
-/// The checked addresses of a URL's host, with its port.
-async fn resolve(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, ResolveError> {
+/// The checked addresses of a URL's host, with the port.
+async fn resolve_host(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, ResolveError> {
     let failed = |detail: &str| ResolveError::new(Code::HttpFailed, detail);
     let port = url
         .port_or_known_default()
@@ -117,11 +120,11 @@ async fn resolve(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, Resolve
         Some(Host::Ipv6(address)) => vec![(address, port).into()],
         Some(Host::Domain(name)) => tokio::net::lookup_host((name, port))
             .await
-            .map_err(|error| failed(&format!("the host's name cannot be looked up: {error}")))?
+            .map_err(|error| failed(&format!("cannot look the host's name up: {error}")))?
             .collect(),
     };
     if addresses.is_empty() {
-        return Err(failed("the host has no address"));
+        return Err(failed("the host's name has no address"));
     }
     check_addresses(
         url.host_str().unwrap_or_default(),
@@ -131,8 +134,8 @@ async fn resolve(url: &Url, allowed: &[Cidr]) -> Result<Vec<SocketAddr>, Resolve
     Ok(addresses)
 }
 
-/// Checks a host that is written as an address; a name has to be looked up first.
-pub(crate) fn check_literal(url: &Url, allowed: &[Cidr]) -> Result<(), ResolveError> {
+/// Checks a host that is an address. A name has to be looked up first.
+pub(crate) fn check_literal_address(url: &Url, allowed: &[Cidr]) -> Result<(), ResolveError> {
     let address: IpAddr = match url.host() {
         None | Some(Host::Domain(_)) => return Ok(()),
         Some(Host::Ipv4(address)) => address.into(),
@@ -142,7 +145,7 @@ pub(crate) fn check_literal(url: &Url, allowed: &[Cidr]) -> Result<(), ResolveEr
 }
 
 fn client(url: &Url, addresses: &[SocketAddr]) -> Result<Client, ResolveError> {
-    // Fails only where the process has a provider already, which then serves as well.
+    // It fails only if the process has a provider already; that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .no_proxy()
@@ -156,13 +159,13 @@ fn client(url: &Url, addresses: &[SocketAddr]) -> Result<Client, ResolveError> {
     builder = if url.scheme() == "https" {
         builder.https_only(true)
     } else {
-        // Without this a machine that has no root certificates could not even use http.
+        // Otherwise a machine without root certificates could not even use http.
         builder.tls_certs_only([])
     };
     builder.build().map_err(failed)
 }
 
-fn headers(request: &Prepared) -> Result<HeaderMap, ResolveError> {
+fn headers(request: &PreparedRequest) -> Result<HeaderMap, ResolveError> {
     let invalid = |_| ResolveError::new(Code::BlockInvalid, "not a header");
     let mut headers = HeaderMap::with_capacity(request.headers.len());
     for header in &request.headers {
@@ -176,22 +179,22 @@ fn headers(request: &Prepared) -> Result<HeaderMap, ResolveError> {
     Ok(headers)
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Response, ResolveError> {
+async fn read(mut response: reqwest::Response) -> Result<FinalResponse, ResolveError> {
     let status = response.status().as_u16();
-    let declared = Declared::of(response.headers())?;
+    let declared = RepresentationMetadata::of(response.headers())?;
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         check_size(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
-    Ok(Response {
+    Ok(FinalResponse {
         status,
         body: declared.decode(body)?,
         json: declared.json,
     })
 }
 
-/// Words a library's error: its innermost cause, which names neither URL nor request.
+/// Words a library's error by its innermost cause, which names neither the URL nor the request.
 fn failed(error: reqwest::Error) -> ResolveError {
     let error = error.without_url();
     let what = if error.is_builder() {

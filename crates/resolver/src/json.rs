@@ -1,8 +1,7 @@
 //! Values in JSON.
 //!
-//! The template is a JSON document already, so a value can only ever be a part of a string. The
-//! document is kept as the text that it was read from: whatever is not a string with something to
-//! replace is written as it stands, numbers and the order of keys included.
+//! The template is a parsed JSON document, so a value can only be part of a string. The document is kept as
+//! text. Only strings with references change; numbers and the order of keys stay as they are.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -29,96 +28,52 @@ impl Json {
         &self.0
     }
 
-    /// The document as a tree that has every string of the text.
+    /// The document as a tree with every string.
     ///
     /// # Errors
     ///
     /// Those of [`parse_json`].
     pub(crate) fn tree(&self) -> Result<Value, ResolveError> {
-        // A position in the document is none in the file.
+        // A position in the document is not a position in the file.
         parse_json(&self.0)
             .map_err(|error| ResolveError::new(Code::BlockInvalid, error.detail().to_owned()))
     }
 }
 
-/// The deepest that arrays and objects may lie in each other. Whoever reads a tree again, in
-/// whatever language, does so by recursion, and Python allows 1,000 calls.
+const NOT_JSON: &str = "not a JSON document";
+
+/// The deepest nesting of arrays and objects. Most JSON readers recurse, and Python allows 1,000 calls.
 const MAX_DEPTH: usize = 512;
 
-/// An array or object that is not closed yet.
-enum Open {
+/// An array or object that is still open.
+enum Container {
     Array(Vec<Value>),
-    /// With the key whose value comes next.
+    /// With the key whose value is next.
     Object(Map<String, Value>, Option<String>),
 }
 
-/// Reads a JSON document without losing any of it: numbers keep their digits, keys their order.
+/// Reads a JSON document without loss: numbers keep their digits, and keys their order.
 ///
 /// # Errors
-///
-/// `block_invalid`, with line and column, for what is no JSON; for more than 512 levels; for a key
-/// that is given twice, since one of the two would be lost; and for half of a surrogate pair, which
-/// is no text.
+/// `block_invalid`, with line and column, for text that is not JSON, for more than 512 levels, for a duplicate
+/// key (one of the two would be lost), and for an unpaired surrogate (it is no character).
 pub fn parse_json(text: &str) -> Result<Value, ResolveError> {
-    // Looks at all of it without recursion. From here on the text is well-formed.
-    serde_json::from_str::<&RawValue>(text).map_err(|error| {
-        let what = error.to_string();
-        let what = what.rfind(" at line ").map_or(&*what, |end| &what[..end]);
-        let error_at = (error.line(), error.column());
-        ResolveError::new(Code::BlockInvalid, format!("not a JSON document: {what}"))
-            .at_line(error_at.0, error_at.1)
-    })?;
-    let mut open: Vec<Open> = Vec::new();
+    check_well_formed(text)?;
+    let mut open: Vec<Container> = Vec::new();
     let mut rest = text;
     loop {
-        // Where a document is well-formed these only separate.
+        // In a well-formed document these are only separators.
         rest = rest.trim_start_matches([',', ':', ' ', '\t', '\n', '\r']);
-        let invalid = |detail: &str| {
-            ResolveError::new(Code::BlockInvalid, detail).at_offset(text, text.len() - rest.len())
-        };
         let token = token(rest);
-        let value = match token {
-            "[" | "{" if open.len() == MAX_DEPTH => {
-                return Err(invalid("the JSON is nested more than 512 deep"));
-            }
-            "[" => {
-                open.push(Open::Array(Vec::new()));
-                None
-            }
-            "{" => {
-                open.push(Open::Object(Map::new(), None));
-                None
-            }
-            "]" | "}" => open.pop().map(|closed| match closed {
-                Open::Array(items) => Value::Array(items),
-                Open::Object(fields, _) => Value::Object(fields),
-            }),
-            "null" => Some(Value::Null),
-            "true" => Some(Value::Bool(true)),
-            "false" => Some(Value::Bool(false)),
-            _ if token.starts_with('"') => {
-                let string = serde_json::from_str(token).map_err(|_| {
-                    invalid("a JSON string has half of a surrogate pair, which is no character")
-                })?;
-                match open.last_mut() {
-                    Some(Open::Object(fields, key @ None)) => {
-                        if fields.contains_key(&string) {
-                            return Err(invalid("a JSON key is given twice"));
-                        }
-                        *key = Some(string);
-                        None
-                    }
-                    _ => Some(Value::String(string)),
-                }
-            }
-            number => Some(Value::Number(number.parse().map_err(|_| broken())?)),
-        };
+        let value = read_token(token, &mut open).map_err(|detail| {
+            ResolveError::new(Code::BlockInvalid, detail).at_offset(text, text.len() - rest.len())
+        })?;
         rest = &rest[token.len()..];
         match (value, open.last_mut()) {
             (None, _) => {}
             (Some(value), None) => return Ok(value),
-            (Some(value), Some(Open::Array(items))) => items.push(value),
-            (Some(value), Some(Open::Object(fields, key))) => {
+            (Some(value), Some(Container::Array(items))) => items.push(value),
+            (Some(value), Some(Container::Object(fields, key))) => {
                 fields.insert(key.take().ok_or_else(broken)?, value);
             }
         }
@@ -128,7 +83,57 @@ pub fn parse_json(text: &str) -> Result<Value, ResolveError> {
     }
 }
 
-/// The first token of what is left of a well-formed document.
+/// Checks the syntax of the whole text, without recursion.
+fn check_well_formed(text: &str) -> Result<(), ResolveError> {
+    let checked = serde_json::from_str::<&RawValue>(text);
+    checked.map(drop).map_err(|error| {
+        let what = error.to_string();
+        let what = what.rfind(" at line ").map_or(&*what, |end| &what[..end]);
+        ResolveError::new(Code::BlockInvalid, format!("not a JSON document: {what}"))
+            .at_line(error.line(), error.column())
+    })
+}
+
+/// Reads a token of a well-formed document. Returns the value that it completes, or why there is none.
+fn read_token(token: &str, open: &mut Vec<Container>) -> Result<Option<Value>, &'static str> {
+    match token {
+        "[" | "{" if open.len() == MAX_DEPTH => {
+            return Err("the JSON is nested more than 512 deep");
+        }
+        "[" => open.push(Container::Array(Vec::new())),
+        "{" => open.push(Container::Object(Map::new(), None)),
+        "]" | "}" => {
+            return Ok(open.pop().map(|closed| match closed {
+                Container::Array(items) => Value::Array(items),
+                Container::Object(fields, _) => Value::Object(fields),
+            }));
+        }
+        "null" => return Ok(Some(Value::Null)),
+        "true" => return Ok(Some(Value::Bool(true))),
+        "false" => return Ok(Some(Value::Bool(false))),
+        _ if token.starts_with('"') => {
+            let string: String = serde_json::from_str(token).map_err(
+                |_| "a JSON string has an unpaired surrogate: write both escapes of the pair",
+            )?;
+            match open.last_mut() {
+                Some(Container::Object(fields, key @ None)) => {
+                    if fields.contains_key(&string) {
+                        return Err("a JSON key occurs twice in one object: remove one of the two");
+                    }
+                    *key = Some(string);
+                }
+                _ => return Ok(Some(Value::String(string))),
+            }
+        }
+        number => {
+            let number = number.parse().map_err(|_| NOT_JSON)?;
+            return Ok(Some(Value::Number(number)));
+        }
+    }
+    Ok(None)
+}
+
+/// The first token of the rest of a well-formed document.
 fn token(text: &str) -> &str {
     let end = match text.as_bytes().first() {
         None => 0,
@@ -141,7 +146,7 @@ fn token(text: &str) -> &str {
     &text[..end]
 }
 
-/// Where a string that begins the text ends.
+/// The end of a string at the start of the text.
 fn string_end(text: &str) -> usize {
     let mut escaped = false;
     let close = text.bytes().skip(1).position(|byte| {
@@ -152,7 +157,7 @@ fn string_end(text: &str) -> usize {
     close.map_or(text.len(), |close| close + 2)
 }
 
-/// A well-formed document cut into strings, and what stands between them and blanks.
+/// The strings of a well-formed document, and the text between strings and blanks.
 struct Tokens<'a>(&'a str);
 
 impl<'a> Iterator for Tokens<'a> {
@@ -172,11 +177,11 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// Appends a document to `out` with every reference inside its strings replaced.
+/// Appends a document to `out`, with the references in its strings replaced by values.
 ///
 /// # Errors
 ///
-/// `secret_not_found`, and `value_illegal_for_context` for a value that is not UTF-8.
+/// `secret_not_found`, and `value_illegal_for_context` for a value that is not UTF-8 text.
 pub(crate) fn write(
     json: &Json,
     secrets: &SecretValues,
@@ -208,7 +213,7 @@ fn fill(text: &str, secrets: &SecretValues) -> Result<Zeroizing<String>, Resolve
                     secrets
                         .get(name)?
                         .text()
-                        .map_err(|error| error.about(name))?,
+                        .map_err(|error| error.about_secret(name))?,
                 );
             }
         }
@@ -217,5 +222,5 @@ fn fill(text: &str, secrets: &SecretValues) -> Result<Zeroizing<String>, Resolve
 }
 
 fn broken() -> ResolveError {
-    ResolveError::new(Code::BlockInvalid, "not a JSON document")
+    ResolveError::new(Code::BlockInvalid, NOT_JSON)
 }

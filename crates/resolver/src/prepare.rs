@@ -1,7 +1,6 @@
-//! A request with values in it.
+//! Building a request with values in it.
 //!
-//! Each context has its own rule for how a value is written, so that a value is data wherever it
-//! stands and never changes the request around it.
+//! Each context has its own encoding, so a value is always data and never changes the request around it.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +11,19 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::block::{Auth, Body, ExternalApi};
-use crate::encode;
 use crate::error::{Code, ResolveError};
 use crate::json;
-use crate::references::{Site, api_references};
+use crate::percent;
+use crate::reference_locations::{ReferenceLocation, api_references};
 use crate::secret::{SecretValue, SecretValues};
 use crate::template::{Segment, Template};
 use crate::xml;
 
-/// Methods that a block may use: `CONNECT` opens a tunnel and `TRACE` echoes credentials.
+/// Methods that a block may use. `CONNECT` would open a tunnel, and `TRACE` would echo credentials.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Headers that belong to the connection or decide how the response is read. `Host` in a block
-/// would send a secret to another site behind the checked address.
+/// Headers of the connection, and headers that decide how the response is read. A `Host` header would send a
+/// secret to another site at the checked address.
 const RESERVED_HEADERS: [&str; 11] = [
     "accept-encoding",
     "connection",
@@ -40,7 +39,7 @@ const RESERVED_HEADERS: [&str; 11] = [
 ];
 
 /// A request that is ready to be sent. It holds values, so it has no `Debug`.
-pub struct Prepared {
+pub struct PreparedRequest {
     /// The method, in capitals.
     pub method: &'static str,
     /// The URL without a fragment.
@@ -51,30 +50,32 @@ pub struct Prepared {
     pub body: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A header of a [`Prepared`] request.
+/// A header of a [`PreparedRequest`].
 pub struct PreparedHeader {
     /// The name in lower case.
     pub name: String,
     /// The value: tab or 0x20 to 0x7E.
     pub value: Zeroizing<Vec<u8>>,
-    /// Whether a secret is in it, or it is a credential.
+    /// Whether it contains a secret or is a credential.
     pub sensitive: bool,
 }
 
-/// What stands in for a value that is not revealed yet. It is legal wherever a value may stand, so
-/// what is wrong with it in place is wrong with the block.
+/// A placeholder for a value that is not revealed yet. It is legal in every context, so any error it causes
+/// is an error of the block.
 const STAND_IN: &str = "x";
 
-/// Finds the references of a block and everything that is wrong with it whatever their values are:
-/// the request is built as it will be, with something else for each value.
+/// Finds the references of a block, and every error that does not depend on the values: it builds the request
+/// with placeholders.
 ///
 /// # Errors
 ///
-/// Those of [`prepare`], but for the ones about a value.
-pub(crate) fn check(api: &ExternalApi) -> Result<BTreeMap<String, Vec<Site>>, ResolveError> {
+/// Those of [`prepare()`], except those about a value.
+pub(crate) fn check(
+    api: &ExternalApi,
+) -> Result<BTreeMap<String, Vec<ReferenceLocation>>, ResolveError> {
     let references = api_references(api)?;
     let stand_in = || SecretValue {
-        // Whether a value may stand in the query is the run's to say.
+        // The run decides whether a value may stand in the query.
         allow_query: true,
         ..SecretValue::new(STAND_IN)
     };
@@ -83,14 +84,14 @@ pub(crate) fn check(api: &ExternalApi) -> Result<BTreeMap<String, Vec<Site>>, Re
     Ok(references)
 }
 
-/// The method and the URL of a block, every reference left out and without query and fragment.
-/// References stand in the query only, so scheme, host, port and path are those of the request.
+/// The method and the URL of a block, without references, query and fragment. References stand in the query
+/// only, so scheme, host, port and path are those of the request.
 ///
 /// # Errors
 ///
-/// `block_invalid` when they make no request.
+/// `block_invalid` if they are not valid.
 pub(crate) fn target(api: &ExternalApi) -> Result<(&'static str, Url), ResolveError> {
-    let template = Template::parse(&api.url).map_err(|error| error.in_place("url"))?;
+    let template = Template::parse(&api.url).map_err(|error| error.in_field("url"))?;
     let literal: String = template
         .segments()
         .iter()
@@ -99,7 +100,7 @@ pub(crate) fn target(api: &ExternalApi) -> Result<(&'static str, Url), ResolveEr
             Segment::Reference { .. } => None,
         })
         .collect();
-    let mut url = parse_url(&literal).map_err(|error| error.in_place("url"))?;
+    let mut url = parse_url(&literal).map_err(|error| error.in_field("url"))?;
     url.set_query(None);
     url.set_fragment(None);
     Ok((method(&api.method)?, url))
@@ -110,24 +111,24 @@ pub(crate) fn target(api: &ExternalApi) -> Result<(&'static str, Url), ResolveEr
 /// # Errors
 ///
 /// `secret_not_found`, `context_forbidden`, `value_illegal_for_context` and `block_invalid`, with
-/// block and place.
-pub fn prepare(api: &ExternalApi, secrets: &SecretValues) -> Result<Prepared, ResolveError> {
+/// block and field.
+pub fn prepare(api: &ExternalApi, secrets: &SecretValues) -> Result<PreparedRequest, ResolveError> {
     build(api, secrets).map_err(|error| error.in_block(&api.name))
 }
 
-fn build(api: &ExternalApi, secrets: &SecretValues) -> Result<Prepared, ResolveError> {
+fn build(api: &ExternalApi, secrets: &SecretValues) -> Result<PreparedRequest, ResolveError> {
     // A block that did not come from a file has not been checked yet.
     api_references(api)?;
-    let url = url(&api.url, secrets).map_err(|error| error.in_place("url"))?;
+    let url = url(&api.url, secrets).map_err(|error| error.in_field("url"))?;
     let mut headers = Headers::default();
     if let Some(auth) = &api.auth {
         headers.push(auth_header(auth, secrets)?, "auth")?;
     }
     for (name, value) in &api.headers.0 {
-        let place = format!("headers.{}", name.escape_debug());
+        let field = format!("headers.{}", name.escape_debug());
         let (value, secret) =
-            header_value(value, secrets).map_err(|error| error.in_place(&place))?;
-        headers.push((name, value, secret), &place)?;
+            header_value(value, secrets).map_err(|error| error.in_field(&field))?;
+        headers.push((name, value, secret), &field)?;
     }
     let body = match &api.body {
         None => None,
@@ -140,7 +141,7 @@ fn build(api: &ExternalApi, secrets: &SecretValues) -> Result<Prepared, ResolveE
             Some(bytes)
         }
     };
-    Ok(Prepared {
+    Ok(PreparedRequest {
         method: method(&api.method)?,
         url,
         headers: headers.0,
@@ -157,8 +158,8 @@ fn method(method: &str) -> Result<&'static str, ResolveError> {
         .into_iter()
         .find(|known| *known == method)
         .ok_or_else(|| {
-            invalid("the method is one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-                .in_place("method")
+            invalid("unknown method: use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
+                .in_field("method")
         })
 }
 
@@ -166,15 +167,19 @@ fn parse_url(text: &str) -> Result<Url, ResolveError> {
     let url = Url::parse(text).map_err(|error| invalid(&format!("not a URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid(
-            "the URL's scheme is https, or http where an operator allows it",
+            "the URL's scheme is not https: use https, or http where the operator allows it",
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("credentials belong into `auth`, not into the URL"));
+        return Err(invalid(
+            "the URL contains credentials: put them into `auth`",
+        ));
     }
-    // The parser accepts braces in a host; here they are an engine's placeholder left unfilled.
+    // The URL parser accepts braces in a host. Here they are a placeholder that the engine did not fill in.
     if url.host_str().is_none_or(|host| host.contains(['{', '}'])) {
-        return Err(invalid("the URL's host is not filled in"));
+        return Err(invalid(
+            "the URL's host still has a placeholder: fill it in before the block runs",
+        ));
     }
     Ok(url)
 }
@@ -185,11 +190,11 @@ fn url(text: &str, secrets: &SecretValues) -> Result<Url, ResolveError> {
         if !value.allow_query {
             return Err(ResolveError::new(
                 Code::ContextForbidden,
-                "this secret may not stand in a URL's query",
+                "this secret may not stand in the URL's query: servers and proxies log it; allow it explicitly",
             )
-            .about(name));
+            .about_secret(name));
         }
-        encode::percent(&value.bytes, out);
+        percent::encode(&value.bytes, out);
         Ok(())
     })?;
     let text = std::str::from_utf8(&filled).map_err(|_| invalid("not a URL"))?;
@@ -209,19 +214,19 @@ impl Headers {
     fn push(
         &mut self,
         (name, value, sensitive): (&str, Zeroizing<Vec<u8>>, bool),
-        place: &str,
+        field: &str,
     ) -> Result<(), ResolveError> {
         let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| invalid("not a header's name").in_place(place))?;
+            .map_err(|_| invalid("not a valid header name").in_field(field))?;
         let name = name.as_str();
         if RESERVED_HEADERS.contains(&name) {
-            return Err(invalid("this header is set by the resolver").in_place(place));
+            return Err(invalid("keyroll sets this header itself: remove it").in_field(field));
         }
         if self.has(name) {
-            return Err(invalid("a header is given twice").in_place(place));
+            return Err(invalid("this header occurs twice: remove one of the two").in_field(field));
         }
         if HeaderValue::from_bytes(&value).is_err() {
-            return Err(invalid("not a header's value").in_place(place));
+            return Err(invalid("not a valid header value").in_field(field));
         }
         self.0.push(PreparedHeader {
             name: name.to_owned(),
@@ -238,7 +243,7 @@ fn auth_header<'a>(auth: &'a Auth, secrets: &SecretValues) -> Result<Header<'a>,
     match auth {
         Auth::Bearer { token } => {
             let (token, _) =
-                header_value(token, secrets).map_err(|error| error.in_place("auth.token"))?;
+                header_value(token, secrets).map_err(|error| error.in_field("auth.token"))?;
             let mut value = Zeroizing::new(Vec::with_capacity(7 + token.len()));
             value.extend_from_slice(b"Bearer ");
             value.extend_from_slice(&token);
@@ -247,11 +252,13 @@ fn auth_header<'a>(auth: &'a Auth, secrets: &SecretValues) -> Result<Header<'a>,
         Auth::Basic { username, password } => {
             let user = credential(username, secrets, "auth.username")?;
             let password = credential(password, secrets, "auth.password")?;
-            // RFC 7617, section 2: the first colon ends the user.
+            // RFC 7617, section 2: the first colon ends the user name.
             if user.contains(&b':') {
-                let error =
-                    ResolveError::new(Code::ValueIllegalForContext, "a user has no colon in it");
-                return Err(error.in_place("auth.username"));
+                let error = ResolveError::new(
+                    Code::ValueIllegalForContext,
+                    "the user name contains a colon, which Basic authentication does not allow",
+                );
+                return Err(error.in_field("auth.username"));
             }
             let mut pair = Zeroizing::new(Vec::with_capacity(user.len() + 1 + password.len()));
             pair.extend_from_slice(&user);
@@ -263,30 +270,30 @@ fn auth_header<'a>(auth: &'a Auth, secrets: &SecretValues) -> Result<Header<'a>,
         }
         Auth::Header { name, value } => {
             let (value, _) =
-                header_value(value, secrets).map_err(|error| error.in_place("auth.value"))?;
+                header_value(value, secrets).map_err(|error| error.in_field("auth.value"))?;
             Ok((name, value, true))
         }
     }
 }
 
-/// A part of basic credentials: any bytes but control characters (RFC 7617, section 2).
+/// A user name or password: any bytes except control characters (RFC 7617, section 2).
 fn credential(
     text: &str,
     secrets: &SecretValues,
-    place: &str,
+    field: &str,
 ) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
-    let filled = raw(text, secrets).map_err(|error| error.in_place(place))?;
+    let filled = raw(text, secrets).map_err(|error| error.in_field(field))?;
     if filled.iter().any(u8::is_ascii_control) {
         let error = ResolveError::new(
             Code::ValueIllegalForContext,
-            "basic credentials have no control characters",
+            "the credentials contain a control character, which Basic authentication does not allow",
         );
-        return Err(error.in_place(place));
+        return Err(error.in_field(field));
     }
     Ok(filled)
 }
 
-/// A header's value and whether a secret is in it.
+/// A header's value, and whether it contains a secret.
 fn header_value(
     text: &str,
     secrets: &SecretValues,
@@ -295,13 +302,13 @@ fn header_value(
     let illegal = || {
         ResolveError::new(
             Code::ValueIllegalForContext,
-            "a header's value has only tab and the characters from space to tilde",
+            "a header value may contain only tab and the characters from space to tilde",
         )
     };
     let template = Template::parse(text)?;
     let filled = fill(&template, secrets, |name, value, out| {
         if !legal(&value.bytes) {
-            return Err(illegal().about(name));
+            return Err(illegal().about_secret(name));
         }
         out.extend_from_slice(&value.bytes);
         Ok(())
@@ -319,43 +326,43 @@ fn body_bytes(
     let mut out = Zeroizing::new(Vec::new());
     match body {
         Body::Json(value) => {
-            json::write(value, secrets, &mut out).map_err(|error| error.in_place("body.json"))?;
+            json::write(value, secrets, &mut out).map_err(|error| error.in_field("body.json"))?;
             Ok((out, "application/json"))
         }
         Body::Form(fields) => {
             for (name, value) in &fields.0 {
-                let place = format!("body.form.{}", name.escape_debug());
+                let field = format!("body.form.{}", name.escape_debug());
                 if !out.is_empty() {
                     out.push(b'&');
                 }
-                encode::form(&raw(name, secrets)?, &mut out);
+                percent::encode_form(&raw(name, secrets)?, &mut out);
                 out.push(b'=');
-                let value = raw(value, secrets).map_err(|error| error.in_place(&place))?;
-                encode::form(&value, &mut out);
+                let value = raw(value, secrets).map_err(|error| error.in_field(&field))?;
+                percent::encode_form(&value, &mut out);
             }
             Ok((out, "application/x-www-form-urlencoded"))
         }
         Body::Text(text) => {
-            let filled = raw(text, secrets).map_err(|error| error.in_place("body.text"))?;
+            let filled = raw(text, secrets).map_err(|error| error.in_field("body.text"))?;
             Ok((filled, "text/plain; charset=utf-8"))
         }
         Body::Xml(text) => {
-            let template = Template::parse(text).map_err(|error| error.in_place("body.xml"))?;
+            let template = Template::parse(text).map_err(|error| error.in_field("body.xml"))?;
             let filled = fill(&template, secrets, |name, value, out| {
                 value
                     .text()
                     .and_then(|text| xml::escape(text, out))
-                    .map_err(|error| error.about(name))
+                    .map_err(|error| error.about_secret(name))
             });
             Ok((
-                filled.map_err(|error| error.in_place("body.xml"))?,
+                filled.map_err(|error| error.in_field("body.xml"))?,
                 "application/xml",
             ))
         }
     }
 }
 
-/// A template with values as they are.
+/// A template with values unchanged.
 fn raw(text: &str, secrets: &SecretValues) -> Result<Zeroizing<Vec<u8>>, ResolveError> {
     fill(&Template::parse(text)?, secrets, |_, value, out| {
         out.extend_from_slice(&value.bytes);

@@ -3,20 +3,19 @@
 use url::Url;
 
 use crate::error::{Code, ResolveError};
-use crate::hosts::authority;
-use crate::prepare::Prepared;
+use crate::host_pattern::authority;
+use crate::prepare::PreparedRequest;
 use crate::redact::Redactor;
 use crate::secret::{SecretValue, SecretValues};
 
-/// Turns a request into the one that a redirect asks for. Method and body follow what browsers do
-/// (Fetch, section 4.4): 303, and 301 or 302 after POST, ask for the target with GET.
+/// Changes a request into the one that a redirect asks for. Method and body change as in browsers (Fetch,
+/// section 4.4): after 303, and after 301 or 302 in response to POST, the method is GET.
 ///
 /// # Errors
-///
-/// `redirect_blocked`, about the host that redirects: the one that it names may be spelled with
-/// a value that it was sent.
+/// `redirect_blocked`, with the host that redirects. The target's host may contain a value that the service
+/// has received.
 pub(crate) fn redirect(
-    request: &mut Prepared,
+    request: &mut PreparedRequest,
     status: u16,
     location: &[u8],
     secrets: &SecretValues,
@@ -44,30 +43,36 @@ fn blocked(detail: &str) -> ResolveError {
     ResolveError::new(Code::RedirectBlocked, detail)
 }
 
-/// The target, where it has the origin of the request.
+/// The target, if it has the origin of the request.
 fn target(from: &Url, location: &[u8]) -> Result<Url, ResolveError> {
     let mut url = std::str::from_utf8(location)
         .ok()
         .and_then(|location| from.join(location).ok())
         .ok_or_else(|| blocked("the redirect's target is not a URL"))?;
     if url.scheme() != from.scheme() {
-        return Err(blocked("the redirect leads to another scheme"));
+        return Err(blocked(
+            "the redirect leads to another scheme: use the final URL in the block",
+        ));
     }
     if url.host() != from.host() {
-        return Err(blocked("the redirect leads to another host"));
+        return Err(blocked(
+            "the redirect leads to another host: use the final URL in the block",
+        ));
     }
     if url.port_or_known_default() != from.port_or_known_default() {
-        return Err(blocked("the redirect leads to another port"));
+        return Err(blocked(
+            "the redirect leads to another port: use the final URL in the block",
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(blocked("the redirect has credentials in its URL"));
+        return Err(blocked("the redirect's URL contains credentials"));
     }
     url.set_fragment(None);
     Ok(url)
 }
 
-/// A service must not make the block write a value where the block itself may not: in a path, or
-/// in a query without the secret's permission.
+/// A redirect must not put a value where the block itself may not: in a path, or in a query for which the
+/// secret is not allowed.
 fn check_values(url: &Url, secrets: &SecretValues) -> Result<(), ResolveError> {
     let has = |redactor: &Redactor, text: &str| redactor.redact(text.as_bytes()) != text.as_bytes();
     let not_in_query: SecretValues = secrets
@@ -81,7 +86,7 @@ fn check_values(url: &Url, secrets: &SecretValues) -> Result<(), ResolveError> {
             url.query().unwrap_or_default(),
         )
     {
-        return Err(blocked("the redirect's URL has a secret's value in it"));
+        return Err(blocked("the redirect's URL contains the value of a secret"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Revealed values while a block runs.
+//! The revealed values of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,11 @@ use zeroize::Zeroizing;
 
 use crate::error::{Code, ResolveError};
 
-/// A revealed value and the rules that came with it. Wiped from memory when dropped, never
-/// printed.
+/// A revealed value and the rules that came with it. It is wiped from memory when dropped, and never printed.
 pub struct SecretValue {
     /// The value.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// Host patterns that the secret is bound to. Empty: any host.
+    /// Host patterns to which the secret is bound. Empty: any host.
     pub allowed_hosts: Vec<String>,
     /// Whether the value may stand in a URL's query, where servers and proxies log it.
     pub allow_query: bool,
@@ -64,10 +63,14 @@ impl SecretValues {
     ///
     /// # Errors
     ///
-    /// `secret_not_found` when the caller did not have it revealed.
+    /// `secret_not_found` if the caller did not reveal it.
     pub fn get(&self, name: &str) -> Result<&SecretValue, ResolveError> {
         self.0.get(name).ok_or_else(|| {
-            ResolveError::new(Code::SecretNotFound, "the secret has no revealed value").about(name)
+            ResolveError::new(
+                Code::SecretNotFound,
+                "the secret was not revealed for this run",
+            )
+            .about_secret(name)
         })
     }
 

@@ -1,4 +1,4 @@
-//! The grammar of references.
+//! The grammar of `{{secrets.NAME}}`.
 //!
 //! ```text
 //! ref    = "{{" *WS "secrets." NAME *WS "}}"     ; WS = space, tab
@@ -6,14 +6,14 @@
 //! NAME   = ALPHA *127( ALPHA / DIGIT / "_" )
 //! ```
 //!
-//! One pass from left to right. Any other `{{…}}` belongs to the workflow engine and passes
-//! through untouched. `{{ secrets` that is no reference is an error, since a request would
-//! otherwise leave with the reference in it; so is a reference inside an engine's `{{…}}`, whose
-//! meaning the value could change.
+//! A template is parsed in one pass from left to right. Any other `{{…}}` belongs to the workflow engine and
+//! stays unchanged. `{{ secrets` that is no reference is an error: otherwise the request would contain the
+//! text of the reference. A reference inside an engine's `{{…}}` is an error too, since the value could change
+//! the meaning of the engine's expression.
 
 use crate::error::{Code, ResolveError};
 
-/// The longest string that is read as a template: the size of a whole block file.
+/// The longest template: the size of a whole block file.
 pub(crate) const MAX_TEMPLATE: usize = 1024 * 1024;
 
 /// The longest name of a secret, in bytes.
@@ -27,9 +27,9 @@ const NAMESPACE: &str = "secrets";
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
-    /// Text that stays as it is, escapes already resolved.
+    /// Text, with escapes resolved.
     Literal(String),
-    /// The place of a value.
+    /// A reference to a secret.
     Reference {
         /// The secret's name.
         name: String,
@@ -38,14 +38,14 @@ pub enum Segment {
     },
 }
 
-/// A string read as literals and references.
+/// A string parsed into literals and references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     segments: Vec<Segment>,
 }
 
 impl Template {
-    /// Reads a string.
+    /// Parses a string.
     ///
     /// # Errors
     ///
@@ -54,44 +54,44 @@ impl Template {
         if text.len() > MAX_TEMPLATE {
             return Err(ResolveError::new(
                 Code::BlockInvalid,
-                "a string is larger than 1 MiB",
+                "a string in the block is larger than 1 MiB",
             ));
         }
-        let mut reader = Reader {
+        let mut parser = Parser {
             text,
             at: 0,
             literal: String::new(),
             segments: Vec::new(),
         };
-        // The start of an engine's `{{` that has not been closed yet.
+        // The start of an engine's `{{` that is not closed yet.
         let mut foreign = None;
-        while let Some(skip) = text[reader.at..].find(['{', '}']) {
-            reader.take(skip);
-            let rest = &text[reader.at..];
+        while let Some(skip) = text[parser.at..].find(['{', '}']) {
+            parser.take(skip);
+            let rest = &text[parser.at..];
             if foreign.is_some() && rest.starts_with(CLOSE) {
                 foreign = None;
-                reader.take(CLOSE.len());
+                parser.take(CLOSE.len());
             } else if foreign.is_none() && rest.starts_with(ESCAPE) {
-                reader.literal.push_str(OPEN);
-                reader.at += ESCAPE.len();
+                parser.literal.push_str(OPEN);
+                parser.at += ESCAPE.len();
             } else if begins_reference(rest) {
-                reader.reference(foreign)?;
+                parser.reference(foreign)?;
             } else {
                 // In `{{{` the second brace may open a reference, so only one is consumed.
                 if rest.starts_with(OPEN) && !rest.starts_with("{{{") && foreign.is_none() {
-                    foreign = Some(reader.at);
+                    foreign = Some(parser.at);
                 }
-                reader.take(1);
+                parser.take(1);
             }
         }
-        reader.take(text.len() - reader.at);
-        reader.end_literal();
+        parser.take(text.len() - parser.at);
+        parser.end_literal();
         Ok(Self {
-            segments: reader.segments,
+            segments: parser.segments,
         })
     }
 
-    /// The parts in order. No two literals are neighbours.
+    /// The segments in order. No two literals are neighbours.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -105,15 +105,15 @@ impl Template {
     }
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     text: &'a str,
     at: usize,
     literal: String,
     segments: Vec<Segment>,
 }
 
-impl Reader<'_> {
-    /// Moves `len` bytes to the literal.
+impl Parser<'_> {
+    /// Appends `len` bytes to the literal.
     fn take(&mut self, len: usize) {
         self.literal.push_str(&self.text[self.at..self.at + len]);
         self.at += len;
@@ -133,7 +133,7 @@ impl Reader<'_> {
         };
         if foreign.is_some() {
             return Err(error(
-                "a reference stands inside another {{…}}; write {{'{{'}} for braces that open nothing",
+                "a reference stands inside another {{…}}; write {{'{{'}} for two literal braces",
             ));
         }
         let (name, len) = parse_reference(rest).map_err(error)?;
@@ -152,7 +152,7 @@ fn begins_reference(rest: &str) -> bool {
         .is_some_and(|inner| skip_blank(inner).starts_with(NAMESPACE))
 }
 
-/// The name and the whole reference's length in bytes.
+/// The name, and the length of the whole reference in bytes.
 fn parse_reference(rest: &str) -> Result<(&str, usize), &'static str> {
     let inner = rest.strip_prefix(OPEN).map(skip_blank).unwrap_or_default();
     let after = inner
@@ -167,13 +167,13 @@ fn parse_reference(rest: &str) -> Result<(&str, usize), &'static str> {
     if !is_name(name) {
         return Err("a secret's name is a letter and up to 127 letters, digits or `_`");
     }
-    let tail = skip_blank(tail)
-        .strip_prefix(CLOSE)
-        .ok_or("expected `}}` after the secret's name: no filters, defaults or versions here")?;
+    let tail = skip_blank(tail).strip_prefix(CLOSE).ok_or(
+        "expected `}}` after the secret's name: filters, defaults and versions are not supported",
+    )?;
     Ok((name, rest.len() - tail.len()))
 }
 
-/// Whether a string may name a secret.
+/// Whether a string is a valid name of a secret.
 pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -1,15 +1,15 @@
 //! Values in XML.
 //!
-//! A value is escaped so that it is text wherever it stands: the same escaping serves element
-//! content and attribute values. The scanner decides only whether a reference stands in one of
-//! the two; a document that it misreads can be refused, but no value can become markup.
+//! The same escaping serves element content and attribute values. The scanner only decides whether a
+//! reference stands in one of the two. If it misreads a document, it may refuse it, but no value can become
+//! markup.
 
 use crate::error::{Code, ResolveError};
 use crate::template::{Segment, Template};
 
-/// Where the scanner is in the document.
+/// The scanner's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum XmlState {
     Content,
     /// After `&`, up to the `;`.
     Entity,
@@ -18,28 +18,28 @@ enum State {
     Comment,
     CData,
     Instruction,
-    /// A document type. It can define entities that give any text a new meaning, so nothing
-    /// after it is trusted.
+    /// After a document type. It can define entities that change the meaning of any text, so no reference may
+    /// follow it.
     Declaration,
 }
 
-/// Checks that every reference stands in text or in an attribute's value.
+/// Checks that each reference stands in element content or in an attribute value.
 ///
 /// # Errors
 ///
 /// `context_forbidden`, with the reference's offset.
 pub(crate) fn check(template: &Template) -> Result<(), (ResolveError, usize)> {
-    let mut state = State::Content;
+    let mut state = XmlState::Content;
     for segment in template.segments() {
         match segment {
             Segment::Literal(text) => state = scan(state, text.as_bytes()),
             Segment::Reference { name, offset } => {
-                if !matches!(state, State::Content | State::Attribute(_)) {
+                if !matches!(state, XmlState::Content | XmlState::Attribute(_)) {
                     let error = ResolveError::new(
                         Code::ContextForbidden,
-                        "in XML a secret may stand in text and attribute values only",
+                        "in XML a reference may stand in text and attribute values only, and not after a DOCTYPE",
                     );
-                    return Err((error.about(name), *offset));
+                    return Err((error.about_secret(name), *offset));
                 }
             }
         }
@@ -47,25 +47,27 @@ pub(crate) fn check(template: &Template) -> Result<(), (ResolveError, usize)> {
     Ok(())
 }
 
-fn scan(mut state: State, text: &[u8]) -> State {
+fn scan(mut state: XmlState, text: &[u8]) -> XmlState {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let rest = &text[at..];
         let mut len = 1;
         state = match (state, byte) {
-            (State::Content, b'<') => {
+            (XmlState::Content, b'<') => {
                 let (next, opening) = open(rest);
                 len = opening;
                 next
             }
-            (State::Content, b'&') => State::Entity,
-            (State::Entity, byte) if byte.is_ascii_alphanumeric() || byte == b'#' => State::Entity,
-            (State::Tag, quote @ (b'"' | b'\'')) => State::Attribute(quote),
-            (State::Attribute(quote), byte) if byte == quote => State::Tag,
-            (State::Comment, b'-') if rest.starts_with(b"-->") => State::Content,
-            (State::CData, b']') if rest.starts_with(b"]]>") => State::Content,
-            (State::Instruction, b'?') if rest.starts_with(b"?>") => State::Content,
-            (State::Tag, b'>') | (State::Entity, _) => State::Content,
+            (XmlState::Content, b'&') => XmlState::Entity,
+            (XmlState::Entity, byte) if byte.is_ascii_alphanumeric() || byte == b'#' => {
+                XmlState::Entity
+            }
+            (XmlState::Tag, quote @ (b'"' | b'\'')) => XmlState::Attribute(quote),
+            (XmlState::Attribute(quote), byte) if byte == quote => XmlState::Tag,
+            (XmlState::Comment, b'-') if rest.starts_with(b"-->") => XmlState::Content,
+            (XmlState::CData, b']') if rest.starts_with(b"]]>") => XmlState::Content,
+            (XmlState::Instruction, b'?') if rest.starts_with(b"?>") => XmlState::Content,
+            (XmlState::Tag, b'>') | (XmlState::Entity, _) => XmlState::Content,
             (state, _) => state,
         };
         at += len;
@@ -73,26 +75,28 @@ fn scan(mut state: State, text: &[u8]) -> State {
     state
 }
 
-/// The state after a `<` in content, and the opening's length.
-fn open(rest: &[u8]) -> (State, usize) {
-    let openings: [(&[u8], State); 4] = [
-        (b"<!--", State::Comment),
-        (b"<![CDATA[", State::CData),
-        (b"<!", State::Declaration),
-        (b"<?", State::Instruction),
+/// The state after a `<` in content, and the length of the markup that opens it.
+fn open(rest: &[u8]) -> (XmlState, usize) {
+    let openings: [(&[u8], XmlState); 4] = [
+        (b"<!--", XmlState::Comment),
+        (b"<![CDATA[", XmlState::CData),
+        (b"<!", XmlState::Declaration),
+        (b"<?", XmlState::Instruction),
     ];
     openings
         .into_iter()
         .find(|(opening, _)| rest.starts_with(opening))
-        .map_or((State::Tag, 1), |(opening, state)| (state, opening.len()))
+        .map_or((XmlState::Tag, 1), |(opening, state)| {
+            (state, opening.len())
+        })
 }
 
-/// Appends a value with everything escaped that means something in text or in an attribute.
-/// Line breaks and tabs become character references, since a parser would change them otherwise.
+/// Appends a value, escaped for content and attribute values. Line breaks and tabs become character
+/// references, since a parser would normalize them otherwise.
 ///
 /// # Errors
 ///
-/// `value_illegal_for_context` for characters that XML 1.0 cannot hold (section 2.2).
+/// `value_illegal_for_context` for characters that XML 1.0 does not allow (section 2.2).
 pub(crate) fn escape(value: &str, out: &mut Vec<u8>) -> Result<(), ResolveError> {
     for char in value.chars() {
         match char {
@@ -107,7 +111,7 @@ pub(crate) fn escape(value: &str, out: &mut Vec<u8>) -> Result<(), ResolveError>
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {
                 return Err(ResolveError::new(
                     Code::ValueIllegalForContext,
-                    "the value has a character that XML cannot hold",
+                    "the value contains a character that XML does not allow",
                 ));
             }
             char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),

@@ -1,4 +1,4 @@
-"""Which system calls CPython and numpy make: `python3 derive.py PYTHON... > observed.txt`.
+"""Lists the system calls that CPython and numpy make: `python3 derive.py PYTHON... > observed.txt`.
 
 Runs `workload.py` with each interpreter under strace, and once more with `--network`. Prints one
 line per call, with the arguments where one number is several calls, and the interpreters that make
@@ -20,7 +20,7 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# Which arguments say what such a call does, from zero.
+# The arguments, from zero, that decide what such a call does.
 TELLING = {
     "arch_prctl": [0], "clone": ["flags="], "fcntl": [1], "futex": [1], "getsockopt": [1, 2], "ioctl": [1],
     "madvise": [2], "membarrier": [0], "mmap": [3], "openat": [2], "open": [1], "prctl": [0], "prlimit64": [0, 2],
@@ -83,7 +83,7 @@ def telling(name, text, pid):
 
 
 def joined(lines):
-    """Process, name and arguments of every call, also where another thread's stands in between."""
+    """Process, name and arguments of every call, also if a call of another thread interrupts it."""
     begun = {}
     for line in lines:
         line = line.rstrip("\n")
@@ -101,7 +101,7 @@ def joined(lines):
 
 
 def record(python, more):
-    """Every call, once, that a run makes."""
+    """Every call that a run makes, once."""
     with tempfile.TemporaryDirectory() as directory:
         log = os.path.join(directory, "log")
         words = ["strace", "-f", "-qq", "-s", "0", "-o", log, python, "-I", "-B", "-X", "utf8"]
@@ -117,7 +117,7 @@ def record(python, more):
 
 
 def server():
-    """Answers each connection with what it sends."""
+    """Echoes what each connection sends."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():

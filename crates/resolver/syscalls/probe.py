@@ -1,4 +1,4 @@
-"""Asks a filter about system calls without making one, each in a process of its own. x86-64.
+"""Tests a filter on system calls without making any, each in a process of its own. For x86-64.
 
 Standard input is JSON: `filter`, instructions as [code, jt, jf, k], and `probes`, each a number and
 six arguments. Prints one word for each: allowed, EPERM, ENOSYS, or what else happened.
@@ -54,7 +54,7 @@ LOWER = program([
 
 
 def child(upper, probe):
-    """Never returns. Everything that it needs was made before, as it cannot even get memory."""
+    """Never returns. All that it needs exists before the call, since it cannot even allocate memory."""
     installs = [longs(PRCTL, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(one), 0, 0, PASS)
                 for one in (LOWER[0], upper[0])]
     ends = [longs(EXIT_GROUP, code, 0, 0, 0, 0, PASS) for code in range(6)]

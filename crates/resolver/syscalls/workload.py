@@ -1,4 +1,4 @@
-"""What ordinary blocks do: the program whose system calls `derive.py` records.
+"""The work of ordinary blocks. `derive.py` records the system calls of this program.
 
 It starts no process, writes no file and, without `--network`, opens no internet socket, since a
 block may do none of these. Every part runs alone, so that one that this Python lacks is named and
@@ -366,12 +366,12 @@ def imports():
         try:
             importlib.import_module(name)
         except (ImportError, OSError):
-            # Some read the machine's own tables, which the sandbox does not show.
+            # Some read tables of the machine, which the sandbox hides.
             pass
 
 
 def network(port):
-    """What `--allow-network` is for. Something that answers listens on `port` of this machine."""
+    """Work that needs `--allow-network`. A server listens on `port` of this machine."""
     import asyncio
     import socket
     import ssl

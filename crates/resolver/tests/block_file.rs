@@ -1,4 +1,4 @@
-//! The shape of block files.
+//! The structure of block files.
 
 use keyroll_resolver::{Block, BlockFile, plan, references};
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ fn mistakes_have_a_line() {
         (
             "{\"name\": \"b\",\n\"headers\": {\"a\": \"1\", \"a\": \"2\"}}",
             4,
-            "given twice",
+            "occurs twice",
         ),
         (
             "{\"name\": \"b\",\n\"headers\": {\"a\": 1}}",
@@ -106,11 +106,11 @@ fn templates_are_checked_when_a_file_is_read() {
         ("template_syntax", Some("b"))
     );
     assert_eq!(
-        (error.place(), error.offset()),
+        (error.field(), error.offset()),
         (Some("body.json.a[0]"), Some(3))
     );
     assert_eq!(error.line_column(), Some((2, 2)));
-    // The escaped line break lies within one line of the file.
+    // The escaped line break is inside one line of the file.
     let line = block.find("{{ secrets").unwrap() + 1;
     assert_eq!(error.file_line_column(), Some((3, line)));
     let says = format!("line 2 column 2 of it, line 3 column {line} of the file)");
@@ -219,7 +219,7 @@ fn what_is_in_no_block_is_placed_too() {
     assert_eq!(nameless.file_line_column(), Some((3, 11)));
     let flow = BlockFile::parse(b"{\"blocks\": [],\n\"workflow\": \"\"}").unwrap_err();
     assert_eq!(flow.file_line_column(), Some((2, 14)));
-    // What stands between blocks or behind them is in none.
+    // Text between and after blocks is in no block.
     for text in [
         "{\"workflow\": \"w\", \"blocks\": [REQUEST, 1]}",
         "{\"workflow\": \"w\", \"blocks\": [REQUEST]} x",
@@ -231,7 +231,7 @@ fn what_is_in_no_block_is_placed_too() {
             "{error}"
         );
     }
-    // What is only found when a block is planned can be placed as well.
+    // Errors that are found when a block is planned have a line and a column too.
     let text = format!(
         "{{\"workflow\": \"w\",\n\"blocks\": [{}]}}",
         REQUEST.replace("\"GET\"", "\"get\"")
@@ -297,7 +297,7 @@ fn a_json_body_may_be_deep_and_loses_nothing() {
     );
     let error = body(&nested(513)).unwrap_err();
     assert!(error.detail().contains("512 deep"), "{error}");
-    // A reference stands in a string, whatever a library would take that string for.
+    // A reference in a string counts, whatever a library takes that string for.
     let key = r#"{"$serde_json::private::RawValue": "[\"{{secrets.A}}\", \"{{secrets.B}}\"]"}"#;
     let file = body(key).unwrap();
     assert_eq!(

@@ -1,8 +1,8 @@
-//! The context table, cell by cell.
+//! Each context of the table in docs/blocks.md.
 
 use keyroll_resolver::{
-    Block, BlockFile, Context, ExternalApi, Prepared, ResolveError, SecretValue, SecretValues,
-    prepare, references,
+    Block, BlockFile, Context, ExternalApi, PreparedRequest, ResolveError, SecretValue,
+    SecretValues, prepare, references,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn api(fields: &Value) -> ExternalApi {
     }
 }
 
-fn with(fields: &Value, value: &[u8]) -> Result<Prepared, ResolveError> {
+fn with(fields: &Value, value: &[u8]) -> Result<PreparedRequest, ResolveError> {
     let mut value = SecretValue::new(value);
     value.allow_query = true;
     prepare(
@@ -42,7 +42,7 @@ fn body(fields: &Value, value: &[u8]) -> Result<String, ResolveError> {
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
 
-fn header(prepared: &Prepared, name: &str) -> String {
+fn header(prepared: &PreparedRequest, name: &str) -> String {
     let header = prepared
         .headers
         .iter()
@@ -129,7 +129,7 @@ fn no_secret_stands_in_method_url_names_or_keys() {
     for (fields, place, what) in cases {
         let error = file(&fields).unwrap_err();
         assert_eq!(error.code(), "context_forbidden", "{fields}");
-        assert_eq!(error.place(), Some(place), "{fields}");
+        assert_eq!(error.field(), Some(place), "{fields}");
         assert_eq!(error.block(), Some("b"));
         assert_eq!(error.secret(), Some("K"));
         assert!(error.detail().contains(what), "{error}");
@@ -186,7 +186,7 @@ fn basic_credentials_are_encoded_here() {
     let user = json!({"auth": {"type": "basic", "username": "{{secrets.K}}", "password": ""}});
     let error = with(&user, b"a:b").map(|_| ()).unwrap_err();
     assert_eq!(
-        (error.code(), error.place()),
+        (error.code(), error.field()),
         ("value_illegal_for_context", Some("auth.username"))
     );
 }
@@ -217,7 +217,7 @@ fn json_keeps_order_and_numbers_and_replaces_inside_strings() {
     let error = with(&fields, b"\xff").map(|_| ()).unwrap_err();
     assert_eq!(error.code(), "value_illegal_for_context");
     assert_eq!(
-        (error.secret(), error.place()),
+        (error.secret(), error.field()),
         (Some("K"), Some("body.json"))
     );
 }
@@ -238,7 +238,7 @@ fn forms_and_queries_are_encoded_after_replacing() {
     let values = SecretValues::from_iter([("K".to_owned(), SecretValue::new("v"))]);
     let error = prepare(&api(&fields), &values).map(|_| ()).unwrap_err();
     assert_eq!(
-        (error.code(), error.place()),
+        (error.code(), error.field()),
         ("context_forbidden", Some("url"))
     );
     assert!(!error.to_string().contains("x=1"), "{error}");
@@ -267,7 +267,7 @@ fn xml_is_escaped_in_text_and_attributes() {
     ] {
         let error = file(&xml(text)).unwrap_err();
         assert_eq!(
-            (error.code(), error.place()),
+            (error.code(), error.field()),
             ("context_forbidden", Some("body.xml")),
             "{text}"
         );

@@ -1,4 +1,4 @@
-//! Host bindings and addresses.
+//! Host patterns and addresses.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ fn patterns_name_hosts() {
         ("https://api.stripe.com", "http://api.stripe.com/"),
         ("api.stripe.com:443", "https://api.stripe.com:444/"),
         ("10.0.0.1", "https://10.0.0.2/"),
-        // What cannot be read allows nothing.
+        // An invalid pattern allows nothing.
         ("*", "https://api.stripe.com/"),
         ("*.*.com", "https://api.stripe.com/"),
         ("api.*.com", "https://api.stripe.com/"),

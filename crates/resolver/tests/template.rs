@@ -125,7 +125,7 @@ fn a_string_has_a_limit() {
     assert_eq!(error.code(), "block_invalid");
 }
 
-/// Pieces that meet in every order.
+/// Parts of templates, for every order.
 fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
     let piece = prop::sample::select(vec![
         "{{",
@@ -153,7 +153,7 @@ proptest! {
         let mut seen = 0;
         for segment in template.segments() {
             match segment {
-                // The escape shortens a literal; nothing lengthens one.
+                // Only the escape changes the length of a literal, and it shortens it.
                 Segment::Literal(literal) => prop_assert!(literal.len() <= text.len()),
                 Segment::Reference { name, offset } => {
                     prop_assert!(*offset >= seen);

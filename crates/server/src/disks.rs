@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyroll_ledger::Ledger;
-use keyroll_store::RefusedWrite;
+use keyroll_store::WriteFailure;
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use tokio::sync::watch;
@@ -128,18 +128,18 @@ impl StreamWrites {
     /// Resolves when a stream has refused a write since this was last waited for.
     pub(crate) async fn news(&self) {
         tokio::select! {
-            () = self.log.writes().news() => {}
-            () = self.vault.writes().news() => {}
-            () = self.keys.writes().news() => {}
+            () = self.log.writes().changed() => {}
+            () = self.vault.writes().changed() => {}
+            () = self.keys.writes().changed() => {}
         }
     }
 
     /// Which streams take no writes, why, and what to do. `server` is the one that we are connected to.
     pub(crate) async fn refusals(&self, server: &str) -> Option<String> {
         let refusals = tokio::join!(
-            self.log.refuses(),
-            self.vault.refuses(),
-            self.keys.refuses()
+            self.log.write_failure(),
+            self.vault.write_failure(),
+            self.keys.write_failure()
         );
         let disk = self.stores.disk_of(server);
         let refusals = [
@@ -155,8 +155,8 @@ impl StreamWrites {
     }
 }
 
-fn in_words(stream: LedgerStream, refused: &RefusedWrite, disk: &str) -> String {
-    let why = refused.why();
+fn in_words(stream: LedgerStream, refused: &WriteFailure, disk: &str) -> String {
+    let why = refused.reason();
     if refused.is_limit() {
         return format!(
             "stream {stream} takes no writes: {why}. It has reached a limit that was set for it: raise that"

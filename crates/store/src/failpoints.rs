@@ -1,10 +1,11 @@
-//! Places where a test ends the process, as a crash or `kill -9` would. They exist only under the
-//! feature `failpoints`: without it the macro leaves nothing behind, not even the names.
+//! Failpoints: points in the code where a test ends the process, as a crash or `kill -9` would.
+//! They exist only under the feature `failpoints`: without it the macro expands to nothing, and not
+//! even the names are in the program.
 //!
-//! `KEYROLL_FAILPOINT=writer.appended:7` ends the process when it is at `writer.appended` for the
+//! `KEYROLL_FAILPOINT=writer.appended:7` ends the process when it reaches `writer.appended` for the
 //! seventh time.
 
-/// Ends the process here when a test has asked for it.
+/// Ends the process here when the environment names this failpoint.
 #[cfg(feature = "failpoints")]
 #[macro_export]
 macro_rules! failpoint {
@@ -13,7 +14,7 @@ macro_rules! failpoint {
     };
 }
 
-/// Nothing, in a program that people run.
+/// Expands to nothing without the feature `failpoints`.
 #[cfg(not(feature = "failpoints"))]
 #[macro_export]
 macro_rules! failpoint {
@@ -31,37 +32,37 @@ mod armed {
     struct Armed {
         name: String,
         times: u64,
-        seen: AtomicU64,
+        hits: AtomicU64,
     }
 
     fn armed() -> Option<&'static Armed> {
         static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
         let read = || {
-            let said = std::env::var("KEYROLL_FAILPOINT").ok()?;
-            let parsed = said
+            let setting = std::env::var("KEYROLL_FAILPOINT").ok()?;
+            let parsed = setting
                 .split_once(':')
                 .and_then(|(name, times)| Some((name, times.parse().ok()?)));
-            // A typing error would otherwise be a test that tests nothing.
+            // Otherwise a typing error would leave a test that tests nothing.
             let Some((name, times)) = parsed else {
-                eprintln!("KEYROLL_FAILPOINT={said:?} is not NAME:TIMES");
+                eprintln!("KEYROLL_FAILPOINT={setting:?} is not NAME:TIMES");
                 std::process::abort();
             };
             Some(Armed {
                 name: format!("failpoint:{name}"),
                 times,
-                seen: AtomicU64::new(0),
+                hits: AtomicU64::new(0),
             })
         };
         ARMED.get_or_init(read).as_ref()
     }
 
-    /// Counts a visit, and ends the process at the one that was asked for: no destructor runs,
-    /// nothing is flushed.
+    /// Counts a hit, and ends the process at the requested one: no destructor runs and nothing is
+    /// flushed.
     pub fn hit(name: &str) {
         let Some(armed) = armed().filter(|armed| armed.name == name) else {
             return;
         };
-        if armed.seen.fetch_add(1, Ordering::Relaxed) + 1 == armed.times {
+        if armed.hits.fetch_add(1, Ordering::Relaxed) + 1 == armed.times {
             eprintln!("{name} for time {}: the process ends here", armed.times);
             std::process::abort();
         }

@@ -1,4 +1,4 @@
-//! Keys at rest and in use: workspace keys and sealing keys under the root key, and sessions.
+//! The keyring: workspace keys and sealing keys, stored under the root key, and sessions.
 //!
 //! ```text
 //! keyroll.keys.<workspace>.<epoch>      { wrapped }          a workspace's wrapping key
@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::{Objects, PutError};
 
-/// Sessions kept: beyond this the oldest half is derived anew when used, which costs one
+/// Most sessions in memory. Beyond this all are dropped and derived again when used, which costs one
 /// X25519 operation each.
 const SESSIONS: usize = 65_536;
-/// Stored keys that the root key is tried on at a start, until it opens one.
-const TRIED: usize = 64;
-/// How long after midnight the last period's sessions still hold, for requests under way.
+/// Most stored keys that the root key is tried on at start-up, until it opens one.
+const ROOT_KEY_TRIALS: usize = 64;
+/// How long after midnight the sessions of the last period are accepted, for requests under way.
 const GRACE_MS: u64 = 60_000;
 
 #[derive(Serialize, Deserialize)]
@@ -45,7 +45,7 @@ struct StoredSealing {
 
 type SessionName = (WorkspaceName, Identity, SessionRef);
 
-/// The ledger's secrets in use.
+/// The ledger's keys in use.
 pub struct Keyring {
     root: Key,
     ledger: LedgerId,
@@ -76,9 +76,11 @@ fn unavailable(what: impl std::fmt::Display) -> Rejection {
 /// [`Code::Internal`] when it has none.
 pub fn random<const N: usize>() -> Result<[u8; N], Rejection> {
     let mut bytes = [0_u8; N];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| internal(format!("no randomness: {error}")))?;
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
+        internal(format!(
+            "the operating system gave no random bytes: {error}"
+        ))
+    })?;
     Ok(bytes)
 }
 
@@ -88,12 +90,12 @@ pub fn period_of(now: Millis) -> u32 {
 }
 
 impl Keyring {
-    /// Whether there is a place for keys at all.
+    /// Whether the storage exists.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`].
-    pub async fn is_there(&self) -> Result<bool, Rejection> {
-        self.objects.is_there().await.map_err(unavailable)
+    pub async fn exists(&self) -> Result<bool, Rejection> {
+        self.objects.exists().await.map_err(unavailable)
     }
 
     /// Keys under `root`, stored in `objects`.
@@ -108,13 +110,13 @@ impl Keyring {
         }
     }
 
-    /// Whether the root key is the one that stored keys are wrapped under, as far as there are any
-    /// that can be read. With another one new keys would be made that the right one does not open.
+    /// Whether the root key opens the stored keys, as far as they can be read. Under a wrong root key
+    /// the ledger would make new keys that the right one does not open.
     pub async fn fits_root(&self) -> bool {
-        // What cannot be read now says nothing about the root key.
+        // A key that cannot be read now says nothing about the root key.
         let subjects = self.objects.list("keyroll.keys.*.*").await;
         let mut fits = true;
-        for subject in subjects.unwrap_or_default().iter().take(TRIED) {
+        for subject in subjects.unwrap_or_default().iter().take(ROOT_KEY_TRIALS) {
             let Some((workspace, epoch)) = parse_key(subject) else {
                 continue;
             };
@@ -133,8 +135,8 @@ impl Keyring {
         fits
     }
 
-    /// The wrapping key of a workspace's epoch. It must be there: making a new one where one is
-    /// missing would hide a loss.
+    /// The wrapping key of a workspace's epoch. A missing key is an error: a new one in its place
+    /// would hide the loss.
     ///
     /// # Errors
     /// [`Code::ValueLost`] when the key is gone, [`Code::AuditUnavailable`] when it cannot be read.
@@ -155,7 +157,7 @@ impl Keyring {
         let lost = |what: &str| {
             let message = format!(
                 "the wrapping key of {workspace}, epoch {epoch}, {what} KEYROLL_KEYS: \
-                 put the stream back from its backup, or bring a new key into force with `keyroll key rotate`"
+                 restore the stream from its backup, or start a new key with `keyroll key rotate`"
             );
             Rejection::new(Code::ValueLost, message)
         };
@@ -172,7 +174,7 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Makes the wrapping key of a workspace's epoch, or finds the one somebody made first.
+    /// Makes the wrapping key of a workspace's epoch, unless another replica has made it.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`] when it cannot be stored.
@@ -195,7 +197,7 @@ impl Keyring {
         }
     }
 
-    /// Erases the wrapping keys of a workspace's generations before `oldest`, and forgets them.
+    /// Erases the wrapping keys of a workspace's epochs before `oldest`, and forgets them.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`] when they cannot be listed or erased.
@@ -221,7 +223,7 @@ impl Keyring {
         Ok(erased)
     }
 
-    /// The public sealing key of a period, made when there is none yet.
+    /// The public sealing key of a period. It is made when there is none yet.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`] when it cannot be read or stored.
@@ -244,25 +246,25 @@ impl Keyring {
             .ok_or_else(|| unavailable("the sealing key was erased meanwhile"))
     }
 
-    /// A sealing key that is kept nowhere, for as long as keys cannot be.
+    /// A sealing key that is not stored, for use while the storage is down.
     ///
     /// # Errors
     /// [`Code::Internal`] without randomness.
-    pub fn passing_sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
+    pub fn ephemeral_sealing_key(&self, period: u32) -> Result<Digest, Rejection> {
         let secret = SealingSecret::new(&Key::new(random()?)).map_err(internal)?;
         let public = secret.public();
         lock(&self.sealing).insert(period, Arc::new(secret));
         Ok(public)
     }
 
-    /// Forgets everything that is kept in memory: the stream under it is another one.
+    /// Forgets all keys in memory, after the stream was replaced.
     pub fn forget(&self) {
         self.forget_workspaces();
         lock(&self.sealing).clear();
         lock(&self.sessions).clear();
     }
 
-    /// Forgets the workspaces' keys: what is stored is what counts.
+    /// Forgets the workspaces' keys in memory, so that they are read again.
     pub fn forget_workspaces(&self) {
         lock(&self.workspaces).clear();
     }
@@ -297,10 +299,10 @@ impl Keyring {
         Ok(Some(secret))
     }
 
-    /// The secrets of a session at `now`.
+    /// The keys of a session at `now`.
     ///
     /// # Errors
-    /// [`Code::SessionExpired`] when its period is over or not begun.
+    /// [`Code::SessionExpired`] when its period is over or has not begun.
     pub async fn session(
         &self,
         workspace: &WorkspaceName,
@@ -311,7 +313,7 @@ impl Keyring {
         let expired = || {
             Rejection::new(
                 Code::SessionExpired,
-                "the session has ended: begin a new one",
+                "the session has ended: start a new one",
             )
         };
         let in_time = session.period == period_of(now)
@@ -342,7 +344,7 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Erases sealing keys whose period is over, and forgets what was made from them.
+    /// Erases sealing keys whose period is over, and forgets their sessions.
     ///
     /// # Errors
     /// [`Code::AuditUnavailable`] when they cannot be listed or erased.

@@ -1,7 +1,10 @@
-//! Where a ledger's bytes are: the log, the sealed values and the wrapped keys. Each has a form on
-//! JetStream and one in memory.
+//! Storage of a ledger: the log, the vault of sealed values, and the wrapped keys.
 //!
-//! No rule of the ledger is here.
+//! Two traits carry it all. [`log::Log`] is an append-only log with one subject per workspace;
+//! [`objects::Objects`] is write-once storage whose objects can be erased. Each has an
+//! implementation on JetStream and one in memory for tests. [`vault`] and [`keyring`] are built on
+//! `Objects`. The rules of the ledger are in `keyroll-core`; this crate knows none of them.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod failpoints;
 mod jetstream;
@@ -10,4 +13,4 @@ pub mod log;
 pub mod objects;
 pub mod vault;
 
-pub use jetstream::{RefusedWrite, Writes};
+pub use jetstream::{WriteFailure, WriteFailures};

@@ -1,9 +1,9 @@
-//! The log: commits in the order in which the stream took them. The contract that everything else
-//! stands on, in two implementations: JetStream, and memory for tests of the writer.
+//! The log: commits in stream order. [`Log`] is the contract that everything else relies on. It is
+//! implemented on JetStream, and in memory for tests of the writer.
 
 mod jetstream;
 mod memory;
-mod stretch;
+mod range;
 
 use std::time::Duration;
 
@@ -13,37 +13,37 @@ use futures::stream::BoxStream;
 use keyroll_core::{Millis, Sequence, WorkspaceName};
 
 pub use jetstream::JetStreamLog;
-pub use memory::{Fate, MemoryLog};
-pub use stretch::{Stretch, StretchError};
+pub use memory::{MemoryLog, SimulatedAppend};
+pub use range::{LogRange, RangeError};
 
-/// How often, and how far apart, a log that seems shorter than the read model is looked at before
-/// that is believed: a stream's new leader may answer before it has caught up with its own log.
-pub const LOOKS: u32 = 7;
-/// See [`LOOKS`].
-pub const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// How often the end of a log that seems shorter than the read model is checked again before the
+/// loss is reported: a new stream leader may answer before it has caught up with its own log.
+pub const TAIL_CHECKS: u32 = 7;
+/// The pause between [`TAIL_CHECKS`].
+pub const TAIL_CHECK_PAUSE: Duration = Duration::from_millis(500);
 
 /// One message of the log.
 #[derive(Debug, Clone)]
 pub struct Message {
     /// Its position in the stream.
     pub sequence: Sequence,
-    /// The workspace its subject names; none when the subject is no workspace's.
+    /// The workspace that its subject names; `None` when the subject belongs to no workspace.
     pub workspace: Option<WorkspaceName>,
-    /// The bytes, a signed commit if all is well.
+    /// The bytes: a signed commit, unless somebody else wrote to the subject.
     pub bytes: Bytes,
 }
 
-/// Why an append has no acknowledgement.
+/// Why an append was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// Something else came after the expected message: catch up and decide again.
+    /// Another message follows the expected one: catch up and decide again.
     #[error("another message came first")]
     Conflict,
-    /// Nothing was sent, or the server refused it: it is not in the log and never will be.
+    /// Nothing was sent, or the server refused it: the commit is not in the log and never will be.
     #[error("not appended: {0}")]
     NotAppended(String),
-    /// It may be in the log, or may still land: settle it before anything is final.
-    #[error("not known to be appended: {0}")]
+    /// The commit may be in the log, or may still be appended: resolve this first.
+    #[error("it is unknown whether the commit was appended: {0}")]
     Unknown(String),
 }
 
@@ -52,10 +52,10 @@ pub enum AppendError {
 #[error("the log cannot be read: {0}")]
 pub struct Unavailable(pub String);
 
-/// Why following cannot go on by itself.
+/// Why a follower had to stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FollowError {
-    /// A message that must be there is not: the log is damaged.
+    /// Messages are missing: the log is damaged.
     #[error("messages {from} to {to} of the log are missing")]
     Gap {
         /// The first missing.
@@ -63,7 +63,7 @@ pub enum FollowError {
         /// The last missing.
         to: Sequence,
     },
-    /// The log ends before the place to follow from: it was set back or made anew.
+    /// The log ends before the position to follow from: it was rolled back or created anew.
     #[error("the log ends at {last}, before {after}")]
     Behind {
         /// Its last message.
@@ -87,7 +87,7 @@ pub trait Log: Send + Sync + 'static {
         expected: Sequence,
     ) -> BoxFuture<'a, Result<Sequence, AppendError>>;
 
-    /// The last message on the workspace's subject, commit or not, as the stream's leader knows it.
+    /// The last message on the workspace's subject, commit or not, as the stream's leader has it.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
@@ -102,11 +102,11 @@ pub trait Log: Send + Sync + 'static {
     /// [`Unavailable`], in bounded time.
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>>;
 
-    /// When the stream was made; `None` when there is none.
+    /// When the stream was created; `None` when there is none.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>>;
+    fn created_at(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>>;
 
     /// One message; `None` when the stream does not have it.
     ///
@@ -114,8 +114,8 @@ pub trait Log: Send + Sync + 'static {
     /// [`Unavailable`], in bounded time.
     fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>>;
 
-    /// Every message after a place, in order and without a gap, for ever. Rides out connections
-    /// that break; ends after an error. For the follower, which waits for what is not there yet; what
-    /// is there already is read by [`Stretch`].
+    /// Every message after a position, in order and without a gap, for ever. Reconnects when the
+    /// connection breaks; ends after an error. This is for the follower, which waits for messages
+    /// to come; [`LogRange`] reads the messages that are there already.
     fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>>;
 }

@@ -1,5 +1,5 @@
-//! Stored things that are written once and erased for good: the vault and the keys. In two
-//! implementations: JetStream, and memory for tests of the writer.
+//! Objects that are written once and erased for good: the storage under the vault and the keyring.
+//! [`Objects`] is implemented on JetStream, and in memory for tests of the writer.
 
 mod jetstream;
 mod memory;
@@ -14,97 +14,98 @@ use crate::log::Unavailable;
 pub use jetstream::JetStreamObjects;
 pub use memory::MemoryObjects;
 
-/// Why something was not stored.
+/// Why an object was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PutError {
-    /// Something is there already; nothing is ever replaced.
-    #[error("something is stored there already")]
+    /// The subject holds an object already; none is ever replaced.
+    #[error("an object is stored there already")]
     Exists,
-    /// It is not known to be stored.
-    #[error("not known to be stored: {0}")]
+    /// It is unknown whether the object was stored.
+    #[error("it is unknown whether the object was stored: {0}")]
     Unavailable(String),
 }
 
-/// A stored message.
+/// A stored object, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Its number, never used again.
+pub struct ObjectInfo {
+    /// Its number in the stream, which is never used again.
     pub sequence: u64,
     /// When it was stored, by the store's clock.
     pub at: Millis,
-    /// Bytes of what is stored.
+    /// Its length in bytes.
     pub bytes: u64,
+}
+
+/// What an erasure does with the bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erasure {
+    /// They are overwritten.
+    Overwrite,
+    /// They may stay until the store's block that holds them is empty.
+    Unlink,
 }
 
 /// Write-once storage under NATS subjects.
 pub trait Objects: Send + Sync + 'static {
-    /// Whether the storage is there at all, empty or not.
+    /// Whether the storage exists, empty or not.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>>;
 
-    /// Stores bytes under a subject that holds nothing, durably.
+    /// Stores bytes durably under a subject that holds no object.
     ///
     /// # Errors
     /// [`PutError`], in bounded time.
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>>;
 
-    /// The message stored under a subject, and its bytes.
+    /// The object under a subject, and its bytes.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
     fn get<'a>(
         &'a self,
         subject: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>>;
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>>;
 
-    /// Which message is stored under a subject, and since when.
+    /// The object under a subject, without its bytes.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>>;
+    fn info<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>>;
 
-    /// Erases what is stored under a subject, its bytes on disk included. Whether there was any.
+    /// Erases the object under a subject and overwrites its bytes on disk. Returns whether there was
+    /// one.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
     fn erase<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
-            match self.held(subject).await? {
-                Some(held) => self.erase_held(subject, held).await,
+            match self.info(subject).await? {
+                Some(object) => self.erase_exact(subject, object, Erasure::Overwrite).await,
                 None => Ok(false),
             }
         }
         .boxed()
     }
 
-    /// Erases this very message, and nothing that was stored under its subject since. Whether it
-    /// was still there.
+    /// Erases exactly this object, and none that was stored under its subject since. Returns whether
+    /// it was still there.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        object: ObjectInfo,
+        erasure: Erasure,
     ) -> BoxFuture<'a, Result<bool, Unavailable>>;
 
-    /// As [`Objects::erase_held`], but its bytes may stay on disk until nothing else lies in the
-    /// block of the store that they lie in.
-    ///
-    /// # Errors
-    /// [`Unavailable`], in bounded time.
-    fn remove_held<'a>(
-        &'a self,
-        subject: &'a str,
-        held: Held,
-    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        self.erase_held(subject, held)
-    }
-
-    /// The number of the first message from `sequence` on that is still there, whatever its subject;
-    /// `None` if there is none, or that cannot be told.
+    /// The number of the first object from `sequence` on that is still there, under any subject;
+    /// `None` if there is none, or the storage cannot tell.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
@@ -113,7 +114,7 @@ pub trait Objects: Send + Sync + 'static {
         futures::future::ready(Ok(None)).boxed()
     }
 
-    /// Subjects under a filter that hold something, in order.
+    /// Subjects under a filter that hold an object, in order.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.

@@ -5,5 +5,5 @@ pub mod reply;
 pub mod subjects;
 pub mod time;
 
-pub use query::{Ask, Query};
+pub use query::{Query, Question};
 pub use reply::{CommandReply, CommandRequest, Receipt, Reply};

@@ -24,7 +24,7 @@ pub struct Query {
     /// When the asker signed.
     pub at: Millis,
     /// What is asked.
-    pub ask: Ask,
+    pub ask: Question,
     /// The largest size of the workspace that the asker has seen: the answer is not older.
     pub seen: TreeSize,
     /// The ledger it is meant for.
@@ -46,13 +46,13 @@ impl Form for Query {
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Ask {
+pub enum Question {
     /// Secrets the asker may list, by name.
     #[serde(rename = "secret.list")]
     SecretList(SecretList),
     /// One secret.
     #[serde(rename = "secret.show")]
-    SecretShow(Named),
+    SecretShow(SecretShow),
     /// One secret's versions, newest first.
     #[serde(rename = "secret.history")]
     SecretHistory(SecretHistory),
@@ -64,7 +64,7 @@ pub enum Ask {
     KeyStatus(Nothing),
     /// What a point in history is: how many entries, what time, which root.
     #[serde(rename = "workspace.at")]
-    WorkspaceAt(Point),
+    WorkspaceAt(AsOf),
     /// Rows of the audit log, newest last.
     #[serde(rename = "audit.log")]
     AuditLog(AuditLog),
@@ -84,7 +84,7 @@ pub enum Ask {
     AuditExtends(AuditExtends),
     /// The receipt of a command of the asker's own.
     #[serde(rename = "receipt")]
-    Receipt(ReceiptOf),
+    Receipt(ReceiptQuery),
     /// What a signed command would come to now; nothing is written.
     #[serde(rename = "command.dry_run")]
     CommandDryRun(CommandDryRun),
@@ -130,7 +130,7 @@ pub struct AuditExtends {
 /// A point in history, as people name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Point {
+pub enum AsOf {
     /// After this many entries.
     #[serde(rename = "size")]
     Size(TreeSize),
@@ -142,7 +142,7 @@ pub enum Point {
 /// A point in history, to the entry: what `workspace.at` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Moment {
+pub struct PointInTime {
     /// After this many entries.
     pub size: TreeSize,
     /// The time that what ends or falls due by then is judged by.
@@ -155,7 +155,7 @@ pub struct Moment {
 pub struct SecretList {
     /// As it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Moment>,
+    pub at: Option<PointInTime>,
     /// Only after this name (case folded), or where the page before ended; for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -168,10 +168,10 @@ pub struct SecretList {
 /// A secret by name: the active one, or else the one that was deleted or destroyed last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
+pub struct SecretShow {
     /// As it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Moment>,
+    pub at: Option<PointInTime>,
     /// The name.
     pub name: SecretName,
 }
@@ -195,7 +195,7 @@ pub struct SecretHistory {
 pub struct MemberList {
     /// As they were then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Moment>,
+    pub at: Option<PointInTime>,
     /// Only those who joined after this one, by order of joining; for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u32>,
@@ -276,7 +276,7 @@ pub struct AuditProve {
 /// Fields of `receipt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReceiptOf {
+pub struct ReceiptQuery {
     /// The command.
     pub command: CommandId,
 }

@@ -3,10 +3,10 @@
 mod audit;
 mod service;
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::roles::Role;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Blob, Digest, Epoch, Event, Glob, Identity, Index, MemberName, Millis, Rejection, SecretId,
@@ -14,7 +14,7 @@ use keyroll_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::query::Moment;
+use crate::query::PointInTime;
 
 pub use audit::{AuditRow, AuditRows, CheckpointNote, Commits, LogProblem, RunRow, SecretVersion};
 pub use service::{
@@ -50,7 +50,7 @@ pub struct SealedValue {
 pub enum CommandReply {
     /// It is an entry. Also a recorded refusal is one: look at the entry's events.
     #[serde(rename = "done")]
-    Done(Done),
+    Committed(CommittedCommand),
     /// It is no entry: a signed [`Reply`] with the error.
     #[serde(rename = "refused")]
     Refused(Blob),
@@ -59,11 +59,11 @@ pub enum CommandReply {
 /// A command that became an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Done {
+pub struct CommittedCommand {
     /// The proof.
     pub receipt: Receipt,
     /// Released values, in the order asked for; empty when the command was seen before.
-    pub released: Vec<Released>,
+    pub released: Vec<ReleasedValue>,
     /// Proof that the receipt's checkpoint extends the size the caller had seen (RFC 6962 §2.1.2).
     pub consistency: Vec<Digest>,
 }
@@ -85,7 +85,7 @@ pub struct Receipt {
 /// One released value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Released {
+pub struct ReleasedValue {
     /// The data key under the session's secret.
     pub key: Blob,
     /// The secret's name.
@@ -103,7 +103,7 @@ pub struct Reply {
     /// Version of the form, 1.
     pub v: u32,
     /// What it says.
-    pub body: Body,
+    pub body: ReplyBody,
     /// Root of the workspace's tree at `size`; of the empty tree when no workspace is meant.
     pub root: Digest,
     /// The size of the workspace that the answer was made on.
@@ -123,7 +123,7 @@ impl Form for Reply {
 /// An answer or a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub enum Body {
+pub enum ReplyBody {
     /// The answer.
     #[serde(rename = "answer")]
     Answer(Box<Answer>),
@@ -285,7 +285,7 @@ pub struct VersionRow {
     /// Why, if its maker said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
-    /// Who was released its value, latest first, [`SEEN_ROWS`] at most; only for who may read the
+    /// Who was released its value, latest first, [`READER_ROWS`] at most; only for who may read the
     /// audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_by: Option<Vec<SecretReader>>,
@@ -299,7 +299,7 @@ pub struct VersionRow {
 }
 
 /// Most identities named for one version.
-pub const SEEN_ROWS: usize = 100;
+pub const READER_ROWS: usize = 100;
 
 /// Somebody who was released a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -403,7 +403,7 @@ pub struct WorkspaceRow {
 #[serde(deny_unknown_fields)]
 pub struct WorkspaceAt {
     /// To the entry.
-    pub at: Moment,
+    pub at: PointInTime,
     /// The root over its entries.
     pub root: Digest,
 }
@@ -411,7 +411,7 @@ pub struct WorkspaceAt {
 /// What a client needs before it can say anything. Not signed as a whole: each part is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Info {
+pub struct ServiceInfo {
     /// The service's clock.
     pub now: Millis,
     /// Signed statement of the ledger's online key.

@@ -28,8 +28,8 @@ use keyroll_store::keyring::Keyring;
 use keyroll_store::log::{JetStreamLog, Log as _};
 use keyroll_store::objects::{JetStreamObjects, Objects};
 use keyroll_store::vault::Vault;
-use keyroll_wire::query::{Ask, AuditProve, QUERY_V, Query};
-use keyroll_wire::reply::{Answer, Body, Done, Released};
+use keyroll_wire::query::{AuditProve, QUERY_V, Query, Question};
+use keyroll_wire::reply::{Answer, CommittedCommand, ReleasedValue, ReplyBody};
 use keyroll_wire::time::now;
 use keyroll_wire::{CommandReply, CommandRequest, Reply};
 use tokio::runtime::Runtime;
@@ -38,7 +38,7 @@ use super::cluster::Cluster;
 use super::wait::{until, within};
 
 type InEntries = Box<dyn FnMut(&State, &Action, &mut Vec<Event>) + Send>;
-type InReplies = Box<dyn FnMut(&mut Done) + Send>;
+type InReplies = Box<dyn FnMut(&mut CommittedCommand) + Send>;
 type InAnswers = Box<dyn FnMut(&mut Answer) + Send>;
 
 #[derive(Default)]
@@ -112,7 +112,7 @@ impl Dishonest {
     }
 
     /// From now on what comes with an entry is what this makes of it.
-    pub fn lie_in_replies(&self, lie: impl FnMut(&mut Done) + Send + 'static) {
+    pub fn lie_in_replies(&self, lie: impl FnMut(&mut CommittedCommand) + Send + 'static) {
         self.lies().replies = Some(Box::new(lie));
     }
 
@@ -278,7 +278,7 @@ impl Parts {
     async fn query(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Said {
         let (bytes, refused) = said(self.ledger.query(Some(workspace), bytes).await);
         let mut reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
-        if let Body::Answer(answer) = &mut reply.body
+        if let ReplyBody::Answer(answer) = &mut reply.body
             && let Some(lie) = &mut self.lies().answers
         {
             lie(answer);
@@ -290,12 +290,12 @@ impl Parts {
         let request: CommandRequest = cbor::decode(bytes).expect("a request");
         let lied = self.lied(workspace, &request).await;
         let (mut reply, refused) = if let Some(done) = lied {
-            (CommandReply::Done(done), None)
+            (CommandReply::Committed(done), None)
         } else {
             let (bytes, refused) = said(self.ledger.command(workspace, bytes).await);
             (cbor::decode(&bytes).expect("a reply"), refused)
         };
-        if let CommandReply::Done(done) = &mut reply
+        if let CommandReply::Committed(done) = &mut reply
             && let Some(lie) = &mut self.lies().replies
         {
             lie(done);
@@ -304,7 +304,11 @@ impl Parts {
     }
 
     /// What comes of a command that is lied about; none for one that is not.
-    async fn lied(&self, workspace: &WorkspaceName, request: &CommandRequest) -> Option<Done> {
+    async fn lied(
+        &self,
+        workspace: &WorkspaceName,
+        request: &CommandRequest,
+    ) -> Option<CommittedCommand> {
         let command = SignedCommand::decode(&request.command.0)
             .ok()?
             .verify()
@@ -393,11 +397,16 @@ impl Parts {
     }
 
     /// The receipt of the entry after a state, as the real ledger proves it to an owner.
-    async fn prove(&self, workspace: &WorkspaceName, before: &State, seen: TreeSize) -> Done {
+    async fn prove(
+        &self,
+        workspace: &WorkspaceName,
+        before: &State,
+        seen: TreeSize,
+    ) -> CommittedCommand {
         let query = Query {
             v: QUERY_V,
             at: now(),
-            ask: Ask::AuditProve(AuditProve {
+            ask: Question::AuditProve(AuditProve {
                 index: Index(before.size().0),
             }),
             seen: seen.max(TreeSize(before.size().0 + 1)),
@@ -415,7 +424,7 @@ impl Parts {
             let bytes = cose::sign(&query, &self.owner);
             let (bytes, _) = said(self.ledger.query(Some(workspace), &bytes).await);
             let reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
-            let Body::Answer(answer) = reply.body else {
+            let ReplyBody::Answer(answer) = reply.body else {
                 panic!("no proof: {:?}", reply.body)
             };
             let Answer::AuditProve(receipt) = *answer else {
@@ -425,7 +434,7 @@ impl Parts {
         };
         prove(query.seen).await;
         let (receipt, consistency) = prove(seen).await;
-        Done {
+        CommittedCommand {
             receipt,
             released: Vec::new(),
             consistency,
@@ -438,7 +447,7 @@ impl Parts {
         state: &State,
         (command, item): (&Verified, u32),
         one: &Revealed,
-    ) -> Released {
+    ) -> ReleasedValue {
         let (workspace, said) = (state.workspace(), command.command());
         let Action::SecretReveal(reveal) = &said.action else {
             panic!("no reveal")
@@ -454,7 +463,7 @@ impl Parts {
         };
         let nonce = random().expect("randomness");
         let key = session.seal(Direction::ToClient, &said.id, item, &key, nonce);
-        Released {
+        ReleasedValue {
             key: Blob(key),
             name: one.name.clone(),
             sealed,

@@ -11,7 +11,7 @@ use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Action, Blob, Code, Command, Digest, Identity, LedgerId, Rejection, TreeSize, cbor, cose,
 };
-use keyroll_wire::reply::{Body, Done, Info};
+use keyroll_wire::reply::{CommittedCommand, ReplyBody, ServiceInfo};
 use keyroll_wire::time::now;
 use keyroll_wire::{CommandReply, CommandRequest, Reply};
 
@@ -78,7 +78,7 @@ pub fn signed(command: &Command, key: &SigningKey) -> Vec<u8> {
 /// Who signs for the ledger, by its own word and under its id.
 pub async fn online_key(dev: &Dev, nats: &Nats) -> Identity {
     let reply = nats.request("keyroll.v1._ledger.info", Vec::new()).await;
-    let info: Info = cbor::decode(&reply.payload).expect("the ledger's keys");
+    let info: ServiceInfo = cbor::decode(&reply.payload).expect("the ledger's keys");
     LedgerKey::open(&info.ledger_key.0, &dev.ledger())
         .expect("a statement under the ledger's id")
         .key
@@ -89,10 +89,10 @@ pub async fn online_key(dev: &Dev, nats: &Nats) -> Identity {
 /// # Panics
 /// When it is a refusal.
 #[track_caller]
-pub fn done(reply: &Message) -> Done {
+pub fn done(reply: &Message) -> CommittedCommand {
     assert_eq!(header(reply), None, "a success has no error header");
     match cbor::decode(&reply.payload).expect("a command's reply") {
-        CommandReply::Done(done) => done,
+        CommandReply::Committed(done) => done,
         CommandReply::Refused(signed) => panic!("refused: {:?}", cose::open::<Reply>(&signed.0)),
     }
 }
@@ -106,7 +106,7 @@ pub fn done(reply: &Message) -> Done {
 pub fn refusal(reply: &Message, ledger: Identity, about: &[u8]) -> Rejection {
     let signed = match cbor::decode(&reply.payload) {
         Ok(CommandReply::Refused(signed)) => signed.0,
-        Ok(CommandReply::Done(done)) => panic!("carried out as entry {}", done.receipt.index),
+        Ok(CommandReply::Committed(done)) => panic!("carried out as entry {}", done.receipt.index),
         // A query's refusal comes as it is.
         Err(_) => reply.payload.to_vec(),
     };
@@ -121,7 +121,7 @@ pub fn refusal(reply: &Message, ledger: Identity, about: &[u8]) -> Rejection {
         Digest::of(about),
         "the reply names what it answers"
     );
-    let Body::Error(rejection) = opened.payload.body else {
+    let ReplyBody::Error(rejection) = opened.payload.body else {
         panic!("an answer instead of a refusal")
     };
     assert_eq!(

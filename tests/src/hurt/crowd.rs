@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyroll_client::Client;
-use keyroll_client::{Acted, ClientError, NewSecretSpec, Wanted, new_command_id};
+use keyroll_client::{ClientError, Executed, NewSecretSpec, RequestedValue, new_command_id};
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::{
     Action, Blob, Code, Index, SecretId, SecretName, SignedCommand, Version, WorkspaceName,
@@ -67,7 +67,7 @@ impl Crowd {
         let workspace: WorkspaceName = "demo".parse().expect("a name");
         let create = Action::WorkspaceCreate(Nothing {});
         let made = clients[0]
-            .act(&workspace, create)
+            .execute(&workspace, create)
             .await
             .expect("a workspace");
         let mut crowd = Self {
@@ -147,7 +147,7 @@ impl Crowd {
             .or_default() += 1;
     }
 
-    fn acked(&self, acted: &Acted) {
+    fn acked(&self, acted: &Executed) {
         let before = self
             .record()
             .acked
@@ -188,7 +188,7 @@ impl Crowd {
 
     /// Reveals, and gives the version. What comes must have been written as that version.
     async fn read(&self, via: usize, secret: &SecretName) -> Result<Version, ClientError> {
-        let wanted = [Wanted {
+        let wanted = [RequestedValue {
             name: secret.clone(),
             version: None,
         }];

@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use keyroll_client::Client;
-use keyroll_client::{Answered, Wanted};
+use keyroll_client::{RequestedValue, VerifiedAnswer};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Blob, Code, Commit, Digest, Entry, Index, WorkspaceName, cbor};
-use keyroll_wire::query::{Ask, AuditCommits};
+use keyroll_wire::query::{AuditCommits, Question};
 use keyroll_wire::reply::Answer;
 
 use super::{Crowd, Record, Spy};
@@ -51,9 +51,13 @@ impl fmt::Display for Summary {
 
 /// Asks until it is answered: where a nats-server has just come back, the read model is behind the
 /// log for a moment.
-async fn ask_patiently(client: &Client, workspace: &WorkspaceName, ask: Ask) -> Answered {
+async fn ask_patiently(
+    client: &Client,
+    workspace: &WorkspaceName,
+    ask: Question,
+) -> VerifiedAnswer {
     loop {
-        match client.ask(Some(workspace), ask.clone()).await {
+        match client.query(Some(workspace), ask.clone()).await {
             Ok(answered) => return answered,
             // Also while a stream has no leader.
             Err(error) => assert!(
@@ -73,7 +77,7 @@ impl Log {
     pub async fn fetch(client: &Client, workspace: &WorkspaceName) -> Self {
         let (mut entries, mut next) = (Vec::new(), Some(Index(0)));
         while let Some(first) = next {
-            let ask = Ask::AuditCommits(AuditCommits { first });
+            let ask = Question::AuditCommits(AuditCommits { first });
             let answered = within("commits", ask_patiently(client, workspace, ask)).await;
             let Answer::AuditCommits(page) = answered.answer else {
                 panic!("an answer to another question")
@@ -125,7 +129,7 @@ impl Log {
 async fn recovered(client: &Client, workspace: &WorkspaceName) {
     let end = Instant::now() + RECOVERY;
     loop {
-        let wanted = [Wanted {
+        let wanted = [RequestedValue {
             name: "Shared_0".parse().expect("a name"),
             version: None,
         }];
@@ -213,7 +217,7 @@ pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary
 
 async fn values_are_kept(client: &Client, workspace: &WorkspaceName, record: &Record) {
     for ((name, version), value) in record.kept.iter().take(LOOKED_AT) {
-        let wanted = [Wanted {
+        let wanted = [RequestedValue {
             name: name.clone(),
             version: Some(*version),
         }];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use keyroll_client::Client;
-use keyroll_client::{ClientError, NewSecretSpec, Wanted};
+use keyroll_client::{ClientError, NewSecretSpec, RequestedValue};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{
     Action, Code, Digest, Index, SecretId, SecretName, SignedCommand, Version, WorkspaceName,
@@ -194,7 +194,7 @@ fn failed(error: &ClientError, did: Option<Did>) -> Told {
 }
 
 async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> Told {
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name: subject.name.clone(),
         version: None,
     }];

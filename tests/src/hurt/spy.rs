@@ -36,7 +36,7 @@ impl Spy {
             let _client = client;
             while let Some(answer) = answers.next().await {
                 // Answers to queries are of another form, and release nothing.
-                let Ok(CommandReply::Done(done)) = cbor::decode(&answer.payload) else {
+                let Ok(CommandReply::Committed(done)) = cbor::decode(&answer.payload) else {
                     continue;
                 };
                 if !done.released.is_empty() {

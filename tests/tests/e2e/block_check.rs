@@ -89,8 +89,8 @@ fn everything_that_is_wrong_is_said_at_once() {
         .stderr_has("the secret Missing is unknown")
         .stderr_has("the secret Query is unknown")
         .stderr_has("--allow-query Query")
-        .stderr_has("block a, headers.B, line 4 column 49: what looks like a GitHub token")
-        .stderr_has("block a, body.text, line 5 column 31: what looks like a GitHub token")
+        .stderr_has("block a, headers.B, line 4 column 49: text that looks like a GitHub token")
+        .stderr_has("block a, body.text, line 5 column 31: text that looks like a GitHub token")
         .lacks(&key);
 }
 

@@ -167,7 +167,9 @@ async fn a_kill_between_entry_and_erasure_is_made_good() {
         name: "Many".parse().expect("a name"),
         versions: None,
     };
-    let destroyed = client.act(&demo(), Action::SecretDestroy(destroy)).await;
+    let destroyed = client
+        .execute(&demo(), Action::SecretDestroy(destroy))
+        .await;
     // Nothing more reaches the store from here on, and so the last values are still there.
     let frozen = dev.freeze_nats();
     destroyed.expect("destroyed");
@@ -219,8 +221,8 @@ async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     let (old_key, one) = (wrapped_key(&dev, 1).await, parts(&dev, 1).await);
     assert!(on_disk(dev.home(), &old_key));
 
-    let rotated = client.act(&demo(), Action::KeyRotate(Nothing {})).await;
-    let again = client.act(&demo(), Action::KeyRotate(Nothing {})).await;
+    let rotated = client.execute(&demo(), Action::KeyRotate(Nothing {})).await;
+    let again = client.execute(&demo(), Action::KeyRotate(Nothing {})).await;
     let frozen = dev.freeze_nats();
     rotated.expect("rotated");
     let conflict = again.expect_err("one at a time");

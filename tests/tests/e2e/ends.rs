@@ -183,7 +183,7 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
         (replica.has_ended().is_some() || is_erased(cluster, &gone)).then_some(())
     });
     if replica.has_ended().is_none() {
-        let _ = client.act(&demo(), Action::KeyRotate(Nothing {})).await;
+        let _ = client.execute(&demo(), Action::KeyRotate(Nothing {})).await;
     }
     replica.ended();
     let said = format!("failpoint:{point} for time {times}");
@@ -202,7 +202,7 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
         states.iter().all(|state| state == "erased").then_some(())
     });
     if epoch(cluster) == old {
-        let rotated = client.act(&demo(), Action::KeyRotate(Nothing {})).await;
+        let rotated = client.execute(&demo(), Action::KeyRotate(Nothing {})).await;
         rotated.expect("rotated");
     }
     until("the end of the old key", || {

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use keyroll_client::Wanted;
+use keyroll_client::RequestedValue;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::{Action, Code, SecretId, cbor, cose};
 use keyroll_tests::harness::nats::next;
 use keyroll_tests::harness::raw;
 use keyroll_tests::harness::wait::within;
 use keyroll_tests::harness::{Dev, Done, Nats};
-use keyroll_wire::reply::Body;
+use keyroll_wire::reply::ReplyBody;
 use keyroll_wire::{CommandReply, Reply};
 use nix::sys::signal::Signal;
 
@@ -133,7 +133,7 @@ async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing(
         .await
         .expect("connected");
     let workspace = "demo".parse().expect("a name");
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name: "A".parse().expect("a name"),
         version: None,
     }];
@@ -186,12 +186,12 @@ async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
         loop {
             let reply = nats.request(COMMAND, request).await;
             match cbor::decode(&reply.payload).expect("a reply") {
-                CommandReply::Done(done) => return done.receipt.index.0,
+                CommandReply::Committed(done) => return done.receipt.index.0,
                 CommandReply::Refused(signed) => {
                     let reply = cose::open::<Reply>(&signed.0)
                         .expect("a signed reply")
                         .payload;
-                    let Body::Error(rejection) = reply.body else {
+                    let ReplyBody::Error(rejection) = reply.body else {
                         panic!("an answer to a command")
                     };
                     let passing = matches!(

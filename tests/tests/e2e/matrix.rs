@@ -1,12 +1,12 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
     SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, WorkflowSave,
 };
 use keyroll_core::names::Label;
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{
     Action, Blob, Code, Command, Entry, Event, Glob, Identity, Index, Rejection, SecretId,
     TreeSize, cbor, cose,
@@ -14,11 +14,12 @@ use keyroll_core::{
 use keyroll_tests::harness::raw::{self, identity};
 use keyroll_tests::harness::{Dev, Nats, Person};
 use keyroll_wire::query::{
-    AuditCommits, AuditLog, AuditProve, CommandDryRun, MemberList, Named, SecretHistory, SecretList,
+    AuditCommits, AuditLog, AuditProve, CommandDryRun, MemberList, SecretHistory, SecretList,
+    SecretShow,
 };
-use keyroll_wire::reply::Body;
+use keyroll_wire::reply::ReplyBody;
 use keyroll_wire::time::now;
-use keyroll_wire::{Ask, Query, Reply};
+use keyroll_wire::{Query, Question, Reply};
 
 const VALUE: &str = "the value of it";
 
@@ -145,8 +146,8 @@ async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
     session.expect("a session").reference
 }
 
-fn questions() -> Vec<(Ask, Permission)> {
-    let named = || Named {
+fn questions() -> Vec<(Question, Permission)> {
+    let named = || SecretShow {
         at: None,
         name: "Db_main".parse().expect("a name"),
     };
@@ -159,9 +160,9 @@ fn questions() -> Vec<(Ask, Permission)> {
         ..AuditLog::default()
     };
     vec![
-        (Ask::SecretList(list), Permission::Read),
+        (Question::SecretList(list), Permission::Read),
         (
-            Ask::SecretHistory(SecretHistory {
+            Question::SecretHistory(SecretHistory {
                 name: named().name,
                 limit: 100,
                 before: None,
@@ -169,19 +170,19 @@ fn questions() -> Vec<(Ask, Permission)> {
             Permission::Read,
         ),
         (
-            Ask::MemberList(MemberList {
+            Question::MemberList(MemberList {
                 limit: 100,
                 ..MemberList::default()
             }),
             Permission::Read,
         ),
-        (Ask::AuditLog(log), Permission::Audit),
+        (Question::AuditLog(log), Permission::Audit),
         (
-            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Question::AuditCommits(AuditCommits { first: Index(0) }),
             Permission::Audit,
         ),
         (
-            Ask::AuditProve(AuditProve { index: Index(0) }),
+            Question::AuditProve(AuditProve { index: Index(0) }),
             Permission::Audit,
         ),
     ]
@@ -200,7 +201,7 @@ async fn outcome(
     let mut command = dev.command(action);
     command.workspace = place.parse().expect("a name");
     let signed = Blob(cose::sign(&command, &key));
-    let dry_run = Ask::CommandDryRun(CommandDryRun { command: signed });
+    let dry_run = Question::CommandDryRun(CommandDryRun { command: signed });
     let foreseen = asked(dev, nats, who, place, dry_run).await;
     assert!(!holds_value(&foreseen), "a value in a dry run");
     let outcome = carried_out(nats, place, &command, &key).await;
@@ -220,7 +221,7 @@ async fn carried_out(
     let answer: keyroll_wire::CommandReply = cbor::decode(&reply.payload).expect("a reply");
     match answer {
         keyroll_wire::CommandReply::Refused(signed) => Some(rejected(&signed.0).code),
-        keyroll_wire::CommandReply::Done(done) => {
+        keyroll_wire::CommandReply::Committed(done) => {
             let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
             let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
             let denied = entry.events.iter().any(denied);
@@ -233,8 +234,8 @@ async fn carried_out(
 fn rejected(signed: &[u8]) -> Rejection {
     let reply = cose::open::<Reply>(signed).expect("a signed reply").payload;
     match reply.body {
-        Body::Error(rejection) => rejection,
-        Body::Answer(_) => panic!("an answer in place of a refusal"),
+        ReplyBody::Error(rejection) => rejection,
+        ReplyBody::Answer(_) => panic!("an answer in place of a refusal"),
     }
 }
 
@@ -244,7 +245,7 @@ fn holds_value(bytes: &[u8]) -> bool {
         .any(|part| part == VALUE.as_bytes())
 }
 
-async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Ask) -> Vec<u8> {
+async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Question) -> Vec<u8> {
     let query = Query {
         v: 1,
         at: now(),
@@ -263,8 +264,8 @@ async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Ask) -> V
 fn code_of(reply: &[u8]) -> Option<Code> {
     let reply = cose::open::<Reply>(reply).expect("a signed reply").payload;
     match reply.body {
-        Body::Error(rejection) => Some(rejection.code),
-        Body::Answer(_) => None,
+        ReplyBody::Error(rejection) => Some(rejection.code),
+        ReplyBody::Answer(_) => None,
     }
 }
 
@@ -309,7 +310,7 @@ async fn the_table_holds_for_signed_requests_in_every_workspace() {
             let here = asked(&dev, &nats, &inside, "demo", ask.clone()).await;
             let expected = (!allows(role, permission)).then_some(Code::Denied);
             assert_eq!(code_of(&here), expected, "{case}");
-            if let Ask::SecretHistory(_) = ask {
+            if let Question::SecretHistory(_) = ask {
                 let scoped = asked(&dev, &nats, &narrow, "demo", ask).await;
                 assert_eq!(code_of(&scoped), Some(Code::Denied), "{case} out of scope");
             }
@@ -363,7 +364,7 @@ async fn those_whom_the_table_allows_get_through() {
 /// A reply with the name that was asked for, and what belongs to the one request, cut out.
 fn bare(reply: &[u8], name: &str) -> (Code, String, TreeSize, usize) {
     let reply = cose::open::<Reply>(reply).expect("a signed reply").payload;
-    let Body::Error(rejection) = reply.body else {
+    let ReplyBody::Error(rejection) = reply.body else {
         panic!("an answer")
     };
     let message = rejection.message.replace(name, "NAME");
@@ -384,17 +385,17 @@ async fn not_found_and_denied_look_alike() {
     for person in [&who, &stranger] {
         let mut seen = Vec::new();
         for name in ["Secret_one", "Secret_del", "Secret_not"] {
-            let named = || Named {
+            let named = || SecretShow {
                 at: None,
                 name: name.parse().expect("a name"),
             };
-            let show = asked(&dev, &nats, person, "demo", Ask::SecretShow(named())).await;
+            let show = asked(&dev, &nats, person, "demo", Question::SecretShow(named())).await;
             let history = asked(
                 &dev,
                 &nats,
                 person,
                 "demo",
-                Ask::SecretHistory(SecretHistory {
+                Question::SecretHistory(SecretHistory {
                     name: named().name,
                     limit: 100,
                     before: None,
@@ -409,7 +410,7 @@ async fn not_found_and_denied_look_alike() {
     }
     // Whoever is told no hears the same of a workspace that does not exist.
     let ask = || {
-        Ask::MemberList(MemberList {
+        Question::MemberList(MemberList {
             limit: 100,
             ..MemberList::default()
         })

@@ -3,21 +3,21 @@
 
 use keyroll_client::{Client, Settings};
 use keyroll_client::{ClientError, NewSecretSpec, new_secret_id};
-use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{
     DenialsSummarize, KeyErase, LogTruncate, LostValue, Nothing, ValueErase, ValuesLose,
     ValuesSweep, WorkflowRemove,
 };
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{
     Action, Code, CommandId, Digest, Epoch, Index, SecretId, SecretName, TreeSize, Version,
     WorkspaceName,
 };
 use keyroll_tests::harness::raw::identity;
 use keyroll_tests::harness::{Dev, Person};
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::query::{
-    AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, Moment, Named, Point, ReceiptOf,
-    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
+    AsOf, AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, PointInTime, ReceiptQuery,
+    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow,
 };
 use keyroll_wire::time::now;
 
@@ -138,9 +138,9 @@ const fn is_tried(action: &Action) -> &'static str {
 }
 
 /// Every question about a workspace, with what it needs and whether it names a secret.
-fn questions(then: Moment) -> Vec<(Ask, Permission, bool)> {
+fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
     use Permission::{Audit, Read};
-    let named = |at| Named {
+    let named = |at| SecretShow {
         at,
         name: called("Db_main"),
     };
@@ -169,27 +169,27 @@ fn questions(then: Moment) -> Vec<(Ask, Permission, bool)> {
         before: None,
     };
     vec![
-        (Ask::SecretList(list(None, false)), Read, false),
-        (Ask::SecretList(list(None, true)), Read, false),
-        (Ask::SecretList(list(Some(then), false)), Read, false),
-        (Ask::SecretShow(named(None)), Read, true),
-        (Ask::SecretShow(named(Some(then))), Read, true),
-        (Ask::SecretHistory(history), Read, true),
-        (Ask::MemberList(members(None)), Read, false),
-        (Ask::MemberList(members(Some(then))), Read, false),
-        (Ask::KeyStatus(Nothing {}), Read, false),
-        (Ask::WorkspaceAt(Point::Size(TreeSize(1))), Read, false),
-        (Ask::WorkspaceAt(Point::Time(now())), Read, false),
-        (Ask::AuditCheckpoint(Nothing {}), Read, false),
-        (Ask::AuditLog(log), Audit, false),
-        (Ask::AuditLog(log_of), Audit, false),
+        (Question::SecretList(list(None, false)), Read, false),
+        (Question::SecretList(list(None, true)), Read, false),
+        (Question::SecretList(list(Some(then), false)), Read, false),
+        (Question::SecretShow(named(None)), Read, true),
+        (Question::SecretShow(named(Some(then))), Read, true),
+        (Question::SecretHistory(history), Read, true),
+        (Question::MemberList(members(None)), Read, false),
+        (Question::MemberList(members(Some(then))), Read, false),
+        (Question::KeyStatus(Nothing {}), Read, false),
+        (Question::WorkspaceAt(AsOf::Size(TreeSize(1))), Read, false),
+        (Question::WorkspaceAt(AsOf::Time(now())), Read, false),
+        (Question::AuditCheckpoint(Nothing {}), Read, false),
+        (Question::AuditLog(log), Audit, false),
+        (Question::AuditLog(log_of), Audit, false),
         (
-            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Question::AuditCommits(AuditCommits { first: Index(0) }),
             Audit,
             false,
         ),
         (
-            Ask::AuditProve(AuditProve { index: Index(1) }),
+            Question::AuditProve(AuditProve { index: Index(1) }),
             Audit,
             false,
         ),
@@ -197,18 +197,18 @@ fn questions(then: Moment) -> Vec<(Ask, Permission, bool)> {
 }
 
 /// Every question about the ledger that is for its operators.
-fn operators_questions() -> Vec<Ask> {
+fn operators_questions() -> Vec<Question> {
     let (plan, seen) = (Digest([0; 32]), vec![]);
     vec![
-        Ask::ProjectionStatus(Nothing {}),
-        Ask::ProjectionDigest(Nothing {}),
-        Ask::ProjectionRebuild(Nothing {}),
-        Ask::AuditStorage(AuditStorage {
+        Question::ProjectionStatus(Nothing {}),
+        Question::ProjectionDigest(Nothing {}),
+        Question::ProjectionRebuild(Nothing {}),
+        Question::AuditStorage(AuditStorage {
             workspace: place("demo"),
         }),
-        Ask::RecoverPlan(RecoverPlan { seen: vec![] }),
-        Ask::RecoverBegin(RecoverBegin { plan, seen }),
-        Ask::RecoverFinish(RecoverFinish { plan }),
+        Question::RecoverPlan(RecoverPlan { seen: vec![] }),
+        Question::RecoverBegin(RecoverBegin { plan, seen }),
+        Question::RecoverFinish(RecoverFinish { plan }),
     ]
 }
 
@@ -236,14 +236,14 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
         assert_eq!(brought(&scoped, &place("demo"), id).await, [denied; 4]);
         if !allows(role, Permission::Write) {
             assert_eq!(brought(&inside, &place("demo"), id).await, [denied; 4]);
-            let removed = inside.act(&place("demo"), remove()).await;
+            let removed = inside.execute(&place("demo"), remove()).await;
             assert_eq!(code(removed), denied, "{role:?}");
         }
         for action in own_acts(id) {
             assert_eq!(is_tried(&action), "own acts");
             for at in ["demo", "other"] {
                 let case = format!("{role:?} {} in {at}", action.name());
-                let acted = inside.act(&place(at), action.clone()).await;
+                let acted = inside.execute(&place(at), action.clone()).await;
                 assert_eq!(code(acted), denied, "{case}");
                 let dry_run = inside.dry_run(&place(at), action.clone()).await;
                 assert_eq!(code(dry_run), denied, "{case}");
@@ -265,7 +265,7 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
     let editor = dev.member("eve", "editor", "db_*");
     let editor = client(&dev, &editor).await;
     assert_eq!(brought(&editor, &place("demo"), id).await, [None; 4]);
-    let removed = editor.act(&place("demo"), remove()).await;
+    let removed = editor.execute(&place("demo"), remove()).await;
     // Which workflows there are is not for who may touch some names only.
     assert_eq!(code(removed), Some(Code::Denied));
     dev.verifies();
@@ -277,7 +277,7 @@ async fn every_question_follows_the_table() {
     dev.create("Db_main", "the value");
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
     let (size, time) = (TreeSize(2), now());
-    let then = Moment { size, time };
+    let then = PointInTime { size, time };
     let stranger = client(&dev, &dev.person("stranger")).await;
     for role in Role::ALL {
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
@@ -287,26 +287,26 @@ async fn every_question_follows_the_table() {
         for (ask, permission, names) in questions(then) {
             let case = format!("{role:?} {ask:?}");
             let may = |may: bool| (!may).then_some(Code::Denied);
-            let here = inside.ask(Some(&demo), ask.clone()).await;
+            let here = inside.query(Some(&demo), ask.clone()).await;
             assert_eq!(code(here), may(allows(role, permission)), "{case}");
-            let elsewhere = inside.ask(Some(&other), ask.clone()).await;
+            let elsewhere = inside.query(Some(&other), ask.clone()).await;
             assert_eq!(code(elsewhere), may(false), "{case} in other");
-            let without = scoped.ask(Some(&demo), ask.clone()).await;
+            let without = scoped.query(Some(&demo), ask.clone()).await;
             let lets = allows(role, permission) && !names;
             assert_eq!(code(without), may(lets), "{case} out of scope");
-            let outside = stranger.ask(Some(&demo), ask).await;
+            let outside = stranger.query(Some(&demo), ask).await;
             assert_eq!(code(outside), may(false), "{case} of a stranger");
         }
         for ask in operators_questions() {
-            let asked = inside.ask(None, ask.clone()).await;
+            let asked = inside.query(None, ask.clone()).await;
             assert_eq!(code(asked), Some(Code::Denied), "{role:?} {ask:?}");
         }
         // A receipt is for whoever sent the command, and for members only.
         let command = CommandId([7; 16]);
-        let receipt = || Ask::Receipt(ReceiptOf { command });
-        let asked = inside.ask(Some(&demo), receipt()).await;
+        let receipt = || Question::Receipt(ReceiptQuery { command });
+        let asked = inside.query(Some(&demo), receipt()).await;
         assert_eq!(code(asked), Some(Code::NotFound), "{role:?}");
-        let asked = inside.ask(Some(&other), receipt()).await;
+        let asked = inside.query(Some(&other), receipt()).await;
         assert_eq!(code(asked), Some(Code::Denied), "{role:?}");
     }
 }

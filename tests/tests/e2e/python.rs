@@ -219,7 +219,7 @@ fn a_result_is_what_json_can_say() {
         ("result = {'\\udfff': 1}", "surrogates not allowed"),
         (
             "result = [1, {1: 'a', '1': 'b'}]",
-            "a JSON key is given twice",
+            "a JSON key occurs twice",
         ),
         ("result = float('inf')", "not JSON compliant"),
         ("result = [float('nan')]", "not JSON compliant"),
@@ -249,8 +249,8 @@ fn a_result_is_what_json_can_say() {
     // The block speaks on the channel itself.
     for (result, says) in [
         (nested(513), "nested more than 512 deep"),
-        (r#""\ud800""#.to_owned(), "half of a surrogate pair"),
-        (r#"{"a": 1, "a": 2}"#.to_owned(), "given twice"),
+        (r#""\ud800""#.to_owned(), "unpaired surrogate"),
+        (r#"{"a": 1, "a": 2}"#.to_owned(), "occurs twice"),
     ] {
         let message = serde_json::to_string(&format!(r#"{{"result": {result}}}"#)).expect("JSON");
         let code = format!(
@@ -280,7 +280,7 @@ fn a_document_is_read_whole_or_not_at_all() {
     for (text, says) in [
         (nested(513).as_bytes(), "nested more than 512 deep"),
         (b"{\"a\": 1,\n \"a\": 2}", "(line 2 column 2)"),
-        (br#"["\udc00"]"#, "half of a surrogate pair"),
+        (br#"["\udc00"]"#, "unpaired surrogate"),
         (b"[NaN]", "not a JSON document"),
         (b"[1] 2", "not a JSON document"),
         (b"[\"\xff\"]", "not UTF-8"),

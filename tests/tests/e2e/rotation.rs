@@ -64,7 +64,7 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     let (first, last) = (parts(&dev, 1).await, parts(&dev, u64::from(VALUES)).await);
     let rotated = client(&dev)
         .await
-        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;
     rotated.expect("rotated");
     let mut looks = 0;
@@ -95,7 +95,7 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     assert_eq!((gone.len(), count), (1, 1), "{gone:?}");
     let rotated = client(&dev)
         .await
-        .act(&demo(), Action::KeyRotate(Nothing {}))
+        .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;
     rotated.expect("rotated");
     assert_eq!(lost(&dev), (gone.clone(), 1));

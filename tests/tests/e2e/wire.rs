@@ -11,7 +11,7 @@ use keyroll_core::{Action, SecretId, TreeSize};
 use keyroll_tests::harness::{Dev, Nats};
 use keyroll_wire::query::MemberList;
 use keyroll_wire::time::now;
-use keyroll_wire::{Ask, Query};
+use keyroll_wire::{Query, Question};
 
 const COMMAND: &str = "keyroll.v1.demo.command";
 const QUERY: &str = "keyroll.v1.demo.query";
@@ -34,7 +34,7 @@ fn query(dev: &Dev) -> Query {
     Query {
         v: 1,
         at: now(),
-        ask: Ask::MemberList(MemberList {
+        ask: Question::MemberList(MemberList {
             limit: 100,
             ..MemberList::default()
         }),

@@ -14,7 +14,7 @@ use keyroll_core::crypto::{Key, WrapContext};
 use keyroll_core::{Blob, Code, Commit, Digest, Epoch, Millis, ObjectId, SecretId, Version};
 use keyroll_store::keyring::Keyring;
 use keyroll_store::objects::MemoryObjects;
-use keyroll_store::vault::{Found, Vault};
+use keyroll_store::vault::{StoredValue, Vault};
 
 use keyroll_server::keys::read_signing_key;
 
@@ -61,7 +61,7 @@ pub(crate) fn vault_message(bytes: &[u8]) {
     };
     let objects = MemoryObjects::default();
     let vault = || Vault::new(Arc::new(objects.clone()));
-    let found = Found {
+    let found = StoredValue {
         sealed: Blob(bytes.to_vec()),
         data_key: Key::new([6; 32]),
     };
@@ -131,7 +131,7 @@ pub(crate) fn subjects(bytes: &[u8]) {
     assert!(listed.contains(&at), "{listed:?}");
     for at in listed {
         // What is named is what lies there: it can be looked at, and erased.
-        let held = at_once(vault.held(&workspace, at)).expect("looked at");
+        let held = at_once(vault.info(&workspace, at)).expect("looked at");
         assert!(held.is_some(), "{at:?}");
     }
     let _ = at_once(keyring.fits_root());

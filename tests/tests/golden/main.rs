@@ -46,7 +46,7 @@ fn rows(bytes: &[u8]) -> Vec<String> {
         recorded.events.iter().map(move |event| {
             let denied = matches!(event, Event::AccessDenied(_));
             let outcome = if denied { "denied" } else { "granted" };
-            let (index, leaf, kind) = (recorded.index, recorded.leaf, event.kind().1);
+            let (index, leaf, kind) = (recorded.index, recorded.leaf, event.kind().name);
             format!("{index} {kind} {actor} {outcome} {leaf}")
         })
     });
@@ -70,14 +70,14 @@ fn there_is_a_golden_log_of_every_kind_of_event_and_reason() {
             .iter()
             .flat_map(|(_, one)| &one.events)
         {
-            kinds.insert(event.kind().1);
+            kinds.insert(event.kind().name);
             if let Event::AccessDenied(denied) = event {
                 reasons.insert(denied.reason.as_str());
             }
         }
     }
-    let lacking = KINDS.iter().filter(|kind| !kinds.contains(kind.1));
-    let lacking: Vec<&str> = lacking.map(|kind| kind.1).collect();
+    let lacking = KINDS.iter().filter(|kind| !kinds.contains(kind.name));
+    let lacking: Vec<&str> = lacking.map(|kind| kind.name).collect();
     assert!(
         lacking.is_empty(),
         "no golden log holds {lacking:?}: run `just golden NAME`"

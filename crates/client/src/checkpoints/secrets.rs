@@ -8,11 +8,11 @@ use std::sync::Mutex;
 
 use keyroll_core::{Index, TreeSize, WorkspaceName};
 
-use super::known::{Known, MOST_BYTES, Shown};
+use super::facts::{MOST_BYTES, Observation, SecretFacts};
 use super::{Stamp, lock_directory, trust_anew};
 use crate::ClientError;
 use crate::client::lock;
-use crate::private;
+use crate::private_files;
 use keyroll_wire::reply::SecretRow;
 
 /// Bytes of a file: the facts, its first line and its last.
@@ -20,7 +20,7 @@ const FILE_BYTES: u64 = MOST_BYTES as u64 + 64;
 
 /// Holds what is shown of secrets against what was verified before, and remembers it.
 #[derive(Debug)]
-pub struct SecretStore {
+pub struct SecretFactStore {
     dir: Option<PathBuf>,
     loaded: Mutex<BTreeMap<WorkspaceName, Loaded>>,
 }
@@ -29,10 +29,10 @@ pub struct SecretStore {
 #[derive(Debug, Default)]
 struct Loaded {
     stamp: Option<Stamp>,
-    known: Known,
+    known: SecretFacts,
 }
 
-impl SecretStore {
+impl SecretFactStore {
     pub(super) fn new(dir: Option<PathBuf>) -> Self {
         Self {
             dir,
@@ -51,10 +51,14 @@ impl SecretStore {
     /// # Errors
     /// When the file is there and cannot be read: to go on without it would forgive a rollback.
     pub fn count(&self, workspace: &WorkspaceName) -> io::Result<usize> {
-        self.with(workspace, Known::len)
+        self.with(workspace, SecretFacts::len)
     }
 
-    fn with<T>(&self, workspace: &WorkspaceName, look: impl FnOnce(&Known) -> T) -> io::Result<T> {
+    fn with<T>(
+        &self,
+        workspace: &WorkspaceName,
+        look: impl FnOnce(&SecretFacts) -> T,
+    ) -> io::Result<T> {
         let mut all = lock(&self.loaded);
         let loaded = all.entry(workspace.clone()).or_default();
         if let Some(path) = self.path(workspace) {
@@ -67,11 +71,11 @@ impl SecretStore {
     /// what a person should know of it.
     ///
     /// # Errors
-    /// As [`Known::judge`], and then nothing is remembered; when the file cannot be read or written.
+    /// As [`SecretFacts::check`], and then nothing is remembered; when the file cannot be read or written.
     pub(crate) fn verify(
         &self,
         workspace: &WorkspaceName,
-        shown: &[Shown<'_>],
+        shown: &[Observation<'_>],
     ) -> Result<Vec<String>, ClientError> {
         if shown.is_empty() {
             return Ok(Vec::new());
@@ -82,7 +86,7 @@ impl SecretStore {
         if let Some((_, path)) = &place {
             loaded.renew(path)?;
         }
-        let warnings = judge(&loaded.known, shown)?;
+        let warnings = check(&loaded.known, shown)?;
         if !shown.iter().any(|one| loaded.known.would_change(one)) {
             return Ok(warnings);
         }
@@ -92,11 +96,11 @@ impl SecretStore {
         let _alone = lock_directory(dir)?;
         // Another process may have been quicker.
         loaded.read(&path)?;
-        let warnings = judge(&loaded.known, shown)?;
+        let warnings = check(&loaded.known, shown)?;
         let mut fresh = loaded.known.clone();
         let (changed, warnings) = fresh.remember_all(shown, warnings, Some(&path));
         if changed {
-            private::replace(&path, fresh.text().as_bytes())?;
+            private_files::replace(&path, fresh.text().as_bytes())?;
             loaded.known = fresh;
             loaded.stamp = Stamp::of(&path)?;
         }
@@ -108,7 +112,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// [`keyroll_core::Code::Rollback`]; when the file cannot be read.
-    pub(crate) fn judge_rows(
+    pub(crate) fn check_rows(
         &self,
         workspace: &WorkspaceName,
         size: TreeSize,
@@ -117,11 +121,11 @@ impl SecretStore {
         let Some(last) = size.0.checked_sub(1).map(Index) else {
             return Ok(());
         };
-        let judge = |known: &Known| {
+        let check = |known: &SecretFacts| {
             let mut rows = rows.iter();
-            rows.try_for_each(|row| known.judge_version(&row.id, &row.name, row.version, last))
+            rows.try_for_each(|row| known.check_version(&row.id, &row.name, row.version, last))
         };
-        self.with(workspace, judge)?
+        self.with(workspace, check)?
     }
 
     /// The file of a workspace; `None` when there is none. Whoever verifies holds its facts and waits
@@ -130,36 +134,36 @@ impl SecretStore {
         let Some(path) = self.path(workspace) else {
             return Ok(None);
         };
-        let bytes = private::read(&path, FILE_BYTES)?;
+        let bytes = private_files::read(&path, FILE_BYTES)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Forgets a workspace. Whoever has read its file notices that it is gone.
     pub(super) fn forget(&self, workspace: &WorkspaceName) -> io::Result<()> {
         if let Some(path) = self.path(workspace) {
-            return private::remove(&path);
+            return private_files::remove(&path);
         }
         lock(&self.loaded).remove(workspace);
         Ok(())
     }
 }
 
-fn judge(known: &Known, shown: &[Shown<'_>]) -> Result<Vec<String>, ClientError> {
+fn check(known: &SecretFacts, shown: &[Observation<'_>]) -> Result<Vec<String>, ClientError> {
     let mut warnings = Vec::new();
     for one in shown {
-        warnings.extend(known.judge(one)?);
+        warnings.extend(known.check(one)?);
     }
     Ok(warnings)
 }
 
-impl Known {
+impl SecretFacts {
     fn remember_all(
         &mut self,
-        shown: &[Shown<'_>],
+        shown: &[Observation<'_>],
         mut warnings: Vec<String>,
         file: Option<&Path>,
     ) -> (bool, Vec<String>) {
-        let left: Vec<&Shown<'_>> = shown.iter().filter(|one| !self.remember(one)).collect();
+        let left: Vec<&Observation<'_>> = shown.iter().filter(|one| !self.remember(one)).collect();
         if let Some(first) = left.first() {
             let names = match left.len() {
                 1 => format!("{} is", first.name),
@@ -189,11 +193,11 @@ impl Loaded {
 
     fn read(&mut self, path: &Path) -> io::Result<()> {
         let stamp = Stamp::of(path)?;
-        let known = match private::read(path, FILE_BYTES)? {
-            None => Known::default(),
+        let known = match private_files::read(path, FILE_BYTES)? {
+            None => SecretFacts::default(),
             Some(bytes) => {
                 let text = std::str::from_utf8(&bytes).ok();
-                text.and_then(Known::parse)
+                text.and_then(SecretFacts::parse)
                     .ok_or_else(|| trust_anew(path))?
             }
         };

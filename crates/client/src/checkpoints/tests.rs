@@ -6,7 +6,7 @@ use keyroll_core::{Code, Digest, Index, SecretId, SecretName, Version};
 use super::*;
 use crate::ClientError;
 
-fn seen(size: u64) -> TrustedCheckpoint {
+fn checkpoint(size: u64) -> TrustedCheckpoint {
     TrustedCheckpoint {
         size: TreeSize(size),
         root: Hash([7; 32]),
@@ -37,14 +37,14 @@ fn verify(
     version: u32,
 ) -> Result<Vec<String>, ClientError> {
     let name: SecretName = name.parse().expect("a name");
-    let shown = Shown {
+    let shown = Observation {
         index: Index(index),
         id: SecretId([secret; 16]),
         name: &name,
         version: Some((Version(version), Digest::of(&version.to_be_bytes()))),
         current: true,
         hosts: Some(&[]),
-        chosen: Chosen::Nothing,
+        chosen: SetByCaller::Nothing,
     };
     store.secrets().verify(&demo(), &[shown])
 }
@@ -63,7 +63,7 @@ fn what_is_kept_never_sinks_among_many() {
             scope.spawn(move || {
                 let store = in_home(home);
                 for size in (start..200).step_by(4) {
-                    assert!(store.raise(workspace, seen(size)).expect("kept"));
+                    assert!(store.raise(workspace, checkpoint(size)).expect("kept"));
                     let kept = store.get(workspace).expect("read").expect("there");
                     assert!(kept.size.0 >= size);
                 }
@@ -71,14 +71,19 @@ fn what_is_kept_never_sinks_among_many() {
         }
     });
     let fresh = in_home(home);
-    assert_eq!(fresh.get(&workspace).expect("read"), Some(seen(199)));
+    assert_eq!(fresh.get(&workspace).expect("read"), Some(checkpoint(199)));
     let forked = TrustedCheckpoint {
         root: Hash([8; 32]),
-        ..seen(199)
+        ..checkpoint(199)
     };
     assert!(!in_home(home).raise(&workspace, forked).expect("read"));
-    fresh.accept(&workspace, Some(seen(3))).expect("accepted");
-    assert_eq!(in_home(home).get(&workspace).expect("read"), Some(seen(3)));
+    fresh
+        .accept(&workspace, Some(checkpoint(3)))
+        .expect("accepted");
+    assert_eq!(
+        in_home(home).get(&workspace).expect("read"),
+        Some(checkpoint(3))
+    );
     fs::write(file(home, "demo"), "nothing").expect("damaged");
     assert!(in_home(home).get(&workspace).is_err());
 }
@@ -141,14 +146,14 @@ fn what_does_not_fit_is_not_remembered_in_part() {
     verify(&store, (5, 1), "Key", 2).expect("believed");
     let before = fs::read(file(home.path(), "demo.secrets")).expect("a file");
     let (good, bad): (SecretName, SecretName) = ("Good".parse().unwrap(), "Key".parse().unwrap());
-    let shown = |name, secret| Shown {
+    let shown = |name, secret| Observation {
         index: Index(9),
         id: SecretId([secret; 16]),
         name,
         version: Some((Version(1), Digest::of(&1_u32.to_be_bytes()))),
         current: true,
         hosts: Some(&[]),
-        chosen: Chosen::Nothing,
+        chosen: SetByCaller::Nothing,
     };
     let both = [shown(&good, 3), shown(&bad, 1)];
     assert_eq!(
@@ -164,13 +169,15 @@ fn what_does_not_fit_is_not_remembered_in_part() {
 fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
     let home = tempfile::tempdir().expect("a directory");
     let [console, accepting] = [in_home(home.path()), in_home(home.path())];
-    console.raise(&demo(), seen(9)).expect("kept");
+    console.raise(&demo(), checkpoint(9)).expect("kept");
     verify(&console, (5, 1), "Key", 2).expect("believed");
     assert_eq!(
         code(verify(&console, (9, 1), "Key", 1)),
         Some(Code::Rollback)
     );
-    let kept = accepting.accept(&demo(), Some(seen(3))).expect("accepted");
+    let kept = accepting
+        .accept(&demo(), Some(checkpoint(3)))
+        .expect("accepted");
     let kept = kept.expect("evidence");
     let text = fs::read_to_string(&kept).expect("read");
     assert!(
@@ -184,10 +191,12 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         text.split("keyroll-secrets").next().expect("some"),
     )
     .expect("written");
-    accepting.accept(&demo(), Some(seen(3))).expect("accepted");
+    accepting
+        .accept(&demo(), Some(checkpoint(3)))
+        .expect("accepted");
     assert_eq!(fs::read_to_string(&kept).expect("read"), text);
     // Also whoever had it in memory goes on.
-    assert_eq!(console.get(&demo()).expect("read"), Some(seen(3)));
+    assert_eq!(console.get(&demo()).expect("read"), Some(checkpoint(3)));
     assert!(
         verify(&console, (4, 1), "Key", 1)
             .expect("believed")
@@ -201,7 +210,9 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         Some(Code::Rollback)
     );
     assert_eq!(
-        memory.accept(&demo(), Some(seen(3))).expect("accepted"),
+        memory
+            .accept(&demo(), Some(checkpoint(3)))
+            .expect("accepted"),
         None
     );
     assert!(
@@ -215,14 +226,16 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
 fn what_was_seen_of_a_workspace_that_is_gone_can_be_given_up() {
     let home = tempfile::tempdir().expect("a directory");
     let store = in_home(home.path());
-    store.raise(&demo(), seen(9)).expect("kept");
+    store.raise(&demo(), checkpoint(9)).expect("kept");
     let kept = store.accept(&demo(), None).expect("accepted");
     let text = fs::read_to_string(kept.expect("evidence")).expect("read");
     assert!(text.starts_with("9\n"), "{text}");
     assert_eq!(store.get(&demo()).expect("read"), None);
     assert_eq!(in_home(home.path()).workspaces().expect("read"), []);
-    store.raise(&demo(), seen(1)).expect("a new one begins");
-    assert_eq!(store.get(&demo()).expect("read"), Some(seen(1)));
+    store
+        .raise(&demo(), checkpoint(1))
+        .expect("a new one begins");
+    assert_eq!(store.get(&demo()).expect("read"), Some(checkpoint(1)));
 }
 
 #[test]
@@ -252,7 +265,7 @@ fn what_cannot_be_read_is_not_taken_for_nothing() {
 fn others_can_read_nothing_even_where_they_could_before() {
     let home = tempfile::tempdir().expect("a directory");
     let store = in_home(home.path());
-    store.raise(&demo(), seen(9)).expect("kept");
+    store.raise(&demo(), checkpoint(9)).expect("kept");
     verify(&store, (5, 1), "Key", 2).expect("believed");
     let paths = ["", "demo", "demo.secrets", ".lock"].map(|name| file(home.path(), name));
     let modes = || {
@@ -267,7 +280,7 @@ fn others_can_read_nothing_even_where_they_could_before() {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("opened");
     }
     let store = in_home(home.path());
-    store.raise(&demo(), seen(10)).expect("kept");
+    store.raise(&demo(), checkpoint(10)).expect("kept");
     verify(&store, (6, 1), "Key", 3).expect("believed");
     assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600]);
 }

@@ -3,11 +3,11 @@
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use keyroll_client::Proved;
+use keyroll_client::ProvedEntry;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Digest, Entry, Index, SignedCommand, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
-use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::{Answer, AuditRow};
 use maud::{Markup, html};
 
@@ -19,7 +19,7 @@ use crate::visit::{Visit, answer};
 use crate::words::time;
 
 /// Fetches an entry and checks its proof.
-async fn prove(visit: &Visit, index: &str) -> Result<Proved, Failure> {
+async fn prove(visit: &Visit, index: &str) -> Result<ProvedEntry, Failure> {
     let index = index
         .parse()
         .map(Index)
@@ -81,7 +81,7 @@ async fn rows(visit: &Visit, index: Index) -> Result<Vec<AuditRow>, Failure> {
         before: Some(Index(index.0.saturating_add(1))),
         ..AuditLog::default()
     };
-    let answered = visit.ask(Ask::AuditLog(ask)).await?;
+    let answered = visit.ask(Question::AuditLog(ask)).await?;
     Ok(answer!(answered, Answer::AuditLog)?.rows)
 }
 

@@ -7,7 +7,7 @@ use axum::extract::Query;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
-use keyroll_wire::query::{Ask, AuditLog, AuditOutcome, PAGE_ROWS};
+use keyroll_wire::query::{AuditLog, AuditOutcome, PAGE_ROWS, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use serde_json::json;
 
@@ -79,7 +79,7 @@ impl Walk {
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        let answered = self.visit.ask(Ask::AuditLog(self.ask.clone())).await?;
+        let answered = self.visit.ask(Question::AuditLog(self.ask.clone())).await?;
         let AuditRows { rows, before } = answer!(answered, Answer::AuditLog)?;
         let workspace = self.visit.workspace.as_str();
         self.ready

@@ -104,7 +104,7 @@ fn actor(members: &[MemberRow], who: &str) -> Result<keyroll_core::Identity, Fai
 }
 
 fn known_action(action: String) -> Result<String, Failure> {
-    if KINDS.iter().any(|kind| kind.1 == action) {
+    if KINDS.iter().any(|kind| kind.name == action) {
         return Ok(action);
     }
     Err(Failure::field(format!("There is no event {action}.")))

@@ -3,7 +3,7 @@
 use axum::extract::Query;
 use axum::response::Response;
 use keyroll_core::event::KINDS;
-use keyroll_wire::query::{Ask, AuditOutcome};
+use keyroll_wire::query::{AuditOutcome, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use maud::{Markup, html};
 
@@ -79,7 +79,7 @@ async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
 
 async fn ask(visit: &Visit, filter: &Filter) -> Result<AuditRows, Failure> {
     let ask = filter.ask(&visit.members, ROWS)?;
-    answer!(visit.ask(Ask::AuditLog(ask)).await?, Answer::AuditLog)
+    answer!(visit.ask(Question::AuditLog(ask)).await?, Answer::AuditLog)
 }
 
 fn denied(visit: &Visit) -> Markup {
@@ -119,7 +119,7 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
                 span { "Event" }
                 select name="action" {
                     option value="" { "any" }
-                    @for kind in KINDS { option value=(kind.1) selected[filter.action == kind.1] { (kind.1) } }
+                    @for kind in KINDS { option value=(kind.name) selected[filter.action == kind.name] { (kind.name) } }
                 }
             }
             label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use keyroll_core::command::SecretRef;
 use keyroll_core::{Action, SecretName};
-use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::{Answer, AuditRow, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -87,7 +87,7 @@ async fn readers(visit: &Visit, name: &SecretName) -> Result<Vec<AuditRow>, Fail
         secret: Some(name.clone()),
         ..AuditLog::default()
     };
-    let answered = visit.ask(Ask::AuditLog(ask)).await?;
+    let answered = visit.ask(Question::AuditLog(ask)).await?;
     let mut rows = answer!(answered, Answer::AuditLog)?.rows;
     rows.reverse();
     let mut known = HashSet::new();

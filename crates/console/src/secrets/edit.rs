@@ -4,7 +4,7 @@ use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
 use keyroll_core::{SecretName, Version};
-use keyroll_wire::query::{Ask, SecretHistory};
+use keyroll_wire::query::{Question, SecretHistory};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -104,7 +104,7 @@ pub(super) async fn conflict(
     based_on: Version,
     failure: Failure,
 ) -> Failure {
-    let ask = Ask::SecretHistory(SecretHistory {
+    let ask = Question::SecretHistory(SecretHistory {
         name: name.clone(),
         limit: 1,
         before: None,

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_client::{Wanted, unexpected};
+use keyroll_client::{RequestedValue, unexpected};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::names::Text;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{Index, SecretName, Version};
-use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, SecretHistory};
+use keyroll_wire::query::{AuditLog, PAGE_ROWS, Question, SecretHistory};
 use keyroll_wire::reply::{Answer, SecretReader, SecretRow, VersionRow};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -39,7 +39,7 @@ async fn drawer(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failur
     let name: SecretName = name.parse()?;
     let row = visit.secret(&name).await?;
     let answered = visit
-        .ask(Ask::SecretHistory(SecretHistory {
+        .ask(Question::SecretHistory(SecretHistory {
             name: name.clone(),
             limit: PAGE_ROWS,
             before: None,
@@ -146,7 +146,7 @@ async fn entries(visit: &Visit, name: &SecretName) -> Result<HashMap<Version, In
             secret: Some(name.clone()),
             ..AuditLog::default()
         };
-        let answered = visit.ask(Ask::AuditLog(ask)).await?;
+        let answered = visit.ask(Question::AuditLog(ask)).await?;
         for row in answer!(answered, Answer::AuditLog)?.rows {
             let made = row.secrets.iter().find_map(|secret| secret.version);
             entries.extend(made.map(|version| (version, row.index)));
@@ -175,7 +175,7 @@ async fn carry_out(
     let (id, from) = (id(&fields.id)?, Version(fields.from));
     let next = Version(fields.version).next();
     // The ledger never sees a value, so the old one comes here and is sealed anew.
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name: name.clone(),
         version: Some(from),
     }];

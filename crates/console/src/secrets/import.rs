@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_client::{NewSecretSpec, new_secret_id, parts};
+use keyroll_client::{NewSecretSpec, new_secret_id, split_import};
 use keyroll_core::SecretId;
 use keyroll_core::names::Text;
 use keyroll_files::{Empty, Existing, Format, ParsedEntry, Problem, preview, read};
-use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
+use keyroll_wire::query::{PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -215,7 +215,10 @@ async fn active(visit: &Visit) -> Result<Vec<SecretRow>, Failure> {
             limit: PAGE_ROWS,
             deleted: false,
         };
-        let page = answer!(visit.ask(Ask::SecretList(ask)).await?, Answer::SecretList)?;
+        let page = answer!(
+            visit.ask(Question::SecretList(ask)).await?,
+            Answer::SecretList
+        )?;
         rows.extend(page.rows);
         if page.next.is_none() || page.next == after {
             return Ok(rows);
@@ -316,7 +319,7 @@ async fn carry_out(
         })
         .collect();
     let mut entries = Vec::new();
-    for part in parts(&new) {
+    for part in split_import(&new) {
         let secrets = new.get(part).unwrap_or_default();
         let imported = visit.session.client.import(&visit.workspace, secrets).await;
         entries.push(visit.acted(imported)?.0);

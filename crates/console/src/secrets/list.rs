@@ -2,7 +2,7 @@
 
 use axum::extract::Query;
 use axum::response::Response;
-use keyroll_wire::query::{Ask, PAGE_ROWS, SecretList};
+use keyroll_wire::query::{PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ async fn find(visit: &Visit, listing: &Listing) -> Result<Found, Failure> {
             limit,
             deleted: listing.show == "deleted",
         };
-        let answered = visit.ask(Ask::SecretList(ask)).await?;
+        let answered = visit.ask(Question::SecretList(ask)).await?;
         let page = answer!(answered, Answer::SecretList)?;
         for row in page.rows {
             let full = rows.len() >= ROWS;

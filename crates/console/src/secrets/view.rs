@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_client::{Opened, Wanted, unexpected};
+use keyroll_client::{RequestedValue, RevealedValue, unexpected};
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use maud::html;
@@ -33,7 +33,7 @@ struct Shown<'a> {
 
 /// A value, its entry, and what a person should know before using it.
 struct Looked {
-    opened: Opened,
+    opened: RevealedValue,
     index: u64,
     warnings: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub(super) async fn view(
 async fn reveal(visit: &Visit, name: &str) -> Result<Looked, Failure> {
     let name: SecretName = name.parse()?;
     visit.may_write()?;
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name,
         version: None,
     }];

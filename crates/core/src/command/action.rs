@@ -1,4 +1,4 @@
-//! What a command can ask for.
+//! The actions that a command can ask for.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,86 +11,81 @@ use super::fields::{
 use crate::ids::{Digest, SecretId, Version};
 use crate::names::SecretName;
 
-/// What a command asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Action {
-    /// Make the workspace; the actor becomes its owner.
-    #[serde(rename = "workspace.create")]
-    WorkspaceCreate(Nothing),
-    /// Let somebody in.
-    #[serde(rename = "member.add")]
-    MemberAdd(MemberRecord),
-    /// Change what a member is called and may do.
-    #[serde(rename = "member.change")]
-    MemberChange(MemberRecord),
-    /// Let a member no longer in.
-    #[serde(rename = "member.remove")]
-    MemberRemove(MemberRemove),
-    /// Make a secret with its first value.
-    #[serde(rename = "secret.create")]
-    SecretCreate(SecretCreate),
-    /// Make several secrets, all or none.
-    #[serde(rename = "secret.import")]
-    SecretImport(SecretImport),
+/// The table of actions. The enum, its serde names, [`Action::name`] and [`ACTIONS`] come from it.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident($fields:ty) = $name:literal;)*) => {
+        /// What a command asks for.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub enum Action {
+            $($(#[$doc])* #[serde(rename = $name)] $variant($fields),)*
+        }
+
+        impl Action {
+            /// The action's name on the wire.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+        }
+
+        /// The name of every action.
+        pub const ACTIONS: &[&str] = &[$($name,)*];
+    };
+}
+
+actions! {
+    /// Create the workspace; the actor becomes its owner.
+    WorkspaceCreate(Nothing) = "workspace.create";
+    /// Add a member.
+    MemberAdd(MemberRecord) = "member.add";
+    /// Change a member's name or permissions.
+    MemberChange(MemberRecord) = "member.change";
+    /// Remove a member.
+    MemberRemove(MemberRemove) = "member.remove";
+    /// Create a secret with its first value.
+    SecretCreate(SecretCreate) = "secret.create";
+    /// Create several secrets, all or none.
+    SecretImport(SecretImport) = "secret.import";
     /// Give a secret a new value.
-    #[serde(rename = "secret.edit")]
-    SecretEdit(SecretEdit),
-    /// Change what is said of a secret.
-    #[serde(rename = "secret.describe")]
-    SecretDescribe(SecretDescribe),
+    SecretEdit(SecretEdit) = "secret.edit";
+    /// Change a secret's description.
+    SecretDescribe(SecretDescribe) = "secret.describe";
     /// Give a secret another name.
-    #[serde(rename = "secret.rename")]
-    SecretRename(SecretRename),
+    SecretRename(SecretRename) = "secret.rename";
     /// Release values.
-    #[serde(rename = "secret.reveal")]
-    SecretReveal(SecretReveal),
+    SecretReveal(SecretReveal) = "secret.reveal";
     /// Give a secret the value of an earlier version, sealed anew.
-    #[serde(rename = "secret.rollback")]
-    SecretRollback(SecretRollback),
-    /// Hide a secret.
-    #[serde(rename = "secret.delete")]
-    SecretDelete(SecretRef),
-    /// Bring a deleted secret back.
-    #[serde(rename = "secret.restore")]
-    SecretRestore(SecretRef),
-    /// End values for good.
-    #[serde(rename = "secret.destroy")]
-    SecretDestroy(SecretDestroy),
+    SecretRollback(SecretRollback) = "secret.rollback";
+    /// Delete a secret; it can be restored.
+    SecretDelete(SecretRef) = "secret.delete";
+    /// Restore a deleted secret.
+    SecretRestore(SecretRef) = "secret.restore";
+    /// Destroy values for good.
+    SecretDestroy(SecretDestroy) = "secret.destroy";
     /// Record which block of a workflow uses which secret.
-    #[serde(rename = "workflow.save")]
-    WorkflowSave(WorkflowSave),
-    /// Forget a workflow.
-    #[serde(rename = "workflow.remove")]
-    WorkflowRemove(WorkflowRemove),
-    /// Begin a new generation of the workspace's wrapping key.
-    #[serde(rename = "key.rotate")]
-    KeyRotate(Nothing),
-    /// End a delegation.
-    #[serde(rename = "delegation.revoke")]
-    DelegationRevoke(DelegationRevoke),
+    WorkflowSave(WorkflowSave) = "workflow.save";
+    /// Remove a workflow.
+    WorkflowRemove(WorkflowRemove) = "workflow.remove";
+    /// Start a new generation of the workspace's wrapping key.
+    KeyRotate(Nothing) = "key.rotate";
+    /// Revoke a delegation.
+    DelegationRevoke(DelegationRevoke) = "delegation.revoke";
     /// The ledger's own: values of a destroyed secret are erased.
-    #[serde(rename = "value.erase")]
-    ValueErase(ValueErase),
+    ValueErase(ValueErase) = "value.erase";
     /// The ledger's own: stored values that no entry refers to are about to be erased.
-    #[serde(rename = "values.sweep")]
-    ValuesSweep(ValuesSweep),
-    /// The ledger's own: values that could not be kept.
-    #[serde(rename = "values.lose")]
-    ValuesLose(ValuesLose),
+    ValuesSweep(ValuesSweep) = "values.sweep";
+    /// The ledger's own: values are lost.
+    ValuesLose(ValuesLose) = "values.lose";
     /// The ledger's own: a generation of the wrapping key is erased.
-    #[serde(rename = "key.erase")]
-    KeyErase(KeyErase),
-    /// The ledger's own: an honest recovery lost the entries after `size`.
-    #[serde(rename = "log.truncate")]
-    LogTruncate(LogTruncate),
-    /// The ledger's own: refusals that did not get an entry each.
-    #[serde(rename = "denials.summarize")]
-    DenialsSummarize(DenialsSummarize),
+    KeyErase(KeyErase) = "key.erase";
+    /// The ledger's own: a recovery lost the entries after `size`.
+    LogTruncate(LogTruncate) = "log.truncate";
+    /// The ledger's own: refusals that have no entries of their own.
+    DenialsSummarize(DenialsSummarize) = "denials.summarize";
 }
 
 impl Action {
-    /// The run of a block that values are asked for, if that is what they are asked for.
+    /// The run of a block that the values are for, if they are for one.
     pub const fn block_run(&self) -> Option<&BlockRun> {
         let Self::SecretReveal(reveal) = self else {
             return None;
@@ -101,37 +96,7 @@ impl Action {
         }
     }
 
-    /// The action's name on the wire.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::WorkspaceCreate(_) => "workspace.create",
-            Self::MemberAdd(_) => "member.add",
-            Self::MemberChange(_) => "member.change",
-            Self::MemberRemove(_) => "member.remove",
-            Self::SecretCreate(_) => "secret.create",
-            Self::SecretImport(_) => "secret.import",
-            Self::SecretEdit(_) => "secret.edit",
-            Self::SecretDescribe(_) => "secret.describe",
-            Self::SecretRename(_) => "secret.rename",
-            Self::SecretReveal(_) => "secret.reveal",
-            Self::SecretRollback(_) => "secret.rollback",
-            Self::SecretDelete(_) => "secret.delete",
-            Self::SecretRestore(_) => "secret.restore",
-            Self::SecretDestroy(_) => "secret.destroy",
-            Self::WorkflowSave(_) => "workflow.save",
-            Self::WorkflowRemove(_) => "workflow.remove",
-            Self::KeyRotate(_) => "key.rotate",
-            Self::DelegationRevoke(_) => "delegation.revoke",
-            Self::ValueErase(_) => "value.erase",
-            Self::ValuesSweep(_) => "values.sweep",
-            Self::ValuesLose(_) => "values.lose",
-            Self::KeyErase(_) => "key.erase",
-            Self::LogTruncate(_) => "log.truncate",
-            Self::DenialsSummarize(_) => "denials.summarize",
-        }
-    }
-
-    /// The secret names the actor speaks of, as permission is judged on them.
+    /// The secret names in the action. Permission is decided on them.
     pub fn names(&self) -> Vec<&SecretName> {
         match self {
             Self::SecretCreate(create) => vec![&create.secret.name],
@@ -164,11 +129,7 @@ impl Action {
         }
     }
 
-    /// The values a request with this action carries, in order: digest and bytes of each.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "only these actions carry values"
-    )]
+    /// The values that a request with this action carries, in order: the digest and length of each.
     pub fn values(&self) -> Vec<(SecretId, Version, Digest, u32)> {
         let new = |new: &NewSecret| (new.id, Version::FIRST, new.digest, new.size);
         let edit = |edit: &SecretEdit| (edit.id, edit.version, edit.digest, edit.size);
@@ -177,15 +138,30 @@ impl Action {
             Self::SecretImport(import) => import.secrets.iter().map(new).collect(),
             Self::SecretEdit(change) => vec![edit(change)],
             Self::SecretRollback(rollback) => vec![edit(&rollback.edit)],
-            _ => vec![],
+            Self::WorkspaceCreate(_)
+            | Self::MemberAdd(_)
+            | Self::MemberChange(_)
+            | Self::MemberRemove(_)
+            | Self::SecretDescribe(_)
+            | Self::SecretRename(_)
+            | Self::SecretReveal(_)
+            | Self::SecretDelete(_)
+            | Self::SecretRestore(_)
+            | Self::SecretDestroy(_)
+            | Self::WorkflowSave(_)
+            | Self::WorkflowRemove(_)
+            | Self::KeyRotate(_)
+            | Self::DelegationRevoke(_)
+            | Self::ValueErase(_)
+            | Self::ValuesSweep(_)
+            | Self::ValuesLose(_)
+            | Self::KeyErase(_)
+            | Self::LogTruncate(_)
+            | Self::DenialsSummarize(_) => vec![],
         }
     }
 
-    /// The session its values travel under, if it has one.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "only these actions move data keys"
-    )]
+    /// The session that seals this action's data keys, if it has any.
     pub const fn session(&self) -> Option<&SessionRef> {
         match self {
             Self::SecretCreate(create) => Some(&create.session),
@@ -193,7 +169,58 @@ impl Action {
             Self::SecretEdit(edit) => Some(&edit.session),
             Self::SecretRollback(rollback) => Some(&rollback.edit.session),
             Self::SecretReveal(reveal) => Some(&reveal.session),
-            _ => None,
+            Self::WorkspaceCreate(_)
+            | Self::MemberAdd(_)
+            | Self::MemberChange(_)
+            | Self::MemberRemove(_)
+            | Self::SecretDescribe(_)
+            | Self::SecretRename(_)
+            | Self::SecretDelete(_)
+            | Self::SecretRestore(_)
+            | Self::SecretDestroy(_)
+            | Self::WorkflowSave(_)
+            | Self::WorkflowRemove(_)
+            | Self::KeyRotate(_)
+            | Self::DelegationRevoke(_)
+            | Self::ValueErase(_)
+            | Self::ValuesSweep(_)
+            | Self::ValuesLose(_)
+            | Self::KeyErase(_)
+            | Self::LogTruncate(_)
+            | Self::DenialsSummarize(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ACTIONS;
+    use crate::event::KINDS;
+
+    /// The names in quotes on the left of a rule's fields: `"secret.create" => …`.
+    fn names(schema: &str, rule: &str) -> BTreeSet<String> {
+        let begin = schema.find(&format!("\n{rule} = ")).expect("the rule");
+        let rest = &schema[begin + 1..];
+        let end = rest.find("\n\n").unwrap_or(rest.len());
+        let quoted = rest[..end].split('"').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_schemas_name_the_actions_and_events_of_the_tables() {
+        let schema = include_str!("../../../../schemas/command.cddl");
+        let mut actions = names(schema, "action");
+        actions.extend(names(schema, "ledger-action"));
+        assert_eq!(
+            actions,
+            ACTIONS.iter().map(|name| (*name).to_owned()).collect()
+        );
+        let events = names(include_str!("../../../../schemas/entry.cddl"), "event");
+        assert_eq!(
+            events,
+            KINDS.iter().map(|kind| kind.name.to_owned()).collect()
+        );
     }
 }

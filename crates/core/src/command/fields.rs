@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::authorize::Role;
 use crate::ids::{
     Digest, Encapsulated, Epoch, Identity, Millis, ObjectId, SecretId, TreeSize, Version,
 };
 use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text};
+use crate::roles::Role;
 
 /// No fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 use super::*;
-use coset::{CoseSign1Builder, HeaderBuilder};
+use coset::iana::Algorithm;
+use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -26,6 +27,9 @@ impl Form for Other {
     const TYP: &'static str = "application/vnd.keyroll.note";
     const V: u32 = 1;
 }
+
+/// Header label `typ`, RFC 9596.
+const TYP: i64 = 16;
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
@@ -89,6 +93,15 @@ fn a_later_form_is_not_malformed() {
 }
 
 #[test]
+fn the_claimed_type_is_read_without_the_rest() {
+    let bytes = sign(&Note { v: 1 }, &key());
+    assert_eq!(claimed_type(&bytes).as_deref(), Some(Note::TYP));
+    assert_eq!(claimed_type(&bytes[..100]).as_deref(), Some(Note::TYP));
+    assert_eq!(claimed_type(&bytes[1..]), None);
+    assert_eq!(claimed_type(&[]), None);
+}
+
+#[test]
 fn bytes_around_it_are_refused() {
     let bytes = sign(&Note { v: 1 }, &key());
     assert!(open::<Note>(&[&bytes[..], &[0]].concat()).is_err());
@@ -119,7 +132,7 @@ fn ed25519_as_wycheproof_has_it() {
     assert!(tried > 100, "{tried} cases");
 }
 
-/// What [`sign`] makes, made by `coset`.
+/// The bytes that `coset` makes for the same payload and signer.
 fn by_coset(typ: &str, form: &str, payload: Vec<u8>, key: &SigningKey) -> Vec<u8> {
     let protected = HeaderBuilder::new()
         .algorithm(Algorithm::Ed25519)
@@ -136,7 +149,7 @@ fn by_coset(typ: &str, form: &str, payload: Vec<u8>, key: &SigningKey) -> Vec<u8
     built.to_tagged_vec().expect("encoded")
 }
 
-/// What `coset` takes and encodes to the same bytes again, with the type and lengths that count.
+/// The parts of a message that `coset` decodes and encodes to the same bytes again.
 fn taken_by_coset(bytes: &[u8], typ: &str) -> Option<(Identity, Vec<u8>, Vec<u8>)> {
     let sign1 = CoseSign1::from_tagged_slice(bytes).ok()?;
     let header = &sign1.protected.header;

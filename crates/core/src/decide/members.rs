@@ -1,12 +1,13 @@
 //! Rules of membership.
 
-use crate::authorize::{Permission, may};
+use crate::authorize::may;
 use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing, Verified};
 use crate::event::{DelegationRevoked, Event};
 use crate::ids::{Identity, Millis};
 use crate::limits;
 use crate::names::Glob;
 use crate::rejection::{Code, Rejection};
+use crate::roles::Permission;
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -39,7 +40,7 @@ pub(super) fn change(
 ) -> Result<Vec<Event>, Rejection> {
     present(state, &record.member)?;
     check_record(rules, state, record, now)?;
-    let lasting = record.role == crate::authorize::Role::Owner
+    let lasting = record.role == crate::roles::Role::Owner
         && record.expires.is_none()
         && record.secrets.contains(&Glob::any());
     if !lasting {

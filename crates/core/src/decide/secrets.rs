@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::Stop;
-use crate::authorize::Role;
 use crate::command::{
     NewSecret, Nothing, Purpose, RevealItem, SecretDescribe, SecretEdit, SecretRef, SecretRename,
     SecretReveal, SecretRollback, Verified,
@@ -14,6 +13,7 @@ use crate::ids::{Digest, ObjectId, SecretId, Version};
 use crate::limits;
 use crate::names::SecretName;
 use crate::rejection::{Code, Rejection};
+use crate::roles::Role;
 use crate::state::{Lifecycle, Secret, State, ValueState};
 
 fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Rejection> {

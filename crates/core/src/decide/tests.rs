@@ -12,7 +12,6 @@ use ed25519_dalek::SigningKey;
 use keyroll_merkle::leaf_hash;
 
 use super::{Authority, decide};
-use crate::authorize::Role;
 use crate::command::*;
 use crate::cose;
 use crate::entry::{Entry, Recorded};
@@ -21,6 +20,7 @@ use crate::ids::*;
 use crate::limits;
 use crate::names::*;
 use crate::rejection::{Code, Rejection};
+use crate::roles::Role;
 use crate::rules::Rules;
 use crate::state::{Lifecycle, State};
 use crate::statement::Delegation;
@@ -311,7 +311,7 @@ impl Then {
         assert_eq!(
             events
                 .iter()
-                .map(|event| event.kind().1)
+                .map(|event| event.kind().name)
                 .collect::<Vec<_>>(),
             kinds
         );

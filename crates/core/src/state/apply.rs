@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use super::{
     Denials, Lifecycle, Member, Secret, State, ValueState, VersionInfo, VersionKind, Workflow,
 };
-use crate::authorize::Role;
 use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit};
 use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
 use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
 use crate::names::{Glob, Label, MemberName};
+use crate::roles::Role;
 use crate::rules::Rules;
 
 /// What an entry changed: the rows a read model writes again, and what its audit indexes say.
@@ -48,7 +48,7 @@ impl State {
     pub fn apply(&mut self, rules: Rules, recorded: &Recorded) -> Changes {
         let mut changes = Changes::default();
         for event in &recorded.events {
-            changes.kinds.insert(event.kind().0);
+            changes.kinds.insert(event.kind().number);
             self.apply_event(recorded, event, &mut changes);
         }
         self.see_delegation(recorded, &mut changes);

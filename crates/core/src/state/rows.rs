@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::authorize::Role;
 use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, Identity, Millis, ObjectId, TreeSize, Version};
 use crate::limits;
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
+use crate::roles::Role;
 use crate::rules::Rules;
 
 /// The workspace itself.

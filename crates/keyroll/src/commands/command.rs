@@ -159,8 +159,8 @@ fn show(bytes: &[u8]) -> Result<Value, Failure> {
         Ok(CommandReply::Refused(reply)) => {
             Ok(json!({"form": "command reply", "refused": show(&reply.0)?}))
         }
-        Ok(CommandReply::Done(done)) => {
-            let released = |one: &keyroll_wire::reply::Released| json!({"name": one.name, "version": one.version});
+        Ok(CommandReply::Committed(done)) => {
+            let released = |one: &keyroll_wire::reply::ReleasedValue| json!({"name": one.name, "version": one.version});
             Ok(json!({
                 "form": "command reply",
                 "done": {

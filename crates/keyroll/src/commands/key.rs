@@ -7,7 +7,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, Event};
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::reply::{Answer, KeyStatus};
 use serde_json::json;
 
@@ -61,7 +61,7 @@ async fn rotate(context: &Context, dry: DryRun) -> Result<(), Failure> {
 }
 
 async fn key_status(session: &Session) -> Result<KeyStatus, Failure> {
-    let answered = session.ask(Ask::KeyStatus(Nothing {})).await?;
+    let answered = session.ask(Question::KeyStatus(Nothing {})).await?;
     answer!(answered, Answer::KeyStatus)
 }
 

@@ -1,8 +1,8 @@
 //! `keyroll member`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use keyroll_core::authorize::{Permission, Role, allows};
 use keyroll_core::command::{MemberRecord, MemberRemove};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Action, Glob, Identity, Millis};
 use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time::now;

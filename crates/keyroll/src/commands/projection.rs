@@ -7,7 +7,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use keyroll_client::Client;
 use keyroll_core::command::Nothing;
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::reply::{Answer, ProjectionRebuild};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, command: ProjectionCommand) -> Result
 }
 
 async fn status(context: &Context, client: &Client) -> Result<(), Failure> {
-    let answered = ask_ledger(client, Ask::ProjectionStatus(Nothing {})).await?;
+    let answered = ask_ledger(client, Question::ProjectionStatus(Nothing {})).await?;
     let status = answer!(answered, Answer::ProjectionStatus)?;
     context.out.facts(
         &status,
@@ -58,7 +58,7 @@ async fn status(context: &Context, client: &Client) -> Result<(), Failure> {
 async fn digest(context: &Context, client: &Client) -> Result<(), Failure> {
     // The whole read model is read for it.
     let answered = client
-        .ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD)
+        .query_within(None, Question::ProjectionDigest(Nothing {}), REBUILD)
         .await?;
     let digest = answer!(answered, Answer::ProjectionDigest)?;
     if context.out.json {
@@ -72,7 +72,7 @@ async fn digest(context: &Context, client: &Client) -> Result<(), Failure> {
 }
 
 async fn rebuild(context: &Context, client: &Client) -> Result<(), Failure> {
-    let rebuilding = client.ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD);
+    let rebuilding = client.query_within(None, Question::ProjectionRebuild(Nothing {}), REBUILD);
     let watching = std::io::stderr().is_terminal() && !context.out.json;
     let answered = if watching {
         let bar = ProgressBar::no_length().with_style(style());
@@ -101,7 +101,10 @@ async fn watch(client: &Client, bar: &ProgressBar) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(POLL).await;
         // The service may be too busy to answer; the reply to the rebuild reports any failure.
-        let Ok(answered) = client.ask(None, Ask::ProjectionStatus(Nothing {})).await else {
+        let Ok(answered) = client
+            .query(None, Question::ProjectionStatus(Nothing {}))
+            .await
+        else {
             continue;
         };
         if let Answer::ProjectionStatus(status) = answered.answer {

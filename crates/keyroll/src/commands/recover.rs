@@ -11,7 +11,7 @@ use clap::Args;
 use keyroll_client::Client;
 use keyroll_core::Code;
 use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize};
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
 use serde_json::json;
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         plan: plan.plan,
         seen,
     };
-    let answered = client.ask_within(None, Ask::RecoverBegin(begin), PATIENCE);
+    let answered = client.query_within(None, Question::RecoverBegin(begin), PATIENCE);
     let begun = answer!(answered.await?, Answer::RecoverBegin)?;
     if let Some(operator) = operator.filter(|_| plan.remake) {
         let remade = remake_log(&operator, begun.messages).await;
@@ -99,8 +99,8 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
             ))
         })?;
     }
-    let finish = Ask::RecoverFinish(RecoverFinish { plan: plan.plan });
-    let answered = client.ask_within(None, finish, PATIENCE).await?;
+    let finish = Question::RecoverFinish(RecoverFinish { plan: plan.plan });
+    let answered = client.query_within(None, finish, PATIENCE).await?;
     let done = answer!(answered, Answer::RecoverFinish)?;
     let mut json = json_of(&plan, true);
     json["digest"] = json!(done.digest);
@@ -124,8 +124,8 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
 /// Asks the service for its plan.
 async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan, Failure> {
     let seen = seen.to_vec();
-    let ask = Ask::RecoverPlan(RecoverPlan { seen });
-    let answered = client.ask_within(None, ask, PATIENCE).await?;
+    let ask = Question::RecoverPlan(RecoverPlan { seen });
+    let answered = client.query_within(None, ask, PATIENCE).await?;
     answer!(answered, Answer::RecoverPlan)
 }
 
@@ -159,8 +159,8 @@ fn seen(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
     let failed =
         |error: std::io::Error| Failure::local(format!("the record of checkpoints: {error}"));
     let mut found = Vec::new();
-    for workspace in client.seen().workspaces().map_err(failed)? {
-        if let Some(seen) = client.seen().get(&workspace).map_err(failed)? {
+    for workspace in client.checkpoints().workspaces().map_err(failed)? {
+        if let Some(seen) = client.checkpoints().get(&workspace).map_err(failed)? {
             let size = seen.size;
             found.push(TrustedSize { size, workspace });
         }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::task::Poll;
 
 use clap::Args;
-use keyroll_client::Opened;
+use keyroll_client::RevealedValue;
 use keyroll_core::SecretName;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_resolver::Redactor;
@@ -110,7 +110,11 @@ fn leave_out_by_policy(names: &mut Vec<SecretName>, omitted: &mut Omitted) {
 
 /// The values that can be variables: text without NUL, as many as the environment holds. The largest are left
 /// out first, so that one value does not exclude many.
-fn variables(mut values: Vec<Opened>, command: &[OsString], omitted: &mut Omitted) -> Vec<Opened> {
+fn variables(
+    mut values: Vec<RevealedValue>,
+    command: &[OsString],
+    omitted: &mut Omitted,
+) -> Vec<RevealedValue> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
         if !text {
@@ -118,7 +122,7 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], omitted: &mut Omitte
         }
         text
     });
-    let size = |opened: &Opened| {
+    let size = |opened: &RevealedValue| {
         environment_limit::variable(opened.name.as_str().len(), opened.value.len())
     };
     let mut sizes: Vec<(usize, usize)> = values.iter().map(size).zip(0..).collect();
@@ -143,7 +147,7 @@ fn variables(mut values: Vec<Opened>, command: &[OsString], omitted: &mut Omitte
     values
 }
 
-fn redactor(context: &Context, values: &[Opened]) -> Redactor {
+fn redactor(context: &Context, values: &[RevealedValue]) -> Redactor {
     let values: Vec<(&str, &[u8])> = values
         .iter()
         .map(|opened| (opened.name.as_str(), opened.value.as_slice()))

@@ -1,7 +1,7 @@
 //! `keyroll status`: shows the service's status.
 
 use keyroll_core::command::Nothing;
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::reply::Answer;
 
 use crate::context::Context;
@@ -12,7 +12,7 @@ use crate::session::{answer, ask_ledger};
 /// Prints the status, and exits with [`Exit::Unverified`] while there are problems.
 pub(crate) async fn run(context: &Context) -> Result<Status, Failure> {
     let client = context.client().await?;
-    let answered = ask_ledger(&client, Ask::Status(Nothing {})).await?;
+    let answered = ask_ledger(&client, Question::Status(Nothing {})).await?;
     let status = answer!(answered, Answer::Status)?;
     let clock = match status.clock_ahead_ms {
         behind @ ..0 => format!("{} ms behind nats-server's", behind.unsigned_abs()),

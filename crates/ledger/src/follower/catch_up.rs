@@ -8,7 +8,7 @@ use super::Fold;
 use super::drained::Drained;
 use super::prepare::{Prepared, prepare_all};
 use crate::projection::ProjectionError;
-use keyroll_store::log::{Log, Message, Stretch};
+use keyroll_store::log::{Log, LogRange, Message};
 
 /// Folds the log into `fold` up to and with the message `until`.
 ///
@@ -19,7 +19,7 @@ pub async fn catch_up(
     fold: &mut Fold,
     until: Sequence,
 ) -> Result<(), ProjectionError> {
-    let stretch = Stretch::of(log, fold.sequence(), until);
+    let stretch = LogRange::new(log, fold.sequence(), until);
     // While one batch is folded in, the next is gathered and taken apart on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
     // Ends with this, whatever ends this.
@@ -40,7 +40,7 @@ pub(super) fn failed(error: impl std::fmt::Display) -> ProjectionError {
 
 /// Gathers messages, as many as make a transaction, and takes them apart.
 async fn prepare_ahead(
-    mut stretch: Stretch,
+    mut stretch: LogRange,
     key: Identity,
     ahead: mpsc::Sender<Result<Vec<Prepared>, ProjectionError>>,
 ) {

@@ -40,7 +40,7 @@ pub(super) fn apply(
             recorded
                 .events
                 .iter()
-                .map(|event| (recorded.index, event.kind().1)),
+                .map(|event| (recorded.index, event.kind().name)),
         );
         part.entries.push(facts(slot, recorded, &changes));
         if recorded.at.0 > slot.latest {

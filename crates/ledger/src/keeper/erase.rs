@@ -15,9 +15,9 @@ use keyroll_core::{Epoch, ObjectId, Rejection, WorkspaceName};
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use super::{AT_ONCE, CHUNK, OVERWRITES, each};
+use super::{CHUNK, CONCURRENT_REQUESTS, OVERWRITES, each};
 use crate::ledger::Ledger;
-use keyroll_store::objects::Held;
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// What a block of the store holds at most.
 const BLOCK: u64 = 8 * 1024 * 1024;
@@ -32,7 +32,7 @@ const FENCED: u64 = 1_000;
 #[derive(Debug, Clone, Copy)]
 struct Going {
     at: StoredAt,
-    held: Held,
+    held: ObjectInfo,
     /// Whether one that stays may lie in the same block.
     beside: bool,
 }
@@ -54,7 +54,7 @@ impl Ledger {
             let mut bytes = vec![0; FENCE_BYTES];
             let filled = SysRng.try_fill_bytes(&mut bytes);
             let stored = match filled {
-                Ok(()) => self.vault.fill(workspace, old, bytes).await,
+                Ok(()) => self.vault.store_filler(workspace, old, bytes).await,
                 Err(_) => break,
             };
             // A full stream takes none; then more is erased by itself.
@@ -71,7 +71,7 @@ impl Ledger {
         &self,
         workspace: &WorkspaceName,
         old: Epoch,
-        known: &HashMap<ObjectId, Held>,
+        known: &HashMap<ObjectId, ObjectInfo>,
     ) -> Result<(), Rejection> {
         let mut going = Vec::new();
         for chunk in self
@@ -85,7 +85,7 @@ impl Ledger {
                 async move {
                     let held = match known.get(&at.place) {
                         Some(held) => Some(*held),
-                        None => self.vault.held(workspace, at).await?,
+                        None => self.vault.info(workspace, at).await?,
                     };
                     Ok(held.map(|held| (at, held)))
                 }
@@ -111,7 +111,11 @@ impl Ledger {
             let those: Vec<Going> = those.copied().collect();
             for chunk in those.chunks(CHUNK) {
                 let erase = |one: &Going| self.erase_going(workspace, *one).boxed();
-                let at_once = if beside { OVERWRITES } else { AT_ONCE };
+                let at_once = if beside {
+                    OVERWRITES
+                } else {
+                    CONCURRENT_REQUESTS
+                };
                 let erased = super::some(chunk.iter().map(erase).collect(), at_once).await;
                 // No copy is left, not even one that a reveal was reading meanwhile.
                 self.vault.forget();
@@ -124,9 +128,13 @@ impl Ledger {
     async fn erase_going(&self, workspace: &WorkspaceName, one: Going) -> Result<(), Rejection> {
         let (at, held) = (one.at, one.held);
         if one.beside {
-            self.vault.erase_held(workspace, at, held).await?;
+            self.vault
+                .erase_exact(workspace, at, held, Erasure::Overwrite)
+                .await?;
         } else {
-            self.vault.remove_held(workspace, at, held).await?;
+            self.vault
+                .erase_exact(workspace, at, held, Erasure::Unlink)
+                .await?;
         }
         keyroll_store::failpoint!("keeper.old_value_erased");
         self.keeper.change(workspace, |tending| {
@@ -202,7 +210,7 @@ mod tests {
                 epoch: Epoch(1),
                 place: ObjectId([0; 32]),
             },
-            held: Held {
+            held: ObjectInfo {
                 sequence: number as u64 + 1,
                 at: Millis(0),
                 bytes,

@@ -13,8 +13,8 @@ use keyroll_core::{Action, Code, Epoch, ObjectId, Rejection, WorkspaceName};
 use super::{CHUNK, each};
 use crate::ledger::Ledger;
 use crate::projection::{Cursor, VersionOf};
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
-use keyroll_store::objects::Held;
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// One generation on its way out.
 struct Retiring<'a> {
@@ -29,11 +29,11 @@ struct Retiring<'a> {
     copied_before: HashSet<ObjectId>,
     /// The messages of the old generation that were read to be copied, so that erasing them asks for
     /// none of them again.
-    old_messages: Mutex<HashMap<ObjectId, Held>>,
+    old_messages: Mutex<HashMap<ObjectId, ObjectInfo>>,
 }
 
 impl Retiring<'_> {
-    fn remember(&self, place: ObjectId, message: Held) {
+    fn remember(&self, place: ObjectId, message: ObjectInfo) {
         let messages = self.old_messages.lock();
         let mut messages = messages.unwrap_or_else(PoisonError::into_inner);
         messages.insert(place, message);
@@ -138,10 +138,10 @@ impl Ledger {
         retiring: &Retiring<'_>,
         mut chunk: Vec<VersionOf>,
     ) -> Result<(), Rejection> {
-        for look in 0..LOOKS {
+        for look in 0..TAIL_CHECKS {
             if look > 0 {
                 // A stream's new leader may answer before it has caught up with its own messages.
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+                tokio::time::sleep(TAIL_CHECK_PAUSE).await;
             }
             let copy = |version| async move {
                 let copied = self.copy_one(retiring, version).await?;
@@ -230,7 +230,7 @@ impl Ledger {
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
                 // Another replica may be mending it: what is erased is what was read as damaged.
-                damaged = self.vault.held(workspace, at(new.epoch)).await?;
+                damaged = self.vault.info(workspace, at(new.epoch)).await?;
                 match self.vault.read(&place, &retiring.new_key, new).await {
                     Ok(Some(_)) => return Ok(true),
                     Ok(None) => damaged = None,
@@ -244,7 +244,7 @@ impl Ledger {
             Ok(old_key) => old_key,
             // There is a value and no key: that is for people to mend, so nothing is said to be lost.
             Err(why) => {
-                let held = self.vault.held(workspace, at(old.epoch)).await?;
+                let held = self.vault.info(workspace, at(old.epoch)).await?;
                 return held.map_or(Ok(false), |_| Err(why.clone()));
             }
         };
@@ -255,7 +255,9 @@ impl Ledger {
             Err(rejection) => return Err(rejection),
         };
         if let Some(held) = damaged {
-            let erased = self.vault.erase_held(workspace, at(new.epoch), held);
+            let erased = self
+                .vault
+                .erase_exact(workspace, at(new.epoch), held, Erasure::Overwrite);
             erased.await?;
         }
         self.vault

@@ -11,7 +11,7 @@ use keyroll_core::{Action, Epoch, Millis, ObjectId, Rejection, WorkspaceName, li
 use super::{CHUNK, OVERWRITES, each, some};
 use crate::follower::Progress;
 use crate::ledger::{Ledger, REACH};
-use keyroll_store::objects::Held;
+use keyroll_store::objects::{Erasure, ObjectInfo};
 
 /// What the log says of places: whether what lies there is ended.
 struct Known {
@@ -99,10 +99,10 @@ impl Ledger {
         unknown: Vec<StoredAt>,
     ) -> Result<usize, Rejection> {
         let held = |at: StoredAt| async move {
-            let held = self.vault.held(workspace, at).await?;
+            let held = self.vault.info(workspace, at).await?;
             Ok(held.map(|held| (at, held)))
         };
-        let mut all: Vec<(StoredAt, Held)> = Vec::new();
+        let mut all: Vec<(StoredAt, ObjectInfo)> = Vec::new();
         for chunk in unknown.chunks(CHUNK) {
             let held = each(chunk.iter().map(|at| held(*at).boxed()).collect()).await?;
             all.extend(held.into_iter().flatten());
@@ -112,8 +112,8 @@ impl Ledger {
         let since = self.known_since(workspace, &stored).await?;
         let now = self.now();
         let is_old = |at: Millis| now.0.saturating_sub(at.0) > limits::ORPHAN_MS;
-        let is_orphan = |(_, held): &(StoredAt, Held)| is_old(held.at) && held.at >= since;
-        let orphans: Vec<(StoredAt, Held)> = held.into_iter().filter(is_orphan).collect();
+        let is_orphan = |(_, held): &(StoredAt, ObjectInfo)| is_old(held.at) && held.at >= since;
+        let orphans: Vec<(StoredAt, ObjectInfo)> = held.into_iter().filter(is_orphan).collect();
         let mut swept = 0;
         for part in parts(&orphans) {
             let places = part.iter().map(|(at, _)| *at).collect();
@@ -124,7 +124,9 @@ impl Ledger {
             }
             let erase = |(at, held)| async move {
                 // This message and no other: what is stored there anew is not meant.
-                self.vault.erase_held(workspace, at, held).await
+                self.vault
+                    .erase_exact(workspace, at, held, Erasure::Overwrite)
+                    .await
             };
             let erase = part.into_iter().map(|one| erase(one).boxed());
             let erased = some(erase.collect(), OVERWRITES).await?;
@@ -135,7 +137,7 @@ impl Ledger {
 }
 
 /// Parts that each fit one entry.
-fn parts(orphans: &[(StoredAt, Held)]) -> Vec<Vec<(StoredAt, Held)>> {
+fn parts(orphans: &[(StoredAt, ObjectInfo)]) -> Vec<Vec<(StoredAt, ObjectInfo)>> {
     orphans
         .chunks(limits::ENDED_AT_ONCE)
         .map(<[_]>::to_vec)

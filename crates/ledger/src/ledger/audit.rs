@@ -4,8 +4,8 @@ mod candidates;
 
 use std::collections::BTreeMap;
 
-use keyroll_core::authorize::Permission;
 use keyroll_core::command::BlockRun;
+use keyroll_core::roles::Permission;
 use keyroll_core::{Action, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
 use keyroll_wire::query::{AuditLog, AuditOutcome};
 use keyroll_wire::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
@@ -162,7 +162,7 @@ impl Reader<'_> {
             AuditRow {
                 at: recorded.at,
                 run: action.block_run().map(run_row),
-                kind: event.kind().1.to_owned(),
+                kind: event.kind().name.to_owned(),
                 actor,
                 index: recorded.index,
                 digest: Digest(recorded.leaf.0),

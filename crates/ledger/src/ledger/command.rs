@@ -8,7 +8,7 @@ use keyroll_core::{
     Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
     WorkspaceName, cbor, limits,
 };
-use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Receipt};
+use keyroll_wire::reply::{CommandReply, CommandRequest, CommittedCommand, Receipt};
 
 use super::receipts::digests;
 use super::release::Room;
@@ -64,7 +64,7 @@ impl Ledger {
         };
         match self.carry_out(workspace, request, &mut said).await {
             Ok(done) => Response {
-                bytes: cbor::encode(&CommandReply::Done(done)),
+                bytes: cbor::encode(&CommandReply::Committed(done)),
                 refusal: None,
                 room: said.room,
             },
@@ -129,7 +129,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         request: &[u8],
         said: &mut Said,
-    ) -> Result<Done, Refused> {
+    ) -> Result<CommittedCommand, Refused> {
         if request.len() > limits::REQUEST_BYTES {
             let message = format!("a request has at most {} bytes", limits::REQUEST_BYTES);
             return Err(Rejection::new(Code::TooLarge, message).into());
@@ -275,7 +275,7 @@ impl Ledger {
         said: &mut Said,
         landed: Landed,
         session: Option<&SessionKeys>,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         let released = match (landed.events.first(), session) {
             (Some(Event::SecretRevealed(revealed)), Some(session)) => {
                 said.room = Some(self.releases.room_for(landed.places.len()).await?);
@@ -294,7 +294,7 @@ impl Ledger {
             index: landed.index,
             checkpoint: landed.checkpoint.to_string(),
         };
-        Ok(Done {
+        Ok(CommittedCommand {
             receipt,
             released,
             consistency,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use keyroll_core::cose::Unchecked;
+use keyroll_core::cose::Unverified;
 use keyroll_core::{Code, Rejection, SignedCommand, Verified, WorkspaceName};
 use keyroll_wire::query::{CommandDryRun, Query};
 use keyroll_wire::reply::DryRunEvents;
@@ -16,7 +16,7 @@ impl Ledger {
     pub(super) async fn dry_run(
         &self,
         workspace: &WorkspaceName,
-        opened: &Unchecked<Query>,
+        opened: &Unverified<Query>,
         of: &CommandDryRun,
         position: &mut Position,
     ) -> Result<DryRunEvents, Rejection> {

@@ -6,7 +6,7 @@ use super::OpenError;
 use crate::health::Health;
 use crate::projection::Projection;
 use keyroll_store::log::Log;
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
 
 /// Compares the last message that the read model holds with the log: a log that is shorter or has
 /// other bytes there was set back.
@@ -53,12 +53,12 @@ pub(super) async fn check_head(
 /// new leader may answer before it has caught up with its own log.
 async fn settled_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
     let mut last = Sequence(0);
-    for _ in 0..LOOKS {
+    for _ in 0..TAIL_CHECKS {
         last = log.last().await.map_err(|error| OpenError::Log(error.0))?;
         if last >= known {
             break;
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(TAIL_CHECK_PAUSE).await;
     }
     Ok(last)
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use keyroll_core::{Code, Digest, Rejection, cose};
-use keyroll_wire::query::{Ask, Query};
+use keyroll_wire::query::{Query, Question};
 use tokio::sync::watch;
 
 use super::{Ledger, Response};
@@ -61,12 +61,12 @@ impl Ledger {
         };
         let long = matches!(
             opened.payload.ask,
-            Ask::ProjectionDigest(_)
-                | Ask::ProjectionRebuild(_)
-                | Ask::AuditStorage(_)
-                | Ask::RecoverPlan(_)
-                | Ask::RecoverBegin(_)
-                | Ask::RecoverFinish(_)
+            Question::ProjectionDigest(_)
+                | Question::ProjectionRebuild(_)
+                | Question::AuditStorage(_)
+                | Question::RecoverPlan(_)
+                | Question::RecoverBegin(_)
+                | Question::RecoverFinish(_)
         );
         long && self.shared.operators.contains(&opened.signer) && opened.verify().is_ok()
     }

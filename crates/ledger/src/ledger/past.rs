@@ -1,10 +1,10 @@
 //! Questions about a point in history. Who may ask is judged as of now; what is shown is as of
 //! then.
 
-use keyroll_core::authorize::Permission;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::{Code, Digest, Identity, Rejection, TreeSize};
-use keyroll_wire::query::{MemberList, Moment, Point};
+use keyroll_wire::query::{AsOf, MemberList, PointInTime};
 use keyroll_wire::reply::{MemberRow, MemberRows, WorkspaceAt};
 
 use super::page::Page;
@@ -15,19 +15,19 @@ use crate::projection::WorkspaceView;
 pub(super) fn at(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
-    point: Point,
+    point: AsOf,
 ) -> Result<WorkspaceAt, Rejection> {
     asker.may(Permission::Read, &[])?;
     let at = match point {
-        Point::Size(size) => {
+        AsOf::Size(size) => {
             check_size(view, size)?;
             let time = view.time_of(size).map_err(|error| broken(&error))?;
-            Moment { size, time }
+            PointInTime { size, time }
         }
-        Point::Time(time) => {
+        AsOf::Time(time) => {
             let first = view.first_after(time).map_err(|error| broken(&error))?;
             let size = TreeSize(first.0);
-            Moment { size, time }
+            PointInTime { size, time }
         }
     };
     let root = keyroll_merkle::root(view, at.size.0).map_err(|error| broken(&error))?;

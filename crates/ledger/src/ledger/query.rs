@@ -1,16 +1,17 @@
 //! A query's trip: checked, made on a view that is not older than what its asker has seen, and
 //! signed.
 
-use keyroll_core::authorize::{Permission, may};
+use keyroll_core::authorize::may;
 use keyroll_core::decide::not_a_member;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{
     Code, Digest, Identity, Millis, Rejection, SecretName, TreeSize, WorkspaceName, cose, limits,
 };
 use keyroll_merkle::consistency_proof;
-use keyroll_wire::query::{Ask, Query};
-use keyroll_wire::reply::{Answer, Body, CheckpointNote};
+use keyroll_wire::query::{Query, Question};
+use keyroll_wire::reply::{Answer, CheckpointNote, ReplyBody};
 
 use super::receipts::digests;
 use super::{Ledger, Position, REACH, Response};
@@ -59,8 +60,8 @@ impl Ledger {
     ) -> Response {
         let mut position = Position::default();
         let (body, refusal) = match self.answer(workspace, bytes, &mut position).await {
-            Ok(answer) => (Body::Answer(Box::new(answer)), None),
-            Err(rejection) => (Body::Error(rejection.clone()), Some(rejection)),
+            Ok(answer) => (ReplyBody::Answer(Box::new(answer)), None),
+            Err(rejection) => (ReplyBody::Error(rejection.clone()), Some(rejection)),
         };
         let reply = self.sign_reply(Digest::of(bytes), body, position);
         if reply.len() as u64 > limits::REPLY_BYTES {
@@ -83,7 +84,7 @@ impl Ledger {
     ) -> Result<Answer, Rejection> {
         check_size(bytes.len(), QUERY_BYTES + limits::COMMAND_BYTES)?;
         let opened = cose::open::<Query>(bytes)?;
-        if !matches!(opened.payload.ask, Ask::CommandDryRun(_)) {
+        if !matches!(opened.payload.ask, Question::CommandDryRun(_)) {
             check_size(bytes.len(), QUERY_BYTES)?;
         }
         opened.verify()?;
@@ -108,11 +109,11 @@ impl Ledger {
             }
             return self.answer_for_ledger(opened.signer, &query.ask).await;
         };
-        if let Ask::CommandDryRun(of) = &query.ask {
+        if let Question::CommandDryRun(of) = &query.ask {
             let dry_run = self.dry_run(workspace, &opened, of, position);
             return dry_run.await.map(Answer::CommandDryRun);
         }
-        if let Ask::AuditExtends(seen) = &query.ask {
+        if let Question::AuditExtends(seen) = &query.ask {
             return self.extends(workspace, *seen, query.seen, position).await;
         }
         let identity = said.map_or(opened.signer, |said| said.identity);
@@ -225,42 +226,42 @@ impl Ledger {
         &self,
         view: &WorkspaceView<'_>,
         asker: &Asker<'_>,
-        ask: &Ask,
+        ask: &Question,
     ) -> Result<Answer, Rejection> {
         match ask {
-            Ask::SecretList(list) => {
+            Question::SecretList(list) => {
                 super::secrets::list(view, asker, list).map(Answer::SecretList)
             }
-            Ask::SecretShow(named) => super::secrets::show(view, asker, named)
+            Question::SecretShow(named) => super::secrets::show(view, asker, named)
                 .map(|row| Answer::SecretShow(Box::new(row))),
-            Ask::SecretHistory(history) => {
+            Question::SecretHistory(history) => {
                 super::secrets::history(view, asker, history).map(Answer::SecretHistory)
             }
-            Ask::MemberList(list) => {
+            Question::MemberList(list) => {
                 super::past::members(view, asker, list).map(Answer::MemberList)
             }
-            Ask::WorkspaceAt(point) => {
+            Question::WorkspaceAt(point) => {
                 super::past::at(view, asker, *point).map(Answer::WorkspaceAt)
             }
-            Ask::KeyStatus(_) => {
+            Question::KeyStatus(_) => {
                 asker.may(Permission::Read, &[])?;
                 Ok(Answer::KeyStatus(self.key_status(view)))
             }
-            Ask::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
-            Ask::AuditCommits(from) => {
+            Question::AuditLog(filter) => super::audit::log(view, asker, filter).map(Answer::AuditLog),
+            Question::AuditCommits(from) => {
                 asker.may(Permission::Audit, &[])?;
                 self.commits(view, from.first).map(Answer::AuditCommits)
             }
-            Ask::AuditProve(which) => {
+            Question::AuditProve(which) => {
                 asker.may(Permission::Audit, &[])?;
                 self.receipt(view, which.index).map(Answer::AuditProve)
             }
-            Ask::AuditCheckpoint(_) => {
+            Question::AuditCheckpoint(_) => {
                 asker.may(Permission::Read, &[])?;
                 self.checkpoint(view)
                     .map(|checkpoint| Answer::AuditCheckpoint(CheckpointNote { checkpoint }))
             }
-            Ask::Receipt(of) => {
+            Question::Receipt(of) => {
                 asker.may(Permission::Read, &[])?;
                 let index = view
                     .receipt(asker.member.ordinal, &of.command)
@@ -271,76 +272,80 @@ impl Ledger {
                 self.receipt(view, index).map(Answer::Receipt)
             }
             // Asked of the writer, before there is a view.
-            Ask::CommandDryRun(_)
-            | Ask::WorkspaceList(_)
-            | Ask::Status(_)
-            | Ask::ProjectionStatus(_)
-            | Ask::ProjectionDigest(_)
-            | Ask::ProjectionRebuild(_)
-            | Ask::AuditStorage(_)
-            | Ask::RecoverPlan(_)
-            | Ask::RecoverBegin(_)
-            | Ask::RecoverFinish(_)
+            Question::CommandDryRun(_)
+            | Question::WorkspaceList(_)
+            | Question::Status(_)
+            | Question::ProjectionStatus(_)
+            | Question::ProjectionDigest(_)
+            | Question::ProjectionRebuild(_)
+            | Question::AuditStorage(_)
+            | Question::RecoverPlan(_)
+            | Question::RecoverBegin(_)
+            | Question::RecoverFinish(_)
             // Answered before anybody's membership is looked at.
-            | Ask::AuditExtends(_) => Err(Rejection::new(
+            | Question::AuditExtends(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of the ledger, not of a workspace",
             )),
         }
     }
 
-    async fn answer_for_ledger(&self, identity: Identity, ask: &Ask) -> Result<Answer, Rejection> {
+    async fn answer_for_ledger(
+        &self,
+        identity: Identity,
+        ask: &Question,
+    ) -> Result<Answer, Rejection> {
         match ask {
-            Ask::WorkspaceList(list) => self
+            Question::WorkspaceList(list) => self
                 .workspaces_page(identity, list)
                 .map(Answer::WorkspaceList),
-            Ask::Status(_) => self
+            Question::Status(_) => self
                 .status(identity)
                 .await
                 .map(|status| Answer::Status(Box::new(status))),
-            Ask::ProjectionStatus(_) => {
+            Question::ProjectionStatus(_) => {
                 self.operator(identity)?;
                 self.projection_status().await.map(Answer::ProjectionStatus)
             }
-            Ask::ProjectionDigest(_) => {
+            Question::ProjectionDigest(_) => {
                 self.operator(identity)?;
                 self.projection_digest().map(Answer::ProjectionDigest)
             }
-            Ask::ProjectionRebuild(_) => {
+            Question::ProjectionRebuild(_) => {
                 self.operator(identity)?;
                 self.rebuild().await.map(Answer::ProjectionRebuild)
             }
-            Ask::AuditStorage(check) => {
+            Question::AuditStorage(check) => {
                 self.operator(identity)?;
                 self.check_storage(&check.workspace)
                     .await
                     .map(Answer::AuditStorage)
             }
-            Ask::RecoverPlan(said) => {
+            Question::RecoverPlan(said) => {
                 self.operator(identity)?;
                 self.plan_recovery(said).await.map(Answer::RecoverPlan)
             }
-            Ask::RecoverBegin(said) => {
+            Question::RecoverBegin(said) => {
                 self.operator(identity)?;
                 self.begin_recovery(said).await.map(Answer::RecoverBegin)
             }
-            Ask::RecoverFinish(said) => {
+            Question::RecoverFinish(said) => {
                 self.operator(identity)?;
                 self.finish_recovery(said).await.map(Answer::RecoverFinish)
             }
-            Ask::SecretList(_)
-            | Ask::SecretShow(_)
-            | Ask::SecretHistory(_)
-            | Ask::MemberList(_)
-            | Ask::KeyStatus(_)
-            | Ask::WorkspaceAt(_)
-            | Ask::AuditLog(_)
-            | Ask::AuditCommits(_)
-            | Ask::AuditProve(_)
-            | Ask::AuditCheckpoint(_)
-            | Ask::CommandDryRun(_)
-            | Ask::AuditExtends(_)
-            | Ask::Receipt(_) => Err(Rejection::new(
+            Question::SecretList(_)
+            | Question::SecretShow(_)
+            | Question::SecretHistory(_)
+            | Question::MemberList(_)
+            | Question::KeyStatus(_)
+            | Question::WorkspaceAt(_)
+            | Question::AuditLog(_)
+            | Question::AuditCommits(_)
+            | Question::AuditProve(_)
+            | Question::AuditCheckpoint(_)
+            | Question::CommandDryRun(_)
+            | Question::AuditExtends(_)
+            | Question::Receipt(_) => Err(Rejection::new(
                 Code::InvalidField,
                 "this is asked of a workspace, not of the ledger",
             )),

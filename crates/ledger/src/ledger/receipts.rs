@@ -2,7 +2,7 @@
 
 use keyroll_core::{Code, Digest, Index, Rejection, TreeSize, WorkspaceName};
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
-use keyroll_wire::reply::{Done, Receipt};
+use keyroll_wire::reply::{CommittedCommand, Receipt};
 
 use super::Ledger;
 use super::query::broken;
@@ -37,7 +37,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         seen: TreeSize,
         index: Index,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         self.reach_index(workspace, index).await?;
         self.reach(workspace, seen).await?;
         let view = self.projection().view().map_err(|error| broken(&error))?;
@@ -46,7 +46,7 @@ impl Ledger {
         let receipt = self.receipt(&found, index)?;
         let consistency = consistency_proof(&found, seen.0, found.size().0)
             .map_err(|error| Rejection::new(Code::Internal, error.to_string()))?;
-        Ok(Done {
+        Ok(CommittedCommand {
             receipt,
             released: Vec::new(),
             consistency: digests(&consistency),

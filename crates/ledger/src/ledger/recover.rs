@@ -84,7 +84,7 @@ fn name_of(plan: &RecoveryPlan, chains: &Chains) -> Digest {
 /// # Errors
 /// As [`Kept::is_finished`].
 pub(super) async fn is_finished(log: &dyn Log, projection: &Projection) -> Result<(), Rejection> {
-    let made = log.made().await;
+    let made = log.created_at().await;
     let made = made.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
     Kept::beside(projection).is_finished(made)
 }
@@ -167,8 +167,8 @@ impl Ledger {
     async fn missing(&self, said: &[String]) -> Result<Vec<String>, Rejection> {
         let there = [
             ("KEYROLL_LOG", self.made().await?.is_some()),
-            ("KEYROLL_VAULT", self.vault.is_there().await?),
-            ("KEYROLL_KEYS", self.keyring.is_there().await?),
+            ("KEYROLL_VAULT", self.vault.exists().await?),
+            ("KEYROLL_KEYS", self.keyring.exists().await?),
         ];
         let gone = there.iter().filter(|(_, is_there)| !is_there);
         let gone = gone.map(|(name, _)| format!("stream {name} is missing"));
@@ -179,7 +179,7 @@ impl Ledger {
 
     /// When the log was made.
     async fn made(&self) -> Result<Option<Millis>, Rejection> {
-        let made = self.shared.log.made().await;
+        let made = self.shared.log.created_at().await;
         made.map_err(|why| Rejection::new(Code::Unreachable, why.0))
     }
 

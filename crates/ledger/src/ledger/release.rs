@@ -7,13 +7,13 @@ use futures::future::BoxFuture;
 use keyroll_core::crypto::{Direction, SessionKeys, WrapContext};
 use keyroll_core::event::{Revealed, SecretRevealed};
 use keyroll_core::{Code, Epoch, Rejection, Verified, WorkspaceName, limits};
-use keyroll_wire::reply::Released;
+use keyroll_wire::reply::ReleasedValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Ledger;
 use crate::writer::Whereabouts;
 use keyroll_store::keyring::random;
-use keyroll_store::vault::{self, Found};
+use keyroll_store::vault::{self, StoredValue};
 
 /// KiB of released values on their way to callers: each as the vault has it, as it is released, and
 /// as it is sent.
@@ -60,7 +60,7 @@ impl Ledger {
         revealed: &SecretRevealed,
         places: &[Whereabouts],
         session: &SessionKeys,
-    ) -> Result<Vec<Released>, Rejection> {
+    ) -> Result<Vec<ReleasedValue>, Rejection> {
         keyroll_store::failpoint!("reveal.before_release");
         let each = (0_u32..).zip(revealed.secrets.iter().zip(places)).map(
             |(item, (one, whereabouts))| async move {
@@ -72,7 +72,7 @@ impl Ledger {
                     &found.data_key,
                     random()?,
                 );
-                Ok(Released {
+                Ok(ReleasedValue {
                     key: key.into(),
                     name: one.name.clone(),
                     sealed: found.sealed,
@@ -80,10 +80,10 @@ impl Ledger {
                 })
             },
         );
-        let each: Vec<BoxFuture<'_, Result<Released, Rejection>>> =
+        let each: Vec<BoxFuture<'_, Result<ReleasedValue, Rejection>>> =
             each.map(futures::FutureExt::boxed).collect();
-        let released: Vec<Result<Released, Rejection>> = futures::stream::iter(each)
-            .buffered(vault::AT_ONCE)
+        let released: Vec<Result<ReleasedValue, Rejection>> = futures::stream::iter(each)
+            .buffered(vault::CONCURRENT_REQUESTS)
             .collect()
             .await;
         keyroll_store::failpoint!("reveal.released");
@@ -96,7 +96,7 @@ impl Ledger {
         workspace: &WorkspaceName,
         one: &Revealed,
         whereabouts: Whereabouts,
-    ) -> Result<Found, Rejection> {
+    ) -> Result<StoredValue, Rejection> {
         let at = |epoch: Epoch| async move {
             let workspace_key = self.keyring.workspace_key(workspace, epoch).await?;
             let context = WrapContext {
@@ -110,7 +110,7 @@ impl Ledger {
             let place = &whereabouts.place;
             self.vault.find(place, &workspace_key, &context).await
         };
-        let is_lost = |found: &Result<Found, Rejection>| {
+        let is_lost = |found: &Result<StoredValue, Rejection>| {
             let code = found.as_ref().err().map(|rejection| rejection.code);
             code == Some(Code::ValueLost)
         };

@@ -1,11 +1,11 @@
 //! Questions about secrets. No answer has a value in it, nor could: the read model holds none.
 
-use keyroll_core::authorize::Permission;
+use keyroll_core::roles::Permission;
 use keyroll_core::state::{Lifecycle, ValueState, VersionInfo, VersionKind};
 use keyroll_core::{Code, Millis, Rejection, SecretName, Version};
-use keyroll_wire::query::{Moment, Named, SecretHistory, SecretList};
+use keyroll_wire::query::{PointInTime, SecretHistory, SecretList, SecretShow};
 use keyroll_wire::reply::{
-    SEEN_ROWS, SecretReader, SecretRow, SecretRows, UsedBy, VersionRow, VersionRows,
+    READER_ROWS, SecretReader, SecretRow, SecretRows, UsedBy, VersionRow, VersionRows,
 };
 
 use super::page::Page;
@@ -75,7 +75,7 @@ fn place(after: &str) -> (&str, u32) {
 fn used_by(
     view: &WorkspaceView<'_>,
     record: &SecretRecord,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
 ) -> Result<Vec<UsedBy>, ProjectionError> {
     let name = record.secret.name.as_str();
     let uses = match at {
@@ -91,7 +91,7 @@ fn used_by(
 fn shown(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
     (folded, ordinal): (&str, u32),
 ) -> Result<Option<SecretRecord>, ProjectionError> {
     let missing = || ProjectionError::Damaged("a name without its secret".to_owned());
@@ -112,7 +112,7 @@ fn shown(
 pub(super) fn show(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
-    named: &Named,
+    named: &SecretShow,
 ) -> Result<SecretRow, Rejection> {
     let record = find(view, asker, &named.name, named.at)?;
     let used_by = used_by(view, &record, named.at).map_err(|error| broken(&error))?;
@@ -159,7 +159,7 @@ fn seen_by(
         .map_err(|error| broken(&error))?;
     let count = u32::try_from(seen.len()).unwrap_or(u32::MAX);
     seen.sort_unstable_by_key(|(_, exposure)| std::cmp::Reverse(exposure.index));
-    let named = seen.into_iter().take(SEEN_ROWS).map(|(actor, exposure)| {
+    let named = seen.into_iter().take(READER_ROWS).map(|(actor, exposure)| {
         Ok(SecretReader {
             actor,
             count: exposure.count,
@@ -178,7 +178,7 @@ fn find(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
     name: &SecretName,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
 ) -> Result<SecretRecord, Rejection> {
     asker.may(Permission::Read, &[name])?;
     let folded = name.folded();
@@ -216,7 +216,7 @@ fn find(
 
 fn row(
     view: &WorkspaceView<'_>,
-    (now, at): (Millis, Option<Moment>),
+    (now, at): (Millis, Option<PointInTime>),
     record: SecretRecord,
     used_by: Vec<UsedBy>,
 ) -> Result<SecretRow, Rejection> {

@@ -8,7 +8,7 @@ use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Rejection, Sequence, State, WorkspaceName};
 use keyroll_wire::reply::{StorageProblem, StorageReport};
 
-use super::values::{AT_ONCE, Values, versions};
+use super::values::{CONCURRENT_REQUESTS, Values, versions};
 use super::{Ledger, last_of};
 use crate::projection::{View, WorkspaceView};
 use keyroll_store::log::Message;
@@ -87,7 +87,9 @@ impl Ledger {
         let mut kept: BTreeSet<u64> = BTreeSet::new();
         let odd = found.problems().map_err(|error| error.rejection())?;
         let reported: BTreeSet<Sequence> = odd.iter().map(|odd| odd.sequence).collect();
-        let mut messages = futures::stream::iter(1..=head).map(read).buffered(AT_ONCE);
+        let mut messages = futures::stream::iter(1..=head)
+            .map(read)
+            .buffered(CONCURRENT_REQUESTS);
         while let Some((sequence, message)) = messages.next().await {
             let message = message.map_err(|why| Rejection::new(Code::Unreachable, why.0))?;
             let wrong = match message {

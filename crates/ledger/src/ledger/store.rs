@@ -84,7 +84,7 @@ impl Ledger {
         );
         let store: Vec<BoxFuture<'_, Result<(), Rejection>>> =
             store.map(futures::FutureExt::boxed).collect();
-        let mut stored = futures::stream::iter(store).buffer_unordered(vault::AT_ONCE);
+        let mut stored = futures::stream::iter(store).buffer_unordered(vault::CONCURRENT_REQUESTS);
         while let Some(result) = stored.next().await {
             result?;
         }

@@ -20,7 +20,7 @@ use super::{Ledger, REACH};
 use crate::projection::{ProjectionError, WorkspaceView, contained};
 
 /// Reads of the vault at once.
-pub(super) const AT_ONCE: usize = 32;
+pub(super) const CONCURRENT_REQUESTS: usize = 32;
 /// Values whose reads are prepared at once: what is prepared takes memory.
 const CHUNK: usize = 1_000;
 /// Rotations of the key that may begin while a value is looked for; more and the look is given up.
@@ -162,9 +162,9 @@ impl Ledger {
         for chunk in odd.chunks(CHUNK) {
             let looks = chunk
                 .iter()
-                .map(|at| self.vault.held(workspace, *at).boxed());
+                .map(|at| self.vault.info(workspace, *at).boxed());
             let looks: Vec<_> = looks.collect();
-            let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+            let mut looks = futures::stream::iter(looks).buffered(CONCURRENT_REQUESTS);
             for at in chunk {
                 let Some(held) = looks.next().await else {
                     break;
@@ -195,7 +195,7 @@ impl Ledger {
             .into_iter()
             .map(|wanted| self.look(workspace, row, wanted).boxed())
             .collect();
-        let mut looks = futures::stream::iter(looks).buffered(AT_ONCE);
+        let mut looks = futures::stream::iter(looks).buffered(CONCURRENT_REQUESTS);
         let mut missing = Vec::new();
         while let Some(look) = looks.next().await {
             missing.extend(look?);

@@ -2,7 +2,7 @@
 
 use keyroll_core::{Code, Rejection, Sequence, State};
 
-use keyroll_store::log::{BETWEEN_LOOKS, LOOKS};
+use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
 
 use super::{CATCH_UP, Task, behind, stopping, unavailable};
 
@@ -69,7 +69,7 @@ impl Task {
     /// or the log was set back.
     pub(super) async fn check_not_set_back(&self, known: Sequence) -> Result<(), Rejection> {
         let mut head = Sequence(0);
-        for _ in 0..LOOKS {
+        for _ in 0..TAIL_CHECKS {
             head = self
                 .shared
                 .log
@@ -79,7 +79,7 @@ impl Task {
             if known <= head {
                 return Ok(());
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(TAIL_CHECK_PAUSE).await;
         }
         let message = format!(
             "the log of {} ends at message {head}, the read model knows message {known}",

@@ -1,8 +1,8 @@
 //! Appends that fail, are not heard of, or meet others.
 
-use keyroll_core::authorize::Role;
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Index, SecretId};
-use keyroll_store::log::Fate;
+use keyroll_store::log::SimulatedAppend;
 
 use crate::support::{World, code, fresh, identity, now, owner, signing_key};
 
@@ -24,7 +24,7 @@ async fn reveal_of(world: &World) -> Vec<u8> {
 async fn an_append_that_is_refused_releases_nothing() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world.log.fates([Fate::Refused]);
+    world.log.simulate([SimulatedAppend::Refused]);
     assert_eq!(
         code(world.reveal(&owner(), "Key").await),
         Some(Code::AuditUnavailable)
@@ -39,7 +39,7 @@ async fn an_append_that_is_refused_releases_nothing() {
 async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world.log.fates([Fate::AckLost]);
+    world.log.simulate([SimulatedAppend::AckLost]);
     let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
@@ -58,7 +58,7 @@ async fn a_lost_acknowledgement_is_settled_and_nothing_doubles() {
 async fn a_delayed_append_cannot_land_behind_an_answer() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world.log.fates([Fate::Delayed]);
+    world.log.simulate([SimulatedAppend::Delayed]);
     let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
@@ -66,7 +66,11 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
     );
     let settled = world.send(reveal, vec![]).await.expect("settled");
     assert_eq!(settled.receipt.index, Index(2));
-    assert_eq!(world.log.land(), 0, "the first copy can land no more");
+    assert_eq!(
+        world.log.deliver_delayed(),
+        0,
+        "the first copy can land no more"
+    );
     assert_eq!(world.log.bytes().len(), 3);
 }
 
@@ -74,9 +78,11 @@ async fn a_delayed_append_cannot_land_behind_an_answer() {
 async fn while_an_append_is_in_doubt_nothing_is_final() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world
-        .log
-        .fates([Fate::Delayed, Fate::Delayed, Fate::Refused]);
+    world.log.simulate([
+        SimulatedAppend::Delayed,
+        SimulatedAppend::Delayed,
+        SimulatedAppend::Refused,
+    ]);
     let reveal = reveal_of(&world).await;
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
@@ -100,7 +106,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
             .index,
         Index(2)
     );
-    assert_eq!(world.log.land(), 0);
+    assert_eq!(world.log.deliver_delayed(), 0);
 }
 
 /// Two servers that lead for a moment both get what is published: the word of the one that is behind
@@ -110,11 +116,11 @@ async fn what_one_server_contradicts_another_may_still_take() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     let reveal = reveal_of(&world).await;
-    world.log.fates([Fate::Contradicted; 20]);
+    world.log.simulate([SimulatedAppend::Contradicted; 20]);
     let told = code(world.send(reveal.clone(), vec![]).await);
     assert_eq!(told, Some(Code::AuditUnknown));
-    assert_eq!(world.log.land(), 1);
-    world.log.fates([]);
+    assert_eq!(world.log.deliver_delayed(), 1);
+    world.log.simulate([]);
     let known = world.send(reveal, vec![]).await.expect("its receipt");
     assert_eq!(known.receipt.index, Index(2));
     assert!(known.released.is_empty());
@@ -129,7 +135,7 @@ async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
     world.projected().await;
     let reveal = reveal_of(&world).await;
     // Sent again it lands, and the read model does not come to it.
-    world.log.fates([Fate::Contradicted]);
+    world.log.simulate([SimulatedAppend::Contradicted]);
     world.log.hold(true);
     let told = code(world.send(reveal.clone(), vec![]).await);
     assert_eq!(told, Some(Code::AuditUnknown));
@@ -162,12 +168,14 @@ async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
 async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
-    world.log.fates([Fate::Contradicted, Fate::Refused]);
+    world
+        .log
+        .simulate([SimulatedAppend::Contradicted, SimulatedAppend::Refused]);
     let first = code(world.reveal(&owner(), "Key").await);
     assert_eq!(first, Some(Code::AuditUnknown));
     // Something else comes first after all.
     world.reveal(&owner(), "Key").await.expect("settled before");
-    assert_eq!(world.log.land(), 0);
+    assert_eq!(world.log.deliver_delayed(), 0);
     assert_eq!(world.log.bytes().len(), 4);
     let appends = world.log.appends();
     world.reveal(&owner(), "Key").await.expect("as ever");
@@ -286,7 +294,7 @@ async fn a_reveal_reads_the_vault_beside_its_append() {
         .create(&owner(), "Key", b"the value")
         .await
         .expect("created");
-    world.log.fates([Fate::Delayed]);
+    world.log.simulate([SimulatedAppend::Delayed]);
     let unknown = world.reveal(&owner(), "Key").await;
     assert_eq!(code(unknown), Some(Code::AuditUnknown));
     let stored = world.vault.all();
@@ -296,7 +304,7 @@ async fn a_reveal_reads_the_vault_beside_its_append() {
         tokio::task::yield_now().await;
     }
     assert!(world.vault.lose(&stored[0].0));
-    world.log.land();
+    world.log.deliver_delayed();
     let revealed = world.reveal(&owner(), "Key").await;
     assert_eq!(revealed.expect("revealed"), b"the value");
 }

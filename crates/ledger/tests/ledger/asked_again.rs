@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName, cose};
-use keyroll_wire::query::{Ask, AuditExtends, Query};
+use keyroll_wire::query::{AuditExtends, Query, Question};
 use keyroll_wire::reply::{Answer, Reply};
 
 use super::support::{World, demo, now, owner, signing_key};
@@ -11,7 +11,7 @@ use super::support::{World, demo, now, owner, signing_key};
 fn signed(
     world: &World,
     key: &SigningKey,
-    (workspace, ask, seen): (Option<&WorkspaceName>, Ask, u64),
+    (workspace, ask, seen): (Option<&WorkspaceName>, Question, u64),
 ) -> Vec<u8> {
     let query = Query {
         v: 1,
@@ -28,7 +28,7 @@ fn signed(
 #[tokio::test]
 async fn the_same_long_question_of_an_operator_gets_the_same_answer() {
     let world = World::with_demo().await;
-    let digest = (None, Ask::ProjectionDigest(Nothing {}), 0);
+    let digest = (None, Question::ProjectionDigest(Nothing {}), 0);
     let question = signed(&world, &owner(), digest.clone());
     let strangers = signed(&world, &signing_key(99), digest);
     let first = world.ledger.query(None, &question).await;
@@ -44,7 +44,7 @@ async fn the_same_long_question_of_an_operator_gets_the_same_answer() {
 #[tokio::test]
 async fn who_knows_the_root_is_told_and_nobody_else() {
     let world = World::with_demo().await;
-    let asked = (Some(&demo()), Ask::AuditCheckpoint(Nothing {}), 0);
+    let asked = (Some(&demo()), Question::AuditCheckpoint(Nothing {}), 0);
     let asked = signed(&world, &owner(), asked);
     let reply = world.ledger.query(Some(&demo()), &asked).await.bytes;
     let reply = cose::open::<Reply>(&reply).expect("a reply").payload;
@@ -54,7 +54,7 @@ async fn who_knows_the_root_is_told_and_nobody_else() {
     let (stranger, nowhere) = (signing_key(99), "nowhere".parse().expect("a name"));
     let asked = async |workspace: WorkspaceName, root, size| {
         let size = TreeSize(size);
-        let ask = Ask::AuditExtends(AuditExtends { root, size });
+        let ask = Question::AuditExtends(AuditExtends { root, size });
         // Raised by a command beside it.
         let seen = size.0.min(1) * 2;
         let bytes = signed(&world, &stranger, (Some(&workspace), ask, seen));

@@ -19,7 +19,7 @@ use keyroll_ledger::writer::{CommandOutcome, Shared, Submission, Writer};
 use keyroll_store::log::{Log as _, MemoryLog, Message};
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::Vault;
-use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::Answer;
 use redb::{Database, ReadableTable as _, StorageBackend, TableDefinition, backends::FileBackend};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
@@ -472,7 +472,7 @@ async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
     assert_eq!(refused.code, Code::Internal, "{refused}");
     assert!(refused.message.contains("projection rebuild"), "{refused}");
     assert_eq!(world.log.appends(), before);
-    let rebuild = ask_ledger(&world, Ask::ProjectionRebuild(Nothing {})).await;
+    let rebuild = ask_ledger(&world, Question::ProjectionRebuild(Nothing {})).await;
     let Ok(Answer::ProjectionRebuild(rebuilt)) = rebuild else {
         panic!("it is not built anew");
     };
@@ -512,7 +512,7 @@ async fn an_entry_that_changed_on_the_disk_is_not_shown() {
         limit: 10,
         ..AuditLog::default()
     };
-    let rows = world.ask(&owner(), Ask::AuditLog(all)).await;
+    let rows = world.ask(&owner(), Question::AuditLog(all)).await;
     let refused = rows.expect_err("refused");
     assert_eq!(refused.code, Code::Internal, "{refused}");
     assert!(refused.message.contains("projection rebuild"), "{refused}");

@@ -1,13 +1,13 @@
 //! Commands that are only decided: nothing is written, and refusals are those of the command itself.
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, DelegationRevoke, MemberRemove, Nothing, SecretRef};
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Blob, Code, Event, Millis, Rejection, SecretId, TreeSize, cbor, cose, limits,
 };
 use keyroll_ledger::Ledger;
-use keyroll_wire::query::{Ask, CommandDryRun, Query};
-use keyroll_wire::reply::{Answer, Body, Reply};
+use keyroll_wire::query::{CommandDryRun, Query, Question};
+use keyroll_wire::reply::{Answer, Reply, ReplyBody};
 
 use crate::support::{World, advance, code, demo, fresh, identity, name, now, owner, signing_key};
 
@@ -23,7 +23,7 @@ async fn ask(
     let query = Query {
         v: 1,
         at,
-        ask: Ask::CommandDryRun(CommandDryRun {
+        ask: Question::CommandDryRun(CommandDryRun {
             command: Blob(command),
         }),
         seen: TreeSize(0),
@@ -36,8 +36,8 @@ async fn ask(
     let opened = cose::open::<Reply>(&response.bytes).expect("a signed reply");
     opened.verify().expect("signed");
     match opened.payload.body {
-        Body::Error(rejection) => Err(rejection),
-        Body::Answer(answer) => match *answer {
+        ReplyBody::Error(rejection) => Err(rejection),
+        ReplyBody::Answer(answer) => match *answer {
             Answer::CommandDryRun(found) => Ok(found.events),
             other => panic!("another answer: {other:?}"),
         },
@@ -55,7 +55,7 @@ async fn action(world: &World, actor: &Key, action: Action) -> Result<Vec<Event>
 
 fn kinds(events: Result<Vec<Event>, Rejection>) -> Vec<&'static str> {
     let events = events.expect("accepted");
-    events.iter().map(|event| event.kind().1).collect()
+    events.iter().map(|event| event.kind().name).collect()
 }
 
 fn delete(id: SecretId) -> Action {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     BlockRun, BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing,
     Purpose, RevealItem, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretRef,
@@ -11,6 +10,7 @@ use keyroll_core::command::{
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, Rules, SecretId,
     Sequence, SignedCommand, State, Version, cbor, cose, decide,

@@ -6,7 +6,7 @@ use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Nothing, SecretDescribe};
 use keyroll_core::{Action, Code, Index, SecretId};
 use keyroll_ledger::Ledger;
-use keyroll_wire::reply::Done;
+use keyroll_wire::reply::CommittedCommand;
 
 use crate::support::{World, code, demo, fresh, name, now, owner};
 
@@ -50,7 +50,7 @@ fn describe(id: SecretId, words: &str) -> Action {
     })
 }
 
-fn index(done: Result<Done, keyroll_core::Rejection>) -> Index {
+fn index(done: Result<CommittedCommand, keyroll_core::Rejection>) -> Index {
     done.expect("carried out").receipt.index
 }
 

@@ -5,8 +5,8 @@ use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
 use keyroll_core::state::ValueState;
 use keyroll_core::{Action, Code, Epoch, Millis, SecretId, Version};
 use keyroll_ledger::Ledger;
-use keyroll_store::log::{Fate, MemoryLog};
-use keyroll_wire::query::{Ask, Named, SecretHistory};
+use keyroll_store::log::{MemoryLog, SimulatedAppend};
+use keyroll_wire::query::{Question, SecretHistory, SecretShow};
 use keyroll_wire::reply::{Answer, KeyStatus};
 
 use crate::support::{World, advance, code, demo, name, owner};
@@ -42,7 +42,7 @@ fn has_key(world: &World, epoch: u32) -> bool {
 }
 
 async fn states(world: &World, called: &str) -> Vec<ValueState> {
-    let ask = Ask::SecretHistory(SecretHistory {
+    let ask = Question::SecretHistory(SecretHistory {
         name: name(called),
         limit: 100,
         before: None,
@@ -54,7 +54,7 @@ async fn states(world: &World, called: &str) -> Vec<ValueState> {
 }
 
 async fn key_status(world: &World) -> KeyStatus {
-    match world.ask(&owner(), Ask::KeyStatus(Nothing {})).await {
+    match world.ask(&owner(), Question::KeyStatus(Nothing {})).await {
         Ok(Answer::KeyStatus(status)) => status,
         other => panic!("no status of the keys: {other:?}"),
     }
@@ -122,7 +122,7 @@ async fn is_done(world: &World, gone: SecretId) {
 }
 
 async fn part(world: &World) -> SecretId {
-    let ask = Ask::SecretShow(Named {
+    let ask = Question::SecretShow(SecretShow {
         at: None,
         name: name("Part"),
     });
@@ -182,7 +182,7 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
     let id = match world
         .ask(
             &owner(),
-            Ask::SecretShow(Named {
+            Question::SecretShow(SecretShow {
                 at: None,
                 name: name("New"),
             }),
@@ -222,16 +222,16 @@ async fn a_crash_at_any_step_is_taken_up_by_another() {
 
 #[tokio::test]
 async fn an_append_that_fails_or_is_not_heard_of_is_taken_up() {
-    for fate in [Fate::Refused, Fate::AckLost] {
+    for fate in [SimulatedAppend::Refused, SimulatedAppend::AckLost] {
         for before in 0..3 {
             let (world, gone) = three().await;
             act(&world, rotate()).await;
             act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
-            let well = std::iter::repeat_n(Fate::Acknowledged, before);
-            world.log.fates(well.chain([fate]));
+            let well = std::iter::repeat_n(SimulatedAppend::Acknowledged, before);
+            world.log.simulate(well.chain([fate]));
             // Whether it fails or not, another pass finds the rest.
             let _ = world.ledger.tend().await;
-            world.log.fates([]);
+            world.log.simulate([]);
             let (other, _dir) = replica(&world).await;
             for _ in 0..20 {
                 if other.tend().await.is_ok() && other.progress().unfinished.is_empty() {
@@ -317,7 +317,7 @@ async fn what_never_became_an_entry_is_named_and_swept() {
     advance(1);
     let entries = world.log.bytes().len();
     // The entry comes first: without it nothing is erased.
-    world.log.fates([Fate::Refused]);
+    world.log.simulate([SimulatedAppend::Refused]);
     assert!(world.ledger.sweep().await.is_err());
     assert_eq!(world.vault.count(), 6);
     assert_eq!(world.ledger.sweep().await, Ok(1));
@@ -441,7 +441,7 @@ async fn a_value_stored_long_ago_serves_no_command() {
     let world = World::with_demo().await;
     let secret = SecretId([5; 16]);
     let (command, values) = world.create_command(&owner(), secret, "Key", b"v").await;
-    world.log.fates([Fate::Refused]);
+    world.log.simulate([SimulatedAppend::Refused]);
     let refused = world.send(command.clone(), values.clone()).await;
     assert_eq!(code(refused), Some(Code::AuditUnavailable));
     assert_eq!(world.vault.count(), 1);

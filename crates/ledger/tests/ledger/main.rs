@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Code, SecretId, cose};
 use keyroll_merkle::{Hash, SignedCheckpoint, leaf_hash, verify_inclusion};
-use keyroll_wire::query::{Ask, AuditLog};
+use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::Answer;
 
 use appends::revoke;
@@ -164,7 +164,7 @@ async fn a_rebuild_is_identical_and_so_is_a_restart() {
     world.reveal(&owner(), "Key").await.expect("revealed");
     world.ledger.caught_up().await.expect("caught up");
     let digest = digest(&world).await;
-    let rebuilt = ask_ledger(&world, Ask::ProjectionRebuild(Nothing {}))
+    let rebuilt = ask_ledger(&world, Question::ProjectionRebuild(Nothing {}))
         .await
         .expect("rebuilt");
     let Answer::ProjectionRebuild(rebuilt) = rebuilt else {
@@ -191,13 +191,13 @@ async fn a_rebuild_is_identical_and_so_is_a_restart() {
 }
 
 async fn digest(world: &World) -> keyroll_core::Digest {
-    match ask_ledger(world, Ask::ProjectionDigest(Nothing {})).await {
+    match ask_ledger(world, Question::ProjectionDigest(Nothing {})).await {
         Ok(Answer::ProjectionDigest(digest)) => digest.digest,
         other => panic!("{other:?}"),
     }
 }
 
-async fn ask_ledger(world: &World, ask: Ask) -> Result<Answer, keyroll_core::Rejection> {
+async fn ask_ledger(world: &World, ask: Question) -> Result<Answer, keyroll_core::Rejection> {
     // The same bytes would be the same question, asked again.
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let query = keyroll_wire::Query {
@@ -265,7 +265,7 @@ async fn a_secret_is_found_in_the_audit_log_under_a_former_name() {
         secret: Some(name("Old")),
         ..AuditLog::default()
     };
-    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(filter)).await else {
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Question::AuditLog(filter)).await else {
         panic!("no rows")
     };
     let kinds: Vec<&str> = rows.rows.iter().map(|row| row.kind.as_str()).collect();

@@ -3,12 +3,12 @@
 
 use keyroll_core::command::{Nothing, SecretDestroy};
 use keyroll_core::{Action, SecretId, TreeSize, Version, cose};
-use keyroll_wire::query::{Ask, AuditStorage, QUERY_V, Query, RecoverPlan};
+use keyroll_wire::query::{AuditStorage, QUERY_V, Query, Question, RecoverPlan};
 use keyroll_wire::reply::{Answer, StorageReport};
 
 use crate::support::{World, advance, demo, name, now, owner};
 
-async fn ask(world: &World, ask: Ask) -> Answer {
+async fn ask(world: &World, ask: Question) -> Answer {
     // The same bytes would be the same question, and its answer is known.
     advance(1);
     let query = Query {
@@ -26,7 +26,7 @@ async fn ask(world: &World, ask: Ask) -> Answer {
 
 async fn storage(world: &World) -> StorageReport {
     let workspace = demo();
-    let ask = Ask::AuditStorage(AuditStorage { workspace });
+    let ask = Question::AuditStorage(AuditStorage { workspace });
     match self::ask(world, ask).await {
         Answer::AuditStorage(report) => report,
         other => panic!("no report: {other:?}"),
@@ -36,7 +36,7 @@ async fn storage(world: &World) -> StorageReport {
 /// Problems of a storage check, and the losses that a recovery would put on record.
 async fn said(world: &World) -> (Vec<String>, u64) {
     let report = storage(world).await;
-    let ask = Ask::RecoverPlan(RecoverPlan { seen: Vec::new() });
+    let ask = Question::RecoverPlan(RecoverPlan { seen: Vec::new() });
     let plan = match self::ask(world, ask).await {
         Answer::RecoverPlan(plan) => plan,
         other => panic!("no plan: {other:?}"),

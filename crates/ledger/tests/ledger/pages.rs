@@ -7,7 +7,8 @@ use keyroll_core::command::{
 };
 use keyroll_core::{Action, Index, SecretId, TreeSize, cbor, cose};
 use keyroll_wire::query::{
-    Ask, AuditLog, PAGE_BYTES, PAGE_ROWS, QUERY_V, Query, SecretHistory, SecretList, WorkspaceList,
+    AuditLog, PAGE_BYTES, PAGE_ROWS, QUERY_V, Query, Question, SecretHistory, SecretList,
+    WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, AuditRow, SecretRow, VersionRow};
 use serde::Serialize;
@@ -23,7 +24,8 @@ fn small_enough<R: Serialize>(rows: &[R]) {
 async fn secret_pages(world: &World, first: SecretList) -> Vec<Vec<SecretRow>> {
     let (mut pages, mut ask) = (Vec::new(), first);
     loop {
-        let Ok(Answer::SecretList(page)) = world.ask(&owner(), Ask::SecretList(ask.clone())).await
+        let Ok(Answer::SecretList(page)) =
+            world.ask(&owner(), Question::SecretList(ask.clone())).await
         else {
             panic!("no list")
         };
@@ -112,7 +114,7 @@ async fn a_history_with_long_reasons_is_shown_page_by_page() {
             limit: PAGE_ROWS,
             before,
         };
-        let Ok(Answer::SecretHistory(page)) = world.ask(&owner, Ask::SecretHistory(ask)).await
+        let Ok(Answer::SecretHistory(page)) = world.ask(&owner, Question::SecretHistory(ask)).await
         else {
             panic!("no history")
         };
@@ -130,7 +132,7 @@ async fn a_history_with_long_reasons_is_shown_page_by_page() {
 async fn audit_pages(world: &World, first: AuditLog) -> Vec<Vec<AuditRow>> {
     let (mut pages, mut ask) = (Vec::new(), first);
     loop {
-        let Ok(Answer::AuditLog(page)) = world.ask(&owner(), Ask::AuditLog(ask.clone())).await
+        let Ok(Answer::AuditLog(page)) = world.ask(&owner(), Question::AuditLog(ask.clone())).await
         else {
             panic!("no rows")
         };
@@ -219,7 +221,7 @@ async fn workspaces_are_listed_page_by_page() {
         let query = Query {
             v: QUERY_V,
             at: now(),
-            ask: Ask::WorkspaceList(WorkspaceList { after }),
+            ask: Question::WorkspaceList(WorkspaceList { after }),
             seen: TreeSize(0),
             ledger: world.id(),
             workspace: None,

@@ -3,7 +3,7 @@
 use keyroll_core::command::{Nothing, SecretRef};
 use keyroll_core::{Action, Code, Millis, SecretId, TreeSize, cose};
 use keyroll_store::log::Log as _;
-use keyroll_wire::query::{Ask, AuditLog, QUERY_V, Query};
+use keyroll_wire::query::{AuditLog, QUERY_V, Query, Question};
 use keyroll_wire::reply::Answer;
 
 use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing_key};
@@ -20,7 +20,7 @@ async fn what_one_was_answered_the_next_one_sees() {
     let query = Query {
         v: QUERY_V,
         at: now(),
-        ask: Ask::AuditLog(AuditLog::default()),
+        ask: Question::AuditLog(AuditLog::default()),
         seen: TreeSize(0),
         ledger: world.id(),
         workspace: Some(demo()),
@@ -66,7 +66,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
         outcome: Some(keyroll_wire::query::AuditOutcome::Denied),
         ..AuditLog::default()
     };
-    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Question::AuditLog(log)).await else {
         panic!("no rows")
     };
     assert_eq!(rows.rows.len(), 10);
@@ -79,7 +79,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
             outcome: Some(keyroll_wire::query::AuditOutcome::Denied),
             ..AuditLog::default()
         };
-        let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(log)).await else {
+        let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Question::AuditLog(log)).await else {
             panic!("no rows")
         };
         assert_eq!(rows.rows.len(), tries, "{called}");
@@ -257,7 +257,7 @@ async fn strangers_learn_neither_size_nor_existence() {
         let query = keyroll_wire::Query {
             v: 1,
             at: now(),
-            ask: Ask::AuditCheckpoint(Nothing {}),
+            ask: Question::AuditCheckpoint(Nothing {}),
             seen: keyroll_core::TreeSize(seen),
             ledger: world.id(),
             workspace: Some(workspace.clone()),

@@ -6,16 +6,16 @@ use std::path::Path;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use keyroll_audit::verify::{Depth, Report, Verifier};
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Authority, Blob, Code, Commit, Digest, Entry, Event, LedgerId, Recorded, Rules, SignedCommand,
     State, TreeSize, cbor, cose, decide,
 };
 use keyroll_ledger::projection::{Projection, digest};
 use keyroll_store::log::MemoryLog;
-use keyroll_wire::query::{Ask, QUERY_V, Query, RecoverPlan, SecretList};
+use keyroll_wire::query::{QUERY_V, Query, Question, RecoverPlan, SecretList};
 use redb::{Database, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 
@@ -100,13 +100,13 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     assert_eq!(refused.code, Code::UpgradeNeeded, "{refused}");
     assert!(refused.message.contains("rules 1000"), "{refused}");
     assert!(refused.message.contains("upgrade keyroll"), "{refused}");
-    let asked = Ask::SecretList(SecretList::default());
+    let asked = Question::SecretList(SecretList::default());
     assert!(world.ask(&owner(), asked).await.is_ok(), "queries go on");
     // Whoever saw those entries through a later program is told why they are not here: no rollback.
     let query = Query {
         v: QUERY_V,
         at: now(),
-        ask: Ask::AuditCheckpoint(Nothing {}),
+        ask: Question::AuditCheckpoint(Nothing {}),
         seen: TreeSize(3),
         ledger: world.id(),
         workspace: Some(demo()),
@@ -116,7 +116,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     let asked = world.ask_bytes(Some(&demo()), &signed).await;
     assert_eq!(code(asked), Some(Code::UpgradeNeeded));
     // A recovery by this program would leave those entries out.
-    let plan = Ask::RecoverPlan(RecoverPlan { seen: Vec::new() });
+    let plan = Question::RecoverPlan(RecoverPlan { seen: Vec::new() });
     let plan = crate::ask_ledger(&world, plan).await.map(drop);
     assert_eq!(code(plan), Some(Code::UpgradeNeeded));
     let commits = world.log.bytes();

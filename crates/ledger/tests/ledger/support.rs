@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem, SecretCreate,
     SecretEdit, SecretReveal,
@@ -13,6 +12,7 @@ use keyroll_core::command::{
 use keyroll_core::crypto::{
     ClientSession, Direction, Key, SealContext, SessionContext, open_value, seal_value,
 };
+use keyroll_core::roles::Role;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
     Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,
@@ -21,9 +21,10 @@ use keyroll_core::{
 use keyroll_ledger::{Ledger, Options};
 use keyroll_store::log::{Log as _, MemoryLog};
 use keyroll_store::objects::MemoryObjects;
-use keyroll_wire::query::{Ask, QUERY_V, Query};
+use keyroll_wire::query::{QUERY_V, Query, Question};
 use keyroll_wire::reply::{
-    Answer, Body, CommandReply, CommandRequest, Done, Info, Reply, SealedValue,
+    Answer, CommandReply, CommandRequest, CommittedCommand, Reply, ReplyBody, SealedValue,
+    ServiceInfo,
 };
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -212,7 +213,7 @@ impl World {
         &self,
         command: Vec<u8>,
         values: Vec<SealedValue>,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         self.send_to(&self.ledger, command, values).await
     }
 
@@ -221,7 +222,7 @@ impl World {
         ledger: &Ledger,
         command: Vec<u8>,
         values: Vec<SealedValue>,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         let request = CommandRequest {
             seen: TreeSize(0),
             values,
@@ -229,7 +230,7 @@ impl World {
         };
         let response = ledger.command(&demo(), &cbor::encode(&request)).await;
         match cbor::decode::<CommandReply>(&response.bytes).expect("a reply") {
-            CommandReply::Done(done) => {
+            CommandReply::Committed(done) => {
                 assert_eq!(response.refusal, None);
                 Ok(done)
             }
@@ -238,8 +239,8 @@ impl World {
                 opened.verify().expect("signed by the ledger");
                 assert_eq!(opened.payload.request, Digest::of(&request.command.0));
                 match opened.payload.body {
-                    Body::Error(rejection) => Err(rejection),
-                    Body::Answer(_) => panic!("a refusal that is an answer"),
+                    ReplyBody::Error(rejection) => Err(rejection),
+                    ReplyBody::Answer(_) => panic!("a refusal that is an answer"),
                 }
             }
         }
@@ -257,13 +258,17 @@ impl World {
         response.refusal.expect("a refusal")
     }
 
-    pub(crate) async fn act(&self, actor: &SigningKey, action: Action) -> Result<Done, Rejection> {
+    pub(crate) async fn act(
+        &self,
+        actor: &SigningKey,
+        action: Action,
+    ) -> Result<CommittedCommand, Rejection> {
         self.send(self.command_bytes(actor, fresh(), now(), action), vec![])
             .await
     }
 
     pub(crate) async fn session(&self, actor: &SigningKey) -> ClientSession {
-        let info: Info = cbor::decode(&self.ledger.info().await.bytes).expect("info");
+        let info: ServiceInfo = cbor::decode(&self.ledger.info().await.bytes).expect("info");
         let sealing = SealingKey::open(&info.sealing_key.0, &self.id(), &identity(&self.online))
             .expect("vouched for");
         let workspace = demo();
@@ -359,7 +364,7 @@ impl World {
         (secret, called): (SecretId, &str),
         version: u32,
         value: &[u8],
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         self.edit_because(actor, (secret, called), version, value, None)
             .await
     }
@@ -371,7 +376,7 @@ impl World {
         version: u32,
         value: &[u8],
         reason: Option<&str>,
-    ) -> Result<Done, Rejection> {
+    ) -> Result<CommittedCommand, Rejection> {
         let (session, id) = (self.session(actor).await, fresh());
         let (sealed, digest, size) = self.sealed(&session, id, secret, Version(version), value);
         let action = Action::SecretEdit(SecretEdit {
@@ -420,7 +425,7 @@ impl World {
         &self,
         session: &ClientSession,
         id: CommandId,
-        done: &Done,
+        done: &CommittedCommand,
     ) -> Vec<u8> {
         let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
         let Some(Event::SecretRevealed(revealed)) = entry.events.first() else {
@@ -443,7 +448,7 @@ impl World {
             .to_vec()
     }
 
-    pub(crate) async fn ask(&self, actor: &SigningKey, ask: Ask) -> Result<Answer, Rejection> {
+    pub(crate) async fn ask(&self, actor: &SigningKey, ask: Question) -> Result<Answer, Rejection> {
         self.projected().await;
         let size = self
             .ledger
@@ -488,8 +493,8 @@ impl World {
         let opened = cose::open::<Reply>(&response.bytes).expect("a signed reply");
         opened.verify().expect("signed");
         match opened.payload.body {
-            Body::Answer(answer) => Ok(*answer),
-            Body::Error(rejection) => Err(rejection),
+            ReplyBody::Answer(answer) => Ok(*answer),
+            ReplyBody::Error(rejection) => Err(rejection),
         }
     }
 
@@ -506,7 +511,7 @@ impl World {
 }
 
 /// The refusal that is on record in an entry, if it is one.
-pub(crate) fn denied(done: &Done) -> Option<Rejection> {
+pub(crate) fn denied(done: &CommittedCommand) -> Option<Rejection> {
     let entry: Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
     let is_denied = entry
         .events

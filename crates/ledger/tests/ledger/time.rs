@@ -1,10 +1,10 @@
 //! What happens as time goes by.
 
 use crate::support::{World, advance, code, fresh, now, owner, set_back, signing_key};
-use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Millis};
-use keyroll_wire::query::{Ask, AuditLog, MemberList, ReceiptOf};
+use keyroll_wire::query::{AuditLog, MemberList, Question, ReceiptQuery};
 use keyroll_wire::reply::Answer;
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
         ..AuditLog::default()
     };
     world.ledger.caught_up().await.expect("caught up");
-    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Ask::AuditLog(filter)).await else {
+    let Ok(Answer::AuditLog(rows)) = world.ask(&owner(), Question::AuditLog(filter)).await else {
         panic!("no rows")
     };
     assert_eq!(rows.rows.len(), 1);
@@ -50,15 +50,15 @@ async fn a_membership_ends_for_questions_by_the_logs_time() {
     record.expires = Some(Millis(now().0 + 4_000));
     world.act(&owner(), add).await.expect("added");
     let questions = || {
-        let receipt = ReceiptOf { command: fresh() };
+        let receipt = ReceiptQuery { command: fresh() };
         [
-            Ask::MemberList(MemberList {
+            Question::MemberList(MemberList {
                 limit: 10,
                 ..MemberList::default()
             }),
-            Ask::KeyStatus(Nothing {}),
-            Ask::AuditCheckpoint(Nothing {}),
-            Ask::Receipt(receipt),
+            Question::KeyStatus(Nothing {}),
+            Question::AuditCheckpoint(Nothing {}),
+            Question::Receipt(receipt),
         ]
     };
     for ask in questions() {

@@ -8,7 +8,7 @@ use keyroll_core::origin::origin;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{Code, Commit, Digest, Index, Millis, Rules, TreeSize, cose};
 use keyroll_merkle::Checkpoint;
-use keyroll_wire::query::{Ask, AuditCommits, Named, SecretList};
+use keyroll_wire::query::{AuditCommits, Question, SecretList, SecretShow};
 use keyroll_wire::reply::Answer;
 
 use crate::ask_ledger;
@@ -26,7 +26,7 @@ async fn the_whole_log_verifies_and_every_changed_byte_is_found() {
     let Ok(Answer::AuditCommits(page)) = world
         .ask(
             &owner(),
-            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Question::AuditCommits(AuditCommits { first: Index(0) }),
         )
         .await
     else {
@@ -208,7 +208,7 @@ async fn foreign_and_repeated_messages_stop_nothing_and_are_reported() {
     world.log.inject(&demo(), b"no commit".to_vec());
     world.log.inject(&demo(), old);
     assert_eq!(world.reveal(&owner(), "Key").await.expect("goes on"), b"v");
-    let Ok(Answer::Status(status)) = ask_ledger(&world, Ask::Status(Nothing {})).await else {
+    let Ok(Answer::Status(status)) = ask_ledger(&world, Question::Status(Nothing {})).await else {
         panic!("no status")
     };
     assert!(
@@ -249,7 +249,7 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
     );
     assert!(
         world
-            .ask(&owner(), Ask::SecretList(SecretList::default()))
+            .ask(&owner(), Question::SecretList(SecretList::default()))
             .await
             .is_ok(),
         "queries go on"
@@ -331,7 +331,7 @@ async fn a_log_that_was_set_back_is_seen_at_start() {
         again
             .ask(
                 &owner(),
-                Ask::SecretShow(Named {
+                Question::SecretShow(SecretShow {
                     at: None,
                     name: name("Key")
                 })
@@ -348,7 +348,7 @@ async fn an_auditor_is_told_what_does_not_fit_in_the_log() {
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.log.inject(&demo(), b"no commit".to_vec());
     world.ledger.caught_up().await.expect("caught up");
-    let ask = Ask::AuditCommits(AuditCommits { first: Index(0) });
+    let ask = Question::AuditCommits(AuditCommits { first: Index(0) });
     let Ok(Answer::AuditCommits(page)) = world.ask(&owner(), ask).await else {
         panic!("no commits")
     };

@@ -2,7 +2,7 @@
 
 use keyroll_core::Action;
 use keyroll_core::command::{BlockUse, WorkflowRemove, WorkflowSave};
-use keyroll_wire::query::{Ask, Named, SecretList};
+use keyroll_wire::query::{Question, SecretList, SecretShow};
 use keyroll_wire::reply::{Answer, SecretRow};
 
 use crate::support::{World, advance, name, owner};
@@ -18,7 +18,7 @@ fn save(workflow: &str, block: &str, names: &[&str]) -> Action {
 }
 
 async fn shown(world: &World, called: &str) -> SecretRow {
-    let ask = Ask::SecretShow(Named {
+    let ask = Question::SecretShow(SecretShow {
         at: None,
         name: name(called),
     });
@@ -56,7 +56,7 @@ async fn a_secret_says_which_blocks_use_it() {
         limit: 10,
         ..SecretList::default()
     };
-    let Ok(Answer::SecretList(page)) = world.ask(&owner(), Ask::SecretList(list)).await else {
+    let Ok(Answer::SecretList(page)) = world.ask(&owner(), Question::SecretList(list)).await else {
         panic!("no list")
     };
     let counts: Vec<usize> = page.rows.iter().map(|row| row.used_by.len()).collect();

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use keyroll_merkle::{
-    Hash, Nodes, Window, consistency_proof, empty_root, inclusion_proof, leaf_hash, root,
+    Hash, Nodes, RecentTree, consistency_proof, empty_root, inclusion_proof, leaf_hash, root,
     verify_consistency, verify_inclusion,
 };
 
@@ -40,8 +40,8 @@ fn leaf(index: usize) -> Hash {
     leaf_hash(&hex::decode(INPUTS[index]).unwrap())
 }
 
-fn tree() -> Window {
-    let mut tree = Window::new(16);
+fn tree() -> RecentTree {
+    let mut tree = RecentTree::new(16);
     (0..8).for_each(|index| tree.push(leaf(index)));
     tree
 }

@@ -1,8 +1,8 @@
 //! Proofs are those of the definition, verify, and stop verifying when anything is changed.
 
 use keyroll_merkle::{
-    Both, Hash, ProofError, TreeError, Window, consistency_proof, empty_root, inclusion_proof,
-    root, verify_consistency, verify_inclusion,
+    Hash, ProofError, RecentTree, TreeError, WithFallback, consistency_proof, empty_root,
+    inclusion_proof, root, verify_consistency, verify_inclusion,
 };
 use proptest::prelude::*;
 
@@ -247,18 +247,18 @@ fn a_missing_node_is_the_sources_own_error() {
 #[test]
 fn of_two_sources_the_second_fills_the_gaps_of_the_first() {
     let all = naive::leaves(40);
-    let mut window = Window::new(2);
+    let mut window = RecentTree::new(2);
     for leaf in &all {
         window.push(*leaf);
     }
     assert!(inclusion_proof(&window, 0, 40).is_err());
 
     let leaves = Leaves(all.clone());
-    let both = inclusion_proof(&Both(&window, &leaves), 0, 40);
+    let both = inclusion_proof(&WithFallback(&window, &leaves), 0, 40);
     assert_eq!(both.unwrap(), naive::path(0, &all));
-    let first = inclusion_proof(&Both(&window, &Leaves(vec![])), 39, 40);
+    let first = inclusion_proof(&WithFallback(&window, &Leaves(vec![])), 39, 40);
     assert_eq!(first.unwrap(), naive::path(39, &all));
-    let neither = inclusion_proof(&Both(&window, &Leaves(vec![])), 0, 40);
+    let neither = inclusion_proof(&WithFallback(&window, &Leaves(vec![])), 0, 40);
     assert_eq!(neither.unwrap_err().to_string(), "no node 1 on level 0");
 }
 

@@ -1,15 +1,15 @@
 //! A window knows its root and recent proofs whatever its capacity and wherever it starts.
 
 use keyroll_merkle::{
-    Hash, MAX_SIZE, MIN_CAPACITY, Nodes, NotHeld, Window, WindowError, consistency_proof,
-    empty_root, inclusion_proof,
+    CompactRangeError, Hash, MAX_SIZE, MIN_CAPACITY, MissingNode, Nodes, RecentTree,
+    consistency_proof, empty_root, inclusion_proof,
 };
 use proptest::prelude::*;
 
 use crate::naive::{self, SIZES};
 
-fn filled(capacity: usize, leaves: &[Hash]) -> Window {
-    let mut window = Window::new(capacity);
+fn filled(capacity: usize, leaves: &[Hash]) -> RecentTree {
+    let mut window = RecentTree::new(capacity);
     for leaf in leaves {
         window.push(*leaf);
     }
@@ -28,7 +28,7 @@ fn naive_range(mut leaves: &[Hash]) -> Vec<Hash> {
 }
 
 /// What the window promises when the leaves from `start` on were pushed to it.
-fn check(window: &Window, leaves: &[Hash], start: usize, capacity: usize) {
+fn check(window: &RecentTree, leaves: &[Hash], start: usize, capacity: usize) {
     let size = leaves.len();
     let recent = start.max((size + 1).saturating_sub(capacity));
     assert_eq!(window.size(), size as u64);
@@ -56,7 +56,7 @@ fn check(window: &Window, leaves: &[Hash], start: usize, capacity: usize) {
 fn every_window_keeps_its_promise_at_every_size() {
     let leaves = naive::leaves(SIZES);
     for capacity in MIN_CAPACITY..=9 {
-        let mut window = Window::new(capacity);
+        let mut window = RecentTree::new(capacity);
         check(&window, &[], 0, capacity);
         for size in 1..=leaves.len() {
             window.push(leaves[size - 1]);
@@ -71,7 +71,8 @@ fn every_window_goes_on_from_every_compact_range() {
     for start in 0..=leaves.len() {
         let range = filled(2, &leaves[..start]).compact_range();
         for capacity in [2, 3, 5] {
-            let mut window = Window::from_compact_range(start as u64, &range, capacity).unwrap();
+            let mut window =
+                RecentTree::from_compact_range(start as u64, &range, capacity).unwrap();
             check(&window, &leaves[..start], start, capacity);
             for size in start + 1..=leaves.len() {
                 window.push(leaves[size - 1]);
@@ -99,7 +100,7 @@ fn a_window_holds_its_capacity_per_level_and_no_more() {
 fn a_node_that_is_evicted_or_still_to_come_is_not_held() {
     let window = filled(4, &naive::leaves(10));
     for (level, index) in [(0, 5), (0, 10), (3, 1), (4, 0), (255, 0), (0, u64::MAX)] {
-        assert_eq!(window.node(level, index), Err(NotHeld { level, index }));
+        assert_eq!(window.node(level, index), Err(MissingNode { level, index }));
     }
 }
 
@@ -113,19 +114,19 @@ fn a_capacity_that_is_too_small_is_raised() {
 
 #[test]
 fn an_empty_window_has_the_empty_root() {
-    assert_eq!(Window::new(2).root(), empty_root());
-    assert_eq!(Window::new(2).compact_range(), []);
+    assert_eq!(RecentTree::new(2).root(), empty_root());
+    assert_eq!(RecentTree::new(2).compact_range(), []);
 }
 
 #[test]
 fn a_compact_range_must_have_a_hash_per_set_bit() {
     let hashes = naive::leaves(3);
     for (size, expected, given) in [(0, 0, 1), (5, 2, 1), (5, 2, 3), (8, 1, 0), (7, 3, 2)] {
-        let refused = Window::from_compact_range(size, &hashes[..given], 2).unwrap_err();
+        let refused = RecentTree::from_compact_range(size, &hashes[..given], 2).unwrap_err();
         let found = given;
         assert_eq!(
             refused,
-            WindowError::WrongCount {
+            CompactRangeError::WrongCount {
                 size,
                 expected,
                 found
@@ -137,7 +138,7 @@ fn a_compact_range_must_have_a_hash_per_set_bit() {
 #[test]
 fn the_largest_window_can_still_grow() {
     let hashes = naive::leaves(64);
-    let mut window = Window::from_compact_range(MAX_SIZE, &hashes[..63], 2).unwrap();
+    let mut window = RecentTree::from_compact_range(MAX_SIZE, &hashes[..63], 2).unwrap();
     window.push(hashes[0]);
     assert_eq!(
         (window.size(), window.compact_range().len()),
@@ -149,8 +150,8 @@ fn the_largest_window_can_still_grow() {
         (MAX_SIZE + 2, 2)
     );
 
-    let refused = Window::from_compact_range(u64::MAX, &hashes, 2).unwrap_err();
-    assert_eq!(refused, WindowError::TooLarge { size: u64::MAX });
+    let refused = RecentTree::from_compact_range(u64::MAX, &hashes, 2).unwrap_err();
+    assert_eq!(refused, CompactRangeError::TooLarge { size: u64::MAX });
 }
 
 #[test]
@@ -173,7 +174,7 @@ proptest! {
         let leaves: Vec<_> = bytes.iter().map(|bytes| naive::leaf(bytes)).collect();
         let start = start.index(leaves.len() + 1);
         let range = filled(capacity, &leaves[..start]).compact_range();
-        let mut window = Window::from_compact_range(start as u64, &range, capacity).unwrap();
+        let mut window = RecentTree::from_compact_range(start as u64, &range, capacity).unwrap();
         leaves[start..].iter().for_each(|leaf| window.push(*leaf));
         check(&window, &leaves, start, capacity.max(MIN_CAPACITY));
     }

@@ -1,8 +1,7 @@
-"""What runs before a block's code: the channel, `secrets`, and the reading of references.
+"""The code that runs before a block's code: the channel, `secrets`, and the search for references.
 
-Started as `python3 -I -c THIS CHANNEL`. The channel is a socket; each message on it is four bytes
-of length, most significant first, and JSON. The first message is the block, the second its
-`document`.
+Started as `python3 -I -c THIS CHANNEL`. The channel is a socket. A message on it is its length, in four
+bytes, most significant first, and JSON. The first message is the block, the second its `document`.
 """
 
 
@@ -41,7 +40,7 @@ def bootstrap():
         return json.loads(read(int.from_bytes(read(4), "big")))
 
     def encode(message):
-        """Fails for what is no JSON: numbers that are none, and halves of surrogate pairs."""
+        """Fails for what JSON cannot hold: NaN, infinity, and unpaired surrogates."""
         data = json.dumps(message, allow_nan=False, ensure_ascii=False).encode("utf-8")
         return len(data).to_bytes(4, "big") + data
 
@@ -56,7 +55,7 @@ def bootstrap():
     # --- references -------------------------------------------------------------------------
 
     class Finder(ast.NodeVisitor):
-        """Finds `secrets.NAME` in its spellings, and uses of `secrets` that hide a name."""
+        """Finds `secrets.NAME` in all its forms, and uses of `secrets` whose name is not in the code."""
 
         def __init__(self, lines):
             self.lines = lines
@@ -89,7 +88,7 @@ def bootstrap():
                     self.name(node, alias.name)
 
         def aliases(self, tree):
-            """Other names of the module. A function may stand before what it relies on."""
+            """Finds other names of the module. A function may use one before the code assigns it."""
             before = 0
             while before != len(self.modules):
                 before = len(self.modules)
@@ -160,7 +159,7 @@ def bootstrap():
     # --- the object -------------------------------------------------------------------------
 
     class Secret(str):
-        """A value. It is text like any other, except that `repr` does not show it."""
+        """A value. It is ordinary text, except that `repr` does not show it."""
 
         __slots__ = ()
 
@@ -168,7 +167,7 @@ def bootstrap():
             return "<secret>"
 
         def __reduce__(self):
-            # Whoever reads it does not know this class.
+            # The reader does not have this class.
             return str, (str(self),)
 
         def __copy__(self):
@@ -202,7 +201,7 @@ def bootstrap():
             return values[name]
 
     class Secrets(types.ModuleType):
-        """The workspace's secrets by name, and the standard module of the same name."""
+        """The secrets of the workspace by name, and the standard module `secrets`."""
 
         def __getattr__(self, name):
             if not is_name(name):
@@ -227,7 +226,7 @@ def bootstrap():
     try:
         document = receive()
     except (ValueError, RecursionError) as error:
-        # A number with more digits than this Python reads, for example.
+        # For example, a number with more digits than this Python accepts.
         send({"document": str(error)})
         os._exit(0)
     code, filename = block["code"], "<block " + block["name"] + ">"
@@ -274,7 +273,7 @@ def bootstrap():
             traceback.print_exception(type(error), error, tail)
         except BaseException:
             pass
-        # `from secrets import NAME` turns the error into one of its own.
+        # `from secrets import NAME` raises an ImportError instead.
         imported = isinstance(error, ImportError) and error.name == "secrets" and refused
         if isinstance(error, SecretError):
             fail(error.code)

@@ -1,4 +1,4 @@
-//! The one thing that has to be known of a program's file: which loader the kernel starts for it.
+//! Finding the dynamic loader that the kernel starts for a program.
 
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt as _;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 const PT_INTERP: u32 = 3;
 
-/// The most program headers that are looked at.
+/// The most program headers that are read.
 const MAX_HEADERS: u64 = 128;
 
-/// The dynamic loader that a 64-bit little-endian program names.
+/// The dynamic loader (`PT_INTERP`) of a 64-bit little-endian program.
 pub(super) fn loader(program: &Path) -> Option<PathBuf> {
     let file = File::open(program).ok()?;
     let header: [u8; 64] = read(&file, 0)?;

@@ -1,4 +1,4 @@
-//! Finding the interpreter behind the name `python3`.
+//! Finding a Python interpreter.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use serde::Deserialize;
 
 use crate::error::{Code, ResolveError};
 
-/// A healthy interpreter answers in a twentieth of a second.
+/// A healthy interpreter answers within 50 ms.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where an interpreter lies that every user may read.
+/// Interpreters that every user can read.
 const FALLBACKS: [&str; 2] = ["/usr/bin/python3", "/usr/local/bin/python3"];
 
-/// What `python3` on the path may need to find itself: it may be a script that chooses a version.
+/// Variables that `python3` may need to find itself. It may be a script that selects a version.
 const KEPT: [&str; 5] = ["PATH", "HOME", "PYENV_ROOT", "PYENV_VERSION", "PYENV_DIR"];
 
 const DESCRIBE: &str = "\
@@ -27,16 +27,16 @@ read = [path for path in read if path and path.startswith('/')]
 print(json.dumps({'executable': sys.executable, 'version': list(sys.version_info[:3]), 'read': read}))
 ";
 
-/// The oldest Python whose syntax trees are read.
+/// The oldest supported Python. Older ones have other syntax trees.
 const OLDEST: [u32; 2] = [3, 8];
 
-/// A Python that blocks can run with.
+/// A Python interpreter for blocks.
 #[derive(Debug, Clone)]
 pub struct Interpreter {
-    /// The program itself, no script that starts it.
+    /// The program itself, not a script that starts it.
     pub(super) program: PathBuf,
     pub(super) version: [u32; 3],
-    /// Where its library lies.
+    /// Its library directories.
     pub(super) read: Vec<PathBuf>,
 }
 
@@ -48,9 +48,8 @@ struct Description {
 }
 
 impl Interpreter {
-    /// The interpreter at `python`; without one, what `python3` on the path starts, or
-    /// `/usr/bin/python3` where that cannot be used. With `sandboxed` it has to lie where the
-    /// sandbox's user can read it.
+    /// The interpreter at `python`. Without a path it is `python3` on the `PATH`, or `/usr/bin/python3` if that
+    /// one is not usable. If `sandboxed`, the sandbox's user must be able to read it.
     ///
     /// # Errors
     ///
@@ -72,7 +71,7 @@ impl Interpreter {
             }
         }
         if reasons.is_empty() {
-            reasons.push("there is no python3 on the path".to_owned());
+            reasons.push("there is no python3 on the PATH".to_owned());
         }
         let detail = format!("no usable Python: {}", reasons.join("; "));
         Err(ResolveError::new(Code::SandboxUnavailable, detail))
@@ -101,10 +100,10 @@ impl Interpreter {
             .output();
         let output = tokio::time::timeout(PATIENCE, output)
             .await
-            .map_err(|_| "it does not answer".to_owned())?
+            .map_err(|_| "it does not answer within 10 seconds".to_owned())?
             .map_err(|error| error.to_string())?;
         let described: Description = serde_json::from_slice(&output.stdout)
-            .map_err(|_| "it does not describe itself as a Python does".to_owned())?;
+            .map_err(|_| "it is not a Python interpreter".to_owned())?;
         let found = Self {
             program: described.executable,
             version: described.version,
@@ -112,14 +111,14 @@ impl Interpreter {
         };
         if found.version[..2] < OLDEST[..] {
             return Err(format!(
-                "Python {} is too old: 3.8 is needed",
+                "Python {} is too old: Python 3.8 or later is needed",
                 found.version()
             ));
         }
         if sandboxed && nix::unistd::geteuid().is_root() {
             let library = found.read.iter().filter(|path| path.is_dir());
             for path in library.chain([&found.program]) {
-                everybody_reads(path)?;
+                check_world_readable(path)?;
             }
         }
         Ok(found)
@@ -133,8 +132,8 @@ fn on_path(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Whether a user who is nobody in particular reaches a path: a block of root runs as one.
-fn everybody_reads(path: &Path) -> Result<(), String> {
+/// Checks that any user can read a path: run as root, a block becomes a user of its own.
+fn check_world_readable(path: &Path) -> Result<(), String> {
     let real = path
         .canonicalize()
         .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -143,11 +142,11 @@ fn everybody_reads(path: &Path) -> Result<(), String> {
             .metadata()
             .map_err(|error| format!("{}: {error}", step.display()))?
             .mode();
-        // To pass a directory, or to start the program; and to read what is meant itself.
+        // Execute permission passes a directory or starts the program. The path itself must be readable too.
         let needed = if step == real { 0o5 } else { 0o1 };
         if mode & needed != needed {
             return Err(format!(
-                "the sandbox's user cannot read {} (in {})",
+                "the sandbox's user cannot read {} (because of the permissions of {})",
                 path.display(),
                 step.display()
             ));
@@ -172,9 +171,9 @@ mod tests {
         };
         mode(&inner, 0o755);
         mode(&home, 0o755);
-        assert_eq!(everybody_reads(&inner), Ok(()));
+        assert_eq!(check_world_readable(&inner), Ok(()));
         mode(&home, 0o700);
-        let error = everybody_reads(&inner).expect_err("closed");
+        let error = check_world_readable(&inner).expect_err("closed");
         assert!(error.contains("cannot read"), "{error}");
         std::fs::remove_dir_all(&home).expect("cleaned");
     }

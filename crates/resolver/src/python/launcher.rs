@@ -1,8 +1,8 @@
 //! The step between the program that runs blocks and the interpreter.
 //!
-//! A process can put up walls around itself only, and only from inside. So the child is first the
-//! caller's program once more, started with a hidden subcommand; it puts up the walls and then
-//! becomes the interpreter. Nothing runs in between, and no `unsafe` is needed.
+//! A process can only restrict itself. So the child first runs the caller's program once more, with a hidden
+//! subcommand. It restricts itself and then executes the interpreter. Nothing runs in between, and no `unsafe`
+//! is needed.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -35,7 +35,7 @@ impl PythonLauncher {
     ///
     /// # Errors
     ///
-    /// When the system does not say where this program lies.
+    /// If the system does not tell the path of this program.
     pub fn this_program() -> std::io::Result<Self> {
         Ok(Self {
             program: std::env::current_exe()?,
@@ -44,10 +44,11 @@ impl PythonLauncher {
     }
 }
 
-/// What the launcher is told, as JSON in its one argument. No secret and nothing of the block.
+/// The configuration of the launcher, as JSON in its one argument. It contains no secret and nothing of the
+/// block.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Order {
+pub(super) struct LaunchConfig {
     pub(super) parent: u32,
     pub(super) interpreter: PathBuf,
     pub(super) read: Vec<PathBuf>,
@@ -57,69 +58,69 @@ pub(super) struct Order {
     pub(super) seconds: u64,
 }
 
-/// Becomes the interpreter, inside the sandbox. `args` is what follows the subcommand. Standard
-/// input is the channel to the parent.
+/// Executes the interpreter in the sandbox. `args` are the arguments after the subcommand. Standard input is
+/// the channel to the parent.
 ///
 /// # Errors
 ///
-/// It returns only with one, in words for people. The parent has been told over the channel.
+/// It returns only with an error. The parent gets the error over the channel too.
 pub fn exec_python_child(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, String> {
-    let order = order(args)?;
-    // Not closed when the interpreter starts, as `dup` leaves it.
+    let config = config(args)?;
+    // `dup` makes a descriptor that stays open when the interpreter starts.
     let channel = nix::unistd::dup(std::io::stdin().as_fd())
-        .map_err(|error| format!("the channel cannot be kept: {error}"))?;
-    let Err(what) = exec(&order, &channel);
-    let message = serde_json::json!({ "sandbox": what }).to_string();
-    // The parent also notices an end without any word.
-    let _ = tell(channel, message.as_bytes());
-    Err(what)
+        .map_err(|error| format!("cannot duplicate the channel: {error}"))?;
+    let Err(reason) = exec(&config, &channel);
+    let message = serde_json::json!({ "sandbox": reason }).to_string();
+    // If this fails, the parent still notices that the child has ended.
+    let _ = send(channel, message.as_bytes());
+    Err(reason)
 }
 
-fn order(args: impl IntoIterator<Item = OsString>) -> Result<Order, String> {
+fn config(args: impl IntoIterator<Item = OsString>) -> Result<LaunchConfig, String> {
     let usage = || format!("{PYTHON_CHILD} is for the program's own use");
     let mut args = args.into_iter();
     match (args.next(), args.next()) {
-        (Some(order), None) => {
-            let order = order.to_str().ok_or_else(usage)?;
-            serde_json::from_str(order).map_err(|_| usage())
+        (Some(config), None) => {
+            let config = config.to_str().ok_or_else(usage)?;
+            serde_json::from_str(config).map_err(|_| usage())
         }
         _ => Err(usage()),
     }
 }
 
-/// One message, framed as the interpreter's are.
-fn tell(channel: OwnedFd, message: &[u8]) -> std::io::Result<()> {
+/// Sends one message, framed like those of the interpreter.
+fn send(channel: OwnedFd, message: &[u8]) -> std::io::Result<()> {
     let mut channel = UnixStream::from(channel);
     let len = u32::try_from(message.len()).unwrap_or_default();
     channel.write_all(&len.to_be_bytes())?;
     channel.write_all(message)
 }
 
-fn exec(order: &Order, channel: &OwnedFd) -> Result<Infallible, String> {
+fn exec(config: &LaunchConfig, channel: &OwnedFd) -> Result<Infallible, String> {
     let null = File::open("/dev/null").map_err(|error| format!("/dev/null: {error}"))?;
     nix::unistd::dup2_stdin(&null).map_err(|error| format!("/dev/null: {error}"))?;
     drop(null);
-    close_the_rest(channel)?;
-    let tie = || die_with_parent(order.parent);
-    if order.sandbox {
-        enter(order, tie)?;
+    close_inherited(channel)?;
+    let end_with_parent = || die_with_parent(config.parent);
+    if config.sandbox {
+        enter(config, end_with_parent)?;
     } else {
-        tie()?;
+        end_with_parent()?;
     }
-    let error = Command::new(&order.interpreter)
+    let error = Command::new(&config.interpreter)
         .args(["-I", "-B", "-X", "utf8", "-c", BOOTSTRAP])
         .arg(channel.as_raw_fd().to_string())
         .env_clear()
         .exec();
     Err(format!(
-        "{} cannot be run inside the sandbox: {error}",
-        order.interpreter.display()
+        "cannot run {} in the sandbox: {error}",
+        config.interpreter.display()
     ))
 }
 
-/// What the caller left open would be a way around every wall.
-fn close_the_rest(channel: &OwnedFd) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("/proc/self/fd cannot be read: {error}");
+/// Closes inherited descriptors. They would be a way around the sandbox.
+fn close_inherited(channel: &OwnedFd) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("cannot read /proc/self/fd: {error}");
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd").map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
@@ -127,7 +128,7 @@ fn close_the_rest(channel: &OwnedFd) -> Result<(), String> {
     }
     for number in open {
         if number > 2 && number != channel.as_raw_fd() {
-            // The one that listed the directory is closed already.
+            // The descriptor that listed the directory is closed already.
             let _ = nix::unistd::close(number);
         }
     }
@@ -135,29 +136,32 @@ fn close_the_rest(channel: &OwnedFd) -> Result<(), String> {
 }
 
 #[cfg(target_os = "linux")]
-fn enter(order: &Order, tie: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
-    let policy = super::sandbox::Policy {
-        interpreter: &order.interpreter,
-        read: &order.read,
-        network: order.network,
-        seconds: order.seconds,
+fn enter(
+    config: &LaunchConfig,
+    end_with_parent: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let policy = super::sandbox::SandboxPolicy {
+        interpreter: &config.interpreter,
+        read: &config.read,
+        network: config.network,
+        seconds: config.seconds,
     };
-    super::sandbox::enter(&policy, tie)
+    super::sandbox::enter(&policy, end_with_parent)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enter(_: &Order, _: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+fn enter(_: &LaunchConfig, _: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     Err("the sandbox needs Linux: Landlock and seccomp".to_owned())
 }
 
-/// A block must not outlive whoever answers for it. Changing the user forgets this, so it comes
-/// after that; the filter refuses it, so it comes before that.
+/// Ends this process when its parent ends, so that no block outlives keyroll. A change of user clears the
+/// setting, so it comes after that. The seccomp filter refuses the call, so it comes before that.
 #[cfg(target_os = "linux")]
 fn die_with_parent(parent: u32) -> Result<(), String> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-        .map_err(|error| format!("the block cannot be tied to its parent: {error}"))?;
+        .map_err(|error| format!("cannot set the signal for the end of the parent: {error}"))?;
     if std::os::unix::process::parent_id() != parent {
-        return Err("the parent process is gone".to_owned());
+        return Err("the parent process has ended".to_owned());
     }
     Ok(())
 }
@@ -172,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_started_without_an_order() {
+    fn nothing_starts_without_a_configuration() {
         for args in [&[][..], &["x"], &["{}"], &["{}", "y"]] {
             let error = exec_python_child(args.iter().map(OsString::from)).unwrap_err();
             assert!(error.contains("own use"), "{error}");

@@ -1,4 +1,4 @@
-//! The child of a run: its channel, its output, its end.
+//! The child process of a run: its channel, its output, its end.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
@@ -15,33 +15,33 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::launcher::Order;
-use super::run::PythonOptions;
+use super::launcher::LaunchConfig;
+use super::options::PythonOptions;
 use crate::error::{Code, ResolveError};
 
-/// The most bytes that a block may print, and the largest result.
+/// The largest output of a block, and the largest result, in bytes.
 pub(super) const MAX_OUTPUT: usize = 10 * 1024 * 1024;
 
-/// A result as a message has a few bytes around it.
+/// The message with a result is a few bytes longer.
 const MAX_MESSAGE: usize = MAX_OUTPUT + 64;
 
-/// What the child says. It may be the block that speaks: nothing here is trusted.
+/// A message of the child. The block itself may write one, so nothing in it is trusted.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Message {
-    /// The sandbox, or the interpreter in it, is not to be had.
+pub(super) enum ChildMessage {
+    /// The sandbox, or the interpreter in it, is not available.
     Sandbox(String),
     /// The interpreter cannot read the document.
     Document(String),
-    /// The code is no Python: what, line, column.
+    /// The code is not valid Python: error, line, column.
     Syntax(String, usize, usize),
     /// The names in the code.
     Analysis(PythonReferences),
-    /// A secret is asked for.
+    /// The block asks for a secret.
     Get(String),
-    /// The block has ended well. The result is read with care of its own.
+    /// The block has ended well. The result is parsed later.
     Result(Box<RawValue>),
-    /// The block has ended with an error; with a code where a refused secret is the reason.
+    /// The block has ended with an error. The code is not empty if a refused secret is the reason.
     Failed(String),
 }
 
@@ -53,29 +53,29 @@ pub(super) struct PythonReferences {
 }
 
 /// A running child. Killed when dropped, with everything in its process group.
-pub(super) struct Process {
+pub(super) struct ChildProcess {
     child: Child,
 }
 
-/// The ends of what connects to the child.
-pub(super) struct Ends {
+/// The parent's ends of the channel and the pipes.
+pub(super) struct ChildIo {
     pub(super) channel: Channel,
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
 }
 
-impl Process {
-    pub(super) fn start(options: &PythonOptions) -> Result<(Self, Ends), ResolveError> {
+impl ChildProcess {
+    pub(super) fn start(options: &PythonOptions) -> Result<(Self, ChildIo), ResolveError> {
         let failed = |error: std::io::Error| {
             ResolveError::new(
                 Code::SandboxUnavailable,
-                format!("the block's process cannot be started: {error}"),
+                format!("cannot start a process for the block: {error}"),
             )
         };
         let (own, other) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         own.set_nonblocking(true).map_err(failed)?;
         let channel = Channel(UnixStream::from_std(own).map_err(failed)?);
-        let order = Order {
+        let config = LaunchConfig {
             parent: std::process::id(),
             interpreter: options.interpreter.program.clone(),
             read: options.interpreter.read.clone(),
@@ -83,10 +83,10 @@ impl Process {
             network: options.network,
             seconds: options.timeout.as_secs() + 1,
         };
-        let order = serde_json::to_string(&order).map_err(|error| failed(error.into()))?;
+        let config = serde_json::to_string(&config).map_err(|error| failed(error.into()))?;
         let mut child = Command::new(&options.launcher.program)
             .args(&options.launcher.args_prefix)
-            .arg(order)
+            .arg(config)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(other)))
@@ -101,7 +101,7 @@ impl Process {
         match (stdout, stderr) {
             (Some(stdout), Some(stderr)) => Ok((
                 process,
-                Ends {
+                ChildIo {
                     channel,
                     stdout,
                     stderr,
@@ -111,9 +111,9 @@ impl Process {
         }
     }
 
-    /// Ends the child, whatever group it has moved to, and the group that it was started in: the
-    /// latter matters without a sandbox, where it may have started others. It is not reaped yet, so
-    /// its number is still its own.
+    /// Kills the child, even if it has moved to another process group, and the group that it was started in.
+    /// Without a sandbox that group may hold other processes. The child is not reaped yet, so no other process
+    /// has its id.
     pub(super) fn kill(&mut self) {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
@@ -121,14 +121,14 @@ impl Process {
         }
     }
 
-    /// How the child ended, in words.
-    pub(super) async fn end(&mut self) -> String {
+    /// Waits for the child and returns how it ended, in words.
+    pub(super) async fn wait(&mut self) -> String {
         let status = self.child.wait().await;
         status.map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.kill();
     }
@@ -146,17 +146,17 @@ impl Channel {
         self.0.write_all(&bytes).await
     }
 
-    /// The next message; none when the child has closed its end or says what nobody understands.
-    pub(super) async fn receive(&mut self) -> Result<Option<Message>, ResolveError> {
+    /// The next message. None if the child has closed its end, or the message has an unknown form.
+    pub(super) async fn receive(&mut self) -> Result<Option<ChildMessage>, ResolveError> {
         let Ok(len) = self.0.read_u32().await else {
             return Ok(None);
         };
         let len = len as usize;
         if len > MAX_MESSAGE {
-            return Err(too_much("the result is larger than 10 MiB"));
+            return Err(over_limit("the result is larger than 10 MiB: return less"));
         }
         let mut bytes = Zeroizing::new(Vec::new());
-        // Grows with what comes, not with what was announced.
+        // The buffer grows with the bytes that arrive, not with the announced length.
         let read = (&mut self.0).take(len as u64).read_to_end(&mut bytes).await;
         if read.is_err() || bytes.len() < len {
             return Ok(None);
@@ -165,9 +165,8 @@ impl Channel {
     }
 }
 
-/// Reads to the end, or until both streams together are too much. The end is also there when the
-/// child has `ended` and what it left in the pipe is read: without a sandbox another process may
-/// hold the pipe open.
+/// Reads to the end, or until both streams together are too large. Once the child has `ended`, it reads only
+/// what is left in the pipe: without a sandbox another process may hold the pipe open.
 pub(super) async fn read_output(
     mut stream: impl AsyncRead + AsFd + Unpin,
     total: &AtomicUsize,
@@ -185,12 +184,12 @@ pub(super) async fn read_output(
             return Ok(bytes);
         }
         if total.fetch_add(count, Ordering::Relaxed) + count > MAX_OUTPUT {
-            return Err(too_much("the block printed more than 10 MiB"));
+            return Err(over_limit("the block printed more than 10 MiB: print less"));
         }
         bytes.extend_from_slice(&part[..count]);
     }
 }
 
-fn too_much(detail: &str) -> ResolveError {
+fn over_limit(detail: &str) -> ResolveError {
     ResolveError::new(Code::OutputLimit, detail)
 }

@@ -1,7 +1,7 @@
-//! The walls around a block's process: user, limits, files, system calls.
+//! The sandbox of a block's process: user, resource limits, files (Landlock), system calls (seccomp).
 //!
-//! They are put up by the process itself between its start and the interpreter's, and every one
-//! either stands or ends the process: there is no weaker sandbox than the whole one.
+//! The process restricts itself before it executes the interpreter. If any part fails, the process ends: there
+//! is no weaker sandbox.
 
 use std::path::{Path, PathBuf};
 
@@ -13,24 +13,24 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use super::elf;
-use super::syscalls::{Scope, filter};
+use super::syscalls::{FilterOptions, filter};
 
-/// The most bytes of address space, so that a block that eats memory fails alone.
+/// The largest address space in bytes, so that only the block fails if it needs too much memory.
 const MEMORY: u64 = 1024 * 1024 * 1024;
 
 /// The most open files.
 const FILES: u64 = 256;
 
-/// The most threads, where they can be counted: the limit is one of a user, not of a process.
+/// The most threads. Only a block with a user of its own has this limit, since it counts per user.
 const THREADS: u64 = 64;
 
-/// Where users lie that nobody logs in as: the range that systemd gives to services for the time
-/// they run. A process's id chooses one, so that blocks that run side by side differ.
+/// Users that nobody logs in as: the range of systemd's dynamic users. The process id selects one, so that
+/// concurrent blocks have different users.
 const USERS: std::ops::Range<u32> = 61_184..65_520;
 
 /// What a block's process may do.
 #[derive(Debug)]
-pub(super) struct Policy<'a> {
+pub(super) struct SandboxPolicy<'a> {
     pub(super) interpreter: &'a Path,
     /// Further directories and files that may be read.
     pub(super) read: &'a [PathBuf],
@@ -39,7 +39,7 @@ pub(super) struct Policy<'a> {
     pub(super) seconds: u64,
 }
 
-/// Directories and files that any Python reads. Those that are not there are left out.
+/// Directories and files that any Python reads. Missing ones are skipped.
 const READ: [&str; 11] = [
     "/lib",
     "/lib64",
@@ -54,7 +54,7 @@ const READ: [&str; 11] = [
     "/dev/urandom",
 ];
 
-/// What looking up names and checking certificates reads.
+/// Files for looking up names and checking certificates.
 const READ_FOR_NETWORK: [&str; 9] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -67,23 +67,23 @@ const READ_FOR_NETWORK: [&str; 9] = [
     "/usr/share/ca-certificates",
 ];
 
-/// Puts up every wall around this process. `own_user` runs in between, as soon as the process has
-/// the user that it keeps: what it asks of the kernel for itself is refused afterwards.
+/// Restricts this process. `own_user` runs as soon as the process has its final user, since its system calls
+/// are refused later.
 ///
 /// # Errors
 ///
-/// What is missing, in words for people. The process must not go on then.
+/// The part that failed and why. The process must end then.
 pub(super) fn enter(
-    policy: &Policy,
+    policy: &SandboxPolicy,
     own_user: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     limits(policy.seconds)?;
     leave_root()?;
     own_user()?;
     nix::sys::prctl::set_no_new_privs()
-        .map_err(|error| format!("no_new_privs cannot be set: {error}"))?;
+        .map_err(|error| format!("cannot set no_new_privs: {error}"))?;
     files(policy)?;
-    let filter = filter(Scope {
+    let filter = filter(FilterOptions {
         pid: std::process::id(),
         network: policy.network,
         truncation: guards_truncation(),
@@ -106,12 +106,12 @@ fn limits(seconds: u64) -> Result<(), String> {
     }
     for (resource, limit) in limits {
         setrlimit(resource, limit, limit)
-            .map_err(|error| format!("{resource:?} cannot be set: {error}"))?;
+            .map_err(|error| format!("cannot set {resource:?}: {error}"))?;
     }
     Ok(())
 }
 
-/// The user that a block of root runs as.
+/// The user as which a block of root runs.
 pub(super) fn user() -> Option<u32> {
     let own = std::process::id();
     geteuid()
@@ -123,9 +123,13 @@ fn leave_root() -> Result<(), String> {
     let Some(user) = user() else {
         return Ok(());
     };
-    // The parent has what this process has, and would not be rid of a block otherwise.
+    // The parent has the same capabilities. Without CAP_KILL it could not end a block of another user.
     if !may_end_others() {
-        return Err("root lacks CAP_KILL here, so it could not end a block".to_owned());
+        return Err(
+            "root lacks CAP_KILL here, so it could not end a block: grant it, or run keyroll as \
+             another user"
+                .to_owned(),
+        );
     }
     let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
     setgroups(&[])
@@ -134,7 +138,7 @@ fn leave_root() -> Result<(), String> {
         .map_err(|error| format!("root cannot become user {user}: {error}"))
 }
 
-/// Whether this process has CAP_KILL, the fifth capability counted from zero.
+/// Whether this process has CAP_KILL, capability number 5.
 fn may_end_others() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -142,11 +146,11 @@ fn may_end_others() -> bool {
     effective.is_some_and(|bits| bits & 1 << 5 != 0)
 }
 
-/// Reading the interpreter and its libraries, and nothing else: no writing anywhere.
+/// Allows reading the interpreter and its libraries, and no writing at all.
 ///
-/// The first form of Landlock (Linux 5.13) is required. What later forms add is used where it is
-/// there, and lies with seccomp where it is not.
-fn files(policy: &Policy) -> Result<(), String> {
+/// Landlock ABI 1 (Linux 5.13) is required. Rights of later ABIs are used where the kernel has them. Seccomp
+/// covers them where it does not.
+fn files(policy: &SandboxPolicy) -> Result<(), String> {
     let missing = |error| {
         format!(
             "Landlock is not available (it needs Linux 5.13, enabled in the `lsm` list): {error}"
@@ -159,7 +163,7 @@ fn files(policy: &Policy) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this kernel's Landlock is of the third form (Linux 6.2) or later.
+/// Whether this kernel has Landlock ABI 3 (Linux 6.2) or later.
 fn guards_truncation() -> bool {
     Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -167,7 +171,7 @@ fn guards_truncation() -> bool {
         .is_ok()
 }
 
-fn landlock(policy: &Policy) -> Result<RulesetStatus, String> {
+fn landlock(policy: &SandboxPolicy) -> Result<RulesetStatus, String> {
     let text = |error: landlock::RulesetError| error.to_string();
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)

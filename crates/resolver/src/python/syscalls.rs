@@ -1,12 +1,11 @@
-//! The filter of system calls.
+//! The system calls that the sandbox allows, as a seccomp filter.
 //!
-//! Landlock guards paths; this guards everything that has none: sockets, other processes, shared
-//! memory, namespaces, and the calls that change or watch a file without opening it. `list` says
-//! what may be called, and whatever it does not name is refused with an error that Python can
-//! handle; `bpf` turns it into the one program that the kernel runs.
+//! Landlock restricts paths. The filter restricts everything else: sockets, other processes, shared memory,
+//! namespaces, and calls that change or watch a file without opening it. `allowlist` lists the allowed calls. Any
+//! other call fails with an error that Python can handle. `bpf_program` compiles the list for the kernel.
 
-mod bpf;
-mod list;
+mod allowlist;
+mod bpf_program;
 #[cfg(test)]
 mod tests;
 
@@ -14,53 +13,63 @@ use std::collections::BTreeMap;
 
 use seccompiler::BpfProgram;
 
-use bpf::{Arch, Case, program};
+use bpf_program::{Arch, Rule, program};
 
 /// What the filter depends on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scope {
-    /// This process: the one whose threads may be signalled.
+pub(super) struct FilterOptions {
+    /// This process. Only its threads may be signalled.
     pub(super) pid: u32,
     /// Whether internet sockets may be opened.
     pub(super) network: bool,
-    /// Whether Landlock keeps a file that may be read from being emptied as it is opened.
+    /// Whether Landlock refuses to truncate a file on opening.
     pub(super) truncation: bool,
 }
 
 /// The filter for this machine.
-pub(super) fn filter(scope: Scope) -> Result<BpfProgram, String> {
+pub(super) fn filter(options: FilterOptions) -> Result<BpfProgram, String> {
     let arch = match std::env::consts::ARCH {
         _ if cfg!(not(target_endian = "little")) => None,
         "x86_64" => Some(Arch::X86_64),
         "aarch64" => Some(Arch::Aarch64),
         _ => None,
     };
-    let arch = arch.ok_or_else(|| format!("no seccomp filter for {}", std::env::consts::ARCH))?;
-    Ok(build(arch, scope))
+    let arch = arch.ok_or_else(|| {
+        format!(
+            "no seccomp filter for {}: the sandbox needs x86-64 or arm64",
+            std::env::consts::ARCH
+        )
+    })?;
+    Ok(build(arch, options))
 }
 
-fn build(arch: Arch, scope: Scope) -> BpfProgram {
-    program(arch, &allowed(arch, scope), &list::known(arch), scope.pid)
+fn build(arch: Arch, options: FilterOptions) -> BpfProgram {
+    program(
+        arch,
+        &allowed(arch, options),
+        &allowlist::known(arch),
+        options.pid,
+    )
 }
 
-/// The numbers that may be called, and in which cases.
-fn allowed(arch: Arch, scope: Scope) -> BTreeMap<u32, Vec<Case>> {
+/// The numbers of the allowed calls, with their rules.
+fn allowed(arch: Arch, options: FilterOptions) -> BTreeMap<u32, Vec<Rule>> {
     let mut allowed = BTreeMap::new();
-    for call in list::ALLOWED {
+    for call in allowlist::ALLOWED {
         let further = [
-            (scope.network, call.network),
-            (scope.truncation, call.truncation),
+            (options.network, call.network),
+            (options.truncation, call.truncation),
         ];
         let further = further.into_iter().filter(|(given, _)| *given);
-        let cases: Vec<Case> = std::iter::once(call.cases)
-            .chain(further.map(|(_, cases)| cases))
+        let rules: Vec<Rule> = std::iter::once(call.rules)
+            .chain(further.map(|(_, rules)| rules))
             .flatten()
             .copied()
             .collect();
         if let Some(number) = call.number(arch)
-            && !cases.is_empty()
+            && !rules.is_empty()
         {
-            allowed.insert(number, cases);
+            allowed.insert(number, rules);
         }
     }
     allowed

@@ -1,38 +1,38 @@
-//! Masking in a text of JSON.
+//! Masking that keeps JSON well-formed.
 
 use std::ops::Range;
 
 use super::Redactor;
 
-/// A string or another scalar: its bytes without quotes.
+/// A string or another scalar of a text: its bytes without quotes.
 struct Scalar {
     range: Range<usize>,
     is_string: bool,
 }
 
-/// None where the text does not consist of the tokens of JSON.
+/// Masks a JSON text. None where the text does not consist of JSON tokens.
 pub(super) fn redact(redactor: &Redactor, text: &[u8]) -> Option<Vec<u8>> {
     let scalars = scalars(text)?;
-    let marks = redactor.stream().marks(text);
+    let spans = redactor.stream().spans(text);
     let mut out = Vec::with_capacity(text.len());
     let (mut written, mut first) = (0, 0);
     for scalar in &scalars {
         let Range { start, end } = scalar.range;
-        let mut escapes = Escapes {
+        let mut escapes = JsonEscapes {
             text,
             at: start,
             end,
         };
-        first += marks[first..]
+        first += spans[first..]
             .iter()
-            .take_while(|mark| mark.end <= start)
+            .take_while(|span| span.end <= start)
             .count();
-        for mark in marks[first..].iter().take_while(|mark| mark.start < end) {
-            let label = &redactor.0.labels[mark.secret];
+        for span in spans[first..].iter().take_while(|span| span.start < end) {
+            let label = &redactor.0.labels[span.secret];
             if scalar.is_string {
                 // A label does not begin or end inside an escape.
-                let from = escapes.around(mark.start.max(start)).start;
-                let to = escapes.around(mark.end.min(end)).end;
+                let from = escapes.around(span.start.max(start)).start;
+                let to = escapes.around(span.end.min(end)).end;
                 out.extend_from_slice(&text[written..from.max(written)]);
                 out.extend_from_slice(label);
                 written = to;
@@ -50,32 +50,32 @@ pub(super) fn redact(redactor: &Redactor, text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The escapes of a string, read once from its start to its end.
-struct Escapes<'t> {
+struct JsonEscapes<'t> {
     text: &'t [u8],
     at: usize,
     end: usize,
 }
 
-impl Escapes<'_> {
-    /// The escape that has `place` within it, or else nothing at `place`. Places do not go back.
-    fn around(&mut self, place: usize) -> Range<usize> {
-        while self.at < place {
+impl JsonEscapes<'_> {
+    /// The escape around a position, or an empty range. Positions must not decrease.
+    fn around(&mut self, position: usize) -> Range<usize> {
+        while self.at < position {
             let len = match self.text.get(self.at..self.at + 2) {
                 Some(b"\\u") => 6,
                 Some([b'\\', _]) => 2,
                 _ => 1,
             };
             let next = (self.at + len).min(self.end);
-            if next > place {
+            if next > position {
                 return self.at..next;
             }
             self.at = next;
         }
-        place..place
+        position..position
     }
 }
 
-/// The scalars of a text, in order. What joins them is not checked: it stays as it is.
+/// The scalars of a text, in order. The tokens between them stay as they are and are not checked.
 fn scalars(text: &[u8]) -> Option<Vec<Scalar>> {
     let mut scalars = Vec::new();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! What a service declares about its body is undone before the body is masked.
+//! Content codings and charsets are undone before a body is masked.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -95,7 +95,7 @@ async fn a_json_response_stays_json() {
     assert_eq!(text(lonely.await.unwrap()), "\"[REDACTED:KEY]\"");
 }
 
-/// Services such as those that echo a request give its body in Base64.
+/// A service that echoes requests may return the body in Base64.
 #[tokio::test]
 async fn the_form_that_was_sent_is_found_behind_base64() {
     let value = "say \"hello\" & <good-bye>\n\u{e9}";

@@ -1,4 +1,4 @@
-//! Services that mean harm, and values that could break a request open.
+//! Hostile services, and values that could break out of a request.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::server::{execute, options, planned, read_request, response, secrets, 
 
 const KEY: &str = "k+9/ \"x\"\\</tag>{{secrets.OTHER}}";
 
-/// The spellings in which a service may send back what it got.
+/// The spellings in which a service may echo a value.
 fn spellings(value: &str) -> Vec<String> {
     let bytes = value.as_bytes();
     let (mut hex, mut percent) = (String::new(), String::new());
@@ -38,7 +38,7 @@ fn spellings(value: &str) -> Vec<String> {
     forms
 }
 
-/// A server that sends one answer in two pieces, on two packets.
+/// A server that sends one response in two packets.
 async fn in_pieces(body: String, split: usize) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,13 +67,13 @@ async fn no_spelling_comes_back_wherever_it_is_split() {
             let outcome = execute(&plan, &secrets(KEY), &options()).await.unwrap();
             let text = String::from_utf8(outcome.output).unwrap();
             assert!(text.contains("[REDACTED:KEY]"), "{form} at {split}: {text}");
-            // What stays of a spelling is what stood around the value.
+            // Only the text around the value is left.
             assert!(text.len() < 60, "{form} at {split}: {text}");
         }
     }
 }
 
-/// Answers with a head and then with one piece after another, for ever.
+/// Sends a response head and then chunks without end.
 async fn never_ending(head: &'static str, piece: Vec<u8>, pause: Duration) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -110,7 +110,7 @@ async fn a_drip_ends_at_the_time_and_a_flood_at_the_size() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "output_limit");
-    // Headers without an end are no response.
+    // Endless headers are an error.
     let address = never_ending("HTTP/1.1 200 OK\r\nx: ", flood, Duration::ZERO).await;
     let plan = planned(&format!("http://{address}/"), &json!({}));
     let error = execute(&plan, &secrets(KEY), &crate::server::options())
@@ -161,7 +161,7 @@ async fn a_header_is_not_broken_open() {
             .await
             .unwrap_err();
         assert_eq!(
-            (error.code(), error.secret(), error.place()),
+            (error.code(), error.secret(), error.field()),
             (
                 "value_illegal_for_context",
                 Some("KEY"),

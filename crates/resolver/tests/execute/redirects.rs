@@ -1,4 +1,4 @@
-//! Redirects: followed to the same origin where a block asks for it, and nowhere else.
+//! Redirects are followed to the same origin if the block asks for it, and nowhere else.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,8 +12,8 @@ const KEY: &str = "correct-horse-battery";
 
 type Requests = Arc<Mutex<Vec<String>>>;
 
-/// A server that sends `/p` to `location` with `status`, counts `/loop/N` up without an end and
-/// answers everything else.
+/// A server that redirects `/p` to `location` with `status`, redirects `/loop/N` to `/loop/N+1` without end,
+/// and answers everything else.
 async fn redirecting(status: &'static str, location: &str) -> (SocketAddr, Requests) {
     let (location, requests) = (location.to_owned(), Requests::default());
     let kept = Arc::clone(&requests);
@@ -76,7 +76,7 @@ async fn method_and_body_follow_the_status() {
             "{second}"
         );
         assert!(second.contains("x-plain: plain\r\n"), "{second}");
-        // Where the method becomes another one, the body and what describes it are gone.
+        // If the method changes, the body and its headers are dropped.
         let gone = then.ends_with(' ');
         assert_eq!(!second.contains("the body"), gone, "{second}");
         assert_eq!(!second.contains("content-type"), gone, "{second}");
@@ -97,9 +97,12 @@ async fn another_origin_is_not_asked() {
         ("\\\\evil.example/?q=hidden".to_owned(), "another host"),
         (format!("https://{KEY}.example/?q=hidden"), "another scheme"),
         ("http://[hidden/".to_owned(), "not a URL"),
-        ("/a\r\nlocation: /b".to_owned(), "several targets"),
-        (format!("/{KEY}?q=hidden"), "secret's value"),
-        (format!("/?q=hidden&k={KEY}"), "secret's value"),
+        (
+            "/a\r\nlocation: /b".to_owned(),
+            "several `Location` headers",
+        ),
+        (format!("/{KEY}?q=hidden"), "value of a secret"),
+        (format!("/?q=hidden&k={KEY}"), "value of a secret"),
     ] {
         let (address, requests) = redirecting("307 T", &location).await;
         let error = run(address, "POST", &secrets()).await.unwrap_err();

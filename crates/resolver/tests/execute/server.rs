@@ -1,4 +1,4 @@
-//! Servers on this machine, and blocks that ask them.
+//! Servers on this machine, and blocks that send requests to them.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A server that answers every connection's first request with what `answer` makes of it: the
-/// response's bytes, or nothing at all.
+/// A server that answers the first request of each connection with the bytes that `answer` returns, or not at
+/// all.
 pub(crate) async fn serve(
     answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -35,7 +35,7 @@ pub(crate) async fn serve(
     address
 }
 
-/// A server that knows nothing of TLS and says so at once.
+/// A server without TLS. It answers with an error at once.
 pub(crate) async fn speaks_first() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -109,7 +109,7 @@ pub(crate) fn secrets(value: &str) -> SecretValues {
     SecretValues::from_iter([("KEY".to_owned(), SecretValue::new(value))])
 }
 
-/// All steps after the plan, as a run takes them.
+/// All steps of a run after the plan.
 pub(crate) async fn execute(
     plan: &Plan,
     secrets: &SecretValues,

@@ -1,7 +1,7 @@
-//! Masking against encoders that others wrote.
+//! Masking of texts that encoders of Python, Node.js and bash have written.
 //!
-//! A value stands in a text, up to three encoders of Python, Node.js or bash are applied to it, and
-//! nothing that depends on the value may be left, however the text is cut into parts.
+//! Up to three encoders are applied to a text with a value in it. After masking, nothing that depends on the
+//! value may be left, however the text is cut into chunks.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const LABEL: &str = "[REDACTED:KEY]";
 const CASES: usize = 20_000;
 
-/// Numbers that look random and are the same every time.
+/// Pseudo-random numbers, the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -34,8 +34,8 @@ impl Numbers {
     }
 }
 
-/// A text with a value in it, and the same text with a value whose first and last character are others:
-/// what both have in common once they are encoded does not depend on the value.
+/// A text with a value in it, and the same text with a value that has another first and last character. The
+/// part that both have in common after encoding does not depend on the value.
 struct Case {
     value: String,
     text: String,
@@ -63,7 +63,7 @@ fn case(next: &mut Numbers) -> Case {
     let inner = value(next);
     let before = next.text(LETTERS, 0).clone() + &next.text(LETTERS, 7)[..next.next(7)];
     let after = next.text(LETTERS, 6)[..next.next(6)].to_owned();
-    // Ends that say where the value begins and ends, and that no encoder changes.
+    // Marks around the value that no encoder changes.
     let value = format!("q{inner}Q");
     Case {
         text: format!("{before}{value}{after}"),
@@ -72,7 +72,7 @@ fn case(next: &mut Numbers) -> Case {
     }
 }
 
-/// Masks in single bytes, or in small parts what is long.
+/// Masks a text byte by byte, or a long one in small chunks.
 fn in_parts(redactor: &Redactor, text: &[u8]) -> Vec<u8> {
     let size = if text.len() < 1000 { 1 } else { 61 };
     let mut stream = redactor.stream();
@@ -84,10 +84,10 @@ fn in_parts(redactor: &Redactor, text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Masks an encoded text whole and in parts, and compares it with the other. `lines` says that
-/// line ends stand in it, before which two characters of Base64 or hex may stay.
+/// Masks an encoded text whole and in chunks, and compares it with the other text. `lines` says that it has
+/// line ends; two characters of Base64 or hex may stay before them.
 fn check(case: &Case, [text, other]: [&str; 2], lines: bool, what: &str) {
-    // Base64 shares a character with what stands beside a value. It may be spelled in many.
+    // In Base64 a value shares a character with the text beside it. That character may be escaped.
     let spelled = text.len().div_ceil(case.text.len());
     let slack = 1 + if lines { 4 } else { 1 } * spelled;
     let redactor = Redactor::new(&[("KEY", case.value.as_bytes())]);
@@ -114,7 +114,7 @@ fn check(case: &Case, [text, other]: [&str; 2], lines: bool, what: &str) {
     let (Some(before), Some(after)) = kept else {
         panic!("{what}: not masked\n{:?}\n{text}\n{masked}", case.value);
     };
-    // Of a value that an encoder cut into its lines, each line of eight bytes is masked.
+    // If an encoder split a value into its lines, each line of eight bytes or more is masked.
     let cut = case.value.contains('\n') && masked.matches(LABEL).count() > 1;
     let between = masked[before..masked.len() - if cut { 0 } else { after }].split(LABEL);
     let shown = case.value.as_bytes().windows(8).any(|run| {
@@ -132,7 +132,7 @@ fn check(case: &Case, [text, other]: [&str; 2], lines: bool, what: &str) {
     );
 }
 
-/// Programs that encode, or none where they are not installed.
+/// A program that encodes, or none if it is not installed.
 fn program(name: &str, arguments: &[&str]) -> Option<Command> {
     let found = Command::new(name)
         .arg("--version")
@@ -151,7 +151,7 @@ fn program(name: &str, arguments: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-/// What a program writes when it reads `input`.
+/// The output of a program for `input`.
 fn converse(mut command: Command, input: Vec<u8>) -> Vec<u8> {
     let mut child = command.spawn().expect("started");
     let mut stdin = child.stdin.take().expect("a pipe");

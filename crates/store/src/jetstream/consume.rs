@@ -1,4 +1,4 @@
-//! Reading a stream in order.
+//! Reading a stream in order, with an ephemeral pull consumer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,36 +12,36 @@ use futures::StreamExt as _;
 use super::{BoundStream, bounded, unavailable};
 use crate::log::Unavailable;
 
-/// Messages asked for at once.
+/// Messages requested at once.
 pub(crate) const BATCH: usize = 5_000;
-/// Bytes asked for at once: beyond 64 MiB waiting, nats-server drops the connection, and what was
-/// under way counts as delivered.
+/// Bytes requested at once: nats-server drops a connection with more than 64 MiB waiting, and
+/// messages under way then count as delivered.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// How long nothing may come before it is asked whether nothing is there: a consumer dies with the
-/// server that holds it. Below what a query waits for the read model.
+/// How long a consumer may be silent before the stream is checked for newer messages: a consumer dies
+/// with the server that holds it. This is shorter than a query waits for the read model.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long [`Consumer::next`] waits before it gives the turn back.
-pub(super) const TURN: Duration = Duration::from_millis(200);
+/// How long [`Consumer::next`] waits for a message.
+const TURN: Duration = Duration::from_millis(200);
 
 /// A message as a consumer delivers it.
-pub(crate) struct Pulled {
+pub(crate) struct ConsumedMessage {
     pub(crate) sequence: u64,
     pub(crate) subject: String,
     pub(crate) bytes: Bytes,
 }
 
-/// An ephemeral consumer. When it fails, another is begun after what it has given.
+/// An ephemeral consumer. When it fails, the caller starts another after its last message.
 pub(crate) struct Consumer {
     stream: BoundStream,
     messages: pull::Stream,
     statistics: Arc<Statistics>,
-    /// The number of the connection that it lives on.
+    /// The number of the connection that it was created on.
     connection: u64,
-    heard: Instant,
+    last_message: Instant,
 }
 
 impl BoundStream {
-    /// Reads on after a message.
+    /// Starts reading after a message.
     pub(crate) async fn consume(&self, after: u64) -> Result<Consumer, Unavailable> {
         let statistics = self.client.statistics();
         let connection = statistics.connects.load(Ordering::Relaxed);
@@ -72,46 +72,51 @@ impl BoundStream {
             messages: messages.await?,
             statistics,
             connection,
-            heard: Instant::now(),
+            last_message: Instant::now(),
         })
     }
 }
 
 impl Consumer {
-    /// The next message; `None` when none has come within [`TURN`].
+    /// The next message; `None` when none arrived within 200 ms.
     ///
     /// # Errors
-    /// When it will give no more: begin another. `after` is the last message that it gave.
-    pub(crate) async fn next(&mut self, after: u64) -> Result<Option<Pulled>, Unavailable> {
+    /// When it will deliver no more messages: start another. `after` is the last one it delivered.
+    pub(crate) async fn next(
+        &mut self,
+        after: u64,
+    ) -> Result<Option<ConsumedMessage>, Unavailable> {
         let Ok(next) = tokio::time::timeout(TURN, self.messages.next()).await else {
-            self.look(after).await?;
+            self.check(after).await?;
             return Ok(None);
         };
-        self.heard = Instant::now();
+        self.last_message = Instant::now();
         let next = next.ok_or_else(|| Unavailable("the consumer ended".to_owned()))?;
         let message = next.map_err(unavailable)?;
         let sequence = message.info().map_err(unavailable)?.stream_sequence;
-        Ok(Some(Pulled {
+        Ok(Some(ConsumedMessage {
             sequence,
             subject: message.subject.to_string(),
             bytes: message.message.payload,
         }))
     }
 
-    /// Whether more may come.
-    async fn look(&mut self, after: u64) -> Result<(), Unavailable> {
-        // What was under way on the connection before may be lost, and the consumer with its server.
+    /// Checks that the consumer can still deliver messages.
+    async fn check(&mut self, after: u64) -> Result<(), Unavailable> {
+        // Messages under way on the former connection may be lost, and the consumer with its server.
         if self.statistics.connects.load(Ordering::Relaxed) != self.connection {
-            return Err(Unavailable("the connection was made anew".to_owned()));
+            return Err(Unavailable(
+                "the connection was lost and made again".to_owned(),
+            ));
         }
-        if self.heard.elapsed() < QUIET {
+        if self.last_message.elapsed() < QUIET {
             return Ok(());
         }
-        self.heard = Instant::now();
+        self.last_message = Instant::now();
         let state = self.stream.state().await?;
         let last = state.map_or(0, |state| state.last);
         if last > after {
-            let words = format!("nothing came after {after} of {last}");
+            let words = format!("no message after {after} arrived, the stream has {last}");
             return Err(Unavailable(words));
         }
         Ok(())

@@ -26,9 +26,9 @@ macro_rules! never {
 
 #[test]
 fn what_holds_keys_is_neither_shown_nor_written() {
-    use crate::vault::{Found, Vault};
+    use crate::vault::{StoredValue, Vault};
     never!(Keyring: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
-    never!(Found: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
+    never!(StoredValue: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
     never!(Vault: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
 }
 

@@ -7,21 +7,25 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
-use keyroll_core::{Millis, Sequence, WorkspaceName};
+use keyroll_core::{Backoff, Millis, Sequence, WorkspaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::jetstream::{BoundStream, Consumer, Refused, RefusedWrite, Writes};
+use crate::jetstream::{BoundStream, Consumer, PublishFailure, WriteFailure, WriteFailures};
 
-use super::{AppendError, BETWEEN_LOOKS, FollowError, LOOKS, Log, Message, Unavailable};
+use super::{AppendError, FollowError, Log, Message, TAIL_CHECK_PAUSE, TAIL_CHECKS, Unavailable};
 
 /// The stream's name.
 const STREAM: &str = "KEYROLL_LOG";
 const SUBJECT: &str = "keyroll.log.";
-/// Messages that wait for the reader at most.
-const AHEAD: usize = 5_000;
-/// KiB of messages that wait for the reader at most: what has been read and what is asked for next
-/// must not hold a large part of the log in memory.
-const AHEAD_KIB: usize = 8 * 1024;
+/// Most messages that are buffered for the reader.
+const BUFFERED: usize = 5_000;
+/// Most KiB of messages that are buffered for the reader, so that no large part of the log is held
+/// in memory.
+const BUFFERED_KIB: usize = 8 * 1024;
+
+/// Pauses between two attempts to follow the log.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// [`Log`] on JetStream.
 #[derive(Clone)]
@@ -31,19 +35,19 @@ impl JetStreamLog {
     /// Uses the stream `KEYROLL_LOG` over a connection.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be asked.
+    /// [`Unavailable`] when the nats-server does not answer.
     pub async fn open(client: async_nats::Client) -> Result<Self, Unavailable> {
         BoundStream::open(client, STREAM).await.map(Self)
     }
 
-    /// What the stream refused to write.
-    pub const fn writes(&self) -> &Writes {
+    /// Writes that the stream refused.
+    pub const fn writes(&self) -> &WriteFailures {
         self.0.writes()
     }
 
-    /// Why it takes no writes now, as far as that is known.
-    pub async fn refuses(&self) -> Option<RefusedWrite> {
-        self.0.refuses().await
+    /// Why the stream accepts no writes now, as far as that is known.
+    pub async fn write_failure(&self) -> Option<WriteFailure> {
+        self.0.write_failure().await
     }
 }
 
@@ -64,10 +68,10 @@ impl Log for JetStreamLog {
                 crate::failpoint!("log.sent");
             };
             let published = self.0.publish(subject, commit, expected.0, sent).await;
-            published.map(Sequence).map_err(|refused| match refused {
-                Refused::CameFirst => AppendError::Conflict,
-                Refused::Never(why) => AppendError::NotAppended(why),
-                Refused::Unknown(why) => AppendError::Unknown(why),
+            published.map(Sequence).map_err(|failure| match failure {
+                PublishFailure::Conflict => AppendError::Conflict,
+                PublishFailure::Rejected(why) => AppendError::NotAppended(why),
+                PublishFailure::Unknown(why) => AppendError::Unknown(why),
             })
         }
         .boxed()
@@ -86,15 +90,15 @@ impl Log for JetStreamLog {
 
     fn last(&self) -> BoxFuture<'_, Result<Sequence, Unavailable>> {
         async move {
-            // A stream that was deleted holds nothing: whoever knows better says `rollback`.
+            // A deleted stream holds nothing: a caller that has seen more reports `rollback`.
             let state = self.0.state().await?;
             Ok(state.map_or(Sequence(0), |state| Sequence(state.last)))
         }
         .boxed()
     }
 
-    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
-        async move { Ok(self.0.state().await?.map(|state| state.made)) }.boxed()
+    fn created_at(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
+        async move { Ok(self.0.state().await?.map(|state| state.created_at)) }.boxed()
     }
 
     fn message(&self, sequence: Sequence) -> BoxFuture<'_, Result<Option<Message>, Unavailable>> {
@@ -110,11 +114,18 @@ impl Log for JetStreamLog {
     }
 
     fn follow(&self, after: Sequence) -> BoxStream<'static, Result<Message, FollowError>> {
-        let (out, incoming) = tokio::sync::mpsc::channel(AHEAD);
-        let room = Arc::new(Semaphore::new(AHEAD_KIB));
-        tokio::spawn(follow(self.clone(), after, Out { out, room }));
+        let (out, incoming) = tokio::sync::mpsc::channel(BUFFERED);
+        let memory = Arc::new(Semaphore::new(BUFFERED_KIB));
+        tokio::spawn(follow(
+            self.clone(),
+            after,
+            Output {
+                messages: out,
+                memory,
+            },
+        ));
         futures::stream::unfold(incoming, |mut incoming| async move {
-            // What was taken makes room for more.
+            // Dropping the permit lets more messages in.
             let (message, _) = incoming.recv().await?;
             Some((message, incoming))
         })
@@ -124,71 +135,73 @@ impl Log for JetStreamLog {
 
 type Followed = Result<Message, FollowError>;
 
-/// The way to the reader.
-struct Out {
-    out: tokio::sync::mpsc::Sender<(Followed, Option<OwnedSemaphorePermit>)>,
-    room: Arc<Semaphore>,
+/// Delivers messages to the reader, within the memory that they may take.
+struct Output {
+    messages: tokio::sync::mpsc::Sender<(Followed, Option<OwnedSemaphorePermit>)>,
+    memory: Arc<Semaphore>,
 }
 
-/// The reader is gone.
-struct Gone;
+/// The reader has stopped reading.
+struct ReaderClosed;
 
-impl Out {
-    async fn message(&self, message: Message) -> Result<(), Gone> {
-        let size = (message.bytes.len() / 1024 + 1).min(AHEAD_KIB);
+impl Output {
+    async fn send(&self, message: Message) -> Result<(), ReaderClosed> {
+        let size = (message.bytes.len() / 1024 + 1).min(BUFFERED_KIB);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let room = tokio::select! {
-            room = Arc::clone(&self.room).acquire_many_owned(size) => room.ok(),
-            () = self.out.closed() => return Err(Gone),
+        let permit = tokio::select! {
+            permit = Arc::clone(&self.memory).acquire_many_owned(size) => permit.ok(),
+            () = self.messages.closed() => return Err(ReaderClosed),
         };
-        let sent = self.out.send((Ok(message), room)).await;
-        sent.map_err(|_| Gone)
+        let sent = self.messages.send((Ok(message), permit)).await;
+        sent.map_err(|_| ReaderClosed)
     }
 }
 
-/// Follows with one ephemeral consumer after the other, until the reader or the log ends.
-async fn follow(log: JetStreamLog, mut after: Sequence, out: Out) {
-    let mut pause = Duration::from_millis(50);
-    let mut looks = 0;
-    while !out.out.is_closed() {
+/// Follows with one ephemeral consumer after another, until the reader stops or the log fails.
+async fn follow(log: JetStreamLog, mut after: Sequence, output: Output) {
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut checks = 0;
+    while !output.messages.is_closed() {
         let from = after;
-        match consume(&log, &mut after, &out).await {
+        match consume(&log, &mut after, &output).await {
             Ok(()) => return,
-            // A stream's new leader may answer before it has caught up with its own log.
-            Err(Broken::Log(FollowError::Behind { .. })) if looks < LOOKS => {
-                looks += 1;
-                tokio::time::sleep(BETWEEN_LOOKS).await;
+            // A new stream leader may answer before it has caught up with its own log.
+            Err(FollowFailure::Log(FollowError::Behind { .. })) if checks < TAIL_CHECKS => {
+                checks += 1;
+                tokio::time::sleep(TAIL_CHECK_PAUSE).await;
                 continue;
             }
-            Err(Broken::Log(error)) => {
-                // The reader may be gone: then nobody needs to know.
-                let _ = out.out.send((Err(error), None)).await;
+            Err(FollowFailure::Log(error)) => {
+                // When the reader has stopped, nobody needs this error.
+                let _ = output.messages.send((Err(error), None)).await;
                 return;
             }
-            Err(Broken::Connection(why)) => {
-                tracing::debug!(%why, at = %after, "following the log again");
+            Err(FollowFailure::Connection(why)) => {
+                tracing::debug!(%why, at = %after, "reconnecting to the log");
             }
         }
-        looks = 0;
-        pause = if after > from {
-            Duration::from_millis(50)
-        } else {
-            (pause * 2).min(Duration::from_secs(2))
-        };
-        tokio::time::sleep(pause).await;
+        checks = 0;
+        if after > from {
+            backoff.reset();
+        }
+        tokio::time::sleep(backoff.next_pause()).await;
     }
 }
 
-enum Broken {
+enum FollowFailure {
     Connection(String),
     Log(FollowError),
 }
 
-async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<(), Broken> {
-    let broken = |error: Unavailable| Broken::Connection(error.0);
+async fn consume(
+    log: &JetStreamLog,
+    after: &mut Sequence,
+    output: &Output,
+) -> Result<(), FollowFailure> {
+    let broken = |error: Unavailable| FollowFailure::Connection(error.0);
     let last = log.last().await.map_err(broken)?;
     if last < *after {
-        return Err(Broken::Log(FollowError::Behind {
+        return Err(FollowFailure::Log(FollowError::Behind {
             last,
             after: *after,
         }));
@@ -197,22 +210,22 @@ async fn consume(log: &JetStreamLog, after: &mut Sequence, out: &Out) -> Result<
     loop {
         let next = tokio::select! {
             next = consumer.next(after.0) => next.map_err(broken)?,
-            () = out.out.closed() => return Ok(()),
+            () = output.messages.closed() => return Ok(()),
         };
         let Some(next) = next.filter(|next| next.sequence > after.0) else {
             continue;
         };
-        // Nothing is ever deleted from this stream: what is skipped is lost.
+        // Nothing is ever deleted from this stream, so a skipped message is a lost one.
         if next.sequence != after.0 + 1 {
             let (from, to) = (Sequence(after.0 + 1), Sequence(next.sequence - 1));
-            return Err(Broken::Log(FollowError::Gap { from, to }));
+            return Err(FollowFailure::Log(FollowError::Gap { from, to }));
         }
         let message = Message {
             sequence: Sequence(next.sequence),
             workspace: parse_subject(&next.subject),
             bytes: next.bytes,
         };
-        if out.message(message).await.is_err() {
+        if output.send(message).await.is_err() {
             return Ok(());
         }
         *after = Sequence(next.sequence);

@@ -1,4 +1,4 @@
-//! The log in memory, whose appends can be made to fail in every way an append can.
+//! The log in memory, for tests. Its appends can be made to fail in every way an append can.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +12,16 @@ use tokio::sync::watch;
 
 use super::{AppendError, FollowError, Log, Message, Unavailable};
 
-/// What becomes of an append.
+/// The simulated outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It lands and is acknowledged.
+pub enum SimulatedAppend {
+    /// It is appended and acknowledged.
     Acknowledged,
-    /// It lands, and the acknowledgement is lost.
+    /// It is appended, and the acknowledgement is lost.
     AckLost,
-    /// It does not land now and may be made to later, with [`MemoryLog::land`]; not acknowledged.
+    /// It is neither appended nor acknowledged; [`MemoryLog::deliver_delayed`] may append it later.
     Delayed,
-    /// As delayed, and a server that is behind the others says that something else came first.
+    /// As delayed, and a server that lags behind the others reports a conflict.
     Contradicted,
     /// The server refuses it.
     Refused,
@@ -30,12 +30,12 @@ pub enum Fate {
 #[derive(Default)]
 struct Inner {
     messages: Vec<(WorkspaceName, Bytes)>,
-    fates: VecDeque<Fate>,
+    simulated: VecDeque<SimulatedAppend>,
     delayed: Vec<(WorkspaceName, Bytes, Sequence)>,
     appends: u64,
-    /// Whoever follows is given nothing for now.
+    /// Followers receive nothing for now.
     held: bool,
-    /// Whoever asks for a head is not answered.
+    /// Requests for a head fail.
     leaderless: bool,
 }
 
@@ -63,25 +63,26 @@ impl MemoryLog {
         result
     }
 
-    /// What becomes of the next appends, one fate each; after that all are acknowledged.
-    pub fn fates(&self, fates: impl IntoIterator<Item = Fate>) {
-        self.with(|inner| inner.fates.extend(fates));
+    /// Sets the outcomes of the next appends; after those all appends are acknowledged.
+    pub fn simulate(&self, outcomes: impl IntoIterator<Item = SimulatedAppend>) {
+        self.with(|inner| inner.simulated.extend(outcomes));
     }
 
-    /// Lets delayed appends try to land now, each against the fence it was sent with. How many did.
-    pub fn land(&self) -> usize {
+    /// Delivers delayed appends now, each with the expected sequence it was sent with. Returns how
+    /// many were appended.
+    pub fn deliver_delayed(&self) -> usize {
         self.with(|inner| {
             let delayed = std::mem::take(&mut inner.delayed);
-            let landed = delayed
+            let appended = delayed
                 .into_iter()
                 .filter_map(|(workspace, bytes, expected)| {
                     put(inner, &workspace, bytes, expected).ok()
                 });
-            landed.count()
+            appended.count()
         })
     }
 
-    /// Puts any bytes on a workspace's subject, as somebody with the permission could.
+    /// Puts any bytes on a workspace's subject, as a NATS user with that permission could.
     pub fn inject(&self, workspace: &WorkspaceName, bytes: impl Into<Bytes>) -> Sequence {
         self.with(|inner| {
             inner.messages.push((workspace.clone(), bytes.into()));
@@ -89,12 +90,12 @@ impl MemoryLog {
         })
     }
 
-    /// Gives those who follow nothing more, or goes on.
+    /// Stops or resumes delivery to followers.
     pub fn hold(&self, held: bool) {
         self.with(|inner| inner.held = held);
     }
 
-    /// Has nobody who could say what a subject's last message is, or somebody again.
+    /// Takes the stream's leader away, or brings it back.
     pub fn leaderless(&self, leaderless: bool) {
         self.with(|inner| inner.leaderless = leaderless);
     }
@@ -110,7 +111,7 @@ impl MemoryLog {
         })
     }
 
-    /// How many appends were tried.
+    /// How many appends were attempted.
     pub fn appends(&self) -> u64 {
         self.with(|inner| inner.appends)
     }
@@ -148,18 +149,26 @@ impl Log for MemoryLog {
         };
         let result = self.with(|inner| {
             inner.appends += 1;
-            match inner.fates.pop_front().unwrap_or(Fate::Acknowledged) {
-                Fate::Acknowledged => put(inner, workspace, commit, expected),
-                Fate::AckLost => put(inner, workspace, commit, expected).and_then(|_| unknown()),
-                Fate::Delayed => {
+            match inner
+                .simulated
+                .pop_front()
+                .unwrap_or(SimulatedAppend::Acknowledged)
+            {
+                SimulatedAppend::Acknowledged => put(inner, workspace, commit, expected),
+                SimulatedAppend::AckLost => {
+                    put(inner, workspace, commit, expected).and_then(|_| unknown())
+                }
+                SimulatedAppend::Delayed => {
                     inner.delayed.push((workspace.clone(), commit, expected));
                     unknown()
                 }
-                Fate::Contradicted => {
+                SimulatedAppend::Contradicted => {
                     inner.delayed.push((workspace.clone(), commit, expected));
                     Err(AppendError::Conflict)
                 }
-                Fate::Refused => Err(AppendError::NotAppended("out of space".to_owned())),
+                SimulatedAppend::Refused => {
+                    Err(AppendError::NotAppended("out of space".to_owned()))
+                }
             }
         });
         async move { result }.boxed()
@@ -170,7 +179,7 @@ impl Log for MemoryLog {
         workspace: &'a WorkspaceName,
     ) -> BoxFuture<'a, Result<Sequence, Unavailable>> {
         let result = self.with(|inner| (!inner.leaderless).then(|| head(inner, workspace)));
-        let result = result.ok_or_else(|| Unavailable("nobody leads it".to_owned()));
+        let result = result.ok_or_else(|| Unavailable("the stream has no leader".to_owned()));
         async move { result }.boxed()
     }
 
@@ -179,7 +188,7 @@ impl Log for MemoryLog {
         async move { Ok(result) }.boxed()
     }
 
-    fn made(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
+    fn created_at(&self) -> BoxFuture<'_, Result<Option<Millis>, Unavailable>> {
         async { Ok(Some(Millis(0))) }.boxed()
     }
 

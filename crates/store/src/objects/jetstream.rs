@@ -1,11 +1,11 @@
-//! Stored things on JetStream.
+//! Objects on JetStream.
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{Held, Objects, PutError};
-use crate::jetstream::{BoundStream, Refused, RefusedWrite, Stored, Writes};
+use super::{Erasure, ObjectInfo, Objects, PutError};
+use crate::jetstream::{BoundStream, PublishFailure, StoredMessage, WriteFailure, WriteFailures};
 use crate::log::Unavailable;
 
 /// [`Objects`] on one JetStream stream.
@@ -13,7 +13,7 @@ use crate::log::Unavailable;
 pub struct JetStreamObjects(BoundStream);
 
 impl JetStreamObjects {
-    /// Uses the stream of this name over a connection.
+    /// Uses the stream with this name over a connection.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -21,8 +21,8 @@ impl JetStreamObjects {
         BoundStream::open(client, stream).await.map(Self)
     }
 
-    /// As [`JetStreamObjects::open`], with a connection of its own to erase over: a server carries an
-    /// erasure out before it reads on, and what comes behind it on the same connection waits.
+    /// As [`JetStreamObjects::open`], with a separate connection for erasures: a server finishes an
+    /// erasure before it reads the next request on the same connection.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -35,34 +35,34 @@ impl JetStreamObjects {
         opened.map(Self)
     }
 
-    /// What the stream refused to write.
-    pub const fn writes(&self) -> &Writes {
+    /// Writes that the stream refused.
+    pub const fn writes(&self) -> &WriteFailures {
         self.0.writes()
     }
 
-    /// Why it takes no writes now, as far as that is known.
-    pub async fn refuses(&self) -> Option<RefusedWrite> {
-        self.0.refuses().await
+    /// Why the stream accepts no writes now, as far as that is known.
+    pub async fn write_failure(&self) -> Option<WriteFailure> {
+        self.0.write_failure().await
     }
 
-    /// Somebody else may have been first to erase it: that is no failure.
+    /// When an erasure fails because another replica erased the object first, that is no failure.
     async fn unless_gone(
         &self,
-        done: Result<bool, Unavailable>,
+        erased: Result<bool, Unavailable>,
         subject: &str,
-        which: Held,
+        object: ObjectInfo,
     ) -> Result<bool, Unavailable> {
-        match done {
-            Ok(done) => Ok(done),
+        match erased {
+            Ok(erased) => Ok(erased),
             Err(error) => match self.stored(subject).await? {
-                Some(there) if held(&there) == which => Err(error),
+                Some(stored) if info(&stored) == object => Err(error),
                 _ => Ok(false),
             },
         }
     }
 
-    /// What is stored under a subject; nothing where there is no stream.
-    async fn stored(&self, subject: &str) -> Result<Option<Stored>, Unavailable> {
+    /// The message under a subject; `None` when there is none, or no stream.
+    async fn stored(&self, subject: &str) -> Result<Option<StoredMessage>, Unavailable> {
         match self.0.last_on(subject).await {
             Err(why) if self.0.state().await?.is_some() => Err(why),
             Err(_) => Ok(None),
@@ -71,8 +71,8 @@ impl JetStreamObjects {
     }
 }
 
-fn held(stored: &Stored) -> Held {
-    Held {
+fn info(stored: &StoredMessage) -> ObjectInfo {
+    ObjectInfo {
         sequence: stored.sequence,
         at: stored.at,
         bytes: stored.bytes.len() as u64,
@@ -80,7 +80,7 @@ fn held(stored: &Stored) -> Held {
 }
 
 impl Objects for JetStreamObjects {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
         async move { Ok(self.0.state().await?.is_some()) }.boxed()
     }
 
@@ -90,9 +90,11 @@ impl Objects for JetStreamObjects {
                 crate::failpoint!("objects.sent");
             };
             let published = self.0.publish(subject.to_owned(), bytes, 0, sent).await;
-            published.map(drop).map_err(|refused| match refused {
-                Refused::CameFirst => PutError::Exists,
-                Refused::Never(why) | Refused::Unknown(why) => PutError::Unavailable(why),
+            published.map(drop).map_err(|failure| match failure {
+                PublishFailure::Conflict => PutError::Exists,
+                PublishFailure::Rejected(why) | PublishFailure::Unknown(why) => {
+                    PutError::Unavailable(why)
+                }
             })
         }
         .boxed()
@@ -101,38 +103,30 @@ impl Objects for JetStreamObjects {
     fn get<'a>(
         &'a self,
         subject: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>> {
         async move {
             let stored = self.stored(subject).await?;
-            Ok(stored.map(|stored| (held(&stored), stored.bytes)))
+            Ok(stored.map(|stored| (info(&stored), stored.bytes)))
         }
         .boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
-        async move { Ok(self.stored(subject).await?.as_ref().map(held)) }.boxed()
-    }
-
-    fn erase_held<'a>(
+    fn info<'a>(
         &'a self,
         subject: &'a str,
-        which: Held,
-    ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        async move {
-            let done = self.0.erase(which.sequence).await;
-            self.unless_gone(done, subject, which).await
-        }
-        .boxed()
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
+        async move { Ok(self.stored(subject).await?.as_ref().map(info)) }.boxed()
     }
 
-    fn remove_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        which: Held,
+        object: ObjectInfo,
+        erasure: Erasure,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         async move {
-            let done = self.0.remove(which.sequence).await;
-            self.unless_gone(done, subject, which).await
+            let erased = self.0.erase(object.sequence, erasure).await;
+            self.unless_gone(erased, subject, object).await
         }
         .boxed()
     }

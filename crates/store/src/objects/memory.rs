@@ -1,4 +1,4 @@
-//! Stored things in memory, for tests.
+//! Objects in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use futures::future::BoxFuture;
 use keyroll_core::Millis;
 use tokio::sync::oneshot;
 
-use super::{Held, Objects, PutError};
+use super::{Erasure, ObjectInfo, Objects, PutError};
 use crate::log::Unavailable;
 
-/// [`Objects`] in memory, which can be made to fail after so many uses.
+/// [`Objects`] in memory, which can be made to fail after a number of uses.
 #[derive(Clone)]
 pub struct MemoryObjects {
     inner: Arc<Mutex<Inner>>,
@@ -22,17 +22,17 @@ pub struct MemoryObjects {
     slow: Arc<Mutex<Option<Slow>>>,
 }
 
-/// After how many reads one waits, and for what.
+/// How many reads pass before one waits, and the signal that it waits for.
 type Slow = (u64, oneshot::Receiver<()>);
 
 #[derive(Default)]
 struct Inner {
     last: u64,
-    stored: BTreeMap<String, (Held, Bytes)>,
+    stored: BTreeMap<String, (ObjectInfo, Bytes)>,
 }
 
 impl Default for MemoryObjects {
-    /// Whose clock stands at zero.
+    /// With a clock that stands at zero.
     fn default() -> Self {
         Self::with_clock(|| Millis(0))
     }
@@ -49,7 +49,7 @@ impl MemoryObjects {
         }
     }
 
-    /// Empty, failing together with this one.
+    /// Another empty storage that fails together with this one.
     #[must_use]
     pub fn beside(&self) -> Self {
         Self {
@@ -60,24 +60,24 @@ impl MemoryObjects {
         }
     }
 
-    /// Lets so many uses go well; all after them fail.
+    /// Lets this many uses succeed; all later ones fail.
     pub fn fail_after(&self, uses: u64) {
         self.uses_left.store(uses, Ordering::SeqCst);
     }
 
-    /// Has the read after `reads` others wait until something comes of the sender, or it is dropped.
-    /// Others get on meanwhile.
+    /// Makes the read after `reads` others wait until the sender sends or is dropped. Other reads
+    /// continue meanwhile.
     pub fn slow_after(&self, reads: u64) -> oneshot::Sender<()> {
-        let (go_on, gone_on) = oneshot::channel();
-        *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some((reads, gone_on));
-        go_on
+        let (resume, resumed) = oneshot::channel();
+        *self.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some((reads, resumed));
+        resume
     }
 
-    /// What this read has to wait for.
+    /// The signal that this read has to wait for.
     fn wait_for(&self) -> Option<oneshot::Receiver<()>> {
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         match slow.as_mut() {
-            Some((0, _)) => slow.take().map(|(_, gone_on)| gone_on),
+            Some((0, _)) => slow.take().map(|(_, resumed)| resumed),
             Some((reads, _)) => {
                 *reads -= 1;
                 None
@@ -97,32 +97,32 @@ impl MemoryObjects {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, use_one);
         match left {
             Ok(_) => Ok(self.with(run)),
-            Err(_) => Err(Unavailable("made to fail".to_owned())),
+            Err(_) => Err(Unavailable("the test made it fail".to_owned())),
         }
     }
 
-    /// Takes everything away, as a lost stream would.
+    /// Removes everything, as a lost stream would.
     pub fn lose_all(&self) {
         self.with(|inner| inner.stored.clear());
     }
 
-    /// Takes one thing away, without a trace.
+    /// Removes one object without a trace.
     pub fn lose(&self, subject: &str) -> bool {
         self.with(|inner| inner.stored.remove(subject).is_some())
     }
 
-    /// Puts something under a subject, whatever was there.
+    /// Stores an object under a subject, and replaces one that was there.
     pub fn overwrite(&self, subject: &str, bytes: impl Into<Bytes>) {
         let (bytes, at) = (bytes.into(), (self.clock)());
         self.with(|inner| insert(inner, subject, bytes, at));
     }
 
-    /// How many things are stored.
+    /// How many objects are stored.
     pub fn count(&self) -> usize {
         self.with(|inner| inner.stored.len())
     }
 
-    /// Everything that is stored, by subject.
+    /// All objects, by subject.
     pub fn all(&self) -> Vec<(String, Bytes)> {
         self.with(|inner| {
             let stored = inner.stored.iter();
@@ -135,12 +135,12 @@ impl MemoryObjects {
 
 fn insert(inner: &mut Inner, subject: &str, bytes: Bytes, at: Millis) {
     inner.last += 1;
-    let held = Held {
+    let info = ObjectInfo {
         sequence: inner.last,
         at,
         bytes: bytes.len() as u64,
     };
-    inner.stored.insert(subject.to_owned(), (held, bytes));
+    inner.stored.insert(subject.to_owned(), (info, bytes));
 }
 
 /// Whether a subject matches a NATS filter.
@@ -158,7 +158,7 @@ fn matches(filter: &str, subject: &str) -> bool {
 }
 
 impl Objects for MemoryObjects {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
         futures::future::ready(Ok(true)).boxed()
     }
 
@@ -178,31 +178,35 @@ impl Objects for MemoryObjects {
     fn get<'a>(
         &'a self,
         subject: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>> {
         async move {
-            if let Some(gone_on) = self.wait_for() {
-                let _ = gone_on.await;
+            if let Some(resumed) = self.wait_for() {
+                let _ = resumed.await;
             }
             self.used(|inner| inner.stored.get(subject).cloned())
         }
         .boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
-        let found = self.used(|inner| inner.stored.get(subject).map(|(held, _)| *held));
+    fn info<'a>(
+        &'a self,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
+        let found = self.used(|inner| inner.stored.get(subject).map(|(info, _)| *info));
         async move { found }.boxed()
     }
 
-    fn erase_held<'a>(
+    fn erase_exact<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+        object: ObjectInfo,
+        _erasure: Erasure,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
         let found = self.used(|inner| {
             let there = inner
                 .stored
                 .get(subject)
-                .is_some_and(|(now, _)| *now == held);
+                .is_some_and(|(now, _)| *now == object);
             if there {
                 inner.stored.remove(subject);
             }
@@ -213,7 +217,7 @@ impl Objects for MemoryObjects {
 
     fn first_from(&self, sequence: u64) -> BoxFuture<'_, Result<Option<u64>, Unavailable>> {
         let found = self.used(move |inner| {
-            let numbers = inner.stored.values().map(|(held, _)| held.sequence);
+            let numbers = inner.stored.values().map(|(info, _)| info.sequence);
             numbers.filter(|number| *number >= sequence).min()
         });
         async move { found }.boxed()

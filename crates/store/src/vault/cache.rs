@@ -1,22 +1,23 @@
-//! What the vault remembers of its store.
+//! The vault's cache of sealed values.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use keyroll_core::{Epoch, ObjectId};
 
-/// Bytes of sealed values kept in memory.
+/// Most bytes of sealed values in memory.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 type Name = (ObjectId, Epoch);
 
-/// What opened, which it is for good; and what was read ahead, until it is used. That something does
-/// not open is never remembered, since what is stored may be put right at any time.
+/// Values that have opened, and values that were read ahead. A value that does not open is never
+/// cached, since an operator may repair the stored one at any time.
 #[derive(Default)]
 pub(super) struct Cache {
     bytes: usize,
     kept: BTreeMap<Name, Bytes>,
-    forgotten: u64,
+    /// How often everything was forgotten.
+    generation: u64,
 }
 
 impl Cache {
@@ -24,14 +25,14 @@ impl Cache {
         self.kept.get(name).cloned()
     }
 
-    /// How often everything was forgotten: what was asked for before that is not kept after it.
-    pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten
+    /// How often everything was forgotten. A read that began in an earlier generation is not cached.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
-    /// Keeps what was asked for when everything had been forgotten so often.
-    pub(super) fn keep(&mut self, name: Name, bytes: Bytes, forgotten: u64) {
-        if self.forgotten != forgotten {
+    /// Caches the result of a read that began in this generation.
+    pub(super) fn keep(&mut self, name: Name, bytes: Bytes, generation: u64) {
+        if self.generation != generation {
             return;
         }
         self.remove(&name);
@@ -43,18 +44,18 @@ impl Cache {
         self.kept.insert(name, bytes);
     }
 
-    /// Forgets one thing; how often everything was forgotten.
+    /// Forgets one value. Returns the generation, for the read that follows.
     pub(super) fn remove(&mut self, name: &Name) -> u64 {
         if let Some(bytes) = self.kept.remove(name) {
             self.bytes -= bytes.len();
         }
-        self.forgotten
+        self.generation
     }
 
-    /// Forgets everything, and what is on its way.
+    /// Forgets everything, and the results of reads under way.
     pub(super) fn forget(&mut self) {
         *self = Self {
-            forgotten: self.forgotten + 1,
+            generation: self.generation + 1,
             ..Self::default()
         };
     }

@@ -6,9 +6,10 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::log::Unavailable;
-use crate::objects::MemoryObjects;
+use crate::objects::{Erasure, MemoryObjects, ObjectInfo};
+use keyroll_core::Digest;
 
-/// A store whose answers are on their way until they are let go.
+/// A store whose answers are delayed until the test releases them.
 #[derive(Default)]
 struct Slow {
     objects: MemoryObjects,
@@ -17,8 +18,8 @@ struct Slow {
 }
 
 impl Objects for Arc<Slow> {
-    fn is_there(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
-        self.objects.is_there()
+    fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
+        self.objects.exists()
     }
 
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
@@ -28,7 +29,7 @@ impl Objects for Arc<Slow> {
     fn get<'a>(
         &'a self,
         subject: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Held, Bytes)>, Unavailable>> {
+    ) -> BoxFuture<'a, Result<Option<(ObjectInfo, Bytes)>, Unavailable>> {
         async move {
             let found = self.objects.get(subject).await;
             self.asked.notify_one();
@@ -38,16 +39,20 @@ impl Objects for Arc<Slow> {
         .boxed()
     }
 
-    fn held<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<Option<Held>, Unavailable>> {
-        self.objects.held(subject)
-    }
-
-    fn erase_held<'a>(
+    fn info<'a>(
         &'a self,
         subject: &'a str,
-        held: Held,
+    ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
+        self.objects.info(subject)
+    }
+
+    fn erase_exact<'a>(
+        &'a self,
+        subject: &'a str,
+        object: ObjectInfo,
+        erasure: Erasure,
     ) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        self.objects.erase_held(subject, held)
+        self.objects.erase_exact(subject, object, erasure)
     }
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
@@ -55,7 +60,7 @@ impl Objects for Arc<Slow> {
     }
 }
 
-const PLACE: ObjectId = ObjectId([7; 32]);
+const OBJECT: ObjectId = ObjectId([7; 32]);
 
 /// A version of a secret, and the keys of its value.
 struct World {
@@ -99,7 +104,7 @@ impl World {
         let (context, key) = (self.context(), &self.workspace_key);
         vault
             .store(
-                &PLACE,
+                &OBJECT,
                 &self.sealed,
                 &self.data_key,
                 key,
@@ -112,16 +117,16 @@ impl World {
 
     async fn find(&self, vault: &Vault) -> Result<(), Code> {
         let context = self.context();
-        let found = vault.find(&PLACE, &self.workspace_key, &context).await;
+        let found = vault.find(&OBJECT, &self.workspace_key, &context).await;
         let found = found.map_err(|rejection| rejection.code)?;
         assert_eq!(found.sealed, self.sealed);
         Ok(())
     }
 }
 
-/// What is read while it is erased is used by who asked for it, and kept for nobody.
+/// A value that is read while it is erased goes to its reader and not into the cache.
 #[tokio::test]
-async fn what_was_on_its_way_is_forgotten_too() {
+async fn a_read_that_began_before_an_erasure_is_not_cached() {
     let (slow, world) = (Arc::<Slow>::default(), World::new());
     let vault = Vault::new(Arc::new(Arc::clone(&slow)));
     world.store(&vault).await;
@@ -134,23 +139,23 @@ async fn what_was_on_its_way_is_forgotten_too() {
             slow.go.notify_one();
         });
         assert_eq!(found, Ok(()));
-        let kept = vault.lock().get(&(PLACE, Epoch(1)));
+        let kept = vault.lock().get(&(OBJECT, Epoch(1)));
         assert_eq!(kept.is_none(), erased);
     }
 }
 
 #[tokio::test]
-async fn what_does_not_open_is_not_remembered() {
+async fn a_value_that_does_not_open_is_not_cached() {
     let (objects, world) = (MemoryObjects::default(), World::new());
     let vault = Arc::new(Vault::new(Arc::new(objects.clone())));
     world.store(&vault).await;
     let (subject, whole) = objects.all().remove(0);
-    let name = (PLACE, Epoch(1));
+    let name = (OBJECT, Epoch(1));
     for at in [0, 10, whole.len() / 2, whole.len() - 1] {
-        let mut hurt = whole.to_vec();
-        hurt[at] ^= 1;
-        objects.overwrite(&subject, hurt.clone());
-        // Also not what somebody had read ahead, whenever that was.
+        let mut damaged = whole.to_vec();
+        damaged[at] ^= 1;
+        objects.overwrite(&subject, damaged.clone());
+        // The same holds for a value that was read ahead.
         for ahead in [false, true] {
             if ahead {
                 vault.read_ahead(&world.workspace, [name].into_iter());
@@ -174,7 +179,7 @@ async fn what_does_not_open_is_not_remembered() {
     assert_eq!(world.find(&vault).await, Err(Code::ValueLost));
     objects.overwrite(&subject, whole);
     assert_eq!(world.find(&vault).await, Ok(()));
-    // What opened is used without another look.
+    // A value that has opened is served from the cache.
     objects.lose(&subject);
     assert_eq!(world.find(&vault).await, Ok(()));
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyroll_client::{Client, Settings};
-use keyroll_client::{NewSecretSpec, Wanted};
+use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
 use serde::{Deserialize, Serialize};
@@ -212,7 +212,7 @@ impl Crowd {
         let begun = Instant::now();
         match self
             .client
-            .act(&self.workspace, Action::WorkspaceCreate(Nothing {}))
+            .execute(&self.workspace, Action::WorkspaceCreate(Nothing {}))
             .await
         {
             Err(error) if error.code() != keyroll_core::Code::Conflict => return Err(error.into()),
@@ -293,7 +293,7 @@ impl Crowd {
         let mut indexes = BTreeSet::new();
         while Instant::now() < end {
             let text = revealed(rand::random_range(0..SECRETS));
-            let wanted = [Wanted {
+            let wanted = [RequestedValue {
                 name: name(&text)?,
                 version: None,
             }];

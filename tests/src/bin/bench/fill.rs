@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     BlockRun, COMMAND_V, Command, MemberRecord, NewSecret, Nothing, Purpose, RevealItem,
     SecretCreate, SecretEdit, SecretReveal, SessionRef,
@@ -17,6 +16,7 @@ use keyroll_core::commit::COMMIT_V;
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
+use keyroll_core::roles::Role;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
     Action, Authority, Blob, CommandId, Commit, Digest, Entry, Glob, Identity, Index, LedgerId,

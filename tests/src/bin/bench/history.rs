@@ -7,7 +7,7 @@ use keyroll_client::Client;
 use keyroll_client::unexpected;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Digest, Millis, TreeSize, WorkspaceName};
-use keyroll_wire::query::{Ask, AuditLog, PAGE_ROWS, Point, SecretList};
+use keyroll_wire::query::{AsOf, AuditLog, PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, ProjectionRebuild};
 
 use crate::report::Report;
@@ -108,7 +108,7 @@ impl Filled {
         let begun = Instant::now();
         let asked = self
             .client
-            .ask(Some(&self.workspace), Ask::AuditLog(filter.clone()))
+            .query(Some(&self.workspace), Question::AuditLog(filter.clone()))
             .await?;
         let took = begun.elapsed();
         match asked.answer {
@@ -267,9 +267,9 @@ async fn queries(
 /// A page of secrets as they were in the middle of the log.
 async fn looking_back(filled: &Filled, report: &mut Report) -> Result<(), Failed> {
     let (client, workspace) = (&filled.client, Some(&filled.workspace));
-    let middle = Point::Size(TreeSize(filled.entries / 2));
+    let middle = AsOf::Size(TreeSize(filled.entries / 2));
     let Answer::WorkspaceAt(found) = client
-        .ask(workspace, Ask::WorkspaceAt(middle))
+        .query(workspace, Question::WorkspaceAt(middle))
         .await?
         .answer
     else {
@@ -283,7 +283,9 @@ async fn looking_back(filled: &Filled, report: &mut Report) -> Result<(), Failed
     let mut times = Times::default();
     for _ in 0..QUERIES * 5 {
         let begun = Instant::now();
-        let asked = client.ask(workspace, Ask::SecretList(list.clone())).await?;
+        let asked = client
+            .query(workspace, Question::SecretList(list.clone()))
+            .await?;
         times.add(begun.elapsed());
         match asked.answer {
             Answer::SecretList(page) if !page.rows.is_empty() => {}
@@ -301,7 +303,7 @@ async fn looking_back(filled: &Filled, report: &mut Report) -> Result<(), Failed
 
 async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
     let rebuilt = client
-        .ask_within(None, Ask::ProjectionRebuild(Nothing {}), REBUILD)
+        .query_within(None, Question::ProjectionRebuild(Nothing {}), REBUILD)
         .await?;
     let Answer::ProjectionRebuild(rebuilt) = rebuilt.answer else {
         return Err(unexpected().into());
@@ -314,7 +316,7 @@ async fn rebuild(client: &Client) -> Result<ProjectionRebuild, Failed> {
 
 async fn digest(client: &Client) -> Result<Digest, Failed> {
     let asked = client
-        .ask_within(None, Ask::ProjectionDigest(Nothing {}), REBUILD)
+        .query_within(None, Question::ProjectionDigest(Nothing {}), REBUILD)
         .await?;
     match asked.answer {
         Answer::ProjectionDigest(found) => Ok(found.digest),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyroll_client::unexpected;
 use keyroll_core::WorkspaceName;
 use keyroll_core::command::Nothing;
-use keyroll_wire::query::Ask;
+use keyroll_wire::query::Question;
 use keyroll_wire::reply::Answer;
 
 use crate::callers::{Callers, Done, What};
@@ -241,7 +241,7 @@ async fn look_back(
         verification.ratio_computed,
         "strict ÷ full",
     );
-    let status = client.ask(None, Ask::Status(Nothing {})).await?;
+    let status = client.query(None, Question::Status(Nothing {})).await?;
     let Answer::Status(status) = status.answer else {
         return Err(unexpected().into());
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keyroll_client::Client;
 use keyroll_client::unexpected;
 use keyroll_core::{TreeSize, WorkspaceName};
-use keyroll_wire::query::{Ask, Moment, PAGE_ROWS, Point, SecretList};
+use keyroll_wire::query::{AsOf, PAGE_ROWS, PointInTime, Question, SecretList};
 use keyroll_wire::reply::Answer;
 
 use crate::report::Report;
@@ -22,7 +22,7 @@ const LISTS: usize = 100;
 async fn list(
     client: &Client,
     workspace: &WorkspaceName,
-    at: Moment,
+    at: PointInTime,
 ) -> Result<(Duration, Duration, usize), Failed> {
     let begun = Instant::now();
     let (mut first, mut count, mut after) = (None, 0, None);
@@ -33,7 +33,9 @@ async fn list(
             limit: PAGE_ROWS,
             deleted: false,
         };
-        let asked = client.ask(Some(workspace), Ask::SecretList(list)).await?;
+        let asked = client
+            .query(Some(workspace), Question::SecretList(list))
+            .await?;
         let Answer::SecretList(page) = asked.answer else {
             return Err(unexpected().into());
         };
@@ -69,8 +71,8 @@ pub(crate) async fn measure(
     let (mut pages, mut whole) = (Times::default(), Times::default());
     // Early, when few secrets were there of all that came since, in the middle, and at the end.
     for size in [ENTRIES / 100, ENTRIES / 2, ENTRIES] {
-        let point = Ask::WorkspaceAt(Point::Size(TreeSize(size)));
-        let Answer::WorkspaceAt(found) = client.ask(Some(&workspace), point).await?.answer else {
+        let point = Question::WorkspaceAt(AsOf::Size(TreeSize(size)));
+        let Answer::WorkspaceAt(found) = client.query(Some(&workspace), point).await?.answer else {
             return Err(unexpected().into());
         };
         for _ in 0..LISTS {

@@ -9,7 +9,7 @@ use keyroll_client::Client;
 use keyroll_client::{NewSecretSpec, unexpected};
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, WorkspaceName};
-use keyroll_wire::query::{Ask, AuditStorage};
+use keyroll_wire::query::{AuditStorage, Question};
 use keyroll_wire::reply::{Answer, KeyStatus};
 
 use crate::callers::{Callers, What};
@@ -24,6 +24,8 @@ const AT_ONCE: usize = 8;
 /// Callers that reveal meanwhile, as long as this each time.
 const CALLERS: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
+/// How long the storage check and the rebuild may take.
+const LONG: Duration = Duration::from_secs(1_800);
 /// How often it is asked how far it is.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -56,7 +58,7 @@ async fn fill(client: &Client, workspace: &WorkspaceName, values: u64) -> Result
 }
 
 async fn key_status(client: &Client, workspace: &WorkspaceName) -> Result<KeyStatus, Failed> {
-    let asked = client.ask(Some(workspace), Ask::KeyStatus(Nothing {}));
+    let asked = client.query(Some(workspace), Question::KeyStatus(Nothing {}));
     match asked.await?.answer {
         Answer::KeyStatus(status) => Ok(status),
         _ => Err(unexpected().into()),
@@ -69,7 +71,9 @@ async fn rotate(
     workspace: &WorkspaceName,
 ) -> Result<(Duration, Duration), Failed> {
     let begun = Instant::now();
-    client.act(workspace, Action::KeyRotate(Nothing {})).await?;
+    client
+        .execute(workspace, Action::KeyRotate(Nothing {}))
+        .await?;
     let mut copied = None;
     loop {
         let status = key_status(client, workspace).await?;
@@ -140,10 +144,10 @@ pub(crate) async fn measure(
         "reveals/s meanwhile over those before (goal: 0.5)",
     );
     let begun = Instant::now();
-    let check = Ask::AuditStorage(AuditStorage {
+    let check = Question::AuditStorage(AuditStorage {
         workspace: workspace.clone(),
     });
-    let Answer::AuditStorage(found) = client.ask(None, check).await?.answer else {
+    let Answer::AuditStorage(found) = client.query_within(None, check, LONG).await?.answer else {
         return Err(unexpected().into());
     };
     if !found.problems.is_empty() {
@@ -154,7 +158,8 @@ pub(crate) async fn measure(
         begun.elapsed().as_secs_f64(),
         "s, of all values",
     );
-    client.ask(None, Ask::ProjectionRebuild(Nothing {})).await?;
+    let rebuild = Question::ProjectionRebuild(Nothing {});
+    client.query_within(None, rebuild, LONG).await?;
     report.figure(
         "rotate_resident_most_bytes",
         float(service.most_resident()),

@@ -8,7 +8,7 @@ use keyroll_client::unexpected;
 use keyroll_core::command::Nothing;
 use keyroll_core::{Blob, Index, LedgerId, WorkspaceName};
 use keyroll_merkle::{Checkpoint, SignedCheckpoint};
-use keyroll_wire::query::{Ask, AuditCommits};
+use keyroll_wire::query::{AuditCommits, Question};
 use keyroll_wire::reply::Answer;
 
 use crate::stats::{float, median, median_ratio};
@@ -61,7 +61,7 @@ impl Exported {
     /// Asks for everything there is.
     pub(crate) async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
         let asked = client
-            .ask(Some(workspace), Ask::AuditCheckpoint(Nothing {}))
+            .query(Some(workspace), Question::AuditCheckpoint(Nothing {}))
             .await?;
         let Answer::AuditCheckpoint(note) = asked.answer else {
             return Err(unexpected().into());
@@ -70,7 +70,10 @@ impl Exported {
         let (mut commits, mut next) = (Vec::new(), Some(Index(0)));
         while let Some(first) = next {
             let asked = client
-                .ask(Some(workspace), Ask::AuditCommits(AuditCommits { first }))
+                .query(
+                    Some(workspace),
+                    Question::AuditCommits(AuditCommits { first }),
+                )
                 .await?;
             let Answer::AuditCommits(page) = asked.answer else {
                 return Err(unexpected().into());

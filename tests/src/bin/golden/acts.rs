@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use keyroll_client::{Client, Settings};
-use keyroll_client::{NewSecretSpec, Wanted};
+use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Code, WorkspaceName};
 use keyroll_tests::harness::http::Echo;
@@ -65,7 +65,7 @@ pub(crate) async fn begin(dev: &Dev) {
         "restricted value",
     );
     let client = client(dev).await;
-    let wanted = |name: &str| Wanted {
+    let wanted = |name: &str| RequestedValue {
         name: name.parse().expect("a name"),
         version: None,
     };

@@ -1,7 +1,6 @@
 //! Every action as a signed command, and every event in an entry beside its command.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{
     BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase, LogTruncate,
     LostValue, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate,
@@ -12,6 +11,7 @@ use keyroll_core::event::{
     AccessDenied, DelegationRevoked, DenialReason, KeyRotated, Revealed, SecretDestroyed,
     SecretRevealed, Stored,
 };
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, ObjectId, SecretName, TreeSize,
     Version, cose,
@@ -405,7 +405,7 @@ pub(crate) fn entries(world: &World) -> Value {
         .into_iter()
         .map(|((action, events), key)| {
             form(
-                events[0].kind().1,
+                events[0].kind().name,
                 cose::sign(&world.command(0, action), key),
                 events,
             )

@@ -1,8 +1,8 @@
 //! Every answer, as it could be.
 
-use keyroll_core::authorize::Role;
 use keyroll_core::command::Nothing;
 use keyroll_core::event::KeyRotated;
+use keyroll_core::roles::Role;
 use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Code, Digest, Epoch, Event, Index, Millis, Rejection, Sequence, TreeSize, Version,

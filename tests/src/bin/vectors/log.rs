@@ -1,13 +1,13 @@
 //! A small log, decided by the ledger's own rules and stored in four commits.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::authorize::Role;
 use keyroll_core::command::{DenialCount, DenialsSummarize, Nothing, Purpose};
+use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Authority, Blob, Commit, Digest, Entry, Event, Index, Millis, Recorded, Rules,
     SignedCommand, State, TreeSize, cbor, cose, decide,
 };
-use keyroll_merkle::{Hash, Window};
+use keyroll_merkle::{Hash, RecentTree};
 use serde_json::{Value, json};
 
 use crate::world::{START, World, identity};
@@ -20,7 +20,7 @@ pub(crate) struct Log {
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) commits: Vec<Vec<u8>>,
     /// All of it: the tree at every size comes from here.
-    pub(crate) tree: Window,
+    pub(crate) tree: RecentTree,
     pub(crate) leaves: Vec<Hash>,
 }
 
@@ -78,7 +78,7 @@ impl Log {
         let mut log = Self {
             entries: Vec::new(),
             commits: Vec::new(),
-            tree: Window::new(64),
+            tree: RecentTree::new(64),
             leaves: Vec::new(),
         };
         let mut pending: Vec<Blob> = Vec::new();
@@ -151,7 +151,7 @@ impl Log {
                 entry
                     .events
                     .iter()
-                    .map(|event: &Event| event.kind().1)
+                    .map(|event: &Event| event.kind().name)
                     .collect::<Vec<_>>()
             );
             form["leaf"] = json!(self.leaves[index].to_string());

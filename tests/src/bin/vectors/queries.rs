@@ -3,12 +3,12 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
 use keyroll_wire::query::{
-    AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage, CommandDryRun,
-    MemberList, Moment, Named, Point, QUERY_V, ReceiptOf, RecoverBegin, RecoverFinish, RecoverPlan,
-    SecretHistory, SecretList, TrustedSize, WorkspaceList,
+    AsOf, AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage,
+    CommandDryRun, MemberList, PointInTime, QUERY_V, ReceiptQuery, RecoverBegin, RecoverFinish,
+    RecoverPlan, SecretHistory, SecretList, SecretShow, TrustedSize, WorkspaceList,
 };
-use keyroll_wire::reply::{Answer, Body};
-use keyroll_wire::{Ask, Query, Reply};
+use keyroll_wire::reply::{Answer, ReplyBody};
+use keyroll_wire::{Query, Question, Reply};
 use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};
@@ -19,12 +19,12 @@ use crate::{actions, forms, tree};
 /// What the asker had seen before.
 pub(crate) const SEEN: u64 = 7;
 /// A point in history.
-pub(crate) const THEN: Moment = Moment {
+pub(crate) const THEN: PointInTime = PointInTime {
     size: TreeSize(5),
     time: Millis(START + 360_000),
 };
 
-fn query(world: &World, ask: Ask, workspace: bool) -> Query {
+fn query(world: &World, ask: Question, workspace: bool) -> Query {
     Query {
         v: QUERY_V,
         at: Millis(START + 840_000),
@@ -36,24 +36,24 @@ fn query(world: &World, ask: Ask, workspace: bool) -> Query {
     }
 }
 
-fn asks(world: &World) -> Vec<(&'static str, Ask, bool)> {
+fn asks(world: &World) -> Vec<(&'static str, Question, bool)> {
     let mut asks = of_rows();
     asks.extend(of_the_log(world));
     asks
 }
 
-fn of_rows() -> Vec<(&'static str, Ask, bool)> {
+fn of_rows() -> Vec<(&'static str, Question, bool)> {
     let name = || "STRIPE_LIVE_KEY".parse().expect("a name");
-    let shown = |at| Ask::SecretShow(Named { at, name: name() });
+    let shown = |at| Question::SecretShow(SecretShow { at, name: name() });
     let history = |before| {
-        Ask::SecretHistory(SecretHistory {
+        Question::SecretHistory(SecretHistory {
             name: name(),
             limit: 1_000,
             before,
         })
     };
     let members = |at, after| {
-        Ask::MemberList(MemberList {
+        Question::MemberList(MemberList {
             at,
             after,
             limit: 1_000,
@@ -63,7 +63,7 @@ fn of_rows() -> Vec<(&'static str, Ask, bool)> {
     vec![
         (
             "secret.list",
-            Ask::SecretList(SecretList {
+            Question::SecretList(SecretList {
                 limit: 1_000,
                 ..SecretList::default()
             }),
@@ -71,7 +71,7 @@ fn of_rows() -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "secret.list, next page",
-            Ask::SecretList(SecretList {
+            Question::SecretList(SecretList {
                 at: None,
                 after: Some("pem".to_owned()),
                 limit: 2,
@@ -81,7 +81,7 @@ fn of_rows() -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "secret.list, as it was",
-            Ask::SecretList(SecretList {
+            Question::SecretList(SecretList {
                 at: then,
                 limit: 1_000,
                 ..SecretList::default()
@@ -100,12 +100,12 @@ fn of_rows() -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "workspace.at, entries",
-            Ask::WorkspaceAt(Point::Size(THEN.size)),
+            Question::WorkspaceAt(AsOf::Size(THEN.size)),
             true,
         ),
         (
             "workspace.at, time",
-            Ask::WorkspaceAt(Point::Time(THEN.time)),
+            Question::WorkspaceAt(AsOf::Time(THEN.time)),
             true,
         ),
     ]
@@ -126,13 +126,13 @@ fn every_filter(world: &World) -> AuditLog {
     }
 }
 
-fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
+fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
     let none = Nothing {};
     let id = world.command(4, actions::create(world)).id;
     vec![
         (
             "audit.log",
-            Ask::AuditLog(AuditLog {
+            Question::AuditLog(AuditLog {
                 limit: 100,
                 ..AuditLog::default()
             }),
@@ -140,33 +140,37 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "audit.log, every filter",
-            Ask::AuditLog(every_filter(world)),
+            Question::AuditLog(every_filter(world)),
             true,
         ),
         (
             "audit.commits",
-            Ask::AuditCommits(AuditCommits { first: Index(0) }),
+            Question::AuditCommits(AuditCommits { first: Index(0) }),
             true,
         ),
         (
             "audit.prove",
-            Ask::AuditProve(AuditProve { index: Index(9) }),
+            Question::AuditProve(AuditProve { index: Index(9) }),
             true,
         ),
-        ("key.status", Ask::KeyStatus(none), true),
-        ("audit.checkpoint", Ask::AuditCheckpoint(none), true),
+        ("key.status", Question::KeyStatus(none), true),
+        ("audit.checkpoint", Question::AuditCheckpoint(none), true),
         (
             "audit.extends",
-            Ask::AuditExtends(AuditExtends {
+            Question::AuditExtends(AuditExtends {
                 root: Digest(fixed("root")),
                 size: TreeSize(SEEN),
             }),
             true,
         ),
-        ("receipt", Ask::Receipt(ReceiptOf { command: id }), true),
+        (
+            "receipt",
+            Question::Receipt(ReceiptQuery { command: id }),
+            true,
+        ),
         (
             "command.dry_run",
-            Ask::CommandDryRun(CommandDryRun {
+            Question::CommandDryRun(CommandDryRun {
                 command: Blob(cose::sign(
                     &world.command(4, Action::KeyRotate(none)),
                     &world.alice,
@@ -176,37 +180,41 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "workspace.list",
-            Ask::WorkspaceList(WorkspaceList::default()),
+            Question::WorkspaceList(WorkspaceList::default()),
             false,
         ),
         (
             "workspace.list, the next page",
-            Ask::WorkspaceList(WorkspaceList {
+            Question::WorkspaceList(WorkspaceList {
                 after: Some(world.workspace.clone()),
             }),
             false,
         ),
-        ("status", Ask::Status(none), false),
-        ("projection.status", Ask::ProjectionStatus(none), false),
-        ("projection.digest", Ask::ProjectionDigest(none), false),
-        ("projection.rebuild", Ask::ProjectionRebuild(none), false),
+        ("status", Question::Status(none), false),
+        ("projection.status", Question::ProjectionStatus(none), false),
+        ("projection.digest", Question::ProjectionDigest(none), false),
+        (
+            "projection.rebuild",
+            Question::ProjectionRebuild(none),
+            false,
+        ),
         (
             "audit.storage",
-            Ask::AuditStorage(AuditStorage {
+            Question::AuditStorage(AuditStorage {
                 workspace: world.workspace.clone(),
             }),
             false,
         ),
         (
             "recover.plan",
-            Ask::RecoverPlan(RecoverPlan {
+            Question::RecoverPlan(RecoverPlan {
                 seen: seen_sizes(world),
             }),
             false,
         ),
         (
             "recover.begin",
-            Ask::RecoverBegin(RecoverBegin {
+            Question::RecoverBegin(RecoverBegin {
                 plan: Digest([7; 32]),
                 seen: Vec::new(),
             }),
@@ -214,7 +222,7 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Ask, bool)> {
         ),
         (
             "recover.finish",
-            Ask::RecoverFinish(RecoverFinish {
+            Question::RecoverFinish(RecoverFinish {
                 plan: Digest([7; 32]),
             }),
             false,
@@ -239,7 +247,13 @@ fn said(reply: &Reply) -> String {
     inner.map_or_else(|| "error".to_owned(), Clone::clone)
 }
 
-pub(crate) fn reply_to(log: &Log, request: &[u8], body: Body, size: usize, seen: u64) -> Reply {
+pub(crate) fn reply_to(
+    log: &Log,
+    request: &[u8],
+    body: ReplyBody,
+    size: usize,
+    seen: u64,
+) -> Reply {
     Reply {
         v: 1,
         body,
@@ -260,7 +274,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         delegation: Some(world.delegation().into()),
         ..query(
             world,
-            Ask::MemberList(MemberList {
+            Question::MemberList(MemberList {
                 limit: 1_000,
                 ..MemberList::default()
             }),
@@ -288,7 +302,13 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
                 | Answer::RecoverFinish(_)
         );
         let (size, seen) = if of_ledger { (0, 0) } else { (size, SEEN) };
-        let reply = reply_to(log, &delegated, Body::Answer(Box::new(answer)), size, seen);
+        let reply = reply_to(
+            log,
+            &delegated,
+            ReplyBody::Answer(Box::new(answer)),
+            size,
+            seen,
+        );
         let name = said(&reply);
         list.push(forms::signed::<Reply>(
             &name,
@@ -298,7 +318,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     }
     for code in Code::ALL {
         let rejection = Rejection::new(*code, "words for people");
-        let reply = reply_to(log, &delegated, Body::Error(rejection), 0, 0);
+        let reply = reply_to(log, &delegated, ReplyBody::Error(rejection), 0, 0);
         let name = format!("error {code}");
         list.push(forms::signed::<Reply>(
             &name,
@@ -321,7 +341,7 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
     let message = "the name STRIPE_KEY is taken (by STRIPE_KEY)";
     let rejection = Rejection::new(Code::Conflict, message);
     cose::sign(
-        &reply_to(log, command, Body::Error(rejection), 13, SEEN),
+        &reply_to(log, command, ReplyBody::Error(rejection), 13, SEEN),
         &world.online,
     )
 }

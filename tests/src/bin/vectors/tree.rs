@@ -2,7 +2,7 @@
 
 use keyroll_core::origin::{origin, verifier};
 use keyroll_merkle::{
-    Checkpoint, Hash, TlogProof, VerifierKey, Window, consistency_proof, inclusion_proof,
+    Checkpoint, Hash, RecentTree, TlogProof, VerifierKey, consistency_proof, inclusion_proof,
     verify_consistency, verify_inclusion,
 };
 use serde_json::{Value, json};
@@ -14,8 +14,8 @@ fn text(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
 }
 
-fn at_size(log: &Log, size: usize) -> Window {
-    let mut tree = Window::new(64);
+fn at_size(log: &Log, size: usize) -> RecentTree {
+    let mut tree = RecentTree::new(64);
     log.leaves[..size].iter().for_each(|leaf| tree.push(*leaf));
     tree
 }

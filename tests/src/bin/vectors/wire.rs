@@ -5,7 +5,9 @@ use keyroll_core::crypto::{
     Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root,
 };
 use keyroll_core::{Blob, Digest, Epoch, Index, Millis, Recorded, TreeSize, cose};
-use keyroll_wire::reply::{CommandReply, CommandRequest, Done, Info, Released, SealedValue};
+use keyroll_wire::reply::{
+    CommandReply, CommandRequest, CommittedCommand, ReleasedValue, SealedValue, ServiceInfo,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -70,13 +72,13 @@ fn done(world: &World, log: &Log) -> CommandReply {
         &data_key,
         fixed("to client nonce"),
     );
-    let released = Released {
+    let released = ReleasedValue {
         key: key.into(),
         name: "STRIPE_KEY".parse().expect("a name"),
         sealed: sealed.bytes.into(),
         version: sealed.version,
     };
-    CommandReply::Done(Done {
+    CommandReply::Committed(CommittedCommand {
         receipt: receipt(world, log, index),
         released: vec![released],
         consistency: digests(&tree::consistency_hashes(log, 7, log.entries.len())),
@@ -148,7 +150,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         public,
         wrapped: wrapped.into(),
     };
-    let info = Info {
+    let info = ServiceInfo {
         now: Millis(START + 60_000),
         ledger_key: world.ledger_statement().into(),
         sealing_key: world.sealing_statement().into(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_client::{Client, ClientError};
-use keyroll_client::{Wanted, new_command_id};
+use keyroll_client::{RequestedValue, new_command_id};
 use keyroll_core::command::{COMMAND_V, Command, Nothing, Purpose, SecretDescribe};
 use keyroll_core::{Action, Code, Millis, SecretId, WorkspaceName, cose};
 use keyroll_tests::harness::{Cluster, Replica, programs};
@@ -30,7 +30,7 @@ impl Clock {
 }
 
 async fn reveal(client: &Client) -> Result<Vec<u8>, ClientError> {
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name: "A".parse().expect("a name"),
         version: None,
     }];
@@ -109,7 +109,7 @@ async fn a_clock_that_is_set_stops_commands_until_it_is_right_again() {
     let _service = served(&cluster, &clock);
     let client = Box::pin(cluster.client(0, 0)).await;
     let create = Action::WorkspaceCreate(Nothing {});
-    client.act(&demo(), create).await.expect("a workspace");
+    client.execute(&demo(), create).await.expect("a workspace");
     cluster
         .keyroll(["secret", "create", "A", "--stdin"])
         .stdin("the value")

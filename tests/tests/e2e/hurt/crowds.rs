@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keyroll_client::Client;
-use keyroll_client::{NewSecretSpec, Wanted, new_command_id};
+use keyroll_client::{NewSecretSpec, RequestedValue, new_command_id};
 use keyroll_core::command::{Nothing, Purpose, RevealItem, SecretReveal};
 use keyroll_core::{Action, Code, Index, TreeSize, WorkspaceName, cbor, cose};
 use keyroll_tests::harness::{Cluster, Replica, raw};
 use keyroll_tests::hurt::scale;
-use keyroll_wire::query::{Ask, AuditCommits, QUERY_V, Query};
-use keyroll_wire::reply::Body;
+use keyroll_wire::query::{AuditCommits, QUERY_V, Query, Question};
+use keyroll_wire::reply::ReplyBody;
 use keyroll_wire::{CommandReply, Reply, subjects};
 use tokio::time::sleep;
 
@@ -44,7 +44,10 @@ async fn ledger() -> (Cluster, Replica, Vec<Client>) {
         clients.push(Box::pin(cluster.client(0, 0)).await);
     }
     let create = Action::WorkspaceCreate(Nothing {});
-    clients[0].act(&demo(), create).await.expect("a workspace");
+    clients[0]
+        .execute(&demo(), create)
+        .await
+        .expect("a workspace");
     cluster
         .keyroll(["secret", "create", "A", "--stdin"])
         .stdin("the value")
@@ -115,7 +118,7 @@ async fn answered(client: &Client, subject: String, bytes: Vec<u8>) -> async_nat
 async fn send(client: &Client, command: &[u8]) -> Result<Index, Code> {
     let reply = answered(client, subjects::command(&demo()), raw::request(command)).await;
     match cbor::decode(&reply.payload).expect("a reply") {
-        CommandReply::Done(done) => {
+        CommandReply::Committed(done) => {
             client
                 .check_receipt(&demo(), &done.receipt)
                 .expect("a receipt");
@@ -125,8 +128,8 @@ async fn send(client: &Client, command: &[u8]) -> Result<Index, Code> {
             let opened = cose::open::<Reply>(&signed.0).expect("a signed reply");
             opened.verify().expect("a good signature");
             match opened.payload.body {
-                Body::Error(rejection) => Err(rejection.code),
-                Body::Answer(_) => panic!("an answer to a command"),
+                ReplyBody::Error(rejection) => Err(rejection.code),
+                ReplyBody::Answer(_) => panic!("an answer to a command"),
             }
         }
     }
@@ -245,7 +248,7 @@ fn page(client: &Client, cluster: &Cluster) -> Vec<u8> {
     let query = Query {
         v: QUERY_V,
         at: keyroll_wire::time::now(),
-        ask: Ask::AuditCommits(AuditCommits { first: Index(0) }),
+        ask: Question::AuditCommits(AuditCommits { first: Index(0) }),
         seen: TreeSize(0),
         ledger: client.ledger(),
         workspace: Some(demo()),
@@ -289,7 +292,7 @@ async fn who_does_not_read_holds_up_nobody() {
         asked += 1;
     }
     let purpose = Purpose::Run(Nothing {});
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name: "A".parse().expect("a name"),
         version: None,
     }];

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use keyroll_client::{Acted, Wanted, new_command_id};
 use keyroll_client::{Client, ClientError};
-use keyroll_core::authorize::Role;
+use keyroll_client::{Executed, RequestedValue, new_command_id};
 use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, Purpose};
+use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Identity, Index, WorkspaceName};
 use keyroll_tests::harness::{Cluster, Replica};
 use keyroll_tests::hurt::history::{self, History, subjects};
@@ -24,7 +24,7 @@ fn demo() -> WorkspaceName {
 
 async fn make_workspace(client: &Client) {
     let create = Action::WorkspaceCreate(Nothing {});
-    client.act(&demo(), create).await.expect("a workspace");
+    client.execute(&demo(), create).await.expect("a workspace");
 }
 
 /// One round: 8 clients at once, each one thing after the other; gives what happened.
@@ -177,7 +177,7 @@ impl Victim {
 
     /// Reveals, and gives the entry; none when it was denied.
     async fn reveal(&self, secret: &str) -> Option<Index> {
-        let wanted = [Wanted {
+        let wanted = [RequestedValue {
             name: secret.parse().expect("a name"),
             version: None,
         }];
@@ -208,7 +208,7 @@ fn is_passing(error: &ClientError) -> bool {
 }
 
 /// Has a command carried out, however long the disk takes.
-async fn act(client: &Client, action: Action) -> Acted {
+async fn act(client: &Client, action: Action) -> Executed {
     let command = client.sign_command(&demo(), new_command_id(), action);
     loop {
         match client.submit(&demo(), command.clone(), Vec::new()).await {

@@ -2,13 +2,13 @@
 
 use keyroll_core::{Blob, Digest, Index, Version};
 use keyroll_tests::harness::dishonest::truth;
-use keyroll_wire::reply::{Answer, Done, Released};
+use keyroll_wire::reply::{Answer, CommittedCommand, ReleasedValue};
 use serde_json::json;
 
 use super::{World, warnings};
 
 /// What to do to a reply, given what another reveal released.
-type Lie = fn(&mut Done, &Released);
+type Lie = fn(&mut CommittedCommand, &ReleasedValue);
 
 #[test]
 fn another_secret_under_a_name_is_told_once() {

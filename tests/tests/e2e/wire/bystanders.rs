@@ -129,7 +129,7 @@ async fn hostile_reply_subjects_reach_nothing() {
 fn some_member() -> MemberRecord {
     MemberRecord {
         name: "intruder".parse().expect("a name"),
-        role: keyroll_core::authorize::Role::Owner,
+        role: keyroll_core::roles::Role::Owner,
         member: Identity([9; 32]),
         expires: None,
         secrets: vec![keyroll_core::Glob::any()],

@@ -6,7 +6,7 @@ use keyroll_core::{Action, Code, Command, Millis, cose};
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::raw::{self, done, refused_as};
 use keyroll_tests::harness::wait::until;
-use keyroll_wire::reply::Done;
+use keyroll_wire::reply::CommittedCommand;
 use keyroll_wire::time::now;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn a_command_takes_effect_once_however_often_it_is_sent() {
     let request = raw::request(&bytes);
     let send = |_| ask(&nats, COMMAND, &request);
     let replies: Vec<Message> = futures::future::join_all((0..20).map(send)).await;
-    let receipts: Vec<Done> = replies.iter().map(done).collect();
+    let receipts: Vec<CommittedCommand> = replies.iter().map(done).collect();
     assert!(
         receipts
             .iter()

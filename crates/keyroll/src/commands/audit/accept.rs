@@ -14,7 +14,7 @@ use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
     let session = context.session().await?;
-    let (workspace, store) = (&session.workspace, session.client.seen());
+    let (workspace, store) = (&session.workspace, session.client.checkpoints());
     let seen = store.get(workspace).map_err(|error| unusable(&error))?;
     let secrets = store.secrets().count(workspace);
     let secrets = secrets.map_err(|error| unusable(&error))?;

@@ -1,7 +1,7 @@
 //! Commits, fetched verbatim and in order.
 
 use keyroll_core::{Code, Commit, Index, TreeSize};
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::query::AuditCommits;
 use keyroll_wire::reply::{Answer, LogProblem};
 
@@ -18,7 +18,7 @@ pub(super) async fn each(
     let mut first = Index(0);
     loop {
         let answered = session
-            .ask(Ask::AuditCommits(AuditCommits { first }))
+            .ask(Question::AuditCommits(AuditCommits { first }))
             .await?;
         let page = answer!(answered, Answer::AuditCommits)?;
         for commit in &page.commits {

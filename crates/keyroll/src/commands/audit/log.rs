@@ -80,9 +80,9 @@ pub(crate) async fn run(context: &Context, args: LogArgs) -> Result<(), Failure>
 async fn filter(session: &Session, args: LogArgs) -> Result<AuditLog, Failure> {
     let time = now();
     if let Some(action) = &args.action
-        && !KINDS.iter().any(|kind| kind.1 == action)
+        && !KINDS.iter().any(|kind| kind.name == action)
     {
-        let known: Vec<&str> = KINDS.iter().map(|kind| kind.1).collect();
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(Failure::usage(format!(
             "{action:?} is not an event type. The types are {}",
             known.join(", ")

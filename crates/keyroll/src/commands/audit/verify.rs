@@ -9,7 +9,7 @@ use keyroll_audit::bundle::{self, BundleError};
 use keyroll_audit::verify::{Depth, Problem, Report, Verifier};
 use keyroll_core::{Code, TreeSize};
 use keyroll_merkle::{Checkpoint, VerifierKey};
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::query::AuditStorage;
 use keyroll_wire::reply::{Answer, LogProblem};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, F
 /// the trusted one, and so does the report: a checkpoint that the ledger signs during the verification does
 /// not prove that the tail is complete.
 pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Report, Failure> {
-    let before = session.client.seen().get(&session.workspace);
+    let before = session.client.checkpoints().get(&session.workspace);
     let before = before
         .map_err(|error| Failure::local(format!("cannot read the trusted checkpoints: {error}")))?;
     let mut verifier = Verifier::new(session.client.ledger(), session.workspace.clone(), depth);
@@ -107,10 +107,10 @@ pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Rep
 /// rests on its word.
 async fn storage(context: &Context, report: &mut Report) -> Result<(), Failure> {
     let client = context.client().await?;
-    let ask = Ask::AuditStorage(AuditStorage {
+    let ask = Question::AuditStorage(AuditStorage {
         workspace: report.workspace.clone(),
     });
-    let answered = client.ask_within(None, ask, STORAGE).await?;
+    let answered = client.query_within(None, ask, STORAGE).await?;
     let found = answer!(answered, Answer::AuditStorage)?;
     report.warnings.extend(found.warnings);
     let problems = found.problems.into_iter().map(|problem| Problem {

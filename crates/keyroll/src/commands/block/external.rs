@@ -89,7 +89,10 @@ fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> 
         BlockCode::ContextForbidden,
         "servers and proxies log a URL's query, so a secret may be part of it only with --allow-query",
     );
-    Err(error.about(name).in_place("url").in_block(plan.block()))
+    Err(error
+        .about_secret(name)
+        .in_field("url")
+        .in_block(plan.block()))
 }
 
 fn show(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_client::ClientError;
-use keyroll_client::{Opened, Wanted};
+use keyroll_client::{RequestedValue, RevealedValue};
 use keyroll_core::command::{BlockRun, Purpose};
 use keyroll_core::names::{Label, Text};
 use keyroll_core::state::Lifecycle;
@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
 
     fn missing(&self, name: &SecretName, code: BlockCode, detail: &str) -> Failure {
         ResolveError::new(code, detail)
-            .about(name.as_str())
+            .about_secret(name.as_str())
             .in_block(self.block)
             .into()
     }
@@ -183,9 +183,9 @@ impl<'a> Run<'a> {
         for name in names {
             targets.push(self.target(name).await?);
         }
-        let wanted: Vec<Wanted> = targets
+        let wanted: Vec<RequestedValue> = targets
             .iter()
-            .map(|target| Wanted {
+            .map(|target| RequestedValue {
                 name: target.name.clone(),
                 version: target.version,
             })
@@ -281,7 +281,7 @@ fn target(row: SecretRow, version: Option<Version>) -> Target {
 }
 
 /// A value for the resolver, with the hosts that came with it.
-fn value(one: Opened) -> SecretValue {
+fn value(one: RevealedValue) -> SecretValue {
     SecretValue {
         bytes: one.value,
         allowed_hosts: one.hosts.iter().map(ToString::to_string).collect(),
@@ -300,7 +300,7 @@ impl Run<'_> {
             "denied" => BlockCode::Denied,
             _ => BlockCode::AuditUnavailable,
         };
-        let error = ResolveError::new(code, failure.message()).about(name);
+        let error = ResolveError::new(code, failure.message()).about_secret(name);
         self.refused = Some(failure);
         error
     }
@@ -317,7 +317,8 @@ impl RevealSecrets for Run<'_> {
     async fn reveal(&mut self, name: &str) -> Result<SecretValue, ResolveError> {
         match Self::reveal(self, &[name]).await {
             Ok(values) => values.into_iter().next().map(|one| one.1).ok_or_else(|| {
-                ResolveError::new(BlockCode::SecretNotFound, "no value was released").about(name)
+                ResolveError::new(BlockCode::SecretNotFound, "no value was released")
+                    .about_secret(name)
             }),
             Err(failure) => Err(self.refuse(failure, name)),
         }
@@ -330,7 +331,10 @@ mod tests {
 
     #[test]
     fn an_error_after_the_reveal_names_the_entry() {
-        let error = ResolveError::new(BlockCode::Timeout, "the block took too long");
+        let error = ResolveError::new(
+            BlockCode::Timeout,
+            "the block did not end within the time limit",
+        );
         let failure = after_reveal(&error, Some(Index(7)), "r");
         assert_eq!(failure.code(), "timeout");
         assert!(

@@ -1,7 +1,7 @@
 //! Which secrets the blocks of a file use, and where.
 
 use keyroll_core::state::ValueState;
-use keyroll_resolver::{Block, Context, Site, analyse_python, plan, references};
+use keyroll_resolver::{Block, Context, ReferenceLocation, analyse_python, plan, references};
 
 use super::options::RunPython;
 use super::python;
@@ -55,7 +55,7 @@ pub(super) async fn uses(source: &Source, how: &RunPython) -> Result<Vec<Use>, F
         };
         for (secret, places) in found {
             let in_query = places.iter().any(|place| place.context == Context::Query);
-            let places: Vec<String> = places.iter().map(Site::to_string).collect();
+            let places: Vec<String> = places.iter().map(ReferenceLocation::to_string).collect();
             uses.push(Use {
                 block: block.name().to_owned(),
                 secret,

@@ -66,7 +66,7 @@ pub(super) async fn ensure_workspace(
     let client = Client::connect(settings).await?;
     let workspace: WorkspaceName = WORKSPACE.parse()?;
     match client
-        .act(&workspace, Action::WorkspaceCreate(Nothing {}))
+        .execute(&workspace, Action::WorkspaceCreate(Nothing {}))
         .await
     {
         Ok(_) => Ok(None),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use keyroll_client::parts;
+use keyroll_client::split_import;
 use keyroll_core::{Code, Index, SecretId, SecretName};
 
 use super::plan::{ImportPlan, New};
@@ -38,7 +38,7 @@ impl ImportPlan<'_> {
             return Err(refusal);
         }
         let new = self.new_secrets()?;
-        for part in parts(&new) {
+        for part in split_import(&new) {
             let (client, workspace) = (&session.client, &session.workspace);
             client.dry_run_import(workspace, &new[part]).await?;
         }
@@ -51,7 +51,7 @@ impl ImportPlan<'_> {
         session: &Session,
         new: &[New<'_>],
     ) -> Result<ImportResult, Failure> {
-        let parts = parts(new);
+        let parts = split_import(new);
         let mut done = ImportResult::default();
         for (number, part) in (1..).zip(&parts) {
             let secrets = &new[part.clone()];

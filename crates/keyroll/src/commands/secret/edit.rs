@@ -1,7 +1,7 @@
 //! `keyroll secret edit`, `describe` and `rollback`.
 
 use clap::Args;
-use keyroll_client::Wanted;
+use keyroll_client::RequestedValue;
 use keyroll_core::command::{Nothing, Purpose, SecretDescribe};
 use keyroll_core::names::Text;
 use keyroll_core::state::Lifecycle;
@@ -120,7 +120,7 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
         dry: args.dry,
     };
     // The ledger never sees a value, so this client reveals the old one and seals it again.
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name,
         version: Some(from),
     }];

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_core::authorize::{Permission, Role, allows};
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::state::Lifecycle;
 use keyroll_core::{Glob, Millis, SecretName, Version};
-use keyroll_wire::Ask;
-use keyroll_wire::query::{Moment, PAGE_ROWS, SecretHistory};
+use keyroll_wire::Question;
+use keyroll_wire::query::{PAGE_ROWS, PointInTime, SecretHistory};
 use keyroll_wire::reply::{Answer, MemberRow, SecretReader, SecretRow, VersionRow};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
@@ -179,7 +179,7 @@ struct Reader {
 async fn readers(
     session: &Session,
     secret: &SecretRow,
-    at: Option<Moment>,
+    at: Option<PointInTime>,
 ) -> Result<Vec<Reader>, Failure> {
     // Nobody can reveal a deleted or destroyed secret.
     if secret.state != Lifecycle::Active {
@@ -298,7 +298,7 @@ pub(super) async fn versions(
             limit: PAGE_ROWS,
             before,
         };
-        let answered = session.ask(Ask::SecretHistory(ask)).await?;
+        let answered = session.ask(Question::SecretHistory(ask)).await?;
         let page = answer!(answered, Answer::SecretHistory)?;
         rows.extend(page.rows);
         // A page whose successor does not advance is the last.

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use keyroll_client::{Opened, Wanted};
+use keyroll_client::{RequestedValue, RevealedValue};
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Code, Index, SecretName, Version};
 use keyroll_wire::Receipt;
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failu
     let name = secret_name(&args.name, "reveal")?;
     let reason = text(args.reason)?;
     let session = context.session().await?;
-    let wanted = [Wanted {
+    let wanted = [RequestedValue {
         name,
         version: args.version.map(Version),
     }];
@@ -72,7 +72,11 @@ pub(crate) async fn run(context: &Context, args: RevealArgs) -> Result<(), Failu
     }
 }
 
-fn document(context: &Context, opened: &Opened, reveal: &session::Revealed) -> Result<(), Failure> {
+fn document(
+    context: &Context,
+    opened: &RevealedValue,
+    reveal: &session::Revealed,
+) -> Result<(), Failure> {
     let text = std::str::from_utf8(&opened.value).ok();
     let encoded = Zeroizing::new(match text {
         Some(_) => String::new(),

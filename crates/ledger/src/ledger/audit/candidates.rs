@@ -47,9 +47,9 @@ fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<Vec<AuditSca
 }
 
 fn kind(name: &str) -> Result<u8, Rejection> {
-    let kind = KINDS.iter().find(|kind| kind.1 == name);
-    kind.map(|kind| kind.0).ok_or_else(|| {
-        let names: Vec<&str> = KINDS.iter().map(|kind| kind.1).collect();
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    kind.map(|kind| kind.number).ok_or_else(|| {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         let message = format!("no event is called {name}; there are {}", names.join(", "));
         Rejection::new(Code::InvalidField, message)
     })

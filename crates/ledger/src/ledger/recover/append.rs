@@ -213,7 +213,7 @@ impl Ledger {
         let mut erased = 0;
         for (_, chain) in chains.iter() {
             for subject in &chain.erase {
-                erased += u64::from(self.vault.erase_at(subject).await?);
+                erased += u64::from(self.vault.erase_subject(subject).await?);
             }
         }
         Ok(erased)

@@ -18,7 +18,7 @@ use crate::projection::{ProjectionError, View};
 use keyroll_store::log::{Log, Message};
 
 /// Messages of the log asked for at once.
-const AT_ONCE: usize = 64;
+const CONCURRENT_REQUESTS: usize = 64;
 /// How often a message that cannot be read is asked for.
 const TRIES: usize = 3;
 /// Where the log stands among the sources; files come after it.
@@ -362,6 +362,6 @@ async fn read(log: &dyn Log) -> Result<Messages<'_>, Rejection> {
     };
     Ok(futures::stream::iter(1..=last.0)
         .map(one)
-        .buffered(AT_ONCE)
+        .buffered(CONCURRENT_REQUESTS)
         .boxed())
 }

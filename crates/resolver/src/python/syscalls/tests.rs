@@ -4,31 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seccompiler::sock_filter;
 
-use super::bpf::Arch;
-use super::list::{ALLOWED, Call, known};
-use super::{Scope, build};
+use super::allowlist::{ALLOWED, Syscall, known};
+use super::bpf_program::Arch;
+use super::{FilterOptions, build};
 use samples::{OWN, SAMPLES, one, sample_of};
 
-/// What becomes of each call, for people and for this test.
+/// The result of each call, for people and for these tests.
 const TABLE: &str = include_str!("../../../syscalls/x86_64.tsv");
 
-/// The calls that interpreters were seen to make.
+/// The calls that interpreters were observed to make.
 const OBSERVED: &str = include_str!("../../../syscalls/observed.txt");
 
-/// Calls that interpreters make and do well without, each with what they do then. Without the
-/// network Unix sockets are another one: looking up a user asks a cache, and then reads a file.
+/// Refused calls that interpreters can do without, and what they do instead. Without the network there are
+/// also Unix sockets: looking up a user asks a cache, and then reads a file.
 const DONE_WITHOUT: [(&str, &str); 3] = [
     ("clone3", "threads are started with clone"),
     (
         "mbind",
-        "OpenBLAS leaves its memory where the kernel puts it",
+        "OpenBLAS ranges its memory where the kernel puts it",
     ),
     ("statfs", "libffi takes SELinux for absent"),
 ];
 
-fn scope(network: bool, truncation: bool) -> Scope {
+fn options(network: bool, truncation: bool) -> FilterOptions {
     let pid = OWN;
-    Scope {
+    FilterOptions {
         pid,
         network,
         truncation,
@@ -61,7 +61,7 @@ fn table() -> Vec<Row> {
     .collect()
 }
 
-/// What is asked of a filter, and the answer that is right.
+/// A call, its arguments, and the right result.
 type Probe = (u32, [u64; 6], &'static str);
 
 fn probes(network: bool) -> Vec<Probe> {
@@ -72,7 +72,7 @@ fn probes(network: bool) -> Vec<Probe> {
         let mut ask = |arguments: &[[u64; 6]], right| {
             probes.extend(arguments.iter().map(|one| (row.number, *one, right)));
         };
-        // Nothing in it, and everything.
+        // No bits and all bits.
         let anything = [[0; 6], [u64::MAX; 6]];
         match row.outcome {
             "allowed" => ask(&anything, "allowed"),
@@ -129,10 +129,10 @@ fn the_table_names_what_the_list_allows_and_every_condition_has_samples() {
     }
 }
 
-/// Nothing is allowed without having been seen or having a reason, and nothing that was seen is
-/// refused without somebody having looked at what Python does then.
+/// Every allowed call was observed or has a reason. For every observed call that is refused, it is known what
+/// Python does instead.
 #[test]
-fn what_is_allowed_was_observed_or_has_a_reason() {
+fn every_allowed_call_was_observed_or_has_a_reason() {
     let lines = OBSERVED.lines().filter_map(|line| line.split_once('\t'));
     let seen: BTreeSet<&str> = lines.map(|(call, _)| call).collect();
     let names: BTreeSet<&str> = seen
@@ -162,17 +162,17 @@ fn what_is_allowed_was_observed_or_has_a_reason() {
     }
 }
 
-/// Each number, and each sample of arguments, in a process of its own and in the kernel's hands.
+/// The kernel itself judges each number and each sample of arguments, each in a process of its own.
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn the_kernel_answers_every_number_as_the_table_says() {
+fn the_kernel_treats_every_number_as_in_the_table() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
     for network in [false, true] {
         let mut probes = probes(network);
         if network {
-            // The rest is the same program.
+            // The rest of the program is the same.
             let named = table();
             let decided = named
                 .iter()
@@ -180,7 +180,7 @@ fn the_kernel_answers_every_number_as_the_table_says() {
             let decided: BTreeSet<u32> = decided.map(|row| row.number).collect();
             probes.retain(|(number, ..)| decided.contains(number));
         }
-        let filter = build(Arch::X86_64, scope(network, false));
+        let filter = build(Arch::X86_64, options(network, false));
         let filter: Vec<_> = filter
             .iter()
             .map(|one| (one.code, one.jt, one.jf, one.k))
@@ -217,7 +217,7 @@ fn the_kernel_answers_every_number_as_the_table_says() {
     }
 }
 
-/// What the kernel does with a program, for an architecture that this machine is not.
+/// Runs a program as the kernel does, for architectures other than this machine's.
 fn run(program: &[sock_filter], arch: u32, number: u32, arguments: [u64; 6]) -> u32 {
     let mut data = vec![number, arch, 0, 0];
     for argument in arguments {
@@ -254,13 +254,13 @@ fn word(answer: u32) -> &'static str {
 }
 
 #[test]
-fn the_programs_of_both_architectures_say_what_the_table_says() {
-    let names: BTreeMap<u32, &Call> = ALLOWED
+fn the_programs_of_both_architectures_match_the_table() {
+    let names: BTreeMap<u32, &Syscall> = ALLOWED
         .iter()
         .filter_map(|call| Some((call.number(Arch::Aarch64)?, call)))
         .collect();
     for network in [false, true] {
-        let program = build(Arch::X86_64, scope(network, false));
+        let program = build(Arch::X86_64, options(network, false));
         assert!(program.len() < 4096, "{}", program.len());
         for (number, arguments, right) in probes(network) {
             let answer = run(&program, Arch::X86_64 as u32, number, arguments);
@@ -269,7 +269,7 @@ fn the_programs_of_both_architectures_say_what_the_table_says() {
         // int 0x80 has the numbers of 32-bit programs.
         assert_eq!(word(run(&program, 0x4000_0003, 1, [0; 6])), "killed");
 
-        let program = build(Arch::Aarch64, scope(network, false));
+        let program = build(Arch::Aarch64, options(network, false));
         assert!(program.len() < 4096, "{}", program.len());
         assert_eq!(
             word(run(&program, Arch::X86_64 as u32, 63, [0; 6])),
@@ -310,9 +310,9 @@ fn the_programs_of_both_architectures_say_what_the_table_says() {
 }
 
 #[test]
-fn a_file_may_be_emptied_where_landlock_forbids_it() {
+fn truncation_is_left_to_landlock_where_it_can_refuse_it() {
     for (truncation, right) in [(false, "EPERM"), (true, "allowed")] {
-        let program = build(Arch::X86_64, scope(false, truncation));
+        let program = build(Arch::X86_64, options(false, truncation));
         let answer = |flags| word(run(&program, Arch::X86_64 as u32, 257, one(2, flags)));
         assert_eq!(answer(0o1101), right);
         assert_eq!(answer(0o2020_0001), "EPERM", "a file without a name");

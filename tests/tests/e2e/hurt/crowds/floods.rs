@@ -13,7 +13,7 @@ use keyroll_core::{Action, Code, Digest, Version, cose};
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, raw};
 use keyroll_tests::hurt::scale;
-use keyroll_wire::reply::{Body, SealedValue};
+use keyroll_wire::reply::{ReplyBody, SealedValue};
 use keyroll_wire::{Reply, subjects};
 
 use super::{CONNECTIONS, Scales, answered, demo, fill, ledger, page};
@@ -154,8 +154,8 @@ async fn large_bodies_are_bounded_together() {
                 .payload
                 .body
             {
-                Body::Answer(_) => "page",
-                Body::Error(rejection) => {
+                ReplyBody::Answer(_) => "page",
+                ReplyBody::Error(rejection) => {
                     assert!(
                         matches!(rejection.code, Code::Busy | Code::Stale),
                         "{rejection}"

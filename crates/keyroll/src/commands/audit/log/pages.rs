@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use keyroll_core::Index;
-use keyroll_wire::Ask;
+use keyroll_wire::Question;
 use keyroll_wire::query::{AuditLog, PAGE_ROWS};
 use keyroll_wire::reply::{Answer, AuditRow};
 
@@ -132,7 +132,7 @@ impl AuditPages {
             before,
             ..self.filter.clone()
         };
-        let answered = session.ask(Ask::AuditLog(ask)).await?;
+        let answered = session.ask(Question::AuditLog(ask)).await?;
         let size = answered.size.next_index();
         let page = answer!(answered, Answer::AuditLog)?;
         Ok(Page {

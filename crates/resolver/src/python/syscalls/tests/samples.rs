@@ -1,10 +1,9 @@
-//! Arguments of calls that are several calls.
+//! Sample arguments of calls whose arguments decide.
 
 /// The process that the filters of these tests are for.
 pub(super) const OWN: u32 = 4242;
 
-/// Arguments of the calls where they decide: those that are let through, those that are let through
-/// with the network only, and those that are refused.
+/// Arguments that are allowed, that are allowed with the network only, and that are refused.
 pub(super) struct Sample {
     pub(super) name: &'static str,
     pub(super) allowed: &'static [[u64; 6]],
@@ -41,7 +40,7 @@ const fn sample(
     }
 }
 
-/// What a C program may leave in the half of an argument that the kernel does not read.
+/// Bits that a C program may leave in the half of an argument that the kernel does not read.
 const HIGH: u64 = 0xdead_beef_0000_0000;
 const OWN_64: u64 = OWN as u64;
 
@@ -191,7 +190,7 @@ pub(super) const SAMPLES: &[Sample] = &[
         "prctl",
         &[one(0, 15), one(0, 16)],
         &[
-            one(0, 1), // PR_SET_PDEATHSIG: tied to nobody
+            one(0, 1), // PR_SET_PDEATHSIG without a signal
             two(0, 1, 1, 9),
             one(0, 1 | HIGH),
             one(0, 4), // PR_SET_DUMPABLE
