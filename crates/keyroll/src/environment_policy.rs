@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    /// What nobody has heard of yet, by its shape.
+    /// Unknown names, by their patterns.
     #[test]
     fn shapes_need_no_list() {
         for name in [

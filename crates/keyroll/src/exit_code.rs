@@ -25,7 +25,7 @@ pub(crate) enum Exit {
     Unreachable = 7,
     /// The audit entry could not be written, or that is unknown. Nothing was released.
     Audit = 8,
-    /// Ctrl-C or SIGTERM, as a shell says it.
+    /// Ctrl-C or SIGTERM, with the status of a shell.
     Interrupted = 130,
 }
 

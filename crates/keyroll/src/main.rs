@@ -1,4 +1,8 @@
-//! The command line of keyroll.
+//! The program `keyroll`: the command line, and the processes that it starts.
+//!
+//! `cli` is the tree of subcommands; `commands` has a file for each, which parses its arguments, talks to the
+//! ledger through a `session` and prints through `output`. `options` and `input` hold the arguments that several
+//! subcommands share. Rules about secrets are not here: the ledger decides every command.
 
 mod child;
 mod cli;

@@ -1,4 +1,4 @@
-//! A file under another name until it is complete: nobody must take half of it for all of it.
+//! A file that has another name until it is complete, so that half of it is not mistaken for the whole.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};

@@ -20,7 +20,7 @@ pub(crate) struct ServeFile {
     pub(crate) client_account_url: String,
     /// Monitoring addresses.
     pub(crate) monitoring: Vec<String>,
-    /// Who may create workspaces and maintain the read model.
+    /// The operators: they may create workspaces and maintain the read model.
     pub(crate) operators: Vec<Identity>,
     /// Place of the root key.
     #[serde(default)]

@@ -42,7 +42,7 @@ fn wants_json(arguments: &[String]) -> bool {
     own(arguments).any(|argument| argument == "--json")
 }
 
-/// Whether the command is one where somebody may have written a value by mistake.
+/// Whether a value may have been typed by mistake as an argument of this command.
 fn takes_a_value(arguments: &[String]) -> bool {
     own(arguments)
         .skip_while(|argument| *argument != "secret")

@@ -107,7 +107,7 @@ impl Stack {
         &self.home
     }
 
-    /// Starts the console, for the owner and for whoever else is a member.
+    /// Starts the console, for the owner and the other members.
     pub(super) async fn console(&self) -> Result<Console, Failure> {
         let config = crate::config::Config::load(&self.home)?;
         let client = Client::connect(ClientSettings {
