@@ -1,5 +1,5 @@
-//! Bundles: a workspace's whole log in one file, for an auditor. A CBOR sequence (RFC 8742): a
-//! header, then each commit as a byte string.
+//! Bundles: a workspace's whole log in one file, for an auditor. A bundle is a CBOR sequence
+//! (RFC 8742): a header, then each commit, all as byte strings.
 
 use std::io::{self, Read, Write};
 
@@ -8,14 +8,15 @@ use keyroll_core::{Blob, Identity, LedgerId, WorkspaceName, cbor};
 use keyroll_merkle::{Checkpoint, SignedCheckpoint, VerifierKey};
 use serde::{Deserialize, Serialize};
 
-use crate::verify::{Depth, Problem, Report, Verifier};
+use crate::report::{Problem, Report};
+use crate::verify::{Depth, Verifier};
 
 /// Largest header: two signed statements and names.
 const HEADER_BYTES: usize = 64 * 1024;
-/// Largest commit: what a message of the log's stream can have.
+/// Largest commit: the size limit of the log's messages.
 const COMMIT_BYTES: usize = 1024 * 1024;
 
-/// What a bundle says of itself.
+/// The header of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -32,7 +33,7 @@ pub struct Header {
 /// Writes the header.
 ///
 /// # Errors
-/// As the writer.
+/// Those of the writer.
 pub fn write_header(out: &mut impl Write, header: &Header) -> io::Result<()> {
     write_bytes(out, &cbor::encode(header))
 }
@@ -40,7 +41,7 @@ pub fn write_header(out: &mut impl Write, header: &Header) -> io::Result<()> {
 /// Writes a commit.
 ///
 /// # Errors
-/// As the writer.
+/// Those of the writer.
 pub fn write_commit(out: &mut impl Write, commit: &[u8]) -> io::Result<()> {
     write_bytes(out, commit)
 }
@@ -57,7 +58,7 @@ pub enum BundleError {
     /// The file or the disk under it.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no bundle, or not in the one encoding.
+    /// It is not a bundle, or not in the one encoding.
     #[error("not a bundle: {0}")]
     Malformed(String),
 }
@@ -66,18 +67,17 @@ fn malformed<T>(why: impl Into<String>) -> Result<T, BundleError> {
     Err(BundleError::Malformed(why.into()))
 }
 
-/// Reads a bundle from its beginning to its end, a commit at a time: the next one takes the memory
-/// of the one before.
+/// Reads a bundle one commit at a time, and reuses the memory of the commit before.
 pub struct Reader<R> {
     bundle: R,
     header: Header,
-    /// Where the next item begins.
+    /// The position of the next item.
     at: u64,
     item: Vec<u8>,
 }
 
 impl<R: Read> Reader<R> {
-    /// Begins to read. Items are read in small steps, so `bundle` should be buffered.
+    /// Reads the header. Items are read in small steps, so `bundle` should be buffered.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -96,12 +96,12 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What it says of itself.
+    /// The header.
     pub const fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The next commit, whatever it is worth; nothing at the end.
+    /// The next commit, not verified; `None` at the end.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -111,8 +111,8 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads the next byte string of a CBOR sequence into `item`; whether there is one. What it begins
-/// with is compared with what it would be written with: so one sequence has one encoding.
+/// Reads the next byte string of a CBOR sequence into `item`. Returns whether there is one. Its head must
+/// be the one that this program writes, so that a sequence has one encoding.
 fn next(
     bundle: &mut impl Read,
     at: &mut u64,
@@ -142,11 +142,11 @@ fn next(
     };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     if head != cbor::bytes_head(length) {
-        let why = "is no byte string with its length in the shortest form";
+        let why = "is not a byte string with its length in the shortest form";
         return malformed(format!("the item at byte {begin} {why}"));
     }
     if length > most {
-        let why = format!("has {length} bytes, at most {most} can be there");
+        let why = format!("has {length} bytes, the limit is {most}");
         return malformed(format!("the item at byte {begin} {why}"));
     }
     item.clear();
@@ -157,14 +157,14 @@ fn next(
     Ok(true)
 }
 
-/// Reads that many bytes more; whether they were there.
+/// Reads `count` more bytes. Returns whether there were as many.
 fn take(bundle: &mut impl Read, count: usize, into: &mut Vec<u8>) -> io::Result<bool> {
     let read = bundle.take(count as u64).read_to_end(into)?;
     Ok(read == count)
 }
 
-/// Verifies a bundle in full, with nothing but the bundle and, if the auditor has it, the key that
-/// checks the workspace's checkpoints. Without the key it says whose key the bundle brings.
+/// Verifies a bundle in full, with the key that checks the workspace's checkpoints, if the auditor has
+/// it. Without the key the report names the key that the bundle itself brings.
 ///
 /// # Errors
 /// [`BundleError`].
@@ -177,7 +177,7 @@ pub fn verify(bundle: impl Read, key: Option<&VerifierKey>) -> Result<Report, Bu
     }
     let opened = checkpoint(&bundle.header, key);
     let mut report = verifier.finish(opened.as_ref().ok().map(|(checkpoint, _)| checkpoint));
-    // Its checkpoint came with it: an older bundle of the same log verifies as well.
+    // The checkpoint is part of the bundle, so an older bundle of the same log verifies as well.
     report.against(None);
     let other_key = || Err(("ledger_key", OTHER_KEY.to_owned()));
     let opened = opened.and_then(|(_, signer)| match report.key {
@@ -195,7 +195,7 @@ pub fn verify(bundle: impl Read, key: Option<&VerifierKey>) -> Result<Report, Bu
     if key.is_none() {
         let signer = report
             .key
-            .map_or_else(|| "nobody known".to_owned(), |key| key.to_string());
+            .map_or_else(|| "unknown".to_owned(), |key| key.to_string());
         report.warnings.push(format!(
             "no key was given: the bundle brings its own (ledger {ledger}, online key {signer}), which proves nothing about its origin"
         ));
@@ -210,9 +210,9 @@ fn checkpoint(
     header: &Header,
     key: Option<&VerifierKey>,
 ) -> Result<(Checkpoint, Identity), (&'static str, String)> {
-    let said = LedgerKey::open(&header.ledger_key.0, &header.ledger)
+    let statement = LedgerKey::open(&header.ledger_key.0, &header.ledger)
         .map_err(|r| ("ledger_key", r.message))?;
-    let own = keyroll_core::origin::verifier(&header.ledger, &header.workspace, &said.key)
+    let own = keyroll_core::origin::verifier(&header.ledger, &header.workspace, &statement.key)
         .map_err(|error| ("ledger_key", error.to_string()))?;
     let trusted = key.unwrap_or(&own);
     let checkpoint = SignedCheckpoint::open(&header.checkpoint, trusted);
@@ -220,7 +220,7 @@ fn checkpoint(
     if checkpoint.origin != own.name() {
         return Err((
             "checkpoint",
-            format!("the checkpoint is of {}", checkpoint.origin),
+            format!("the checkpoint is for {}", checkpoint.origin),
         ));
     }
     if *trusted != own {
@@ -229,5 +229,5 @@ fn checkpoint(
             "the key given is not the one that the bundle's ledger vouches for".to_owned(),
         ));
     }
-    Ok((checkpoint, said.key))
+    Ok((checkpoint, statement.key))
 }

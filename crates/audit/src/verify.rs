@@ -1,113 +1,49 @@
-//! Verification of a log by anybody who has its commits: every signature of the ledger, every
-//! index and root; in full also every actor's signature, and every command decided again.
+//! The verifier of a log. It checks every signature of the ledger, every index and every root; in full
+//! depth also every actor's signature, and it decides every command again.
 //!
-//! What it cannot see without a later checkpoint, receipt or read model is a cut end.
+//! It cannot detect a truncated tail without a later checkpoint, receipt or read model.
 
-mod names;
-mod prepare;
+mod command_ids;
+mod decode;
 
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, Identity, Index, LedgerId, Recorded, Rejection, Rules, State, TreeSize,
-    WorkspaceName, decide,
+    Authority, Code, Index, LedgerId, Recorded, Rejection, Rules, State, WorkspaceName, decide,
 };
-use keyroll_merkle::{Checkpoint, Hash};
+use keyroll_merkle::Checkpoint;
 
-use names::Names;
-use prepare::{Lost, Preparation, Prepared, PreparedEntry, Unread};
+use command_ids::CommandIds;
+use decode::{DecodedCommit, DecodedEntry, ParallelDecoder, Undecodable, WorkerFailed};
+
+use crate::report::{Problem, Report, UPGRADE_NEEDED};
 
 /// How much to verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// The ledger's signatures, indexes and roots.
     Quick,
-    /// Also every actor's signature, and every command decided again.
+    /// Also every actor's signature, and every command is decided again.
     Full,
 }
 
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The entry, when it is one entry's.
-    pub index: Option<Index>,
-    /// What sort: `malformed`, `ledger_key`, `signature`, `gap`, `root`, `rules`, `workspace`,
-    /// `actor_signature`, `decision`, `repeated`, `checkpoint`; or [`UPGRADE_NEEDED`], which nobody is
-    /// to blame for.
-    pub kind: String,
-    /// The words.
-    pub detail: String,
-}
-
-/// The kind of problem that a later program does not have.
-pub const UPGRADE_NEEDED: &str = Code::UpgradeNeeded.as_str();
-
-/// What verification found.
-#[derive(Debug, Clone)]
-pub struct Report {
-    /// The workspace.
-    pub workspace: WorkspaceName,
-    /// The ledger.
-    pub ledger: LedgerId,
-    /// The key that signed the commits, as the first entry says and the ledger's id vouches.
-    pub key: Option<Identity>,
-    /// Entries that follow each other without a problem from the first on.
-    pub entries: u64,
-    /// Root over them.
-    pub root: Hash,
-    /// Whether a signed checkpoint covers exactly these entries.
-    pub end_proven: bool,
-    /// Entries whose rightness only the ledger can know: acts of its own key, and who may make workspaces.
-    pub asserted: u64,
-    /// What is no problem and should be known.
-    pub warnings: Vec<String>,
-    /// What is wrong.
-    pub problems: Vec<Problem>,
-}
-
-impl Report {
-    /// Takes the end for proven only as far as a checkpoint from before this verification reaches:
-    /// one that was signed for it says what the ledger likes.
-    pub fn against(&mut self, seen_before: Option<TreeSize>) {
-        let reaches = seen_before.unwrap_or(TreeSize(0)).0;
-        if self.end_proven && reaches < self.entries {
-            self.end_proven = false;
-            self.warnings.push(format!(
-                "the end is not proven: before this, entries up to {reaches} of {} were seen; later entries could be missing",
-                self.entries
-            ));
-        }
-    }
-
-    /// Whether nothing is wrong.
-    pub fn ok(&self) -> bool {
-        self.problems.is_empty()
-    }
-
-    /// Whether all that is wrong is that this program is too old for the log.
-    pub fn wants_upgrade(&self) -> bool {
-        let upgrade = |problem: &Problem| problem.kind == UPGRADE_NEEDED;
-        !self.ok() && self.problems.iter().all(upgrade)
-    }
-}
-
-/// Verifies commits one after the other.
+/// Verifies commits one after another.
 pub struct Verifier {
     depth: Depth,
     state: State,
-    /// The key that the ledger's id vouches for, as deciding again wants it.
+    /// The key that the ledger's id vouches for, in the form that `decide` needs.
     authority: Option<Authority>,
-    names: Names,
+    command_ids: CommandIds,
     problems: Vec<Problem>,
     asserted: u64,
-    /// Entries that are earlier than the one before them: how many, and the first.
+    /// The number of entries that are earlier than the one before them, and the first of these.
     time_jumps: u64,
     first_jump: Index,
     stopped: bool,
-    preparation: Preparation,
+    decoder: ParallelDecoder,
 }
 
-/// Problems listed at most: after that a log is broken enough.
+/// Most problems in a report; a log with more is broken enough.
 const PROBLEMS: usize = 1_000;
 
 impl Verifier {
@@ -117,13 +53,13 @@ impl Verifier {
             depth,
             state: State::new(ledger, workspace),
             authority: None,
-            names: Names::default(),
+            command_ids: CommandIds::default(),
             problems: Vec::new(),
             asserted: 0,
             time_jumps: 0,
             first_jump: Index(0),
             stopped: false,
-            preparation: Preparation::start(depth),
+            decoder: ParallelDecoder::start(depth),
         }
     }
 
@@ -137,44 +73,45 @@ impl Verifier {
         }
     }
 
-    /// Verifies the next commit, now or later. After one that does not fit nothing further can be
-    /// said, and nothing further is taken in.
+    /// Verifies the next commit, now or later. After a commit that does not fit, all further ones are
+    /// ignored, since nothing can be said about them.
     pub fn commit(&mut self, bytes: &[u8]) {
         if self.stopped {
             return;
         }
-        match self.preparation.add(bytes) {
+        match self.decoder.add(bytes) {
             Ok(ready) => ready
                 .into_iter()
                 .flatten()
-                .for_each(|one| self.take_in(one)),
-            Err(lost) => self.lost(&lost),
+                .for_each(|one| self.check_decoded(one)),
+            Err(failed) => self.worker_failed(&failed),
         }
     }
 
-    fn lost(&mut self, Lost: &Lost) {
-        let detail = "a thread that checks signatures failed: nothing is proven of them";
+    fn worker_failed(&mut self, WorkerFailed: &WorkerFailed) {
+        let detail = "a thread that checks signatures failed: some signatures are unchecked";
         self.problem(None, "actor_signature", detail);
         self.stopped = true;
     }
 
-    fn take_in(&mut self, prepared: Result<Prepared, Unread>) {
+    fn check_decoded(&mut self, decoded: Result<DecodedCommit, Undecodable>) {
         if self.stopped {
             return;
         }
-        let taken = match prepared {
-            Ok(prepared) => self.try_commit(prepared),
-            Err(unread) => Err(self.unread(unread)),
+        let checked = match decoded {
+            Ok(decoded) => self.check_commit(decoded),
+            Err(undecodable) => Err(self.undecodable(undecodable)),
         };
-        if let Err((kind, words)) = taken {
+        if let Err((kind, words)) = checked {
             let next = self.state.size().next_index();
             self.problem(Some(next), kind, words);
             self.stopped = true;
         }
     }
 
-    /// That a commit is of a later program is its signer's word: the ledger's, or nobody's.
-    fn unread(&self, Unread { why, later }: Unread) -> (&'static str, String) {
+    /// The problem with a commit that does not decode. A commit claims by itself that it is from a
+    /// later program; the claim counts only with the ledger's signature.
+    fn undecodable(&self, Undecodable { why, later }: Undecodable) -> (&'static str, String) {
         let key = self.authority.as_ref().map(|known| known.key.key);
         let is_ledgers = later.is_some_and(|signer| key.is_none_or(|key| key == signer));
         if why.code == Code::UpgradeNeeded && !is_ledgers {
@@ -183,17 +120,17 @@ impl Verifier {
         undecoded(why)
     }
 
-    fn try_commit(&mut self, prepared: Prepared) -> Result<(), (&'static str, String)> {
-        let commit = &prepared.commit;
+    fn check_commit(&mut self, decoded: DecodedCommit) -> Result<(), (&'static str, String)> {
+        let commit = &decoded.commit;
         let known = self.authority.as_ref().map(|known| known.key.key);
-        if !prepared.signed || known.is_some_and(|key| key != prepared.signer) {
+        if !decoded.signed || known.is_some_and(|key| key != decoded.signer) {
             return Err(not_signed());
         }
-        // Before anything is said of its entries, which may have no form here.
-        let rules = prepared.rules.clone().map_err(undecoded)?;
+        // This comes before the entries, which this program may be unable to decode.
+        let rules = decoded.rules.clone().map_err(undecoded)?;
         if self.authority.is_none() {
-            let key = self.vouched(&prepared)?;
-            if key.key != prepared.signer {
+            let key = self.vouched(&decoded)?;
+            if key.key != decoded.signer {
                 return Err(not_signed());
             }
             self.authority = Some(Authority {
@@ -205,7 +142,7 @@ impl Verifier {
             return Err((
                 "workspace",
                 format!(
-                    "the commit is of workspace {} of {}",
+                    "the commit is for workspace {} of {}",
                     commit.workspace, commit.ledger
                 ),
             ));
@@ -233,28 +170,28 @@ impl Verifier {
             );
             return Err(("rules", words));
         }
-        if prepared.entries.is_empty() && prepared.malformed.is_none() {
+        if decoded.entries.is_empty() && decoded.malformed.is_none() {
             return Err(("malformed", "a commit without entries".to_owned()));
         }
-        for entry in prepared.entries {
+        for entry in decoded.entries {
             self.entry(rules, entry);
         }
-        prepared.malformed.map_or(Ok(()), |why| Err(undecoded(why)))
+        decoded.malformed.map_or(Ok(()), |why| Err(undecoded(why)))
     }
 
     /// The key that the first entry names, if the ledger's id vouches for it.
-    fn vouched(&self, prepared: &Prepared) -> Result<WorkspaceCreated, (&'static str, String)> {
+    fn vouched(&self, decoded: &DecodedCommit) -> Result<WorkspaceCreated, (&'static str, String)> {
         let unknown = |why: &str| ("ledger_key", why.to_owned());
-        let Some(PreparedEntry { recorded, .. }) = prepared.entries.first() else {
-            let why = prepared.malformed.clone().map(undecoded);
+        let Some(DecodedEntry { recorded, .. }) = decoded.entries.first() else {
+            let why = decoded.malformed.clone().map(undecoded);
             return Err(why.unwrap_or_else(|| unknown("the first commit has no entry")));
         };
         let Some(Event::WorkspaceCreated(created)) = recorded.events.first() else {
-            return Err(unknown("the first entry does not make the workspace"));
+            return Err(unknown("the first entry does not create the workspace"));
         };
-        let said = LedgerKey::open(&created.statement.0, self.state.ledger())
+        let statement = LedgerKey::open(&created.statement.0, self.state.ledger())
             .map_err(|r| ("ledger_key", r.message))?;
-        if said.key != created.key || said.serial != created.serial {
+        if statement.key != created.key || statement.serial != created.serial {
             return Err(unknown(
                 "the first entry names another key than the ledger vouches for",
             ));
@@ -265,10 +202,10 @@ impl Verifier {
     fn entry(
         &mut self,
         rules: Rules,
-        PreparedEntry {
+        DecodedEntry {
             mut recorded,
             signed,
-        }: PreparedEntry,
+        }: DecodedEntry,
     ) {
         if recorded.at < self.state.at() {
             if self.time_jumps == 0 {
@@ -282,7 +219,7 @@ impl Verifier {
             }
             recorded = self.decide_again(rules, recorded);
             let command = &recorded.command;
-            self.names.add(command.actor(), command.command().id);
+            self.command_ids.add(command.actor(), command.command().id);
         }
         self.state.apply(rules, &recorded);
     }
@@ -294,7 +231,7 @@ impl Verifier {
         if authority.key.key == recorded.command.actor() || recorded.index == Index(0) {
             self.asserted += 1;
         }
-        // Its signature was checked by itself, and one that does not hold is reported.
+        // The signature was checked on another thread, and a bad one is reported.
         let command = recorded.command.assume_verified();
         let decided = decide(rules, &self.state, &command, recorded.at, authority);
         recorded.command = command.into_signed();
@@ -316,21 +253,17 @@ impl Verifier {
         recorded
     }
 
-    /// What was found, held against a verified checkpoint when there is one.
+    /// Ends the verification and compares the log with a verified checkpoint, if there is one.
     pub fn finish(mut self, checkpoint: Option<&Checkpoint>) -> Report {
         while !self.stopped {
-            match self.preparation.rest() {
-                Ok(Some(ready)) => ready.into_iter().for_each(|one| self.take_in(one)),
+            match self.decoder.rest() {
+                Ok(Some(ready)) => ready.into_iter().for_each(|one| self.check_decoded(one)),
                 Ok(None) => break,
-                Err(lost) => self.lost(&lost),
+                Err(failed) => self.worker_failed(&failed),
             }
         }
-        for index in std::mem::take(&mut self.names).repeated() {
-            self.problem(
-                Some(index),
-                "repeated",
-                "the command was carried out before",
-            );
+        for index in std::mem::take(&mut self.command_ids).repeated() {
+            self.problem(Some(index), "repeated", "the command was executed before");
         }
         let (entries, root) = (self.state.size().0, self.state.root());
         let mut end_proven = false;
@@ -341,7 +274,7 @@ impl Verifier {
         }
         if let Some(size) = self.state.row().truncated {
             warnings.push(format!(
-                "log.truncated: a recovery could not bring back all entries; there were {size} at least"
+                "log.truncated: a recovery could not restore all entries; there were at least {size}"
             ));
         }
         match checkpoint {
@@ -352,10 +285,10 @@ impl Verifier {
                 self.problem(
                     None,
                     "checkpoint",
-                    "the root is not that of the signed checkpoint",
+                    "the root differs from the signed checkpoint",
                 );
             }
-            // Behind a problem the rest was not looked at.
+            // The entries after a problem were not checked.
             Some(checkpoint) if checkpoint.size > entries && self.stopped => {}
             Some(checkpoint) => {
                 let detail = format!(
@@ -365,7 +298,10 @@ impl Verifier {
                 self.problem(None, "checkpoint", detail);
             }
             None => {
-                warnings.push("the end is not proven: no later checkpoint was at hand".to_owned());
+                warnings.push(
+                    "the end is not proven: there was no later checkpoint to compare with"
+                        .to_owned(),
+                );
             }
         }
         Report {
@@ -382,11 +318,12 @@ impl Verifier {
     }
 }
 
-/// What has no form that is known here.
+/// The problem with bytes that this program cannot decode.
 fn undecoded(rejection: Rejection) -> (&'static str, String) {
-    let kind = match rejection.code {
-        Code::UpgradeNeeded => UPGRADE_NEEDED,
-        _ => "malformed",
+    let kind = if rejection.code == Code::UpgradeNeeded {
+        UPGRADE_NEEDED
+    } else {
+        "malformed"
     };
     (kind, rejection.message)
 }

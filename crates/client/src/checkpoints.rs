@@ -1,6 +1,6 @@
-//! What a client has verified and keeps, per workspace: the highest checkpoint, which makes a
-//! rollback of the log visible, and facts about secrets, which make an old or wrong value visible.
-//! Both are on disk before a reply is believed.
+//! What a client has verified, kept per workspace: the highest checkpoint, which reveals a rollback of
+//! the log, and facts about secrets, which reveal an old or wrong value. Both are on disk before a
+//! reply is accepted.
 
 mod facts;
 mod hosts;
@@ -17,8 +17,8 @@ use std::sync::Mutex;
 use keyroll_core::{LedgerId, TreeSize, WorkspaceName};
 use keyroll_merkle::Hash;
 
-use crate::client::lock;
 use crate::private_files;
+use crate::sync::lock;
 
 pub(crate) use facts::{Observation, SetByCaller};
 pub use secrets::SecretFactStore;
@@ -26,7 +26,7 @@ pub use secrets::SecretFactStore;
 /// Bytes of a checkpoint's file: far more than a note with its signatures has.
 const CHECKPOINT_BYTES: u64 = 64 * 1024;
 
-/// Size and root of a checkpoint that was verified.
+/// The size and root of a verified checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedCheckpoint {
     /// Number of entries.
@@ -42,17 +42,17 @@ pub struct TrustedCheckpoint {
 #[derive(Debug)]
 pub struct CheckpointStore {
     dir: Option<PathBuf>,
-    /// Where what was kept goes when it is given up.
+    /// The directory for checkpoints and facts that were replaced by [`CheckpointStore::accept`].
     evidence: Option<PathBuf>,
-    known: Mutex<BTreeMap<WorkspaceName, CachedCheckpoint>>,
+    cached: Mutex<BTreeMap<WorkspaceName, CachedCheckpoint>>,
     secrets: SecretFactStore,
 }
 
-/// A checkpoint, and which file it was read from.
+/// A checkpoint, and the state of the file that it was read from.
 #[derive(Debug, Clone)]
 struct CachedCheckpoint {
     stamp: Option<Stamp>,
-    seen: TrustedCheckpoint,
+    checkpoint: TrustedCheckpoint,
 }
 
 impl CheckpointStore {
@@ -72,13 +72,13 @@ impl CheckpointStore {
     fn new(dir: Option<PathBuf>, evidence: Option<PathBuf>) -> Self {
         Self {
             secrets: SecretFactStore::new(dir.clone()),
-            known: Mutex::new(BTreeMap::new()),
+            cached: Mutex::new(BTreeMap::new()),
             dir,
             evidence,
         }
     }
 
-    /// Where checkpoints are kept, when not in memory.
+    /// The directory of the checkpoints; `None` when they are in memory only.
     pub fn directory(&self) -> Option<&Path> {
         self.dir.as_deref()
     }
@@ -91,41 +91,43 @@ impl CheckpointStore {
     /// The highest checkpoint of a workspace.
     ///
     /// # Errors
-    /// When a file is there and cannot be read: to go on without it would forgive a rollback.
+    /// When a file exists and cannot be read: without it a rollback would pass unnoticed.
     pub fn get(&self, workspace: &WorkspaceName) -> io::Result<Option<TrustedCheckpoint>> {
-        self.renewed(&mut lock(&self.known), workspace)
+        self.current(&mut lock(&self.cached), workspace)
     }
 
-    /// What is known of a workspace, read again when its file is another one: a person may have
+    /// The checkpoint of a workspace. Its file is read again when it has changed: a person may have
     /// accepted a recovery meanwhile.
-    fn renewed(
+    fn current(
         &self,
-        known: &mut BTreeMap<WorkspaceName, CachedCheckpoint>,
+        cached: &mut BTreeMap<WorkspaceName, CachedCheckpoint>,
         workspace: &WorkspaceName,
     ) -> io::Result<Option<TrustedCheckpoint>> {
-        let kept = known.get(workspace);
+        let kept = cached.get(workspace);
         let Some(dir) = &self.dir else {
-            return Ok(kept.map(|kept| kept.seen.clone()));
+            return Ok(kept.map(|kept| kept.checkpoint.clone()));
         };
         let stamp = Stamp::of(&dir.join(workspace.as_str()))?;
         if let Some(kept) = kept.filter(|kept| kept.stamp == stamp) {
-            return Ok(Some(kept.seen.clone()));
+            return Ok(Some(kept.checkpoint.clone()));
         }
-        let seen = read(dir, workspace)?;
-        match seen.clone() {
-            Some(seen) => known.insert(workspace.clone(), CachedCheckpoint { stamp, seen }),
-            None => known.remove(workspace),
+        let read = read(dir, workspace)?;
+        match read.clone() {
+            Some(checkpoint) => {
+                cached.insert(workspace.clone(), CachedCheckpoint { stamp, checkpoint })
+            }
+            None => cached.remove(workspace),
         };
-        Ok(seen)
+        Ok(read)
     }
 
-    /// Workspaces of which something was seen.
+    /// The workspaces with a trusted checkpoint.
     ///
     /// # Errors
-    /// When the directory is there and cannot be read.
+    /// When the directory exists and cannot be read.
     pub fn workspaces(&self) -> io::Result<Vec<WorkspaceName>> {
         let Some(dir) = &self.dir else {
-            return Ok(lock(&self.known).keys().cloned().collect());
+            return Ok(lock(&self.cached).keys().cloned().collect());
         };
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -138,55 +140,56 @@ impl CheckpointStore {
         Ok(found)
     }
 
-    /// Keeps a checkpoint if it is higher than the one kept. False when the one kept has the same
-    /// size and another root: then the log was forked.
+    /// Keeps a checkpoint if it is higher than the kept one. Returns false when the kept one has the
+    /// same size and another root, which means that the log was forked.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn raise(&self, workspace: &WorkspaceName, fresh: TrustedCheckpoint) -> io::Result<bool> {
-        let mut known = lock(&self.known);
-        let kept = self.renewed(&mut known, workspace)?;
-        match kept.map(|kept| check(&kept, &fresh)) {
+        let mut cached = lock(&self.cached);
+        let kept = self.current(&mut cached, workspace)?;
+        match kept.map(|kept| compare(&kept, &fresh)) {
             Some(Comparison::Forked) => return Ok(false),
             Some(Comparison::Behind) => return Ok(true),
             Some(Comparison::Ahead) | None => {}
         }
         let Some(dir) = &self.dir else {
-            known.insert(workspace.clone(), CachedCheckpoint::in_memory(fresh));
+            cached.insert(workspace.clone(), CachedCheckpoint::in_memory(fresh));
             return Ok(true);
         };
-        let _alone = lock_directory(dir)?;
-        // Another process may have been quicker.
-        match read(dir, workspace)?.map(|kept| check(&kept, &fresh)) {
+        let _locked = lock_directory(dir)?;
+        // Another process may have written meanwhile.
+        match read(dir, workspace)?.map(|kept| compare(&kept, &fresh)) {
             Some(Comparison::Forked) => return Ok(false),
             Some(Comparison::Behind) => {}
             Some(Comparison::Ahead) | None => {
                 let kept = write(dir, workspace, fresh)?;
-                known.insert(workspace.clone(), kept);
+                cached.insert(workspace.clone(), kept);
             }
         }
         Ok(true)
     }
 
-    /// Trusts a workspace anew: keeps this checkpoint whatever was kept before, or none where the
-    /// ledger has nothing of it, and forgets the facts about its secrets. Where there is a home, what was kept goes to a file in
-    /// `home/evidence`, the facts behind the checkpoint.
+    /// Starts to trust a workspace anew: replaces the kept checkpoint by this one, or by none where the
+    /// ledger has no such workspace, and forgets the facts about its secrets. The replaced checkpoint
+    /// and facts go to a file in `home/evidence`, where there is a home.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn accept(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<TrustedCheckpoint>,
+        accepted: Option<TrustedCheckpoint>,
     ) -> io::Result<Option<PathBuf>> {
-        let mut known = lock(&self.known);
+        let mut cached = lock(&self.cached);
         let Some((dir, evidence)) = self.dir.as_ref().zip(self.evidence.as_ref()) else {
             self.secrets.forget(workspace)?;
-            known.remove(workspace);
-            known.extend(seen.map(|seen| (workspace.clone(), CachedCheckpoint::in_memory(seen))));
+            cached.remove(workspace);
+            let accepted = accepted.map(CachedCheckpoint::in_memory);
+            cached.extend(accepted.map(|accepted| (workspace.clone(), accepted)));
             return Ok(None);
         };
-        let _alone = lock_directory(dir)?;
+        let _locked = lock_directory(dir)?;
         private_files::own_directory(evidence)?;
         let old = read(dir, workspace)?;
         let name = old.as_ref().map_or_else(
@@ -195,18 +198,18 @@ impl CheckpointStore {
         );
         let kept = evidence.join(name);
         let facts = self.secrets.text(workspace)?;
-        // One that was cut short a moment ago may have put more there.
+        // An earlier call that was interrupted may have written more there.
         if facts.is_some() || !kept.exists() {
             let old = old.as_ref().map(text).unwrap_or_default();
             let both = format!("{old}\n{}", facts.unwrap_or_default());
             private_files::replace(&kept, both.as_bytes())?;
         }
-        // First: facts that outlive their checkpoint would be held against the new log.
+        // The facts go first: if they outlived their checkpoint, the new log would contradict them.
         self.secrets.forget(workspace)?;
-        known.remove(workspace);
-        match seen {
-            Some(seen) => {
-                known.insert(workspace.clone(), write(dir, workspace, seen)?);
+        cached.remove(workspace);
+        match accepted {
+            Some(accepted) => {
+                cached.insert(workspace.clone(), write(dir, workspace, accepted)?);
             }
             None => private_files::remove(&dir.join(workspace.as_str()))?,
         }
@@ -215,19 +218,20 @@ impl CheckpointStore {
 }
 
 impl CachedCheckpoint {
-    const fn in_memory(seen: TrustedCheckpoint) -> Self {
-        Self { stamp: None, seen }
+    const fn in_memory(checkpoint: TrustedCheckpoint) -> Self {
+        let stamp = None;
+        Self { stamp, checkpoint }
     }
 }
 
-/// A fresh checkpoint beside the one kept.
+/// A fresh checkpoint compared with the kept one.
 enum Comparison {
     Ahead,
     Behind,
     Forked,
 }
 
-fn check(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Comparison {
+fn compare(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Comparison {
     match fresh.size.cmp(&kept.size) {
         Ordering::Greater => Comparison::Ahead,
         Ordering::Equal if fresh.root != kept.root => Comparison::Forked,
@@ -235,7 +239,7 @@ fn check(kept: &TrustedCheckpoint, fresh: &TrustedCheckpoint) -> Comparison {
     }
 }
 
-/// Tells one content of a file from the next: every change is a new file in its place.
+/// Identifies the content of a file: every change replaces the file by a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
@@ -244,7 +248,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// That of a file; `None` when there is none.
+    /// The stamp of a file; `None` when there is none.
     fn of(path: &Path) -> io::Result<Option<Self>> {
         match fs::metadata(path) {
             Ok(metadata) => Ok(Some(Self {
@@ -258,7 +262,8 @@ impl Stamp {
     }
 }
 
-/// Held while it lives: one at a time among all processes, so that what is kept never sinks.
+/// Locks the directory against all other processes, so that a kept checkpoint never gets lower. The
+/// lock is held until the file is dropped.
 fn lock_directory(dir: &Path) -> io::Result<File> {
     if let Some(above) = dir.parent() {
         private_files::own_directory(above)?;
@@ -267,8 +272,8 @@ fn lock_directory(dir: &Path) -> io::Result<File> {
     private_files::lock(&dir.join(".lock"))
 }
 
-/// A file that cannot be understood.
-fn trust_anew(path: &Path) -> io::Error {
+/// The error for a damaged file.
+fn damaged(path: &Path) -> io::Error {
     let path = path.display();
     io::Error::other(format!("{path} is damaged: move it away to trust anew"))
 }
@@ -279,23 +284,23 @@ fn read(dir: &Path, workspace: &WorkspaceName) -> io::Result<Option<TrustedCheck
         return Ok(None);
     };
     let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
-    parsed.map(Some).ok_or_else(|| trust_anew(&path))
+    parsed.map(Some).ok_or_else(|| damaged(&path))
 }
 
 fn write(
     dir: &Path,
     workspace: &WorkspaceName,
-    seen: TrustedCheckpoint,
+    checkpoint: TrustedCheckpoint,
 ) -> io::Result<CachedCheckpoint> {
     let path = dir.join(workspace.as_str());
-    private_files::replace(&path, text(&seen).as_bytes())?;
+    private_files::replace(&path, text(&checkpoint).as_bytes())?;
     let stamp = Stamp::of(&path)?;
-    Ok(CachedCheckpoint { stamp, seen })
+    Ok(CachedCheckpoint { stamp, checkpoint })
 }
 
-fn text(seen: &TrustedCheckpoint) -> String {
-    let note = seen.note.as_deref().unwrap_or_default();
-    format!("{}\n{}\n{note}", seen.size, seen.root)
+fn text(checkpoint: &TrustedCheckpoint) -> String {
+    let note = checkpoint.note.as_deref().unwrap_or_default();
+    format!("{}\n{}\n{note}", checkpoint.size, checkpoint.root)
 }
 
 fn parse(text: &str) -> Option<TrustedCheckpoint> {

@@ -1,4 +1,4 @@
-//! The client: signs, seals, sends, and believes nothing that it has not checked.
+//! The connection to a ledger: its keys, the sessions, and the checkpoints verified over it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,11 +20,12 @@ use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
 use crate::signer::Signer;
+use crate::sync::lock;
 use keyroll_wire::reply::{Reply, ReplyBody, ServiceInfo};
 
 use keyroll_wire::subjects;
 
-/// Until when one call tries, all its repetitions included.
+/// How long one call takes at most, with all its retries.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one request waits for its reply.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
@@ -33,12 +34,12 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Settings {
     /// `nats://user:password@host:port`.
     pub nats_url: String,
-    /// Who signs: an identity's own key (`key.into()`), or one that was delegated to.
+    /// The signer: an identity's own key (`key.into()`), or a delegated key.
     pub identity: Signer,
-    /// The ledger's id, when it is known: anything else is refused. Otherwise the ledger's own
-    /// word is taken, and the caller keeps [`Client::ledger`] for the next time.
+    /// The pinned ledger id: any other ledger is refused. Without one the first answer is trusted,
+    /// and the caller keeps [`Client::ledger`] for the next time.
     pub ledger: Option<LedgerId>,
-    /// Where what was verified is kept; in memory when absent.
+    /// The directory for verified checkpoints and facts; they are kept in memory when absent.
     pub home: Option<PathBuf>,
 }
 
@@ -49,20 +50,20 @@ pub struct Client {
     pub(crate) actor: Arc<Actor>,
 }
 
-/// What all who speak over one connection share.
+/// The state that all clients over one connection share.
 pub(crate) struct Connection {
     pub(crate) nats: async_nats::Client,
     pub(crate) ledger: LedgerId,
     pub(crate) key: LedgerKey,
-    /// The signed statement of `key`, as it came.
+    /// The signed statement of `key`, as received.
     pub(crate) statement: Vec<u8>,
     pub(crate) checkpoints: CheckpointStore,
     pub(crate) sealing: Mutex<SealingKey>,
-    /// The checkpoint verified last, by workspace and text: replies of one commit carry the same.
+    /// The last verified checkpoint, by workspace and text: the replies for one commit share it.
     pub(crate) verified: Mutex<Option<(WorkspaceName, String, Checkpoint)>>,
 }
 
-/// Who signs, and its sessions: a session belongs to one identity.
+/// A signer and its sessions: a session belongs to one identity.
 pub(crate) struct Actor {
     pub(crate) signer: Signer,
     pub(crate) sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
@@ -89,7 +90,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     Ok(bytes)
 }
 
-/// A fresh command id (UUIDv7: near-sequential, as the read model's keys like it).
+/// A fresh command id: a UUIDv7, since near-sequential keys suit the read model.
 pub fn new_command_id() -> CommandId {
     CommandId(uuid::Uuid::now_v7().into_bytes())
 }
@@ -102,14 +103,14 @@ pub fn new_secret_id() -> Result<SecretId, ClientError> {
     random().map(SecretId)
 }
 
-/// How long one nats-server is tried.
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection to one nats-server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connects to NATS, at [`Addresses`], with the inbox prefix that the server's permissions give
 /// their user.
 ///
 /// # Errors
-/// [`Code::InvalidField`] when they are none, [`Code::Unreachable`].
+/// [`Code::InvalidField`] when they do not parse, [`Code::Unreachable`].
 pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientError> {
     let addresses: Addresses = addresses.parse()?;
     let mut options = async_nats::ConnectOptions::new()
@@ -119,7 +120,7 @@ pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientE
         options = options.custom_inbox_prefix(format!("_INBOX_client.{user}"));
     }
     let hosts = addresses.hosts();
-    let connected = addresses.connect(options, CONNECT).await;
+    let connected = addresses.connect(options, CONNECT_TIMEOUT).await;
     connected.map_err(|why| {
         let words = format!("cannot connect to nats-server at {hosts}: {why}");
         ClientError::failed(Code::Unreachable, words)
@@ -127,11 +128,11 @@ pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientE
 }
 
 impl Client {
-    /// Connects, and learns and checks the ledger's keys.
+    /// Connects, and fetches and checks the ledger's keys.
     ///
     /// # Errors
-    /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger answers than the one
-    /// pinned.
+    /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger than the pinned one
+    /// answers.
     pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
         let nats = connect_nats(&settings.nats_url).await?;
         let info = fetch_info(&nats).await?;
@@ -159,8 +160,8 @@ impl Client {
         Ok(Self { connection, actor })
     }
 
-    /// The same connection for somebody else: a page that serves many people has one connection
-    /// and a client for each, under the key that each delegated to.
+    /// A client for another signer over the same connection: a web page for many people has one
+    /// connection, and a client for each person under a delegated key.
     #[must_use]
     pub fn with_signer(&self, signer: Signer) -> Self {
         Self {
@@ -174,12 +175,12 @@ impl Client {
         self.connection.ledger
     }
 
-    /// Who this client is, whichever key signs for it.
+    /// The identity that acts, whichever key signs for it.
     pub fn identity(&self) -> Identity {
         self.signer().identity()
     }
 
-    /// Who signs.
+    /// The signer.
     pub fn signer(&self) -> &Signer {
         &self.actor.signer
     }
@@ -189,17 +190,17 @@ impl Client {
         &self.connection.key
     }
 
-    /// The statement of the ledger's online key, signed by the ledger's id, as it came.
+    /// The statement of the ledger's online key, signed by the ledger's id, as received.
     pub fn ledger_statement(&self) -> &[u8] {
         &self.connection.statement
     }
 
-    /// What was verified before.
+    /// The verified checkpoints, and the facts about secrets beside them.
     pub fn checkpoints(&self) -> &CheckpointStore {
         &self.connection.checkpoints
     }
 
-    /// The connection underneath.
+    /// The underlying NATS connection.
     pub fn nats(&self) -> &async_nats::Client {
         &self.connection.nats
     }
@@ -207,16 +208,16 @@ impl Client {
     /// The key that checks a workspace's checkpoints.
     ///
     /// # Errors
-    /// [`Code::WrongLedger`] when the ledger's key is none.
+    /// [`Code::WrongLedger`] when the ledger's key is not an Ed25519 key.
     pub fn verifier(&self, workspace: &WorkspaceName) -> Result<VerifierKey, ClientError> {
         let key = verifier(&self.connection.ledger, workspace, &self.connection.key.key);
         key.map_err(|wrong| ClientError::failed(wrong.code, wrong.message))
     }
 
-    /// The session with the ledger for a workspace, begun when there is none.
+    /// The session with the ledger for a workspace. It is started when there is none.
     ///
     /// # Errors
-    /// When the ledger's sealing key is none.
+    /// When the ledger's sealing key is not an X25519 key.
     pub fn session(&self, workspace: &WorkspaceName) -> Result<ClientSession, ClientError> {
         let mut sessions = lock(&self.actor.sessions);
         if let Some(session) = sessions.get(workspace) {
@@ -239,7 +240,7 @@ impl Client {
         Ok(session)
     }
 
-    /// Forgets all sessions and learns the present sealing key.
+    /// Forgets all sessions and fetches the current sealing key.
     pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
         let info = fetch_info(&self.connection.nats).await?;
         let sealing = open_sealing_key(&info, &self.connection.ledger, &self.connection.key)?;
@@ -253,9 +254,10 @@ impl Client {
         workspace: &WorkspaceName,
         text: &str,
     ) -> Result<Checkpoint, ClientError> {
-        if let Some((of, known, checkpoint)) = lock(&self.connection.verified).as_ref()
-            && of == workspace
-            && known == text
+        if let Some((verified_workspace, verified_text, checkpoint)) =
+            lock(&self.connection.verified).as_ref()
+            && verified_workspace == workspace
+            && verified_text == text
         {
             return Ok(checkpoint.clone());
         }
@@ -265,7 +267,7 @@ impl Client {
             .map_err(|error| corrupt(format!("the checkpoint does not verify: {error}")))?;
         if checkpoint.origin != key.name() {
             return Err(corrupt(format!(
-                "the checkpoint is of {}",
+                "the checkpoint is for {}",
                 checkpoint.origin
             )));
         }
@@ -275,8 +277,7 @@ impl Client {
     }
 }
 
-/// The sealing key of the day. One of long ago, shown again, would have data keys sealed to a key
-/// that may have leaked since.
+/// The sealing key of today. Data keys must not be sealed to an old one, which may have leaked since.
 fn open_sealing_key(
     info: &ServiceInfo,
     ledger: &LedgerId,
@@ -288,17 +289,18 @@ fn open_sealing_key(
         return Ok(sealing);
     }
     Err(clock::apart(info.now, now()).unwrap_or_else(|| {
-        let message = "the ledger shows a sealing key of another day: check the clocks";
+        let message =
+            "the ledger shows a sealing key of another day: check the clocks of both machines";
         ClientError::failed(Code::Stale, message)
     }))
 }
 
-/// How often, and how far apart, a service is asked that nobody knows of yet: one that just started
-/// has said what it listens to, and its nats-server may not have taken that up.
+/// How often a service without responders is asked, and the pause between: a service that just
+/// started has subscribed, but its nats-server may not have registered that yet.
 const INFO_ATTEMPTS: u32 = 5;
-const INFO_PAUSE: std::time::Duration = std::time::Duration::from_millis(60);
+const INFO_PAUSE: Duration = Duration::from_millis(60);
 
-async fn ask_info(
+async fn request_info(
     nats: &async_nats::Client,
 ) -> Result<async_nats::Message, async_nats::RequestError> {
     for _ in 1..INFO_ATTEMPTS {
@@ -306,22 +308,22 @@ async fn ask_info(
             Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
                 tokio::time::sleep(INFO_PAUSE).await;
             }
-            answered => return answered,
+            reply => return reply,
         }
     }
     nats.request(subjects::INFO, Vec::new().into()).await
 }
 
 async fn fetch_info(nats: &async_nats::Client) -> Result<ServiceInfo, ClientError> {
-    let reply = ask_info(nats).await.map_err(|error| {
+    let reply = request_info(nats).await.map_err(|error| {
         use async_nats::RequestErrorKind as Kind;
         let why = match error.kind() {
             Kind::NoResponders => {
-                "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?"
+                "no keyroll service answers there: start `keyroll serve` or `keyroll dev`"
             }
             Kind::TimedOut => "the keyroll service does not answer",
             Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
-                "the keyroll service cannot be asked: does this NATS user have the permission?"
+                "the keyroll service cannot be reached: check the permissions of this NATS user"
             }
         };
         ClientError::failed(Code::Unreachable, why)
@@ -336,11 +338,4 @@ async fn fetch_info(nats: &async_nats::Client) -> Result<ServiceInfo, ClientErro
         return Err(rejection.into());
     }
     Ok(cbor::decode(&reply.payload)?)
-}
-
-/// A poisoned lock still guards whole values here: each is replaced in one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

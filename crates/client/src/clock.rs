@@ -1,20 +1,20 @@
-//! Compares this machine's clock with the ledger's. The ledger's word decides nothing here: it only
-//! tells a wrong clock from a wrong key.
+//! Compares this machine's clock with the ledger's. The ledger's time decides nothing: it only
+//! distinguishes a wrong clock from a wrong key.
 
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{Code, Millis, limits};
 
 use crate::ClientError;
 
-/// That the clocks are further apart than commands may be, if they are.
-pub(super) fn apart(ledger: Millis, here: Millis) -> Option<ClientError> {
+/// The error when the clocks differ by more than a command's time may.
+pub(crate) fn apart(ledger: Millis, here: Millis) -> Option<ClientError> {
     (ledger.0.abs_diff(here.0) > limits::FRESH_MS).then(|| wrong_clock(ledger, here))
 }
 
 fn wrong_clock(ledger: Millis, here: Millis) -> ClientError {
     let side = if here < ledger { "behind" } else { "ahead of" };
     let message = format!(
-        "this machine's clock is {} {side} the ledger's: set one of them right, and try again",
+        "this machine's clock is {} {side} the ledger's: correct one of them and try again",
         in_words(ledger.0.abs_diff(here.0))
     );
     ClientError::failed(Code::Stale, message)
@@ -33,7 +33,7 @@ fn in_words(millis: u64) -> String {
 ///
 /// # Errors
 /// [`Code::Stale`] when it is by the ledger's clock and not by this one, else [`Code::WrongLedger`].
-pub(super) fn check_in_force(
+pub(crate) fn check_in_force(
     key: &LedgerKey,
     ledger: Millis,
     here: Millis,
@@ -48,7 +48,7 @@ pub(super) fn check_in_force(
     let message = if here < key.not_before {
         "the ledger's online key is not in force yet: check the clocks"
     } else {
-        "the ledger's online key has run out"
+        "the ledger's online key has expired"
     };
     Err(ClientError::failed(Code::WrongLedger, message))
 }
@@ -97,7 +97,7 @@ mod tests {
         assert!(words.contains("6 days ahead of"), "{words}");
         let (code, words) = judged(201 * HOUR, 201 * HOUR);
         assert_eq!(code, Some(Code::WrongLedger));
-        assert!(words.contains("run out"), "{words}");
+        assert!(words.contains("expired"), "{words}");
         let (code, words) = judged(99 * HOUR, 99 * HOUR);
         assert_eq!(code, Some(Code::WrongLedger));
         assert!(words.contains("not in force yet"), "{words}");

@@ -1,12 +1,12 @@
-//! Commands: signed, and sent until their fate is known.
+//! Commands: signed, sent until the outcome is known, and the receipt verified.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::RequestErrorKind;
 use keyroll_core::command::{COMMAND_V, Command};
 use keyroll_core::{
-    Action, Blob, Code, CommandId, Digest, Entry, Identity, Index, SignedCommand, TreeSize,
-    WorkspaceName, cbor, cose,
+    Action, Backoff, Blob, Code, CommandId, Digest, Entry, Identity, Index, SignedCommand,
+    TreeSize, WorkspaceName, cbor, cose,
 };
 
 use crate::checkpoints::TrustedCheckpoint;
@@ -18,7 +18,11 @@ use keyroll_wire::reply::{
 use keyroll_wire::subjects;
 use keyroll_wire::time::now;
 
-/// A command that is an entry, its receipt verified.
+/// Pauses between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A command that became an entry, with a verified receipt.
 #[derive(Debug)]
 pub struct Executed {
     /// The entry's index.
@@ -27,29 +31,28 @@ pub struct Executed {
     pub entry: Entry,
     /// The proof.
     pub receipt: Receipt,
-    /// What a person should know: what the ledger shows of a secret differs from what it showed
-    /// before.
+    /// Warnings for a person: the ledger shows other facts about a secret than before.
     pub warnings: Vec<String>,
-    /// Released values, still sealed; none when the command had been carried out before. Only
+    /// Released values, still sealed; none when the command was executed before. Only
     /// [`Client::reveal`] opens them.
-    pub(super) released: Vec<ReleasedValue>,
+    pub(crate) released: Vec<ReleasedValue>,
 }
 
-/// What one attempt came to.
+/// The result of one attempt.
 enum Attempt {
-    Done(Box<CommittedCommand>),
-    /// Nothing happened, or it cannot be known yet whether something did.
-    Again(ClientError),
+    Committed(Box<CommittedCommand>),
+    /// Nothing happened, or the outcome is unknown.
+    Retry(ClientError),
     Final(ClientError),
 }
 
 impl Client {
-    /// Signs `action` and has it carried out.
+    /// Signs an action as a command and has the ledger execute it.
     ///
     /// # Errors
-    /// The ledger's refusal (one that is on record included); [`Code::AuditUnknown`] when it is
-    /// not known whether it was carried out; [`Code::Rollback`], [`Code::Fork`],
-    /// [`Code::Corrupt`] when the receipt does not verify; [`Code::Unreachable`].
+    /// The ledger's refusal, recorded or not; [`Code::AuditUnknown`] when it is unknown whether the
+    /// command was executed; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the receipt
+    /// does not verify; [`Code::Unreachable`].
     pub async fn execute(
         &self,
         workspace: &WorkspaceName,
@@ -72,11 +75,11 @@ impl Client {
     ) -> Result<Executed, ClientError> {
         let command = self.command(workspace, id, action);
         let bytes = cose::sign(&command, self.signer().key());
-        let said = (&command, self.identity());
-        self.send(workspace, said, bytes, values).await
+        let signed = (&command, self.identity());
+        self.send(workspace, signed, bytes, values).await
     }
 
-    /// The signed bytes of a command, for sending now or by other means.
+    /// The signed bytes of a command, to be sent now or by other means.
     pub fn sign_command(
         &self,
         workspace: &WorkspaceName,
@@ -98,8 +101,8 @@ impl Client {
         }
     }
 
-    /// Sends a signed command until its fate is known or patience ends. The same bytes are sent
-    /// again: they take effect at most once.
+    /// Sends a signed command until its outcome is known or 8 s have passed. Retries send the same
+    /// bytes, which take effect at most once.
     ///
     /// # Errors
     /// As [`Client::execute`].
@@ -110,24 +113,25 @@ impl Client {
         values: Vec<SealedValue>,
     ) -> Result<Executed, ClientError> {
         let signed = SignedCommand::decode(&command)?;
-        let said = (signed.command(), signed.actor());
-        self.send(workspace, said, command, values).await
+        let signed = (signed.command(), signed.actor());
+        self.send(workspace, signed, command, values).await
     }
 
     async fn send(
         &self,
         workspace: &WorkspaceName,
-        said: (&Command, Identity),
+        signed: (&Command, Identity),
         command: Vec<u8>,
         values: Vec<SealedValue>,
     ) -> Result<Executed, ClientError> {
-        // What cannot be read is found out before anything is on record.
+        // An unreadable file must fail the call before anything is recorded.
         self.connection.checkpoints.secrets().count(workspace)?;
-        let seen = self.connection.checkpoints.get(workspace)?;
-        let size = seen.as_ref().map_or(TreeSize(0), |seen| seen.size);
-        if matches!(said.0.action, Action::WorkspaceCreate(_)) {
-            // A log begun anew under this name could never extend what was seen.
-            self.check_extends(workspace, seen.as_ref()).await?;
+        let trusted = self.connection.checkpoints.get(workspace)?;
+        let trusted = trusted.as_ref();
+        let size = trusted.map_or(TreeSize(0), |trusted| trusted.size);
+        if matches!(signed.0.action, Action::WorkspaceCreate(_)) {
+            // A new log under this name could never extend the trusted entries.
+            self.check_extends(workspace, trusted).await?;
         }
         let digest = Digest::of(&command);
         let request = CommandRequest {
@@ -145,40 +149,33 @@ impl Client {
         }
         let end = Instant::now() + CALL_TIMEOUT;
         let mut unknown = false;
-        let mut pause = std::time::Duration::from_millis(20);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            match self
-                .attempt(
-                    (workspace, seen.as_ref()),
-                    &digest,
-                    bytes.clone(),
-                    (end, unknown),
-                )
-                .await
-            {
-                Attempt::Done(done) => {
-                    let command = (said, request.command.0.as_slice());
-                    return self.check_done(workspace, seen.as_ref(), command, *done);
+            let limits = (end, unknown);
+            let attempt = self.attempt((workspace, trusted), &digest, bytes.clone(), limits);
+            let error = match attempt.await {
+                Attempt::Committed(done) => {
+                    let command = (signed, request.command.0.as_slice());
+                    return self.check_committed(workspace, trusted, command, *done);
                 }
                 Attempt::Final(error @ ClientError::Refused(_)) => {
-                    return Err(self.check_refusal(workspace, seen.as_ref(), error).await);
+                    return Err(self.check_refusal(workspace, trusted, error).await);
                 }
                 Attempt::Final(error) => return Err(error),
-                Attempt::Again(error) => {
-                    unknown |= error.code() == Code::AuditUnknown;
-                    if Instant::now() + pause >= end {
-                        return Err(if unknown { fate_unknown() } else { error });
-                    }
-                }
+                Attempt::Retry(error) => error,
+            };
+            unknown |= error.code() == Code::AuditUnknown;
+            let pause = backoff.next_pause();
+            if Instant::now() + pause >= end {
+                return Err(if unknown { outcome_unknown() } else { error });
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(std::time::Duration::from_millis(500));
         }
     }
 
     async fn attempt(
         &self,
-        (workspace, seen): (&WorkspaceName, Option<&TrustedCheckpoint>),
+        (workspace, trusted): (&WorkspaceName, Option<&TrustedCheckpoint>),
         digest: &Digest,
         bytes: Vec<u8>,
         (end, unknown): (Instant, bool),
@@ -189,29 +186,29 @@ impl Client {
             .nats
             .request(subjects::command(workspace), bytes.into());
         let reply = match tokio::time::timeout(left, sent).await {
-            Err(_) => return Attempt::Again(fate_unknown()),
+            Err(_) => return Attempt::Retry(outcome_unknown()),
             Ok(Err(error)) => return failed_request(&error, unknown),
             Ok(Ok(reply)) => reply,
         };
         let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
             Err(rejection) => return Attempt::Final(ClientError::broken_reply(rejection)),
-            Ok(CommandReply::Committed(done)) => return Attempt::Done(Box::new(done)),
+            Ok(CommandReply::Committed(done)) => return Attempt::Committed(Box::new(done)),
             Ok(CommandReply::Refused(signed)) => self.open_reply(&signed.0, digest),
         };
         let checked = refusal.and_then(|opened| {
-            self.check_tree_head(workspace, seen, &opened.payload)?;
+            self.check_tree_head(workspace, trusted, &opened.payload)?;
             Ok(opened.payload.body)
         });
         match checked {
             Err(error) => Attempt::Final(error),
             Ok(ReplyBody::Answer(_)) => Attempt::Final(crate::query::unexpected()),
             Ok(ReplyBody::Error(rejection)) => match rejection.code {
-                Code::Busy | Code::AuditUnknown => Attempt::Again(rejection.into()),
-                // An earlier attempt may still land: then this one's word is not the last.
+                Code::Busy | Code::AuditUnknown => Attempt::Retry(rejection.into()),
+                // An earlier attempt may still be appended, so this answer is not the last word.
                 Code::AuditUnavailable | Code::Unreachable | Code::Internal | Code::Stale
                     if unknown =>
                 {
-                    Attempt::Again(rejection.into())
+                    Attempt::Retry(rejection.into())
                 }
                 _ => Attempt::Final(rejection.into()),
             },
@@ -219,10 +216,10 @@ impl Client {
     }
 }
 
-pub(super) fn fate_unknown() -> ClientError {
+pub(crate) fn outcome_unknown() -> ClientError {
     ClientError::failed(
         Code::AuditUnknown,
-        "it is not known whether the entry was written; nothing was released. Look at the audit log before you try again",
+        "it is unknown whether the entry was written; nothing was released. Check the audit log before you try again",
     )
 }
 
@@ -230,15 +227,15 @@ fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
     match error.kind() {
         RequestErrorKind::NoResponders if !unknown => Attempt::Final(ClientError::failed(
             Code::Unreachable,
-            "no keyroll service answers there: is `keyroll serve` or `keyroll dev` running?",
+            "no keyroll service answers there: start `keyroll serve` or `keyroll dev`",
         )),
         // `Other` also stands for a connection that broke after the command was sent.
         RequestErrorKind::TimedOut | RequestErrorKind::NoResponders | RequestErrorKind::Other => {
-            Attempt::Again(fate_unknown())
+            Attempt::Retry(outcome_unknown())
         }
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
             let message = format!("the command was not sent: {error}");
-            Attempt::Again(ClientError::failed(Code::Unreachable, message))
+            Attempt::Retry(ClientError::failed(Code::Unreachable, message))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Dry runs: a command is signed as if it were to be carried out, and the ledger is asked what it
-//! would come to.
+//! Dry runs: the client signs a command as for execution, and the ledger decides it without writing
+//! anything.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use crate::{Client, ClientError, unexpected};
 use keyroll_wire::query::{CommandDryRun, Question};
 use keyroll_wire::reply::{Answer, CommandRequest, SealedValue};
 
-/// How long to wait before a ledger that is busy is asked again.
+/// The pause before a busy ledger is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// What `action` would come to now, in events: none when it has been carried out before.
-    /// Nothing is written, not even a refusal.
+    /// The events that `action` would lead to now; none when it was executed before. Nothing is
+    /// written, not even a refusal.
     ///
     /// # Errors
-    /// Whatever the ledger would refuse, with the same code; otherwise as [`Client::query`].
+    /// The refusal that the ledger would give for the command; otherwise as [`Client::query`].
     pub async fn dry_run(
         &self,
         workspace: &WorkspaceName,
@@ -31,8 +31,8 @@ impl Client {
             .await
     }
 
-    /// As [`Client::dry_run`], of a command that values belong to. They are not sent.
-    pub(super) async fn dry_run_with(
+    /// As [`Client::dry_run`], for a command with values. They are not sent.
+    pub(crate) async fn dry_run_with(
         &self,
         workspace: &WorkspaceName,
         id: CommandId,
@@ -50,25 +50,25 @@ impl Client {
         }
         let command = request.command;
         let end = Instant::now() + CALL_TIMEOUT;
-        let answered = loop {
+        let verified = loop {
             let command = command.clone();
             let ask = Question::CommandDryRun(CommandDryRun { command });
             match self.query(Some(workspace), ask).await {
                 Err(error) if error.code() == Code::Busy && Instant::now() + PAUSE < end => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                answered => break answered?,
+                answer => break answer?,
             }
         };
-        let Answer::CommandDryRun(found) = answered.answer else {
+        let Answer::CommandDryRun(decided) = verified.answer else {
             return Err(unexpected());
         };
         let signed = SignedCommand::decode(&command.0)?;
-        let fits = can_lead_to(signed.command(), signed.actor(), &found.events);
-        if found.events.is_empty() || fits {
-            return Ok(found.events);
+        let fits = can_lead_to(signed.command(), signed.actor(), &decided.events);
+        if decided.events.is_empty() || fits {
+            return Ok(decided.events);
         }
-        let message = "the ledger does not say what can come of the command";
+        let message = "the ledger answers with events that cannot result from the command";
         Err(ClientError::failed(Code::Corrupt, message))
     }
 }

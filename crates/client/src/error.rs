@@ -1,19 +1,19 @@
-//! What a call can come back with instead of a result.
+//! Errors of a call.
 
 use keyroll_core::{Code, Rejection};
 
 /// Refused by the ledger, or failed on the way or in a check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// The ledger works and says no.
+    /// The ledger works and refused.
     #[error("{}", .0.message)]
     Refused(Rejection),
-    /// Something is broken, out of reach or does not verify.
+    /// Something is broken, unreachable or does not verify.
     #[error("{message}")]
     Failed {
-        /// What sort of failure.
+        /// The stable code.
         code: Code,
-        /// The words.
+        /// The message.
         message: String,
     },
 }
@@ -37,17 +37,17 @@ impl ClientError {
 }
 
 impl ClientError {
-    /// Something the ledger sent that does not decode or verify: its failure, not its refusal.
+    /// A reply that does not decode or verify: a failure of the ledger, not a refusal.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "it is what `map_err` hands over"
+        reason = "`map_err` passes it by value"
     )]
     pub(crate) fn broken_reply(rejection: Rejection) -> Self {
         let code = match rejection.code {
             Code::UpgradeNeeded => Code::UpgradeNeeded,
             _ => Code::Corrupt,
         };
-        let message = format!("the ledger's reply does not check: {}", rejection.message);
+        let message = format!("the ledger's reply does not verify: {}", rejection.message);
         Self::Failed { code, message }
     }
 }
@@ -62,7 +62,7 @@ impl From<std::io::Error> for ClientError {
     fn from(error: std::io::Error) -> Self {
         Self::failed(
             Code::Internal,
-            format!("what this client remembers of the ledger cannot be read or written: {error}"),
+            format!("the checkpoints and facts of this client cannot be read or written: {error}"),
         )
     }
 }

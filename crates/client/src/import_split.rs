@@ -1,4 +1,4 @@
-//! An import of many secrets is cut so that each part fits a request.
+//! Splits an import of many secrets into parts that each fit a request.
 
 use std::ops::Range;
 
@@ -7,13 +7,13 @@ use keyroll_core::{SecretId, limits};
 
 use crate::NewSecretSpec;
 
-/// How many bytes a new secret takes at most, besides what is counted: in the command, and of its
-/// event in the entry.
+/// Most bytes that a new secret takes besides its counted fields: in the command, and for its event in
+/// the entry.
 const NEW_BYTES: usize = 192;
 const EVENT_BYTES: usize = 96;
-/// And of its value in the request: data key and lengths.
+/// Most bytes that its value takes in the request besides the sealed value: data key and lengths.
 const VALUE_BYTES: usize = 128;
-/// Signatures, a delegation and the rest of a command.
+/// Most bytes of signatures, a delegation and the rest of a command.
 const AROUND_BYTES: usize = 8 * 1024;
 
 fn command_bytes(spec: &NewSecretSpec) -> usize {
@@ -21,7 +21,7 @@ fn command_bytes(spec: &NewSecretSpec) -> usize {
     NEW_BYTES + spec.name.as_str().len() + spec.description.as_str().len() + hosts
 }
 
-/// Cuts secrets into as few imports as fit a request each, in order.
+/// Splits secrets, in order, into as few imports as possible that each fit a request.
 pub fn split_import(secrets: &[(SecretId, NewSecretSpec, &[u8])]) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let (mut begin, mut command, mut entry, mut request) = (0, 0, 0, 0);

@@ -1,4 +1,4 @@
-//! Files for their owner alone: mode 0600, in directories of mode 0700, whatever the umask is.
+//! Private files: mode 0600, in directories of mode 0700, whatever the umask is.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 const FILE: u32 = 0o600;
 const DIRECTORY: u32 = 0o700;
 
-/// Makes a directory and its missing parents. What exists keeps its mode.
+/// Creates a directory and its missing parents. Existing directories keep their mode.
 ///
 /// # Errors
-/// When it cannot be made, or something else is in its place.
+/// When it cannot be created, or another file is in its place.
 pub fn make_directory(path: &Path) -> io::Result<()> {
     let make = || DirBuilder::new().mode(DIRECTORY).create(path);
     let made = match (make(), parent(path)) {
@@ -29,8 +29,8 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// As [`make_directory`], for a directory that holds nothing but keyroll's own files: others lose
-/// the access to it that they may have had.
+/// As [`make_directory`], for a directory that holds only keyroll's own files: access by others is
+/// removed.
 ///
 /// # Errors
 /// As [`make_directory`].
@@ -75,18 +75,18 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     remove(&fresh)?;
     write_new(&fresh, bytes)?;
     fs::rename(&fresh, path).inspect_err(|_| forget(&fresh))?;
-    // A directory that may be written to need not be readable: then the new name is as durable as
-    // the file system makes it.
+    // A writable directory may not be readable. Then the new name is as durable as the file system
+    // makes it.
     match File::open(parent(path).unwrap_or(Path::new("."))) {
         Ok(directory) => directory.sync_all(),
         Err(_) => Ok(()),
     }
 }
 
-/// Fails where no file could be written at a path. The trial leaves nothing behind.
+/// Checks that a file can be written at a path. No file is left behind.
 ///
 /// # Errors
-/// Why not.
+/// The reason.
 pub fn try_out(path: &Path) -> io::Result<()> {
     if let Some(parent) = parent(path) {
         make_directory(parent)?;
@@ -96,8 +96,7 @@ pub fn try_out(path: &Path) -> io::Result<()> {
     fs::remove_file(&fresh)
 }
 
-/// Reads one of keyroll's own files; `None` when there is none. Others lose the access to it that
-/// they may have had.
+/// Reads one of keyroll's own files; `None` when there is none. Access by others is removed.
 ///
 /// # Errors
 /// When it cannot be read, or has more than `most` bytes.
@@ -116,11 +115,11 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Waits until nobody else holds the lock of a file, which is made if absent. It is held while
-/// what is given back lives.
+/// Waits for the lock of a file, which is created if absent. The lock is held until the returned file
+/// is dropped.
 ///
 /// # Errors
-/// When it cannot be made or locked.
+/// When it cannot be created or locked.
 pub fn lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).mode(FILE).open(path)?;
@@ -134,7 +133,7 @@ pub fn lock(path: &Path) -> io::Result<File> {
 /// Removes a file, if there is one.
 ///
 /// # Errors
-/// When it is there and cannot be removed.
+/// When it exists and cannot be removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -142,7 +141,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether anybody but the owner has access.
+/// Whether others than the owner have access.
 pub fn others_may(metadata: &Metadata) -> bool {
     mode(metadata) & 0o077 != 0
 }
@@ -156,7 +155,7 @@ fn parent(path: &Path) -> Option<&Path> {
         .filter(|parent| !parent.as_os_str().is_empty())
 }
 
-/// A name of this process's own in the same directory.
+/// A name in the same directory that only this process uses.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -174,11 +173,11 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .set_permissions(Permissions::from_mode(FILE))
         .and_then(|()| file.write_all(bytes))
         .and_then(|()| file.sync_all());
-    // On a full disk half a file is worse than none.
+    // On a full disk, half a file is worse than none.
     written.inspect_err(|_| forget(path))
 }
 
-/// Removes what is of no use. Why it was made says more than why it stays.
+/// Removes a useless file. The error that made it useless is reported, not this one.
 fn forget(path: &Path) {
     let _ = fs::remove_file(path);
 }

@@ -1,5 +1,5 @@
-//! What the ledger says came of a command, checked: that its entry is in the tree, is of this very
-//! command, and says what can come of it.
+//! Verifies receipts: the entry is in the tree, it holds exactly this command, and its events are
+//! possible results of the command.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use crate::{Client, ClientError};
 use keyroll_wire::query::{AuditProve, Question};
 use keyroll_wire::reply::{Answer, CommittedCommand, Receipt};
 
-/// An entry of the log, with the proof that it is there.
+/// An entry of the log with its inclusion proof.
 #[derive(Debug)]
 pub struct ProvedEntry {
     /// The entry.
     pub entry: Entry,
     /// The proof.
     pub receipt: Receipt,
-    /// Size of the tree that it is proved in.
+    /// Size of the tree that the proof is for.
     pub size: TreeSize,
 }
 
@@ -34,9 +34,9 @@ fn corrupt(message: impl Into<String>) -> ClientError {
     ClientError::failed(Code::Corrupt, message)
 }
 
-/// A command that is an entry, of which this client could not keep what it has to: the home is full
-/// or cannot be written. Whoever reads it must not take the command for one that failed.
-fn happened(
+/// The error for a command that is an entry although this client could not write to its directory. The
+/// user must not take the command for one that failed.
+fn executed_but_not_kept(
     (workspace, command): (&WorkspaceName, &Command),
     index: Index,
     error: ClientError,
@@ -46,7 +46,7 @@ fn happened(
     }
     let action = command.action.name();
     let after = if matches!(command.action, Action::SecretReveal(_)) {
-        "No value is shown before that: reveal again then"
+        "No value is shown before that: reveal again afterwards"
     } else {
         "Do not send it again"
     };
@@ -56,22 +56,28 @@ fn happened(
 }
 
 impl Client {
-    pub(super) fn check_done(
+    pub(crate) fn check_committed(
         &self,
         workspace: &WorkspaceName,
-        seen: Option<&TrustedCheckpoint>,
+        trusted: Option<&TrustedCheckpoint>,
         ((command, actor), bytes): ((&Command, Identity), &[u8]),
-        done: CommittedCommand,
+        committed: CommittedCommand,
     ) -> Result<Executed, ClientError> {
-        let (entry, size, root) = self.check_receipt(workspace, &done.receipt)?;
+        let (entry, size, root) = self.check_receipt(workspace, &committed.receipt)?;
         if entry.command.0 != bytes {
-            return Err(corrupt("the receipt is of another command"));
+            return Err(corrupt("the receipt is for another command"));
         }
-        let note = Some(done.receipt.checkpoint.as_str());
-        let index = done.receipt.index;
-        let believed = self.trust(workspace, seen, (size, root), &done.consistency, note);
-        // Whether it can be kept is said after what has happened.
-        if let Err(error) = &believed
+        let note = Some(committed.receipt.checkpoint.as_str());
+        let index = committed.receipt.index;
+        let kept = self.trust(
+            workspace,
+            trusted,
+            (size, root),
+            &committed.consistency,
+            note,
+        );
+        // A failure to write is reported further below, together with the committed entry.
+        if let Err(error) = &kept
             && error.code() != Code::Internal
         {
             return Err(error.clone());
@@ -82,29 +88,29 @@ impl Client {
         }
         if !can_lead_to(command, actor, &entry.events) {
             return Err(corrupt(format!(
-                "entry {index} does not say what can come of {}",
+                "the events of entry {index} cannot result from {}",
                 command.action.name()
             )));
         }
-        let happened = |error| happened((workspace, command), index, error);
-        believed.map_err(happened)?;
-        let shown = observed_by_caller(&command.action, index);
+        let not_kept = |error| executed_but_not_kept((workspace, command), index, error);
+        kept.map_err(not_kept)?;
+        let observations = observed_by_caller(&command.action, index);
         let warnings = self
             .connection
             .checkpoints
             .secrets()
-            .verify(workspace, &shown);
-        let warnings = warnings.map_err(happened)?;
+            .verify(workspace, &observations);
+        let warnings = warnings.map_err(not_kept)?;
         Ok(Executed {
             index,
             entry,
-            receipt: done.receipt,
+            receipt: committed.receipt,
             warnings,
-            released: done.released,
+            released: committed.released,
         })
     }
 
-    /// Verifies a receipt: the checkpoint's signature, and the entry's place under its root.
+    /// Verifies a receipt: the checkpoint's signature, and the entry's inclusion under its root.
     ///
     /// # Errors
     /// [`Code::Corrupt`].
@@ -133,10 +139,10 @@ impl Client {
         Ok((entry, TreeSize(checkpoint.size), checkpoint.root))
     }
 
-    /// An entry of a workspace, proved to be in the tree that extends what was seen before.
+    /// An entry of a workspace, with a proof that it is in the tree that extends the trusted one.
     ///
     /// # Errors
-    /// As [`Client::query`]; [`Code::Corrupt`] when the proof is of another tree or entry.
+    /// As [`Client::query`]; [`Code::Corrupt`] when the proof is for another tree or entry.
     pub async fn prove(
         &self,
         workspace: &WorkspaceName,
@@ -157,7 +163,7 @@ impl Client {
         }
         if (size, root) != (answered.size, answered.root) {
             return Err(corrupt(
-                "the proof is of another tree than the answer around it",
+                "the proof is for another tree than the answer around it",
             ));
         }
         Ok(ProvedEntry {
@@ -169,7 +175,7 @@ impl Client {
 }
 
 impl Client {
-    /// A reveal of the past: what was asked for, signed by who asked, and what was released.
+    /// A past reveal: the signed request, and the released values without their plaintext.
     ///
     /// # Errors
     /// As [`Client::prove`]; [`Code::Corrupt`] when the entry is no reveal.
@@ -198,9 +204,9 @@ impl Client {
     }
 }
 
-/// Whether events are what a command of `actor` can lead to, where it is not denied. What depends
-/// on the state of the workspace only full verification can tell.
-pub(super) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
+/// Whether events can result from a command of `actor` that is not denied. This does not know the
+/// state of the workspace; only full verification does.
+pub(crate) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
     let stored = |stored: &Stored, item: u32, digest: &Digest| {
         stored.item == item && stored.place == ObjectId::of(&actor, &command.id, item, digest)
     };
@@ -251,12 +257,12 @@ pub(super) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) 
     }
 }
 
-/// Whether values were released of what was asked for, in that order: by id where it was given, by
-/// name, and by version where it was given. Two names never stand for one secret.
-fn reveals(asked: &[RevealItem], revealed: &SecretRevealed) -> bool {
+/// Whether the released values are the requested ones in the same order: by name, and by id and version
+/// where these were given. Two names never refer to one secret.
+fn reveals(requested: &[RevealItem], revealed: &SecretRevealed) -> bool {
     let mut names = BTreeMap::new();
-    let mut pairs = asked.iter().zip(&revealed.secrets);
-    asked.len() == revealed.secrets.len()
+    let mut pairs = requested.iter().zip(&revealed.secrets);
+    requested.len() == revealed.secrets.len()
         && pairs.all(|(item, one)| {
             one.name == item.name
                 && item.id.is_none_or(|id| id == one.id)
@@ -265,7 +271,7 @@ fn reveals(asked: &[RevealItem], revealed: &SecretRevealed) -> bool {
         })
 }
 
-/// What the caller's own act shows of secrets.
+/// The facts about secrets that the caller's own command shows.
 fn observed_by_caller(action: &Action, index: Index) -> Vec<Observation<'_>> {
     match action {
         Action::SecretCreate(create) => vec![created(&create.secret, index)],
@@ -310,7 +316,12 @@ fn edited(edit: &SecretEdit, index: Index) -> Observation<'_> {
     }
 }
 
-fn named(index: Index, id: SecretId, name: &SecretName, chosen: SetByCaller) -> Observation<'_> {
+fn named(
+    index: Index,
+    id: SecretId,
+    name: &SecretName,
+    set_by_caller: SetByCaller,
+) -> Observation<'_> {
     Observation {
         index,
         id,
@@ -318,6 +329,6 @@ fn named(index: Index, id: SecretId, name: &SecretName, chosen: SetByCaller) -> 
         version: None,
         current: true,
         hosts: None,
-        chosen,
+        set_by_caller,
     }
 }

@@ -1,5 +1,5 @@
-//! Reveals: the one way to a value. What comes is held against the entry that records it, and
-//! against what this client has verified before, and only then handed out.
+//! Reveals: the only way to a value. A released value is checked against the entry that records it
+//! and against the facts this client has verified before, and only then returned.
 
 use keyroll_core::command::{Purpose, RevealItem, SecretReveal};
 use keyroll_core::crypto::{ClientSession, Direction, OpenError, SealContext, open_value};
@@ -15,7 +15,7 @@ use crate::command::Executed;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{Receipt, ReleasedValue};
 
-/// A value to reveal.
+/// A value to request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestedValue {
     /// The secret's name.
@@ -24,7 +24,7 @@ pub struct RequestedValue {
     pub version: Option<Version>,
 }
 
-/// A released value, checked and opened.
+/// A released value, checked and decrypted.
 pub struct RevealedValue {
     /// The secret.
     pub id: SecretId,
@@ -38,26 +38,26 @@ pub struct RevealedValue {
     pub value: Zeroizing<Vec<u8>>,
 }
 
-/// Values that were revealed.
+/// The values of one reveal.
 pub struct RevealedValues {
     /// The entry's index.
     pub index: Index,
     /// The proof.
     pub receipt: Receipt,
-    /// The values, in the order asked for.
+    /// The values, in the order requested.
     pub values: Vec<RevealedValue>,
 }
 
-/// What came of a reveal.
-#[must_use = "the values come with `warn`"]
+/// The result of a reveal, before its warnings were given.
+#[must_use = "`warn` returns the values"]
 pub struct Reveal {
     warnings: Vec<String>,
     revealed: RevealedValues,
 }
 
 impl Reveal {
-    /// The values, for who first hears what a person should know of them: that a name stands for
-    /// another secret than before, or that a secret may be sent to more hosts. Each is said once.
+    /// Passes on the warnings and returns the values. A warning reports that a name refers to another
+    /// secret than before, or that a secret may be sent to more hosts. Each is given once.
     pub fn warn(self, warn: impl FnMut(String)) -> RevealedValues {
         self.warnings.into_iter().for_each(warn);
         self.revealed
@@ -65,7 +65,7 @@ impl Reveal {
 }
 
 fn reveal_action(
-    wanted: &[RequestedValue],
+    requested: &[RequestedValue],
     purpose: &Purpose,
     reason: Option<&Text>,
     session: &ClientSession,
@@ -76,7 +76,7 @@ fn reveal_action(
         version: one.version,
     };
     Action::SecretReveal(SecretReveal {
-        names: wanted.iter().map(item).collect(),
+        names: requested.iter().map(item).collect(),
         reason: reason.cloned(),
         purpose: purpose.clone(),
         session: session.reference,
@@ -84,35 +84,36 @@ fn reveal_action(
 }
 
 impl Client {
-    /// Reveals values. Each is on record before its key leaves the ledger.
+    /// Reveals values. Each reveal is recorded before its key leaves the ledger.
     ///
     /// # Errors
-    /// As [`Client::execute`]; [`Code::Corrupt`] when what came is not what the entry names;
+    /// As [`Client::execute`]; [`Code::Corrupt`] when a value is not the one that the entry names;
     /// [`Code::Rollback`] when the current version of a secret is older than it was.
     pub async fn reveal(
         &self,
         workspace: &WorkspaceName,
-        wanted: &[RequestedValue],
+        requested: &[RequestedValue],
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Reveal, ClientError> {
-        let make = |session: &ClientSession, _| {
-            let action = reveal_action(wanted, purpose, reason, session);
+        let prepare = |session: &ClientSession, _| {
+            let action = reveal_action(requested, purpose, reason, session);
             Ok((action, Vec::new()))
         };
-        let (mut acted, mut session, mut id) = self.execute_in_session(workspace, make).await?;
-        if acted.released.is_empty() {
-            // The first answer was lost and the repetition brought the receipt alone.
-            (acted, session, id) = self.execute_in_session(workspace, make).await?;
+        let (mut executed, mut session, mut id) =
+            self.execute_in_session(workspace, prepare).await?;
+        if executed.released.is_empty() {
+            // The first answer was lost, and the retry returned the receipt without values.
+            (executed, session, id) = self.execute_in_session(workspace, prepare).await?;
         }
-        if acted.released.is_empty() {
-            return Err(crate::command::fate_unknown());
+        if executed.released.is_empty() {
+            return Err(crate::command::outcome_unknown());
         }
-        let values = self.open_released(workspace, &acted, (&session, &id))?;
-        let warnings = self.verify_released(workspace, &acted, wanted)?;
+        let values = self.open_released(workspace, &executed, (&session, &id))?;
+        let warnings = self.verify_released(workspace, &executed, requested)?;
         let revealed = RevealedValues {
-            index: acted.index,
-            receipt: acted.receipt,
+            index: executed.index,
+            receipt: executed.receipt,
             values,
         };
         Ok(Reveal { warnings, revealed })
@@ -121,74 +122,74 @@ impl Client {
     /// Whether [`Client::reveal`] would release values now. It releases none.
     ///
     /// # Errors
-    /// As [`Client::reveal`], as far as the ledger decides it.
+    /// The ledger's refusals, as for [`Client::reveal`].
     pub async fn dry_run_reveal(
         &self,
         workspace: &WorkspaceName,
-        wanted: &[RequestedValue],
+        requested: &[RequestedValue],
         purpose: &Purpose,
         reason: Option<&Text>,
     ) -> Result<Vec<Event>, ClientError> {
-        let make = |session: &ClientSession, _| {
-            let action = reveal_action(wanted, purpose, reason, session);
+        let prepare = |session: &ClientSession, _| {
+            let action = reveal_action(requested, purpose, reason, session);
             Ok((action, Vec::new()))
         };
-        self.dry_run_in_session(workspace, make).await
+        self.dry_run_in_session(workspace, prepare).await
     }
 
-    /// Holds what the entry names against what was verified before.
+    /// Checks the facts in the entry against those verified before.
     fn verify_released(
         &self,
         workspace: &WorkspaceName,
-        acted: &Executed,
-        wanted: &[RequestedValue],
+        executed: &Executed,
+        requested: &[RequestedValue],
     ) -> Result<Vec<String>, ClientError> {
-        let pairs = revealed(acted)?.iter().zip(wanted);
-        let shown = pairs.map(|(one, wanted)| Observation {
-            index: acted.index,
+        let pairs = revealed(executed)?.iter().zip(requested);
+        let observations = pairs.map(|(one, requested)| Observation {
+            index: executed.index,
             id: one.id,
             name: &one.name,
             version: Some((one.version, one.digest)),
-            current: wanted.version.is_none(),
+            current: requested.version.is_none(),
             hosts: Some(&one.hosts),
-            chosen: SetByCaller::Nothing,
+            set_by_caller: SetByCaller::Nothing,
         });
-        let shown: Vec<Observation<'_>> = shown.collect();
+        let observations: Vec<Observation<'_>> = observations.collect();
         self.connection
             .checkpoints
             .secrets()
-            .verify(workspace, &shown)
+            .verify(workspace, &observations)
     }
 
     fn open_released(
         &self,
         workspace: &WorkspaceName,
-        acted: &Executed,
-        journey: (&ClientSession, &CommandId),
+        executed: &Executed,
+        transport: (&ClientSession, &CommandId),
     ) -> Result<Vec<RevealedValue>, ClientError> {
         let corrupt = |why: String| ClientError::failed(Code::Corrupt, why);
-        let revealed = revealed(acted)?;
-        if revealed.len() != acted.released.len() {
+        let revealed = revealed(executed)?;
+        if revealed.len() != executed.released.len() {
             return Err(corrupt(
                 "the ledger released another number of values than its entry names".to_owned(),
             ));
         }
         let mut values = Vec::with_capacity(revealed.len());
-        for (item, (said, got)) in (0_u32..).zip(revealed.iter().zip(&acted.released)) {
-            if (&got.name, got.version) != (&said.name, said.version) {
+        for (item, (named, got)) in (0_u32..).zip(revealed.iter().zip(&executed.released)) {
+            if (&got.name, got.version) != (&named.name, named.version) {
                 return Err(corrupt(format!(
                     "the ledger released version {} of {} where its entry names version {} of {}",
-                    got.version, got.name, said.version, said.name
+                    got.version, got.name, named.version, named.name
                 )));
             }
             let value = self
-                .open_one(workspace, said, got, (journey.0, journey.1, item))
-                .map_err(|error| corrupt(format!("{}: {error}", said.name)))?;
+                .open_one(workspace, named, got, (transport.0, transport.1, item))
+                .map_err(|error| corrupt(format!("{}: {error}", named.name)))?;
             values.push(RevealedValue {
-                id: said.id,
-                name: said.name.clone(),
-                version: said.version,
-                hosts: said.hosts.clone(),
+                id: named.id,
+                name: named.name.clone(),
+                version: named.version,
+                hosts: named.hosts.clone(),
                 value,
             });
         }
@@ -198,7 +199,7 @@ impl Client {
     fn open_one(
         &self,
         workspace: &WorkspaceName,
-        said: &Revealed,
+        named: &Revealed,
         got: &ReleasedValue,
         (session, id, item): (&ClientSession, &CommandId, u32),
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
@@ -208,16 +209,16 @@ impl Client {
         let context = SealContext {
             ledger: &self.connection.ledger,
             workspace,
-            secret: said.id,
-            version: said.version,
+            secret: named.id,
+            version: named.version,
         };
-        open_value(&got.sealed.0, &said.digest, &data_key, &context)
+        open_value(&got.sealed.0, &named.digest, &data_key, &context)
     }
 }
 
-/// What an entry, whose events fit its command, says was released.
-fn revealed(acted: &Executed) -> Result<&[Revealed], ClientError> {
-    match acted.entry.events.as_slice() {
+/// The released values in an entry whose events were checked against its command.
+fn revealed(executed: &Executed) -> Result<&[Revealed], ClientError> {
+    match executed.entry.events.as_slice() {
         [Event::SecretRevealed(revealed)] => Ok(&revealed.secrets),
         _ => Err(crate::query::unexpected()),
     }

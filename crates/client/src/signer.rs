@@ -1,4 +1,4 @@
-//! Who signs what a client sends.
+//! Signers of commands and queries.
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::cose;
@@ -17,7 +17,7 @@ pub struct Signer {
 #[derive(Clone)]
 struct Delegated {
     statement: Blob,
-    said: Delegation,
+    delegation: Delegation,
 }
 
 impl From<SigningKey> for Signer {
@@ -30,8 +30,7 @@ impl From<SigningKey> for Signer {
 }
 
 impl Signer {
-    /// A key and the signed [`Delegation`] to it. Whether that is still in force is the ledger's
-    /// to say.
+    /// A key and the signed [`Delegation`] to it. The ledger decides whether that is still in force.
     ///
     /// # Errors
     /// As [`cose::open`]; [`keyroll_core::Code::BadSignature`] when the statement is for another
@@ -43,20 +42,22 @@ impl Signer {
             key,
             delegated: Some(Delegated {
                 statement: Blob(statement),
-                said: opened.payload,
+                delegation: opened.payload,
             }),
         })
     }
 
-    /// Who acts: the identity, whichever key signs for it.
+    /// The identity that acts, whichever key signs for it.
     pub fn identity(&self) -> Identity {
         self.delegation()
-            .map_or_else(|| public(&self.key), |said| said.identity)
+            .map_or_else(|| public(&self.key), |delegation| delegation.identity)
     }
 
-    /// What the identity said of the key, when the key is not its own.
+    /// The delegation, when the key is not the identity's own.
     pub fn delegation(&self) -> Option<&Delegation> {
-        self.delegated.as_ref().map(|delegated| &delegated.said)
+        self.delegated
+            .as_ref()
+            .map(|delegated| &delegated.delegation)
     }
 
     /// The key that signs.
@@ -64,7 +65,7 @@ impl Signer {
         &self.key
     }
 
-    /// The statement that goes along with what is signed.
+    /// The signed delegation that is sent with each command and query.
     pub fn statement(&self) -> Option<Blob> {
         let delegated = self.delegated.as_ref();
         delegated.map(|delegated| delegated.statement.clone())
@@ -76,8 +77,8 @@ pub fn public(key: &SigningKey) -> Identity {
     Identity(key.verifying_key().to_bytes())
 }
 
-/// "`to` speaks for me in `workspace` until `not_after`", signed by the identity's own key. What
-/// would last longer than the 12 h that a ledger accepts is cut.
+/// "`to` speaks for me in `workspace` until `not_after`", signed by the identity's own key. A
+/// longer life than the 12 h that a ledger accepts is cut to that.
 pub fn delegate(
     identity: &SigningKey,
     to: Identity,

@@ -1,4 +1,4 @@
-//! New values: sealed before they leave the client.
+//! New values, which are sealed before they leave the client.
 
 use ed25519_dalek::Signer as _;
 use keyroll_core::command::{
@@ -11,7 +11,7 @@ use keyroll_core::{
 };
 
 use crate::command::Executed;
-use crate::{Client, ClientError, new_command_id, new_secret_id, random, unexpected};
+use crate::{Client, ClientError, new_command_id, new_secret_id, random};
 use keyroll_wire::reply::SealedValue;
 
 /// A secret to create.
@@ -19,24 +19,18 @@ use keyroll_wire::reply::SealedValue;
 pub struct NewSecretSpec {
     /// Its name.
     pub name: SecretName,
-    /// Words for people.
+    /// A description for people.
     pub description: Text,
     /// Hosts it may be sent to; none means any.
     pub hosts: Vec<HostPattern>,
-    /// Whether only runners may have it.
+    /// Whether only runners may use it.
     pub restricted: bool,
-    /// How often a new value is due, in seconds.
+    /// The rotation period, in seconds.
     pub rotate_every: Option<u64>,
 }
 
-/// An action and the values that go with it.
-type Made = Result<(Action, Vec<SealedValue>), ClientError>;
-
-/// What became of it.
-enum Sent {
-    Executed(Box<Executed>),
-    Decided(Vec<Event>),
-}
+/// An action, and the values that its request carries.
+type Prepared = Result<(Action, Vec<SealedValue>), ClientError>;
 
 struct Sealed {
     value: SealedValue,
@@ -50,7 +44,7 @@ impl Client {
         workspace: &WorkspaceName,
         (secret, version): (SecretId, Version),
         value: &[u8],
-        journey: (&ClientSession, &CommandId, u32),
+        transport: (&ClientSession, &CommandId, u32),
     ) -> Result<Sealed, ClientError> {
         let data_key = Key::new(random()?);
         let context = SealContext {
@@ -60,7 +54,7 @@ impl Client {
             version,
         };
         let sealed = seal_value(value, &data_key, random()?, &context)?;
-        let (session, command, item) = journey;
+        let (session, command, item) = transport;
         let key = session
             .keys
             .seal(Direction::ToLedger, command, item, &data_key, random()?);
@@ -77,56 +71,56 @@ impl Client {
         })
     }
 
-    /// Runs `make` with the present session, and once more with a new one when that is gone.
-    async fn with_session(
+    /// Executes the action that `prepare` makes. When the session has expired, it does so once more with
+    /// a new session.
+    pub(crate) async fn execute_in_session(
         &self,
         workspace: &WorkspaceName,
-        make: impl Fn(&ClientSession, CommandId) -> Made,
-        dry_run: bool,
-    ) -> Result<(Sent, ClientSession, CommandId), ClientError> {
-        let mut fresh = false;
+        prepare: impl Fn(&ClientSession, CommandId) -> Prepared,
+    ) -> Result<(Executed, ClientSession, CommandId), ClientError> {
+        let mut renewed = false;
         loop {
             let (session, id) = (self.session(workspace)?, new_command_id());
-            let (action, values) = make(&session, id)?;
-            let sent = if dry_run {
-                let events = self.dry_run_with(workspace, id, action, values).await;
-                events.map(Sent::Decided)
-            } else {
-                let acted = self.execute_with(workspace, id, action, values).await;
-                acted.map(|acted| Sent::Executed(Box::new(acted)))
-            };
-            match sent {
-                Err(error) if error.code() == Code::SessionExpired && !fresh => {
-                    fresh = true;
-                    self.renew_sessions().await?;
-                }
-                result => return result.map(|sent| (sent, session, id)),
+            let (action, values) = prepare(&session, id)?;
+            let result = self.execute_with(workspace, id, action, values).await;
+            if !self.renew_if_expired(&result, &mut renewed).await? {
+                return result.map(|executed| (executed, session, id));
             }
         }
     }
 
-    /// Carries out what `make` makes.
-    pub(super) async fn execute_in_session(
+    /// Has the ledger decide the action that `prepare` makes, as [`Client::execute_in_session`] would
+    /// send it. Nothing is written.
+    pub(crate) async fn dry_run_in_session(
         &self,
         workspace: &WorkspaceName,
-        make: impl Fn(&ClientSession, CommandId) -> Made,
-    ) -> Result<(Executed, ClientSession, CommandId), ClientError> {
-        match self.with_session(workspace, make, false).await? {
-            (Sent::Executed(acted), session, id) => Ok((*acted, session, id)),
-            (Sent::Decided(_), _, _) => Err(unexpected()),
+        prepare: impl Fn(&ClientSession, CommandId) -> Prepared,
+    ) -> Result<Vec<Event>, ClientError> {
+        let mut renewed = false;
+        loop {
+            let (session, id) = (self.session(workspace)?, new_command_id());
+            let (action, values) = prepare(&session, id)?;
+            let result = self.dry_run_with(workspace, id, action, values).await;
+            if !self.renew_if_expired(&result, &mut renewed).await? {
+                return result;
+            }
         }
     }
 
-    /// Asks the ledger to decide what `make` makes. Nothing is written.
-    pub(super) async fn dry_run_in_session(
+    /// Renews the sessions when a result shows that they have expired, at most once per call. Returns
+    /// whether it did.
+    async fn renew_if_expired<T>(
         &self,
-        workspace: &WorkspaceName,
-        make: impl Fn(&ClientSession, CommandId) -> Made,
-    ) -> Result<Vec<Event>, ClientError> {
-        match self.with_session(workspace, make, true).await? {
-            (Sent::Decided(events), _, _) => Ok(events),
-            (Sent::Executed(_), _, _) => Err(unexpected()),
+        result: &Result<T, ClientError>,
+        renewed: &mut bool,
+    ) -> Result<bool, ClientError> {
+        let expired = matches!(result, Err(error) if error.code() == Code::SessionExpired);
+        if !expired || *renewed {
+            return Ok(false);
         }
+        *renewed = true;
+        self.renew_sessions().await?;
+        Ok(true)
     }
 
     /// Creates secrets with their values: one command and one entry, all or none.
@@ -138,12 +132,13 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(NewSecretSpec, &[u8])],
     ) -> Result<Executed, ClientError> {
-        let make = |session: &ClientSession, id| self.make_create(workspace, secrets, session, id);
-        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
-        Ok(acted)
+        let prepare =
+            |session: &ClientSession, id| self.prepare_create(workspace, secrets, session, id);
+        let (executed, ..) = self.execute_in_session(workspace, prepare).await?;
+        Ok(executed)
     }
 
-    /// What [`Client::create`] would come to now. No value is sent.
+    /// A dry run of [`Client::create`]. No value is sent.
     ///
     /// # Errors
     /// As [`Client::create`].
@@ -152,30 +147,31 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(NewSecretSpec, &[u8])],
     ) -> Result<Vec<Event>, ClientError> {
-        let make = |session: &ClientSession, id| self.make_create(workspace, secrets, session, id);
-        self.dry_run_in_session(workspace, make).await
+        let prepare =
+            |session: &ClientSession, id| self.prepare_create(workspace, secrets, session, id);
+        self.dry_run_in_session(workspace, prepare).await
     }
 
-    fn make_create(
+    fn prepare_create(
         &self,
         workspace: &WorkspaceName,
         secrets: &[(NewSecretSpec, &[u8])],
         session: &ClientSession,
         id: CommandId,
-    ) -> Made {
+    ) -> Prepared {
         let (mut new, mut values) = (Vec::new(), Vec::new());
         for (item, (spec, value)) in (0_u32..).zip(secrets) {
             let secret = new_secret_id()?;
-            let place = (secret, Version::FIRST);
-            let sealed = self.seal(workspace, place, value, (session, &id, item))?;
+            let version = (secret, Version::FIRST);
+            let sealed = self.seal(workspace, version, value, (session, &id, item))?;
             new.push(new_secret(spec, secret, &sealed));
             values.push(sealed.value);
         }
         Ok((create_action(new, session.reference), values))
     }
 
-    /// Creates secrets under given ids in one `secret.import`: one entry, all or none. Ids that are
-    /// kept tell, after an answer that was lost, whether they were created.
+    /// Creates secrets under given ids in one `secret.import`: one entry, all or none. A caller that
+    /// keeps the ids can find out after a lost answer whether the secrets were created.
     ///
     /// # Errors
     /// As [`Client::create`].
@@ -184,12 +180,13 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(SecretId, NewSecretSpec, &[u8])],
     ) -> Result<Executed, ClientError> {
-        let make = |session: &ClientSession, id| self.make_import(workspace, secrets, session, id);
-        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
-        Ok(acted)
+        let prepare =
+            |session: &ClientSession, id| self.prepare_import(workspace, secrets, session, id);
+        let (executed, ..) = self.execute_in_session(workspace, prepare).await?;
+        Ok(executed)
     }
 
-    /// What [`Client::import`] would come to now. No value is sent.
+    /// A dry run of [`Client::import`]. No value is sent.
     ///
     /// # Errors
     /// As [`Client::import`].
@@ -198,21 +195,22 @@ impl Client {
         workspace: &WorkspaceName,
         secrets: &[(SecretId, NewSecretSpec, &[u8])],
     ) -> Result<Vec<Event>, ClientError> {
-        let make = |session: &ClientSession, id| self.make_import(workspace, secrets, session, id);
-        self.dry_run_in_session(workspace, make).await
+        let prepare =
+            |session: &ClientSession, id| self.prepare_import(workspace, secrets, session, id);
+        self.dry_run_in_session(workspace, prepare).await
     }
 
-    fn make_import(
+    fn prepare_import(
         &self,
         workspace: &WorkspaceName,
         secrets: &[(SecretId, NewSecretSpec, &[u8])],
         session: &ClientSession,
         id: CommandId,
-    ) -> Made {
+    ) -> Prepared {
         let (mut new, mut values) = (Vec::new(), Vec::new());
         for (item, (secret, spec, value)) in (0_u32..).zip(secrets) {
-            let place = (*secret, Version::FIRST);
-            let sealed = self.seal(workspace, place, value, (session, &id, item))?;
+            let version = (*secret, Version::FIRST);
+            let sealed = self.seal(workspace, version, value, (session, &id, item))?;
             new.push(new_secret(spec, *secret, &sealed));
             values.push(sealed.value);
         }
@@ -223,10 +221,10 @@ impl Client {
         Ok((Action::SecretImport(import), values))
     }
 
-    /// A mark of something that only who holds the identity's key can make: it tells others nothing
-    /// about it, not even whether a guess is right.
+    /// A keyed digest of some parts that only the holder of the identity's key can compute. Others
+    /// learn nothing about the parts from it, not even whether a guess is right.
     pub fn mark(&self, purpose: &str, of: &[&[u8]]) -> Digest {
-        // No form that is signed elsewhere begins like this: those are CBOR arrays.
+        // No other signed form starts like this: those are CBOR arrays.
         let mut message = format!("keyroll/mark/v1 {purpose} {}", self.ledger()).into_bytes();
         for part in of {
             message.extend_from_slice(&Digest::of(part).0);
@@ -234,7 +232,8 @@ impl Client {
         Digest::of(&self.signer().key().sign(&message).to_bytes())
     }
 
-    /// Gives a secret a new value. `version` is the one this makes; `from` makes it a rollback.
+    /// Gives a secret a new value. `version` is the version that this creates; `from` makes it a
+    /// rollback.
     ///
     /// # Errors
     /// As [`Client::create`].
@@ -246,14 +245,14 @@ impl Client {
         value: &[u8],
         note: (Option<Text>, Option<Version>),
     ) -> Result<Executed, ClientError> {
-        let make = |session: &ClientSession, id| {
-            self.make_edit(workspace, (secret, version, value), &note, (session, id))
+        let prepare = |session: &ClientSession, id| {
+            self.prepare_edit(workspace, (secret, version, value), &note, (session, id))
         };
-        let (acted, _, _) = self.execute_in_session(workspace, make).await?;
-        Ok(acted)
+        let (executed, ..) = self.execute_in_session(workspace, prepare).await?;
+        Ok(executed)
     }
 
-    /// What [`Client::edit`] would come to now. No value is sent.
+    /// A dry run of [`Client::edit`]. No value is sent.
     ///
     /// # Errors
     /// As [`Client::edit`].
@@ -265,19 +264,19 @@ impl Client {
         value: &[u8],
         note: (Option<Text>, Option<Version>),
     ) -> Result<Vec<Event>, ClientError> {
-        let make = |session: &ClientSession, id| {
-            self.make_edit(workspace, (secret, version, value), &note, (session, id))
+        let prepare = |session: &ClientSession, id| {
+            self.prepare_edit(workspace, (secret, version, value), &note, (session, id))
         };
-        self.dry_run_in_session(workspace, make).await
+        self.dry_run_in_session(workspace, prepare).await
     }
 
-    fn make_edit(
+    fn prepare_edit(
         &self,
         workspace: &WorkspaceName,
         ((secret, name), version, value): ((SecretId, &SecretName), Version, &[u8]),
         (reason, from): &(Option<Text>, Option<Version>),
         (session, id): (&ClientSession, CommandId),
-    ) -> Made {
+    ) -> Prepared {
         let sealed = self.seal(workspace, (secret, version), value, (session, &id, 0))?;
         let edit = SecretEdit {
             id: secret,

@@ -1,4 +1,4 @@
-//! Queries: signed questions to the read model. They make no entry and release no value.
+//! Queries: signed questions to the read model. A query makes no entry and releases no value.
 
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the query form that this program writes.
 pub const QUERY_V: u32 = 1;
-/// Most rows of one answer.
+/// Most rows in one answer.
 pub const PAGE_ROWS: u32 = 1_000;
-/// Bytes of commits in one answer, unless a single commit has more.
+/// Most bytes of commits in one answer, unless a single commit has more.
 pub const PAGE_BYTES: usize = 512 * 1024;
 
-/// "Tell me this."
+/// A question, signed by the identity that asks it or by its delegated key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
     /// Version of the form, 1.
     pub v: u32,
-    /// When the asker signed.
+    /// When the query was signed.
     pub at: Millis,
-    /// What is asked.
+    /// The question.
     pub ask: Question,
-    /// The largest size of the workspace that the asker has seen: the answer is not older.
+    /// The largest size of the workspace that the caller has seen: the answer is not older.
     pub seen: TreeSize,
     /// The ledger it is meant for.
     pub ledger: LedgerId,
-    /// The workspace, unless the ledger as a whole is asked.
+    /// The workspace; `None` for a question about the ledger as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceName>,
     /// A signed delegation, when the signing key is not the identity itself.
@@ -43,11 +43,11 @@ impl Form for Query {
     const V: u32 = QUERY_V;
 }
 
-/// What is asked.
+/// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Question {
-    /// Secrets the asker may list, by name.
+    /// Secrets that the caller may list, by name.
     #[serde(rename = "secret.list")]
     SecretList(SecretList),
     /// One secret.
@@ -59,10 +59,10 @@ pub enum Question {
     /// Members, former ones too.
     #[serde(rename = "member.list")]
     MemberList(MemberList),
-    /// The wrapping keys of the workspace, and how far a rotation is.
+    /// The wrapping keys of the workspace, and the progress of a rotation.
     #[serde(rename = "key.status")]
     KeyStatus(Nothing),
-    /// What a point in history is: how many entries, what time, which root.
+    /// The size, time and root of a point in history.
     #[serde(rename = "workspace.at")]
     WorkspaceAt(AsOf),
     /// Rows of the audit log, newest last.
@@ -74,60 +74,60 @@ pub enum Question {
     /// One entry with its inclusion proof.
     #[serde(rename = "audit.prove")]
     AuditProve(AuditProve),
-    /// The checkpoint of what the read model has reached.
+    /// The checkpoint of the read model.
     #[serde(rename = "audit.checkpoint")]
     AuditCheckpoint(Nothing),
-    /// Whether the tree extends the one of this size and root. Asked by who is refused as a
-    /// stranger and was none: only who knows the root is answered, so nothing is told of a workspace
-    /// to who has never seen it.
+    /// Whether the tree extends the one with this size and root. A member who is refused as a stranger
+    /// asks this. Only a caller who knows the root gets an answer, so strangers learn nothing about a
+    /// workspace.
     #[serde(rename = "audit.extends")]
     AuditExtends(AuditExtends),
-    /// The receipt of a command of the asker's own.
+    /// The receipt of one of the caller's own commands.
     #[serde(rename = "receipt")]
     Receipt(ReceiptQuery),
-    /// What a signed command would come to now; nothing is written.
+    /// The events that a signed command would lead to now; nothing is written.
     #[serde(rename = "command.dry_run")]
     CommandDryRun(CommandDryRun),
-    /// Workspaces the asker is a member of; of the ledger.
+    /// Workspaces that the caller is a member of; about the ledger.
     #[serde(rename = "workspace.list")]
     WorkspaceList(WorkspaceList),
-    /// How the service is; of the ledger, by operators and members.
+    /// The service's status; about the ledger, for operators and members.
     #[serde(rename = "status")]
     Status(Nothing),
-    /// How far the read model is; of the ledger, by operators.
+    /// The progress of the read model; about the ledger, for operators.
     #[serde(rename = "projection.status")]
     ProjectionStatus(Nothing),
-    /// Digest over the canonical dump of the read model; of the ledger, by operators.
+    /// Digest over the canonical dump of the read model; about the ledger, for operators.
     #[serde(rename = "projection.digest")]
     ProjectionDigest(Nothing),
-    /// Drop the read model and build it again from the log; of the ledger, by operators.
+    /// Drop the read model and build it again from the log; about the ledger, for operators.
     #[serde(rename = "projection.rebuild")]
     ProjectionRebuild(Nothing),
-    /// Whether the streams hold what the log says; of the ledger, by operators.
+    /// Whether the streams hold what the log describes; about the ledger, for operators.
     #[serde(rename = "audit.storage")]
     AuditStorage(AuditStorage),
-    /// What a recovery of the log would do; of the ledger, by operators.
+    /// What a recovery of the log would do; about the ledger, for operators.
     #[serde(rename = "recover.plan")]
     RecoverPlan(RecoverPlan),
-    /// Stop every writer, and wait for the log to be made anew; of the ledger, by operators.
+    /// Stop every writer, and wait for the log to be created anew; about the ledger, for operators.
     #[serde(rename = "recover.begin")]
     RecoverBegin(RecoverBegin),
-    /// Append what was kept to the log that was made anew; of the ledger, by operators.
+    /// Append the kept commits to the new log; about the ledger, for operators.
     #[serde(rename = "recover.finish")]
     RecoverFinish(RecoverFinish),
 }
 
-/// A root that was seen, and its size: the query's own `seen` may be a later one by then.
+/// A root that the caller has seen, and its size. The query's own `seen` may be later by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditExtends {
     /// The root over them.
     pub root: Digest,
-    /// How many entries.
+    /// The number of entries.
     pub size: TreeSize,
 }
 
-/// A point in history, as people name it.
+/// A point in history as people specify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum AsOf {
@@ -139,13 +139,13 @@ pub enum AsOf {
     Time(Millis),
 }
 
-/// A point in history, to the entry: what `workspace.at` answers.
+/// An exact point in history, as the answer to `workspace.at` gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointInTime {
     /// After this many entries.
     pub size: TreeSize,
-    /// The time that what ends or falls due by then is judged by.
+    /// The time at which expiry and rotation are judged.
     pub time: Millis,
 }
 
@@ -153,10 +153,10 @@ pub struct PointInTime {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretList {
-    /// As it was then.
+    /// The state at that point; the current state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<PointInTime>,
-    /// Only after this name (case folded), or where the page before ended; for the next page.
+    /// Only names after this one (case folded), or the `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
@@ -169,7 +169,7 @@ pub struct SecretList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretShow {
-    /// As it was then.
+    /// The state at that point; the current state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<PointInTime>,
     /// The name.
@@ -193,7 +193,7 @@ pub struct SecretHistory {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberList {
-    /// As they were then.
+    /// The state at that point; the current state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<PointInTime>,
     /// Only those who joined after this one, by order of joining; for the next page.
@@ -239,7 +239,7 @@ pub struct AuditLog {
     /// Only entries before this index, for the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Index>,
-    /// Entries that speak of a secret with this name, now or formerly.
+    /// Entries that concern a secret with this name, now or formerly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretName>,
     /// Entries with this outcome.
@@ -247,7 +247,7 @@ pub struct AuditLog {
     pub outcome: Option<AuditOutcome>,
 }
 
-/// Whether the actor got what was asked for.
+/// Whether the actor was granted the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditOutcome {
@@ -285,7 +285,7 @@ pub struct ReceiptQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandDryRun {
-    /// The command, signed by the asker as for carrying it out. Its values stay where they are.
+    /// The command, signed by the caller as for execution. Its values are not sent.
     pub command: Blob,
 }
 
@@ -301,7 +301,7 @@ pub struct AuditStorage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverPlan {
-    /// What the operator has seen of each workspace.
+    /// The largest size of each workspace that the operator has seen.
     pub seen: Vec<TrustedSize>,
 }
 
@@ -319,9 +319,9 @@ pub struct TrustedSize {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverBegin {
-    /// The plan, by the digest it was shown with: nothing else is done.
+    /// The digest of the plan that the operator has seen: no other plan is executed.
     pub plan: Digest,
-    /// As when the plan was asked for.
+    /// As in the question for the plan.
     pub seen: Vec<TrustedSize>,
 }
 
@@ -329,6 +329,6 @@ pub struct RecoverBegin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoverFinish {
-    /// The plan that was begun.
+    /// The plan that was started.
     pub plan: Digest,
 }

@@ -6,13 +6,13 @@ use keyroll_core::WorkspaceName;
 pub const COMMANDS: &str = "keyroll.v1.*.command";
 /// Queries of any workspace, and of the ledger itself under `_ledger`.
 pub const QUERIES: &str = "keyroll.v1.*.query";
-/// What a client needs before it can say anything: the ledger's keys. No workspace is called
-/// `_ledger`: their names start with a letter or digit.
+/// The ledger's keys, which a client needs first. No workspace is called `_ledger`: their names start
+/// with a letter or digit.
 pub const INFO: &str = "keyroll.v1._ledger.info";
 /// Queries about the ledger as a whole.
 pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";
 
-/// Asks every service to say that it is there, as the NATS service protocol has it.
+/// Pings every service, as the NATS service protocol defines it.
 pub const SERVICES: &str = "$SRV.PING.keyroll";
 
 /// Commands of one workspace.

@@ -20,17 +20,17 @@ pub fn now() -> Millis {
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Why a text is no point in time.
+/// Why a text is not a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
-    /// It has another form.
+    /// It has another format.
     #[error("it is not RFC 3339, such as 2030-01-31T12:00:00Z")]
     Form,
-    /// Its offset is no time of day.
-    #[error("its offset from UTC has 24 hours or more")]
+    /// Its offset is 24 hours or more.
+    #[error("its offset from UTC is 24 hours or more")]
     Offset,
-    /// It lies where no log has entries, or further than four digits of a year reach.
-    #[error("it does not lie between 1970 and 9999")]
+    /// It is before 1970, or its year has more than four digits.
+    #[error("it is not between 1970 and 9999")]
     Range,
 }
 
@@ -38,8 +38,8 @@ const fn epoch() -> DateTime {
     date(1970, 1, 1).at(0, 0, 0, 0)
 }
 
-/// Whether a text is built as `date-time` of RFC 3339 §5.6: other forms of ISO 8601 are read by some
-/// programs only.
+/// Whether a text has the form `date-time` of RFC 3339 §5.6. Only some programs read other forms of ISO
+/// 8601.
 fn has_form(text: &[u8]) -> bool {
     let fits = |text: &[u8], form: &[u8]| {
         text.len() == form.len()
@@ -82,7 +82,7 @@ pub fn parse(text: &str) -> Result<Millis, TimeError> {
     if offset.seconds().abs() >= SECONDS_PER_DAY {
         return Err(TimeError::Offset);
     }
-    // A calendar without a zone reaches to the end of 9999 in every offset; a timestamp does not.
+    // A date and time without a zone reach the end of 9999 at every offset; a timestamp does not.
     let local = pieces.date().to_datetime(time).duration_since(epoch());
     let utc = local - SignedDuration::from_secs(offset.seconds().into());
     if utc.is_negative() {
@@ -95,8 +95,8 @@ pub fn parse(text: &str) -> Result<Millis, TimeError> {
     Ok(at)
 }
 
-/// Writes a point in time by a pattern of `strftime`, in UTC. What no calendar holds is shown as the
-/// number that it is.
+/// Formats a point in time with a pattern of `strftime`, in UTC. A time beyond the calendar is shown as
+/// its number.
 pub fn format(at: Millis, pattern: &str) -> String {
     let since = i64::try_from(at.0).map(SignedDuration::from_millis);
     let time = since.ok().and_then(|since| epoch().checked_add(since).ok());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use keyroll_audit::bundle;
-use keyroll_audit::saved;
+use keyroll_audit::commit_file;
 use keyroll_client::checkpoints::CheckpointStore;
 use keyroll_core::command::StoredAt;
 use keyroll_core::crypto::{Key, WrapContext};
@@ -141,15 +141,15 @@ pub(crate) fn subjects(bytes: &[u8]) {
 
 /// What a recovery saved, cut anywhere: the commits before the cut are there.
 pub(crate) fn saved_commits(bytes: &[u8]) {
-    let found = saved::read(bytes).len();
+    let found = commit_file::read(bytes).len();
     let known = usize::from(Commit::decode(bytes).is_ok());
-    let three = saved::write([bytes, b"no commit", bytes].iter());
-    assert_eq!(saved::read(&three).len(), 2 * known);
+    let three = commit_file::write([bytes, b"no commit", bytes].iter());
+    assert_eq!(commit_file::read(&three).len(), 2 * known);
     let cut = &three[..sum(bytes) % three.len()];
     let most = usize::from(cut.len() >= bytes.len() + 4) * known;
-    assert_eq!(saved::read(cut).len(), most, "cut at {}", cut.len());
-    let behind = [saved::write([bytes].iter()), bytes.to_vec()].concat();
-    assert_eq!(saved::read(&behind).len(), known + found);
+    assert_eq!(commit_file::read(cut).len(), most, "cut at {}", cut.len());
+    let behind = [commit_file::write([bytes].iter()), bytes.to_vec()].concat();
+    assert_eq!(commit_file::read(&behind).len(), known + found);
 }
 
 /// What can be read as a bundle is what would be written of it, to the last byte.

@@ -1,6 +1,6 @@
-//! What was verified of secrets: which secret was under which name, its highest current version and
-//! the hosts it may be sent to. Every fact has the index of the entry that showed it, so answers
-//! that overtake each other are held against what came before them in the log, not in time.
+//! Verified facts about secrets: which secret had which name, its highest current version and the hosts
+//! it may be sent to. Every fact has the index of the entry that showed it. So answers that overtake
+//! each other are compared with facts before them in the log, not in time.
 
 mod text;
 
@@ -13,32 +13,32 @@ use self::text::{name_line, secret_line};
 use super::hosts::{is_wider, words};
 use crate::ClientError;
 
-/// Bytes of the facts about one workspace, as a file: some 80,000 secrets. What would exceed them is
-/// not remembered. Nothing is given up for it: else whoever makes names up could have a client
-/// forget the real ones.
+/// Most bytes of the facts about one workspace, as a file: about 80,000 secrets. Facts beyond that are
+/// not remembered. No older fact is dropped for them, or an attacker with invented names could make a
+/// client forget the real ones.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an entry, or an answer made on some entries, shows of a secret.
+/// What an entry, or an answer at some tree size, shows about a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observation<'a> {
-    /// The entry; of an answer, the last entry that it was made on.
+    /// The entry; for an answer, the last entry of its tree.
     pub(crate) index: Index,
     /// The secret.
     pub(crate) id: SecretId,
-    /// Its name then.
+    /// Its name at that entry.
     pub(crate) name: &'a SecretName,
     /// A version, and SHA-256 of its sealed value.
     pub(crate) version: Option<(Version, Digest)>,
-    /// Whether that version was the current one. The version that a caller asked for by number
-    /// says nothing of the current one.
+    /// Whether that version was the current one. A version that was requested by number shows nothing
+    /// about the current one.
     pub(crate) current: bool,
     /// Hosts that it may be sent to.
     pub(crate) hosts: Option<&'a [HostPattern]>,
-    /// Whether the name or the hosts were the caller's own choice, so that they surprise nobody.
-    pub(crate) chosen: SetByCaller,
+    /// Whether the caller set the name or the hosts itself, so that no warning is needed.
+    pub(crate) set_by_caller: SetByCaller,
 }
 
-/// What the caller itself chose.
+/// The facts that the caller's own command set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetByCaller {
     Nothing,
@@ -47,26 +47,26 @@ pub(crate) enum SetByCaller {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Current {
+struct CurrentVersion {
     version: Version,
     at: Index,
     digest: Digest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Bound {
+struct HostBinding {
     at: Index,
     hosts: Vec<HostPattern>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Secret {
-    current: Option<Current>,
-    hosts: Option<Bound>,
+    current: Option<CurrentVersion>,
+    hosts: Option<HostBinding>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Named {
+struct NameBinding {
     name: SecretName,
     id: SecretId,
     at: Index,
@@ -77,57 +77,57 @@ struct Named {
 pub(super) struct SecretFacts {
     secrets: BTreeMap<SecretId, Secret>,
     /// By the folded name: the ledger compares names without regard to case.
-    names: BTreeMap<String, Named>,
+    names: BTreeMap<String, NameBinding>,
     /// The folded name that each secret had last.
     last: HashMap<SecretId, String>,
     bytes: usize,
 }
 
 impl SecretFacts {
-    /// Holds against the facts what is shown: what a person should know of it.
+    /// Checks an observation against the facts. Returns warnings for a person.
     ///
     /// # Errors
     /// [`Code::Rollback`] for an older version than was current before, [`Code::Corrupt`] for
-    /// another value under a version that is known.
-    pub(super) fn check(&self, shown: &Observation<'_>) -> Result<Vec<String>, ClientError> {
-        if let Some((version, digest)) = shown.version {
-            self.check_value(shown, version, &digest)?;
+    /// another value of a known version.
+    pub(super) fn check(&self, observed: &Observation<'_>) -> Result<Vec<String>, ClientError> {
+        if let Some((version, digest)) = observed.version {
+            self.check_value(observed, version, &digest)?;
         }
         let mut warnings = Vec::new();
-        warnings.extend(self.name_warning(shown));
-        warnings.extend(self.hosts_warning(shown));
+        warnings.extend(self.name_warning(observed));
+        warnings.extend(self.hosts_warning(observed));
         Ok(warnings)
     }
 
-    fn current(&self, id: &SecretId) -> Option<&Current> {
+    fn current(&self, id: &SecretId) -> Option<&CurrentVersion> {
         self.secrets.get(id)?.current.as_ref()
     }
 
     fn check_value(
         &self,
-        shown: &Observation<'_>,
+        observed: &Observation<'_>,
         version: Version,
         digest: &Digest,
     ) -> Result<(), ClientError> {
-        if let Some(known) = self.current(&shown.id)
+        if let Some(known) = self.current(&observed.id)
             && version == known.version
             && *digest != known.digest
         {
-            let (name, at) = (shown.name, known.at);
+            let (name, at) = (observed.name, known.at);
             let message = format!(
                 "entry {} names another sealed value for version {version} of {name} than before \
-                 (entry {at}): one of the two was made up, and nothing is used",
-                shown.index
+                 (entry {at}): one of the two is false, and nothing is used",
+                observed.index
             );
             return Err(ClientError::failed(Code::Corrupt, message));
         }
-        if !shown.current {
+        if !observed.current {
             return Ok(());
         }
-        self.check_version(&shown.id, shown.name, version, shown.index)
+        self.check_version(&observed.id, observed.name, version, observed.index)
     }
 
-    /// Holds against the facts a version that is said to be current after `index`.
+    /// Checks a version that an answer shows as current after `index`.
     ///
     /// # Errors
     /// [`Code::Rollback`].
@@ -142,31 +142,33 @@ impl SecretFacts {
             return Ok(());
         };
         let older = version < known.version && index >= known.at;
-        // An answer on its way may be overtaken; it still cannot know what only came later.
+        // An answer may be overtaken by a later one, but it cannot know a version from after its tree.
         let too_early = version > known.version && index <= known.at;
         if !older && !too_early {
             return Ok(());
         }
         let message = format!(
             "the ledger gives version {version} of {name} as the current one (entry {index}), but entry \
-             {} showed that version {} was: one of the two was made up, and nothing is used. An owner \
+             {} showed that version {} was: one of the two is false, and nothing is used. An owner \
              or auditor learns more from `keyroll audit verify --full`",
             known.at, known.version
         );
         Err(ClientError::failed(Code::Rollback, message))
     }
 
-    fn name_warning(&self, shown: &Observation<'_>) -> Option<String> {
-        if shown.chosen == SetByCaller::NameAndHosts {
+    fn name_warning(&self, observed: &Observation<'_>) -> Option<String> {
+        if observed.set_by_caller == SetByCaller::NameAndHosts {
             return None;
         }
-        let (name, id) = (shown.name, shown.id);
+        let (name, id) = (observed.name, observed.id);
         let folded = name.folded();
         let before = self.names.get(&folded);
-        let before = before.filter(|before| before.id != id && before.at < shown.index);
+        let before = before.filter(|before| before.id != id && before.at < observed.index);
         let was = self.last.get(&id).filter(|last| **last != folded);
         let was = was.and_then(|last| self.names.get(last));
-        let was = was.filter(|was| was.at < shown.index).map(|was| &was.name);
+        let was = was
+            .filter(|was| was.at < observed.index)
+            .map(|was| &was.name);
         match (before, was) {
             (None, None) => None,
             (Some(before), None) => Some(format!(
@@ -186,56 +188,59 @@ impl SecretFacts {
         }
     }
 
-    /// Hosts are held against those of the secret, and of the one that was under the name: who
-    /// makes a secret anew without its hosts lifts them just as well.
-    fn hosts_warning(&self, shown: &Observation<'_>) -> Option<String> {
-        if shown.chosen != SetByCaller::Nothing {
+    /// Compares hosts with those of the secret, and of the secret that had the name before: a secret
+    /// that is created anew without hosts would lift the binding just as well.
+    fn hosts_warning(&self, observed: &Observation<'_>) -> Option<String> {
+        if observed.set_by_caller != SetByCaller::Nothing {
             return None;
         }
-        let now = shown.hosts?;
-        let named = self.names.get(&shown.name.folded()).map(|named| named.id);
-        let ids = [Some(shown.id), named].into_iter().flatten();
+        let now = observed.hosts?;
+        let named = self
+            .names
+            .get(&observed.name.folded())
+            .map(|named| named.id);
+        let ids = [Some(observed.id), named].into_iter().flatten();
         let mut bounds = ids.filter_map(|id| self.secrets.get(&id)?.hosts.as_ref());
-        let wider = |bound: &&Bound| bound.at < shown.index && is_wider(now, &bound.hosts);
+        let wider = |bound: &&HostBinding| bound.at < observed.index && is_wider(now, &bound.hosts);
         let before = bounds.find(wider)?;
         Some(format!(
             "{} may be sent to {} now, where it was bound to {} before (entry {})",
-            shown.name,
+            observed.name,
             words(now),
             words(&before.hosts),
             before.at
         ))
     }
 
-    /// Whether [`SecretFacts::remember`] would change anything.
-    pub(super) fn would_change(&self, shown: &Observation<'_>) -> bool {
-        let secret = self.secrets.get(&shown.id).cloned().unwrap_or_default();
-        updated(secret.clone(), shown) != secret || self.names_it_anew(shown)
+    /// Whether [`SecretFacts::remember`] would change a fact.
+    pub(super) fn would_change(&self, observed: &Observation<'_>) -> bool {
+        let secret = self.secrets.get(&observed.id).cloned().unwrap_or_default();
+        updated(secret.clone(), observed) != secret || self.changes_name(observed)
     }
 
-    fn names_it_anew(&self, shown: &Observation<'_>) -> bool {
-        let folded = shown.name.folded();
+    fn changes_name(&self, observed: &Observation<'_>) -> bool {
+        let folded = observed.name.folded();
         let Some(known) = self.names.get(&folded) else {
             return true;
         };
-        let same = known.id == shown.id && known.name == *shown.name;
-        let last = self.last.get(&shown.id) == Some(&folded);
-        known.at <= shown.index && !(same && last)
+        let same = known.id == observed.id && known.name == *observed.name;
+        let last = self.last.get(&observed.id) == Some(&folded);
+        known.at <= observed.index && !(same && last)
     }
 
-    /// Remembers what is shown, which was judged before. False when there is no room for it.
-    pub(super) fn remember(&mut self, shown: &Observation<'_>) -> bool {
-        let id = shown.id;
+    /// Remembers an observation that was checked. Returns false when there is no room for it.
+    pub(super) fn remember(&mut self, observed: &Observation<'_>) -> bool {
+        let id = observed.id;
         let secret = self.secrets.get(&id).cloned().unwrap_or_default();
-        let fresh = updated(secret.clone(), shown);
+        let fresh = updated(secret.clone(), observed);
         let mut bytes =
             self.bytes + secret_line(&id, &fresh).len() - secret_line(&id, &secret).len();
-        let named = self.names_it_anew(shown).then(|| Named {
-            name: shown.name.clone(),
+        let named = self.changes_name(observed).then(|| NameBinding {
+            name: observed.name.clone(),
             id,
-            at: shown.index,
+            at: observed.index,
         });
-        let folded = shown.name.folded();
+        let folded = observed.name.folded();
         if let Some(named) = &named {
             let old = self
                 .names
@@ -256,11 +261,11 @@ impl SecretFacts {
         true
     }
 
-    fn name(&mut self, named: Named) {
+    fn name(&mut self, named: NameBinding) {
         let folded = named.name.folded();
         let last = self.last.get(&named.id);
         let last = last.and_then(|last| self.names.get(last));
-        // Of two names in one entry, a rename's, the second is the new one.
+        // A rename shows two names in one entry; the second is the new one.
         if last.is_none_or(|last| last.id != named.id || last.at <= named.at) {
             self.last.insert(named.id, folded.clone());
         }
@@ -273,35 +278,35 @@ impl SecretFacts {
         }
     }
 
-    /// Number of names.
+    /// The number of names.
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
 }
 
-/// A secret with what is shown of it. Facts of later entries stay.
-fn updated(mut secret: Secret, shown: &Observation<'_>) -> Secret {
-    if let Some((version, digest)) = shown.version.filter(|_| shown.current)
+/// A secret's facts, updated by an observation. Facts from later entries stay.
+fn updated(mut secret: Secret, observed: &Observation<'_>) -> Secret {
+    if let Some((version, digest)) = observed.version.filter(|_| observed.current)
         && secret
             .current
             .as_ref()
             .is_none_or(|known| known.version < version)
     {
-        let at = shown.index;
-        secret.current = Some(Current {
+        let at = observed.index;
+        secret.current = Some(CurrentVersion {
             version,
             at,
             digest,
         });
     }
-    if let Some(hosts) = shown.hosts
+    if let Some(hosts) = observed.hosts
         && secret
             .hosts
             .as_ref()
-            .is_none_or(|known| known.at < shown.index && known.hosts != hosts)
+            .is_none_or(|known| known.at < observed.index && known.hosts != hosts)
     {
-        let (at, hosts) = (shown.index, hosts.to_vec());
-        secret.hosts = Some(Bound { at, hosts });
+        let (at, hosts) = (observed.index, hosts.to_vec());
+        secret.hosts = Some(HostBinding { at, hosts });
     }
     secret
 }

@@ -1,11 +1,11 @@
-//! Whether host patterns let a secret go where others did not.
+//! Compares host patterns: whether new ones allow a host that the old ones did not.
 
 use std::net::Ipv4Addr;
 
 use keyroll_core::names::HostPattern;
 
-/// Whether some host fits `now` and does not fit `before`. No patterns allow every host. Two
-/// spellings of one address count as two hosts: that causes a warning too many, never one too few.
+/// Whether some host fits `now` and does not fit `before`. An empty list allows every host. Two
+/// spellings of one address count as two hosts, so there may be a needless warning, never a missing one.
 pub(super) fn is_wider(now: &[HostPattern], before: &[HostPattern]) -> bool {
     if before.is_empty() {
         return false;
@@ -26,7 +26,7 @@ pub(super) fn words(patterns: &[HostPattern]) -> String {
     patterns.join(", ")
 }
 
-/// A pattern taken apart: `[scheme "://"] host [":" port]`. What it does not name may be anything.
+/// The parts of a pattern: `[scheme "://"] host [":" port]`. An absent part fits everything.
 struct Parts {
     scheme: Option<String>,
     host: String,

@@ -1,4 +1,4 @@
-//! What a client has verified of secrets, kept beside its checkpoints: in memory, and in
+//! The store of verified facts about secrets, beside the checkpoints: in memory, and in
 //! `<workspace>.secrets` where there is a home.
 
 use std::collections::BTreeMap;
@@ -9,27 +9,27 @@ use std::sync::Mutex;
 use keyroll_core::{Index, TreeSize, WorkspaceName};
 
 use super::facts::{MOST_BYTES, Observation, SecretFacts};
-use super::{Stamp, lock_directory, trust_anew};
+use super::{Stamp, damaged, lock_directory};
 use crate::ClientError;
-use crate::client::lock;
 use crate::private_files;
+use crate::sync::lock;
 use keyroll_wire::reply::SecretRow;
 
-/// Bytes of a file: the facts, its first line and its last.
+/// Most bytes of a file: the facts, the first line and the last.
 const FILE_BYTES: u64 = MOST_BYTES as u64 + 64;
 
-/// Holds what is shown of secrets against what was verified before, and remembers it.
+/// Checks observations of secrets against the verified facts, and remembers them.
 #[derive(Debug)]
 pub struct SecretFactStore {
     dir: Option<PathBuf>,
     loaded: Mutex<BTreeMap<WorkspaceName, Loaded>>,
 }
 
-/// The facts about a workspace, and which file they were read from.
+/// The facts about a workspace, and the state of the file that they were read from.
 #[derive(Debug, Default)]
 struct Loaded {
     stamp: Option<Stamp>,
-    known: SecretFacts,
+    facts: SecretFacts,
 }
 
 impl SecretFactStore {
@@ -46,10 +46,10 @@ impl SecretFactStore {
         self.dir.as_ref().map(path)
     }
 
-    /// Number of names that are remembered.
+    /// The number of remembered names.
     ///
     /// # Errors
-    /// When the file is there and cannot be read: to go on without it would forgive a rollback.
+    /// When the file exists and cannot be read: without it an old value would pass unnoticed.
     pub fn count(&self, workspace: &WorkspaceName) -> io::Result<usize> {
         self.with(workspace, SecretFacts::len)
     }
@@ -64,51 +64,54 @@ impl SecretFactStore {
         if let Some(path) = self.path(workspace) {
             loaded.renew(&path)?;
         }
-        Ok(look(&loaded.known))
+        Ok(look(&loaded.facts))
     }
 
-    /// Holds against the facts what entries show, and remembers it, on disk before this returns:
-    /// what a person should know of it.
+    /// Checks observations against the facts, and remembers them on disk before it returns. Returns
+    /// warnings for a person.
     ///
     /// # Errors
-    /// As [`SecretFacts::check`], and then nothing is remembered; when the file cannot be read or written.
+    /// As [`SecretFacts::check`], and nothing is remembered then; when the file cannot be read or written.
     pub(crate) fn verify(
         &self,
         workspace: &WorkspaceName,
-        shown: &[Observation<'_>],
+        observations: &[Observation<'_>],
     ) -> Result<Vec<String>, ClientError> {
-        if shown.is_empty() {
+        if observations.is_empty() {
             return Ok(Vec::new());
         }
         let mut all = lock(&self.loaded);
         let loaded = all.entry(workspace.clone()).or_default();
-        let place = self.dir.as_ref().zip(self.path(workspace));
-        if let Some((_, path)) = &place {
+        let directory_and_path = self.dir.as_ref().zip(self.path(workspace));
+        if let Some((_, path)) = &directory_and_path {
             loaded.renew(path)?;
         }
-        let warnings = check(&loaded.known, shown)?;
-        if !shown.iter().any(|one| loaded.known.would_change(one)) {
+        let warnings = check(&loaded.facts, observations)?;
+        if !observations
+            .iter()
+            .any(|one| loaded.facts.would_change(one))
+        {
             return Ok(warnings);
         }
-        let Some((dir, path)) = place else {
-            return Ok(loaded.known.remember_all(shown, warnings, None).1);
+        let Some((dir, path)) = directory_and_path else {
+            return Ok(loaded.facts.remember_all(observations, warnings, None).1);
         };
-        let _alone = lock_directory(dir)?;
-        // Another process may have been quicker.
+        let _locked = lock_directory(dir)?;
+        // Another process may have written meanwhile.
         loaded.read(&path)?;
-        let warnings = check(&loaded.known, shown)?;
-        let mut fresh = loaded.known.clone();
-        let (changed, warnings) = fresh.remember_all(shown, warnings, Some(&path));
+        let warnings = check(&loaded.facts, observations)?;
+        let mut fresh = loaded.facts.clone();
+        let (changed, warnings) = fresh.remember_all(observations, warnings, Some(&path));
         if changed {
             private_files::replace(&path, fresh.text().as_bytes())?;
-            loaded.known = fresh;
+            loaded.facts = fresh;
             loaded.stamp = Stamp::of(&path)?;
         }
         Ok(warnings)
     }
 
-    /// Holds the current versions that an answer shows against the facts. Nothing is remembered: no
-    /// entry is shown to prove them.
+    /// Checks the current versions in an answer against the facts. Nothing is remembered, since no
+    /// entry proves them.
     ///
     /// # Errors
     /// [`keyroll_core::Code::Rollback`]; when the file cannot be read.
@@ -121,15 +124,16 @@ impl SecretFactStore {
         let Some(last) = size.0.checked_sub(1).map(Index) else {
             return Ok(());
         };
-        let check = |known: &SecretFacts| {
+        let check = |facts: &SecretFacts| {
             let mut rows = rows.iter();
-            rows.try_for_each(|row| known.check_version(&row.id, &row.name, row.version, last))
+            rows.try_for_each(|row| facts.check_version(&row.id, &row.name, row.version, last))
         };
         self.with(workspace, check)?
     }
 
-    /// The file of a workspace; `None` when there is none. Whoever verifies holds its facts and waits
-    /// for the directory, so who holds the directory does not wait for them.
+    /// The text of a workspace's file; `None` when there is none. It takes no lock on the facts: a
+    /// caller holds the directory's lock, and [`SecretFactStore::verify`] waits for that one while it
+    /// holds the facts.
     pub(super) fn text(&self, workspace: &WorkspaceName) -> io::Result<Option<String>> {
         let Some(path) = self.path(workspace) else {
             return Ok(None);
@@ -138,7 +142,7 @@ impl SecretFactStore {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Forgets a workspace. Whoever has read its file notices that it is gone.
+    /// Forgets a workspace. Other processes notice that its file is gone.
     pub(super) fn forget(&self, workspace: &WorkspaceName) -> io::Result<()> {
         if let Some(path) = self.path(workspace) {
             return private_files::remove(&path);
@@ -148,10 +152,13 @@ impl SecretFactStore {
     }
 }
 
-fn check(known: &SecretFacts, shown: &[Observation<'_>]) -> Result<Vec<String>, ClientError> {
+fn check(
+    facts: &SecretFacts,
+    observations: &[Observation<'_>],
+) -> Result<Vec<String>, ClientError> {
     let mut warnings = Vec::new();
-    for one in shown {
-        warnings.extend(known.check(one)?);
+    for one in observations {
+        warnings.extend(facts.check(one)?);
     }
     Ok(warnings)
 }
@@ -159,26 +166,29 @@ fn check(known: &SecretFacts, shown: &[Observation<'_>]) -> Result<Vec<String>, 
 impl SecretFacts {
     fn remember_all(
         &mut self,
-        shown: &[Observation<'_>],
+        observations: &[Observation<'_>],
         mut warnings: Vec<String>,
         file: Option<&Path>,
     ) -> (bool, Vec<String>) {
-        let left: Vec<&Observation<'_>> = shown.iter().filter(|one| !self.remember(one)).collect();
+        let left: Vec<&Observation<'_>> = observations
+            .iter()
+            .filter(|one| !self.remember(one))
+            .collect();
         if let Some(first) = left.first() {
             let names = match left.len() {
                 1 => format!("{} is", first.name),
                 more => format!("{} and {} others are", first.name, more - 1),
             };
-            let place = file.map_or_else(
-                || "what this client remembers".to_owned(),
+            let store = file.map_or_else(
+                || "the memory of this client".to_owned(),
                 |file| file.display().to_string(),
             );
             warnings.push(format!(
-                "{names} not remembered, so an old value would not be noticed: {place} has no room for \
+                "{names} not remembered, so an old value would pass unnoticed: {store} has no room for \
                  more than {MOST_BYTES} bytes"
             ));
         }
-        (left.len() < shown.len(), warnings)
+        (left.len() < observations.len(), warnings)
     }
 }
 
@@ -193,15 +203,15 @@ impl Loaded {
 
     fn read(&mut self, path: &Path) -> io::Result<()> {
         let stamp = Stamp::of(path)?;
-        let known = match private_files::read(path, FILE_BYTES)? {
+        let facts = match private_files::read(path, FILE_BYTES)? {
             None => SecretFacts::default(),
             Some(bytes) => {
                 let text = std::str::from_utf8(&bytes).ok();
                 text.and_then(SecretFacts::parse)
-                    .ok_or_else(|| trust_anew(path))?
+                    .ok_or_else(|| damaged(path))?
             }
         };
-        *self = Self { stamp, known };
+        *self = Self { stamp, facts };
         Ok(())
     }
 }

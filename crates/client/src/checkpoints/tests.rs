@@ -44,7 +44,7 @@ fn verify(
         version: Some((Version(version), Digest::of(&version.to_be_bytes()))),
         current: true,
         hosts: Some(&[]),
-        chosen: SetByCaller::Nothing,
+        set_by_caller: SetByCaller::Nothing,
     };
     store.secrets().verify(&demo(), &[shown])
 }
@@ -153,7 +153,7 @@ fn what_does_not_fit_is_not_remembered_in_part() {
         version: Some((Version(1), Digest::of(&1_u32.to_be_bytes()))),
         current: true,
         hosts: Some(&[]),
-        chosen: SetByCaller::Nothing,
+        set_by_caller: SetByCaller::Nothing,
     };
     let both = [shown(&good, 3), shown(&bad, 1)];
     assert_eq!(

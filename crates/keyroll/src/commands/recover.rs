@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use keyroll_client::Client;
 use keyroll_core::Code;
-use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
+use keyroll_server::nats::{NatsClient, create_missing, may_recreate, recreate_log};
 use keyroll_wire::Question;
 use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize};
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let operator = if plan.remake {
         check_single_service(&client).await?;
         let operator = connect(context, args.operator_nats.as_deref()).await?;
-        let may = may_remake(&operator).await;
+        let may = may_recreate(&operator).await;
         may.map_err(|error| Failure::local(error.to_string()).within("--operator-nats"))?;
         Some(operator)
     } else {
@@ -91,7 +91,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let answered = client.query_within(None, Question::RecoverBegin(begin), PATIENCE);
     let begun = answer!(answered.await?, Answer::RecoverBegin)?;
     if let Some(operator) = operator.filter(|_| plan.remake) {
-        let remade = remake_log(&operator, begun.messages).await;
+        let remade = recreate_log(&operator, begun.messages).await;
         remade.map_err(|error| {
             Failure::local(format!(
                 "{error}. If the log exists, the service accepts commands again in two minutes, or after a \
@@ -132,7 +132,7 @@ async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan,
 /// Creates missing streams before anything counts as lost: a stream that lost only its description comes
 /// back with its messages. Returns whether any was missing, because then the plan changes.
 async fn revive(context: &Context, operator: &NatsClient) -> Result<bool, Failure> {
-    let made = make_missing(operator).await;
+    let made = create_missing(operator).await;
     let made = made.map_err(|error| Failure::local(error.to_string()))?;
     for (stream, messages) in &made {
         context.out.note(&match messages {

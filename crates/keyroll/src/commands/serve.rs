@@ -8,7 +8,7 @@ use clap::Args;
 use ed25519_dalek::SigningKey;
 use keyroll_client::random;
 use keyroll_client::{Client, Settings as ClientSettings};
-use keyroll_console::{Console, Who};
+use keyroll_console::{Console, SignInPolicy};
 use keyroll_core::{Code, LedgerId};
 use keyroll_http::Server;
 use keyroll_server::keys::KeyFiles;
@@ -41,7 +41,7 @@ pub(crate) struct ServeArgs {
     /// acknowledges it
     #[arg(long)]
     allow_unsynced: bool,
-    /// Place of the root key [default: the place in serve.toml]
+    /// PublicOrigin of the root key [default: the place in serve.toml]
     #[arg(long, value_name = "PLACE", value_enum)]
     root_key: Option<RootKeyPlace>,
     /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it [default: do not]
@@ -167,7 +167,7 @@ impl SharedConsole {
             home: Some(self.home),
         })
         .await?;
-        console::serve(client, None, Who::Members, self.front).await
+        console::serve(client, None, SignInPolicy::Members, self.front).await
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use keyroll_audit::verify::{Depth, Report, Verifier};
+use keyroll_audit::report::Report;
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Command, Nothing};
 use keyroll_core::cose::Form;
 use keyroll_core::roles::Role;

@@ -1,4 +1,4 @@
-//! What is told of the log: rows, commits, what is wrong with it, checkpoints.
+//! Replies about the log: rows, commits, problems and checkpoints.
 
 use keyroll_core::{Blob, Digest, Identity, Index, Millis, SecretName, Sequence, Version};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::query::AuditOutcome;
 pub struct AuditRows {
     /// Newest last.
     pub rows: Vec<AuditRow>,
-    /// Index before which to ask for the page before, when there is more.
+    /// The `before` of the page before, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Index>,
 }
@@ -20,31 +20,31 @@ pub struct AuditRows {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRow {
-    /// When.
+    /// The entry's time.
     pub at: Millis,
-    /// Which run of which block it was for, as the actor claims.
+    /// The run of a block that it was for, as the actor claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunRow>,
     /// The event's name.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Who: key.
+    /// The actor's key.
     pub actor: Identity,
     /// The entry.
     pub index: Index,
     /// SHA-256 Merkle leaf of the entry.
     pub digest: Digest,
-    /// Why, when the actor said; for a refusal, why it was one.
+    /// The reason that the actor gave; for a refusal, its reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether the actor got what was asked for.
+    /// Whether the actor was granted the action.
     pub outcome: AuditOutcome,
-    /// The secrets it speaks of.
+    /// The secrets that it concerns.
     pub secrets: Vec<SecretVersion>,
     /// The action that was refused, for a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted: Option<String>,
-    /// Who: name.
+    /// The actor's name.
     pub actor_name: String,
     /// The delegated key it was signed with, when it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct RunRow {
     pub workflow: String,
 }
 
-/// A secret, and the version if one is meant.
+/// A secret, and a version when one is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is what its name says")]
@@ -75,24 +75,24 @@ pub struct SecretVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Commits {
-    /// The index to ask for next, when there is more.
+    /// The first index of the next page, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Index>,
     /// Verbatim, in order.
     pub commits: Vec<Blob>,
-    /// What is wrong with the workspace's log beyond these; on the last page only.
+    /// Problems of the workspace's log beyond these commits; on the last page only.
     pub problems: Vec<LogProblem>,
 }
 
-/// A message of the log that is not what it should be.
+/// A problem with a message of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogProblem {
     /// `foreign`, `stale`, or the code that stopped the workspace.
     pub kind: String,
-    /// The words.
+    /// A description.
     pub detail: String,
-    /// Its place in the stream.
+    /// The message's number in the stream.
     pub sequence: Sequence,
 }
 

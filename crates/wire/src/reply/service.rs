@@ -1,11 +1,11 @@
-//! What operators are told of the service, its read model and its streams.
+//! Replies for operators: the service, its read model and its streams.
 
 use keyroll_core::{Digest, Sequence, TreeSize, WorkspaceName};
 use serde::{Deserialize, Serialize};
 
 use super::SecretVersion;
 
-/// How the service is.
+/// The status of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
@@ -13,26 +13,26 @@ pub struct Status {
     pub entries: u64,
     /// Version of the program.
     pub version: String,
-    /// What is wrong, in words; nothing when all is well.
+    /// Descriptions of problems; empty when all is well.
     pub problems: Vec<String>,
-    /// What will be wrong soon, in words.
+    /// Descriptions of problems to come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The last message of the log that the read model holds.
     pub projected: Sequence,
-    /// What is being erased or copied, in words.
+    /// Descriptions of erasures and copies under way.
     pub under_way: Vec<String>,
     /// Name and version of the nats-server.
     pub nats_server: String,
     /// The last message of the log.
     pub log_sequence: Sequence,
-    /// Whether the nats-server was seen to write every message to disk before it acknowledges.
+    /// Whether the check succeeded that nats-server syncs every message before it acknowledges.
     pub sync_verified: bool,
     /// Milliseconds that the service's clock is ahead of the nats-server's.
     pub clock_ahead_ms: i64,
 }
 
-/// How far the read model is.
+/// The progress of the read model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectionStatus {
@@ -58,7 +58,7 @@ pub struct ProjectionDigest {
     pub projected: Sequence,
 }
 
-/// What a rebuild found.
+/// The result of a rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectionRebuild {
@@ -70,11 +70,11 @@ pub struct ProjectionRebuild {
     pub millis: u64,
     /// Entries it holds.
     pub entries: u64,
-    /// Whether the new read model equals the old one at the same place of the log.
+    /// Whether the new read model equals the old one at the same message of the log.
     pub identical: bool,
 }
 
-/// Whether the streams hold what the log says.
+/// The result of comparing the streams with the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageReport {
@@ -82,31 +82,31 @@ pub struct StorageReport {
     pub checked: u64,
     /// Messages of the log.
     pub messages: u64,
-    /// What is wrong.
+    /// The problems.
     pub problems: Vec<StorageProblem>,
-    /// What is no problem and should be known.
+    /// Observations that are no problem.
     pub warnings: Vec<String>,
 }
 
-/// Something that a stream should hold and does not, or the other way round.
+/// Something that a stream lacks, or holds and should not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageProblem {
     /// `corrupt`, `value_lost` or `not_erased`.
     pub kind: String,
-    /// The words.
+    /// A description.
     pub detail: String,
 }
 
-/// What a recovery would do.
+/// The plan of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryPlan {
     /// Its digest, to name it by.
     pub plan: Digest,
-    /// What is wrong with the log, and where files beside it go another way, in words.
+    /// Descriptions of problems of the log, and of files that diverge from it.
     pub wrong: Vec<String>,
-    /// Whether the log has to be made anew; otherwise only losses of values go on record.
+    /// Whether the log is created anew; otherwise only lost values are recorded.
     pub remake: bool,
     /// Messages of the log, those that cannot be read included.
     pub messages: u64,
@@ -116,18 +116,18 @@ pub struct RecoveryPlan {
     pub workspaces: Vec<RecoveryRow>,
 }
 
-/// What a recovery would do to one workspace.
+/// The plan for one workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryRow {
-    /// Versions whose values are gone; the first of them.
+    /// The first versions whose values are lost.
     pub lost: Vec<SecretVersion>,
-    /// Places of destroyed values that are erased again.
+    /// Objects of destroyed values that are erased again.
     pub erase: u64,
-    /// The highest size there was, when entries are gone: that goes on record.
+    /// The highest known size, when entries are lost: it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<TreeSize>,
-    /// How many values are gone.
+    /// The number of lost values.
     pub values: u64,
     /// Entries that the new log will hold.
     pub entries: TreeSize,
@@ -135,15 +135,15 @@ pub struct RecoveryRow {
     pub workspace: WorkspaceName,
 }
 
-/// What a recovery did.
+/// The result of a recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recovered {
-    /// Entries that put losses on record.
+    /// Entries that record losses.
     pub added: u64,
     /// Digest of the new read model.
     pub digest: Digest,
-    /// Places of destroyed values that were erased again.
+    /// Objects of destroyed values that were erased again.
     pub erased: u64,
     /// Entries of the log now.
     pub entries: u64,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyroll_audit::{bundle, saved};
+use keyroll_audit::{bundle, commit_file};
 use keyroll_core::Commit;
 use keyroll_tests::harness::home::copy;
 use keyroll_tests::harness::{Dev, Home};
@@ -116,7 +116,7 @@ fn save_from(first: u64, commits: &[Vec<u8>], home: &Home) {
     });
     let beside = home.data().join("recover");
     fs::create_dir_all(&beside).expect("a directory");
-    fs::write(beside.join("saved.commits"), saved::write(later)).expect("written");
+    fs::write(beside.join("saved.commits"), commit_file::write(later)).expect("written");
 }
 
 fn lay_beside(home: &Home, name: &str) {

@@ -28,7 +28,7 @@ struct Entry {
     value: Digest,
     current: bool,
     hosts: Vec<HostPattern>,
-    chosen: SetByCaller,
+    set_by_caller: SetByCaller,
 }
 
 fn entry(index: u64, called: &str, id: SecretId, version: u32) -> Entry {
@@ -40,7 +40,7 @@ fn entry(index: u64, called: &str, id: SecretId, version: u32) -> Entry {
         value: digest(version),
         current: true,
         hosts: Vec::new(),
-        chosen: SetByCaller::Nothing,
+        set_by_caller: SetByCaller::Nothing,
     }
 }
 
@@ -59,8 +59,11 @@ impl Entry {
         }
     }
 
-    fn chosen(self, chosen: SetByCaller) -> Self {
-        Self { chosen, ..self }
+    fn chosen(self, set_by_caller: SetByCaller) -> Self {
+        Self {
+            set_by_caller,
+            ..self
+        }
     }
 
     fn shown(&self) -> Observation<'_> {
@@ -71,7 +74,7 @@ impl Entry {
             version: Some((Version(self.version), self.value)),
             current: self.current,
             hosts: Some(&self.hosts),
-            chosen: self.chosen,
+            set_by_caller: self.set_by_caller,
         }
     }
 }

@@ -1,28 +1,28 @@
-//! The facts as a file: a line for each secret, then one for each name.
+//! The text form of the facts: a line for each secret, then one for each name.
 
 use std::fmt::Write as _;
 
 use keyroll_core::names::HostPattern;
 use keyroll_core::{Index, SecretId, Version};
 
-use super::{Bound, Current, Named, Secret, SecretFacts};
+use super::{CurrentVersion, HostBinding, NameBinding, Secret, SecretFacts};
 
 /// The first and the last line of the file.
 pub(super) const FORM: &str = "keyroll-secrets/v1";
 pub(super) const END_LINE: &str = "\nend\n";
 
-/// Stands for what is not known.
+/// Stands for an unknown fact.
 const NONE: &str = "-";
 
 impl SecretFacts {
-    /// As a file.
+    /// The text of a file.
     pub(in crate::checkpoints) fn text(&self) -> String {
         let mut text = FORM.to_owned();
         for (id, secret) in &self.secrets {
             text.push_str(&secret_line(id, secret));
         }
-        // A secret's last name is the one with the highest index, or of two in one entry the last.
-        let mut names: Vec<&Named> = self.names.values().collect();
+        // A secret's last name has the highest index, or is the last of two in one entry.
+        let mut names: Vec<&NameBinding> = self.names.values().collect();
         names.sort_by_key(|named| {
             (
                 named.at,
@@ -59,7 +59,7 @@ impl SecretFacts {
                     known.secrets.insert(id, secret).is_none().then_some(())?;
                 }
                 "name" => {
-                    let named = Named {
+                    let named = NameBinding {
                         name: words.next()?.parse().ok()?,
                         id: words.next()?.parse().ok()?,
                         at: Index(words.next()?.parse().ok()?),
@@ -76,8 +76,8 @@ impl SecretFacts {
     }
 }
 
-/// `secret ID VERSION@ENTRY=DIGEST ENTRY=HOST,HOST`, `-` for what is not known, after the end of the
-/// line before. Nothing for nothing.
+/// `secret ID VERSION@ENTRY=DIGEST ENTRY=HOST,HOST`, `-` for an unknown fact, after a newline. Empty when
+/// nothing is known.
 pub(super) fn secret_line(id: &SecretId, secret: &Secret) -> String {
     if *secret == Secret::default() {
         return String::new();
@@ -98,25 +98,25 @@ pub(super) fn secret_line(id: &SecretId, secret: &Secret) -> String {
     line
 }
 
-/// `name NAME ID ENTRY`, after the end of the line before.
-pub(super) fn name_line(named: &Named) -> String {
+/// `name NAME ID ENTRY`, after a newline.
+pub(super) fn name_line(named: &NameBinding) -> String {
     format!("\nname {} {} {}", named.name, named.id, named.at)
 }
 
-fn parse_current(word: &str) -> Option<Current> {
+fn parse_current(word: &str) -> Option<CurrentVersion> {
     let (version, rest) = word.split_once('@')?;
     let (at, digest) = rest.split_once('=')?;
-    Some(Current {
+    Some(CurrentVersion {
         version: Version(version.parse().ok()?),
         at: Index(at.parse().ok()?),
         digest: digest.parse().ok()?,
     })
 }
 
-fn parse_bound(word: &str) -> Option<Bound> {
+fn parse_bound(word: &str) -> Option<HostBinding> {
     let (at, hosts) = word.split_once('=')?;
     let hosts = hosts.split(',').filter(|host| !host.is_empty());
-    Some(Bound {
+    Some(HostBinding {
         at: Index(at.parse().ok()?),
         hosts: hosts.map(str::parse).collect::<Result<_, _>>().ok()?,
     })

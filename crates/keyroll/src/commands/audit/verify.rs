@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyroll_audit::bundle::{self, BundleError};
-use keyroll_audit::verify::{Depth, Problem, Report, Verifier};
+use keyroll_audit::report::{Problem, Report};
+use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::{Code, TreeSize};
 use keyroll_merkle::{Checkpoint, VerifierKey};
 use keyroll_wire::Question;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::chains::Chains;
 use super::sources::{failed, put};
 use crate::projection::Projection;
-use keyroll_audit::saved;
+use keyroll_audit::commit_file;
 
 /// What is known to be gone, in a file: the log that said so will be, too.
 #[derive(Serialize, Deserialize)]
@@ -56,12 +56,12 @@ impl Kept {
             let what = &what.to_string()[..16];
             self.0.join(format!("{what}.{kind}.left"))
         };
-        let unused = saved::write(chains.unused().iter());
+        let unused = commit_file::write(chains.unused().iter());
         put(&name(Digest::of(&unused), "commits"), &unused)?;
         if let Some(left) = chains.left() {
             link(projection.path(), &name(left, "redb"))?;
         }
-        put(&self.commits(), &saved::write(chains.more()))?;
+        put(&self.commits(), &commit_file::write(chains.more()))?;
         let sizes = chains.sizes();
         put(&self.sizes(), &cbor::encode(&Sizes { made, sizes }))
     }

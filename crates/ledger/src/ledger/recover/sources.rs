@@ -10,7 +10,7 @@ use keyroll_core::{Code, LedgerId, Rejection, WorkspaceName};
 
 use crate::projection::{Projection, ProjectionError};
 use keyroll_audit::bundle;
-use keyroll_audit::saved;
+use keyroll_audit::commit_file;
 
 /// A file of saved commits is read into memory.
 const FILE_BYTES: u64 = 512 * 1024 * 1024;
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Resul
             }
         }
         Some("commits") => {
-            for (workspace, commit) in saved::read(&whole(path)?) {
+            for (workspace, commit) in commit_file::read(&whole(path)?) {
                 take(&workspace, Bytes::copy_from_slice(commit))?;
             }
         }

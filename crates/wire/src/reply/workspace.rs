@@ -1,0 +1,98 @@
+//! Replies about workspaces, their members and their keys.
+
+use keyroll_core::roles::Role;
+use keyroll_core::{
+    Digest, Epoch, Glob, Identity, MemberName, Millis, Rejection, TreeSize, WorkspaceName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::query::PointInTime;
+
+/// A page of members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRows {
+    /// The `after` of the next page, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+    /// In order of joining.
+    pub rows: Vec<MemberRow>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRow {
+    /// Display name.
+    pub name: MemberName,
+    /// The member's role.
+    pub role: Role,
+    /// The member's public key.
+    pub member: Identity,
+    /// When the membership ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// Whether the member was removed.
+    pub removed: bool,
+    /// Patterns for the names of the secrets that the member may use.
+    pub secrets: Vec<Glob>,
+}
+
+/// The wrapping keys of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyStatus {
+    /// Values that the answering replica has copied to the new generation, or found there.
+    pub done: u64,
+    /// The generation in force.
+    pub epoch: Epoch,
+    /// Values to copy.
+    pub total: u64,
+    /// Destroyed values that are not erased yet.
+    pub ending: u32,
+    /// Once all values are copied: messages of the old generation that are erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<u64>,
+    /// Why the last attempt to erase or copy stopped early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Rejection>,
+    /// The generation being retired, while a rotation is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<Epoch>,
+    /// The number of messages to erase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_erase: Option<u64>,
+}
+
+/// A page of workspaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceRows {
+    /// The `after` of the next page, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<WorkspaceName>,
+    /// By name.
+    pub rows: Vec<WorkspaceRow>,
+}
+
+/// A workspace that the caller is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceRow {
+    /// The caller's role.
+    pub role: Role,
+    /// Number of entries.
+    pub size: TreeSize,
+    /// Its name.
+    pub workspace: WorkspaceName,
+}
+
+/// A point in history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceAt {
+    /// The exact point.
+    pub at: PointInTime,
+    /// The root over its entries.
+    pub root: Digest,
+}
