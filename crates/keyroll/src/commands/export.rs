@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
             None => values.push((&opened.name, opened.value.as_slice())),
             Some(Unrepresentable::NotText) => omitted.add(opened.name.clone(), Reason::NotText),
             Some(Unrepresentable::NoDotenvForm) => {
-                omitted.add(opened.name.clone(), Reason::NoDotenvForm)
+                omitted.add(opened.name.clone(), Reason::NoDotenvForm);
             }
         }
     }
