@@ -181,7 +181,9 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
         DenialReason::Expired => "your membership has ended",
         DenialReason::Role => "your role does not allow it",
         DenialReason::Scope => "a name is outside the patterns you were given",
-        DenialReason::Restricted => "a secret is restricted: blocks use it, nobody is shown it",
+        DenialReason::Restricted => {
+            "a secret is restricted: only members with the role runner can use it"
+        }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
     };
     format!("{action}: {why}")

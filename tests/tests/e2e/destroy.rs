@@ -92,7 +92,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
     assert_eq!((found(&first), found(&second)), ([true; 2], [true; 2]));
 
     let destroy = ["secret", "destroy", "Key", "--version", "1"];
-    dev.keyroll(destroy).run().code(2).stderr_has("Add --yes");
+    dev.keyroll(destroy).run().code(2).stderr_has("Add `--yes`");
     let done = [&destroy[..], &["--yes", "--json"]].concat();
     let done = dev.keyroll(done).run().code(0).json();
     assert_eq!(
@@ -279,8 +279,8 @@ fn copies_of_a_destroyed_version_are_named() {
     let destroy = ["secret", "destroy", "Key", "--yes"];
     let one = [&destroy[..], &["--version", "1"]].concat();
     ok(&[&one[..], &["--dry-run"]].concat())
-        .stderr_has("version 3 has the value of version 1")
-        .stderr_has("version 5 has the value of version 1");
+        .stderr_has("version 3 has the same value as version 1")
+        .stderr_has("version 5 has the same value as version 1");
     ok(&[&destroy[..], &["--version", "2"]].concat()).lacks("has the value");
     ok(&[&one[..], &["--version", "3", "--version", "5"]].concat()).lacks("has the value");
     assert_eq!(

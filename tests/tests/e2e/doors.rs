@@ -143,7 +143,10 @@ fn a_named_proxy_may_have_what_one_address_may_not() {
     let alone = served
         .cluster
         .keyroll(["serve", "--trusted-proxy", "127.0.0.1"]);
-    alone.run().code(2).stderr_has("--console and --metrics");
+    alone
+        .run()
+        .code(2)
+        .stderr_has("needs --console or --metrics");
     let words = [
         "serve",
         "--metrics",

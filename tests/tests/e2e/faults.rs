@@ -285,7 +285,7 @@ fn a_killed_nats_server_ends_dev_and_says_so() {
     nats_server.signal(Signal::SIGKILL);
     assert_eq!(dev.ended(), Some(7));
     assert!(
-        dev.stderr().contains("nats-server has ended"),
+        dev.stderr().contains("nats-server stopped"),
         "{}",
         dev.stderr()
     );

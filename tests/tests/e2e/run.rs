@@ -117,7 +117,7 @@ fn more_than_fit_one_entry_are_revealed_in_several() {
         .run()
         .code(0)
         .stdout("300\n")
-        .stderr_has("no room for values of their size: LARGE_");
+        .stderr_has("their values are too large: LARGE_");
     dev.keyroll(["run", "--strict", "--", "true"])
         .run()
         .code(1)

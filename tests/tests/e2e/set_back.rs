@@ -158,7 +158,7 @@ fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
     dev.keyroll(["audit", "accept"])
         .run()
         .code(0)
-        .stderr_has("is kept in");
+        .stderr_has("are kept in");
     dev.keyroll(["secret", "reveal", "A"])
         .run()
         .code(0)

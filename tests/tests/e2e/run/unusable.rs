@@ -74,12 +74,12 @@ fn what_shows_a_secret_shows_that_it_cannot_be_revealed() {
     dev.keyroll(["block", "check", &block, "--values"])
         .run()
         .code(3)
-        .stderr_has("not searched for, as their current version is destroyed: Old")
+        .stderr_has("not searched for, because their current version is destroyed: Old")
         .stderr_has("searched for the values of 3 secrets");
     dev.keyroll(["block", "check", &block, "--values", "--strict"])
         .run()
         .code(3)
-        .stderr_has("the file was not searched. Leave out with --except, or mend: Old");
+        .stderr_has("the file was not searched. Exclude these with --except, or repair them: Old");
     let except = ["--values", "--strict", "--except", "Old,Nul"];
     dev.keyroll(["block", "check", &block].iter().chain(&except))
         .run()
@@ -109,7 +109,7 @@ fn one_secret_never_stops_the_others() {
         .stderr_has("--except leaves nothing");
     run(&["--only", "Other", "--except", "Nowhere"])
         .code(0)
-        .stderr_has("you did not name it with --only");
+        .stderr_has("--only does not name it");
     run(&["--strict"])
         .code(3)
         .error_code("destroyed")
