@@ -1,5 +1,5 @@
-// What a page cannot do by itself: show a value and hide it again, copy a name, keep a dialog's
-// text when something stands in its way, and keys. Text goes into the page as text only.
+// Enhancements of the pages: show a value and hide it again, copy a name, keep a dialog's text when its
+// form fails, and keyboard shortcuts. Text is added to the page as text only, never as markup.
 
 const HIDE_AFTER = 30;
 const root = document.documentElement;
@@ -23,20 +23,20 @@ function offline(is) {
   one("#offline")?.toggleAttribute("hidden", !is);
 }
 
-// Without a session there is nothing more to see here; but nobody's text is thrown away for that.
+// Without a session the page is reloaded, unless a dialog holds text that the person typed.
 function signedOut() {
   away();
   if (!sheet) location.reload();
 }
 
-// Values: one at a time, for half a minute at most, gone as soon as nobody looks.
+// Values: one at a time, for at most half a minute, hidden when the window loses focus.
 
 let shown = null;
 
 function hide() {
   if (!shown) return;
   clearInterval(shown.timer);
-  // Out of the page before the row goes: nothing that still holds the row holds the value.
+  // The text is cleared before the row is removed: no other reference to the row may hold the value.
   shown.text.textContent = "";
   shown.row.remove();
   shown.button.textContent = "View";
@@ -66,7 +66,7 @@ function show(form, answer) {
   text.textContent = answer.value;
   const note = cell.appendChild(document.createElement("p"));
   note.className = "note";
-  note.textContent = `${answer.base64 ? "Not text: shown as base64. " : ""}v${answer.version}. This look is entry ${answer.index} of the audit log.`;
+  note.textContent = `${answer.base64 ? "Not UTF-8 text: shown as base64. " : ""}v${answer.version}. This read is entry ${answer.index} of the audit log.`;
   above.after(row);
   let left = HIDE_AFTER;
   button.textContent = `Hide (${left} s)`;
@@ -116,7 +116,7 @@ async function view(form) {
   button.textContent = "View";
   if (answer.status === 401) return signedOut();
   if (!answer.ok) return notShown(form, answer.body.error.message);
-  // Who went elsewhere while it was on its way does not see it any more.
+  // If the person left the page during the request, the value is not shown.
   if (look === looks && !document.hidden) show(form, answer.body);
 }
 
@@ -125,7 +125,7 @@ addEventListener("blur", away);
 addEventListener("pagehide", away);
 document.addEventListener("visibilitychange", () => document.hidden && away());
 
-// Forms: what stands in the way is said where the text still stands.
+// Forms: errors appear in the form, which keeps its text.
 
 async function send(form) {
   const button = one("button[type=submit]", form);
@@ -142,7 +142,8 @@ async function send(form) {
       const here = location.pathname + location.search;
       const [path, row] = answer.body.href.split("#");
       location.assign(answer.body.href);
-      // To another row of this page that is no navigation. Never twice: words are said once.
+      // A link to another row of this page is no navigation, so it reloads. It does so once: flash
+      // messages appear only once.
       if (row && path === here) location.reload();
       return;
     }
@@ -180,7 +181,7 @@ document.addEventListener("submit", (event) => {
 
 all("form[data-auto]").forEach((form) => form.requestSubmit());
 
-// A value generated here is as good as the browser's own randomness.
+// Generated values use the browser's cryptographic randomness.
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -195,7 +196,7 @@ function generated(length) {
   return text;
 }
 
-// Whether a line break at the end belongs to a value is asked where there is one.
+// The question about a line break at the end of a value appears only when there is one.
 
 all("textarea[name=value]").forEach((field) => {
   const asked = one(".newline", field.form);
@@ -214,7 +215,7 @@ all("button.generate").forEach((button) => {
   });
 });
 
-// A file goes into the text field, where one can see it; it is sent from there like what is typed.
+// A chosen file is read into the text field, where it is visible, and sent like typed text.
 
 all("input[type=file][data-into]").forEach((input) => {
   const form = input.form;
@@ -238,7 +239,7 @@ all("input[type=file][data-into]").forEach((input) => {
   });
 });
 
-// Copying names and keys. Never values.
+// Copying names and keys, never values.
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
@@ -260,7 +261,7 @@ document.addEventListener("click", async (event) => {
   }, 1500);
 });
 
-// Dialogs are pages; here they become modal, and closing one goes back to the control it came from.
+// Dialogs are pages. Here they become modal, and closing one returns to the control that opened it.
 
 const CAME_FROM = "keyroll-came-from";
 
@@ -272,12 +273,12 @@ document.addEventListener("click", (event) => {
 
 const sheet = one("dialog.sheet");
 if (sheet) {
-  // As it came it is open beside the page; `close()` would count as somebody's wish.
+  // The server sends it open but not modal. `close()` would count as the person's action.
   sheet.removeAttribute("open");
   sheet.showModal();
   const first = one("[autofocus], textarea", sheet) ?? one("h2", sheet);
   first.focus();
-  // Not `cancel`: a browser skips that where nobody has touched the page yet.
+  // Not `cancel`: browsers skip that event before the first interaction with the page.
   sheet.addEventListener("close", () => location.assign(sheet.dataset.back));
 } else {
   const [name, act] = (sessionStorage.getItem(CAME_FROM) ?? "").split(" ");
@@ -285,11 +286,11 @@ if (sheet) {
   const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
   const control = target && target.dataset.name === name ? one(`[data-act="${CSS.escape(act)}"]`, target) : null;
   const menu = control?.closest("details");
-  // After the browser's own turn: it moves the focus to what the address names.
+  // After the browser has moved the focus to the element in the address.
   addEventListener("load", () => setTimeout(() => (menu ? one("summary", menu) : control ?? target)?.focus()));
 }
 
-// What cannot be reached now may be there in a moment.
+// Retries a page that failed because the ledger did not answer.
 
 if (one("[data-retry]")) {
   const again = async () => {
@@ -304,7 +305,7 @@ document.addEventListener("click", (event) => {
   all("details.menu[open]").forEach((menu) => menu.contains(event.target) || menu.removeAttribute("open"));
 });
 
-// Keys.
+// Keyboard shortcuts.
 
 const rows = () => all("tbody tr[tabindex]");
 const here = () => document.activeElement?.closest("tr[tabindex]");
@@ -358,7 +359,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// The chip.
+// The badge of verification.
 
 const chip = one("#chip");
 
@@ -372,7 +373,7 @@ async function look() {
     const now = await response.json();
     const was = chip.dataset.state;
     const words = one(".words", chip);
-    // What is the same is not set: whoever has it read aloud hears it once.
+    // Unchanged text is not set again, so that screen readers announce it once.
     if (words.textContent !== now.words) words.textContent = now.words;
     one(".when", chip).textContent = now.when;
     chip.title = now.detail;
@@ -380,7 +381,7 @@ async function look() {
     const checked = one("#checked");
     if (checked) checked.textContent = now.detail;
     one("use", chip).setAttribute("href", { verified: "#i-check", failed: "#i-alert" }[now.state] ?? "#i-clock");
-    // The controls change with it; but nobody's text is thrown away for that.
+    // The controls depend on it, so the page is reloaded, unless a dialog holds typed text.
     if ((was === "failed") !== (now.state === "failed") && !sheet) location.reload();
   } catch {
     offline(true);

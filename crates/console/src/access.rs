@@ -1,10 +1,10 @@
-//! What to offer to whom. The ledger decides again whatever is offered here.
+//! What the pages offer to a member. The ledger decides again on every request.
 
 use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Glob, Millis, SecretName};
 use keyroll_wire::reply::MemberRow;
 
-/// What a member may do, as far as the member's record says.
+/// What a member may do, according to its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) name: String,
@@ -29,7 +29,7 @@ impl Access {
         self.globs.iter().any(|glob| glob.matches(name))
     }
 
-    /// Whether it may make secrets at all.
+    /// Whether it may create secrets.
     pub(crate) const fn creates(&self) -> bool {
         allows(self.role, Permission::Write)
     }
@@ -49,7 +49,7 @@ impl Access {
         allows(self.role, Permission::Audit)
     }
 
-    /// Whether it may look after members: an owner without bounds, with the identity's own key.
+    /// Whether it may change members: an owner without bounds, with the identity's own key.
     pub(crate) fn manages(&self) -> bool {
         allows(self.role, Permission::Manage)
             && !self.delegated

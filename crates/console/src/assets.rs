@@ -1,4 +1,4 @@
-//! The style sheet and the module, inside the program.
+//! The style sheet, the JavaScript module and the icon, compiled into the program.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("../assets/console.css");
 const MODULE: &str = include_str!("../assets/console.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
-/// The files' addresses: a new content has a new one, so browsers may keep what they have.
+/// The files' addresses. Each holds a digest of the content, so browsers may cache the files for good.
 pub(crate) struct Addresses {
     pub(crate) style: String,
     pub(crate) module: String,

@@ -1,4 +1,4 @@
-//! The Audit log tab, and whether the log is whole.
+//! The Audit log tab, and verification of the log.
 
 mod entry;
 mod export;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::server::App;
+use crate::app::App;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()

@@ -1,26 +1,26 @@
-//! What stands in the way, in words that say what to do next.
+//! Failures as people see them: what failed, why, and what to do next.
 
 use axum::http::StatusCode;
 use keyroll_client::ClientError;
 use keyroll_core::Code;
 use keyroll_core::names::InvalidName;
 
-use crate::words::sentence;
+use crate::format::sentence;
 
-/// Words when a value is not shown because its reading cannot be put on record.
+/// The message when a value is not shown because the read could not be recorded.
 pub(crate) const NOT_RECORDED: &str = "Not shown: the read could not be recorded.";
 
-/// A request that did not get what it asked for.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) words: String,
-    /// Whether the log itself is in doubt.
+    pub(crate) message: String,
+    /// Whether the log does not verify.
     pub(crate) unverified: bool,
-    /// Where to look: words of a link and its address.
-    pub(crate) see: Option<(String, String)>,
+    /// The text and address of a link to look at.
+    pub(crate) link: Option<(String, String)>,
 }
 
 impl Failure {
@@ -28,72 +28,82 @@ impl Failure {
         status: StatusCode,
         code: &'static str,
         title: &'static str,
-        words: impl Into<String>,
+        message: impl Into<String>,
     ) -> Self {
         Self {
             status,
             code,
             title,
-            words: words.into(),
+            message: message.into(),
             unverified: false,
-            see: None,
+            link: None,
         }
     }
 
-    /// Something in a form that cannot be used.
-    pub(crate) fn field(words: impl Into<String>) -> Self {
+    /// A field of a form that cannot be used.
+    pub(crate) fn field(message: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_field",
             "That cannot be used",
-            words,
+            message,
         )
     }
 
-    pub(crate) fn not_found(words: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", words)
+    /// A form that did not come from a page of the console.
+    pub(crate) fn damaged_form() -> Self {
+        Self::field("The form is damaged: open it again.")
     }
 
-    pub(crate) fn denied(words: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", message)
+    }
+
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "denied",
             "You may not see this",
-            words,
+            message,
         )
     }
 
-    pub(crate) fn signed_out(words: impl Into<String>) -> Self {
+    pub(crate) fn signed_out(message: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "signed_out",
             "You are signed out",
-            words,
+            message,
         )
     }
 
-    /// Nothing is written to a log that does not verify.
+    /// The log does not verify, so nothing is written.
     pub(crate) fn writes_off() -> Self {
-        let words = "The log does not verify, so nothing is written or shown. Look at the audit \
+        let message = "The log does not verify, so nothing is written or shown. Look at the audit \
                      log, and press “Verify now” when the cause is gone.";
         Self {
             unverified: true,
-            ..Self::new(StatusCode::CONFLICT, "unverified", "Writes are off", words)
+            ..Self::new(
+                StatusCode::CONFLICT,
+                "unverified",
+                "Writes are off",
+                message,
+            )
         }
     }
 
     #[must_use]
-    pub(crate) fn see(mut self, words: impl Into<String>, address: impl Into<String>) -> Self {
-        self.see = Some((words.into(), address.into()));
+    pub(crate) fn with_link(mut self, text: impl Into<String>, address: impl Into<String>) -> Self {
+        self.link = Some((text.into(), address.into()));
         self
     }
 
-    /// The same failure where a value was asked for.
+    /// The same failure of a reveal.
     #[must_use]
     pub(crate) fn of_reveal(mut self) -> Self {
-        self.words = match self.status {
+        self.message = match self.status {
             StatusCode::SERVICE_UNAVAILABLE => NOT_RECORDED.to_owned(),
-            _ => format!("Not shown: {}", self.words),
+            _ => format!("Not shown: {}", self.message),
         };
         self
     }
@@ -101,24 +111,24 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let (code, message) = (error.code(), error.to_string());
+        let (code, text) = (error.code(), error.to_string());
         let (status, title) = describe(code);
-        let words = sentence(without_advice(without_action(&message)));
-        let words = match code {
+        let message = sentence(without_advice(without_action(&text)));
+        let message = match code {
             Code::Unreachable => format!(
-                "{words} Nothing was changed. This page works again as soon as the ledger answers."
+                "{message} Nothing was changed. This page works again as soon as the ledger answers."
             ),
-            Code::Busy => format!("{words} Nothing is lost: try again in a moment."),
-            _ => words,
+            Code::Busy => format!("{message} Nothing is lost: try again in a moment."),
+            _ => message,
         };
         Self {
             unverified: matches!(code, Code::Rollback | Code::Fork | Code::Corrupt),
-            ..Self::new(status, code.as_str(), title, words)
+            ..Self::new(status, code.as_str(), title, message)
         }
     }
 }
 
-/// A refusal without the command that was refused: who pressed the button knows which.
+/// A refusal without the name of the refused command: the person just pressed its button.
 fn without_action(message: &str) -> &str {
     match message.split_once(": ") {
         Some((action, why)) if action.contains('.') && !action.contains(' ') => why,
@@ -126,7 +136,7 @@ fn without_action(message: &str) -> &str {
     }
 }
 
-/// What is said here in words of its own.
+/// A message without advice that the page gives in its own words.
 fn without_advice(message: &str) -> &str {
     let advice = [": try again shortly", ": try again"];
     let without = advice.iter().find_map(|end| message.strip_suffix(end));
@@ -174,7 +184,7 @@ const fn describe(code: Code) -> (StatusCode, &'static str) {
 impl From<InvalidName> for Failure {
     fn from(InvalidName(rule): InvalidName) -> Self {
         let mut letters = rule.chars();
-        let words: String = letters
+        let message: String = letters
             .next()
             .into_iter()
             .flat_map(char::to_uppercase)
@@ -182,7 +192,7 @@ impl From<InvalidName> for Failure {
             .collect();
         Self {
             code: Code::InvalidName.as_str(),
-            ..Self::field(words + ".")
+            ..Self::field(message + ".")
         }
     }
 }
@@ -192,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unrecorded_read_is_told_in_these_words() {
+    fn an_unrecorded_read_has_a_fixed_message() {
         for code in [
             Code::AuditUnavailable,
             Code::AuditUnknown,
@@ -200,23 +210,26 @@ mod tests {
             Code::Busy,
         ] {
             let failure = Failure::from(ClientError::failed(code, "why")).of_reveal();
-            assert_eq!(failure.words, "Not shown: the read could not be recorded.");
+            assert_eq!(
+                failure.message,
+                "Not shown: the read could not be recorded."
+            );
         }
         let denied = Failure::from(ClientError::failed(Code::Denied, "no")).of_reveal();
-        assert_eq!(denied.words, "Not shown: No.");
+        assert_eq!(denied.message, "Not shown: No.");
         let message = "secret.reveal: your role does not allow it (recorded as entry 7)";
         let denied = Failure::from(ClientError::failed(Code::Denied, message)).of_reveal();
-        let words = "Not shown: Your role does not allow it (recorded as entry 7).";
-        assert_eq!(denied.words, words);
+        let message = "Not shown: Your role does not allow it (recorded as entry 7).";
+        assert_eq!(denied.message, message);
     }
 
     #[test]
-    fn a_ledger_that_is_behind_is_not_told_as_one_that_is_away() {
-        let said = |code, message: &str| {
+    fn a_busy_ledger_and_an_unreachable_one_have_different_messages() {
+        let shown = |code, message: &str| {
             let failure = Failure::from(ClientError::failed(code, message));
-            (failure.title, failure.words)
+            (failure.title, failure.message)
         };
-        let behind = said(
+        let behind = shown(
             Code::Busy,
             "the read model is behind the log: try again shortly",
         );
@@ -226,17 +239,19 @@ mod tests {
             "The read model is behind the log. Nothing is lost: try again in a moment."
         );
         let titles = [Code::Busy, Code::Unreachable, Code::AuditUnavailable];
-        let titles: std::collections::HashSet<_> =
-            titles.map(|code| said(code, "why").0).into_iter().collect();
+        let titles: std::collections::HashSet<_> = titles
+            .map(|code| shown(code, "why").0)
+            .into_iter()
+            .collect();
         assert_eq!(titles.len(), 3);
     }
 
     #[test]
-    fn only_a_log_in_doubt_turns_writes_off() {
+    fn only_errors_about_the_log_turn_writes_off() {
         for code in Code::ALL {
-            let doubt = matches!(code, Code::Rollback | Code::Fork | Code::Corrupt);
+            let log_error = matches!(code, Code::Rollback | Code::Fork | Code::Corrupt);
             let failure = Failure::from(ClientError::failed(*code, "why"));
-            assert_eq!(failure.unverified, doubt, "{code}");
+            assert_eq!(failure.unverified, log_error, "{code}");
         }
     }
 }

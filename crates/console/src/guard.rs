@@ -1,4 +1,4 @@
-//! What every request has to pass before anything else looks at it, and what every answer says.
+//! Checks of every request's host and origin, and the security headers of every response.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::place::Place;
-use crate::server::App;
+use crate::app::App;
+use crate::public_origin::PublicOrigin;
 
-/// No code and no style but the console's own files, nothing sent anywhere else, no frame around
-/// it, and no text that becomes markup in the browser.
+/// Only the console's own scripts and styles run, nothing is sent elsewhere, no page frames the
+/// console, and the browser turns no text into markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
@@ -39,7 +39,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     ),
 ];
 
-/// Puts its headers on every answer, whoever made it.
+/// Sets the security headers of a response.
 pub(crate) fn headers(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -51,28 +51,28 @@ pub(crate) fn headers(headers: &mut HeaderMap) {
 
 /// Refuses foreign hosts and cross-site requests.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match check(&app.place, request.method(), request.headers()) {
+    match check(&app.origin, request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err((status, words)) => (
+        Err((status, message)) => (
             status,
             [(CONTENT_TYPE, "text/plain; charset=utf-8")],
-            format!("{words}\n"),
+            format!("{message}\n"),
         )
             .into_response(),
     }
 }
 
 fn check(
-    place: &Place,
+    origin: &PublicOrigin,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
-    if hosts.next().is_some() || !host.is_some_and(|host| place.is_host(host)) {
-        let words = "This console is not served under that name.";
-        return Err((StatusCode::MISDIRECTED_REQUEST, words));
+    if hosts.next().is_some() || !host.is_some_and(|host| origin.is_host(host)) {
+        let message = "This console is not served under that name.";
+        return Err((StatusCode::MISDIRECTED_REQUEST, message));
     }
     let site = text(&HeaderName::from_static("sec-fetch-site"));
     let cross = (
@@ -85,10 +85,10 @@ fn check(
     if site.is_some_and(|site| site != "same-origin") {
         return Err(cross);
     }
-    // A browser that sends no referrer calls the origin of a form `null`; then it has to vouch for
-    // the site in the other header, which no page can set.
+    // A browser that sends no referrer sends `null` as a form's origin. It must then send
+    // `Sec-Fetch-Site`, which no page can set.
     match text(&ORIGIN) {
-        Some(origin) if origin == place.origin() => Ok(()),
+        Some(sent) if sent == origin.as_str() => Ok(()),
         Some("null") | None if site.is_some() => Ok(()),
         Some(_) | None => Err(cross),
     }
@@ -99,7 +99,8 @@ mod tests {
     use super::*;
 
     fn status(method: &Method, headers: &[(&'static str, &'static str)]) -> u16 {
-        let place = Place::loopback("127.0.0.1:8200".parse().expect("address")).expect("place");
+        let own =
+            PublicOrigin::loopback("127.0.0.1:8200".parse().expect("address")).expect("origin");
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(
@@ -107,7 +108,7 @@ mod tests {
                 HeaderValue::from_static(value),
             );
         }
-        check(&place, method, &map).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        check(&own, method, &map).map_or_else(|(status, _)| status.as_u16(), |()| 200)
     }
 
     const HOST: (&str, &str) = ("host", "127.0.0.1:8200");

@@ -1,26 +1,36 @@
-//! The Settings → Secrets page. It is a client of the ledger like any other: what it shows and
-//! does goes through [`keyroll_client::Client`], under the identity of whoever is signed in.
+//! The Settings → Secrets page: a web server where people list, view and change secrets, and read the
+//! audit log. It is a client of the ledger like any other: all reads and writes go through
+//! [`keyroll_client::Client`], under the identity that signed in. Handlers take a `WorkspaceRequest`
+//! (`request.rs`), forms go through one handler (`form.rs`), pages get their frame in `page.rs`, and
+//! `server.rs` has the routes.
 
 mod access;
+mod app;
 mod assets;
 mod audit;
-mod enter;
+mod expiring_map;
 mod failure;
+mod form;
+mod format;
 mod guard;
-mod imports;
+mod input;
+mod layout;
+mod listing;
 mod login;
+mod login_keys;
 mod members;
-mod outcome;
 mod page;
-mod place;
+mod pending_imports;
+mod public_origin;
+mod request;
+mod response;
 mod secrets;
 mod server;
 mod session;
+mod sign_in;
 mod verification;
-mod visit;
-mod words;
 
-pub use login::{Begun, Finish, Finished};
-pub use place::{BadPlace, Place};
-pub use server::{Console, Options, Who};
-pub use verification::{Flaw, Verified, Verify};
+pub use login::{LoginChallenge, LoginLink, LoginResponse};
+pub use public_origin::{InvalidOrigin, PublicOrigin};
+pub use server::{Console, Options, SignInPolicy};
+pub use verification::{VerificationFailure, Verified, VerifyLog};

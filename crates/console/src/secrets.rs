@@ -7,7 +7,9 @@ mod edit;
 mod fields;
 mod history;
 mod import;
+mod import_preview;
 mod list;
+mod rollback;
 mod row;
 mod view;
 
@@ -16,29 +18,40 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub(crate) use list::Listing;
-
-use crate::server::App;
+use crate::app::App;
+use crate::form::submit;
 
 pub(crate) fn routes() -> Router<Arc<App>> {
-    let of = |what: &str| format!("/w/{{workspace}}/secrets/{{name}}/{what}");
+    let secret = |page: &str| format!("/w/{{workspace}}/secrets/{{name}}/{page}");
     Router::new()
         .route("/w/{workspace}/secrets", get(list::show))
-        .route("/w/{workspace}/new", get(create::show).post(create::create))
+        .route(
+            "/w/{workspace}/new",
+            get(create::show).post(submit::<create::CreateForm>),
+        )
         .route(
             "/w/{workspace}/import",
-            get(import::show).post(import::prepare),
+            get(import::show).post(submit::<import::ImportForm>),
         )
         .route(
             "/w/{workspace}/import/{token}",
-            get(import::look).post(import::confirm),
+            get(import_preview::show).post(submit::<import_preview::ConfirmForm>),
         )
-        .route(&of("view"), post(view::view))
-        .route(&of("edit"), get(edit::show).post(edit::edit))
-        .route(&of("details"), get(details::show).post(details::describe))
-        .route(&of("rename"), post(details::rename))
-        .route(&of("history"), get(history::show))
-        .route(&of("rollback"), post(history::rollback))
-        .route(&of("delete"), get(delete::show).post(delete::delete))
-        .route(&of("restore"), post(delete::restore))
+        .route(&secret("view"), post(view::view))
+        .route(
+            &secret("edit"),
+            get(edit::show).post(submit::<edit::EditForm>),
+        )
+        .route(
+            &secret("details"),
+            get(details::show).post(submit::<details::DetailsForm>),
+        )
+        .route(&secret("rename"), post(submit::<details::RenameForm>))
+        .route(&secret("history"), get(history::show))
+        .route(&secret("rollback"), post(submit::<rollback::RollbackForm>))
+        .route(
+            &secret("delete"),
+            get(delete::show).post(submit::<delete::DeleteForm>),
+        )
+        .route(&secret("restore"), post(submit::<delete::RestoreForm>))
 }

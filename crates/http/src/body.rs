@@ -1,4 +1,4 @@
-//! The bodies of requests and responses, with word of them to the connection's seat.
+//! The bodies of requests and responses. They report their progress to the connection's state.
 
 use std::io;
 use std::pin::Pin;
@@ -7,39 +7,61 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use crate::seat::Seat;
+use crate::connection_state::ConnectionState;
 
-/// A request's body, which has to be there in time.
-pub(crate) struct RequestBody {
+/// Wraps a request's body, which must arrive within `timeout`. Otherwise `timed_out` is set.
+pub(crate) fn request_body(
     incoming: Incoming,
-    end: Pin<Box<Sleep>>,
-    /// Set when it was not.
-    late: Arc<AtomicBool>,
-    seat: Arc<Seat>,
+    timeout: Duration,
+    timed_out: Arc<AtomicBool>,
+    state: Arc<ConnectionState>,
+) -> Body {
+    Body::new(ObservedBody {
+        body: incoming,
+        observer: RequestObserver {
+            deadline: Box::pin(tokio::time::sleep(timeout)),
+            timed_out,
+            state,
+        },
+    })
 }
 
-impl RequestBody {
-    pub(crate) fn new(
-        incoming: Incoming,
-        within: Duration,
-        late: Arc<AtomicBool>,
-        seat: Arc<Seat>,
-    ) -> Self {
-        Self {
-            incoming,
-            end: Box::pin(tokio::time::sleep(within)),
-            late,
-            seat,
-        }
+/// Wraps a response's body. When it is dropped, the response is made, whether complete or not.
+pub(crate) fn response_body(body: Body, state: Arc<ConnectionState>) -> Body {
+    Body::new(ObservedBody {
+        body,
+        observer: ResponseObserver { state },
+    })
+}
+
+/// A body whose frames are observed.
+struct ObservedBody<B, O> {
+    body: B,
+    observer: O,
+}
+
+trait Observer: Unpin {
+    /// Called before a frame is polled. An error ends the body.
+    fn before(&mut self, _: &mut Context<'_>) -> io::Result<()> {
+        Ok(())
     }
+
+    /// Called after a frame was polled, with whether it was ready.
+    fn after(&mut self, _ready: bool) {}
 }
 
-impl HttpBody for RequestBody {
+impl<B, O> HttpBody for ObservedBody<B, O>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    O: Observer,
+{
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -47,52 +69,12 @@ impl HttpBody for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // Before the bytes: many small ones are late as well.
-        if self.end.as_mut().poll(context).is_ready() {
-            self.seat.has_body();
-            self.late.store(true, Ordering::Relaxed);
-            let why = io::Error::new(io::ErrorKind::TimedOut, "the body took too long");
-            return Poll::Ready(Some(Err(axum::Error::new(why))));
+        if let Err(error) = self.observer.before(context) {
+            return Poll::Ready(Some(Err(axum::Error::new(error))));
         }
-        let frame = Pin::new(&mut self.incoming).poll_frame(context);
-        match &frame {
-            Poll::Pending => self.seat.waits_for_body(),
-            Poll::Ready(_) => self.seat.has_body(),
-        }
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.observer.after(frame.is_ready());
         frame.map_err(axum::Error::new)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        // Nobody waits for it any more.
-        self.seat.has_body();
-    }
-}
-
-/// A response's body; when it is dropped the response is made, whole or not.
-pub(crate) struct ResponseBody {
-    pub(crate) body: Body,
-    pub(crate) seat: Arc<Seat>,
-}
-
-impl HttpBody for ResponseBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -104,8 +86,50 @@ impl HttpBody for ResponseBody {
     }
 }
 
-impl Drop for ResponseBody {
+struct RequestObserver {
+    deadline: Pin<Box<Sleep>>,
+    timed_out: Arc<AtomicBool>,
+    state: Arc<ConnectionState>,
+}
+
+impl Observer for RequestObserver {
+    fn before(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        // Checked before each frame, so that many small frames are late, too.
+        if self.deadline.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        self.state.body_received();
+        self.timed_out.store(true, Ordering::Relaxed);
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the body took too long",
+        ))
+    }
+
+    fn after(&mut self, ready: bool) {
+        if ready {
+            self.state.body_received();
+        } else {
+            self.state.waits_for_body();
+        }
+    }
+}
+
+impl Drop for RequestObserver {
     fn drop(&mut self) {
-        self.seat.answered(Instant::now());
+        // The handler reads no more of it.
+        self.state.body_received();
+    }
+}
+
+struct ResponseObserver {
+    state: Arc<ConnectionState>,
+}
+
+impl Observer for ResponseObserver {}
+
+impl Drop for ResponseObserver {
+    fn drop(&mut self) {
+        self.state.responded(Instant::now());
     }
 }

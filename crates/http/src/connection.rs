@@ -19,45 +19,45 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::body::{RequestBody, ResponseBody};
-use crate::gate::Held;
-use crate::limits::Times;
-use crate::seat::Seat;
-use crate::server::told;
+use crate::body::{request_body, response_body};
+use crate::connection_state::ConnectionState;
+use crate::gate::Slot;
+use crate::limits::Timeouts;
+use crate::stop::stopped;
 use crate::stream::Stream;
 
 /// The longest head of a request, and the most that is read ahead of a body.
 const BUFFER_BYTES: usize = 32 * 1_024;
 
-/// What every answer of a listener says in its head.
-pub type Headers = fn(&mut HeaderMap);
+/// Sets the headers of every response of a listener.
+pub type SetHeaders = fn(&mut HeaderMap);
 
-/// What the connections of a listener share.
+/// Handles the requests of a listener's connections.
 #[derive(Clone)]
-pub(crate) struct Pages {
+pub(crate) struct Handler {
     pub(crate) router: TowerToHyperService<Router>,
-    pub(crate) headers: Headers,
-    pub(crate) times: Times,
+    pub(crate) set_headers: SetHeaders,
+    pub(crate) timeouts: Timeouts,
 }
 
-/// Serves a connection until it ends, has to leave, or the listener stops and its request is answered.
+/// Serves a connection until it ends, must close, or the listener stops and its request is answered.
 pub(crate) async fn serve(
     tcp: TcpStream,
-    held: Held,
-    pages: Pages,
-    mut stopped: watch::Receiver<bool>,
+    slot: Slot,
+    handler: Handler,
+    mut stop: watch::Receiver<bool>,
 ) {
-    let seat = Arc::clone(&held.seat);
+    let state = Arc::clone(&slot.state);
     let service = service_fn(|request| {
-        let (pages, seat) = (pages.clone(), Arc::clone(&seat));
-        async move { Ok::<_, Infallible>(answer(request, pages, seat).await) }
+        let (handler, state) = (handler.clone(), Arc::clone(&state));
+        async move { Ok::<_, Infallible>(answer(request, handler, state).await) }
     });
     let stream = Stream {
         tcp,
-        seat: Arc::clone(&seat),
+        state: Arc::clone(&state),
     };
     let mut http = http1::Builder::new();
-    // Heads have their time from the sweep, as all waits do.
+    // The sweep enforces the timeout of heads, as of all waits.
     http.header_read_timeout(None)
         .max_header_size(BUFFER_BYTES)
         .max_buf_size(BUFFER_BYTES);
@@ -67,12 +67,12 @@ pub(crate) async fn serve(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(client = %seat.client, %error, "a connection broke off");
+                    tracing::debug!(client = %state.client, %error, "a connection failed");
                 }
                 return;
             }
-            () = seat.left() => return,
-            () = told(&mut stopped), if !stopping => {
+            () = state.closed() => return,
+            () = stopped(&mut stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -80,42 +80,44 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer(request: Request<Incoming>, pages: Pages, seat: Arc<Seat>) -> Response<Body> {
-    if !seat.begins(Instant::now()) {
-        // The connection closes; what would begin now would be cut off in the middle.
+async fn answer(
+    request: Request<Incoming>,
+    handler: Handler,
+    state: Arc<ConnectionState>,
+) -> Response<Body> {
+    if !state.begin_request(Instant::now()) {
+        // The connection closes; a request that began now would be cut off.
         return pending().await;
     }
-    let Times { body, work, .. } = pages.times;
+    let Timeouts { body, work, .. } = handler.timeouts;
     let within = if request.body().is_end_stream() {
         work
     } else {
         body + work
     };
-    let late = Arc::new(AtomicBool::new(false));
-    let request = request.map(|incoming| {
-        let (late, seat) = (Arc::clone(&late), Arc::clone(&seat));
-        Body::new(RequestBody::new(incoming, body, late, seat))
-    });
-    let answered = tokio::time::timeout(within, pages.router.call(request)).await;
+    let timed_out = Arc::new(AtomicBool::new(false));
+    let request = request
+        .map(|incoming| request_body(incoming, body, Arc::clone(&timed_out), Arc::clone(&state)));
+    let answered = tokio::time::timeout(within, handler.router.call(request)).await;
     let mut response = match answered {
-        Ok(Ok(_)) if late.load(Ordering::Relaxed) => {
-            let words =
+        Ok(Ok(_)) if timed_out.load(Ordering::Relaxed) => {
+            let message =
                 "The request took too long to arrive. Send it again, faster or in smaller parts.\n";
-            plain(StatusCode::REQUEST_TIMEOUT, words)
+            plain(StatusCode::REQUEST_TIMEOUT, message)
         }
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => plain(
             StatusCode::GATEWAY_TIMEOUT,
-            "The answer takes too long. Try again.\n",
+            "The answer took too long. Try again.\n",
         ),
     };
-    (pages.headers)(response.headers_mut());
-    response.map(|body| Body::new(ResponseBody { body, seat }))
+    (handler.set_headers)(response.headers_mut());
+    response.map(|body| response_body(body, state))
 }
 
-fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(words));
+fn plain(status: StatusCode, message: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(message));
     *response.status_mut() = status;
     for (name, value) in [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),

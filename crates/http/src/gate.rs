@@ -1,16 +1,16 @@
-//! Who may have a connection, and who has to leave for it.
+//! Which connections are admitted, and which are closed for them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::client_address::ClientAddress;
+use crate::connection_state::ConnectionState;
 use crate::limits::Limits;
-use crate::seat::Seat;
 
-/// A flood is logged no more often than this.
-const LOGGED: Duration = Duration::from_secs(60);
+/// Least time between two warnings about too many connections.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// All connections of a listener.
 pub(crate) struct Gate {
@@ -20,31 +20,31 @@ pub(crate) struct Gate {
 
 #[derive(Default)]
 struct Inner {
-    seats: BTreeMap<u64, Arc<Seat>>,
+    connections: BTreeMap<u64, Arc<ConnectionState>>,
     next: u64,
-    logged: Option<Instant>,
+    last_warning: Option<Instant>,
 }
 
-/// What becomes of a newcomer.
+/// Whether a new connection is admitted.
 pub(crate) enum Admission {
-    /// It is in until this is dropped.
-    In(Held),
-    /// Somebody leaves for it: to be asked again once a connection has ended.
-    Soon,
-    /// All connections that count against it are being worked on.
+    /// It holds this slot until the slot is dropped.
+    Admitted(Slot),
+    /// Another connection closes for it: ask again once one has ended.
+    Retry,
+    /// The server is working on all connections that count against it.
     Full,
 }
 
-/// A connection's place among the others.
-pub(crate) struct Held {
-    pub(crate) seat: Arc<Seat>,
+/// A connection's slot. Dropping it makes room for another.
+pub(crate) struct Slot {
+    pub(crate) state: Arc<ConnectionState>,
     gate: Arc<Gate>,
     number: u64,
 }
 
-impl Drop for Held {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.gate.lock().seats.remove(&self.number);
+        self.gate.lock().connections.remove(&self.number);
     }
 }
 
@@ -60,87 +60,89 @@ impl Gate {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a newcomer in, or has the connection closed that has waited longest for its client: at
-    /// the bound for one client its own, at the bound for all one of whoever has most.
+    /// Admits a connection, or closes the one that has waited longest for its client: at the bound for
+    /// one client, one of its own; at the bound for all, one of the client that has most.
     pub(crate) fn admit(self: &Arc<Self>, from: IpAddr, now: Instant) -> Admission {
-        let client = Client::from(from);
+        let client = ClientAddress::from(from);
         let proxy = self.limits.proxies.contains(&from.to_canonical());
         let mut inner = self.lock();
         let own_full = !proxy && inner.count(client) >= self.limits.per_client;
-        if !own_full && inner.seats.len() < self.limits.connections {
-            let seat = Arc::new(Seat::new(client, proxy, now));
+        if !own_full && inner.connections.len() < self.limits.connections {
+            let state = Arc::new(ConnectionState::new(client, proxy, now));
             let number = inner.next;
             inner.next += 1;
-            inner.seats.insert(number, Arc::clone(&seat));
-            return Admission::In(Held {
-                seat,
+            inner.connections.insert(number, Arc::clone(&state));
+            return Admission::Admitted(Slot {
+                state,
                 gate: Arc::clone(self),
                 number,
             });
         }
-        inner.log(client, now);
+        inner.warn(client, now);
         let own = own_full.then_some(client);
-        if inner.somebody_leaves(own) {
-            Admission::Soon
+        if inner.close_one(own) {
+            Admission::Retry
         } else {
             Admission::Full
         }
     }
 
-    /// Has connections closed that have waited too long for their clients.
+    /// Closes connections that have waited too long for their clients.
     pub(crate) fn sweep(&self, now: Instant) {
         let inner = self.lock();
-        let overdue = |seat: &&Arc<Seat>| seat.is_overdue(&self.limits.times, now);
+        let overdue = |state: &&Arc<ConnectionState>| state.is_overdue(&self.limits.timeouts, now);
         inner
-            .seats
+            .connections
             .values()
             .filter(overdue)
-            .for_each(|seat| seat.leave());
+            .for_each(|state| state.close());
     }
 
-    /// Has the connection closed that has waited longest, of whoever has most.
+    /// Closes the connection that has waited longest, of the client that has most.
     pub(crate) fn make_room(&self) {
-        self.lock().somebody_leaves(None);
+        self.lock().close_one(None);
     }
 }
 
 impl Inner {
-    fn count(&self, client: Client) -> usize {
-        self.seats
+    fn count(&self, client: ClientAddress) -> usize {
+        self.connections
             .values()
-            .filter(|seat| seat.client == client)
+            .filter(|state| state.client == client)
             .count()
     }
 
-    /// Whether one of a client's connections, or of all, closes now. One at a time.
-    fn somebody_leaves(&self, of: Option<Client>) -> bool {
+    /// Closes one connection, of one client or of all, unless one is closing already. Returns whether
+    /// one closes.
+    fn close_one(&self, of: Option<ClientAddress>) -> bool {
         let candidates = || {
-            let all = self.seats.values();
-            all.filter(|seat| of.is_none_or(|client| seat.client == client))
+            let all = self.connections.values();
+            all.filter(|state| of.is_none_or(|client| state.client == client))
         };
-        if candidates().any(|seat| seat.is_leaving()) {
+        if candidates().any(|state| state.is_closing()) {
             return true;
         }
-        // A proxy has many because it speaks for many.
-        let mut held = BTreeMap::<Client, usize>::new();
-        for seat in candidates().filter(|seat| !seat.proxy) {
-            *held.entry(seat.client).or_default() += 1;
+        // A proxy has many because it connects for many clients.
+        let mut held = BTreeMap::<ClientAddress, usize>::new();
+        for state in candidates().filter(|state| !state.proxy) {
+            *held.entry(state.client).or_default() += 1;
         }
-        let held = |seat: &Seat| held.get(&seat.client).copied().unwrap_or_default();
-        let waiting = candidates().filter_map(|seat| Some((held(seat), seat.waits_since()?, seat)));
+        let held = |state: &ConnectionState| held.get(&state.client).copied().unwrap_or_default();
+        let waiting =
+            candidates().filter_map(|state| Some((held(state), state.waiting_since()?, state)));
         let first =
             waiting.min_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
-        first.map(|(_, _, seat)| seat.leave()).is_some()
+        first.map(|(_, _, state)| state.close()).is_some()
     }
 
-    fn log(&mut self, client: Client, now: Instant) {
-        let due = |last| now.saturating_duration_since(last) >= LOGGED;
-        if self.logged.is_none_or(due) {
-            self.logged = Some(now);
-            let (all, own) = (self.seats.len(), self.count(client));
+    fn warn(&mut self, client: ClientAddress, now: Instant) {
+        let due = |last| now.saturating_duration_since(last) >= LOG_INTERVAL;
+        if self.last_warning.is_none_or(due) {
+            self.last_warning = Some(now);
+            let (all, own) = (self.connections.len(), self.count(client));
             tracing::warn!(
                 %client, all, own,
-                "too many connections: those that wait longest for their clients are closed"
+                "too many connections: closing those that have waited longest for their clients"
             );
         }
     }

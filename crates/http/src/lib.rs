@@ -1,17 +1,19 @@
-//! HTTP/1.1 listeners that nobody can hold shut: every wait for a client ends, and connections are
-//! bounded in total and per client, below the process's descriptor limit.
+//! HTTP/1.1 listeners that no client can block: every wait for a client has a timeout, and
+//! connections are bounded in total and per client, below the process's descriptor limit.
 //!
-//! One rule decides who has to leave when there is no room: the connection that has waited longest
-//! *for its client*. One that the server itself is working on stays.
+//! When there is no room, the connection that has waited longest *for its client* is closed. One that
+//! the server itself is working on stays open.
 
 mod body;
-mod client;
+mod client_address;
 mod connection;
+mod connection_state;
 mod gate;
 mod limits;
-mod seat;
 mod server;
+mod stop;
 mod stream;
 
-pub use limits::{Limits, Times};
-pub use server::{Headers, Server};
+pub use connection::SetHeaders;
+pub use limits::{Limits, Timeouts};
+pub use server::Server;

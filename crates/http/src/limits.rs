@@ -1,14 +1,14 @@
-//! The bounds.
+//! The bounds of a listener.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// Descriptors that are left to the rest of the process: connections to NATS, the read model, logs.
-/// Of a small limit it is half.
+/// Descriptors for the rest of the process: connections to NATS, the read model, logs. At most half
+/// of the limit.
 const RESERVED: usize = 256;
-/// What is assumed where the limit cannot be read: the usual one.
+/// The usual limit, assumed when it cannot be read.
 const DESCRIPTORS: usize = 1_024;
 
 /// The bounds of one listener.
@@ -18,34 +18,34 @@ pub struct Limits {
     pub(crate) connections: usize,
     /// Connections of one client at a time.
     pub(crate) per_client: usize,
-    /// Addresses that speak for many clients: they may have all connections.
+    /// Addresses of proxies, which connect for many clients: they may have all connections.
     pub(crate) proxies: Vec<IpAddr>,
-    pub(crate) times: Times,
+    pub(crate) timeouts: Timeouts,
 }
 
 /// How long a connection may wait for its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// For the head of a request, from its first byte; for the first one, from the connection on.
+pub struct Timeouts {
+    /// For the head of a request, from its first byte, or from the connection for the first request.
     pub head: Duration,
     /// For the body of a request, from the end of its head.
     pub body: Duration,
-    /// For the client to read, in all, for each [`Times::READ_BYTES`] of a response.
+    /// For the client to read, in all, for each [`Timeouts::READ_BYTES`] of a response.
     pub read: Duration,
-    /// Between two requests. Longer than the two minutes of common proxies, so that it is they who
-    /// close a connection, never the server while a request is on its way.
+    /// Between two requests. Longer than the two minutes of common proxies, so that they close a
+    /// connection first, and the server closes none while a request is on its way.
     pub idle: Duration,
-    /// For the server itself, on top of the body's time. Longer than a client of the ledger has
-    /// patience, so that its words arrive.
+    /// For the server itself, on top of the body's timeout. Longer than a client of the ledger waits,
+    /// so that its error reaches the caller.
     pub work: Duration,
 }
 
-impl Times {
-    /// See [`Times::read`]: together at least 1.6 kB/s.
+impl Timeouts {
+    /// See [`Timeouts::read`]: together they require at least 1.6 kB/s.
     pub const READ_BYTES: usize = 16 * 1_024;
 }
 
-impl Default for Times {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
@@ -58,9 +58,8 @@ impl Default for Times {
 }
 
 impl Limits {
-    /// Bounds for one of two listeners of this process: at most `connections`, `per_client` of them
-    /// for one client that is none of `proxies`. Where the process may not have so many
-    /// descriptors, less.
+    /// Bounds for one of two listeners of this process: at most `connections`, and at most `per_client`
+    /// for one client that is not one of `proxies`. With a small descriptor limit, fewer.
     pub fn new(connections: usize, per_client: usize, proxies: &[IpAddr]) -> Self {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(DESCRIPTORS, |(soft, _)| {
             usize::try_from(soft).unwrap_or(usize::MAX)
@@ -70,14 +69,14 @@ impl Limits {
             connections,
             per_client: per_client.min((connections / 4).max(1)),
             proxies: proxies.iter().map(IpAddr::to_canonical).collect(),
-            times: Times::default(),
+            timeouts: Timeouts::default(),
         }
     }
 
-    /// The same with other times.
+    /// The same bounds with other timeouts.
     #[must_use]
-    pub fn with_times(self, times: Times) -> Self {
-        Self { times, ..self }
+    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A listener, and the connections that came through it.
+//! A listener and its connections.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown};
@@ -12,73 +12,78 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-pub use crate::connection::Headers;
-use crate::connection::{Pages, serve};
-use crate::gate::{Admission, Gate, Held};
+use crate::connection::{Handler, SetHeaders, serve};
+use crate::gate::{Admission, Gate, Slot};
 use crate::limits::Limits;
+use crate::stop::stopped;
 
-/// How often connections are looked at that may have waited too long.
+/// How often overdue connections are closed.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long nobody is let in after the system could not give a connection.
+/// How long no connection is accepted after the system could not provide one.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long requests under way may take after the listener was told to stop.
+/// How long requests under way may take after the listener stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// For who comes while everything is being worked on.
+/// The answer when the server is working on all connections.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 34\r\nretry-after: 1\r\nconnection: close\r\n\r\nToo many requests at this moment.\n";
 
-/// A listener that serves pages until it is stopped or dropped.
+/// A listener that serves requests until it is stopped or dropped.
 pub struct Server {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Serves pages on a listener. `headers` has the last word on the head of every answer.
-    pub fn start(listener: TcpListener, pages: Router, limits: Limits, headers: Headers) -> Self {
+    /// Serves a router on a listener. `set_headers` runs last on every response.
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        limits: Limits,
+        set_headers: SetHeaders,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let pages = Pages {
-            router: TowerToHyperService::new(pages),
-            headers,
-            times: limits.times,
+        let handler = Handler {
+            router: TowerToHyperService::new(router),
+            set_headers,
+            timeouts: limits.timeouts,
         };
-        let open = Open {
+        let listening = Listening {
             gate: Gate::new(limits),
             connections: JoinSet::new(),
-            pages,
-            stopped,
+            handler,
+            stop: stopped,
         };
         Self {
             stop,
-            task: tokio::spawn(open.run(listener)),
+            task: tokio::spawn(listening.run(listener)),
         }
     }
 
-    /// Ends it. Requests under way get a moment.
+    /// Stops it. Requests under way get a moment to finish.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        // It fails only where it panicked, and is gone then too.
+        // It fails only if the task panicked, and has then ended, too.
         let _ = (&mut self.task).await;
     }
 }
 
-struct Open {
+struct Listening {
     gate: Arc<Gate>,
-    /// Dropped, all of them are closed.
+    /// Dropping it closes all of them.
     connections: JoinSet<()>,
-    pages: Pages,
-    stopped: watch::Receiver<bool>,
+    handler: Handler,
+    stop: watch::Receiver<bool>,
 }
 
-impl Open {
+impl Listening {
     async fn run(mut self, listener: TcpListener) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopped = self.stopped.clone();
+        let mut stop = self.stop.clone();
         loop {
             tokio::select! {
-                () = told(&mut stopped) => break,
+                () = stopped(&mut stop) => break,
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, from)) => self.admit(tcp, from.ip()).await,
                     Err(error) => self.not_accepted(&error).await,
@@ -89,58 +94,53 @@ impl Open {
         }
         drop(listener);
         let ended = async { while self.connections.join_next().await.is_some() {} };
-        // Who is not done by then is cut off.
+        // Requests that take longer are cut off.
         let _ = tokio::time::timeout(GRACE, ended).await;
     }
 
     async fn admit(&mut self, tcp: TcpStream, from: IpAddr) {
         loop {
             match self.gate.admit(from, Instant::now()) {
-                Admission::In(held) => return self.begin(tcp, held),
-                // Whoever leaves waits for nothing else. Until then nobody else is accepted, so
-                // that there is never more than one connection beyond the bound.
-                Admission::Soon => drop(self.connections.join_next().await),
-                // It is closed whether it takes the words or not.
+                Admission::Admitted(slot) => return self.begin(tcp, slot),
+                // The closing connection ends at once. Until then no other is accepted, so that there
+                // is never more than one connection beyond the bound.
+                Admission::Retry => drop(self.connections.join_next().await),
+                // It is closed, whether the client reads the answer or not.
                 Admission::Full => return drop(tcp.into_std().and_then(refuse)),
             }
         }
     }
 
-    fn begin(&mut self, tcp: TcpStream, held: Held) {
-        // Answers are small and complete: nothing is gained by waiting for more.
+    fn begin(&mut self, tcp: TcpStream, slot: Slot) {
+        // Responses are small and complete, so there is nothing to wait for.
         let _ = tcp.set_nodelay(true);
-        let (pages, stopped) = (self.pages.clone(), self.stopped.clone());
-        self.connections.spawn(serve(tcp, held, pages, stopped));
-        // However fast they come, none that has ended is kept.
+        let (handler, stop) = (self.handler.clone(), self.stop.clone());
+        self.connections.spawn(serve(tcp, slot, handler, stop));
+        // Ended connections are removed here, too, however fast new ones arrive.
         while self.connections.try_join_next().is_some() {}
     }
 
-    /// A connection that was gone before it was accepted is nothing. Without descriptors somebody
-    /// has to leave.
+    /// A connection that failed before it was accepted needs nothing. Without descriptors, one must
+    /// close.
     async fn not_accepted(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if !matches!(
             error.kind(),
             ConnectionAborted | ConnectionRefused | ConnectionReset
         ) {
-            tracing::warn!(%error, "no connection can be accepted");
+            tracing::warn!(%error, "cannot accept a connection");
             self.gate.make_room();
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-/// Says that there is no room, without waiting for anything.
+/// Sends [`FULL`] without waiting.
 fn refuse(mut tcp: std::net::TcpStream) -> io::Result<()> {
     tcp.write_all(FULL)?;
     tcp.shutdown(Shutdown::Write)?;
-    // Closed with bytes unread, the connection is reset, and the words may be lost.
+    // A socket that is closed with unread bytes is reset, and the answer may be lost.
     tcp.read(&mut [0; 4_096]).map(drop)
-}
-
-/// Waits until the listener is to stop; an error means that nobody holds the server any more.
-pub(crate) async fn told(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A connection's bytes, with word of them to its seat.
+//! A connection's byte stream. It reports its progress to the connection's state.
 
 use std::io;
 use std::pin::Pin;
@@ -9,18 +9,18 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::seat::Seat;
+use crate::connection_state::ConnectionState;
 
 pub(crate) struct Stream {
     pub(crate) tcp: TcpStream,
-    pub(crate) seat: Arc<Seat>,
+    pub(crate) state: Arc<ConnectionState>,
 }
 
 impl Stream {
-    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn report(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &written {
-            Poll::Pending => self.seat.blocked(Instant::now()),
-            Poll::Ready(Ok(bytes)) => self.seat.took(*bytes, Instant::now()),
+            Poll::Pending => self.state.write_blocked(Instant::now()),
+            Poll::Ready(Ok(bytes)) => self.state.written(*bytes, Instant::now()),
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -36,7 +36,7 @@ impl AsyncRead for Stream {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.seat.received(Instant::now());
+            self.state.received(Instant::now());
         }
         read
     }
@@ -49,7 +49,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(context, bytes);
-        self.wrote(written)
+        self.report(written)
     }
 
     fn poll_write_vectored(
@@ -58,7 +58,7 @@ impl AsyncWrite for Stream {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(context, parts);
-        self.wrote(written)
+        self.report(written)
     }
 
     fn is_write_vectored(&self) -> bool {

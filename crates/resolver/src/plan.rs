@@ -17,7 +17,7 @@ use crate::reference_locations::{Context, ReferenceLocation};
 /// How long a block may take, name lookup included, unless the caller sets a limit.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What an operator allows.
+/// The permissions and limits that the operator sets.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Networks that are allowed although they are not public.

@@ -16,7 +16,7 @@ use crate::error::{Code, ResolveError};
 /// compress a thousand times.
 pub(crate) const MAX_RESPONSE: usize = 10 * 1024 * 1024;
 
-/// What the headers declare about the body (RFC 9110, section 8).
+/// The declarations of the headers about the body (RFC 9110, section 8).
 pub(crate) struct RepresentationMetadata {
     gzip: bool,
     /// None: not declared.

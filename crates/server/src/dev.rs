@@ -1,4 +1,4 @@
-//! A private nats-server for development and tests: a child of this process that ends with it.
+//! A private nats-server for development and tests: a child process that ends with its parent.
 
 pub mod child;
 pub mod find;

@@ -4,12 +4,10 @@
 //! ledger-id.pem    the key whose public half is the ledger's id; may be moved offline
 //! online.pem       the key that signs commits and checkpoints
 //! ledger-key.cose  the id's statement for the online key
-//! root.key         64 hex digits: the key that wraps all keys, unless it is kept in another way
+//! root.key         64 hex digits: the key that wraps all others, unless it is kept elsewhere
 //! ```
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -18,43 +16,15 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, Keypair
 use keyroll_core::crypto::Key;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{Blob, Identity, LedgerId, Millis, cose};
-use rand::TryRng as _;
-use rand::rngs::SysRng;
-use zeroize::Zeroizing;
 
+pub use crate::key_file::KeysError;
+use crate::key_file::{content, random, read_private, write_new};
 use crate::root_key::{PlainFile, RootKeySource};
 
-/// How long an online key lasts: ten years.
+/// How long an online key is valid: ten years.
 const LIFE_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
-/// Why keys cannot be made or read.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// There are keys already; they are never replaced.
-    #[error("{0} exists already: a ledger's keys are never replaced")]
-    Exists(PathBuf),
-    /// A file is missing or cannot be read.
-    #[error("{file}: {error}")]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        error: std::io::Error,
-    },
-    /// Others may read a file.
-    #[error("{0} can be read by others: set its mode to 0600")]
-    Readable(PathBuf),
-    /// A file holds something else.
-    #[error("{file}: {why}")]
-    Content {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-/// The keys a service needs. The ledger's id key is not among them.
+/// The keys that a service needs. The ledger's id key is not one of them.
 pub struct KeyFiles {
     pub(crate) statement: Blob,
     pub(crate) online: SigningKey,
@@ -62,52 +32,7 @@ pub struct KeyFiles {
     ledger: LedgerId,
 }
 
-pub(crate) fn content(file: &Path, why: impl std::fmt::Display) -> KeysError {
-    KeysError::Content {
-        file: file.to_owned(),
-        why: why.to_string(),
-    }
-}
-
-pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    let io = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => KeysError::Exists(file.to_owned()),
-        _ => KeysError::Io {
-            file: file.to_owned(),
-            error,
-        },
-    };
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .map_err(io)?;
-    out.write_all(bytes).map_err(io)?;
-    out.sync_all().map_err(io)
-}
-
-pub(crate) fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, KeysError> {
-    let io = |error| KeysError::Io {
-        file: file.to_owned(),
-        error,
-    };
-    let mode = std::fs::metadata(file).map_err(io)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(KeysError::Readable(file.to_owned()));
-    }
-    std::fs::read(file).map(Zeroizing::new).map_err(io)
-}
-
-pub(crate) fn random<const N: usize>(file: &Path) -> Result<Zeroizing<[u8; N]>, KeysError> {
-    let mut bytes = Zeroizing::new([0_u8; N]);
-    SysRng
-        .try_fill_bytes(bytes.as_mut())
-        .map_err(|error| content(file, format!("no randomness: {error}")))?;
-    Ok(bytes)
-}
-
-/// A fresh Ed25519 key in a new PKCS#8 PEM file, as `openssl genpkey -algorithm ed25519` makes one.
+/// Generates an Ed25519 key into a new PKCS#8 PEM file, as `openssl genpkey -algorithm ed25519` does.
 ///
 /// # Errors
 /// [`KeysError`].
@@ -124,7 +49,7 @@ pub fn new_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
     Ok(key)
 }
 
-/// The Ed25519 key in a PKCS#8 PEM file that nobody else may read.
+/// Reads the Ed25519 key in a private PKCS#8 PEM file.
 ///
 /// # Errors
 /// [`KeysError`].
@@ -135,17 +60,17 @@ pub fn read_signing_key(file: &Path) -> Result<SigningKey, KeysError> {
         .map_err(|error| content(file, format!("not an Ed25519 PKCS#8 PEM key: {error}")))
 }
 
-/// The file of a plain root key among the others.
+/// The file of a plain root key in the directory of keys.
 pub fn plain_root(dir: &Path) -> PathBuf {
     dir.join("root.key")
 }
 
-/// The file of a root key that a passphrase opens.
+/// The file of a root key that is locked with a passphrase.
 pub fn locked_root(dir: &Path) -> PathBuf {
     dir.join("root.locked")
 }
 
-/// Makes a ledger's keys in `dir`, with a plain root key.
+/// Creates a ledger's keys in `dir`, with a plain root key.
 ///
 /// # Errors
 /// [`KeysError`]; nothing that exists is replaced.
@@ -155,8 +80,8 @@ pub fn create_keys(dir: &Path, now: Millis) -> Result<LedgerId, KeysError> {
     })
 }
 
-/// Makes a ledger's keys in `dir`; `keep` puts a new root key where it is to be kept. That comes
-/// first: where it fails there are no keys, and it can be done again.
+/// Creates a ledger's keys in `dir`. `keep` stores the new root key. It runs first, so that after its
+/// failure there are no keys, and the call can be repeated.
 ///
 /// # Errors
 /// [`KeysError`], or what `keep` fails with; nothing that exists is replaced.
@@ -189,7 +114,7 @@ pub fn create_keys_with<E: From<KeysError>>(
     Ok(ledger)
 }
 
-/// A file of keys in `dir` that is there already.
+/// A key file in `dir` that already exists.
 pub fn found_in(dir: &Path) -> Option<PathBuf> {
     let files = ["root.key", "ledger-id.pem", "online.pem", "ledger-key.cose"];
     let mut paths = files.iter().map(|file| dir.join(file));
@@ -216,22 +141,22 @@ impl KeyFiles {
             file: file.clone(),
             error,
         })?;
-        let said = cose::open::<LedgerKey>(&statement)
+        let claimed = cose::open::<LedgerKey>(&statement)
             .map_err(|error| content(&file, error))?
             .payload;
-        let said =
-            LedgerKey::open(&statement, &said.ledger).map_err(|error| content(&file, error))?;
-        if said.key.0 != online.verifying_key().to_bytes() {
+        let opened =
+            LedgerKey::open(&statement, &claimed.ledger).map_err(|error| content(&file, error))?;
+        if opened.key.0 != online.verifying_key().to_bytes() {
             return Err(content(
                 &file,
-                "it is a statement for another key than online.pem",
+                "it is a statement about another key than online.pem",
             ));
         }
         Ok(Self {
             statement: statement.into(),
             online,
             root: root.root_key()?,
-            ledger: said.ledger,
+            ledger: opened.ledger,
         })
     }
 
@@ -243,10 +168,12 @@ impl KeyFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
-    fn keys_are_made_once_and_read_back() {
+    fn keys_are_created_once_and_read_back() {
         let dir = tempfile::tempdir().expect("directory");
         let keys = dir.path().join("keys");
         let ledger = create_keys(&keys, Millis(1)).expect("made");
@@ -262,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_others_can_read_are_refused() {
+    fn keys_that_other_users_can_read_are_refused() {
         let dir = tempfile::tempdir().expect("directory");
         create_keys(dir.path(), Millis(1)).expect("made");
         let root = dir.path().join("root.key");

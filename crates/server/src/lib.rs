@@ -1,14 +1,15 @@
-//! The service side of keyroll on NATS, and a private nats-server for development.
+//! The service side of keyroll on NATS. `service` connects, opens the ledger and answers requests
+//! through `dispatch`; `monitors` watch the clocks, disks and streams while it runs. `nats` has what a
+//! nats-server must be set to: accounts, permissions, streams, and checks of all these. `keys` are the
+//! ledger's key files, `metrics` its HTTP endpoints, and `dev` starts a private nats-server for
+//! development and tests.
 
-mod answering;
-mod clock;
 pub mod dev;
-mod disks;
-mod durability;
-mod environment;
+mod dispatch;
+mod key_file;
 pub mod keys;
 pub mod metrics;
+mod monitors;
 pub mod nats;
 pub mod root_key;
 pub mod service;
-mod stream_probes;

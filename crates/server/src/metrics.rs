@@ -1,7 +1,6 @@
-//! What monitoring is told, over HTTP: OpenMetrics at `/metrics`, `/healthz` and `/readyz`.
+//! Endpoints for monitoring over HTTP: OpenMetrics at `/metrics`, `/healthz` and `/readyz`.
 //!
-//! Nothing of it names a workspace, a secret or a person: who can read the figures learns how busy
-//! the ledger is, and nothing else.
+//! They name no workspace, secret or person. A reader learns how busy the ledger is, and nothing else.
 
 use std::fmt::Write as _;
 use std::io;
@@ -25,31 +24,31 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Upper bounds of the classes of latency, in seconds: from a query's to the moment at which the
-/// service gives up on the log.
+/// Upper bounds of the latency buckets, in seconds: from a query's latency to the service's timeout for
+/// the log.
 const LATENCIES: [f64; 12] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
 
-/// What a request asked for.
+/// The labels of the latency histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Asked {
+struct LatencyLabels {
     kind: &'static str,
 }
 
-/// How a request ended: `ok`, or the code of its refusal. Both come from closed lists, so that no
-/// caller can make series.
+/// The labels of the request counter: `outcome` is `ok` or the code of the refusal. Both come from closed
+/// lists, so callers cannot create series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct RequestLabels {
     kind: &'static str,
     outcome: &'static str,
 }
 
-/// The figures of one service.
+/// The metrics of one service.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Ended, Counter>,
-    latency: Family<Asked, Histogram, fn() -> Histogram>,
+    requests: Family<RequestLabels, Counter>,
+    latency: Family<LatencyLabels, Histogram, fn() -> Histogram>,
     dropped: Counter,
     unheard: Counter,
     in_work: Gauge,
@@ -64,7 +63,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// For a service that lets requests of `capacity` KiB in through `work`.
+    /// For a service that admits requests of `capacity` KiB through `work`.
     pub(crate) fn new(work: Arc<Semaphore>, capacity: usize) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("keyroll"),
@@ -88,7 +87,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
-        let requests = "Requests answered, by kind and outcome (ok or the code of the refusal)";
+        let requests = "Requests answered, by kind and outcome (ok or the refusal's code)";
         registry.register("requests", requests, self.requests.clone());
         registry.register_with_unit(
             "request_duration",
@@ -96,40 +95,42 @@ impl Metrics {
             Unit::Seconds,
             self.latency.clone(),
         );
-        let dropped = "Requests dropped unanswered, as they wanted the answer at no inbox";
+        let dropped =
+            "Requests dropped without an answer because their reply subject is not an inbox";
         registry.register("requests_dropped", dropped, self.dropped.clone());
-        let unheard = "Requests dropped unanswered, as there was no room even for a refusal";
+        let unheard =
+            "Requests dropped without an answer because there was no memory even for a refusal";
         registry.register("requests_unheard", unheard, self.unheard.clone());
         for (name, help, gauge) in [
             (
                 "requests_in_work_kib",
-                "What the requests in work count",
+                "Memory counted for the requests in work",
                 &self.in_work,
             ),
             ("entries", "Entries in the read model", &self.entries),
             (
                 "projected_sequence",
-                "The last message of the log that is in the read model",
+                "Sequence of the last log message in the read model",
                 &self.projected,
             ),
             (
                 "problems",
-                "What is wrong with the ledger or its workspaces",
+                "Problems of the ledger and its workspaces",
                 &self.problems,
             ),
             (
                 "warnings",
-                "What will be wrong soon, such as a store that is nearly full",
+                "Warnings, such as a store that is nearly full",
                 &self.warnings,
             ),
             (
                 "ready",
-                "1 while commands are taken, 0 while all are refused",
+                "1 while commands are accepted, 0 while all are refused",
                 &self.ready,
             ),
             (
                 "clock_ahead_ms",
-                "How far the clock is ahead of the nats-server's",
+                "How far the service's clock is ahead of the nats-server's",
                 &self.clock_ahead,
             ),
         ] {
@@ -141,22 +142,26 @@ impl Metrics {
     pub(crate) fn answered(&self, kind: &'static str, since: Instant, response: &Response) {
         let refusal = response.refusal.as_ref();
         let outcome = refusal.map_or("ok", |refusal| refusal.code.as_str());
-        self.requests.get_or_create(&Ended { kind, outcome }).inc();
+        self.requests
+            .get_or_create(&RequestLabels { kind, outcome })
+            .inc();
         let taken = since.elapsed().as_secs_f64();
-        self.latency.get_or_create(&Asked { kind }).observe(taken);
+        self.latency
+            .get_or_create(&LatencyLabels { kind })
+            .observe(taken);
     }
 
-    /// Counts a request that is not answered.
+    /// Counts a request without a valid reply subject.
     pub(crate) fn dropped(&self) {
         self.dropped.inc();
     }
 
-    /// Counts a request that there was no room for.
+    /// Counts a request that found no room.
     pub(crate) fn unheard(&self) {
         self.unheard.inc();
     }
 
-    fn read(&self, ledger: &Ledger) -> Result<String, std::fmt::Error> {
+    fn render(&self, ledger: &Ledger) -> Result<String, std::fmt::Error> {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let in_work = self.capacity.saturating_sub(self.work.available_permits());
         self.in_work.set(i64::try_from(in_work).unwrap_or(i64::MAX));
@@ -177,12 +182,12 @@ impl Metrics {
     }
 }
 
-type Told = State<(Arc<Ledger>, Arc<Metrics>)>;
+type SharedState = State<(Arc<Ledger>, Arc<Metrics>)>;
 
-async fn figures(State((ledger, metrics)): Told) -> impl IntoResponse {
-    // The entries are counted in the read model, which is on disk.
-    let read = tokio::task::spawn_blocking(move || metrics.read(&ledger)).await;
-    match read {
+async fn show_metrics(State((ledger, metrics)): SharedState) -> impl IntoResponse {
+    // Counting the entries reads the read model, which is on disk.
+    let rendered = tokio::task::spawn_blocking(move || metrics.render(&ledger)).await;
+    match rendered {
         Ok(Ok(page)) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             Ok(([(header::CONTENT_TYPE, kind)], page))
@@ -191,10 +196,10 @@ async fn figures(State((ledger, metrics)): Told) -> impl IntoResponse {
     }
 }
 
-async fn ready(State((ledger, _)): Told) -> (StatusCode, String) {
+async fn ready(State((ledger, _)): SharedState) -> (StatusCode, String) {
     match ledger.vitals().refusing {
         None => (StatusCode::OK, "ready\n".to_owned()),
-        // The code alone: the message may name a workspace.
+        // Only the code: the message may name a workspace.
         Some(why) => {
             let mut line = String::new();
             let _ = writeln!(line, "{}", why.code.as_str());
@@ -203,13 +208,13 @@ async fn ready(State((ledger, _)): Told) -> (StatusCode, String) {
     }
 }
 
-/// Connections at a time: monitoring has few, and nobody else may hold the process's files.
+/// Connections at a time. Monitoring needs few, and others must not use up the process's descriptors.
 const CONNECTIONS: usize = 32;
-/// Of one address: more than one monitor at work behind it.
+/// Connections of one address: several monitors may share it.
 const PER_CLIENT: usize = 8;
 
-/// Serves the figures until the server is dropped; gives the address too, which has the port where
-/// `address` left it open. `proxies` are addresses that speak for many monitors.
+/// Serves the metrics until the server is dropped. Returns its address, with the port that was chosen if
+/// `address` has port 0. `proxies` are addresses of proxies, which connect for many monitors.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -221,11 +226,11 @@ pub async fn listen(
 ) -> io::Result<(SocketAddr, Server)> {
     let listener = TcpListener::bind(address).await?;
     let bound = listener.local_addr()?;
-    let pages = Router::new()
-        .route("/metrics", get(figures))
+    let router = Router::new()
+        .route("/metrics", get(show_metrics))
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(ready))
         .with_state((ledger, metrics));
     let limits = Limits::new(CONNECTIONS, PER_CLIENT, proxies);
-    Ok((bound, Server::start(listener, pages, limits, |_| {})))
+    Ok((bound, Server::start(listener, router, limits, |_| {})))
 }

@@ -1,18 +1,23 @@
-//! What keyroll asks of a nats-server: accounts and permissions, streams, and checks before it starts.
+//! What keyroll requires of a nats-server: accounts, permissions, streams, and checks of all these.
 
 pub mod checks;
 pub mod config;
 pub mod credential;
+mod ledger_stream;
 pub mod permissions;
+mod stream_error;
 pub mod stream_probe;
-pub mod streams;
+mod stream_setup;
+mod streams;
 
 pub use async_nats::Client as NatsClient;
 pub use checks::{CheckError, MonitoredServer, check_version, verify_sync_always};
-pub(crate) use checks::{Store, is_local, store};
-pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users, Workspaces};
+pub(crate) use checks::{StoreUsage, is_local, store_usage};
+pub use config::{ClientUser, Endpoint, ServerConfig, TlsFiles, Users};
 pub use credential::Credential;
+pub use ledger_stream::{LOG_MESSAGE_MAX, LedgerStream};
+pub use permissions::Workspaces;
+pub use stream_error::StreamError;
 pub use stream_probe::{StreamProbe, probe_streams};
-pub use streams::{
-    LedgerStream, StreamError, check_streams, create_streams, make_missing, may_remake, remake_log,
-};
+pub use stream_setup::{create_missing, create_stream, create_streams, may_recreate, recreate_log};
+pub use streams::{StreamState, check_streams};

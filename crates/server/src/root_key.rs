@@ -1,5 +1,5 @@
-//! Where the root key comes from. It wraps all other keys of the ledger and is itself always 32
-//! random bytes, so that it can be kept in another way without any of them being wrapped anew.
+//! Sources of the root key, which wraps all other keys of the ledger. It is always 32 random bytes, so it
+//! can move to another source without wrapping the others again.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,26 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use keyroll_core::crypto::{Key, RootContext, unwrap_root, wrap_root};
 use zeroize::Zeroizing;
 
-use crate::keys::{KeysError, content, random, read_private, write_new};
+use crate::key_file::{KeysError, content, random, read_private, write_new};
 
-/// What a credential is called in systemd's directory.
+/// The credential's name in systemd's directory.
 pub const CREDENTIAL: &str = "keyroll-root-key";
 
-/// RFC 9106's second recommendation (64 MiB, three passes), in one lane, which costs an attacker
-/// the same and needs no threads here. OWASP asks for 19 MiB and two passes at least.
+/// RFC 9106's second recommendation (64 MiB, three passes), but with one lane, which costs an attacker the
+/// same and needs no threads. OWASP recommends at least 19 MiB and two passes.
 const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
-/// What a file may ask for: a gigabyte for a start is more than anybody means.
+/// The largest parameters in a file: nobody needs a gigabyte for a start.
 const MOST_MEMORY_KIB: u32 = 1024 * 1024;
 const MOST_PASSES: u32 = 32;
 
-/// A place that a root key is kept in.
+/// A source of the root key.
 pub trait RootKeySource {
-    /// The key.
+    /// Reads the key.
     ///
     /// # Errors
-    /// [`KeysError`], which says where it was looked for.
+    /// [`KeysError`], which names the source.
     fn root_key(&self) -> Result<Key, KeysError>;
 }
 
@@ -44,7 +44,7 @@ pub struct CredentialDirectory(pub PathBuf);
 pub struct LockedFile {
     /// The file.
     pub file: PathBuf,
-    /// The words.
+    /// The passphrase.
     pub passphrase: Zeroizing<String>,
 }
 
@@ -57,7 +57,7 @@ impl RootKeySource for PlainFile {
 impl RootKeySource for CredentialDirectory {
     fn root_key(&self) -> Result<Key, KeysError> {
         let file = self.0.join(CREDENTIAL);
-        // systemd guards the directory; the mode of a file in it may show an access list's mask.
+        // systemd protects the directory. The mode of a file in it may show an ACL mask.
         let bytes = std::fs::read(&file).map_err(|error| KeysError::Io {
             file: file.clone(),
             error,
@@ -70,23 +70,23 @@ impl RootKeySource for LockedFile {
     fn root_key(&self) -> Result<Key, KeysError> {
         let bytes = read_private(&self.file)?;
         let wrong = |why: &str| content(&self.file, why);
-        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("not text"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong("not UTF-8 text"))?;
         let mut lines = text.lines();
         let (Some(header), Some(sealed), None) = (lines.next(), lines.next(), lines.next()) else {
             return Err(wrong("expected two lines: parameters and the locked key"));
         };
         let sealed = hex::decode(sealed).map_err(|_| wrong("the locked key is not hex"))?;
-        let locked = Header::parse(header).ok_or_else(|| {
-            wrong("the parameters are none of this program's, or ask for too much")
-        })?;
+        let locked = Header::parse(header)
+            .ok_or_else(|| wrong("the parameters are unknown, or too large"))?;
         let key = locked.stretch(&self.passphrase);
         let key = key.map_err(|error| wrong(&error.to_string()))?;
-        unwrap_root(&key, &sealed, &RootContext::Passphrase(header))
-            .map_err(|_| wrong("it does not open: the passphrase is another one, or it is damaged"))
+        unwrap_root(&key, &sealed, &RootContext::Passphrase(header)).map_err(|_| {
+            wrong("it cannot be unlocked: the passphrase is wrong, or the file is damaged")
+        })
     }
 }
 
-/// Writes the file of a [`PlainFile`], which must not be there yet.
+/// Writes the file of a [`PlainFile`], which must not exist yet.
 ///
 /// # Errors
 /// [`KeysError`].
@@ -100,7 +100,7 @@ pub fn write_plain(file: &Path, key: &Key) -> Result<(), KeysError> {
     write_new(file, text.as_bytes())
 }
 
-/// Writes the file of a [`LockedFile`], which must not be there yet.
+/// Writes the file of a [`LockedFile`], which must not exist yet.
 ///
 /// # Errors
 /// [`KeysError`].
@@ -122,7 +122,7 @@ pub fn write_locked(file: &Path, key: &Key, passphrase: &str) -> Result<(), Keys
     )
 }
 
-/// The first line of a locked file. All of it is bound to what is locked.
+/// The first line of a locked file. The encryption binds the key to it.
 struct Header {
     memory: u32,
     passes: u32,
@@ -182,7 +182,7 @@ fn parse(file: &Path, text: &[u8]) -> Result<Key, KeysError> {
 mod tests {
     use super::*;
 
-    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    /// Does not compile for a type with the trait, because the last line is ambiguous then.
     macro_rules! never {
         ($type:ty: $($trait:path),+) => {{ $({
             trait Either<Which> {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_secrets_is_neither_shown_nor_written() {
+    fn types_with_secrets_cannot_be_printed_or_serialized() {
         never!(LockedFile: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
         never!(crate::keys::KeyFiles: std::fmt::Debug, std::fmt::Display, serde::Serialize, Clone);
     }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_gives_the_same_key_back() {
+    fn every_source_returns_the_same_key() {
         let dir = tempfile::tempdir().expect("directory");
         let (key, at) = (Key::new([7; 32]), |name: &str| dir.path().join(name));
         write_plain(&at(CREDENTIAL), &key).expect("written");
@@ -221,7 +221,7 @@ mod tests {
         };
         assert!(same(&locked("several easy words"), &key));
         assert!(locked("several easy word").root_key().is_err());
-        // Neither the key nor the words are in it, and it is never written over.
+        // It contains neither the key nor the passphrase, and is never overwritten.
         let text = std::fs::read_to_string(at("root.locked")).expect("read");
         assert!(!text.contains(&"07".repeat(8)) && !text.contains("easy"));
         assert!(text.starts_with("keyroll-root-key-1 argon2id m=65536 t=3 p=1 salt="));
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_header_opens_nothing_and_costs_nothing() {
+    fn a_changed_header_is_refused_at_no_cost() {
         let dir = tempfile::tempdir().expect("directory");
         let file = dir.path().join("root.locked");
         write_locked(&file, &Key::new([7; 32]), "several easy words").expect("written");

@@ -1,5 +1,5 @@
-//! The NATS service (ADR-32): requests come in on a connection of the clients' account, which has
-//! no JetStream; the streams are read and written on another.
+//! The NATS service (ADR-32 of NATS). Requests arrive on a connection of the clients' account, which has
+//! no JetStream. The streams are read and written on another connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,53 +15,52 @@ use keyroll_store::objects::JetStreamObjects;
 use keyroll_wire::subjects;
 use tokio::sync::{mpsc, watch};
 
-use crate::answering::Answering;
-use crate::clock;
-use crate::disks::{Stores, StreamWrites};
-use crate::durability::Durability;
-use crate::environment::Watched;
+use crate::dispatch::Dispatcher;
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
+use crate::monitors::durability::{Durability, DurabilityReport};
+use crate::monitors::environment::EnvironmentMonitor;
+use crate::monitors::storage::{StorageMonitor, StreamWrites};
+use crate::monitors::{Replicas, clock, streams};
 use crate::nats::permissions::SERVICE_INBOX;
 use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
-use crate::stream_probes;
 
-/// Requests that the connection holds for us before it drops them. They are taken out at once, all
-/// that are there, so this fills only when the process itself is starved.
-const HELD: usize = 16_384;
-/// How long after one pass over what is to end the next one begins, and after a failed one.
-const TEND: Duration = Duration::from_millis(200);
-const TEND_AGAIN: Duration = Duration::from_secs(2);
-/// How often sealing keys that are over are erased, and the vault is swept.
-const HOUSEKEEPING: Duration = Duration::from_secs(600);
-/// How long a start may wait for the read model, between signs of progress.
+/// Requests that the connection buffers before it drops them. The dispatcher empties the buffer at once,
+/// so it fills only when the process gets no processor time.
+const BUFFERED_REQUESTS: usize = 16_384;
+/// Time between two passes of erasure, and after a failed one.
+const ERASE_INTERVAL: Duration = Duration::from_millis(200);
+const ERASE_RETRY: Duration = Duration::from_secs(2);
+/// How often expired sealing keys are erased, and the vault is swept.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(600);
+/// How long connecting, and draining a connection, may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How a service is started.
+/// What a service needs to start.
 pub struct ServeOptions {
-    /// URL with the service's own user: the streams.
+    /// URL with the service's own NATS user, for the streams.
     pub ledger_url: String,
-    /// URL with the responder's user: the callers.
+    /// URL with the responder's NATS user, for requests and answers.
     pub client_account_url: String,
-    /// Monitoring addresses of every nats-server, to see that each syncs always.
+    /// Monitoring addresses of all nats-servers, to check that each syncs always.
     pub monitoring: Vec<String>,
-    /// Where `ledger.redb` lies.
+    /// The directory of `ledger.redb`.
     pub data_dir: PathBuf,
     /// The ledger's keys.
     pub keys: KeyFiles,
-    /// Who may make workspaces and ask about the read model.
+    /// Identities that may create workspaces and query the read model.
     pub operators: Vec<Identity>,
-    /// Start although no server was seen to sync always.
+    /// Start although no server is known to sync always.
     pub allow_unsynced: bool,
 }
 
 /// Why a service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// What was given as the address of nats-servers is none.
-    #[error("the address of nats-server for {user}: {why}")]
+    /// The address of a nats-server is invalid.
+    #[error("the nats-server address for {user} is invalid: {why}")]
     Address {
-        /// For whom.
+        /// The NATS user.
         user: &'static str,
         /// Why.
         why: String,
@@ -69,19 +68,19 @@ pub enum ServeError {
     /// A connection could not be made.
     #[error("cannot connect to nats-server at {hosts} as {user}: {why}")]
     Connect {
-        /// As whom.
+        /// The NATS user.
         user: &'static str,
-        /// Where.
+        /// The servers.
         hosts: String,
         /// Why.
         why: String,
     },
-    /// The server or its streams are not as they must be.
+    /// The server or its streams do not have the required version or settings.
     #[error("{0}")]
     Unfit(String),
     /// Durability could not be verified.
     #[error(
-        "{0}\nkeyroll promises that an entry is on disk before a value leaves: set `sync_interval: always`, or say --allow-unsynced if you know better"
+        "{0}\nkeyroll releases a value only when its log entry is on disk: set `sync_interval: always`, or start with --allow-unsynced to accept the risk"
     )]
     Unsynced(String),
     /// The ledger could not be opened.
@@ -112,8 +111,8 @@ async fn connect(
     })?;
     let mut options = async_nats::ConnectOptions::new()
         .name(format!("keyroll {user}"))
-        .subscription_capacity(HELD)
-        .client_capacity(HELD);
+        .subscription_capacity(BUFFERED_REQUESTS)
+        .client_capacity(BUFFERED_REQUESTS);
     if let Some(inbox) = inbox {
         options = options.custom_inbox_prefix(inbox);
     }
@@ -122,7 +121,7 @@ async fn connect(
     connected.map_err(|why| ServeError::Connect { user, hosts, why })
 }
 
-/// Starts the service; returns when it answers.
+/// Starts the service. Returns when it answers requests.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -131,7 +130,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let erasing = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
     let responder = connect(&options.client_account_url, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
-    // Without a stream nothing works but what an operator needs to recover it.
+    // Without a stream the service only answers what an operator needs for recovery.
     let damage = match check_streams(&client).await {
         Ok(_) => None,
         Err(error) if error.only_missing() => Some(error.to_string()),
@@ -141,24 +140,8 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);
     let (replicas, replicas_of) = watch::channel(probe_streams(&client).await.replicas);
     let first = replicas_of.borrow().clone();
-    let look = durability.look(&client.server_info(), &first).await;
-    if let Err(why) = look.all() {
-        if !durability.is_waived() && look.enough().is_err() {
-            return Err(ServeError::Unsynced(why.to_owned()));
-        }
-        tracing::warn!(%why, "durability is not verified of every server");
-    }
-    let log = |error: keyroll_store::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
-    let writes = StreamWrites {
-        log: JetStreamLog::open(client.clone()).await.map_err(log)?,
-        vault: JetStreamObjects::open_beside(client.clone(), erasing, LedgerStream::Vault.name())
-            .await
-            .map_err(log)?,
-        keys: JetStreamObjects::open(client.clone(), LedgerStream::Keys.name())
-            .await
-            .map_err(log)?,
-        stores: Stores::default(),
-    };
+    let report = check_durability(&mut durability, &client, &first).await?;
+    let writes = open_streams(&client, erasing).await?;
     let opened = Ledger::open(Options {
         statement: options.keys.statement,
         key: options.keys.online,
@@ -168,44 +151,77 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         log: Arc::new(writes.log.clone()),
         vault: Arc::new(writes.vault.clone()),
         keys: Arc::new(writes.keys.clone()),
-        clock: crate::clock::now,
+        clock: clock::now,
         damage,
         idle: keyroll_ledger::writer::IDLE,
     });
     let (ledger, notices) = opened.await?;
     let info = client.server_info();
-    let mut around = Environment {
+    let mut environment = Environment {
         nats_server: format!("{} {}", info.server_name, info.version),
-        sync_verified: look.all().is_ok(),
+        sync_verified: report.all().is_ok(),
         clock_ahead_ms: 0,
     };
-    clock::compare(&client, &ledger, &mut around).await;
-    ledger.set_environment(around.clone());
-    // A log that was set back is answered to every command; the service starts all the same.
+    clock::compare(&client, &ledger, &mut environment).await;
+    ledger.set_environment(environment.clone());
+    // The service starts even if the log was set back, and says so in its answer to every command.
     if let Err(wrong) = ledger.caught_up().await {
         tracing::error!(%wrong, "the ledger starts out of service");
     }
     let ledger = Arc::new(ledger);
     let service = serve(Arc::clone(&ledger), responder, notices).await?;
     let stopped = || service.stopped.clone();
-    let stores = writes.stores.clone();
-    tokio::spawn(stores.watch(monitoring, Arc::clone(&ledger), stopped()));
-    tokio::spawn(stream_probes::watch(
+    let storage = writes.storage.clone();
+    tokio::spawn(storage.run(monitoring, Arc::clone(&ledger), stopped()));
+    tokio::spawn(streams::run(
         client.clone(),
         Arc::clone(&ledger),
         replicas,
         writes,
         stopped(),
     ));
-    let watched = Watched {
+    let monitor = EnvironmentMonitor {
         client,
         ledger,
         durability,
-        around,
+        environment,
         replicas: replicas_of,
     };
-    tokio::spawn(watched.watch(stopped()));
+    tokio::spawn(monitor.run(stopped()));
     Ok(service)
+}
+
+/// Checks that the nats-servers sync always. Most of them must, unless the operator waived it.
+async fn check_durability(
+    durability: &mut Durability,
+    client: &async_nats::Client,
+    replicas: &Replicas,
+) -> Result<DurabilityReport, ServeError> {
+    let report = durability.check(&client.server_info(), replicas).await;
+    if let Err(why) = report.all() {
+        if !durability.is_waived() && report.enough().is_err() {
+            return Err(ServeError::Unsynced(why.to_owned()));
+        }
+        tracing::warn!(%why, "durability is not verified for every nats-server");
+    }
+    Ok(report)
+}
+
+async fn open_streams(
+    client: &async_nats::Client,
+    erasing: async_nats::Client,
+) -> Result<StreamWrites, ServeError> {
+    let log = |error: keyroll_store::log::Unavailable| ServeError::Open(OpenError::Log(error.0));
+    Ok(StreamWrites {
+        log: JetStreamLog::open(client.clone()).await.map_err(log)?,
+        vault: JetStreamObjects::open_beside(client.clone(), erasing, LedgerStream::Vault.name())
+            .await
+            .map_err(log)?,
+        keys: JetStreamObjects::open(client.clone(), LedgerStream::Keys.name())
+            .await
+            .map_err(log)?,
+        storage: StorageMonitor::default(),
+    })
 }
 
 async fn serve(
@@ -221,7 +237,7 @@ async fn serve(
         .await
         .map_err(announce)?;
     let (stop, stopped) = watch::channel(false);
-    let answering = Answering::new(Arc::clone(&ledger), responder.clone());
+    let dispatcher = Dispatcher::new(Arc::clone(&ledger), responder.clone());
     for (kind, subject) in [
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
@@ -233,14 +249,14 @@ async fn serve(
             .add(subject)
             .await
             .map_err(announce)?;
-        let run = answering.clone().run(kind, endpoint, stop.clone());
+        let run = dispatcher.clone().run(kind, endpoint, stop.clone());
         tokio::spawn(tokio::task::unconstrained(run));
     }
-    let metrics = Arc::clone(answering.metrics());
+    let metrics = Arc::clone(dispatcher.metrics());
     tokio::spawn(send_notices(responder.clone(), notices));
-    tokio::spawn(keep_house(Arc::clone(&ledger), stopped.clone()));
-    tokio::spawn(tend(Arc::clone(&ledger), stopped.clone()));
-    // Requests reach us once the server has the subscriptions.
+    tokio::spawn(housekeeping(Arc::clone(&ledger), stopped.clone()));
+    tokio::spawn(erase(Arc::clone(&ledger), stopped.clone()));
+    // Requests arrive once the server has the subscriptions.
     responder
         .flush()
         .await
@@ -255,35 +271,35 @@ async fn serve(
 }
 
 impl Service {
-    /// The ledger it serves.
+    /// The ledger that it serves.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
-    /// What it counts.
+    /// Its metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Resolves when the service answers no more.
+    /// Resolves when the service no longer answers.
     pub async fn stopped(&self) {
         let mut stopped = self.stopped.clone();
-        // A closed channel means that every endpoint is gone, too.
+        // A closed channel means that every endpoint has ended, too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
     /// Stops answering.
     pub async fn stop(self) {
         if let Err(error) = self.micro.stop().await {
-            tracing::debug!(%error, "the service was gone already");
+            tracing::debug!(%error, "the service had already ended");
         }
-        // Answers under way still leave.
+        // Draining sends the answers under way.
         let _ = tokio::time::timeout(CONNECT, self.responder.drain()).await;
         self.ledger.flush().await;
     }
 }
 
-/// Notices are best effort: the log is the truth.
+/// Sends notices. They are best effort: the log is the truth.
 async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver<Notice>) {
     while let Some(notice) = notices.recv().await {
         let body = serde_json::json!({ "index": notice.index, "type": notice.kind });
@@ -294,15 +310,15 @@ async fn send_notices(responder: async_nats::Client, mut notices: mpsc::Receiver
     }
 }
 
-/// Erases and copies what the log says is to end, as soon as it says so.
-async fn tend(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
+/// Finishes logged erasures and rotations.
+async fn erase(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         let pass = async {
             ledger.unfinished().await;
             if ledger.tend().await.is_ok() {
-                TEND
+                ERASE_INTERVAL
             } else {
-                TEND_AGAIN
+                ERASE_RETRY
             }
         };
         let wait = tokio::select! {
@@ -316,15 +332,17 @@ async fn tend(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-async fn keep_house(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
+/// Erases expired sealing keys and sweeps the vault.
+async fn housekeeping(ledger: Arc<Ledger>, mut stopped: watch::Receiver<bool>) {
     loop {
         if let Err(error) = ledger.housekeeping().await {
-            tracing::debug!(%error, "past sealing keys are still there");
+            tracing::debug!(%error, "cannot erase expired sealing keys");
         }
         if let Err(error) = ledger.sweep().await {
-            tracing::debug!(%error, "not everything was swept");
+            tracing::debug!(%error, "cannot sweep the whole vault");
         }
-        let waited = tokio::time::timeout(HOUSEKEEPING, stopped.wait_for(|stopped| *stopped)).await;
+        let waited =
+            tokio::time::timeout(HOUSEKEEPING_INTERVAL, stopped.wait_for(|stopped| *stopped)).await;
         if waited.is_ok() {
             return;
         }

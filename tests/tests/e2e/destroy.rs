@@ -5,19 +5,15 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keyroll_client::Client;
 use keyroll_client::NewSecretSpec;
-use keyroll_client::{Client, Settings};
 use keyroll_core::command::{Nothing, SecretDestroy};
-use keyroll_core::{Action, SecretId, Version, WorkspaceName};
+use keyroll_core::{Action, SecretId, Version};
 use keyroll_tests::harness::home::files;
 use keyroll_tests::harness::scan::contains;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Dev, Home};
+use keyroll_tests::harness::{Dev, Home, demo};
 use serde_json::{Value, json};
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 /// Whether any file below JetStream's directory holds these bytes.
 pub(super) fn on_disk(home: &Home, bytes: &[u8]) -> bool {
@@ -63,16 +59,6 @@ fn rebuilds_the_same(dev: &Dev) {
     let rebuild = ["projection", "rebuild", "--json"];
     let rebuilt = dev.keyroll(rebuild).run().code(0).json();
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
-}
-
-async fn client(dev: &Dev) -> Client {
-    let settings = Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: None,
-        home: None,
-    };
-    Client::connect(settings).await.expect("connected")
 }
 
 /// A secret of so many versions; the value of each is its number.
@@ -159,7 +145,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_entry_and_erasure_is_made_good() {
     let dev = Dev::start();
-    let client = client(&dev).await;
+    let client = dev.client().await;
     let id = versions(&dev, &client, 200).await;
     let last = parts(&dev, 200).await;
     let destroy = SecretDestroy {
@@ -191,7 +177,7 @@ async fn a_kill_between_entry_and_erasure_is_made_good() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     let dev = Dev::start();
-    let client = client(&dev).await;
+    let client = dev.client().await;
     let secrets: Vec<(NewSecretSpec, String)> = (0..600)
         .map(|at| {
             let spec = NewSecretSpec {

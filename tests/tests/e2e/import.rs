@@ -1,4 +1,4 @@
-//! Secrets from files: all of them or none, recognised when they come again.
+//! Secrets from files: all of them or none, and unchanged ones are recognised.
 
 use std::fmt::Write as _;
 use std::fs;

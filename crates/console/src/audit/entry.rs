@@ -1,4 +1,4 @@
-//! One entry: what it says, its digest, its proof and its bytes.
+//! One entry: its events, digest, proof and bytes.
 
 use axum::extract::{Path, Query};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -14,51 +14,61 @@ use maud::{Markup, html};
 use super::filter::Filter;
 use super::list::{outcome, secrets, what, who, with_sheet};
 use crate::failure::Failure;
-use crate::page::sheet;
-use crate::visit::{Visit, answer};
-use crate::words::time;
+use crate::format::time;
+use crate::layout::sheet;
+use crate::request::{WorkspaceRequest, answer};
 
 /// Fetches an entry and checks its proof.
-async fn prove(visit: &Visit, index: &str) -> Result<ProvedEntry, Failure> {
+async fn prove(request: &WorkspaceRequest, index: &str) -> Result<ProvedEntry, Failure> {
     let index = index
         .parse()
         .map(Index)
-        .map_err(|_| Failure::not_found(format!("{index} is no place in the log.")))?;
-    let client = &visit.session.client;
-    visit.noticing(client.prove(&visit.workspace, index).await)
+        .map_err(|_| Failure::not_found(format!("{index} is not an entry number.")))?;
+    let client = &request.session.client;
+    request.checked(client.prove(&request.workspace, index).await)
 }
 
 pub(super) async fn show(
-    visit: Visit,
+    request: WorkspaceRequest,
     Path((_, index)): Path<(String, String)>,
     Query(filter): Query<Filter>,
 ) -> Response {
-    let over = details(&visit, &index, &filter).await;
+    let over = details(&request, &index, &filter).await;
     match over {
-        Ok(over) => with_sheet(&visit, &filter, Some(over)).await,
-        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+        Ok(over) => with_sheet(&request, &filter, Some(over)).await,
+        Err(failure) => request
+            .responder
+            .failure(&failure, Some(&request.path("audit"))),
     }
 }
 
-async fn details(visit: &Visit, index: &str, filter: &Filter) -> Result<Markup, Failure> {
-    let proved = prove(visit, index).await?;
+async fn details(
+    request: &WorkspaceRequest,
+    index: &str,
+    filter: &Filter,
+) -> Result<Markup, Failure> {
+    let proved = prove(request, index).await?;
     let index = proved.receipt.index;
-    let rows = rows(visit, index).await?;
+    let rows = rows(request, index).await?;
     let before = filter.before.parse().ok().map(Index);
-    let back = format!("{}{}#e-{index}", visit.path("audit"), filter.query(before));
-    let file = |name: &str| visit.path(&format!("audit/{index}/{name}"));
+    let back = format!(
+        "{}{}#e-{index}",
+        request.path("audit"),
+        filter.query(before)
+    );
+    let file = |name: &str| request.path(&format!("audit/{index}/{name}"));
     let receipt = &proved.receipt;
     let body = html! {
         @for row in &rows { (facts(row)) }
-        @if let Some(said) = delegation(&proved.entry) { (through(&said)) }
+        @if let Some(delegation) = delegation(&proved.entry) { (delegation_facts(&delegation)) }
         h3 { "Proof" }
         p.proof {
-            "This entry is in the tree of " (proved.size) " entries that the ledger signed: checked here, now, with "
+            "This entry is in the tree of " (proved.size) " entries that the ledger signed. The console has just checked it with "
             (receipt.path.len()) " hashes."
         }
         dl.facts {
             dt { "Leaf" } dd { code.long { (Digest(leaf_hash(&receipt.entry.0).0)) } }
-            dt { "Command" } dd { code.long { (Digest::of(&proved.entry.command.0)) } span.dim { "SHA-256 of what the actor signed" } }
+            dt { "Command" } dd { code.long { (Digest::of(&proved.entry.command.0)) } span.dim { "SHA-256 of the signed command" } }
         }
         details.fold { summary { "Inclusion path" }
             ol.hashes { @for hash in &receipt.path { li { code.long { (hash) } } } }
@@ -66,22 +76,22 @@ async fn details(visit: &Visit, index: &str, filter: &Filter) -> Result<Markup, 
         details.fold { summary { "Checkpoint, as the ledger signed it" } pre tabindex="0" { (receipt.checkpoint) } }
         details.fold { summary { "Raw entry, " (receipt.entry.0.len()) " bytes" } pre.hex tabindex="0" { (hex_dump(&receipt.entry.0)) } }
         p.row {
-            a.button href=(file("proof.txt")) download=(format!("keyroll-{}-{index}.tlog-proof", visit.workspace)) { "Save proof" }
-            a.button href=(file("entry.cbor")) download=(format!("keyroll-{}-{index}.cbor", visit.workspace)) { "Save entry" }
+            a.button href=(file("proof.txt")) download=(format!("keyroll-{}-{index}.tlog-proof", request.workspace)) { "Save proof" }
+            a.button href=(file("entry.cbor")) download=(format!("keyroll-{}-{index}.cbor", request.workspace)) { "Save entry" }
         }
     };
     Ok(sheet(&format!("Entry {index}"), &back, true, &body))
 }
 
-/// The rows that an entry has in the log: one per event.
-async fn rows(visit: &Visit, index: Index) -> Result<Vec<AuditRow>, Failure> {
+/// An entry's rows in the log: one for each event.
+async fn rows(request: &WorkspaceRequest, index: Index) -> Result<Vec<AuditRow>, Failure> {
     let ask = AuditLog {
         limit: 1,
         after: Some(index),
         before: Some(Index(index.0.saturating_add(1))),
         ..AuditLog::default()
     };
-    let answered = visit.ask(Question::AuditLog(ask)).await?;
+    let answered = request.ask(Question::AuditLog(ask)).await?;
     Ok(answer!(answered, Answer::AuditLog)?.rows)
 }
 
@@ -92,12 +102,12 @@ fn facts(row: &AuditRow) -> Markup {
             dt { "Who" } dd { (who(row)) code.long { (row.actor) } }
             dt { "When" } dd { (time(row.at)) }
             @if !row.secrets.is_empty() { dt { "Secrets" } dd { (secrets(row)) } }
-            dt { "AuditOutcome" } dd { (outcome(row)) }
+            dt { "Outcome" } dd { (outcome(row)) }
         }
     }
 }
 
-/// By what the actor let another key sign. The ledger checked it before it took the command.
+/// The delegation under which another key signed. The ledger checked it before it accepted the command.
 fn delegation(entry: &Entry) -> Option<Delegation> {
     let signed = SignedCommand::decode(&entry.command.0).ok()?;
     let statement = signed.command().delegation.as_ref()?;
@@ -105,20 +115,19 @@ fn delegation(entry: &Entry) -> Option<Delegation> {
     Some(opened.payload)
 }
 
-fn through(said: &Delegation) -> Markup {
+fn delegation_facts(delegation: &Delegation) -> Markup {
     html! {
         h3 { "Delegated" }
-        p.proof { "The actor did not sign this itself: it let another key sign for a while." }
+        p.proof { "The actor did not sign this itself, but let another key sign for a while." }
         dl.facts {
-            dt { "Where" } dd { (said.place) }
-            dt { "Key" } dd { code.long { (said.key) } }
-            dt { "In force" } dd { (time(said.not_before)) " to " (time(said.not_after)) }
+            dt { "Where" } dd { (delegation.place) }
+            dt { "Key" } dd { code.long { (delegation.key) } }
+            dt { "In force" } dd { (time(delegation.not_before)) " to " (time(delegation.not_after)) }
         }
     }
 }
 
-/// Bytes as people who look at bytes know them. The entry holds no value, only digests of sealed
-/// ones.
+/// A hex dump. An entry holds no value, only digests of sealed ones.
 fn hex_dump(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(bytes.len() * 5);
@@ -138,15 +147,23 @@ fn hex_dump(bytes: &[u8]) -> String {
     out
 }
 
-pub(super) async fn raw(visit: Visit, Path((_, index)): Path<(String, String)>) -> Response {
-    match prove(&visit, &index).await {
+pub(super) async fn raw(
+    request: WorkspaceRequest,
+    Path((_, index)): Path<(String, String)>,
+) -> Response {
+    match prove(&request, &index).await {
         Ok(proved) => file("application/cbor", proved.receipt.entry.0),
-        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+        Err(failure) => request
+            .responder
+            .failure(&failure, Some(&request.path("audit"))),
     }
 }
 
-pub(super) async fn proof(visit: Visit, Path((_, index)): Path<(String, String)>) -> Response {
-    match prove(&visit, &index).await {
+pub(super) async fn proof(
+    request: WorkspaceRequest,
+    Path((_, index)): Path<(String, String)>,
+) -> Response {
+    match prove(&request, &index).await {
         Ok(proved) => {
             let receipt = proved.receipt;
             let proof = TlogProof {
@@ -157,7 +174,9 @@ pub(super) async fn proof(visit: Visit, Path((_, index)): Path<(String, String)>
             };
             file("text/plain; charset=utf-8", proof.format().into_bytes())
         }
-        Err(failure) => visit.wants.failure(&failure, Some(&visit.path("audit"))),
+        Err(failure) => request
+            .responder
+            .failure(&failure, Some(&request.path("audit"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rows that fit a filter as JSON, a line each, fetched while they are sent.
+//! The rows that match a filter as lines of JSON, fetched while they are sent.
 
 use std::collections::VecDeque;
 
@@ -13,47 +13,47 @@ use serde_json::json;
 
 use super::filter::Filter;
 use crate::failure::Failure;
-use crate::visit::{Visit, answer};
-use crate::words::rfc3339;
+use crate::format::rfc3339;
+use crate::request::{WorkspaceRequest, answer};
 
-/// Where an export is.
-struct Walk {
-    visit: Visit,
+/// An export under way.
+struct ExportStream {
+    request: WorkspaceRequest,
     ask: AuditLog,
-    /// Lines that were fetched and not sent yet.
+    /// Lines that were fetched but not sent yet.
     ready: VecDeque<Bytes>,
     done: bool,
 }
 
 /// Newest first, as the tab shows them.
-pub(super) async fn rows(visit: Visit, Query(filter): Query<Filter>) -> Response {
-    let back = visit.path("audit");
+pub(super) async fn rows(request: WorkspaceRequest, Query(filter): Query<Filter>) -> Response {
+    let back = request.path("audit");
     let first = Filter {
         before: String::new(),
         ..filter
     };
-    let ask = match first.ask(&visit.members, PAGE_ROWS) {
+    let ask = match first.ask(&request.members, PAGE_ROWS) {
         Ok(ask) => ask,
-        Err(failure) => return visit.wants.failure(&failure, Some(&back)),
+        Err(failure) => return request.responder.failure(&failure, Some(&back)),
     };
-    let wants = visit.wants;
-    let mut walk = Walk {
-        visit,
+    let responder = request.responder;
+    let mut export = ExportStream {
+        request,
         ask,
         ready: VecDeque::new(),
         done: false,
     };
-    // The first page before the status: what is refused is refused, not an empty file.
-    if let Err(failure) = walk.fetch().await {
-        return wants.failure(&failure, Some(&back));
+    // The first page comes before the status line, so that a refusal is not an empty file.
+    if let Err(failure) = export.fetch().await {
+        return responder.failure(&failure, Some(&back));
     }
     let name = format!(
         "attachment; filename=\"keyroll-{}-audit.jsonl\"",
-        walk.visit.workspace
+        export.request.workspace
     );
     let kind = "application/x-ndjson".to_owned();
-    let lines = stream::unfold(walk, |mut walk| async move {
-        walk.next().await.map(|line| (line, walk))
+    let lines = stream::unfold(export, |mut export| async move {
+        export.next().await.map(|line| (line, export))
     });
     (
         [(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, name)],
@@ -62,9 +62,8 @@ pub(super) async fn rows(visit: Visit, Query(filter): Query<Filter>) -> Response
         .into_response()
 }
 
-impl Walk {
-    /// The next line. An error in the middle breaks the download off, so that a part is never
-    /// taken for the whole.
+impl ExportStream {
+    /// The next line. An error aborts the download, so that nobody takes a part for the whole.
     async fn next(&mut self) -> Option<Result<Bytes, std::io::Error>> {
         while self.ready.is_empty() {
             if self.done {
@@ -72,26 +71,29 @@ impl Walk {
             }
             if let Err(failure) = self.fetch().await {
                 self.done = true;
-                return Some(Err(std::io::Error::other(failure.words)));
+                return Some(Err(std::io::Error::other(failure.message)));
             }
         }
         self.ready.pop_front().map(Ok)
     }
 
     async fn fetch(&mut self) -> Result<(), Failure> {
-        let answered = self.visit.ask(Question::AuditLog(self.ask.clone())).await?;
+        let answered = self
+            .request
+            .ask(Question::AuditLog(self.ask.clone()))
+            .await?;
         let AuditRows { rows, before } = answer!(answered, Answer::AuditLog)?;
-        let workspace = self.visit.workspace.as_str();
+        let workspace = self.request.workspace.as_str();
         self.ready
             .extend(rows.iter().rev().map(|row| line(workspace, row)));
-        // Each page has to lie before the one before.
+        // Each page must be older than the last one, so that the export ends.
         self.done = before.is_none_or(|next| self.ask.before.is_some_and(|last| next >= last));
         self.ask.before = before;
         Ok(())
     }
 }
 
-/// The shape of `keyroll audit log --json`.
+/// A line in the form of `keyroll audit log --json`.
 fn line(workspace: &str, row: &AuditRow) -> Bytes {
     let secrets: Vec<_> = row
         .secrets

@@ -1,4 +1,4 @@
-//! Which rows of the audit log, as the address says.
+//! Which rows of the audit log are shown, as in the address.
 
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, Millis};
@@ -24,7 +24,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Filters as names and what they are set to; not the cursor.
+    /// The names and values of the filters, without the cursor.
     fn fields(&self) -> [(&'static str, &str); 7] {
         [
             ("actor", &self.actor),
@@ -37,8 +37,8 @@ impl Filter {
         ]
     }
 
-    /// Whether anything is filtered.
-    pub(super) fn narrows(&self) -> bool {
+    /// Whether any filter is set.
+    pub(super) fn is_filtered(&self) -> bool {
         self.fields()
             .iter()
             .any(|(_, value)| !value.trim().is_empty())
@@ -85,7 +85,7 @@ impl Filter {
                 "" => None,
                 "granted" => Some(AuditOutcome::Granted),
                 "denied" => Some(AuditOutcome::Denied),
-                _ => return Err(Failure::field("An outcome is granted or denied.")),
+                _ => return Err(Failure::field("The outcome must be granted or denied.")),
             },
         })
     }
@@ -112,23 +112,23 @@ fn known_action(action: String) -> Result<String, Failure> {
 
 fn cursor(text: &str) -> Result<Index, Failure> {
     let index = text.parse().map(Index);
-    index.map_err(|_| Failure::field(format!("{text} is no place in the log.")))
+    index.map_err(|_| Failure::field(format!("{text} is not an entry number.")))
 }
 
-/// A moment as a browser's field for date and time takes it; nothing when it is none.
+/// A moment in the format of a browser's date and time field; empty when the text is not one.
 pub(super) fn for_field(text: &str) -> String {
     moment(text.trim())
         .map(|at| time::format(at, "%Y-%m-%dT%H:%M:%S"))
         .unwrap_or_default()
 }
 
-/// RFC 3339, or what a browser's field for date and time gives, taken as UTC.
+/// A moment in RFC 3339, or as a browser's date and time field sends it, taken as UTC.
 fn moment(text: &str) -> Result<Millis, Failure> {
     time::parse(text)
         .or_else(|_| time::parse(&format!("{text}Z")))
-        // A field for a point in time may leave the seconds out.
+        // Such a field may omit the seconds.
         .or_else(|_| time::parse(&format!("{text}:00Z")))
-        .map_err(|why| Failure::field(format!("{text} is no time ({why}).")))
+        .map_err(|why| Failure::field(format!("{text} is not a time ({why}).")))
 }
 
 #[cfg(test)]
@@ -147,12 +147,12 @@ mod tests {
             "?actor=ana+lee&outcome=denied&before=7"
         );
         assert_eq!(Filter::default().query(None), "");
-        assert!(filter.narrows() && !Filter::default().narrows());
+        assert!(filter.is_filtered() && !Filter::default().is_filtered());
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
-        let refused = |filter: Filter| filter.ask(&[], 10).expect_err("refused").words;
+    fn an_error_names_the_bad_field() {
+        let refused = |filter: Filter| filter.ask(&[], 10).expect_err("refused").message;
         let with = |set: fn(&mut Filter)| {
             let mut filter = Filter::default();
             set(&mut filter);

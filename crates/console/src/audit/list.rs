@@ -9,22 +9,26 @@ use maud::{Markup, html};
 
 use super::filter::{Filter, for_field};
 use crate::failure::Failure;
+use crate::format::short_time;
 use crate::page::{Page, Tab};
-use crate::visit::{Visit, answer};
-use crate::words::short_time;
+use crate::request::{WorkspaceRequest, answer};
 
 /// Rows of a page.
 const ROWS: u32 = 50;
-/// Rows of one entry: an import has hundreds, which the export has all.
+/// Rows of one entry: an import has hundreds, all of which are in the export.
 const OF_ENTRY: usize = 4;
 
-pub(super) async fn show(visit: Visit, Query(filter): Query<Filter>) -> Response {
-    with_sheet(&visit, &filter, None).await
+pub(super) async fn show(request: WorkspaceRequest, Query(filter): Query<Filter>) -> Response {
+    with_sheet(&request, &filter, None).await
 }
 
-/// The tab, perhaps with a row opened over it.
-pub(super) async fn with_sheet(visit: &Visit, filter: &Filter, over: Option<Markup>) -> Response {
-    let body = body(visit, filter).await;
+/// The tab, with an entry's dialog over it where one is open.
+pub(super) async fn with_sheet(
+    request: &WorkspaceRequest,
+    filter: &Filter,
+    over: Option<Markup>,
+) -> Response {
+    let body = body(request, filter).await;
     let result = match body {
         Ok(body) => {
             let page = Page {
@@ -33,18 +37,18 @@ pub(super) async fn with_sheet(visit: &Visit, filter: &Filter, over: Option<Mark
                 body,
                 over,
             };
-            Ok(visit.page(page).await)
+            Ok(request.page(page).await)
         }
         Err(failure) => Err(failure),
     };
-    visit.shown(result)
+    request.respond(result)
 }
 
-async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
-    if !visit.access.audits() {
-        return Ok(denied(visit));
+async fn body(request: &WorkspaceRequest, filter: &Filter) -> Result<Markup, Failure> {
+    if !request.access.audits() {
+        return Ok(denied(request));
     }
-    let (page, wrong) = match ask(visit, filter).await {
+    let (page, wrong) = match ask(request, filter).await {
         Ok(page) => (page, None),
         Err(failure) if failure.code == "invalid_field" || failure.code == "invalid_name" => {
             let none = AuditRows {
@@ -59,61 +63,64 @@ async fn body(visit: &Visit, filter: &Filter) -> Result<Markup, Failure> {
     Ok(html! {
         div.head {
             h1 { "Audit log" }
-            p.note #checked { (visit.chip().detail) }
+            p.note #checked { (request.badge().detail) }
             span.fill {}
-            a.button href=(format!("{}{}", visit.path("audit.jsonl"), filter.query(None))) download="" { "Export" }
-            form method="post" action=(visit.path("verify")) { button.main type="submit" { "Verify now" } }
+            a.button href=(format!("{}{}", request.path("audit.jsonl"), filter.query(None))) download="" { "Export" }
+            form method="post" action=(request.path("verify")) { button.main type="submit" { "Verify now" } }
         }
-        (tools(visit, filter))
-        @if let Some(wrong) = wrong { p.error role="alert" { (wrong.words) } }
-        @else if rows.is_empty() { (empty(visit, page.before.is_some())) }
-        @else { (table(visit, filter, &rows)) }
+        (tools(request, filter))
+        @if let Some(wrong) = wrong { p.error role="alert" { (wrong.message) } }
+        @else if rows.is_empty() { (empty(request, page.before.is_some())) }
+        @else { (table(request, filter, &rows)) }
         p.pages {
-            @if !filter.before.is_empty() { a.button href=(format!("{}{}", visit.path("audit"), filter.query(None))) { "Newest" } }
+            @if !filter.before.is_empty() { a.button href=(format!("{}{}", request.path("audit"), filter.query(None))) { "Newest" } }
             @if let Some(before) = page.before {
-                a.button rel="next" href=(format!("{}{}", visit.path("audit"), filter.query(Some(before)))) { "Older" }
+                a.button rel="next" href=(format!("{}{}", request.path("audit"), filter.query(Some(before)))) { "Older" }
             }
         }
     })
 }
 
-async fn ask(visit: &Visit, filter: &Filter) -> Result<AuditRows, Failure> {
-    let ask = filter.ask(&visit.members, ROWS)?;
-    answer!(visit.ask(Question::AuditLog(ask)).await?, Answer::AuditLog)
+async fn ask(request: &WorkspaceRequest, filter: &Filter) -> Result<AuditRows, Failure> {
+    let ask = filter.ask(&request.members, ROWS)?;
+    answer!(
+        request.ask(Question::AuditLog(ask)).await?,
+        Answer::AuditLog
+    )
 }
 
-fn denied(visit: &Visit) -> Markup {
+fn denied(request: &WorkspaceRequest) -> Markup {
     html! {
         div.head { h1 { "Audit log" } }
         div.empty {
             h2 { "Owners and auditors read the audit log" }
-            p { "You are " (visit.access.role.as_str()) " here. What you do is on record all the same; ask an owner if you need to read it." }
+            p { "You are " (request.access.role.as_str()) " here. What you do is recorded all the same. Question an owner if you need to read the log." }
         }
     }
 }
 
-fn empty(visit: &Visit, more: bool) -> Markup {
+fn empty(request: &WorkspaceRequest, more: bool) -> Markup {
     html! {
         div.empty {
-            h2 { "Nothing fits" }
-            @if more { p { "No row of these entries fits the filter. There are older ones." } }
-            @else { p { "No row of the log fits this filter." } }
-            p { a.button href=(visit.path("audit")) { "Show everything" } }
+            h2 { "No match" }
+            @if more { p { "No row of these entries matches the filter. There are older entries." } }
+            @else { p { "No row of the log matches this filter." } }
+            p { a.button href=(request.path("audit")) { "Show everything" } }
         }
     }
 }
 
-fn tools(visit: &Visit, filter: &Filter) -> Markup {
+fn tools(request: &WorkspaceRequest, filter: &Filter) -> Markup {
     let moment = |label: &str, name: &str, value: &str| {
         let value = for_field(value);
         html! { label { span { (label) } input type="datetime-local" step="1" name=(name) value=(value); } }
     };
     html! {
-        form.filter role="search" method="get" action=(visit.path("audit")) {
+        form.filter role="search" method="get" action=(request.path("audit")) {
             label {
                 span { "Actor" }
                 input name="actor" value=(filter.actor) list="actors" placeholder="anybody" autocomplete="off";
-                datalist #actors { @for row in visit.members.iter().take(200) { option value=(row.name) {} } }
+                datalist #actors { @for row in request.members.iter().take(200) { option value=(row.name) {} } }
             }
             label {
                 span { "Event" }
@@ -124,10 +131,10 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
             }
             label { span { "Secret" } input name="secret" value=(filter.secret) placeholder="any" autocomplete="off" spellcheck="false" data-key="/"; }
             label {
-                span { "AuditOutcome" }
+                span { "Outcome" }
                 select name="outcome" {
-                    @for (value, words) in [("", "any"), ("granted", "granted"), ("denied", "denied")] {
-                        option value=(value) selected[filter.outcome == value] { (words) }
+                    @for (value, label) in [("", "any"), ("granted", "granted"), ("denied", "denied")] {
+                        option value=(value) selected[filter.outcome == value] { (label) }
                     }
                 }
             }
@@ -136,17 +143,17 @@ fn tools(visit: &Visit, filter: &Filter) -> Markup {
             label { span { "Run" } input name="run" value=(filter.run) placeholder="any" autocomplete="off" spellcheck="false"; }
             p.row {
                 button type="submit" { "Apply" }
-                @if filter.narrows() { a.button href=(visit.path("audit")) { "Clear" } }
+                @if filter.is_filtered() { a.button href=(request.path("audit")) { "Clear" } }
             }
         }
     }
 }
 
-fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
+fn table(request: &WorkspaceRequest, filter: &Filter, rows: &[&AuditRow]) -> Markup {
     html! {
         div.scroll {
             table.audit.cards {
-                caption.vh { "Audit log of " (visit.workspace) }
+                caption.vh { "Audit log of " (request.workspace) }
                 thead {
                     tr {
                         th scope="col" { "Entry" }
@@ -154,12 +161,12 @@ fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
                         th scope="col" { "Who" }
                         th scope="col" { "Event" }
                         th scope="col" { "Secrets" }
-                        th scope="col" { "AuditOutcome" }
+                        th scope="col" { "Outcome" }
                     }
                 }
                 tbody {
                     @for entry in rows.chunk_by(|one, next| one.index == next.index) {
-                        @for row in entry.iter().take(OF_ENTRY) { (line(visit, filter, row)) }
+                        @for row in entry.iter().take(OF_ENTRY) { (line(request, filter, row)) }
                         @if entry.len() > OF_ENTRY {
                             tr { td colspan="6" { span.dim { "and " (entry.len() - OF_ENTRY) " more of this entry" } } }
                         }
@@ -170,11 +177,11 @@ fn table(visit: &Visit, filter: &Filter, rows: &[&AuditRow]) -> Markup {
     }
 }
 
-fn line(visit: &Visit, filter: &Filter, row: &AuditRow) -> Markup {
+fn line(request: &WorkspaceRequest, filter: &Filter, row: &AuditRow) -> Markup {
     let before = filter.before.parse().ok().map(keyroll_core::Index);
     let address = format!(
         "{}{}",
-        visit.path(&format!("audit/{}", row.index)),
+        request.path(&format!("audit/{}", row.index)),
         filter.query(before)
     );
     html! {
@@ -206,7 +213,7 @@ pub(super) fn what(row: &AuditRow) -> Markup {
 }
 
 pub(super) fn secrets(row: &AuditRow) -> Markup {
-    /// An import can name hundreds; the row's own page has them all.
+    /// An import can name hundreds; the entry's dialog shows them all.
     const SHOWN: usize = 4;
     html! {
         @for secret in row.secrets.iter().take(SHOWN) {

@@ -1,27 +1,27 @@
-//! "Verify now", and how far it is.
+//! "Verify now", and the state of verification.
 
 use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use crate::visit::Visit;
+use crate::request::WorkspaceRequest;
 
-pub(super) async fn begin(visit: Visit) -> Response {
-    visit.app.verification.start(
-        &visit.app.verify,
-        &visit.session.client,
-        &visit.workspace,
-        visit.access.audits(),
+pub(super) async fn begin(request: WorkspaceRequest) -> Response {
+    request.app.verification.start(
+        &request.app.verify,
+        &request.session.client,
+        &request.workspace,
+        request.access.audits(),
     );
-    let address = visit.path("audit");
-    visit.wants.go(&address)
+    let address = request.path("audit");
+    request.responder.redirect(&address)
 }
 
-pub(super) async fn state(visit: Visit) -> Response {
-    visit.look().await;
-    let chip = visit.chip();
+pub(super) async fn state(request: WorkspaceRequest) -> Response {
+    request.refresh_verification().await;
+    let badge = request.badge();
     Json(
-        json!({"state": chip.state, "words": chip.words, "when": chip.when, "detail": chip.detail}),
+        json!({"state": badge.state, "words": badge.text, "when": badge.when, "detail": badge.detail}),
     )
     .into_response()
 }

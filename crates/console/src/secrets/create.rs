@@ -1,6 +1,5 @@
 //! A new secret.
 
-use axum::Form;
 use axum::response::Response;
 use keyroll_client::NewSecretSpec;
 use maud::html;
@@ -9,11 +8,12 @@ use serde::Deserialize;
 use super::fields::{about_fields, hosts, period, text, value, value_field};
 use super::list::{back, with_sheet};
 use crate::failure::Failure;
-use crate::page::{form_end, sheet};
-use crate::visit::Visit;
+use crate::form::{Submitted, WorkspaceForm};
+use crate::layout::{form_end, sheet};
+use crate::request::WorkspaceRequest;
 
 #[derive(Deserialize)]
-pub(super) struct Fields {
+pub(super) struct CreateForm {
     name: String,
     #[serde(default)]
     value: String,
@@ -28,11 +28,10 @@ pub(super) struct Fields {
     restricted: Option<String>,
 }
 
-pub(super) async fn show(visit: Visit) -> Response {
-    let back = back(&visit, None);
-    let off = visit.app.verification.failed(&visit.workspace);
+pub(super) async fn show(request: WorkspaceRequest) -> Response {
+    let back = back(&request, None);
     let body = html! {
-        form method="post" action=(visit.path("new")) {
+        form method="post" action=(request.path("new")) {
             div.field {
                 label for="name" { "Name" }
                 input #name .mono name="name" required maxlength="128" pattern="[A-Za-z][A-Za-z0-9_]*" autocomplete="off"
@@ -44,43 +43,38 @@ pub(super) async fn show(visit: Visit) -> Response {
                 summary { "Description, hosts, rotation" }
                 (about_fields("", "", "", false))
             }
-            (form_end("Add secret", &back, false, off))
+            (form_end("Add secret", &back, false, request.writes_off()))
         }
     };
-    let over = if visit.access.creates() {
+    let over = if request.access.creates() {
         Ok(sheet("New secret", &back, false, &body))
     } else {
         Err(Failure::denied("Your role does not let you add secrets."))
     };
-    with_sheet(&visit, over).await
+    with_sheet(&request, over).await
 }
 
-pub(super) async fn create(visit: Visit, Form(fields): Form<Fields>) -> Response {
-    let result = carry_out(&visit, fields).await;
-    visit.done(result, &visit.path("new"))
-}
+impl WorkspaceForm for CreateForm {
+    async fn submit(self, request: &WorkspaceRequest, _: &str) -> Result<Submitted, Failure> {
+        let spec = NewSecretSpec {
+            name: self.name.trim().parse()?,
+            description: text(&self.description)?,
+            hosts: hosts(&self.hosts)?,
+            restricted: self.restricted.is_some(),
+            rotate_every: period(&self.rotate)?,
+        };
+        let value = value(self.value, self.generate.is_some(), self.newline.is_some())?;
+        let name = spec.name.clone();
+        let client = &request.session.client;
+        let created = client.create(&request.workspace, &[(spec, &value)]).await;
+        let index = request.acted(created)?;
+        Ok(Submitted::new(
+            format!("Added {name} (entry {index})."),
+            back(request, Some(&name)),
+        ))
+    }
 
-async fn carry_out(visit: &Visit, fields: Fields) -> Result<(String, String), Failure> {
-    visit.may_write()?;
-    let spec = NewSecretSpec {
-        name: fields.name.trim().parse()?,
-        description: text(&fields.description)?,
-        hosts: hosts(&fields.hosts)?,
-        restricted: fields.restricted.is_some(),
-        rotate_every: period(&fields.rotate)?,
-    };
-    let value = value(
-        fields.value,
-        fields.generate.is_some(),
-        fields.newline.is_some(),
-    )?;
-    let name = spec.name.clone();
-    let created = visit
-        .session
-        .client
-        .create(&visit.workspace, &[(spec, &value)])
-        .await;
-    let index = visit.acted(created)?;
-    let words = format!("Added {name} (entry {index}).");
-    Ok((words, back(visit, Some(&name))))
+    fn back(request: &WorkspaceRequest, _: &str) -> String {
+        request.path("new")
+    }
 }

@@ -1,24 +1,23 @@
-//! A new value for a secret. What somebody else did meanwhile is never written over.
+//! A new value for a secret. An edit never overwrites a newer version.
 
-use axum::Form;
 use axum::extract::Path;
 use axum::response::Response;
-use keyroll_core::{SecretName, Version};
+use keyroll_core::{Index, SecretName, Version};
 use keyroll_wire::query::{Question, SecretHistory};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::details::id;
-use super::fields::{reason, value, value_field};
+use super::fields::{id, reason, value, value_field};
 use super::list::{back, with_sheet_of};
 use crate::failure::Failure;
-use crate::page::{form_end, sheet};
-use crate::visit::{Visit, answer};
-use crate::words::{ago, time_ago};
+use crate::form::{Submitted, WorkspaceForm};
+use crate::format::{ago, time_ago};
+use crate::layout::{form_end, sheet};
+use crate::request::{WorkspaceRequest, answer};
 
 #[derive(Deserialize)]
-pub(super) struct Fields {
+pub(super) struct EditForm {
     id: String,
     version: u32,
     #[serde(default)]
@@ -29,22 +28,25 @@ pub(super) struct Fields {
     reason: String,
 }
 
-pub(super) async fn show(visit: Visit, Path((_, name)): Path<(String, String)>) -> Response {
-    let over = dialog(&visit, &name).await;
-    with_sheet_of(&visit, over).await
+pub(super) async fn show(
+    request: WorkspaceRequest,
+    Path((_, name)): Path<(String, String)>,
+) -> Response {
+    let over = dialog(&request, &name).await;
+    with_sheet_of(&request, over).await
 }
 
-async fn dialog(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failure> {
+async fn dialog(request: &WorkspaceRequest, name: &str) -> Result<(SecretRow, Markup), Failure> {
     let name: SecretName = name.parse()?;
-    let row = visit.secret(&name).await?;
-    let back = back(visit, Some(&name));
-    let off = visit.app.verification.failed(&visit.workspace);
+    let row = request.secret(&name).await?;
+    let back = back(request, Some(&name));
+    let off = request.writes_off();
     let body = html! {
         p.note {
-            "Version " (row.version) " is from " (time_ago(row.updated_at, visit.now)) " by " (row.updated_by_name)
+            "Version " (row.version) " is from " (time_ago(row.updated_at, request.now)) " by " (row.updated_by_name)
             ". The new value becomes version " (row.version.next()) " at once; the old one stays in the history."
         }
-        form method="post" action=(visit.secret_path(&name, "edit")) {
+        form method="post" action=(request.secret_path(&name, "edit")) {
             input type="hidden" name="id" value=(row.id);
             input type="hidden" name="version" value=(row.version);
             (value_field("New value"))
@@ -59,47 +61,48 @@ async fn dialog(visit: &Visit, name: &str) -> Result<(SecretRow, Markup), Failur
     Ok((row, sheet(&format!("Edit {name}"), &back, false, &body)))
 }
 
-pub(super) async fn edit(
-    visit: Visit,
-    Path((_, name)): Path<(String, String)>,
-    Form(fields): Form<Fields>,
-) -> Response {
-    let result = carry_out(&visit, &name, fields).await;
-    let back = visit.path("secrets");
-    visit.done(result, &back)
-}
+impl WorkspaceForm for EditForm {
+    async fn submit(self, request: &WorkspaceRequest, target: &str) -> Result<Submitted, Failure> {
+        let name: SecretName = target.parse()?;
+        let id = id(&self.id)?;
+        let based_on = Version(self.version);
+        let next = based_on.next();
+        let reason = reason(&self.reason)?;
+        let value = value(self.value, self.generate.is_some(), self.newline.is_some())?;
+        let client = &request.session.client;
+        let secret = (id, &name);
+        let edited = client
+            .edit(&request.workspace, secret, next, &value, (reason, None))
+            .await;
+        let index = or_conflict(request, &name, based_on, request.acted(edited)).await?;
+        Ok(Submitted::new(
+            format!("Saved {name} v{next} (entry {index})."),
+            back(request, Some(&name)),
+        ))
+    }
 
-async fn carry_out(visit: &Visit, name: &str, fields: Fields) -> Result<(String, String), Failure> {
-    visit.may_write()?;
-    let name: SecretName = name.parse()?;
-    let id = id(&fields.id)?;
-    let next = Version(fields.version).next();
-    let reason = reason(&fields.reason)?;
-    let value = value(
-        fields.value,
-        fields.generate.is_some(),
-        fields.newline.is_some(),
-    )?;
-    let client = &visit.session.client;
-    let place = (id, &name);
-    let edited = client
-        .edit(&visit.workspace, place, next, &value, (reason, None))
-        .await;
-    match visit.acted(edited) {
-        Ok(index) => {
-            let words = format!("Saved {name} v{next} (entry {index}).");
-            Ok((words, back(visit, Some(&name))))
-        }
-        Err(failure) if failure.code == "conflict" => {
-            Err(conflict(visit, &name, Version(fields.version), failure).await)
-        }
-        Err(failure) => Err(failure),
+    fn back(request: &WorkspaceRequest, _: &str) -> String {
+        request.path("secrets")
     }
 }
 
-/// Says who was first, where that can be found out.
-pub(super) async fn conflict(
-    visit: &Visit,
+/// The entry of an edit; for a conflict, a failure that names the other editor where possible.
+pub(super) async fn or_conflict(
+    request: &WorkspaceRequest,
+    name: &SecretName,
+    based_on: Version,
+    edited: Result<Index, Failure>,
+) -> Result<Index, Failure> {
+    match edited {
+        Err(failure) if failure.code == "conflict" => {
+            Err(conflict(request, name, based_on, failure).await)
+        }
+        edited => edited,
+    }
+}
+
+async fn conflict(
+    request: &WorkspaceRequest,
     name: &SecretName,
     based_on: Version,
     failure: Failure,
@@ -109,7 +112,7 @@ pub(super) async fn conflict(
         limit: 1,
         before: None,
     });
-    let Ok(answered) = visit.ask(ask).await else {
+    let Ok(answered) = request.ask(ask).await else {
         return failure;
     };
     let Ok(history) = answer!(answered, Answer::SecretHistory) else {
@@ -118,11 +121,11 @@ pub(super) async fn conflict(
     let Some(newest) = history.rows.first().filter(|row| row.version > based_on) else {
         return failure;
     };
-    let words = format!(
+    let message = format!(
         "Changed by {} {} (v{}). Nothing was saved.",
         newest.actor_name,
         ago(newest.at, keyroll_wire::time::now()),
         newest.version
     );
-    Failure { words, ..failure }.see("Review", visit.secret_path(name, "history"))
+    Failure { message, ..failure }.with_link("Review", request.secret_path(name, "history"))
 }

@@ -1,22 +1,21 @@
-//! What people type into forms about secrets.
+//! The fields of forms about secrets.
 
-use std::time::Duration;
-
-use jiff::{Span, SpanRelativeTo};
 use keyroll_client::random;
+use keyroll_core::SecretId;
 use keyroll_core::limits;
 use keyroll_core::names::{HostPattern, Text};
 use maud::{Markup, html};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::input::{duration, is_never, list};
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-/// Letters of a generated value: 190 bits.
+/// Characters of a generated value: 190 bits.
 const GENERATED: usize = 32;
 
-/// The value as it was typed. A text field shows lines that end in LF and sends them as CRLF
-/// (HTML, "constructing an entry list"), so what was meant is LF.
+/// The value as it was typed. A text field shows lines that end in LF but sends them as CRLF (HTML,
+/// "constructing an entry list"), so CRLF becomes LF.
 pub(super) fn value(
     typed: String,
     generate: bool,
@@ -29,12 +28,12 @@ pub(super) fn value(
     let value = Zeroizing::new(typed.replace("\r\n", "\n"));
     if value.is_empty() {
         return Err(Failure::field(
-            "A value is needed: type one, or have one generated.",
+            "A value is needed: type one, or generate one.",
         ));
     }
     if value.ends_with('\n') && !keep_newline {
         return Err(Failure::field(
-            "The value ends in a line break. Remove it, or say that it belongs to the value.",
+            "The value ends in a line break. Remove it, or tick that it belongs to the value.",
         ));
     }
     if value.len() > *limits::VALUE_BYTES.end() {
@@ -68,33 +67,20 @@ pub(super) fn reason(typed: &str) -> Result<Option<Text>, Failure> {
 
 /// Hosts, separated by spaces, commas or lines.
 pub(super) fn hosts(typed: &str) -> Result<Vec<HostPattern>, Failure> {
-    let words = typed.split(|c: char| c.is_whitespace() || c == ',');
-    let hosts: Result<Vec<HostPattern>, _> = words
-        .filter(|word| !word.is_empty())
-        .map(str::parse)
-        .collect();
-    let hosts = hosts?;
+    let hosts: Vec<HostPattern> = list(typed)?;
     if hosts.len() > limits::HOSTS {
         let most = limits::HOSTS;
-        return Err(Failure::field(format!(
-            "At most {most} hosts can be named."
-        )));
+        return Err(Failure::field(format!("Name at most {most} hosts.")));
     }
     Ok(hosts)
 }
 
-/// A period in seconds; none when nothing is said.
+/// A period in seconds; none when the field is empty.
 pub(super) fn period(typed: &str) -> Result<Option<u64>, Failure> {
-    let typed = typed.trim();
-    if typed.is_empty() || typed.eq_ignore_ascii_case("never") {
+    if is_never(typed) {
         return Ok(None);
     }
-    let span = typed.parse::<Span>().ok();
-    let exact = span.and_then(|span| {
-        let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-        Duration::try_from(exact).ok()
-    });
-    match exact.map(|exact| exact.as_secs()) {
+    match duration(typed.trim()).map(|period| period.as_secs()) {
         Some(seconds) if seconds > 0 => Ok(Some(seconds)),
         _ => Err(Failure::field(
             "A period is a number and a unit, such as 90d or 12h.",
@@ -102,8 +88,13 @@ pub(super) fn period(typed: &str) -> Result<Option<u64>, Failure> {
     }
 }
 
+/// The id in a form: by now, another secret may have the name.
+pub(super) fn id(text: &str) -> Result<SecretId, Failure> {
+    text.parse().map_err(|_| Failure::damaged_form())
+}
+
 /// Seconds as the largest unit that divides them.
-pub(super) fn period_words(seconds: u64) -> String {
+pub(super) fn format_period(seconds: u64) -> String {
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
     let unit = units
         .into_iter()
@@ -112,7 +103,7 @@ pub(super) fn period_words(seconds: u64) -> String {
     format!("{}{letter}", seconds / size)
 }
 
-/// The field for a value. What is typed is seen; nothing is ever filled in.
+/// The field for a value. It shows what is typed, and is never filled in.
 pub(super) fn value_field(label: &str) -> Markup {
     html! {
         div.field.with-button {
@@ -127,14 +118,14 @@ pub(super) fn value_field(label: &str) -> Markup {
     }
 }
 
-/// The fields for what is said of a secret.
+/// The fields for a secret's details.
 pub(super) fn about_fields(
     description: &str,
     hosts: &str,
     period: &str,
     restricted: bool,
 ) -> Markup {
-    // Once it is, it stays so: a box that cannot be emptied sends nothing.
+    // A restricted secret stays restricted: a disabled box sends nothing.
     html! {
         div.field {
             label for="description" { "Description" }
@@ -164,14 +155,14 @@ mod tests {
     fn typed(text: &str, keep: bool) -> Result<Vec<u8>, String> {
         value(text.to_owned(), false, keep)
             .map(|value| value.to_vec())
-            .map_err(|failure| failure.words)
+            .map_err(|failure| failure.message)
     }
 
     #[test]
-    fn a_value_is_what_was_seen_in_the_field() {
+    fn a_value_is_what_the_field_showed() {
         assert_eq!(typed(" a\r\nb ", false), Ok(b" a\nb ".to_vec()));
         assert_eq!(typed("a\n", true), Ok(b"a\n".to_vec()));
-        assert!(typed("a\r\n", false).is_err_and(|words| words.contains("line break")));
+        assert!(typed("a\r\n", false).is_err_and(|message| message.contains("line break")));
         assert!(typed("", false).is_err());
         assert!(typed(&"a".repeat(65_536), false).is_err());
         assert!(typed(&"a".repeat(65_535), false).is_ok());
@@ -193,6 +184,6 @@ mod tests {
         assert_eq!(period("90d").expect("read"), Some(7_776_000));
         assert_eq!(period(" never ").expect("read"), None);
         assert!(period("0s").is_err() && period("soon").is_err());
-        assert_eq!(period_words(7_776_000), "90d");
+        assert_eq!(format_period(7_776_000), "90d");
     }
 }

@@ -5,28 +5,17 @@ use axum::response::Response;
 use keyroll_wire::query::{PAGE_ROWS, Question, SecretList};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
-use serde::{Deserialize, Serialize};
 
 use super::row::row;
 use crate::failure::Failure;
+use crate::listing::Listing;
 use crate::page::{Page, Tab};
-use crate::visit::{Visit, answer};
+use crate::request::{WorkspaceRequest, answer};
 
 /// Rows of a page: some 75 KB of HTML.
 const ROWS: usize = 50;
-/// Answers looked through for one filtered page: a hundred thousand secrets.
-const LOOKED_AT: usize = 100;
-
-/// What to list, as the address says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Listing {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    q: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    show: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    after: String,
-}
+/// Answers searched for one filtered page: a hundred thousand secrets.
+const MAX_ANSWERS: usize = 100;
 
 const FILTERS: [(&str, &str); 5] = [
     ("", "All"),
@@ -36,63 +25,28 @@ const FILTERS: [(&str, &str); 5] = [
     ("deleted", "Deleted"),
 ];
 
-impl Listing {
-    fn fits(&self, row: &SecretRow) -> bool {
-        let wanted = match self.show.as_str() {
-            "stale" => row.stale,
-            "unused" => row.unused,
-            "restricted" => row.restricted,
-            _ => true,
-        };
-        let q = self.q.trim().to_lowercase();
-        wanted
-            && (q.is_empty()
-                || row.name.folded().contains(&q)
-                || row.description.as_str().to_lowercase().contains(&q))
-    }
-
-    /// Whether some rows that the ledger sends do not fit.
-    fn narrows(&self) -> bool {
-        !self.q.trim().is_empty() || matches!(self.show.as_str(), "stale" | "unused" | "restricted")
-    }
-
-    pub(crate) fn address(&self, visit: &Visit) -> String {
-        let path = visit.path("secrets");
-        let fields = [("q", &self.q), ("show", &self.show), ("after", &self.after)];
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        let query = query.finish();
-        if query.is_empty() {
-            path
-        } else {
-            format!("{path}?{query}")
-        }
-    }
-}
-
-struct Found {
+/// A page of the list, and the cursor of the next page.
+struct ListPage {
     rows: Vec<SecretRow>,
     next: Option<String>,
 }
 
-async fn find(visit: &Visit, listing: &Listing) -> Result<Found, Failure> {
-    let limit = if listing.narrows() {
+async fn load(request: &WorkspaceRequest, listing: &Listing) -> Result<ListPage, Failure> {
+    let limit = if listing.is_filtered() {
         PAGE_ROWS
     } else {
         u32::try_from(ROWS).unwrap_or(PAGE_ROWS)
     };
     let mut after = (!listing.after.is_empty()).then(|| listing.after.clone());
     let mut rows: Vec<SecretRow> = Vec::new();
-    for _ in 0..LOOKED_AT {
+    for _ in 0..MAX_ANSWERS {
         let ask = SecretList {
             at: None,
             after: after.clone(),
             limit,
             deleted: listing.show == "deleted",
         };
-        let answered = visit.ask(Question::SecretList(ask)).await?;
+        let answered = request.ask(Question::SecretList(ask)).await?;
         let page = answer!(answered, Answer::SecretList)?;
         for row in page.rows {
             let full = rows.len() >= ROWS;
@@ -102,34 +56,36 @@ async fn find(visit: &Visit, listing: &Listing) -> Result<Found, Failure> {
                     .is_some_and(|last| last.name.folded() != row.name.folded())
             {
                 let next = rows.last().map(|last| last.name.folded());
-                return Ok(Found { rows, next });
+                return Ok(ListPage { rows, next });
             }
-            if listing.fits(&row) {
+            if listing.matches(&row) {
                 rows.push(row);
             }
         }
         if page.next.is_none() || page.next == after || rows.len() >= ROWS {
-            return Ok(Found {
+            return Ok(ListPage {
                 rows,
                 next: page.next,
             });
         }
         after = page.next;
     }
-    Ok(Found { rows, next: after })
+    Ok(ListPage { rows, next: after })
 }
 
-pub(crate) async fn show(visit: Visit, Query(listing): Query<Listing>) -> Response {
-    visit.session.listed(&visit.workspace, listing.clone());
-    let result = match find(&visit, &listing).await {
-        Ok(found) => Ok(page(&visit, body(&visit, &listing, found), None).await),
+pub(crate) async fn show(request: WorkspaceRequest, Query(listing): Query<Listing>) -> Response {
+    request
+        .session
+        .set_listing(&request.workspace, listing.clone());
+    let result = match load(&request, &listing).await {
+        Ok(rows) => Ok(page(&request, body(&request, &listing, rows), None).await),
         Err(failure) => Err(failure),
     };
-    visit.shown(result)
+    request.respond(result)
 }
 
-async fn page(visit: &Visit, body: Markup, over: Option<Markup>) -> Response {
-    visit
+async fn page(request: &WorkspaceRequest, body: Markup, over: Option<Markup>) -> Response {
+    request
         .page(Page {
             tab: Tab::Secrets,
             title: "Secrets".to_owned(),
@@ -139,105 +95,116 @@ async fn page(visit: &Visit, body: Markup, over: Option<Markup>) -> Response {
         .await
 }
 
-/// A dialog over the list that this session looked at last.
-pub(super) async fn with_sheet(visit: &Visit, over: Result<Markup, Failure>) -> Response {
-    over_list(visit, over.map(|over| (over, None))).await
+/// A dialog over the session's last list.
+pub(super) async fn with_sheet(
+    request: &WorkspaceRequest,
+    over: Result<Markup, Failure>,
+) -> Response {
+    over_list(request, over.map(|over| (over, None))).await
 }
 
-/// A dialog about one secret, over the list that this session looked at last. Nobody waits for a
-/// search through all names again only to see its rows behind a dialog: the secret's own is enough.
+/// A dialog about one secret, over the session's last list. If that list is filtered, only the
+/// secret's own row is shown, because finding the others again would take a search.
 pub(super) async fn with_sheet_of(
-    visit: &Visit,
+    request: &WorkspaceRequest,
     over: Result<(SecretRow, Markup), Failure>,
 ) -> Response {
-    over_list(visit, over.map(|(row, over)| (over, Some(row)))).await
+    over_list(request, over.map(|(row, over)| (over, Some(row)))).await
 }
 
-async fn over_list(visit: &Visit, over: Result<(Markup, Option<SecretRow>), Failure>) -> Response {
-    match try_over_list(visit, over).await {
+async fn over_list(
+    request: &WorkspaceRequest,
+    over: Result<(Markup, Option<SecretRow>), Failure>,
+) -> Response {
+    match try_over_list(request, over).await {
         Ok(response) => response,
-        Err(failure) => visit.wants.failure(&failure, Some(&back(visit, None))),
+        Err(failure) => request
+            .responder
+            .failure(&failure, Some(&back(request, None))),
     }
 }
 
 async fn try_over_list(
-    visit: &Visit,
+    request: &WorkspaceRequest,
     over: Result<(Markup, Option<SecretRow>), Failure>,
 ) -> Result<Response, Failure> {
     let (over, about) = over?;
-    let listing = visit.session.listing(&visit.workspace);
-    let found = match about {
-        Some(row) if listing.narrows() => Found {
+    let listing = request.session.listing(&request.workspace);
+    let shown = match about {
+        Some(row) if listing.is_filtered() => ListPage {
             rows: vec![row],
             next: None,
         },
-        _ => find(visit, &listing).await?,
+        _ => load(request, &listing).await?,
     };
-    Ok(page(visit, body(visit, &listing, found), Some(over)).await)
+    Ok(page(request, body(request, &listing, shown), Some(over)).await)
 }
 
-/// Where a dialog came from: the list, at the secret's row.
-pub(super) fn back(visit: &Visit, name: Option<&keyroll_core::SecretName>) -> String {
-    let address = visit.session.listing(&visit.workspace).address(visit);
+/// The page behind a dialog: the list, at the secret's row.
+pub(super) fn back(request: &WorkspaceRequest, name: Option<&keyroll_core::SecretName>) -> String {
+    let address = request
+        .session
+        .listing(&request.workspace)
+        .address(&request.workspace);
     match name {
         Some(name) => format!("{address}#s-{name}"),
         None => address,
     }
 }
 
-fn body(visit: &Visit, listing: &Listing, found: Found) -> Markup {
-    let next = found.next.map(|after| {
+fn body(request: &WorkspaceRequest, listing: &Listing, page: ListPage) -> Markup {
+    let next = page.next.map(|after| {
         let next = Listing {
             after,
             ..listing.clone()
         };
-        next.address(visit)
+        next.address(&request.workspace)
     });
     html! {
         div.head {
             h1 { "Secrets" }
             p.note { "Viewing is recorded." }
             span.fill {}
-            @if visit.access.creates() {
-                a.button href=[visit.to("import")] aria-disabled=[visit.off()] { "Import" }
-                a.button.main href=[visit.to("new")] aria-disabled=[visit.off()] data-key="n" { "New secret" }
+            @if request.access.creates() {
+                a.button href=[request.form_path("import")] aria-disabled=[request.aria_disabled()] { "Import" }
+                a.button.main href=[request.form_path("new")] aria-disabled=[request.aria_disabled()] data-key="n" { "New secret" }
             }
         }
-        (tools(visit, listing))
-        @if found.rows.is_empty() { (empty(visit, listing)) }
-        @else { (table(visit, &found.rows)) }
+        (tools(request, listing))
+        @if page.rows.is_empty() { (empty(request, listing)) }
+        @else { (table(request, &page.rows)) }
         p.pages {
             @if !listing.after.is_empty() {
-                a.button href=(Listing { after: String::new(), ..listing.clone() }.address(visit)) { "First page" }
+                a.button href=(Listing { after: String::new(), ..listing.clone() }.address(&request.workspace)) { "First page" }
             }
             @if let Some(next) = next { a.button rel="next" href=(next) { "Next page" } }
         }
     }
 }
 
-fn tools(visit: &Visit, listing: &Listing) -> Markup {
+fn tools(request: &WorkspaceRequest, listing: &Listing) -> Markup {
     html! {
         div.tools {
-            form.search role="search" method="get" action=(visit.path("secrets")) {
+            form.search role="search" method="get" action=(request.path("secrets")) {
                 label.vh for="q" { "Search secrets" }
                 input #q type="search" name="q" value=(listing.q) placeholder="Search names and descriptions" autocomplete="off" data-key="/";
                 @if !listing.show.is_empty() { input type="hidden" name="show" value=(listing.show); }
             }
             nav.filters aria-label="Filter" {
-                @for (show, words) in FILTERS {
-                    @let address = Listing { show: show.to_owned(), after: String::new(), ..listing.clone() }.address(visit);
-                    a href=(address) aria-current=[(listing.show == show).then_some("true")] { (words) }
+                @for (show, label) in FILTERS {
+                    @let address = Listing { show: show.to_owned(), after: String::new(), ..listing.clone() }.address(&request.workspace);
+                    a href=(address) aria-current=[(listing.show == show).then_some("true")] { (label) }
                 }
             }
         }
     }
 }
 
-fn table(visit: &Visit, rows: &[SecretRow]) -> Markup {
+fn table(request: &WorkspaceRequest, rows: &[SecretRow]) -> Markup {
     html! {
         div.scroll {
             table.secrets.cards {
-                caption.vh { "Secrets of " (visit.workspace) }
+                caption.vh { "Secrets of " (request.workspace) }
                 thead {
                     tr {
                         th scope="col" { "Name" }
@@ -249,34 +216,34 @@ fn table(visit: &Visit, rows: &[SecretRow]) -> Markup {
                         th scope="col" { span.vh { "Actions" } }
                     }
                 }
-                tbody { @for secret in rows { (row(visit, secret)) } }
+                tbody { @for secret in rows { (row(request, secret)) } }
             }
         }
     }
 }
 
-fn empty(visit: &Visit, listing: &Listing) -> Markup {
-    let all = Listing::default().address(visit);
+fn empty(request: &WorkspaceRequest, listing: &Listing) -> Markup {
+    let all = Listing::default().address(&request.workspace);
     html! {
         div.empty {
-            @if listing.narrows() || !listing.after.is_empty() {
-                h2 { "Nothing fits" }
-                p { "No secret fits this search and filter." }
+            @if listing.is_filtered() || !listing.after.is_empty() {
+                h2 { "No match" }
+                p { "No secret matches this search and filter." }
                 p { a.button href=(all) { "Show all secrets" } }
             } @else if listing.show == "deleted" {
                 h2 { "Nothing is deleted" }
                 p { "Deleted secrets wait here and can be restored." }
                 p { a.button href=(all) { "Show all secrets" } }
-            } @else if visit.access.creates() {
+            } @else if request.access.creates() {
                 h2 { "No secrets yet" }
-                p { "Add the first one: an API key, a password, a token. Its value is sealed before it leaves this console, and every look at it is recorded." }
+                p { "Add the first one: an API key, a password, a token. Its value is sealed before it leaves this console, and every read of it is recorded." }
                 p.row {
-                    a.button.main href=[visit.to("new")] aria-disabled=[visit.off()] { "New secret" }
-                    a.button href=[visit.to("import")] aria-disabled=[visit.off()] { "Import a file" }
+                    a.button.main href=[request.form_path("new")] aria-disabled=[request.aria_disabled()] { "New secret" }
+                    a.button href=[request.form_path("import")] aria-disabled=[request.aria_disabled()] { "Import a file" }
                 }
             } @else {
                 h2 { "No secrets that you may list" }
-                p { "An editor or owner can add some, or widen the names that you may see." }
+                p { "An editor or owner can add some, or let you list more names." }
             }
         }
     }

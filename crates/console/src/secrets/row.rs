@@ -1,18 +1,18 @@
-//! A secret in the table. There is no value here, whatever it is: always the same dots.
+//! A secret's row in the table. It holds no value, only dots.
 
 use keyroll_core::SecretName;
 use keyroll_core::state::Lifecycle;
 use keyroll_wire::reply::SecretRow;
 use maud::{Markup, html};
 
-use crate::page::icon;
-use crate::visit::Visit;
-use crate::words::time_ago;
+use crate::format::time_ago;
+use crate::layout::icon;
+use crate::request::WorkspaceRequest;
 
-/// As many for one byte as for four thousand.
+/// The same number for every value, whatever its length.
 const DOTS: &str = "••••••••••••";
 
-pub(super) fn row(visit: &Visit, row: &SecretRow) -> Markup {
+pub(super) fn row(request: &WorkspaceRequest, row: &SecretRow) -> Markup {
     let name = &row.name;
     html! {
         tr id=(format!("s-{name}")) tabindex="-1" data-name=(name) {
@@ -32,15 +32,15 @@ pub(super) fn row(visit: &Visit, row: &SecretRow) -> Markup {
                 }
             }
             td.number { "v" (row.version) }
-            td.changed data-label="Changed" { (time_ago(row.updated_at, visit.now)) span.dim { (row.updated_by_name) } }
+            td.changed data-label="Changed" { (time_ago(row.updated_at, request.now)) span.dim { (row.updated_by_name) } }
             td.read data-label="Last read" {
                 @match row.last_revealed_at {
-                    Some(at) => (time_ago(at, visit.now)),
+                    Some(at) => (time_ago(at, request.now)),
                     None => span.dim { "never" },
                 }
             }
             td.uses data-label="Used by" { (used_by(row, 2)) }
-            td.acts { (acts(visit, row)) }
+            td.acts { (actions(request, row)) }
         }
     }
 }
@@ -60,18 +60,18 @@ fn flags(row: &SecretRow) -> Markup {
         (
             row.value_state.is_some(),
             "no value",
-            "The current version is destroyed or lost: edit the secret, or roll it back.",
+            "The current version is destroyed or lost: edit the secret, or restore an earlier version.",
         ),
-        (row.stale, "stale", "A new value is due."),
+        (row.stale, "stale", "Rotation is due."),
         (
             row.unused,
             "unused",
-            "No saved workflow uses it, and nobody took its value for 90 days.",
+            "No saved workflow uses it, and nobody has read its value for 90 days.",
         ),
         (
             row.restricted,
             "restricted",
-            "Released to runners’ blocks only.",
+            "Only blocks of members with the role runner can use it.",
         ),
     ];
     html! {
@@ -81,12 +81,12 @@ fn flags(row: &SecretRow) -> Markup {
     }
 }
 
-/// Whether a name may not be seen whole in its column.
+/// Whether a name may be cut off in its column.
 fn long(name: &SecretName) -> bool {
     name.as_str().len() > 48
 }
 
-/// Blocks that reference it, the first few by name.
+/// The blocks that use a secret, the first few by name.
 pub(super) fn used_by(row: &SecretRow, shown: usize) -> Markup {
     let all: Vec<String> = row
         .used_by
@@ -100,11 +100,11 @@ pub(super) fn used_by(row: &SecretRow, shown: usize) -> Markup {
     }
 }
 
-fn acts(visit: &Visit, row: &SecretRow) -> Markup {
+fn actions(request: &WorkspaceRequest, row: &SecretRow) -> Markup {
     let name = &row.name;
-    let path = |what| visit.secret_path(name, what);
-    let writes = visit.access.writes(name);
-    let off = visit.app.verification.failed(&visit.workspace);
+    let path = |what| request.secret_path(name, what);
+    let writes = request.access.writes(name);
+    let off = request.writes_off();
     if row.state != Lifecycle::Active {
         return html! {
             @if writes && row.state == Lifecycle::Deleted {
@@ -116,13 +116,13 @@ fn acts(visit: &Visit, row: &SecretRow) -> Markup {
         };
     }
     html! {
-        @if visit.access.reveals(name) && !row.restricted {
+        @if request.access.reveals(name) && !row.restricted {
             form.reveal method="post" action=(path("view")) data-plain="" {
                 button type="submit" data-act="view" disabled[off] aria-pressed="false" aria-label=(format!("View {name}")) { "View" }
             }
         }
         @if writes {
-            a.button href=[visit.off().is_none().then(|| path("edit"))] aria-disabled=[visit.off()] data-act="edit" aria-label=(format!("Edit {name}")) { "Edit" }
+            a.button href=[(!request.writes_off()).then(|| path("edit"))] aria-disabled=[request.aria_disabled()] data-act="edit" aria-label=(format!("Edit {name}")) { "Edit" }
         }
         a.button href=(path("history")) data-act="history" aria-label=(format!("History of {name}")) { "History" }
         @if writes {

@@ -1,4 +1,4 @@
-//! View: the one response that has a value in it.
+//! Viewing a value: the only response that holds one.
 
 use axum::extract::Path;
 use axum::http::header::CONTENT_TYPE;
@@ -14,95 +14,96 @@ use zeroize::Zeroizing;
 
 use super::list::back;
 use crate::failure::Failure;
-use crate::outcome::html_page;
-use crate::page;
-use crate::visit::{Looking, Visit};
-use crate::words::sentence;
+use crate::format::sentence;
+use crate::layout::standalone;
+use crate::request::{RevealRequest, WorkspaceRequest};
 
-/// A value for the module; borrowed, so that no copy outlives it.
+/// A value for the module. It is borrowed, so that no copy outlives it.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ValueJson<'a> {
     value: &'a str,
-    /// Whether it is no text and therefore shown as base64.
+    /// Whether the value is not UTF-8 text and therefore in base64.
     base64: bool,
     version: u32,
     index: u64,
-    /// What a person should know before using it.
+    /// Warnings to read before the value is used.
     warnings: &'a [String],
 }
 
-/// A value, its entry, and what a person should know before using it.
-struct Looked {
+/// A value, the entry of its reveal, and warnings to read before the value is used.
+struct Reveal {
     opened: RevealedValue,
     index: u64,
     warnings: Vec<String>,
 }
 
 pub(super) async fn view(
-    Looking(visit): Looking,
+    RevealRequest(request): RevealRequest,
     Path((_, name)): Path<(String, String)>,
 ) -> Response {
-    match reveal(&visit, &name).await {
-        Ok(looked) => show(&visit, &looked),
+    match reveal(&request, &name).await {
+        Ok(revealed) => show(&request, &revealed),
         Err(failure) => {
             let failure = failure.of_reveal();
-            visit.wants.failure(&failure, Some(&back(&visit, None)))
+            request
+                .responder
+                .failure(&failure, Some(&back(&request, None)))
         }
     }
 }
 
-async fn reveal(visit: &Visit, name: &str) -> Result<Looked, Failure> {
+async fn reveal(request: &WorkspaceRequest, name: &str) -> Result<Reveal, Failure> {
     let name: SecretName = name.parse()?;
-    visit.may_write()?;
+    request.may_write()?;
     let wanted = [RequestedValue {
         name,
         version: None,
     }];
-    let client = &visit.session.client;
+    let client = &request.session.client;
     let purpose = Purpose::View(Nothing {});
     let revealed = client
-        .reveal(&visit.workspace, &wanted, &purpose, None)
+        .reveal(&request.workspace, &wanted, &purpose, None)
         .await;
-    let revealed = visit.noticing(revealed)?;
+    let revealed = request.checked(revealed)?;
     let mut warnings = Vec::new();
     let revealed = revealed.warn(|warning| warnings.push(sentence(&warning)));
     let opened = revealed.values.into_iter().next();
-    Ok(Looked {
+    Ok(Reveal {
         opened: opened.ok_or_else(|| Failure::from(unexpected()))?,
         index: revealed.index.0,
         warnings,
     })
 }
 
-fn show(visit: &Visit, looked: &Looked) -> Response {
-    let (opened, index) = (&looked.opened, looked.index);
+fn show(request: &WorkspaceRequest, revealed: &Reveal) -> Response {
+    let (opened, index) = (&revealed.opened, revealed.index);
     let text = std::str::from_utf8(&opened.value).ok();
     let encoded = Zeroizing::new(match text {
         Some(_) => String::new(),
         None => STANDARD.encode(&*opened.value),
     });
     let value = text.unwrap_or(&encoded);
-    if visit.wants.json {
-        let shown = Shown {
+    if request.responder.json {
+        let json = ValueJson {
             value,
             base64: text.is_none(),
             version: opened.version.0,
             index,
-            warnings: &looked.warnings,
+            warnings: &revealed.warnings,
         };
-        return match serde_json::to_vec(&shown) {
+        return match serde_json::to_vec(&json) {
             Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
-            Err(_) => visit.wants.failure(&unexpected().into(), None),
+            Err(_) => request.responder.failure(&unexpected().into(), None),
         };
     }
     let name = &opened.name;
     let body = html! {
         h1 { code { (name) } " v" (opened.version) }
-        @if text.is_none() { p.note { "Not text: shown as base64." } }
-        @for warning in &looked.warnings { p.error role="alert" { (warning) } }
+        @if text.is_none() { p.note { "Not UTF-8 text: shown as base64." } }
+        @for warning in &revealed.warnings { p.error role="alert" { (warning) } }
         pre.shown tabindex="0" { (value) }
-        p.note { "This look is entry " (index) " of the audit log. Nothing keeps this page: leave it to hide the value." }
-        p { a.button.main href=(back(visit, Some(name))) { "Hide" } }
+        p.note { "This read is entry " (index) " of the audit log. This page is not stored: leave it to hide the value." }
+        p { a.button.main href=(back(request, Some(name))) { "Hide" } }
     };
-    html_page(&page::alone("Value", &body)).into_response()
+    standalone("Value", &body).into_response()
 }

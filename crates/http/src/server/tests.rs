@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::*;
-use crate::limits::Times;
+use crate::limits::Timeouts;
 
 /// Reached only by a test that fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,7 +17,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
 /// No wait of a test ends by itself but the one that it is about.
-const NEVER: Times = Times {
+const NEVER: Timeouts = Timeouts {
     head: PATIENCE,
     body: PATIENCE,
     read: PATIENCE,
@@ -38,7 +38,7 @@ fn headers(headers: &mut HeaderMap) {
     headers.insert("x-every", HeaderValue::from_static("answer"));
 }
 
-async fn site(connections: usize, per_client: usize, times: Times) -> Site {
+async fn site(connections: usize, per_client: usize, timeouts: Timeouts) -> Site {
     let [work, begun] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
     let (waits, begins) = (Arc::clone(&work), Arc::clone(&begun));
     let works = async move || {
@@ -63,7 +63,7 @@ async fn site(connections: usize, per_client: usize, times: Times) -> Site {
         .expect("a port");
     Site {
         address: listener.local_addr().expect("an address"),
-        server: Server::start(listener, pages, limits.with_times(times), headers),
+        server: Server::start(listener, pages, limits.with_timeouts(timeouts), headers),
         work,
         begun,
     }
@@ -118,13 +118,13 @@ async fn closed(tcp: &mut TcpStream) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-async fn is_held(tcp: &mut TcpStream) -> bool {
+async fn stays_open(tcp: &mut TcpStream) -> bool {
     let mut byte = [0; 1];
     timeout(MOMENT, tcp.read(&mut byte)).await.is_err()
 }
 
 #[tokio::test]
-async fn half_sent_requests_hold_nothing_shut() {
+async fn half_sent_requests_block_nobody() {
     let site = site(16, 4, NEVER).await;
     let mut flood = Vec::new();
     for _ in 0..40 {
@@ -134,13 +134,17 @@ async fn half_sent_requests_hold_nothing_shut() {
     // Neither for the address that they come from.
     site.is_open_to(2).await;
     for tcp in &mut flood[..36] {
-        assert_eq!(closed(tcp).await, "", "the oldest leave without a word");
+        assert_eq!(
+            closed(tcp).await,
+            "",
+            "the oldest are closed without an answer"
+        );
     }
-    assert!(is_held(&mut flood[39]).await);
+    assert!(stays_open(&mut flood[39]).await);
 }
 
 #[tokio::test]
-async fn requests_from_everywhere_hold_nothing_shut() {
+async fn requests_from_many_addresses_block_nobody() {
     let site = site(8, 4, NEVER).await;
     let mut flood = Vec::new();
     for round in 0..30 {
@@ -157,7 +161,7 @@ async fn requests_from_everywhere_hold_nothing_shut() {
 }
 
 #[tokio::test]
-async fn what_is_worked_on_is_not_cut_off() {
+async fn requests_in_work_are_not_cut_off() {
     let site = site(4, 2, NEVER).await;
     let ask = GET.replace("/ ", "/work ");
     let mut asked = [site.from(2, &ask).await, site.from(2, &ask).await];
@@ -196,8 +200,8 @@ async fn a_proxy_may_have_all_connections() {
 }
 
 #[tokio::test]
-async fn a_head_a_body_and_the_next_request_have_to_come_in_time() {
-    let short = Times {
+async fn heads_bodies_and_next_requests_have_timeouts() {
+    let short = Timeouts {
         head: MOMENT,
         ..NEVER
     };
@@ -205,14 +209,14 @@ async fn a_head_a_body_and_the_next_request_have_to_come_in_time() {
     for words in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n"] {
         assert_eq!(closed(&mut site_of.from(1, words).await).await, "");
     }
-    let idle = Times {
+    let idle = Timeouts {
         idle: MOMENT,
         ..NEVER
     };
     let site_of = site(8, 4, idle).await;
     let came = closed(&mut site_of.from(1, GET).await).await;
     assert!(came.ends_with("here"), "{came}");
-    let body = Times {
+    let body = Timeouts {
         body: MOMENT,
         ..NEVER
     };
@@ -228,7 +232,7 @@ async fn a_head_a_body_and_the_next_request_have_to_come_in_time() {
         came.starts_with("HTTP/1.1 408 ") && came.contains("x-every: answer"),
         "{came}"
     );
-    let work = Times {
+    let work = Timeouts {
         work: MOMENT,
         ..NEVER
     };
@@ -242,11 +246,11 @@ async fn a_head_a_body_and_the_next_request_have_to_come_in_time() {
 
 /// One byte at a time is no body, however steadily they come.
 #[tokio::test]
-async fn a_body_that_drips_is_late_too() {
+async fn a_body_in_single_bytes_is_late_too() {
     let site = site(
         8,
         4,
-        Times {
+        Timeouts {
             body: 10 * MOMENT,
             ..NEVER
         },
@@ -261,7 +265,7 @@ async fn a_body_that_drips_is_late_too() {
     };
     let mut came = [0; 12];
     tokio::select! {
-        () = drip => panic!("closed without a word"),
+        () = drip => panic!("closed without an answer"),
         read = timeout(PATIENCE, read.read_exact(&mut came)) => {
             read.expect("in time").expect("an answer");
         }
@@ -270,11 +274,11 @@ async fn a_body_that_drips_is_late_too() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_closed() {
+async fn a_client_that_does_not_read_is_closed() {
     let site = site(
         8,
         4,
-        Times {
+        Timeouts {
             read: MOMENT,
             ..NEVER
         },
@@ -294,7 +298,7 @@ async fn who_does_not_read_is_closed() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_requests_under_way_and_for_nobody_else() {
+async fn a_stop_waits_only_for_requests_under_way() {
     let site = site(8, 8, NEVER).await;
     let mut idle = site.from(1, GET).await;
     assert!(answer(&mut idle).await.ends_with("here"));

@@ -10,7 +10,10 @@ use futures::FutureExt as _;
 use keyroll_audit::verify::Depth;
 use keyroll_client::Client;
 use keyroll_client::ClientError;
-use keyroll_console::{BadPlace, Console, Flaw, Options, Place, Verified, Verify, Who};
+use keyroll_console::{
+    Console, InvalidOrigin, Options, PublicOrigin, SignInPolicy, VerificationFailure, Verified,
+    VerifyLog,
+};
 use keyroll_core::{Code, WorkspaceName};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -54,7 +57,7 @@ async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
         .then(|| context.settings()?.workspace())
         .transpose()?;
     let client = context.client().await?;
-    let console = serve(client, workspace, Who::Owner, Front::at(address)).await?;
+    let console = serve(client, workspace, SignInPolicy::Owner, Front::at(address)).await?;
     let link = console.link()?;
     let json = json!({"ready": true, "console_url": link});
     context.out.done(&json, &words(&link))?;
@@ -95,7 +98,7 @@ impl Front {
 pub(crate) async fn serve(
     client: Client,
     workspace: Option<WorkspaceName>,
-    who: Who,
+    sign_in: SignInPolicy,
     front: Front,
 ) -> Result<Console, Failure> {
     let Front {
@@ -103,21 +106,21 @@ pub(crate) async fn serve(
         url,
         proxies,
     } = front;
-    let bad = |BadPlace(words)| Failure::usage(words);
+    let bad = |InvalidOrigin(message)| Failure::usage(message);
     if url.is_none() {
         // Before anybody can connect.
-        Place::loopback(address).map_err(bad)?;
+        PublicOrigin::loopback(address).map_err(bad)?;
     }
     let taken = |error: std::io::Error| Failure::local(format!("{address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(taken)?;
-    let place = match url {
-        Some(url) => Place::public(&url).map_err(bad)?,
-        None => Place::loopback(listener.local_addr().map_err(taken)?).map_err(bad)?,
+    let origin = match url {
+        Some(url) => PublicOrigin::public(&url).map_err(bad)?,
+        None => PublicOrigin::loopback(listener.local_addr().map_err(taken)?).map_err(bad)?,
     };
     let options = Options {
         client,
-        who,
-        place,
+        sign_in,
+        origin,
         workspace,
         verify: verify(),
         proxies,
@@ -126,7 +129,7 @@ pub(crate) async fn serve(
 }
 
 /// What `keyroll audit verify` does, for the console's "Verify now".
-fn verify() -> Verify {
+fn verify() -> VerifyLog {
     Arc::new(|client, workspace| {
         async move {
             let session = Session { client, workspace };
@@ -139,13 +142,13 @@ fn verify() -> Verify {
                 // Nothing is known to be wrong, and nobody is to be alarmed.
                 return Err(ClientError::failed(Code::UpgradeNeeded, &problem.detail));
             }
-            let flaws = report.problems.iter().map(|problem| Flaw {
+            let failures = report.problems.iter().map(|problem| VerificationFailure {
                 index: problem.index,
-                words: once(&problem.detail).to_owned(),
+                message: once(&problem.detail).to_owned(),
             });
             Ok(Verified {
                 entries: report.entries,
-                flaws: flaws.collect(),
+                failures: failures.collect(),
             })
         }
         .boxed()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use keyroll_client::Client;
 use keyroll_core::Code;
-use keyroll_server::nats::{NatsClient, make_missing, may_remake, remake_log};
+use keyroll_server::nats::{NatsClient, create_missing, may_recreate, recreate_log};
 use keyroll_wire::Question;
 use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize};
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let operator = if plan.remake {
         alone(&client).await?;
         let operator = connect(context, args.operator_nats.as_deref()).await?;
-        let may = may_remake(&operator).await;
+        let may = may_recreate(&operator).await;
         may.map_err(|error| Failure::local(error.to_string()).within("--operator-nats"))?;
         Some(operator)
     } else {
@@ -86,7 +86,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     let answered = client.query_within(None, Question::RecoverBegin(begin), PATIENCE);
     let begun = answer!(answered.await?, Answer::RecoverBegin)?;
     if let Some(operator) = operator.filter(|_| plan.remake) {
-        let remade = remake_log(&operator, begun.messages).await;
+        let remade = recreate_log(&operator, begun.messages).await;
         remade.map_err(|error| {
             Failure::local(format!(
                 "{error}. The service takes commands again in two minutes, or when it is started again, \
@@ -129,7 +129,7 @@ async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan,
 /// its description was lost comes back with what it held. Whether there were any: then the plan is
 /// another.
 async fn revive(context: &Context, operator: &NatsClient) -> Result<bool, Failure> {
-    let made = make_missing(operator).await;
+    let made = create_missing(operator).await;
     let made = made.map_err(|error| Failure::local(error.to_string()))?;
     for (stream, messages) in &made {
         context.out.note(&match messages {

@@ -9,7 +9,7 @@ use clap::Args;
 use ed25519_dalek::SigningKey;
 use keyroll_client::random;
 use keyroll_client::{Client, Settings as ClientSettings};
-use keyroll_console::{Console, Who};
+use keyroll_console::{Console, SignInPolicy};
 use keyroll_core::{Code, Identity, LedgerId};
 use keyroll_http::Server;
 use keyroll_server::keys::KeyFiles;
@@ -214,7 +214,7 @@ impl ConsoleAt {
             home: Some(self.home),
         })
         .await?;
-        console::serve(client, None, Who::Members, self.front).await
+        console::serve(client, None, SignInPolicy::Members, self.front).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a Python block returns.
+//! The result of a Python block.
 
 use std::collections::BTreeMap;
 

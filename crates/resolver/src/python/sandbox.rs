@@ -28,7 +28,7 @@ const THREADS: u64 = 64;
 /// concurrent blocks have different users.
 const USERS: std::ops::Range<u32> = 61_184..65_520;
 
-/// What a block's process may do.
+/// The permissions of a block's process.
 #[derive(Debug)]
 pub(super) struct SandboxPolicy<'a> {
     pub(super) interpreter: &'a Path,

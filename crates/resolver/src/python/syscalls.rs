@@ -15,7 +15,7 @@ use seccompiler::BpfProgram;
 
 use bpf_program::{Arch, Rule, program};
 
-/// What the filter depends on.
+/// The parameters of the filter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FilterOptions {
     /// This process. Only its threads may be signalled.

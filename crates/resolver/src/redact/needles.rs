@@ -1,4 +1,4 @@
-//! What is searched for: every part of every value, as bytes, as hex digits and as Base64.
+//! The needles of the search: every part of every value, as bytes, as hex digits and as Base64.
 //!
 //! A needle is a value part in one alphabet, from one bit on. Its symbols are computed from the part's
 //! bytes, not stored. The needles of one alphabet are sorted, so those with equal prefixes are neighbours,

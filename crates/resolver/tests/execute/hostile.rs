@@ -64,8 +64,8 @@ async fn no_spelling_comes_back_wherever_it_is_split() {
             }
             let address = in_pieces(form.clone(), split).await;
             let plan = planned(&format!("http://{address}/"), &json!({}));
-            let outcome = execute(&plan, &secrets(KEY), &options()).await.unwrap();
-            let text = String::from_utf8(outcome.output).unwrap();
+            let result = execute(&plan, &secrets(KEY), &options()).await.unwrap();
+            let text = String::from_utf8(result.output).unwrap();
             assert!(text.contains("[REDACTED:KEY]"), "{form} at {split}: {text}");
             // Only the text around the value is left.
             assert!(text.len() < 60, "{form} at {split}: {text}");
@@ -138,8 +138,8 @@ async fn values_of_any_size_and_spelling_arrive_whole() {
         .await;
         let body = json!({"json": {"k": "{{secrets.KEY}}", "other": "<{{document.id}}>"}});
         let plan = planned(&format!("http://{address}/"), &json!({"body": body}));
-        let outcome = execute(&plan, &secrets(&value), &options()).await.unwrap();
-        assert_eq!(outcome.output, b"true", "{} bytes", value.len());
+        let result = execute(&plan, &secrets(&value), &options()).await.unwrap();
+        assert_eq!(result.output, b"true", "{} bytes", value.len());
     }
 }
 

@@ -1,8 +1,8 @@
 //! Blocks run against a server on this machine.
 
-mod declared;
 mod hostile;
 mod redirects;
+mod response_body;
 mod server;
 
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ async fn run(address: SocketAddr, fields: &Value) -> Result<RunResult, ResolveEr
     .await
 }
 
-fn text(outcome: &RunResult) -> &str {
-    std::str::from_utf8(&outcome.output).unwrap()
+fn text(result: &RunResult) -> &str {
+    std::str::from_utf8(&result.output).unwrap()
 }
 
 #[tokio::test]
@@ -40,9 +40,9 @@ async fn what_a_service_echoes_is_masked() {
             "body": {"form": {"v": "{{secrets.KEY}}", "w": "plain"}}}),
     );
     assert_eq!(plan.names().collect::<Vec<_>>(), ["KEY"]);
-    let outcome = execute(&plan, &secrets(value), &options()).await.unwrap();
-    assert_eq!((outcome.http_status, outcome.failed), (200, false));
-    let text = text(&outcome);
+    let result = execute(&plan, &secrets(value), &options()).await.unwrap();
+    assert_eq!((result.http_status, result.failed), (200, false));
+    let text = text(&result);
     assert!(text.starts_with("POST /p?a=1 HTTP/1.1\r\n"), "{text}");
     assert!(text.contains("x-key: k=[REDACTED:KEY];\r\n"), "{text}");
     assert!(text.contains("x-host: {{document.id}}\r\n"), "{text}");
@@ -61,13 +61,13 @@ async fn what_arrives_is_what_the_block_says() {
         Some(response("201 Created", "", length.to_string().as_bytes()))
     })
     .await;
-    let outcome = run(
+    let result = run(
         address,
         &json!({"body": {"json": {"k": "{{secrets.KEY}}"}}}),
     )
     .await
     .unwrap();
-    assert_eq!((outcome.http_status, text(&outcome)), (201, "true"));
+    assert_eq!((result.http_status, text(&result)), (201, "true"));
 }
 
 #[tokio::test]
@@ -93,11 +93,11 @@ async fn compressed_responses_are_masked_too() {
 }
 
 #[tokio::test]
-async fn failures_of_the_service_are_outcomes() {
+async fn failed_statuses_are_results() {
     let address = serve(|_| Some(response("500 Oops", "", VALUE.as_bytes()))).await;
-    let outcome = run(address, &json!({})).await.unwrap();
-    assert_eq!((outcome.http_status, outcome.failed), (500, true));
-    assert_eq!(text(&outcome), "[REDACTED:KEY]");
+    let result = run(address, &json!({})).await.unwrap();
+    assert_eq!((result.http_status, result.failed), (500, true));
+    assert_eq!(text(&result), "[REDACTED:KEY]");
 }
 
 #[tokio::test]
@@ -105,9 +105,9 @@ async fn redirects_are_not_followed() {
     let target = serve(|_| Some(response("200 OK", "", b"followed"))).await;
     let location = format!("location: http://{target}/\r\n");
     let address = serve(move |_| Some(response("302 Found", &location, b"moved"))).await;
-    let outcome = run(address, &json!({"method": "GET"})).await.unwrap();
+    let result = run(address, &json!({"method": "GET"})).await.unwrap();
     assert_eq!(
-        (outcome.http_status, outcome.failed, text(&outcome)),
+        (result.http_status, result.failed, text(&result)),
         (302, true, "moved")
     );
 }
@@ -118,8 +118,8 @@ async fn a_name_is_looked_up_and_every_address_checked() {
     let plan = planned(&format!("http://localhost:{}/", address.port()), &json!({}));
     let mut options = options();
     options.allow_address.push("::1".parse().unwrap());
-    let outcome = execute(&plan, &secrets(VALUE), &options).await.unwrap();
-    assert_eq!(text(&outcome), "here");
+    let result = execute(&plan, &secrets(VALUE), &options).await.unwrap();
+    assert_eq!(text(&result), "here");
     options.allow_address.clear();
     let error = execute(&plan, &secrets(VALUE), &options).await.unwrap_err();
     assert_eq!(
@@ -243,11 +243,11 @@ async fn short_values_are_reported() {
         &format!("http://{address}/"),
         &json!({"body": {"text": "{{secrets.KEY}}"}}),
     );
-    let outcome = execute(&plan, &secrets("1234567"), &options())
+    let result = execute(&plan, &secrets("1234567"), &options())
         .await
         .unwrap();
-    assert_eq!(outcome.unmasked, ["KEY"]);
-    assert!(text(&outcome).ends_with("1234567"));
+    assert_eq!(result.unmasked, ["KEY"]);
+    assert!(text(&result).ends_with("1234567"));
 }
 
 #[tokio::test]
@@ -256,6 +256,6 @@ async fn an_empty_answer_to_head_may_be_marked_as_compressed() {
         Some(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n".to_vec())
     })
     .await;
-    let outcome = run(address, &json!({"method": "HEAD"})).await.unwrap();
-    assert_eq!((outcome.http_status, outcome.output.len()), (200, 0));
+    let result = run(address, &json!({"method": "HEAD"})).await.unwrap();
+    assert_eq!((result.http_status, result.output.len()), (200, 0));
 }

@@ -61,9 +61,9 @@ async fn method_and_body_follow_the_status() {
         ("308 P", "PATCH", "PATCH"),
     ] {
         let (address, requests) = redirecting(status, "next?a=1#there").await;
-        let outcome = run(address, method, &secrets()).await.unwrap();
+        let result = run(address, method, &secrets()).await.unwrap();
         assert_eq!(
-            (outcome.http_status, outcome.output.as_slice()),
+            (result.http_status, result.output.as_slice()),
             (200, b"arrived".as_slice())
         );
         let requests = requests.lock().unwrap().clone();
@@ -169,8 +169,8 @@ async fn what_names_no_target_is_an_outcome() {
         ("201 Created", "location: http://evil.example/\r\n"),
     ] {
         let address = serve(move |_| Some(response(status, headers, b""))).await;
-        let outcome = run(address, "GET", &secrets()).await.unwrap();
-        assert_eq!(outcome.http_status.to_string(), status[..3]);
+        let result = run(address, "GET", &secrets()).await.unwrap();
+        assert_eq!(result.http_status.to_string(), status[..3]);
     }
 }
 
@@ -183,9 +183,9 @@ async fn a_hop_of_a_name_goes_to_its_checked_addresses() {
     );
     let mut options = options();
     options.allow_address.push("::1".parse().unwrap());
-    let outcome = execute(&plan, &SecretValues::new(), &options)
+    let result = execute(&plan, &SecretValues::new(), &options)
         .await
         .unwrap();
-    assert_eq!(outcome.output, b"arrived");
+    assert_eq!(result.output, b"arrived");
     assert_eq!(requests.lock().unwrap().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! Starting the private nats-server, knowing that it is the right one, and stopping it.
+//! Starts the private nats-server, checks that it is the right one, and stops it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,16 +16,16 @@ use crate::nats::checks::{CheckError, check_version};
 use crate::nats::config::{ConfigError, Endpoint, ServerConfig};
 use crate::nats::permissions::OPERATOR_INBOX;
 
-/// From start to ready takes a tenth of a second, more with a large log on a slow disk.
+/// Timeout of a start. One takes a tenth of a second, more with a large log on a slow disk.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// How long a nats-server that was killed may take to be gone, with all its threads.
-const LEAVING: Duration = Duration::from_secs(3);
-const LEAVING_LOOK: Duration = Duration::from_millis(20);
-/// What an error quotes of the server's log.
+/// How long a killed nats-server, with all its threads, may take to end.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+const LOCK_POLL: Duration = Duration::from_millis(20);
+/// The end of the server's log, for errors.
 const LOG_TAIL_BYTES: u64 = 4096;
 const LOG_TAIL_LINES: usize = 12;
-/// A ports file names a handful of addresses.
+/// The largest ports file. It lists a few addresses.
 const PORTS_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,18 +37,20 @@ pub enum DevError {
     #[error("{path}: {source}", path = path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(
-        "{path} is in use by another nats-server: stop the other `keyroll dev`, or take another data \
+        "{path} is in use by another nats-server: stop the other `keyroll dev`, or use another data \
          directory",
         path = path.display()
     )]
     InUse { path: PathBuf },
-    #[error("{program} cannot be started: {source}", program = program.display())]
+    #[error("cannot start {program}: {source}", program = program.display())]
     Spawn { program: PathBuf, source: io::Error },
-    #[error("nats-server ended at once ({status}); it said:\n{log}")]
+    #[error("nats-server ended at once ({status}). Its log:\n{log}")]
     Ended { status: String, log: String },
-    #[error("nats-server was not ready within {} s ({reason}); it said:\n{log}", READY_TIMEOUT.as_secs())]
+    #[error("nats-server was not ready within {} s ({reason}). Its log:\n{log}", READY_TIMEOUT.as_secs())]
     NotReady { reason: String, log: String },
-    #[error("{url} is nats-server {found:?}, not the one just started ({expected:?}); start again")]
+    #[error(
+        "{url} is nats-server {found:?}, not {expected:?}, which was just started. Start again"
+    )]
     Stranger {
         url: String,
         expected: String,
@@ -66,12 +68,12 @@ pub struct DevServer {
 }
 
 impl DevServer {
-    /// Starts nats-server on free ports of loopback and waits until it answers as the server that
-    /// `config` names. Without a launcher the server outlives a killed parent: that is for tests.
+    /// Starts nats-server on free loopback ports and waits until it answers under the name in `config`.
+    /// Without a launcher the server outlives a killed parent, which only tests may want.
     ///
     /// # Errors
     ///
-    /// Within 10 s, with the last lines of the server's log. Nothing is left running.
+    /// After at most 10 s, with the last lines of the server's log. No process is left running.
     pub async fn start(
         nats_bin: &Path,
         launcher: Option<&Launcher>,
@@ -118,18 +120,18 @@ impl DevServer {
         self.supervisor.pid()
     }
 
-    /// Waits until the server has ended, for whatever reason, and says how (`exit status: 1`).
+    /// Waits until the server has ended. Returns its status (`exit status: 1`).
     pub async fn ended(&self) -> String {
         self.supervisor.ended().await
     }
 
-    /// Stops the server: asks, and kills it after 5 s. Says how it ended.
+    /// Asks the server to stop, and kills it after 5 s. Returns its status.
     pub async fn stop(self) -> String {
         self.supervisor.stop().await
     }
 }
 
-/// The directory with configuration, ports file and logs of one run.
+/// The directory with the configuration, ports file and logs of one run.
 struct RunDir {
     path: PathBuf,
 }
@@ -146,13 +148,13 @@ struct Ports {
 }
 
 impl RunDir {
-    /// Only its owner may look in: the configuration holds passwords.
+    /// Only its owner may read the directory: the configuration contains passwords.
     fn prepare(path: &Path, config: &str) -> Result<Self, DevError> {
         private_directory(path)?;
         let run = Self {
             path: path.to_owned(),
         };
-        // What an earlier run left would be taken for this one's, should a process id return.
+        // An earlier run's ports file would be mistaken for this one's if a process id is reused.
         for entry in fs::read_dir(path).map_err(in_file(path))? {
             let entry = entry.map_err(in_file(path))?.path();
             if entry
@@ -171,7 +173,7 @@ impl RunDir {
         self.path.join("nats-server.conf")
     }
 
-    /// What is said before the log is open, such as errors in the configuration.
+    /// Output before the log is open, such as configuration errors.
     fn stderr_path(&self) -> PathBuf {
         self.path.join("nats-server.err")
     }
@@ -200,17 +202,17 @@ impl RunDir {
             direct
         };
         command
-            // nats-server reads no input. Holding the lock there, it keeps it as long as it lives,
-            // even where this process is gone first.
+            // nats-server reads no input, so its stdin can hold the lock. It keeps the lock as long as
+            // it runs, even if this process ends first.
             .stdin(Stdio::from(lock))
             .stdout(Stdio::null())
             .stderr(Stdio::from(stderr))
-            // Ctrl-C goes to this process alone, which stops the server after its own work.
+            // Ctrl-C reaches only this process, which stops the server after its own work.
             .process_group(0);
         Ok(command)
     }
 
-    /// The addresses, once the server has written them. It names the file by its process id.
+    /// The addresses, once the server has written them. The file's name has its process id.
     fn ports(&self, pid: u32) -> Option<Ports> {
         let suffix = format!("_{pid}.ports");
         let path = fs::read_dir(&self.path)
@@ -223,7 +225,7 @@ impl RunDir {
             .take(PORTS_BYTES_MAX)
             .read_to_string(&mut text)
             .ok()?;
-        // A file that is only half there is no JSON: look again later.
+        // A partly written file is not JSON: try again later.
         let ports: PortsFile = serde_json::from_str(&text).ok()?;
         Some(Ports {
             nats: ports.nats.into_iter().next()?,
@@ -263,7 +265,7 @@ async fn until_ready(
         .users
         .operator
         .connect_options(OPERATOR_INBOX)
-        .name("keyroll dev: is it ready?")
+        .name("keyroll dev readiness check")
         .connect(&ports.nats)
         .await
         .map_err(|error| DevError::NotReady {
@@ -282,7 +284,7 @@ async fn until_ready(
     Ok(ports)
 }
 
-/// One nats-server per data directory: two would write into each other's streams without a word.
+/// Allows one nats-server per data directory: two would silently write into each other's streams.
 async fn lock(data_dir: &Path) -> Result<File, DevError> {
     private_directory(data_dir)?;
     let path = data_dir.join("nats-server.lock");
@@ -294,13 +296,13 @@ async fn lock(data_dir: &Path) -> Result<File, DevError> {
         .mode(0o600)
         .open(&path)
         .map_err(in_file(&path))?;
-    // One that was killed a moment ago may not have ended yet.
-    let end = tokio::time::Instant::now() + LEAVING;
+    // A server that was just killed may not have ended yet.
+    let end = tokio::time::Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if tokio::time::Instant::now() < end => {
-                tokio::time::sleep(LEAVING_LOOK).await;
+                tokio::time::sleep(LOCK_POLL).await;
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(DevError::InUse {
@@ -320,7 +322,7 @@ fn private_directory(path: &Path) -> Result<(), DevError> {
         .map_err(in_file(path))
 }
 
-/// A new file of mode 0600 in place of an old one, whatever the old one's mode was.
+/// Writes a new file of mode 0600 in place of an old one of any mode.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DevError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_file(path)(error)),

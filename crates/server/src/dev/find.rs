@@ -1,4 +1,4 @@
-//! Which nats-server to run.
+//! Finds the nats-server to run.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,30 +9,30 @@ use tokio::process::Command;
 
 use crate::nats::checks::{VERSION_FLOOR, is_recent};
 
-/// Names a nats-server for this process.
+/// The variable with the path of a nats-server.
 pub const NATS_BIN_VARIABLE: &str = "KEYROLL_NATS_BIN";
 const PROGRAM: &str = "nats-server";
-/// Printing a version takes milliseconds; a program that hangs is not nats-server.
+/// Printing a version takes milliseconds. A program that hangs is not nats-server.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     #[error(
-        "no nats-server found: install version {}.{} or later from https://nats.io/download, put it \
-         on PATH, or name it with --nats-bin or {NATS_BIN_VARIABLE}",
+        "no nats-server found: install version {}.{} or later from https://nats.io/download, then put it \
+         on PATH, or give its path with --nats-bin or {NATS_BIN_VARIABLE}",
         VERSION_FLOOR.0,
         VERSION_FLOOR.1
     )]
     None,
-    #[error("{path} (from {origin}) is no nats-server that runs: {reason}", path = path.display())]
+    #[error("cannot run {path} (from {origin}) as nats-server: {reason}", path = path.display())]
     NotUsable {
         path: PathBuf,
         origin: &'static str,
         reason: String,
     },
     #[error(
-        "{path} (from {origin}) is nats-server {version}; install {}.{} or later, or name another \
-         with --nats-bin or {NATS_BIN_VARIABLE}",
+        "{path} (from {origin}) is nats-server {version}: install {}.{} or later, or give the path of \
+         another with --nats-bin or {NATS_BIN_VARIABLE}",
         VERSION_FLOOR.0,
         VERSION_FLOOR.1,
         path = path.display()
@@ -44,19 +44,19 @@ pub enum FindError {
     },
 }
 
-/// A nats-server that was asked for its version.
+/// A nats-server with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsServer {
     pub path: PathBuf,
     pub version: String,
 }
 
-/// The nats-server named explicitly, else by `KEYROLL_NATS_BIN`, else the first on PATH. One that is
-/// named but cannot be used is an error; no other is tried in its place.
+/// The nats-server given explicitly, else by `KEYROLL_NATS_BIN`, else the first on PATH. If a given one
+/// cannot be used, this is an error; no other is tried.
 ///
 /// # Errors
 ///
-/// When there is none, it does not run, or it is older than 2.12.
+/// When there is none, it cannot be run, or it is older than 2.12.
 pub async fn find_nats_server(explicit: Option<&Path>) -> Result<NatsServer, FindError> {
     let from_variable = std::env::var_os(NATS_BIN_VARIABLE).filter(|value| !value.is_empty());
     let (path, origin) = if let Some(path) = explicit {
@@ -112,8 +112,8 @@ async fn version_of(path: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// Written by another process: what another test starts at that moment would inherit a file that
-    /// is open for writing here, and nobody could run it ("text file busy").
+    /// Another process writes the script. A child that another test starts at that moment would inherit a
+    /// file open for writing in this process, and the script could not be run ("text file busy").
     fn script(directory: &Path, text: &str) -> PathBuf {
         let path = directory.join(PROGRAM);
         let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 755 \"$0\"";
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_or_foreign_program_is_named_with_where_it_came_from() {
+    async fn errors_name_the_program_and_its_origin() {
         let directory = tempfile::tempdir().unwrap();
         let path = script(directory.path(), "echo 'nats-server: v2.11.4'");
         let error = find_nats_server(Some(&path)).await.unwrap_err();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_recent_one_is_taken() {
+    async fn a_recent_one_is_used() {
         let directory = tempfile::tempdir().unwrap();
         let path = script(directory.path(), "echo 'nats-server: v2.12.0'");
         let found = find_nats_server(Some(&path)).await.unwrap();

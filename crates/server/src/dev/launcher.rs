@@ -1,8 +1,8 @@
-//! The step between this program and nats-server that ties the child's life to its parent's.
+//! The step between this program and nats-server that makes the child end with its parent.
 //!
-//! Linux sends a process the signal it chose with `PR_SET_PDEATHSIG` when the *thread* that started it
-//! ends, however that happens. The signal has to be chosen by the child itself, so the child is first
-//! this program once more, which chooses it and then becomes nats-server.
+//! Linux sends a process the signal that it set with `PR_SET_PDEATHSIG` when the *thread* that started it
+//! ends for any reason. The child itself must set the signal. So the child is first this program again,
+//! which sets the signal and then executes nats-server.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use std::process::Command;
 /// The hidden subcommand that runs [`exec_child`].
 pub const CHILD_COMMAND: &str = "__nats-child";
 
-/// How nats-server is started.
+/// How to start nats-server.
 #[derive(Debug, Clone)]
 pub struct Launcher {
     pub program: PathBuf,
@@ -25,14 +25,14 @@ pub struct Launcher {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error(
-        "{CHILD_COMMAND} takes a process id, a nats-server and a configuration; it is for keyroll's own use"
+        "{CHILD_COMMAND} takes a process id, a nats-server and a configuration; it is for internal use"
     )]
     Usage,
     #[error("the parent process is gone, so nats-server is not started")]
     Orphaned,
-    #[error("nats-server cannot be tied to its parent: {0}")]
+    #[error("cannot make nats-server end with its parent: {0}")]
     DeathSignal(io::Error),
-    #[error("{program} cannot be run: {source}", program = program.display())]
+    #[error("cannot run {program}: {source}", program = program.display())]
     Exec { program: PathBuf, source: io::Error },
 }
 
@@ -41,7 +41,7 @@ impl Launcher {
     ///
     /// # Errors
     ///
-    /// When the system does not say where this program lies.
+    /// When the system does not report this program's path.
     pub fn this_program() -> io::Result<Self> {
         Ok(Self {
             program: std::env::current_exe()?,
@@ -60,12 +60,12 @@ impl Launcher {
     }
 }
 
-/// Becomes nats-server, to be killed when the parent dies. `args` are what follows the subcommand:
-/// the parent's process id, the nats-server, its configuration.
+/// Executes nats-server, which is killed when the parent ends. `args` are the subcommand's arguments: the
+/// parent's process id, the nats-server, its configuration.
 ///
 /// # Errors
 ///
-/// It returns only with one.
+/// It returns only if it fails.
 pub fn exec_child(args: impl IntoIterator<Item = OsString>) -> Result<Infallible, LaunchError> {
     let mut args = args.into_iter();
     let (Some(parent), Some(program), Some(config), None) =
@@ -78,7 +78,7 @@ pub fn exec_child(args: impl IntoIterator<Item = OsString>) -> Result<Infallible
         .and_then(|text| text.parse().ok())
         .ok_or(LaunchError::Usage)?;
     set_death_signal().map_err(LaunchError::DeathSignal)?;
-    // A parent that died before the signal was chosen sends none.
+    // If the parent ended before the signal was set, none is sent.
     if std::os::unix::process::parent_id() != parent {
         return Err(LaunchError::Orphaned);
     }
@@ -89,14 +89,14 @@ pub fn exec_child(args: impl IntoIterator<Item = OsString>) -> Result<Infallible
     })
 }
 
-/// SIGKILL, not SIGTERM: every acknowledged message is on disk, and a server that lingers would hold
-/// the directory against the next start.
+/// SIGKILL, not SIGTERM: every acknowledged message is on disk, and a server that shuts down slowly would
+/// block the next start.
 #[cfg(target_os = "linux")]
 fn set_death_signal() -> io::Result<()> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(io::Error::from)
 }
 
-/// Elsewhere the child outlives a parent that is killed; it ends with one that stops or fails.
+/// On other systems the child outlives a killed parent. It ends with one that stops or fails.
 #[cfg(not(target_os = "linux"))]
 fn set_death_signal() -> io::Result<()> {
     Ok(())

@@ -1,8 +1,8 @@
-//! The thread that starts the child and lives as long as it does.
+//! The thread that starts the child and runs as long as it does.
 //!
-//! The parent-death signal follows the thread that started a child, and threads of an async runtime
-//! come and go; so the child gets a thread of its own. That thread alone signals and reaps it: a
-//! process id is never used after it may belong to someone else.
+//! The parent-death signal is sent when the thread that started the child ends, and an async runtime ends
+//! its threads at any time. So the child gets a thread of its own. Only that thread signals and reaps the
+//! child, so its process id is never used after it may belong to another process.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -14,16 +14,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::{oneshot, watch};
 
-/// How often the child is looked at; it costs one system call.
+/// How often the child's status is checked, with one system call.
 const POLL: Duration = Duration::from_millis(100);
-/// How often while it is being stopped.
+/// The same while the child is stopping.
 const POLL_STOPPING: Duration = Duration::from_millis(10);
-/// nats-server closes its files within milliseconds; then it is killed.
+/// How long nats-server may take to stop before it is killed. It closes its files within milliseconds.
 const GRACE: Duration = Duration::from_secs(5);
 
 struct Stop;
 
-/// A running child. Dropping it kills the child and waits until it is gone.
+/// A running child. Dropping it kills the child and waits for its end.
 pub(super) struct Supervisor {
     pid: u32,
     orders: Option<mpsc::Sender<Stop>>,
@@ -54,24 +54,24 @@ impl Supervisor {
         self.pid
     }
 
-    /// How the child ended, if it has.
+    /// The child's status, if it has ended.
     pub(super) fn status(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
 
-    /// Waits until the child has ended and says how.
+    /// Waits until the child has ended, and returns its status.
     pub(super) async fn ended(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
             Ok(status) => status.clone().unwrap_or_default(),
-            Err(_gone) => "its supervisor is gone".to_owned(),
+            Err(_gone) => "its supervisor has ended".to_owned(),
         }
     }
 
-    /// Asks the child to stop, kills it after 5 s, and says how it ended.
+    /// Asks the child to stop, kills it after 5 s, and returns its status.
     pub(super) async fn stop(self) -> String {
         if let Some(orders) = &self.orders {
-            // A child that has ended already takes no orders.
+            // The channel is closed if the child has already ended.
             let _ = orders.send(Stop);
         }
         self.ended().await
@@ -95,7 +95,7 @@ fn run(
 ) {
     let status = match command.spawn() {
         Ok(mut child) => {
-            // Nobody waiting means that the start was given up, and the sender of orders with it.
+            // A closed channel means that the caller gave up, and has dropped the sender of orders, too.
             let _ = started.send(Ok(child.id()));
             watch_over(&mut child, orders)
         }
@@ -128,7 +128,7 @@ fn watch_over(child: &mut Child, orders: &mpsc::Receiver<Stop>) -> io::Result<Ex
 fn terminate(child: &mut Child) -> io::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let deadline = Instant::now() + GRACE;
-    // Not yet reaped, so the id is still this child's.
+    // The child is not reaped yet, so the process id is still its own.
     kill(Pid::from_raw(pid), Signal::SIGTERM)?;
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_ends_by_itself_is_noticed() {
+    async fn the_end_of_a_child_is_noticed() {
         let child = Supervisor::start(shell("exit 3")).await.unwrap();
         assert_eq!(child.ended().await, "exit status: 3");
         assert_eq!(child.status().as_deref(), Some("exit status: 3"));
@@ -165,7 +165,7 @@ mod tests {
         .await
         .unwrap();
         let status = child.stop().await;
-        // Before the shell has set its trap the signal itself ends it.
+        // Before the shell has set its trap, the signal ends it.
         assert!(
             status == "exit status: 7" || status.starts_with("signal: 15"),
             "{status}"

@@ -1,4 +1,4 @@
-//! What must be known about a server before anything is entrusted to it.
+//! Checks of a nats-server: its version, and that it writes to disk before it acknowledges.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Oldest nats-server that keyroll has been tried on.
+/// The oldest supported nats-server.
 pub const VERSION_FLOOR: (u64, u64) = (2, 12);
 
-/// A monitoring page takes milliseconds; this is for a machine that is starved.
+/// Timeout of a monitoring page. One takes milliseconds, unless the machine is overloaded.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// `/varz` is some 4 KiB.
+/// The largest monitoring page. `/varz` has some 4 KiB.
 const ANSWER_MAX: u64 = 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     #[error(
-        "{0:?} is no monitoring address: write http://HOST:PORT, as in nats-server's `http` setting"
+        "{0:?} is not a monitoring address: write http://HOST:PORT, as in nats-server's `http` setting"
     )]
     Address(String),
     #[error(
-        "nats-server's monitoring address {url} cannot be read: {reason}; set `http` in its \
-         configuration and let this machine reach it"
+        "cannot read nats-server's monitoring address {url}: {reason}. Set `http` in its \
+         configuration and make it reachable from this machine"
     )]
     Unreachable { url: String, reason: String },
-    #[error("{url} does not answer like nats-server's monitoring: {reason}")]
+    #[error("{url} is not nats-server's monitoring address: {reason}")]
     Answer { url: String, reason: String },
     #[error(
         "nats-server {server} does not write messages to disk before it acknowledges them: set \
@@ -34,7 +34,7 @@ pub enum CheckError {
     )]
     NotSynced { server: String },
     #[error(
-        "nats-server {server} has no JetStream, or has not started it yet: if it stays so, add a \
+        "nats-server {server} has no JetStream, or has not started it yet: if this persists, add a \
          `jetstream` block to its configuration"
     )]
     NoJetStream { server: String },
@@ -47,8 +47,8 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// Whether it is what a server says of itself, not that it could not be asked.
-    pub(crate) const fn is_of_the_server(&self) -> bool {
+    /// Whether the server reported a fault, as opposed to not answering.
+    pub(crate) const fn is_reported(&self) -> bool {
         match self {
             Self::NotSynced { .. } | Self::NoJetStream { .. } | Self::TooOld { .. } => true,
             Self::Address(_) | Self::Unreachable { .. } | Self::Answer { .. } => false,
@@ -56,25 +56,25 @@ impl CheckError {
     }
 }
 
-/// What a server's monitoring page says.
+/// A server, according to its monitoring page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonitoredServer {
-    /// To be compared with the name that a connection reports: the page may be another server's.
+    /// Compare it with the name that a connection reports: the page may be another server's.
     pub server_name: String,
     pub version: String,
 }
 
-/// Refuses servers older than [`VERSION_FLOOR`], from what a connection reports.
+/// Refuses a connection's server if it is older than [`VERSION_FLOOR`].
 ///
 /// # Errors
 ///
-/// [`CheckError::TooOld`], also for a version that cannot be read.
+/// [`CheckError::TooOld`], also for a version that cannot be parsed.
 pub fn check_version(info: &ServerInfo) -> Result<(), CheckError> {
     require_version(&info.server_name, &info.version)
 }
 
-/// What JetStream is set to. The page `/varz` has it too, but never again when that was first asked for
-/// before JetStream was up, by whomever.
+/// The page with JetStream's settings. `/varz` has them too, but leaves them out for good if anybody read
+/// it before JetStream was up.
 const JETSTREAM: &str = "/jsz?config=1";
 
 /// Reads a server's monitoring pages and refuses it unless `sync_interval` is `always`.
@@ -87,24 +87,24 @@ pub async fn verify_sync_always(monitoring_url: &str) -> Result<MonitoredServer,
     judge(monitoring_url, &server, &jetstream)
 }
 
-/// Where a server keeps its streams, and how much of what it may use is used.
+/// The directory of a server's streams, and how much of its capacity is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Store {
+pub(crate) struct StoreUsage {
     pub(crate) server_name: String,
     /// Its directory on the server's machine.
     pub(crate) directory: String,
     /// Bytes.
     pub(crate) used: u64,
-    /// Bytes that JetStream may use: `max_file_store`, or what the server found free at its start.
-    pub(crate) most: u64,
+    /// Bytes that JetStream may use: `max_file_store`, or the free space when the server started.
+    pub(crate) capacity: u64,
 }
 
-/// Reads where a server keeps its streams.
+/// Reads a server's store usage.
 ///
 /// # Errors
 ///
-/// When a page cannot be read within 5 s, or does not say it.
-pub(crate) async fn store(monitoring_url: &str) -> Result<Store, CheckError> {
+/// When a page cannot be read within 5 s, or lacks the figures.
+pub(crate) async fn store_usage(monitoring_url: &str) -> Result<StoreUsage, CheckError> {
     let (server, jetstream) = pages(monitoring_url).await?;
     store_of(&server, &jetstream).ok_or_else(|| CheckError::Answer {
         url: monitoring_url.to_owned(),
@@ -112,12 +112,12 @@ pub(crate) async fn store(monitoring_url: &str) -> Result<Store, CheckError> {
     })
 }
 
-fn store_of(server: &Value, jetstream: &Value) -> Option<Store> {
-    Some(Store {
+fn store_of(server: &Value, jetstream: &Value) -> Option<StoreUsage> {
+    Some(StoreUsage {
         server_name: server["server_name"].as_str()?.to_owned(),
         directory: jetstream["config"]["store_dir"].as_str()?.to_owned(),
         used: jetstream["storage"].as_u64()?,
-        most: jetstream["config"]["max_storage"].as_u64()?,
+        capacity: jetstream["config"]["max_storage"].as_u64()?,
     })
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn is_local(monitoring_url: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// The pages of a server, and of its JetStream.
+/// The monitoring pages of a server and of its JetStream.
 async fn pages(monitoring_url: &str) -> Result<(Value, Value), CheckError> {
     let host = authority(monitoring_url)?;
     let unreachable = |reason: String| CheckError::Unreachable {
@@ -182,7 +182,7 @@ fn authority(url: &str) -> Result<&str, CheckError> {
         .ok_or_else(|| CheckError::Address(url.to_owned()))
 }
 
-/// HTTP/1.0 keeps the answer in one piece: no chunks, and its end is the end of the connection.
+/// Fetches a page with HTTP/1.0, which has no chunks: the answer ends with the connection.
 async fn fetch(host: &str, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(host).await?;
     let request =
@@ -197,7 +197,7 @@ fn body(answer: &[u8]) -> Result<Value, String> {
     let end_of_head = answer
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
-        .ok_or("it is no HTTP")?;
+        .ok_or("it is not HTTP")?;
     let (head, rest) = answer.split_at(end_of_head);
     let status = head.split(|&b| b == b' ').nth(1).unwrap_or_default();
     if status != b"200" {
@@ -220,9 +220,7 @@ fn judge(url: &str, server: &Value, jetstream: &Value) -> Result<MonitoredServer
     let (server_name, version) = (text("server_name")?, text("version")?);
     require_version(&server_name, &version)?;
     if server["server_id"] != jetstream["server_id"] {
-        return Err(answer(
-            "it was started anew between two questions".to_owned(),
-        ));
+        return Err(answer("it restarted between two requests".to_owned()));
     }
     if jetstream["disabled"] == Value::Bool(true) {
         return Err(CheckError::NoJetStream {
@@ -306,7 +304,7 @@ mod tests {
             judge(server("2.11.0"), always.clone()),
             Err(CheckError::TooOld { .. })
         ));
-        // Nothing is known then, and it is looked at again.
+        // These are no result, so the check is repeated.
         let mut other = always.clone();
         other["server_id"] = json!("M");
         for jetstream in [other, config(Value::Null)] {
@@ -322,12 +320,12 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_read_where_a_server_says_it() {
+    fn store_usage_is_read_from_the_monitoring_pages() {
         let server = json!({"server_name": "s"});
         let page =
             json!({"storage": 9, "config": {"store_dir": "/d/jetstream", "max_storage": 10}});
         let store = store_of(&server, &page).expect("a store");
-        assert_eq!((store.used, store.most), (9, 10));
+        assert_eq!((store.used, store.capacity), (9, 10));
         assert_eq!(store.directory, "/d/jetstream");
         assert_eq!(
             store_of(&server, &json!({"storage": 9, "config": {}})),
@@ -350,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_named() {
+    fn other_answers_are_errors() {
         assert!(body(b"garbage").is_err());
         assert!(
             body(b"HTTP/1.0 404 Not Found\r\n\r\n")

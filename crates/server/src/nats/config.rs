@@ -1,45 +1,45 @@
-//! The nats-server configuration that keyroll needs, from one template.
+//! The nats-server configuration for keyroll, from one template.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential::Credential;
-use super::permissions::{self, Loan, Permissions};
+use super::permissions::{self, Permissions, ServiceExport, Workspaces};
 
-/// Largest message on the wire, headers included: the log's limit of 1 MiB and room for headers.
+/// The largest NATS message, headers included: the log's limit of 1 MiB and room for headers.
 pub const MAX_PAYLOAD: usize = 1024 * 1024 + 64 * 1024;
 /// A private server's log is rotated at this size, one old file is kept.
 const LOG_BYTES: usize = 1024 * 1024;
-/// A configuration names users by hand; far fewer than this are meant.
+/// Client users of a configuration, which are listed by hand.
 const CLIENTS_MAX: usize = 1_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("the server name {0:?} cannot be used: take 1 to 64 of a-z, A-Z, 0-9, '_' and '-'")]
+    #[error("the server name {0:?} is invalid: use 1 to 64 of a-z, A-Z, 0-9, '_' and '-'")]
     ServerName(String),
-    #[error("{0:?} is no workspace name: take a-z, 0-9 and '-', at most 63, not '-' first")]
+    #[error("{0:?} is not a workspace name: use at most 63 of a-z, 0-9 and '-', not '-' first")]
     Workspace(String),
     #[error(
-        "the path {0:?} cannot be written into a configuration: use UTF-8 without control characters"
+        "the path {0:?} cannot appear in a configuration: use UTF-8 without control characters"
     )]
     Path(PathBuf),
-    #[error("the NATS user {0} is named twice: give every user its own name")]
+    #[error("the NATS user {0} appears twice: give every user its own name")]
     Twice(String),
     #[error("{0} client users are too many for one configuration: at most {CLIENTS_MAX}")]
     TooManyClients(usize),
     #[error(
-        "a server that listens on {0} needs TLS: name a certificate and key, or listen on loopback"
+        "a server that listens on {0} needs TLS: add a certificate and key, or listen on loopback"
     )]
     PlainText(SocketAddr),
 }
 
-/// Everything a nats-server for keyroll is told.
+/// The configuration of a nats-server for keyroll.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Unique among servers; whoever connects can tell by it that it is the right one.
+    /// Unique among servers. It identifies the server to its clients.
     pub server_name: String,
-    /// Streams lie in `jetstream/` below it.
+    /// The directory of the streams' `jetstream/`.
     pub data_dir: PathBuf,
     pub endpoint: Endpoint,
     pub users: Users,
@@ -48,7 +48,7 @@ pub struct ServerConfig {
 /// Where the server listens.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// Loopback on free ports, which the server writes into a file in `run_dir`, as it does its log.
+    /// Loopback with free ports. The server writes its ports and its log into files in `run_dir`.
     Private { run_dir: PathBuf },
     /// Fixed addresses; `monitoring` is plain HTTP.
     Fixed {
@@ -78,18 +78,12 @@ pub struct ClientUser {
     pub workspaces: Workspaces,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Workspaces {
-    All,
-    Named(Vec<String>),
-}
-
 impl ServerConfig {
-    /// The text of the configuration file. It holds passwords.
+    /// The text of the configuration file. It contains passwords.
     ///
     /// # Errors
     ///
-    /// When a name or path could be read as something else, or clients would talk in the clear.
+    /// When a name or path is invalid, or clients would connect without TLS.
     pub fn render(&self) -> Result<String, ConfigError> {
         if !is_server_name(&self.server_name) {
             return Err(ConfigError::ServerName(self.server_name.clone()));
@@ -97,7 +91,7 @@ impl ServerConfig {
         self.users.validate()?;
         let operator = &self.users.operator;
         let clients: String = self.users.clients.iter().map(client_block).collect();
-        let loans = permissions::loans();
+        let exports = permissions::service_exports();
         Ok(format!(
             r#"server_name: "{server_name}"
 {endpoint}
@@ -138,8 +132,8 @@ accounts {{
             server_name = self.server_name,
             endpoint = self.endpoint.render()?,
             store_dir = quote(&self.data_dir)?,
-            exports = loans.iter().map(export).collect::<String>(),
-            imports = loans.iter().map(import).collect::<String>(),
+            exports = exports.iter().map(export).collect::<String>(),
+            imports = exports.iter().map(import).collect::<String>(),
             service = user_block(&self.users.service, &permissions::service()),
             operator_user = operator.user(),
             operator_password = operator.expose_password(),
@@ -192,7 +186,7 @@ impl Users {
             .into_iter()
             .chain(self.clients.iter().map(|client| &client.credential))
         {
-            // One name space for all accounts, as far as nats-server is concerned.
+            // nats-server has one name space for the users of all accounts.
             if !seen.insert(credential.user()) {
                 return Err(ConfigError::Twice(credential.user().to_owned()));
             }
@@ -215,23 +209,23 @@ impl Workspaces {
     }
 }
 
-/// Without `stream` nats-server passes on only the first answer.
-fn export(loan: &Loan) -> String {
-    let response = if loan.many_answers {
+/// Without `stream`, nats-server forwards only the first answer.
+fn export(service: &ServiceExport) -> String {
+    let response = if service.streams_answers {
         "stream"
     } else {
         "single"
     };
     format!(
         "      {{ service: \"{}\", response: {response}, accounts: [SERVICE] }}\n",
-        loan.subject
+        service.subject
     )
 }
 
-fn import(loan: &Loan) -> String {
+fn import(service: &ServiceExport) -> String {
     format!(
         "      {{ service: {{ account: LEDGER, subject: \"{}\" }} }}\n",
-        loan.subject
+        service.subject
     )
 }
 
@@ -265,7 +259,7 @@ fn subjects(subjects: &[String]) -> String {
     })
 }
 
-/// A path as a double-quoted string, in which only `\` and `"` have a meaning.
+/// A path as a double-quoted string, in which only `\` and `"` are special.
 fn quote(path: &Path) -> Result<String, ConfigError> {
     match path.to_str() {
         Some(text) if !text.is_empty() && !text.chars().any(char::is_control) => {
@@ -316,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn durability_is_demanded() {
+    fn durability_is_required() {
         assert!(
             config()
                 .render()

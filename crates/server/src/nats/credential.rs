@@ -6,28 +6,28 @@ use async_nats::ConnectOptions;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-/// Length of a generated password's random part: 128 bits, 32 hex characters.
+/// Random bytes of a generated password: 128 bits, 32 hex characters.
 const PASSWORD_BYTES: usize = 16;
 /// A shorter password can be guessed over the network.
 const PASSWORD_MIN: usize = 16;
-/// Above this a value is a mistake; bcrypt, which an operator may put in its place, ends at 72 bytes.
+/// bcrypt, which an operator may use instead, ignores bytes after the 72nd.
 const PASSWORD_MAX: usize = 72;
-/// A user's name is one token of its inbox subject; this keeps subjects short.
+/// A user's name is a token of its inbox subject. This keeps subjects short.
 const USER_MAX: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     #[error(
-        "the NATS user name {0:?} cannot be used: take 1 to {USER_MAX} of a-z, A-Z, 0-9, '_' and '-'"
+        "the NATS user name {0:?} is invalid: use 1 to {USER_MAX} of a-z, A-Z, 0-9, '_' and '-'"
     )]
     User(String),
     #[error(
-        "the password of NATS user {0} cannot be used: take {PASSWORD_MIN} to {PASSWORD_MAX} of \
+        "the password of NATS user {0} is invalid: use {PASSWORD_MIN} to {PASSWORD_MAX} of \
          a-z, A-Z, 0-9, '_' and '-'"
     )]
     Password(String),
     #[error(
-        "no password could be made for NATS user {user}: the system's random source failed: {source}"
+        "cannot generate a password for NATS user {user}: the system's random source failed: {source}"
     )]
     Random {
         user: String,
@@ -47,7 +47,7 @@ pub struct Credential {
 impl Credential {
     /// # Errors
     ///
-    /// When either holds a character with a meaning elsewhere, or has the wrong length.
+    /// When either has a character outside the set, or the wrong length.
     pub fn new(user: &str, password: &str) -> Result<Self, CredentialError> {
         if user.is_empty() || user.len() > USER_MAX || !is_plain(user) {
             return Err(CredentialError::User(user.to_owned()));
@@ -65,7 +65,7 @@ impl Credential {
     ///
     /// # Errors
     ///
-    /// When the name cannot be used or the operating system gives no randomness.
+    /// When the name is invalid or the operating system gives no randomness.
     pub fn generate(user: &str) -> Result<Self, CredentialError> {
         let mut random = [0_u8; PASSWORD_BYTES];
         SysRng
@@ -86,20 +86,19 @@ impl Credential {
         &self.user
     }
 
-    /// The password itself, for whoever writes it into a file of mode 0600.
+    /// The password, for a file of mode 0600.
     pub fn expose_password(&self) -> &str {
         &self.password
     }
 
-    /// Options that log in with this credential and receive replies below `inbox_prefix`, the only
-    /// place where the user may subscribe (see [`permissions`](super::permissions)).
+    /// Options that log in with this credential and receive replies below `inbox_prefix`. The user may
+    /// subscribe nowhere else (see [`permissions`](super::permissions)).
     pub fn connect_options(&self, inbox_prefix: &str) -> ConnectOptions {
         ConnectOptions::with_user_and_password(self.user.clone(), self.password.clone())
             .custom_inbox_prefix(inbox_prefix)
     }
 
-    /// `nats://user:password@…` for a server's URL, or `None` if `url` is not of the form
-    /// `scheme://host`.
+    /// `nats://user:password@…` for a server's URL; `None` if `url` is not `scheme://host`.
     pub fn in_url(&self, url: &str) -> Option<String> {
         let (scheme, rest) = url.split_once("://")?;
         Some(format!("{scheme}://{}:{}@{rest}", self.user, self.password))
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_mean_something_in_a_subject_or_a_file_are_refused() {
+    fn names_with_special_characters_are_refused() {
         for user in [
             "",
             "*",

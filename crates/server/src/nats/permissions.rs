@@ -1,17 +1,16 @@
-//! Who may publish and subscribe to what.
+//! The permissions of NATS users.
 //!
-//! nats-server checks no permission on a *reply* subject: whoever answers a request publishes to a
-//! subject that the caller chose. So the user that answers callers (`responder`) lives in an account
-//! without JetStream, can publish only to the callers' inboxes and to notices, and nobody has
-//! `allow_responses`. The user that reads and writes the streams (`service`) answers nobody, and lives in
-//! a third account, which borrows single subjects of the streams' account.
+//! nats-server checks no permission on a *reply* subject: the answer to a request goes to a subject that
+//! the caller chose. So the user that answers callers (`responder`) is in an account without JetStream,
+//! and may publish only notices and to the callers' inboxes. No user has `allow_responses`. The user that
+//! reads and writes the streams (`service`) answers no requests. It is in a third account, which imports
+//! single subjects of the streams' account.
 
-use super::config::Workspaces;
-use super::streams::LedgerStream;
+use super::ledger_stream::LedgerStream;
 
 /// Inbox prefix of the user that reads and writes the streams.
 pub const SERVICE_INBOX: &str = "_INBOX_service";
-/// Inbox prefix of the user that makes and changes streams.
+/// Inbox prefix of the user that creates and changes streams.
 pub const OPERATOR_INBOX: &str = "_INBOX_operator";
 /// All inboxes of client users lie below this token, one further token per user.
 pub const CLIENT_INBOXES: &str = "_INBOX_client";
@@ -21,7 +20,14 @@ pub const REQUESTS: &str = "keyroll.v1";
 /// Notices to clients.
 pub const NOTICES: &str = "keyroll.events";
 
-/// Subjects a user may publish and subscribe to; anything else is refused.
+/// The workspaces that a client user may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Workspaces {
+    All,
+    Named(Vec<String>),
+}
+
+/// Subjects that a user may publish and subscribe to. All others are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
     pub publish: Vec<String>,
@@ -33,8 +39,8 @@ pub fn client_inbox(user: &str) -> String {
     format!("{CLIENT_INBOXES}.{user}")
 }
 
-/// Whether a request's reply subject is a client's inbox. Requests with any other reply subject are
-/// dropped unanswered: the server would refuse the answer, and this says so before it is computed.
+/// Whether a request's reply subject is a client's inbox. Other requests are dropped without an answer:
+/// the server would refuse the answer, and this check spares computing it.
 pub fn is_client_inbox(reply: &str) -> bool {
     let mut tokens = reply.split('.');
     tokens.next() == Some(CLIENT_INBOXES)
@@ -42,53 +48,56 @@ pub fn is_client_inbox(reply: &str) -> bool {
         && tokens.all(|token| !token.is_empty() && !token.contains(['*', '>', ' ', '\t']))
 }
 
-/// A subject of account LEDGER that account SERVICE may publish to.
+/// A subject that account LEDGER exports to account SERVICE.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loan {
+pub struct ServiceExport {
     pub subject: String,
-    /// Whether a request has more answers than one.
-    pub many_answers: bool,
+    /// Whether a request has several answers.
+    pub streams_answers: bool,
 }
 
-/// All that the service can do in account LEDGER: append, read, erase from vault and keys; no request
-/// that changes, empties or deletes a stream. JetStream publishes its answers with the rights of the
-/// streams' account, to whatever reply subject it is given. From another account it is given one that
-/// the server made, so an answer cannot become a request there: docs/adr/0005-service-account.md.
-pub fn loans() -> Vec<Loan> {
-    let once = |subject: String| Loan {
+/// All that the service may do in account LEDGER: append, read, and erase from vault and keys. No request
+/// changes, empties or deletes a stream. JetStream publishes its answers with the rights of the streams'
+/// account, to any reply subject. Across accounts, the server chooses the reply subject, so an answer
+/// cannot become a request there: docs/adr/0005-service-account.md.
+pub fn service_exports() -> Vec<ServiceExport> {
+    let once = |subject: String| ServiceExport {
         subject,
-        many_answers: false,
+        streams_answers: false,
     };
-    let mut loans = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
+    let mut exports = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
         .map(|subject| once(subject.to_owned()))
         .to_vec();
-    loans.push(once("$JS.API.INFO".to_owned()));
+    exports.push(once("$JS.API.INFO".to_owned()));
     for stream in LedgerStream::ALL {
         let name = stream.name();
-        loans.extend([
+        exports.extend([
             once(format!("$JS.API.STREAM.INFO.{name}")),
             once(format!("$JS.API.STREAM.MSG.GET.{name}")),
             once(format!("$JS.API.CONSUMER.CREATE.{name}")),
             once(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
             once(format!("$JS.API.CONSUMER.INFO.{name}.*")),
-            Loan {
+            ServiceExport {
                 subject: format!("$JS.API.CONSUMER.MSG.NEXT.{name}.*"),
-                many_answers: true,
+                streams_answers: true,
             },
             once(format!("$JS.API.CONSUMER.DELETE.{name}.*")),
         ]);
         if stream.may_erase() {
-            loans.push(once(format!("$JS.API.STREAM.MSG.DELETE.{name}")));
+            exports.push(once(format!("$JS.API.STREAM.MSG.DELETE.{name}")));
         }
     }
-    loans
+    exports
 }
 
-/// The service's connection to its streams. Its account holds nothing but the loans; its own list says
-/// so once more, and has the server name what it refuses.
+/// The service's connection to its streams. Its account has only the exports. The user's own list repeats
+/// them, so that the server names what it refuses.
 pub fn service() -> Permissions {
     Permissions {
-        publish: loans().into_iter().map(|loan| loan.subject).collect(),
+        publish: service_exports()
+            .into_iter()
+            .map(|export| export.subject)
+            .collect(),
         subscribe: vec![format!("{SERVICE_INBOX}.>")],
     }
 }
@@ -101,7 +110,7 @@ pub fn responder() -> Permissions {
     }
 }
 
-/// A person's or program's connection.
+/// The connection of a person or program.
 pub fn client(user: &str, workspaces: &Workspaces) -> Permissions {
     let mut publish = vec![format!("{REQUESTS}._ledger.>"), "$SRV.>".to_owned()];
     let mut subscribe = vec![format!("{}.>", client_inbox(user))];

@@ -1,5 +1,5 @@
-//! What can be seen of the streams from outside, while a service runs: that they are there, and that
-//! enough nats-servers are for them to be written.
+//! Probes of the streams while a service runs: whether they exist, and whether enough nats-servers are
+//! online to write to them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,36 +8,38 @@ use async_nats::Client;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::streams::{LedgerStream, StreamError, info};
+use super::ledger_stream::LedgerStream;
+use super::stream_error::StreamError;
+use super::streams::info;
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// From when on a follower that its leader has not heard counts as away.
-const UNHEARD: Duration = Duration::from_secs(5);
+/// Timeout of a probe.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A follower that its leader has not heard for this long counts as offline.
+const OFFLINE_AFTER: Duration = Duration::from_secs(5);
 
-/// What a probe at the streams shows.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamProbe {
-    /// Those that JetStream says are not there.
+    /// Streams that JetStream reports missing.
     pub missing: Vec<LedgerStream>,
-    /// Why one cannot be used now, in words.
+    /// Why one cannot be used now.
     pub silent: Option<String>,
-    /// The servers of a cluster that keep them, and whether each is there.
+    /// The servers of a cluster that hold the streams, and whether each is online.
     pub replicas: BTreeMap<String, bool>,
 }
 
 impl StreamProbe {
-    /// Whether all streams were seen.
+    /// Whether all streams exist and can be used.
     pub fn is_whole(&self) -> bool {
         self.missing.is_empty() && self.silent.is_none()
     }
 }
 
-/// RecentProbes at all streams, in a few seconds at most. Settings are not looked at.
+/// Probes all streams, in a few seconds at most. It does not check their settings.
 pub async fn probe_streams(service: &Client) -> StreamProbe {
-    let looks = LedgerStream::ALL.map(|stream| info(service, stream, PATIENCE));
+    let infos = LedgerStream::ALL.map(|stream| info(service, stream, TIMEOUT));
     let mut probe = StreamProbe::default();
-    for (stream, info) in LedgerStream::ALL.into_iter().zip(join_all(looks).await) {
+    for (stream, info) in LedgerStream::ALL.into_iter().zip(join_all(infos).await) {
         match info {
             Ok(Some(info)) => {
                 let (replicas, why) = replicas(&info["cluster"]);
@@ -46,7 +48,7 @@ pub async fn probe_streams(service: &Client) -> StreamProbe {
             }
             Ok(None) => probe.missing.push(stream),
             Err(StreamError::NoAnswer { .. }) => {
-                probe.silent = Some(unusable(stream, "nobody answers for it"));
+                probe.silent = Some(unusable(stream, "nothing answers for it"));
             }
             Err(StreamError::Refused { reason, .. }) => {
                 probe.silent = Some(unusable(stream, &reason));
@@ -58,11 +60,11 @@ pub async fn probe_streams(service: &Client) -> StreamProbe {
 }
 
 fn unusable(stream: LedgerStream, why: &str) -> String {
-    format!("stream {stream} cannot be used: {why}. Are enough nats-servers there?")
+    format!("stream {stream} cannot be used: {why}. Are enough nats-servers online?")
 }
 
-/// The leader of a stream and the servers that follow it, each with whether it is there; and why
-/// nothing can be written, if nothing can. Nothing at all of a server on its own.
+/// The leader and followers of a stream, each with whether it is online; and why nothing can be written,
+/// if so. A single server has neither.
 fn replicas(cluster: &Value) -> (Vec<(String, bool)>, Option<&'static str>) {
     let name = |value: &Value| {
         value
@@ -77,22 +79,20 @@ fn replicas(cluster: &Value) -> (Vec<(String, bool)>, Option<&'static str>) {
         .collect();
     let heard = replicas.iter().filter(|(_, is_heard)| *is_heard).count();
     let why = match leader {
-        None if !replicas.is_empty() => Some("nobody leads it"),
-        Some(_) if (heard + 1) * 2 <= replicas.len() + 1 => {
-            Some("its leader hears too few of the others")
-        }
+        None if !replicas.is_empty() => Some("it has no leader"),
+        Some(_) if (heard + 1) * 2 <= replicas.len() + 1 => Some("its leader has lost its quorum"),
         _ => None,
     };
     let leader = leader.map(|leader| (leader, true));
     (leader.into_iter().chain(replicas).collect(), why)
 }
 
-/// Whether the leader has heard a follower lately. One that it never heard is 0 ns ago, and not
-/// current; followers are heard every second.
+/// Whether the leader has heard a follower lately. Followers report every second. One that it never heard
+/// has `active` 0 and is not current.
 fn is_heard(replica: &Value) -> bool {
     let ago = Duration::from_nanos(replica["active"].as_u64().unwrap_or_default());
     let known = replica["current"].as_bool() == Some(true) || !ago.is_zero();
-    known && ago < UNHEARD && replica["offline"].as_bool() != Some(true)
+    known && ago < OFFLINE_AFTER && replica["offline"].as_bool() != Some(true)
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// As nats-server 2.15.1 says it.
+    /// As nats-server 2.15.1 reports it.
     fn follower(name: &str, current: bool, active: u64) -> Value {
         json!({"name": name, "current": current, "active": active, "peer": "lIC5IlIx"})
     }
@@ -115,10 +115,10 @@ mod tests {
         };
         let (there, away) = (follower("b", true, second), follower("c", true, 8 * second));
         let (all, why) = led(there.clone(), away.clone());
-        let said = [("a", true), ("b", true), ("c", false)];
-        assert_eq!(all, said.map(|(name, there)| (name.to_owned(), there)));
+        let expected = [("a", true), ("b", true), ("c", false)];
+        assert_eq!(all, expected.map(|(name, there)| (name.to_owned(), there)));
         assert_eq!(why, None);
-        // Behind, and catching up.
+        // A follower that is catching up.
         let behind = follower("b", false, second);
         assert_eq!(led(behind, away.clone()).1, None);
         let never = follower("b", false, 0);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_its_own_has_nobody_to_hear() {
+    fn a_single_server_needs_no_quorum() {
         assert_eq!(replicas(&Value::Null), (vec![], None));
         let alone = (vec![("a".to_owned(), true)], None);
         assert_eq!(replicas(&json!({"leader": "a"})), alone);

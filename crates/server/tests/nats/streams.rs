@@ -1,8 +1,8 @@
 //! Streams are made once, and whatever differs is named.
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
-use keyroll_server::nats::streams::{StreamError, create_stream};
 use keyroll_server::nats::{LedgerStream, check_streams, create_streams};
+use keyroll_server::nats::{StreamError, create_stream};
 
 use crate::support::Harness;
 

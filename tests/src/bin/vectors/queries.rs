@@ -238,7 +238,7 @@ pub(crate) fn seen_sizes(world: &World) -> Vec<TrustedSize> {
 }
 
 /// The name on the wire of what a reply says.
-fn said(reply: &Reply) -> String {
+fn answer_name(reply: &Reply) -> String {
     let value = json!(reply.body);
     let inner = value
         .get("answer")
@@ -309,7 +309,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
             size,
             seen,
         );
-        let name = said(&reply);
+        let name = answer_name(&reply);
         list.push(forms::signed::<Reply>(
             &name,
             "signed-reply",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use keyroll_client::delegate;
-use keyroll_console::{Begun, Finish, Finished, Place};
+use keyroll_console::{LoginChallenge, LoginLink, LoginResponse, PublicOrigin};
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::{Code, Millis};
 use keyroll_wire::time::now;
@@ -33,7 +33,7 @@ pub(super) struct LoginArgs {
 }
 
 pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failure> {
-    let place = Place::public(&args.url).map_err(|bad| Failure::usage(bad.0))?;
+    let origin = PublicOrigin::public(&args.url).map_err(|bad| Failure::usage(bad.0))?;
     let lasts = time::duration(&args.expires)?;
     if lasts.is_zero() || lasts > Duration::from_millis(DELEGATION_MS) {
         return Err(Failure::usage("a session lasts at most 12h"));
@@ -43,13 +43,13 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
     let identity = identity_file::load(&settings.identity.value, context.asking())?;
     // Also learns and keeps the ledger's id, so that another ledger's console is not believed.
     let client = context.client().await?;
-    let http = Http::new(&place)?;
-    let begun: Begun = http.post("/login/begin", &json!({})).await?;
-    if begun.ledger != client.ledger() {
+    let http = Http::new(&origin)?;
+    let challenge: LoginChallenge = http.post("/login/begin", &json!({})).await?;
+    if challenge.ledger != client.ledger() {
         let message = format!(
             "the console at {} is of ledger {}, not of {}",
-            place.origin(),
-            begun.ledger,
+            origin.as_str(),
+            challenge.ledger,
             client.ledger()
         );
         return Err(Failure::coded(Code::WrongLedger, message));
@@ -58,32 +58,32 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
     let ends = Millis(begins.0 + u64::try_from(lasts.as_millis()).unwrap_or(DELEGATION_MS));
     let delegation = delegate(
         &identity,
-        begun.key,
+        challenge.key,
         (client.ledger(), &workspace),
         (begins, ends),
         // As the caller knows it, whatever the console says: a console in between gets nothing.
-        place.origin().parse()?,
+        origin.as_str().parse()?,
     );
-    let finish = Finish {
-        key: begun.key,
+    let response = LoginResponse {
+        key: challenge.key,
         delegation: delegation.into(),
-        state: begun.state,
+        state: challenge.state,
     };
-    let finished: Finished = http.post("/login/finish", &finish).await?;
+    let link: LoginLink = http.post("/login/finish", &response).await?;
     let document = json!({
-        "url": finished.url,
-        "key": begun.key,
+        "url": link.url,
+        "key": challenge.key,
         "workspace": workspace,
         "expires": time::rfc3339(ends),
     });
     let words = format!(
         "{}\n\nThis link works once, within a minute. The session in {workspace} ends at {}.",
-        finished.url,
+        link.url,
         time::short(ends)
     );
     context.out.done(&document, &words)?;
     if !context.out.json {
-        open_browser(&finished.url);
+        open_browser(&link.url);
     }
     Ok(())
 }
@@ -94,13 +94,13 @@ struct Http {
 }
 
 impl Http {
-    fn new(place: &Place) -> Result<Self, Failure> {
+    fn new(origin: &PublicOrigin) -> Result<Self, Failure> {
         // Fails only where the process has a provider already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none());
-        if place.origin().starts_with("http://") {
+        if origin.as_str().starts_with("http://") {
             // Loopback alone: nothing in between, and no certificates needed.
             builder = builder.no_proxy().tls_certs_only([]);
         }
@@ -109,7 +109,7 @@ impl Http {
         })?;
         Ok(Self {
             client,
-            origin: place.origin().to_owned(),
+            origin: origin.as_str().to_owned(),
         })
     }
 

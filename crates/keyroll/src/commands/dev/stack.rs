@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_client::{Client, Settings as ClientSettings};
-use keyroll_console::{Console, Who};
+use keyroll_console::{Console, SignInPolicy};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
 use keyroll_server::keys::{KeyFiles, create_keys};
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
@@ -118,9 +118,9 @@ impl Stack {
         })
         .await?;
         let workspace = config.workspace.and_then(|name| name.parse().ok());
-        let who = Who::OwnerAndMembers;
+        let sign_in = SignInPolicy::OwnerAndMembers;
         let front = console::Front::at(console::ANY_PORT);
-        console::serve(client, workspace, who, front).await
+        console::serve(client, workspace, sign_in, front).await
     }
 
     /// `nats://user:password@…` for clients.

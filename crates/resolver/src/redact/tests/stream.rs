@@ -192,7 +192,7 @@ fn a_value_in_pieces_with_pauses_shows_three_characters() {
     let escaped = "\\u0063\\u0030\\u0072rect \\\"horse\\\"/b&tt<ry='5'\\n\u{e9}$x";
     let out = with_pauses(&redactor, escaped.as_bytes().chunks(1));
     assert_eq!(out, format!("\\u006{LABEL}"));
-    // Of overlapping values each gives away its own: two of the three bytes of B are in A.
+    // Overlapping values each show three bytes. Two of those of B are in A.
     let both = Redactor::new(&[("A", b"abcdefgh"), ("B", b"ghijklmn")]);
     assert_eq!(
         with_pauses(&both, b"abcdefghijklmn".chunks(1)),

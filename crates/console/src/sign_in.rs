@@ -1,4 +1,4 @@
-//! In and out: the one-time link, the first page, the way out.
+//! Signing in through a one-time link, the first page, and signing out.
 
 use std::sync::Arc;
 
@@ -13,59 +13,59 @@ use keyroll_wire::time::now;
 use maud::html;
 use serde::Deserialize;
 
+use crate::app::App;
 use crate::failure::Failure;
-use crate::outcome::{Wants, html_page};
-use crate::page;
-use crate::server::App;
-use crate::session::{Session, Ticket};
-use crate::visit::SignedIn;
-use crate::words::prose;
+use crate::format::prose;
+use crate::layout::standalone;
+use crate::request::SignedIn;
+use crate::response::Responder;
+use crate::session::{PendingSession, Session};
 
 #[derive(Deserialize)]
-pub(crate) struct Token {
+pub(crate) struct LinkQuery {
     #[serde(default)]
     token: String,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct SignInForm {
     #[serde(default)]
     token: String,
-    /// Whose session is to end for it, if it was asked about one.
+    /// The identity whose session ends, if the person confirmed that.
     instead: Option<String>,
 }
 
 /// The header in which a browser says where a request came from. No page can set it.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a visit may be another page's doing. A browser tells of links that a person opened
-/// (`none`) and of the console's own pages; whatever says nothing may come from anywhere.
-fn may_be_led(headers: &HeaderMap) -> bool {
+/// Whether another page may have caused a request. A browser sends `none` for a link that a person
+/// opened and `same-origin` for the console's own pages. Without the header, it may come from anywhere.
+fn may_be_cross_site(headers: &HeaderMap) -> bool {
     let mut sites = headers.get_all(SITE).iter();
     let own = |site: &HeaderValue| site == "none" || site == "same-origin";
     !sites.next().is_some_and(own) || sites.next().is_some()
 }
 
-/// Shows a button and spends nothing: what looks at links ahead of people (mail scanners,
-/// previews) must not use one up. The module presses it, except where the visit may be another
-/// page's doing, or would end somebody else's session: that is asked first.
+/// Shows a button and keeps the link valid, so that mail scanners and previews do not use it up. The
+/// module presses the button, unless another page may have caused the request or another person's
+/// session would end: then the page asks first.
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    wants: Wants,
+    responder: Responder,
     headers: HeaderMap,
-    Query(Token { token }): Query<Token>,
+    Query(LinkQuery { token }): Query<LinkQuery>,
 ) -> Response {
-    let session = app.sessions.of(&headers, app.cookie(), now());
-    let Some(ticket) = app.sessions.offer(&token, now()) else {
-        return over(&app, wants, session.is_some());
+    let session = app.sessions.find(&headers, app.origin.cookie(), now());
+    let Some(pending) = app.sessions.peek(&token, now()) else {
+        return expired(&app, responder, session.is_some());
     };
-    if may_be_led(&headers) {
-        // For good: reloading a page, or going back to it, is no person's own visit either.
-        ticket.doubt();
+    if may_be_cross_site(&headers) {
+        // For good: reloading a page, or going back to it, is no person's own request either.
+        pending.require_confirmation();
     }
-    let other = somebody_else(session, &ticket);
-    if other.is_some() || ticket.is_doubtful() {
-        return question(&token, &ticket, other.as_deref());
+    let other = other_session(session, &pending);
+    if other.is_some() || pending.needs_confirmation() {
+        return confirmation(&token, &pending, other.as_deref());
     }
     let body = html! {
         h1 { "Open the console" }
@@ -75,52 +75,52 @@ pub(crate) async fn show(
             button.main type="submit" { "Open" }
         }
     };
-    html_page(&page::alone("Open the console", &body)).into_response()
+    standalone("Open the console", &body).into_response()
 }
 
-/// Spends a link for a session. Nobody else's ends without a yes to that very question.
-pub(crate) async fn enter(
+/// Exchanges a link for a session. Another person's session ends only after confirmation.
+pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
-    wants: Wants,
+    responder: Responder,
     headers: HeaderMap,
-    Form(Entry { token, instead }): Form<Entry>,
+    Form(SignInForm { token, instead }): Form<SignInForm>,
 ) -> Response {
-    let session = app.sessions.of(&headers, app.cookie(), now());
-    let Some(ticket) = app.sessions.offer(&token, now()) else {
-        return over(&app, wants, session.is_some());
+    let session = app.sessions.find(&headers, app.origin.cookie(), now());
+    let Some(pending) = app.sessions.peek(&token, now()) else {
+        return expired(&app, responder, session.is_some());
     };
-    if let Some(other) = somebody_else(session.clone(), &ticket)
+    if let Some(other) = other_session(session.clone(), &pending)
         && instead != Some(other.client.identity().to_string())
     {
-        // A browser withholds the cookie from a visit that another site led to: the form's own
-        // request is the first that shows the session.
-        let page = question(&token, &ticket, Some(&other));
+        // Browsers send no cookie with a request that another site caused, so the form's own request
+        // is the first one that shows the session.
+        let page = confirmation(&token, &pending, Some(&other));
         return (StatusCode::CONFLICT, page).into_response();
     }
     let (cookie, opened) = match app.sessions.open(&token, now()) {
         Ok(Some(opened)) => opened,
-        Ok(None) => return over(&app, wants, session.is_some()),
-        Err(error) => return wants.failure(&error.into(), None),
+        Ok(None) => return expired(&app, responder, session.is_some()),
+        Err(error) => return responder.failure(&error.into(), None),
     };
     if let Some(session) = session {
-        // The browser forgets its cookie now, so nobody is left who could end it.
+        // The browser replaces its cookie now, so nobody could end the old session later.
         app.end(&session);
     }
     let life = opened.until.0.saturating_sub(now().0) / 1_000;
     let cookie = set_cookie(&app, &cookie, life);
-    let mut response = wants.go("/");
+    let mut response = responder.redirect("/");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response
 }
 
-/// The session of another person than the link's.
-fn somebody_else(session: Option<Arc<Session>>, ticket: &Ticket) -> Option<Arc<Session>> {
-    session.filter(|session| session.client.identity() != ticket.client.identity())
+/// The browser's session, if it is another person's than the link's.
+fn other_session(session: Option<Arc<Session>>, pending: &PendingSession) -> Option<Arc<Session>> {
+    session.filter(|session| session.client.identity() != pending.client.identity())
 }
 
-fn question(token: &str, ticket: &Ticket, other: Option<&Session>) -> Response {
+fn confirmation(token: &str, pending: &PendingSession, other: Option<&Session>) -> Response {
     let who = |client: &Client, only: Option<&WorkspaceName>| {
         html! {
             code { (client.identity()) }
@@ -129,11 +129,11 @@ fn question(token: &str, ticket: &Ticket, other: Option<&Session>) -> Response {
     };
     let body = html! {
         h1 { @if other.is_some() { "Sign in as somebody else?" } @else { "Sign in to this console?" } }
-        p { "This link signs you in as " (who(&ticket.client, ticket.only.as_ref())) "." }
+        p { "This link signs you in as " (who(&pending.client, pending.only.as_ref())) "." }
         @if let Some(other) = other {
             p { "You are signed in as " (who(&other.client, other.only.as_ref())) ". That session ends." }
         }
-        @if ticket.is_doubtful() {
+        @if pending.needs_confirmation() {
             p {
                 "Go on only if you asked for this link yourself. Somebody else’s would have you work in "
                 "that person’s name: they could read what you enter."
@@ -148,65 +148,65 @@ fn question(token: &str, ticket: &Ticket, other: Option<&Session>) -> Response {
             a.button href="/" { @if other.is_some() { "Stay signed in" } @else { "Do not sign in" } }
         }
     };
-    html_page(&page::alone("Sign in", &body)).into_response()
+    standalone("Sign in", &body).into_response()
 }
 
-/// For a link that opens nothing any more.
-fn over(app: &App, wants: Wants, signed_in: bool) -> Response {
-    let words = format!(
+/// The answer to a link that was used or has expired.
+fn expired(app: &App, responder: Responder, signed_in: bool) -> Response {
+    let message = format!(
         "This link was used before or is older than a minute. {}",
         app.how_to_sign_in()
     );
-    let mut failure = Failure::signed_out(words);
+    let mut failure = Failure::signed_out(message);
     if signed_in {
-        failure.title = "This link is over";
-        failure = failure.see("All secrets", "/");
+        failure.title = "This link has expired";
+        failure = failure.with_link("All secrets", "/");
     }
-    wants.failure(&failure, None)
+    responder.failure(&failure, None)
 }
 
 fn set_cookie(app: &App, token: &str, life: u64) -> String {
-    let secure = if app.place.secure() { "; Secure" } else { "" };
+    let secure = if app.origin.secure() { "; Secure" } else { "" };
     format!(
         "{}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}{secure}",
-        app.cookie()
+        app.origin.cookie()
     )
 }
 
-/// Leads to the workspace: the configured one, or the first there is.
+/// Redirects to a workspace: the configured one, or else the first.
 pub(crate) async fn home(
     State(app): State<Arc<App>>,
-    wants: Wants,
+    responder: Responder,
     SignedIn(session): SignedIn,
 ) -> Response {
     if let Some(only) = &session.only {
-        return wants.go(&format!("/w/{only}/secrets"));
+        return responder.redirect(&format!("/w/{only}/secrets"));
     }
     let rows = match session.client.workspaces().await {
         Ok(rows) => rows,
-        Err(error) => return wants.failure(&Failure::from(error), None),
+        Err(error) => return responder.failure(&Failure::from(error), None),
     };
     let preferred = rows
         .iter()
         .find(|row| Some(&row.workspace) == app.workspace.as_ref());
     if let Some(row) = preferred.or_else(|| rows.first()) {
-        return wants.go(&format!("/w/{}/secrets", row.workspace));
+        return responder.redirect(&format!("/w/{}/secrets", row.workspace));
     }
-    let words = format!(
-        "You are a member of no workspace. Ask an owner to add you; your public key is {}.",
+    let message = format!(
+        "You are a member of no workspace. Question an owner to add you; your public key is {}.",
         session.client.identity()
     );
-    wants.failure(&Failure::denied(words), None)
+    responder.failure(&Failure::denied(message), None)
 }
 
 /// Ends the session.
-pub(crate) async fn leave(State(app): State<Arc<App>>, SignedIn(session): SignedIn) -> Response {
+pub(crate) async fn sign_out(State(app): State<Arc<App>>, SignedIn(session): SignedIn) -> Response {
     app.end(&session);
     let body = html! {
         h1 { "You are signed out" }
         p { (prose(&app.how_to_sign_in())) }
     };
-    let mut response = html_page(&page::alone("Signed out", &body)).into_response();
+    let mut response = standalone("Signed out", &body).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&set_cookie(&app, "", 0)) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -218,20 +218,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_person_opened_or_the_console_itself_is_not_asked_about() {
-        let led = |site: Option<&'static str>| {
+    fn only_links_that_a_person_opened_and_own_pages_skip_the_question() {
+        let cross_site = |site: Option<&'static str>| {
             let site = site.map(|site| (SITE, HeaderValue::from_static(site)));
-            may_be_led(&site.into_iter().collect())
+            may_be_cross_site(&site.into_iter().collect())
         };
-        assert!(!led(Some("none")) && !led(Some("same-origin")));
+        assert!(!cross_site(Some("none")) && !cross_site(Some("same-origin")));
         for site in ["cross-site", "same-site", "", "None", "none, cross-site"] {
-            assert!(led(Some(site)), "{site}");
+            assert!(cross_site(Some(site)), "{site}");
         }
-        assert!(led(None), "a program that says nothing");
+        assert!(cross_site(None), "no header");
         let mut twice = HeaderMap::new();
         for site in ["none", "cross-site"] {
             twice.append(SITE, HeaderValue::from_static(site));
         }
-        assert!(may_be_led(&twice));
+        assert!(may_be_cross_site(&twice));
     }
 }

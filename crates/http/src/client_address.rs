@@ -1,16 +1,16 @@
-//! Who counts as one client.
+//! Which addresses count as one client.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The bits of an IPv6 address that name a network; whoever has one has all addresses in it.
+/// The bits of an IPv6 address that name a network. A client in it can use all of its addresses.
 const NETWORK_BITS: u32 = 64;
 
-/// An IPv4 address, or an IPv6 network of 64 bits.
+/// A client: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Client(IpAddr);
+pub(crate) struct ClientAddress(IpAddr);
 
-impl From<IpAddr> for Client {
+impl From<IpAddr> for ClientAddress {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(address) if !address.is_loopback() => {
@@ -22,7 +22,7 @@ impl From<IpAddr> for Client {
     }
 }
 
-impl fmt::Display for Client {
+impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -32,8 +32,8 @@ impl fmt::Display for Client {
 mod tests {
     use super::*;
 
-    fn client(address: &str) -> Client {
-        Client::from(address.parse::<IpAddr>().expect("an address"))
+    fn client(address: &str) -> ClientAddress {
+        ClientAddress::from(address.parse::<IpAddr>().expect("an address"))
     }
 
     #[test]

@@ -21,8 +21,8 @@ async fn answered(
     execute(&plan.destination(&options()).await?, &secrets(value)).await
 }
 
-fn text(outcome: RunResult) -> String {
-    String::from_utf8(outcome.output).expect("UTF-8")
+fn text(result: RunResult) -> String {
+    String::from_utf8(result.output).expect("UTF-8")
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn a_declared_charset_is_decoded() {
         ("content-type: text/plain\r\n", marked),
         ("content-type: text/plain; charset=utf-8\r\n", KEY.into()),
     ] {
-        let outcome = answered(headers, body, KEY).await.unwrap();
-        assert_eq!(text(outcome), "[REDACTED:KEY]", "{headers}");
+        let result = answered(headers, body, KEY).await.unwrap();
+        assert_eq!(text(result), "[REDACTED:KEY]", "{headers}");
     }
     for headers in [
         "content-type: text/plain; charset=utf-7\r\n",
@@ -68,8 +68,8 @@ async fn two_lines_of_content_encoding_are_two_encodings() {
         assert_eq!(error.code(), "http_failed", "{headers}");
     }
     let once = "content-encoding: identity\r\ncontent-encoding: gzip\r\n";
-    let outcome = answered(once, gzip(KEY.as_bytes()), KEY).await.unwrap();
-    assert_eq!(text(outcome), "[REDACTED:KEY]");
+    let result = answered(once, gzip(KEY.as_bytes()), KEY).await.unwrap();
+    assert_eq!(text(result), "[REDACTED:KEY]");
 }
 
 #[tokio::test]
@@ -81,8 +81,8 @@ async fn a_json_response_stays_json() {
         ("", &body),
         ("content-type: application/json\r\n", &marked),
     ] {
-        let outcome = answered(headers, body.clone(), "1234567890").await.unwrap();
-        let json: Value = serde_json::from_str(&text(outcome)).expect("JSON");
+        let result = answered(headers, body.clone(), "1234567890").await.unwrap();
+        let json: Value = serde_json::from_str(&text(result)).expect("JSON");
         let expected = json!({"number": "[REDACTED:KEY]",
             "[REDACTED:KEY]": [true, "[REDACTED:KEY]"]});
         assert_eq!(json, expected);
@@ -120,8 +120,8 @@ async fn the_form_that_was_sent_is_found_behind_base64() {
         let plan = planned(&format!("http://{address}/"), &json!({"body": body}));
         let options = options();
         let destination = plan.destination(&options).await.unwrap();
-        let outcome = execute(&destination, &secrets(value)).await.unwrap();
-        let text = text(outcome);
+        let result = execute(&destination, &secrets(value)).await.unwrap();
+        let text = text(result);
         assert!(text.contains("[REDACTED:KEY]"), "{body}: {text}");
         assert!(
             text.replace("[REDACTED:KEY]", "").len() < 20,

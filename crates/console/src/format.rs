@@ -1,4 +1,4 @@
-//! Moments and counts as people read them.
+//! Times, keys and messages as people read them.
 
 use keyroll_core::Millis;
 use keyroll_wire::time::format;
@@ -14,7 +14,7 @@ const UNITS: [(u64, &str, &str); 6] = [
     (1, "s", "s"),
 ];
 
-/// How long ago, in one unit.
+/// How long ago a moment was, in one unit.
 pub(crate) fn ago(at: Millis, now: Millis) -> String {
     let seconds = now.0.saturating_sub(at.0) / 1_000;
     if seconds < 5 {
@@ -23,7 +23,7 @@ pub(crate) fn ago(at: Millis, now: Millis) -> String {
     format!("{} ago", span(seconds))
 }
 
-/// How long until, in one unit.
+/// How long it is until a moment, in one unit.
 pub(crate) fn until(at: Millis, now: Millis) -> String {
     format!("in {}", span(at.0.saturating_sub(now.0).div_ceil(1_000)))
 }
@@ -35,12 +35,12 @@ fn span(seconds: u64) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// To the second, for people.
+/// A moment to the second.
 pub(crate) fn moment(at: Millis) -> String {
     format(at, "%Y-%m-%d %H:%M:%S UTC")
 }
 
-/// A moment as how long ago it was, with the moment itself behind it.
+/// How long ago a moment was; the moment itself is the tooltip.
 pub(crate) fn time_ago(at: Millis, now: Millis) -> Markup {
     html! { time datetime=(rfc3339(at)) title=(moment(at)) { (ago(at, now)) } }
 }
@@ -60,8 +60,8 @@ pub(crate) fn short_key(key: &keyroll_core::Identity) -> String {
     }
 }
 
-/// How messages begin that begin with no name.
-const OPENERS: [&str; 20] = [
+/// First words of messages that begin with no name.
+const FIRST_WORDS: [&str; 20] = [
     "a",
     "an",
     "another",
@@ -84,12 +84,12 @@ const OPENERS: [&str; 20] = [
     "entries",
 ];
 
-/// A message as a sentence. A name at its beginning stays as it is written.
+/// A message as a sentence. A name at its beginning keeps its case.
 pub(crate) fn sentence(message: &str) -> String {
     let first = message.split([' ', ':']).next().unwrap_or_default();
     let mut text = String::with_capacity(message.len() + 1);
     let mut letters = message.chars();
-    if OPENERS.contains(&first) {
+    if FIRST_WORDS.contains(&first) {
         text.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
     }
     text.extend(letters);
@@ -99,16 +99,16 @@ pub(crate) fn sentence(message: &str) -> String {
     text
 }
 
-/// Words with commands between backticks.
-pub(crate) fn prose(words: &str) -> Markup {
+/// A message, with the commands between backticks as code.
+pub(crate) fn prose(message: &str) -> Markup {
     html! {
-        @for (at, part) in words.split('`').enumerate() {
+        @for (at, part) in message.split('`').enumerate() {
             @if at % 2 == 0 { (part) } @else { code { (part) } }
         }
     }
 }
 
-/// To the second, where UTC is said elsewhere.
+/// A moment to the second, where the page says elsewhere that it is UTC.
 pub(crate) fn short_time(at: Millis) -> Markup {
     html! { time datetime=(rfc3339(at)) title=(moment(at)) { (format(at, "%Y-%m-%d %H:%M:%S")) } }
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_in_one_unit() {
+    fn moments_are_shown_in_one_unit() {
         let now = Millis(1_700_000_000_000);
         let back = |seconds: u64| ago(Millis(now.0 - seconds * 1_000), now);
         assert_eq!(back(4), "just now");

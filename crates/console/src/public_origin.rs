@@ -1,44 +1,43 @@
-//! Where the console is, as browsers see it.
+//! The console's origin, as browsers see it.
 
 use std::net::{IpAddr, SocketAddr};
 
 use url::{Host, Url};
 
-/// An address that a console may not have.
+/// Why an address cannot be a console's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadPlace(pub String);
+pub struct InvalidOrigin(pub String);
 
-/// The console's origin, and what may stand in a `Host` header.
+/// The console's origin, with the `Host` headers and the cookie that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct PublicOrigin {
     origin: String,
     hosts: Vec<String>,
     secure: bool,
     cookie: String,
 }
 
-/// A cookie's name that holds browsers to what its prefix promises.
+/// Browsers accept a cookie of this prefix only with `Secure`, from one host, for all paths.
 const SECURE_COOKIE: &str = "__Host-keyroll";
 
-/// Browsers keep one jar for all ports of a host, so each console there has a name of its own:
-/// signing in to one must not sign out of another.
+/// Browsers share cookies among all ports of a host. Each console there has a cookie of its own, so
+/// that signing in to one does not sign out of another.
 fn cookie_at(port: u16) -> String {
     format!("keyroll-{port}")
 }
 
-impl Place {
+impl PublicOrigin {
     /// A console that listens on a loopback address and is visited there.
     ///
     /// # Errors
-    /// When the address is none of this machine's own: in the clear, whoever is on the way would
-    /// read along.
-    pub fn loopback(address: SocketAddr) -> Result<Self, BadPlace> {
+    /// When the address is not a loopback address: over plain HTTP, others could read along.
+    pub fn loopback(address: SocketAddr) -> Result<Self, InvalidOrigin> {
         if !address.ip().is_loopback() {
-            let words = format!(
+            let message = format!(
                 "{address} can be reached from outside: give the console a loopback address, or \
-                 say under which https:// address people reach it"
+                 the https:// address under which people reach it"
             );
-            return Err(BadPlace(words));
+            return Err(InvalidOrigin(message));
         }
         let host = address.to_string();
         Ok(Self {
@@ -49,26 +48,26 @@ impl Place {
         })
     }
 
-    /// A console that people reach under a URL, behind something that speaks TLS for it.
+    /// A console behind a proxy that speaks TLS for it, at a URL.
     ///
     /// # Errors
     /// When the URL is not `https://` (`http://` is for loopback alone) or has more than a host.
-    pub fn public(text: &str) -> Result<Self, BadPlace> {
+    pub fn public(text: &str) -> Result<Self, InvalidOrigin> {
         let url: Url = text
             .parse()
-            .map_err(|error| BadPlace(format!("{text:?} is no URL: {error}")))?;
+            .map_err(|error| InvalidOrigin(format!("{text:?} is not a URL: {error}")))?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let plain = url.username().is_empty() && url.password().is_none();
         let Some(host) = url.host() else {
-            return Err(BadPlace(format!("{text:?} names no host")));
+            return Err(InvalidOrigin(format!("{text:?} names no host")));
         };
         if !bare || !plain {
-            let words = format!("{text:?} has more than a scheme, a host and a port");
-            return Err(BadPlace(words));
+            let message = format!("{text:?} has more than a scheme, a host and a port");
+            return Err(InvalidOrigin(message));
         }
         let secure = url.scheme() == "https";
         if !secure && (url.scheme() != "http" || !is_loopback(&host)) {
-            return Err(BadPlace(format!(
+            return Err(InvalidOrigin(format!(
                 "{text:?} is not https://, so passwords and values could be read on the way"
             )));
         }
@@ -91,12 +90,12 @@ impl Place {
         })
     }
 
-    /// `scheme://host:port`, as an `Origin` header has it.
-    pub fn origin(&self) -> &str {
+    /// `scheme://host:port`, as in an `Origin` header.
+    pub fn as_str(&self) -> &str {
         &self.origin
     }
 
-    /// Whether cookies are to travel over TLS only.
+    /// Whether cookies travel over TLS only.
     pub(crate) const fn secure(&self) -> bool {
         self.secure
     }
@@ -106,8 +105,8 @@ impl Place {
         &self.cookie
     }
 
-    /// Whether a `Host` header means this console. A name that an attacker's DNS points here does
-    /// not (DNS rebinding).
+    /// Whether a `Host` header names this console. This refuses names that an attacker's DNS points
+    /// here (DNS rebinding).
     pub(crate) fn is_host(&self, host: &str) -> bool {
         self.hosts
             .iter()
@@ -129,26 +128,27 @@ mod tests {
 
     #[test]
     fn a_console_in_the_clear_is_on_loopback() {
-        let place = Place::loopback("127.0.0.1:8200".parse().expect("address")).expect("fits");
-        assert_eq!(place.origin(), "http://127.0.0.1:8200");
-        assert!(place.is_host("127.0.0.1:8200") && !place.secure());
-        assert_eq!(place.cookie(), "keyroll-8200");
+        let origin =
+            PublicOrigin::loopback("127.0.0.1:8200".parse().expect("address")).expect("fits");
+        assert_eq!(origin.as_str(), "http://127.0.0.1:8200");
+        assert!(origin.is_host("127.0.0.1:8200") && !origin.secure());
+        assert_eq!(origin.cookie(), "keyroll-8200");
         for host in ["127.0.0.1", "localhost:8200", "evil.example:8200", ""] {
-            assert!(!place.is_host(host), "{host}");
+            assert!(!origin.is_host(host), "{host}");
         }
         for address in ["0.0.0.0:80", "192.0.2.1:80", "[::]:80"] {
-            assert!(Place::loopback(address.parse().expect("address")).is_err());
+            assert!(PublicOrigin::loopback(address.parse().expect("address")).is_err());
         }
     }
 
     #[test]
     fn a_public_console_speaks_tls() {
-        let place = Place::public("https://Keyroll.example.com").expect("fits");
-        assert_eq!(place.origin(), "https://keyroll.example.com");
-        assert!(place.is_host("keyroll.example.com") && place.is_host("keyroll.example.com:443"));
-        assert!(place.secure() && !place.is_host("keyroll.example.com:80"));
-        assert_eq!(place.cookie(), "__Host-keyroll");
-        assert!(Place::public("http://localhost:9000").is_ok());
+        let origin = PublicOrigin::public("https://Keyroll.example.com").expect("fits");
+        assert_eq!(origin.as_str(), "https://keyroll.example.com");
+        assert!(origin.is_host("keyroll.example.com") && origin.is_host("keyroll.example.com:443"));
+        assert!(origin.secure() && !origin.is_host("keyroll.example.com:80"));
+        assert_eq!(origin.cookie(), "__Host-keyroll");
+        assert!(PublicOrigin::public("http://localhost:9000").is_ok());
         for bad in [
             "http://keyroll.example.com",
             "https://keyroll.example.com/path",
@@ -157,7 +157,7 @@ mod tests {
             "keyroll.example.com",
             "ftp://localhost",
         ] {
-            assert!(Place::public(bad).is_err(), "{bad}");
+            assert!(PublicOrigin::public(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests are taken in as far as there is room for them, and answered.
+//! Dispatches requests to the ledger and sends its answers, within bounds on memory.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,37 +15,38 @@ use tokio::sync::{Semaphore, watch};
 use crate::metrics::Metrics;
 use crate::nats::permissions::is_client_inbox;
 
-/// KiB of requests in work at once, each counted with [`LEAST_KIB`] at least: 32,768 small ones,
-/// or 36 of the largest. More are told to come again.
+/// KiB of requests in work at once, each counted as at least [`LEAST_KIB`]: 32,768 small ones, or 36 of
+/// the largest. Others are refused as busy.
 const IN_WORK_KIB: usize = 128 * 1_024;
-/// What a request costs besides its bytes: its task, its state, its answer.
+/// The memory of a request besides its bytes: its task, its state, its answer.
 const LEAST_KIB: usize = 4;
-/// KiB of requests that are told to come again at once. They are held until they are told; what
-/// comes beyond that is not answered, as its memory is not there.
+/// KiB of requests being refused at once. Each is held until its refusal is sent. There is no memory for
+/// more, so those get no answer.
 const REFUSED_KIB: usize = 16 * 1_024;
-/// Requests up to so many KiB have such room of their own: who asks little is told, however much
-/// others send.
+/// Requests up to so many KiB have their own room for refusals, so that small requests are answered
+/// however much others send.
 const SMALL_KIB: usize = 16;
-/// A request's bytes are held decoded and on their way into the vault besides.
+/// A request's bytes are held several times: as received, decoded, and on their way to the vault.
 const COPIES: usize = 4;
-/// Queries of workspaces answered at once. Others wait for their turn, so that neither the
-/// processors nor the way out belong to them alone, and no more answers than these are in memory.
+/// Workspace queries answered at once. Others wait, so that queries do not take all processors and all
+/// bandwidth, and no more answers than these are in memory.
 const QUERIES: usize = 32;
-/// An answer of more bytes than this is in our hands until it is with the nats-server.
+/// An answer of more bytes than this is flushed to the nats-server before its permit is released.
 const LARGE: usize = 8 * 1_024;
-/// What an endpoint's requests share.
+
+/// Dispatches the requests of the endpoints.
 #[derive(Clone)]
-pub(crate) struct Answering {
+pub(crate) struct Dispatcher {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     work: Arc<Semaphore>,
-    /// Room for refusals: of small requests, and of large ones.
+    /// Room for refusals of small requests, and of large ones.
     refused: [Arc<Semaphore>; 2],
     queries: Arc<Semaphore>,
     responder: async_nats::Client,
 }
 
-impl Answering {
+impl Dispatcher {
     pub(crate) fn new(ledger: Arc<Ledger>, responder: async_nats::Client) -> Self {
         let work = Arc::new(Semaphore::new(IN_WORK_KIB));
         Self {
@@ -62,10 +63,10 @@ impl Answering {
         &self.metrics
     }
 
-    /// Answers an endpoint's requests until there are no more. `kind` is what they are counted as.
+    /// Answers an endpoint's requests until it ends. `kind` is their label in the metrics.
     ///
-    /// To be run unconstrained, never asked to stand back for others while requests are there: each
-    /// takes it next to no time, and those that it leaves are memory that nobody counts.
+    /// Run it without tokio's cooperative budget: each request takes next to no time here, and the ones
+    /// it leaves in the queue use memory that no bound counts.
     pub(crate) async fn run(
         self,
         kind: &'static str,
@@ -74,10 +75,10 @@ impl Answering {
     ) {
         while let Some(request) = endpoint.next().await {
             let reply = request.message.reply.as_deref();
-            // The reply subject is the caller's choice: nothing is ever sent but to an inbox. A
-            // command without one is carried out all the same.
+            // The caller chooses the reply subject, so answers go to inboxes only. A command without a
+            // reply subject is carried out all the same.
             if reply.is_some_and(|reply| !is_client_inbox(reply)) {
-                tracing::debug!("dropped a request whose reply subject is no inbox");
+                tracing::debug!("dropped a request whose reply subject is not an inbox");
                 self.metrics.dropped();
                 continue;
             }
@@ -86,14 +87,14 @@ impl Answering {
         stop.send_replace(true);
     }
 
-    /// Takes a request in, to be answered or to be told to come again, if there is room for it.
+    /// Admits a request, or refuses it as busy, or drops it when there is no memory for either.
     fn admit(self, kind: &'static str, mut request: Request) {
         let arrived = Instant::now();
         let kib = |kib: usize| u32::try_from(kib).unwrap_or(u32::MAX);
         let size = request.message.payload.len() / 1_024;
         let cost = kib(LEAST_KIB.max(COPIES * size));
         if let Ok(permit) = Arc::clone(&self.work).try_acquire_many_owned(cost) {
-            // As it came it is a part of what was read at once, and keeps all of that in memory.
+            // The payload is a slice of a larger read buffer. The copy lets that buffer go.
             request.message.payload = Bytes::copy_from_slice(&request.message.payload);
             tokio::spawn(async move {
                 self.answer(kind, &request, arrived).await;
@@ -116,7 +117,7 @@ impl Answering {
         }
     }
 
-    /// Answers, and holds what that takes until the answer is on its way.
+    /// Answers a request. Its permits are released once the answer is sent.
     async fn answer(&self, kind: &'static str, request: &Request, arrived: Instant) {
         let turn = match addressed(request) {
             ("query", Some(_)) => self.queries.acquire().await.ok(),
@@ -135,7 +136,7 @@ impl Answering {
     }
 }
 
-/// What a request's subject says: its kind, and the workspace if it names one.
+/// The kind and workspace in a request's subject.
 fn addressed(request: &Request) -> (&str, Option<WorkspaceName>) {
     let mut tokens = request.message.subject.split('.').skip(2);
     let workspace = tokens.next().unwrap_or_default();
@@ -152,12 +153,12 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
             ledger,
             request,
             Code::InvalidName,
-            "no workspace can be called that",
+            "the subject names no valid workspace",
         ),
     }
 }
 
-/// Refuses a request without a look at what it says.
+/// Refuses a request without decoding it.
 fn refuse(ledger: &Ledger, request: &Request, code: Code, why: &str) -> Response {
     let (payload, rejection) = (&request.message.payload, Rejection::new(code, why));
     match addressed(request).0 {
@@ -172,7 +173,7 @@ async fn respond(request: &Request, response: Response) {
     }
     let mut headers = HeaderMap::new();
     if let Some(refusal) = &response.refusal {
-        // The framework's own errors have no body; ours is in the body, signed.
+        // async-nats' own errors have no body. Ours is in the body, signed.
         headers.insert("Nats-Service-Error", refusal.code.as_str());
         headers.insert("Nats-Service-Error-Code", "400");
     }

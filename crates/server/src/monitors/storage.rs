@@ -1,5 +1,4 @@
-//! The disks under the streams: how full they are, as far as that can be seen from here, and what a
-//! stream said that could not write to its own.
+//! The disks under the streams: how full they are, and which streams refuse writes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,21 +12,21 @@ use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use tokio::sync::watch;
 
-use crate::nats::{LedgerStream, Store, is_local, store};
+use crate::nats::{LedgerStream, StoreUsage, is_local, store_usage};
 
-/// How often to look how full they are.
-const EVERY: Duration = Duration::from_secs(10);
-/// From how many percent on a store or disk is nearly full.
+/// How often to check how full the disks are.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The percentage at which a store or disk is nearly full.
 const NEARLY_FULL: u64 = 85;
-/// Accounts of a nats-server whose streams are looked for.
-const ACCOUNTS: usize = 64;
+/// Accounts of a nats-server that are searched for streams.
+const MAX_ACCOUNTS: usize = 64;
 
-/// The stores of the nats-servers, as they were last seen.
+/// Watches how full the nats-servers' stores are. It keeps their last known usage.
 #[derive(Clone, Default)]
-pub(crate) struct Stores(Arc<Mutex<Vec<Store>>>);
+pub(crate) struct StorageMonitor(Arc<Mutex<Vec<StoreUsage>>>);
 
-impl Stores {
-    /// Where a server keeps its streams, in words.
+impl StorageMonitor {
+    /// A description of the disk of a server's streams.
     fn disk_of(&self, server: &str) -> String {
         let stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match stores.iter().find(|store| store.server_name == server) {
@@ -36,27 +35,27 @@ impl Stores {
         }
     }
 
-    /// Looks how full they are until the service stops, and warns before they are.
-    pub(crate) async fn watch(
+    /// Runs until the service stops, and warns before a store or disk is full.
+    pub(crate) async fn run(
         self,
         monitoring: Vec<String>,
         ledger: Arc<Ledger>,
         mut stopped: watch::Receiver<bool>,
     ) {
         loop {
-            let looks = join_all(monitoring.iter().map(|url| store(url))).await;
-            let seen: Vec<Store> = looks.iter().flatten().cloned().collect();
-            let mut warnings: Vec<String> = seen.iter().filter_map(nearly_used).collect();
-            let local = monitoring.iter().zip(&looks);
-            let local = local.filter(|(url, look)| is_local(url) && look.is_ok());
-            for store in local.filter_map(|(_, look)| look.as_ref().ok()) {
+            let usages = join_all(monitoring.iter().map(|url| store_usage(url))).await;
+            let known: Vec<StoreUsage> = usages.iter().flatten().cloned().collect();
+            let mut warnings: Vec<String> = known.iter().filter_map(nearly_used).collect();
+            let local = monitoring.iter().zip(&usages);
+            let local = local.filter(|(url, usage)| is_local(url) && usage.is_ok());
+            for store in local.filter_map(|(_, usage)| usage.as_ref().ok()) {
                 warnings.extend(nearly_full(Path::new(&store.directory)));
             }
-            if !seen.is_empty() {
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            if !known.is_empty() {
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
             }
             ledger.health().set_warnings(warnings);
-            let waited = tokio::time::timeout(EVERY, stopped.wait_for(|stopped| *stopped)).await;
+            let waited = tokio::time::timeout(INTERVAL, stopped.wait_for(|stopped| *stopped)).await;
             if waited.is_ok() {
                 return;
             }
@@ -64,7 +63,7 @@ impl Stores {
     }
 }
 
-/// Percent, rounded down; 100 of nothing.
+/// A percentage, rounded down; 100 of zero.
 const fn percent(used: u64, of: u64) -> u64 {
     match used.saturating_mul(100).checked_div(of) {
         Some(percent) => percent,
@@ -72,19 +71,18 @@ const fn percent(used: u64, of: u64) -> u64 {
     }
 }
 
-fn nearly_used(store: &Store) -> Option<String> {
-    let used = percent(store.used, store.most);
+fn nearly_used(store: &StoreUsage) -> Option<String> {
+    let used = percent(store.used, store.capacity);
     (used >= NEARLY_FULL).then(|| {
         format!(
             "JetStream on nats-server {} has used {used} % of its {} bytes under {}: raise \
              max_file_store or make room before it is full",
-            store.server_name, store.most, store.directory
+            store.server_name, store.capacity, store.directory
         )
     })
 }
 
-/// Warnings of the file systems on which this machine's nats-server keeps its streams: each may lie
-/// on one of its own.
+/// Warnings about the file systems of this machine's nats-server. Each stream may have its own.
 fn nearly_full(store: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     for stream in LedgerStream::ALL {
@@ -94,8 +92,7 @@ fn nearly_full(store: &Path) -> Vec<String> {
         let used = used_of(&directory);
         if let Some(used) = used.filter(|used| *used >= NEARLY_FULL) {
             warnings.push(format!(
-                "the disk under stream {stream} is {used} % full ({}): make room before nats-server \
-                 can write no more",
+                "the disk under stream {stream} is {used} % full ({}): make room before it is full",
                 directory.display()
             ));
         }
@@ -104,28 +101,28 @@ fn nearly_full(store: &Path) -> Vec<String> {
 }
 
 fn directory_of(store: &Path, stream: LedgerStream) -> Option<PathBuf> {
-    let accounts = fs::read_dir(store).ok()?.flatten().take(ACCOUNTS);
+    let accounts = fs::read_dir(store).ok()?.flatten().take(MAX_ACCOUNTS);
     let mut streams = accounts.map(|account| account.path().join("streams").join(stream.name()));
     streams.find(|directory| directory.is_dir())
 }
 
-/// How full the file system is for those who are not root, in percent, as `df` says it.
+/// How full a file system is for users other than root, in percent, as `df` prints it.
 fn used_of(directory: &Path) -> Option<u64> {
     let found = nix::sys::statvfs::statvfs(directory).ok()?;
     let used = found.blocks().saturating_sub(found.blocks_free());
     Some(percent(used, used + found.blocks_available()))
 }
 
-/// The streams, to be asked what they refused to write.
+/// The streams, with the writes that they refused.
 pub(crate) struct StreamWrites {
     pub(crate) log: JetStreamLog,
     pub(crate) vault: JetStreamObjects,
     pub(crate) keys: JetStreamObjects,
-    pub(crate) stores: Stores,
+    pub(crate) storage: StorageMonitor,
 }
 
 impl StreamWrites {
-    /// Resolves when a stream has refused a write since this was last waited for.
+    /// Resolves when a stream has refused a write since the last call.
     pub(crate) async fn news(&self) {
         tokio::select! {
             () = self.log.writes().changed() => {}
@@ -134,43 +131,43 @@ impl StreamWrites {
         }
     }
 
-    /// Which streams take no writes, why, and what to do. `server` is the one that we are connected to.
+    /// Which streams refuse writes, why, and what to do. `server` is the one that we are connected to.
     pub(crate) async fn refusals(&self, server: &str) -> Option<String> {
         let refusals = tokio::join!(
             self.log.write_failure(),
             self.vault.write_failure(),
             self.keys.write_failure()
         );
-        let disk = self.stores.disk_of(server);
+        let disk = self.storage.disk_of(server);
         let refusals = [
             (LedgerStream::Log, refusals.0),
             (LedgerStream::Vault, refusals.1),
             (LedgerStream::Keys, refusals.2),
         ];
-        let words: Vec<String> = refusals
+        let reasons: Vec<String> = refusals
             .into_iter()
-            .filter_map(|(stream, refused)| Some(in_words(stream, &refused?, &disk)))
+            .filter_map(|(stream, refused)| Some(describe(stream, &refused?, &disk)))
             .collect();
-        (!words.is_empty()).then(|| words.join("; "))
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }
 
-fn in_words(stream: LedgerStream, refused: &WriteFailure, disk: &str) -> String {
+fn describe(stream: LedgerStream, refused: &WriteFailure, disk: &str) -> String {
     let why = refused.reason();
     if refused.is_limit() {
         return format!(
-            "stream {stream} takes no writes: {why}. It has reached a limit that was set for it: raise that"
+            "stream {stream} takes no writes: {why}. It has reached a limit in its settings: raise that limit"
         );
     }
-    // As nats-server says it of `max_file_store`, whatever room the disk has.
-    let look = if why.contains("insufficient resources") {
-        format!("JetStream has used all that it may: raise max_file_store, and look at {disk}")
+    // nats-server's words when `max_file_store` is used up, however full the disk is.
+    let advice = if why.contains("insufficient resources") {
+        format!("JetStream has used up its limit: raise max_file_store, and check {disk}")
     } else {
-        format!("Look at {disk}: it is full or fails")
+        format!("Check {disk}: it is full or failing")
     };
     format!(
-        "stream {stream} takes no writes: {why}. {look}. Then restart \
-         nats-server: it takes nothing more into this stream until it is started again"
+        "stream {stream} takes no writes: {why}. {advice}. Then restart \
+         nats-server: it takes no more writes to this stream before that"
     )
 }
 
@@ -179,16 +176,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_nearly_used_is_told_and_what_is_not_is_not() {
-        let store = |used| Store {
+    fn a_store_warns_only_when_it_is_nearly_full() {
+        let store = |used| StoreUsage {
             server_name: "s".to_owned(),
             directory: "/d".to_owned(),
             used,
-            most: 1_000,
+            capacity: 1_000,
         };
         assert_eq!(nearly_used(&store(849)), None);
-        let told = nearly_used(&store(850)).expect("a warning");
-        assert!(told.contains("85 %") && told.contains("/d"), "{told}");
+        let warning = nearly_used(&store(850)).expect("a warning");
+        assert!(
+            warning.contains("85 %") && warning.contains("/d"),
+            "{warning}"
+        );
         assert_eq!(percent(0, 0), 100);
     }
 

@@ -1,5 +1,5 @@
-//! The service's clock against the nats-server's. Freshness, expiry and the times on record all
-//! rest on it, so while the two are far apart no command is taken.
+//! Compares the service's clock with the nats-server's. Freshness, expiry and recorded times depend on
+//! it, so commands are refused while the two differ too much.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use keyroll_ledger::{Environment, Ledger};
 use crate::nats::LedgerStream;
 
 /// How often the clocks are compared.
-const EVERY: Duration = Duration::from_secs(60);
-/// A clock that gains or loses this much between two looks, in milliseconds, was set.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// A clock that gains or loses this much between two readings, in milliseconds, was set.
 const SET_MS: u64 = 1_000;
-/// How far apart they may be, in milliseconds.
-const APART_MS: u64 = 5_000;
-/// How long the nats-server may take to tell its time: a slow answer says little.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How far the clocks may differ, in milliseconds.
+const MAX_DIFFERENCE_MS: u64 = 5_000;
+/// How long the nats-server may take to answer. The time in a slow answer is imprecise.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The wall clock.
 #[cfg(not(feature = "failpoints"))]
@@ -23,8 +23,8 @@ pub(crate) fn now() -> Millis {
     keyroll_wire::time::now()
 }
 
-/// The wall clock, as far off as the file says that `KEYROLL_CLOCK_OFFSET_FILE` names: milliseconds,
-/// which a test may change while the service runs.
+/// The wall clock plus the milliseconds in the file that `KEYROLL_CLOCK_OFFSET_FILE` names. A test may
+/// change the file while the service runs.
 #[cfg(feature = "failpoints")]
 pub(crate) fn now() -> Millis {
     let read = |path| {
@@ -39,30 +39,30 @@ pub(crate) fn now() -> Millis {
     Millis(true_time.saturating_add_signed(offset.unwrap_or_default()))
 }
 
-/// Compares the clocks once; whether that was possible. A server that does not answer leaves things
-/// as they are: then the log does not answer either.
+/// Compares the clocks once. Returns whether that was possible. If the server does not answer, the last
+/// result stays: the log does not answer either then.
 pub(crate) async fn compare(
     client: &async_nats::Client,
     ledger: &Ledger,
-    around: &mut Environment,
+    environment: &mut Environment,
 ) -> bool {
     let ahead = ahead_of(client).await;
     if let Some(ahead) = ahead {
-        around.clock_ahead_ms = ahead;
+        environment.clock_ahead_ms = ahead;
         ledger.health().set_clock(judge(ahead));
     }
     ahead.is_some()
 }
 
-/// When the clocks are to be compared: now and then, and when ours was set.
-pub(crate) struct Pace {
+/// When to compare the clocks: regularly, and when ours was set.
+pub(crate) struct ComparisonSchedule {
     wall: Millis,
     steady: Instant,
-    /// When they were last compared; none when that is due.
+    /// When they were last compared; none when a comparison is due.
     compared: Option<Instant>,
 }
 
-impl Pace {
+impl ComparisonSchedule {
     pub(crate) const fn new(wall: Millis, steady: Instant) -> Self {
         Self {
             wall,
@@ -71,12 +71,12 @@ impl Pace {
         }
     }
 
-    /// They were compared.
+    /// Records a comparison.
     pub(crate) const fn compared(&mut self, when: Instant) {
         self.compared = Some(when);
     }
 
-    /// Looks at both clocks: whether to compare ours with the server's.
+    /// Whether to compare our clock with the server's.
     pub(crate) fn is_due(&mut self, wall: Millis, steady: Instant) -> bool {
         let passed = u64::try_from((steady - self.steady).as_millis()).unwrap_or(u64::MAX);
         let expected = self.wall.0.saturating_add(passed);
@@ -85,15 +85,15 @@ impl Pace {
         }
         (self.wall, self.steady) = (wall, steady);
         self.compared
-            .is_none_or(|compared| steady - compared >= EVERY)
+            .is_none_or(|compared| steady - compared >= INTERVAL)
     }
 }
 
-/// Milliseconds that our clock is ahead of the server's, taken at the middle of a round trip.
+/// The milliseconds that our clock is ahead of the server's, measured at the middle of a round trip.
 async fn ahead_of(client: &async_nats::Client) -> Option<i64> {
     let before = now().0;
     let subject = format!("$JS.API.STREAM.INFO.{}", LedgerStream::Log.name());
-    let reply = tokio::time::timeout(ANSWER, client.request(subject, "".into()))
+    let reply = tokio::time::timeout(TIMEOUT, client.request(subject, "".into()))
         .await
         .ok()?
         .ok()?;
@@ -108,12 +108,12 @@ async fn ahead_of(client: &async_nats::Client) -> Option<i64> {
 }
 
 fn judge(ahead: i64) -> Option<Rejection> {
-    if ahead.unsigned_abs() <= APART_MS {
+    if ahead.unsigned_abs() <= MAX_DIFFERENCE_MS {
         return None;
     }
     let side = if ahead > 0 { "ahead of" } else { "behind" };
     let message = format!(
-        "the service's clock is {} s {side} the nats-server's: no command is taken until they agree",
+        "the service's clock is {} s {side} the nats-server's: commands are refused until they agree",
         ahead.unsigned_abs() / 1_000
     );
     Some(Rejection::new(Code::AuditUnavailable, message))
@@ -127,20 +127,29 @@ mod tests {
     fn a_clock_that_was_set_is_compared_at_once_and_until_that_works() {
         let (begin, second) = (Instant::now(), Duration::from_secs(1));
         for set in [3_600_000_i64, -3_600_000, 1_500, -1_500] {
-            let mut pace = Pace::new(Millis(10_000_000), begin);
-            assert!(!pace.is_due(Millis(10_001_000), begin + second));
+            let mut schedule = ComparisonSchedule::new(Millis(10_000_000), begin);
+            assert!(!schedule.is_due(Millis(10_001_000), begin + second));
             assert!(
-                !pace.is_due(Millis(10_002_400), begin + 2 * second),
+                !schedule.is_due(Millis(10_002_400), begin + 2 * second),
                 "slewed"
             );
             let wall = |millis: u64| Millis(millis.saturating_add_signed(set));
-            assert!(pace.is_due(wall(10_003_400), begin + 3 * second), "{set}");
-            assert!(pace.is_due(wall(10_004_400), begin + 4 * second), "{set}");
-            pace.compared(begin + 4 * second);
-            assert!(!pace.is_due(wall(10_005_400), begin + 5 * second), "{set}");
             assert!(
-                pace.is_due(wall(10_064_400), begin + 64 * second),
-                "a minute"
+                schedule.is_due(wall(10_003_400), begin + 3 * second),
+                "{set}"
+            );
+            assert!(
+                schedule.is_due(wall(10_004_400), begin + 4 * second),
+                "{set}"
+            );
+            schedule.compared(begin + 4 * second);
+            assert!(
+                !schedule.is_due(wall(10_005_400), begin + 5 * second),
+                "{set}"
+            );
+            assert!(
+                schedule.is_due(wall(10_064_400), begin + 64 * second),
+                "an interval"
             );
         }
     }
