@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The browser tests. `--can`: only say whether they could run here. Otherwise DIR is where the two
-# packages that they need are kept, exactly those that package-lock.json names.
+# The browser tests. `--names` prints the name of each, for a run that leaves them out. Otherwise DIR is where
+# the two packages that they need are kept, exactly those that package-lock.json names.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -16,11 +16,16 @@ find_chromium() {
     return 1
 }
 
+if [ "${1:-}" = --names ]; then
+    sed -nE 's/^test\("(.*)", async.*/test console in a browser: \1 ... ignored, it needs Chromium, Node.js and npm: just test-parts/p' \
+        "$here"/*.test.mjs
+    exit 0
+fi
+
 chromium="$(find_chromium)" && command -v node > /dev/null && command -v npm > /dev/null || {
-    [ "${1:-}" = --can ] || echo "the browser tests need Chromium (or KEYROLL_CHROMIUM), Node.js 18 and npm" >&2
+    echo "the browser tests need Chromium (or KEYROLL_CHROMIUM), Node.js 18 and npm" >&2
     exit 1
 }
-if [ "${1:-}" = --can ]; then exit 0; fi
 
 tools="$1"
 if ! cmp -s "$here/package-lock.json" "$tools/package-lock.json" || [ ! -d "$tools/node_modules" ]; then
@@ -30,5 +35,5 @@ if ! cmp -s "$here/package-lock.json" "$tools/package-lock.json" || [ ! -d "$too
 fi
 
 export KEYROLL_CHROMIUM="$chromium" KEYROLL_BROWSER_TOOLS="$tools"
-# One after the other: each starts a ledger and a browser of its own.
-exec node --test --test-concurrency=1 "$here"/*.test.mjs
+# Two at a time: each starts a ledger and a browser of its own, and mostly waits.
+exec node --test --test-concurrency=2 "$here"/*.test.mjs

@@ -57,7 +57,7 @@ test("a newcomer creates, views, edits, audits and deletes a secret", async () =
   await accessible(page, "the audit log");
   await picture(page, "audit");
   await page.click("[data-open]");
-  await page.waitForSelector("text=checked here, now");
+  await page.waitForSelector("text=has just checked it");
   await accessible(page, "an entry");
   await picture(page, "entry");
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from keyroll import (
-    Client, Refused, connect, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of, tree_root, verify,
+from forms import (
+    Refused, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of,
+    tree_root, verify,
 )
+from keyroll import Client, connect
 
 
 def must(good, what):
@@ -124,7 +126,7 @@ class Tour:
         """What a false ledger or a thief on the way could send is noticed by this client."""
         client = self.client
         row, _, _ = await client.ask("secret.show", name="Py_First")
-        asked = client.seen()
+        asked = client.trusted_checkpoint()
         _, signed = client.command("secret.describe", {"id": row["id"], "name": "Py_First", "description": "again"})
         request = encode({"seen": asked[0], "values": [], "command": signed})
         reply = await client.nats.request(f"keyroll.v1.{client.workspace}.command", request, timeout=5)

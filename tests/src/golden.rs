@@ -1,5 +1,5 @@
-//! Golden sets: what ledgers of earlier programs left behind, and what those programs said of it.
-//! `tests/golden/README.md` says what for.
+//! Golden sets: data of earlier programs, with what those programs printed about it.
+//! `tests/golden/README.md` says why.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::harness::Home;
 
-/// What a program said of what it left behind.
+/// What a program printed about the data that it left behind.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// Which program that was.
+    /// The program.
     pub program: String,
     /// Of the data directory of `keyroll dev`, `dev.tar.gz`.
     pub dev: DevDirectory,

@@ -1,6 +1,6 @@
-//! Start a ledger, run commands against it, look at everything it leaves behind.
+//! Starts a ledger, runs commands against it, and looks at everything that it leaves behind.
 //!
-//! A test says what it does and what must come of it:
+//! A test names its steps and their results:
 //!
 //! ```no_run
 //! use keyroll_tests::harness::Dev;
@@ -11,10 +11,11 @@
 //! dev.keyroll(["secret", "reveal", "NONE"]).run().code(3).error_code("not_found");
 //! ```
 //!
-//! The program under test is `target/debug/keyroll`, or the one that `KEYROLL_BIN` names. The
-//! nats-server is the one that `KEYROLL_NATS_BIN` names, or what `tests/tools/nats-server.py` finds.
+//! The program under test is `target/debug/keyroll-failpoints`, or the one that `KEYROLL_BIN` names. The
+//! nats-server is the one that `KEYROLL_NATS_BIN` names, or the one that `tests/tools/nats-server.py` finds.
 
 pub mod browse;
+pub mod client;
 pub mod cluster;
 pub mod dev;
 pub mod dishonest;
@@ -31,10 +32,12 @@ pub mod raw;
 pub mod replica;
 pub mod run;
 pub mod scan;
+pub mod skip;
 pub mod tied;
 pub mod wait;
 pub mod wires;
 
+pub use client::demo;
 pub use cluster::Cluster;
 pub use dev::{Dev, Person};
 pub use dishonest::Dishonest;
@@ -43,3 +46,4 @@ pub use home::Home;
 pub use nats::Nats;
 pub use replica::Replica;
 pub use run::Run;
+pub use skip::skipped;

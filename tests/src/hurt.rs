@@ -1,5 +1,5 @@
-//! Hurting a ledger, and judging what is left: callers that write down what they were told, and
-//! checks of that against the log.
+//! Fault injection: callers that record the answers they get, and checks of those records against
+//! the log.
 
 mod crowd;
 mod evidence;

@@ -1,5 +1,5 @@
-//! What the end-to-end tests stand on: the built `keyroll`, a real nats-server, and nothing shared
-//! between two tests.
+//! The harness of the end-to-end tests: they run the built `keyroll` and a real nats-server, and share
+//! nothing with each other.
 
 pub mod golden;
 pub mod harness;

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import CryptoError
 from reference import (
     Refused, Session, actor_of, check, consistency, decode, decode_sequence, encode, extends, free_text,
-    identity_text, includes, label, leaf_hash, must, open_signed, open_value, path, place, read_checkpoint,
+    identity_text, includes, label, leaf_hash, must, object_id, open_signed, open_value, path, read_checkpoint,
     read_tlog_proof, read_vkey, root, same, seal, seal_value, secret_name, unseal,
 )
 
@@ -152,7 +152,7 @@ class Checker:
         for event in events:
             for kind, said in event.items():
                 if kind in ("secret.created", "secret.edited"):
-                    expected = place(actor, command["id"], said["item"], values[said["item"]]["digest"])
+                    expected = object_id(actor, command["id"], said["item"], values[said["item"]]["digest"])
                     must(said["place"] == expected, f"{name}: place")
 
     def chain(self, commits, entries):
@@ -219,7 +219,7 @@ class Checker:
             must(unseal(raw["under"], raw["wrapped"], raw["aad"]) == raw["key"], f"{name}: unwrapped")
         for one in document["places"]:
             raw = unhex(one, "command", "digest", "place")
-            must(place(self.alice, raw["command"], one["item"], raw["digest"]) == raw["place"], f"place {self.one('place')}")
+            must(object_id(self.alice, raw["command"], one["item"], raw["digest"]) == raw["place"], f"place {self.one('place')}")
         self.session(document["session"], workspace)
 
     def session(self, one, workspace):

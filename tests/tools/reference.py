@@ -414,5 +414,5 @@ class Session:
         return hkdf(secret, context, 32), context
 
 
-def place(actor, command, item, digest):
+def object_id(actor, command, item, digest):
     return hashlib.sha256(actor + command + item.to_bytes(4, "big") + digest).digest()

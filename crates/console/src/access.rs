@@ -1,10 +1,10 @@
-//! What the pages offer to a member. The ledger decides again on every request.
+//! The controls that pages offer to a member. The ledger decides again on every request.
 
 use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Glob, Millis, SecretName};
 use keyroll_wire::reply::MemberRow;
 
-/// What a member may do, according to its record.
+/// The rights of a member, according to its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) name: String,

@@ -1,5 +1,5 @@
 //! Keys for people who sign in from a command line. The console stores none of them: it derives each
-//! again from the state that the caller sends back, so that asking for many takes nobody else's away.
+//! again from the state that the caller sends back, so that nobody can use up other people's keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::expiring_map::ExpiringMap;
 use crate::session::LINK_MS;
 
-/// What a key is derived from: its expiry, and 16 random bytes.
+/// The state from which a key is derived: its expiry, and 16 random bytes.
 type KeyState = [u8; 8 + 16];
 
 /// Derives keys for people who are about to sign in.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keyroll_client::ClientError;
 use keyroll_core::{Digest, SecretId, WorkspaceName};
-use keyroll_files::Found;
+use keyroll_files::ParsedEntry;
 
 use crate::session::token;
 
@@ -22,7 +22,7 @@ pub(crate) struct PendingImport {
     pub(crate) session: Digest,
     pub(crate) workspace: WorkspaceName,
     /// The secrets, with the ids that they will have. An interrupted import is recognised by them.
-    pub(crate) secrets: Vec<(SecretId, Found)>,
+    pub(crate) secrets: Vec<(SecretId, ParsedEntry)>,
     pub(crate) restricted: bool,
 }
 

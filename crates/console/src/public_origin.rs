@@ -27,7 +27,7 @@ fn cookie_at(port: u16) -> String {
 }
 
 impl PublicOrigin {
-    /// A console that listens on a loopback address and is visited there.
+    /// A console that listens on a loopback address and is opened there.
     ///
     /// # Errors
     /// When the address is not a loopback address: over plain HTTP, others could read along.

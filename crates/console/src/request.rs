@@ -156,7 +156,7 @@ async fn workspace_of(parts: &mut Parts, app: &Arc<App>) -> Result<WorkspaceName
     Ok(workspace.ok_or_else(no_page)?.parse()?)
 }
 
-/// What a handler does in its workspace.
+/// Questions and actions.
 impl WorkspaceRequest {
     /// Asks about the workspace.
     pub(crate) async fn ask(&self, ask: Question) -> Result<VerifiedAnswer, Failure> {

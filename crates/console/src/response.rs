@@ -53,7 +53,7 @@ impl Responder {
     }
 
     fn body(self, failure: &Failure, back: Option<&str>) -> Markup {
-        // The ledger may be back in a moment: the module retries, so that nobody has to.
+        // The ledger may be back in a moment: the module retries, so that the person need not.
         let retries = failure.status == StatusCode::SERVICE_UNAVAILABLE && self.is_read;
         html! {
             h1 data-retry[retries] { (failure.title) }

@@ -36,7 +36,7 @@ const CONNECTIONS: usize = 512;
 /// Connections of one address: many browsers behind one, each with six.
 const PER_CLIENT: usize = 64;
 
-/// Who may sign in.
+/// The people who may sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignInPolicy {
     /// The owner: the identity that the client signs with. It signs in through [`Console::link`].
@@ -47,11 +47,11 @@ pub enum SignInPolicy {
     OwnerAndMembers,
 }
 
-/// What a console needs.
+/// The options of a console.
 pub struct Options {
     /// The connection to the ledger, and the owner's identity where there is one.
     pub client: Client,
-    /// Who may sign in.
+    /// The people who may sign in.
     pub sign_in: SignInPolicy,
     /// The console's origin, as browsers see it.
     pub origin: PublicOrigin,

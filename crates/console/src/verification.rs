@@ -50,7 +50,7 @@ pub type VerifyLog = Arc<
         + Sync,
 >;
 
-/// What is known of every workspace's log.
+/// The verification status of every workspace's log.
 #[derive(Default)]
 pub(crate) struct Verification {
     workspaces: Mutex<HashMap<WorkspaceName, Status>>,

@@ -27,9 +27,9 @@ pub struct Command {
     pub v: u32,
     /// When the actor signed.
     pub at: Millis,
-    /// Unique for the actor: the same bytes again get the same receipt.
+    /// Unique for the actor. The same bytes sent again get the same receipt.
     pub id: CommandId,
-    /// What is wanted.
+    /// The action.
     pub action: Action,
     /// The ledger it is meant for.
     pub ledger: LedgerId,
@@ -46,7 +46,7 @@ impl Form for Command {
     const V: u32 = COMMAND_V;
 }
 
-/// A command as it came: decoded, its signatures not looked at yet.
+/// A decoded command whose signatures are not verified yet.
 #[derive(Debug, Clone)]
 pub struct SignedCommand {
     inner: Unverified<Command>,
@@ -69,7 +69,7 @@ impl SignedCommand {
         Self::finish(cose::open(bytes)?, cose::open)
     }
 
-    /// Decodes bytes that a checked signature of the ledger covers already.
+    /// Decodes bytes that a verified signature of the ledger covers.
     ///
     /// # Errors
     /// As [`SignedCommand::decode`].
@@ -97,7 +97,7 @@ impl SignedCommand {
         &self.inner.payload
     }
 
-    /// The bytes as they came.
+    /// The bytes as received.
     pub fn bytes(&self) -> &[u8] {
         &self.inner.bytes
     }
@@ -114,7 +114,7 @@ impl SignedCommand {
             .map_or(self.inner.signer, |opened| opened.payload.identity)
     }
 
-    /// What the actor signed for the signing key, if it is not the actor.
+    /// The delegation to the signing key, if that is not the actor's own.
     pub fn delegation(&self) -> Option<&Delegation> {
         self.delegation.as_ref().map(|opened| &opened.payload)
     }
@@ -128,7 +128,7 @@ impl SignedCommand {
         Ok(Verified(self))
     }
 
-    /// As [`SignedCommand::verify`], for who wants to know no more than whether.
+    /// As [`SignedCommand::verify`], without taking the command.
     ///
     /// # Errors
     /// [`Code::BadSignature`].
@@ -139,19 +139,19 @@ impl SignedCommand {
         })
     }
 
-    /// For full verification, which checks the signatures on other threads and reports each that
-    /// fails. Never use it on a way that leads to an entry.
+    /// For full verification only, which checks the signatures on other threads and reports each bad
+    /// one. Never use it for a command that may become an entry.
     pub fn assume_verified(self) -> Verified {
         Verified(self)
     }
 }
 
-/// A command whose signatures hold.
+/// A command with valid signatures.
 #[derive(Debug, Clone)]
 pub struct Verified(SignedCommand);
 
 impl Verified {
-    /// The command, as one whose signatures are still to be looked at.
+    /// The command without the mark that its signatures are valid.
     pub fn into_signed(self) -> SignedCommand {
         self.0
     }

@@ -26,7 +26,7 @@ pub struct Commit {
     pub root: Digest,
     /// Index of the first entry here.
     pub first: TreeSize,
-    /// Number of the [`Rules`] that decided them: a later program's may be unknown here.
+    /// Number of the [`Rules`] that decided them; rules of a later program are unknown here.
     pub rules: u32,
     /// The ledger.
     pub ledger: LedgerId,
@@ -48,8 +48,8 @@ impl Commit {
         Hash(self.root.0)
     }
 
-    /// The rules that decided its entries. To be asked before these are decoded: what later rules
-    /// know may have no form here.
+    /// The rules that decided its entries. Check them before decoding the entries: this program may be
+    /// unable to decode what later rules allow.
     ///
     /// # Errors
     /// As [`Rules::of`].
@@ -65,7 +65,7 @@ impl Commit {
         cose::open_trusted(bytes)
     }
 
-    /// As [`Commit::decode`], and demands that every byte is canonical: for verification.
+    /// As [`Commit::decode`], and requires every byte to be canonical: for verification.
     ///
     /// # Errors
     /// As [`Commit::decode`].
@@ -73,8 +73,8 @@ impl Commit {
         cose::open(bytes)
     }
 
-    /// Where in `bytes`, which are this commit signed, its entries begin: they follow each other,
-    /// each a byte string. None when the bytes are not in the one encoding.
+    /// The position of the first entry in `bytes`, the signed bytes of this commit. The entries follow
+    /// each other as byte strings. `None` when the bytes are not in the one encoding.
     pub fn entries_at(&self, bytes: &[u8]) -> Option<usize> {
         // In canonical order one field comes after them, and then the signature.
         let behind = cbor::encode(&"workspace").len() + cbor::encode(&self.workspace).len();

@@ -1,5 +1,5 @@
-//! `decide`: a command on a state, to events or a refusal. Pure: the same state, command and time
-//! give the same answer to anybody, by the rules that are named.
+//! `decide` turns a command on a state into events or a refusal. It is pure: the same rules, state,
+//! command and time give everybody the same result.
 
 mod erasure;
 mod members;
@@ -22,7 +22,7 @@ use crate::state::State;
 /// Largest refused command that is kept in an entry: a refusal must not cost more log than this.
 const DENIED_BYTES: usize = 4 * 1024;
 
-/// What a state cannot know about the world around it.
+/// Facts that a decision needs and the state does not have.
 #[derive(Debug, Clone)]
 pub struct Authority {
     /// Whether the ledger's configuration names the actor as an operator.
@@ -31,15 +31,15 @@ pub struct Authority {
     pub key: WorkspaceCreated,
 }
 
-/// Decides a command by the rules that are named: for a new one [`Rules::CURRENT`], for one of the
-/// log those of its commit.
+/// Decides a command by some rules: a new command by [`Rules::CURRENT`], a command in the log by those of
+/// its commit.
 ///
-/// Checked in this order: meant for this ledger and workspace, fresh, permission (on the names
-/// asked for), and only then what exists.
+/// The order of checks is: addressed to this ledger and workspace, fresh, permission (on the names in the
+/// command), and only then what exists.
 ///
 /// # Errors
-/// The refusal. A member's refusal for lack of permission is no error but the event
-/// `access.denied`, as long as the member's share of such entries lasts.
+/// The refusal. A member's refusal for lack of permission is not an error but the event `access.denied`,
+/// up to a number of such entries per minute.
 pub fn decide(
     rules: Rules,
     state: &State,
@@ -61,16 +61,16 @@ pub fn decide(
         Err(Refusal::Stranger) => return Err(not_a_member(state.workspace())),
         Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
     }
-    match act(rules, state, command, now) {
+    match decide_action(rules, state, command, now) {
         Err(Stop::Denied(reason)) => deny(state, command, now, reason),
         Err(Stop::Rejected(rejection)) => Err(rejection),
         Ok(events) => Ok(events),
     }
 }
 
-/// Why an act of somebody with the permission for it still does not happen.
+/// Why a permitted action is still refused.
 enum Stop {
-    /// The secret itself is closed to the actor.
+    /// The secret itself is restricted.
     Denied(DenialReason),
     /// Anything else.
     Rejected(Rejection),
@@ -82,7 +82,12 @@ impl From<Rejection> for Stop {
     }
 }
 
-fn act(rules: Rules, state: &State, command: &Verified, now: Millis) -> Result<Vec<Event>, Stop> {
+fn decide_action(
+    rules: Rules,
+    state: &State,
+    command: &Verified,
+    now: Millis,
+) -> Result<Vec<Event>, Stop> {
     let one = |event: Event| Ok(vec![event]);
     match &command.command().action {
         Action::MemberAdd(record) => Ok(members::add(rules, state, record, now)?),
@@ -114,7 +119,7 @@ fn act(rules: Rules, state: &State, command: &Verified, now: Millis) -> Result<V
         Action::KeyErase(erase) => Ok(erasure::erase_key(state, *erase)?),
         Action::LogTruncate(truncate) => Ok(recovery::truncate(state, *truncate)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
-        // Decided before permission is looked at, as nobody has any yet.
+        // This is decided before permission, as nobody has any yet.
         Action::WorkspaceCreate(_) => {
             let message = format!("workspace {} exists already", state.workspace());
             Err(Rejection::new(Code::Conflict, message).into())
@@ -123,17 +128,17 @@ fn act(rules: Rules, state: &State, command: &Verified, now: Millis) -> Result<V
 }
 
 fn addressed(state: &State, command: &Verified) -> Result<(), Rejection> {
-    let said = command.command();
-    if said.ledger != *state.ledger() {
+    let command = command.command();
+    if command.ledger != *state.ledger() {
         let message = format!(
             "the command is for ledger {}, this is {}",
-            said.ledger,
+            command.ledger,
             state.ledger()
         );
         return Err(Rejection::new(Code::WrongLedger, message));
     }
-    if said.workspace != *state.workspace() {
-        let message = format!("the command is for workspace {}", said.workspace);
+    if command.workspace != *state.workspace() {
+        let message = format!("the command is for workspace {}", command.workspace);
         return Err(Rejection::new(Code::WrongWorkspace, message));
     }
     Ok(())
@@ -159,7 +164,7 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
 
 fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, Rejection> {
     if !authority.operator {
-        let message = "only operators named in the ledger's configuration make workspaces";
+        let message = "only operators named in the ledger's configuration may create workspaces";
         return Err(Rejection::new(Code::Denied, message));
     }
     if state.created().is_some() {
@@ -169,25 +174,27 @@ fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, 
     Ok(vec![Event::WorkspaceCreated(authority.key.clone())])
 }
 
-/// What strangers are told of a workspace, whether or not there is one.
+/// The refusal for strangers, the same whether or not the workspace exists.
 pub fn not_a_member(workspace: &WorkspaceName) -> Rejection {
     let message = format!("you are not a member of workspace {workspace}");
     Rejection::new(Code::Denied, message)
 }
 
-/// What a refused member is told: the same whether or not anything exists under the names.
+/// The message for a refused member, the same whether or not anything exists under the names.
 pub fn denial_message(action: &str, reason: DenialReason) -> String {
     let why = match reason {
         DenialReason::Expired => "your membership has ended",
         DenialReason::Role => "your role does not allow it",
         DenialReason::Scope => "a name is outside the patterns you were given",
-        DenialReason::Restricted => "a secret is restricted: blocks use it, nobody is shown it",
+        DenialReason::Restricted => {
+            "a secret is restricted: only members with the role runner can use it"
+        }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
     };
     format!("{action}: {why}")
 }
 
-/// What a command is answered that came to nothing but a refusal on record.
+/// The answer to a command whose only result is a recorded refusal.
 pub fn denied(action: &Action, events: &[Event]) -> Option<Rejection> {
     match events {
         [Event::AccessDenied(denied)] => {

@@ -1,4 +1,4 @@
-//! Entries: a command together with what came of it. An entry's bytes are a Merkle leaf.
+//! Entries: a command together with its events. An entry's bytes are a Merkle leaf.
 
 use keyroll_merkle::{Hash, leaf_hash};
 use serde::{Deserialize, Serialize};
@@ -9,29 +9,29 @@ use crate::event::Event;
 use crate::ids::{Blob, Index, Millis};
 use crate::rejection::Rejection;
 
-/// The stored unit.
+/// An entry as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// When the ledger decided.
     pub at: Millis,
-    /// What came of the command; never empty.
+    /// The events of the command; never empty.
     pub events: Vec<Event>,
     /// The signed command, verbatim.
     pub command: Blob,
 }
 
-/// An entry at its place, decoded.
+/// A decoded entry with its index.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Its position in the workspace.
     pub index: Index,
     /// When the ledger decided.
     pub at: Millis,
-    /// What came of the command.
+    /// The events of the command.
     pub events: Vec<Event>,
-    /// The command. Whether its signature was verified is the reader's affair: the follower
-    /// relies on the ledger's signature over the commit, full verification does not.
+    /// The command. Its signature may not be verified: the follower relies on the ledger's signature
+    /// over the commit, full verification does not.
     pub command: SignedCommand,
     /// The Merkle leaf of the entry's bytes.
     pub leaf: Hash,
@@ -54,7 +54,7 @@ impl Recorded {
         })
     }
 
-    /// As [`Recorded::decode`], and demands that every byte is canonical: for verification.
+    /// As [`Recorded::decode`], and requires every byte to be canonical: for verification.
     ///
     /// # Errors
     /// As [`cbor::decode`].

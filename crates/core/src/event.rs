@@ -1,5 +1,5 @@
-//! Events: what came of a command. Past tense, and never a repetition of the command's fields,
-//! which stand beside them in the entry.
+//! Events: the results of a command, in the past tense. They never repeat the command's fields, which are
+//! in the same entry.
 
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ pub struct WorkspaceCreated {
     pub statement: Blob,
 }
 
-/// Where a value lies.
+/// Where a value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
@@ -109,7 +109,7 @@ pub struct Stored {
     pub item: u32,
     /// The epoch whose key wraps it.
     pub epoch: Epoch,
-    /// Its place in the vault.
+    /// Its object in the vault.
     pub place: ObjectId,
 }
 
@@ -117,7 +117,7 @@ pub struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRevealed {
-    /// What was released, in the order asked for.
+    /// The released values, in the order of the command.
     pub secrets: Vec<Revealed>,
 }
 
@@ -127,7 +127,7 @@ pub struct SecretRevealed {
 pub struct Revealed {
     /// The secret.
     pub id: SecretId,
-    /// Its name then.
+    /// Its name at that time.
     pub name: SecretName,
     /// Hosts it may be sent to.
     pub hosts: Vec<HostPattern>,
@@ -141,7 +141,7 @@ pub struct Revealed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretDestroyed {
-    /// The versions that this ended.
+    /// The destroyed versions.
     pub versions: Vec<Version>,
 }
 
@@ -157,7 +157,7 @@ pub struct KeyRotated {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DelegationRevoked {
-    /// Whose delegations to the key have ended, when the command did not name the identity.
+    /// The identities whose delegations to the key were revoked, when the command named none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<Identity>,
 }
@@ -166,7 +166,7 @@ pub struct DelegationRevoked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessDenied {
-    /// Why.
+    /// The reason.
     pub reason: DenialReason,
 }
 

@@ -1,5 +1,5 @@
-//! Identifiers and counters. Index, size, sequence and version are different types, since each
-//! mix-up of them has been somebody's data loss.
+//! Identifiers and counters. Index, size, sequence and version are different types, so that they cannot
+//! be mixed up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-/// A text form that does not name what it should.
+/// A text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a {what}: {form}")]
 pub struct ParseIdError {
@@ -128,8 +128,8 @@ fixed_bytes!(
     Digest, 32, "digest", "expected 64 hex digits", hex_text, from_hex
 );
 fixed_bytes!(
-    /// Where a sealed value lies in the vault.
-    ObjectId, 32, "place", "expected 64 hex digits", hex_text, from_hex
+    /// The object in the vault that holds a sealed value.
+    ObjectId, 32, "vault object id", "expected 64 hex digits", hex_text, from_hex
 );
 fixed_bytes!(
     /// The encapsulated key (RFC 9180 `enc`) that names a session.
@@ -144,7 +144,7 @@ impl Digest {
 }
 
 impl ObjectId {
-    /// The one place that item `item` of a command may be stored at.
+    /// The only object that item `item` of a command may be stored as.
     pub fn of(actor: &Identity, command: &CommandId, item: u32, sealed: &Digest) -> Self {
         let hash = Sha256::new()
             .chain_update(actor.0)
@@ -222,7 +222,7 @@ impl Index {
     }
 }
 
-/// Bytes kept exactly as they came: a byte string in CBOR, base64 in JSON.
+/// Bytes kept exactly as received: a byte string in CBOR, base64 in JSON.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Blob(pub Vec<u8>);
 
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_depends_on_all_of_its_parts() {
+    fn an_object_id_depends_on_all_of_its_parts() {
         let place = |actor, command, item, digest| {
             ObjectId::of(
                 &Identity([actor; 32]),

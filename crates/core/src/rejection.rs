@@ -1,5 +1,5 @@
-//! Refusals. A [`Rejection`] is an answer (the ledger works and says no); what is broken is an
-//! error of its own type elsewhere.
+//! Refusals. A [`Rejection`] is an answer: the ledger works and refuses. Failures have error types of
+//! their own.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// Stable names of everything that can be answered instead of a result.
+        /// Stable codes of all refusals and failures.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
@@ -84,14 +84,14 @@ impl fmt::Display for Code {
     }
 }
 
-/// A refusal: a stable code, and words that say what, where and what to do. Never a value.
+/// A refusal: a stable code, and a message with what failed, where, and what to do. Never a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 #[serde(deny_unknown_fields)]
 pub struct Rejection {
     /// The stable code.
     pub code: Code,
-    /// The words.
+    /// The message.
     pub message: String,
 }
 

@@ -1,6 +1,6 @@
-//! Versions of the rules by which a command becomes events. Whatever changes what
-//! [`crate::decide()`] accepts is a new version, and the old ones stay as they are: verification
-//! decides every old command again, by the rules that its commit names.
+//! Versions of the rules by which a command becomes events. Every change of what [`crate::decide()`]
+//! accepts is a new version, and old versions stay as they are: verification decides every old command
+//! again, by the rules that its commit names.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -12,9 +12,9 @@ pub enum Rules {
     /// The first ones.
     #[default]
     V1,
-    /// A member's name has visible characters alone.
+    /// A member's name has only visible characters.
     V2,
-    /// `delegation.revoke` may leave out who delegated.
+    /// `delegation.revoke` may omit the delegating identity.
     V3,
 }
 
@@ -22,7 +22,7 @@ impl Rules {
     /// All of them, the oldest first.
     pub const ALL: [Self; 3] = [Self::V1, Self::V2, Self::V3];
 
-    /// Those that new commands are decided by.
+    /// The rules for new commands.
     pub const CURRENT: Self = Self::V3;
 
     /// Their number on the wire.
@@ -45,7 +45,7 @@ impl Rules {
             let current = Self::CURRENT.number();
             if number > current {
                 let message = format!(
-                    "it was decided by rules {number}, this program knows rules up to {current}: upgrade keyroll"
+                    "it was decided by rules {number}, and this program knows rules up to {current}: upgrade keyroll"
                 );
                 return Rejection::new(Code::UpgradeNeeded, message);
             }

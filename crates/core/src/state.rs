@@ -1,5 +1,5 @@
-//! The fold: what a workspace is after some entries. `apply` is the only place where an event
-//! changes anything; live projection, rebuild, time travel and tests all call it.
+//! The state of a workspace after some entries. `apply` folds an event in and is the only place where an
+//! event changes anything; live projection, rebuild, time travel and tests all call it.
 
 mod apply;
 mod delegations;
@@ -23,7 +23,7 @@ pub use rows::{
 
 /// Nodes kept in memory at each level of the tree: more than the entries of one commit, so that
 /// receipts of fresh entries need no disk read.
-const WINDOW: usize = 1_024;
+const RECENT_NODES: usize = 1_024;
 
 /// A workspace's metadata after some number of entries.
 #[derive(Debug, Clone)]
@@ -34,17 +34,17 @@ pub struct State {
     row: WorkspaceRow,
     members: BTreeMap<Identity, Member>,
     secrets: BTreeMap<SecretId, Secret>,
-    /// Folded name of each active secret.
+    /// The secret under each active name, case folded.
     names: BTreeMap<String, SecretId>,
-    /// Delegations that were revoked: who delegated, and to which key.
+    /// Revoked delegations: the delegating identity and the key.
     revoked: BTreeSet<(Identity, Identity)>,
-    /// Delegations seen in use, who delegated and to which key, with their end.
+    /// Delegations that entries have used, the delegating identity and the key, with their end.
     delegations: BTreeMap<(Identity, Identity), Millis>,
     denials: BTreeMap<Identity, Denials>,
     workflows: BTreeMap<Label, Workflow>,
 }
 
-/// Everything a state is made of, as a read model keeps it.
+/// The parts of a state, as a read model stores them.
 #[derive(Debug, Default)]
 pub struct Parts {
     /// The workspace's own row.
@@ -57,9 +57,9 @@ pub struct Parts {
     pub members: Vec<(Identity, Member)>,
     /// Secrets with their versions.
     pub secrets: Vec<(SecretId, Secret)>,
-    /// Delegations that were revoked: who delegated, and to which key.
+    /// Revoked delegations: the delegating identity and the key.
     pub revoked: Vec<(Identity, Identity)>,
-    /// Delegations seen in use, who delegated and to which key, with their end.
+    /// Delegations that entries have used, the delegating identity and the key, with their end.
     pub delegations: Vec<((Identity, Identity), Millis)>,
     /// Refusals per member.
     pub denials: Vec<(Identity, Denials)>,
@@ -73,7 +73,7 @@ impl State {
         Self {
             ledger,
             workspace,
-            tree: RecentTree::new(WINDOW),
+            tree: RecentTree::new(RECENT_NODES),
             row: WorkspaceRow::default(),
             members: BTreeMap::new(),
             secrets: BTreeMap::new(),
@@ -85,9 +85,9 @@ impl State {
         }
     }
 
-    /// The state that a read model kept; `None` when its tree does not fit its size.
+    /// The state from the parts in a read model; `None` when the tree does not fit the size.
     pub fn restore(ledger: LedgerId, workspace: WorkspaceName, parts: Parts) -> Option<Self> {
-        let tree = RecentTree::from_compact_range(parts.size.0, &parts.tree, WINDOW).ok()?;
+        let tree = RecentTree::from_compact_range(parts.size.0, &parts.tree, RECENT_NODES).ok()?;
         let active = parts
             .secrets
             .iter()
@@ -130,7 +130,7 @@ impl State {
         self.tree.root()
     }
 
-    /// The recent part of the tree: proves fresh entries.
+    /// The recent part of the tree, which proves fresh entries.
     pub const fn tree(&self) -> &RecentTree {
         &self.tree
     }
@@ -160,12 +160,12 @@ impl State {
         self.row.created.as_ref().map(|created| created.key)
     }
 
-    /// What the first entry said of the ledger's key.
+    /// The facts of the first entry, about the ledger's key.
     pub const fn created(&self) -> Option<&WorkspaceCreated> {
         self.row.created.as_ref()
     }
 
-    /// A present member.
+    /// A current member.
     pub fn member(&self, identity: &Identity) -> Option<&Member> {
         self.members.get(identity).filter(|member| !member.removed)
     }
@@ -175,17 +175,17 @@ impl State {
         self.members.iter()
     }
 
-    /// A member, even a former one.
+    /// A current or former member.
     pub fn any_member(&self, identity: &Identity) -> Option<&Member> {
         self.members.get(identity)
     }
 
-    /// A secret by id, in whatever state.
+    /// A secret by id, in any lifecycle state.
     pub fn secret(&self, id: &SecretId) -> Option<&Secret> {
         self.secrets.get(id)
     }
 
-    /// Secrets in whatever state, by id.
+    /// All secrets in any lifecycle state, by id.
     pub fn secrets(&self) -> impl Iterator<Item = (&SecretId, &Secret)> {
         self.secrets.iter()
     }
@@ -211,8 +211,8 @@ impl State {
         self.secrets.get(id)?.version(version)
     }
 
-    /// Whether the delegation of an identity to a key was revoked. Nobody but the identity and
-    /// those who manage members can end it, so the key alone does not decide.
+    /// Whether the delegation of an identity to a key was revoked. Only the identity and members who
+    /// manage members may revoke it, so the key alone does not decide.
     pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> bool {
         self.revoked.contains(&(*identity, *key))
     }
@@ -237,14 +237,14 @@ impl State {
         self.workflows.iter()
     }
 
-    /// Whether another refusal of this member gets an entry of its own at `now`.
+    /// Whether another refusal of this member is recorded as its own entry at `now`.
     pub fn records_denial(&self, actor: &Identity, now: Millis) -> bool {
         self.denials.get(actor).is_none_or(|denials| {
             denials.minute != now.0 / 60_000 || denials.count < limits::DENIALS_PER_MINUTE
         })
     }
 
-    /// Owners whose membership does not end: one must stay.
+    /// Owners whose membership has no end. At least one must remain.
     pub fn lasting_owners(&self) -> impl Iterator<Item = &Identity> {
         self.members
             .iter()
@@ -257,7 +257,7 @@ impl State {
     }
 }
 
-/// Two states are equal when nothing tells them apart but how much of the tree is in memory.
+/// Two states are equal when they differ at most in how much of the tree is in memory.
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         self.ledger == other.ledger

@@ -16,7 +16,7 @@ pub struct Delegation {
     pub v: u32,
     /// The key that may sign.
     pub key: Identity,
-    /// Where it is used, such as a console's address: a label.
+    /// The label of where it is used, such as a console's address.
     #[serde(rename = "where")]
     pub place: Label,
     /// The ledger.
@@ -53,7 +53,7 @@ impl Unverified<Delegation> {
 }
 
 impl Delegation {
-    /// Whether it covers `workspace` of `ledger` at `now`. Whether it was revoked is not here.
+    /// Whether it covers `workspace` of `ledger` at `now`. This does not check for a revocation.
     pub fn covers(&self, ledger: &LedgerId, workspace: &WorkspaceName, now: Millis) -> bool {
         self.ledger == *ledger
             && self.workspace == *workspace
@@ -96,7 +96,7 @@ impl LedgerKey {
         let opened = cose::open::<Self>(bytes)?;
         opened.verify()?;
         if opened.signer.0 != ledger.0 || opened.payload.ledger != *ledger {
-            let message = format!("the ledger's key is not vouched for by {ledger}");
+            let message = format!("the ledger's key has no valid statement by {ledger}");
             return Err(Rejection::new(Code::WrongLedger, message));
         }
         Ok(opened.payload)
@@ -132,7 +132,7 @@ impl SealingKey {
         let opened = cose::open::<Self>(bytes)?;
         opened.verify()?;
         if opened.signer != *signer || opened.payload.ledger != *ledger {
-            let message = "the sealing key is not vouched for by this ledger's key";
+            let message = "the sealing key has no valid statement by this ledger's key";
             return Err(Rejection::new(Code::WrongLedger, message));
         }
         Ok(opened.payload)

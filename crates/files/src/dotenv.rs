@@ -1,25 +1,25 @@
 //! Lines of `NAME=value`. Nothing is expanded: `$NAME` and `$(command)` are text.
 //!
-//! A value ends with its line, or stands in quotes and may go over several lines. Between single
-//! quotes everything is itself. Between double quotes `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and
-//! `` \` `` stand for one character each. Around names and values stand spaces and tabs alone: other
-//! blanks look like them, belong to the value for some programs, and are refused. So is a CR without LF,
-//! which ends a line for some. What is written here other programs read the same way: [`form`].
+//! A value ends with its line, or is in quotes and may have several lines. Single quotes keep every character.
+//! Between double quotes `\n`, `\r`, `\t`, `\\`, `\"`, `\$` and `` \` `` are escapes. Only spaces and tabs may
+//! surround names and values: other blanks look like them, and some programs count them as part of the value, so
+//! they are refused. So is a CR without LF, which ends a line for some programs. Other programs read the files that
+//! this module writes in the same way: see [`form`].
 
 use keyroll_core::SecretName;
 use zeroize::Zeroizing;
 
-use crate::read::{Reading, newlines};
+use crate::collect::{Collector, newlines};
 
-const ODD_BLANK: &str = "a blank here is neither a space nor a tab, and programs disagree whether it belongs to the \
-     value: take it out, or put the value in quotes";
-const LONE_CR: &str = "a carriage return here has no line feed behind it, which ends a line for some programs only: \
-     write \\r between double quotes, or save the file with other line ends";
+const ODD_BLANK: &str = "a blank here is neither a space nor a tab, and programs disagree whether it is part of the \
+     value. Delete it, or put the value in quotes";
+const LONE_CR: &str = "a carriage return here has no line feed after it, so only some programs end the line. Write \\r \
+     between double quotes, or save the file with LF or CRLF line ends";
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
+pub(crate) fn read(text: &str, collector: &mut Collector) {
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         if line.strip_suffix("\r\n").unwrap_or(line).contains('\r') {
-            reading.problem(number, LONE_CR);
+            collector.problem(number, LONE_CR);
         }
     }
     let (mut rest, mut line) = (text, 1);
@@ -28,11 +28,11 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
         let used = match assignment(first) {
             Statement::Nothing => first.len(),
             Statement::Wrong(message) => {
-                reading.problem(line, message);
+                collector.problem(line, message);
                 first.len()
             }
             Statement::Value { name, at } => {
-                let name = reading.name(line, name);
+                let name = collector.name(line, name);
                 match value(&rest[at..]) {
                     Ok((value, used)) => {
                         let (tail, _) = split_line(&rest[at + used..]);
@@ -41,22 +41,22 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
                             let wrong = if has_odd_blank(tail) {
                                 ODD_BLANK
                             } else {
-                                "something follows the closing quote"
+                                "there is text after the closing quote"
                             };
-                            reading.problem(end, wrong);
+                            collector.problem(end, wrong);
                         } else if let Some(name) = name {
-                            reading.value(line, name, value);
+                            collector.value(line, name, value);
                         }
                         at + used + tail.len()
                     }
                     Err(Wrong::Here(message)) => {
-                        reading.problem(line, message);
+                        collector.problem(line, message);
                         first.len()
                     }
                     Err(Wrong::Unclosed) => {
-                        reading.problem(
+                        collector.problem(
                             line,
-                            "the quote that begins here is never closed: nothing after it was read",
+                            "the quote that opens here is not closed, so the rest of the file was not read",
                         );
                         return;
                     }
@@ -72,7 +72,7 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
     }
 }
 
-/// A line without its newline, and what comes after that.
+/// A line without its newline, and the rest of the text.
 fn split_line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or((text, ""))
 }
@@ -80,7 +80,7 @@ fn split_line(text: &str) -> (&str, &str) {
 enum Statement<'a> {
     Nothing,
     Wrong(&'static str),
-    /// The name, and where what is assigned to it begins.
+    /// The name, and the position of the value.
     Value {
         name: &'a str,
         at: usize,
@@ -99,7 +99,9 @@ fn assignment(line: &str) -> Statement<'_> {
         return Statement::Wrong(ODD_BLANK);
     }
     if !is_assignment {
-        return Statement::Wrong("there is no `=`: a line is NAME=value, a # comment or blank");
+        return Statement::Wrong(
+            "the line has no `=`. A line is NAME=value, a # comment, or blank",
+        );
     }
     let mut name = before.trim_matches(BLANKS);
     if let Some(exported) = name.strip_prefix("export")
@@ -116,16 +118,16 @@ fn is_blank_or_comment(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// What stands around names and values. A carriage return is one at the end of a line only.
+/// The blanks around names and values. A carriage return is one only at the end of a line.
 const BLANKS: [char; 3] = [' ', '\t', '\r'];
 
-/// Whether there is something before a comment that looks like a blank and is none.
+/// Whether the text before a comment has a character that looks like a blank and is none.
 fn has_odd_blank(text: &str) -> bool {
     let before = text.find('#').map_or(text, |comment| &text[..comment]);
     before.contains(is_odd_blank)
 }
 
-/// What looks like a blank, or like nothing, and is neither for every program.
+/// Characters that look like a blank, or are invisible, and that programs treat differently.
 fn is_odd_blank(char: char) -> bool {
     match char {
         ' ' | '\t' | '\r' | '\n' => false,
@@ -139,7 +141,7 @@ enum Wrong {
     Unclosed,
 }
 
-/// The value at the beginning of a text, and how many bytes it takes.
+/// The value at the beginning of a text, and its length in bytes.
 fn value(text: &str) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
     let start = text.len() - text.trim_start_matches([' ', '\t']).len();
     let body = &text[start..];
@@ -154,7 +156,7 @@ fn value(text: &str) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
             Ok((value, start + 1 + used))
         }
         Some(b'`') => Err(Wrong::Here(
-            "a value does not begin with a backquote: put it in single quotes",
+            "a value cannot begin with a backquote. Put it in single quotes",
         )),
         _ => {
             let (line, _) = split_line(text);
@@ -176,7 +178,7 @@ fn bare(line: &str) -> &str {
     line[..comment.unwrap_or(line.len())].trim_matches(BLANKS)
 }
 
-/// What stands before the closing quote, and how many bytes it takes with that.
+/// The value before the closing quote, and its length in bytes with the quote.
 fn double_quoted(text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
     let end = closing_quote(text).ok_or(Wrong::Unclosed)?;
     // Of the right size at once: a buffer that grows leaves copies behind.
@@ -194,8 +196,8 @@ fn double_quoted(text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
             Some(plain @ (b'\\' | b'"' | b'$' | b'`')) => *plain,
             _ => {
                 return Err(Wrong::Here(
-                    "between double quotes a backslash stands before n, r, t, \\, \", $ or ` only: \
-                     write \\\\ for a backslash, or use single quotes",
+                    "between double quotes a backslash can only come before n, r, t, \\, \", $ or `. Write \\\\ for a \
+                     backslash, or use single quotes",
                 ));
             }
         });
@@ -212,14 +214,14 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// A value as text that a line can have.
+/// The value as text, if a line can hold it.
 pub(crate) fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value)
         .ok()
         .filter(|text| !text.contains('\0'))
 }
 
-/// How a value is written.
+/// How a value is quoted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Bare,
@@ -227,7 +229,7 @@ pub(crate) enum Form {
     Double,
 }
 
-/// The form in which bash, python-dotenv, npm's dotenv and [`read`] find the same value, if there is one.
+/// The form that bash, python-dotenv, npm's dotenv and [`read`] all read as the same value, if there is one.
 ///
 /// | | single quotes | double quotes |
 /// |---|---|---|
@@ -253,7 +255,7 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     double.then_some(Form::Double)
 }
 
-/// Whether a shell expands nothing where this stands behind a `$`.
+/// Whether a shell expands nothing where this text follows a `$`.
 fn is_no_name(after: &str) -> bool {
     let harmless = b" \t\n.,:;/%+=<>~^|&)]}'";
     let first = after.bytes().next();

@@ -1,4 +1,4 @@
-//! Which format a file has.
+//! The formats of files.
 
 use std::fmt;
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Format {
         }
     }
 
-    /// The format that a file's name says: `.json`, `.yaml`, `.yml`, `.env`, `.env.production`.
+    /// The format by a file's name: `.json`, `.yaml`, `.yml`, `.env`, `.env.production`.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let extension = name.rsplit_once('.').map(|(_, extension)| extension);

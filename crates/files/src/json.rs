@@ -1,5 +1,5 @@
-//! One object: names, and values that are strings, numbers or booleans (as they are written), or
-//! `{"value_base64": "…"}` for bytes that are no text.
+//! One object: names, and values that are strings, numbers or booleans (with their spelling), or
+//! `{"value_base64": "…"}` for bytes that are not UTF-8 text.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::read::{Reading, newlines};
+use crate::collect::{Collector, newlines};
 
 /// Members of an object in their order, repeated ones included.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
@@ -45,16 +45,16 @@ struct Binary {
     value_base64: String,
 }
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
+pub(crate) fn read(text: &str, collector: &mut Collector) {
     let members = match serde_json::from_str::<Members<'_>>(text) {
         Ok(Members(members)) => members,
         Err(error) => {
             let line = error.line().max(1);
             match error.classify() {
-                // The words for these are the parser's own, without anything of the file.
-                Category::Syntax | Category::Eof => reading.problem(line, error.to_string()),
+                // These messages of the parser quote nothing of the file.
+                Category::Syntax | Category::Eof => collector.problem(line, error.to_string()),
                 Category::Data | Category::Io => {
-                    reading.problem(line, "this is no object of names and values");
+                    collector.problem(line, "the file is not an object of names and values");
                 }
             }
             return;
@@ -65,12 +65,12 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
         let begin = raw.get().as_ptr().addr() - text.as_ptr().addr();
         line += newlines(text.as_bytes().get(at..begin).unwrap_or_default());
         at = begin;
-        let Some(name) = reading.name(line, &name) else {
+        let Some(name) = collector.name(line, &name) else {
             continue;
         };
         match value(raw.get()) {
-            Ok(value) => reading.value(line, name, value),
-            Err(message) => reading.problem(line, format!("{name}: {message}")),
+            Ok(value) => collector.value(line, name, value),
+            Err(message) => collector.problem(line, format!("{name}: {message}")),
         }
     }
 }
@@ -79,16 +79,16 @@ fn value(raw: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     match raw.as_bytes().first() {
         Some(b'"') => {
             let text: String =
-                serde_json::from_str(raw).map_err(|_| "this string has a lone surrogate in it")?;
+                serde_json::from_str(raw).map_err(|_| "the string has a lone surrogate")?;
             Ok(Zeroizing::new(text.into_bytes()))
         }
         Some(b'{') => {
             let binary: Binary = serde_json::from_str(raw)
-                .map_err(|_| "an object as a value is {\"value_base64\": \"…\"}")?;
+                .map_err(|_| "an object as a value must be {\"value_base64\": \"…\"}")?;
             decode_base64(&Zeroizing::new(binary.value_base64))
         }
-        Some(b'[') => Err("a value is a string, not a list"),
-        Some(b'n') => Err("a value is a string, not null"),
+        Some(b'[') => Err("a value must be a string, not a list"),
+        Some(b'n') => Err("a value must be a string, not null"),
         _ => Ok(Zeroizing::new(raw.as_bytes().to_vec())),
     }
 }
@@ -96,7 +96,7 @@ fn value(raw: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
 /// Bytes from Base64, as both JSON and YAML have it.
 pub(crate) fn decode_base64(text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let decoded = STANDARD.decode(text).map(Zeroizing::new);
-    decoded.map_err(|_| "this is no Base64")
+    decoded.map_err(|_| "the value is not Base64")
 }
 
 /// Writes the members of the object.

@@ -1,17 +1,11 @@
 //! Files of secrets: dotenv, JSON and YAML, read and written byte for byte.
 //!
-//! Reading goes on after what is wrong, so that a person sees every bad line at once, and nothing
-//! that is said of a file repeats what stands in it: what looks like a name may be a part of a
-//! value. Nothing here touches a terminal, a file or a ledger.
-//!
-//! | module | holds |
-//! |---|---|
-//! | `format` | which format a file has |
-//! | `read` | what was found in a file, and what is wrong with it |
-//! | `write` | a file of values |
-//! | `preview` | what an import would do |
-//! | `dotenv`, `json`, `yaml` | the formats |
+//! [`read`] goes on after an error, so that a person sees every bad line at once. Its problems quote
+//! nothing but well-formed names: anything else in the file may be part of a value. [`write`] produces
+//! files that read back to the same bytes, and [`preview`] compares a file with the secrets that exist.
+//! This crate touches no terminal, no file system and no ledger.
 
+mod collect;
 mod dotenv;
 mod format;
 mod json;
@@ -20,7 +14,8 @@ mod read;
 mod write;
 mod yaml;
 
+pub use collect::{Empty, ParsedEntry, ParsedFile, Problem};
 pub use format::Format;
 pub use preview::{Existing, Preview, preview};
-pub use read::{Empty, Found, Problem, Read, read};
-pub use write::{Unfit, write};
+pub use read::read;
+pub use write::{Unrepresentable, write};

@@ -1,39 +1,38 @@
-//! What an import would do. Values are not compared: the ledger holds nothing to compare them with.
+//! Compares a file with the secrets that exist. It cannot compare values: the ledger has no value.
 
 use std::collections::BTreeMap;
 
 use keyroll_core::SecretName;
 
-use crate::Found;
+use crate::ParsedEntry;
 
-/// What of a file an import would make, by position among what was found.
+/// What an import would do, by the position of each entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preview {
-    /// Would be created.
+    /// Entries that would be created.
     pub create: Vec<usize>,
-    /// Was created by an earlier run of the same import.
+    /// Entries that an earlier run of the same import created.
     pub done: Vec<usize>,
-    /// The name is taken by another secret, which has it in this spelling. Whether the values
-    /// are the same is not known.
+    /// Entries whose name another secret has, with its spelling there. Their values may be the same or not.
     pub taken: Vec<(usize, SecretName)>,
 }
 
-/// A secret that exists under a name.
+/// A secret that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Existing {
     /// Its name.
     pub name: SecretName,
-    /// Whether an earlier run of the same import made it.
+    /// Whether an earlier run of the same import created it.
     pub own: bool,
 }
 
-/// Sorts what was found by what exists, by folded name.
+/// Compares the entries with the secrets that exist, by folded name.
 pub fn preview<'a>(
-    found: impl IntoIterator<Item = &'a Found>,
+    entries: impl IntoIterator<Item = &'a ParsedEntry>,
     existing: &BTreeMap<String, Existing>,
 ) -> Preview {
     let mut preview = Preview::default();
-    for (at, secret) in found.into_iter().enumerate() {
+    for (at, secret) in entries.into_iter().enumerate() {
         match existing.get(&secret.name.folded()) {
             None => preview.create.push(at),
             Some(known) if known.own => preview.done.push(at),

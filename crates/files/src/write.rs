@@ -1,4 +1,4 @@
-//! A file of values.
+//! Writes a file in any of the formats.
 
 use keyroll_core::SecretName;
 use zeroize::Zeroizing;
@@ -7,26 +7,28 @@ use crate::{Format, dotenv, json, yaml};
 
 /// Why a format cannot hold a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Unrepresentable {
     /// A dotenv file is UTF-8 text without NUL.
     NotText,
-    /// There is no way to write it that bash, python-dotenv and npm's dotenv read alike.
-    NoForm,
+    /// No way of quoting it means the same to bash, python-dotenv and npm's dotenv.
+    NoDotenvForm,
 }
 
 impl Format {
-    /// Why a file of this format cannot hold a value; nothing when it can.
-    pub fn cannot_hold(self, value: &[u8]) -> Option<Unfit> {
+    /// Why a file of this format cannot hold a value; `None` if it can.
+    pub fn cannot_hold(self, value: &[u8]) -> Option<Unrepresentable> {
         match (self, dotenv::text(value)) {
             (Self::Json | Self::Yaml, _) => None,
-            (Self::Dotenv, None) => Some(Unfit::NotText),
-            (Self::Dotenv, Some(text)) => dotenv::form(text).is_none().then_some(Unfit::NoForm),
+            (Self::Dotenv, None) => Some(Unrepresentable::NotText),
+            (Self::Dotenv, Some(text)) => dotenv::form(text)
+                .is_none()
+                .then_some(Unrepresentable::NoDotenvForm),
         }
     }
 }
 
-/// Writes values, each under its name, such that reading gives exactly these bytes. What the format
-/// [cannot hold](Format::cannot_hold) is left out.
+/// Writes values, each under its name, so that reading gives exactly these bytes. Values that the format
+/// [cannot hold](Format::cannot_hold) are left out.
 pub fn write(format: Format, values: &[(&SecretName, &[u8])]) -> Zeroizing<Vec<u8>> {
     // Large enough at once: a buffer that grows leaves copies behind. The longest spelling of a
     // byte is `\u0000`.

@@ -1,5 +1,5 @@
-//! One mapping: names, and scalars. What stands without quotes is taken as it is written, so that
-//! `1.10` and `yes` are what they look like; `!!binary` is Base64.
+//! One mapping of names and scalars. A scalar without quotes keeps its spelling, so that `1.10` and `yes` are the
+//! text that they look like; `!!binary` is Base64.
 
 use keyroll_core::SecretName;
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
@@ -8,43 +8,40 @@ use zeroize::Zeroizing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::collect::Collector;
 use crate::json::decode_base64;
-use crate::read::Reading;
 
-/// Where in the file the reading is.
-enum Place {
+/// The position of the parser in the mapping.
+enum YamlContext {
     Begin,
     /// In the mapping, before a name.
     Name,
-    /// After a name, if it was a good one, and its line: the value may begin on another.
+    /// After a name: its line, and the name if it is valid. The value may begin on another line.
     Value(Option<(usize, SecretName)>),
     End,
 }
 
-const FLAT: &str = "a value is text, not a list or mapping";
-const ONE: &str = "this is no mapping of names and values";
+const FLAT: &str = "a value must be text, not a list or mapping";
+const ONE: &str = "the file is not a mapping of names and values";
 
-pub(crate) fn read(text: &str, reading: &mut Reading) {
-    let (mut place, mut depth) = (Place::Begin, 0_usize);
+pub(crate) fn read(text: &str, collector: &mut Collector) {
+    let (mut place, mut depth) = (YamlContext::Begin, 0_usize);
     for event in Parser::new_from_str(text) {
         let (event, line) = match event {
             Ok((event, span)) => (event, span.start.line()),
             Err(error) => {
-                // Its words may quote the file.
+                // The parser's message may quote the file.
                 let line = error.marker().line();
-                reading.problem(
-                    line,
-                    "this is no YAML: is a value to be put in quotes here?",
-                );
+                collector.problem(line, "this is not YAML. Does a value here need quotes?");
                 return;
             }
         };
         let opens = matches!(event, Event::MappingStart(..) | Event::SequenceStart(..));
         let closes = matches!(event, Event::MappingEnd | Event::SequenceEnd);
         if depth > 1 || (depth == 1 && opens) {
-            // Inside what is refused as a whole.
+            // Inside a value that is refused as a whole.
             if depth == 1 {
-                reading.problem(line, FLAT);
+                collector.problem(line, FLAT);
             }
             depth = if opens {
                 depth + 1
@@ -53,50 +50,57 @@ pub(crate) fn read(text: &str, reading: &mut Reading) {
             };
             if depth == 1 {
                 place = match place {
-                    Place::Name => Place::Value(None),
-                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                    YamlContext::Name => YamlContext::Value(None),
+                    YamlContext::Begin | YamlContext::Value(_) | YamlContext::End => {
+                        YamlContext::Name
+                    }
                 };
             }
             continue;
         }
         place = match (event, place) {
-            (Event::MappingStart(..), Place::Begin) => {
+            (Event::MappingStart(..), YamlContext::Begin) => {
                 depth = 1;
-                Place::Name
+                YamlContext::Name
             }
             (Event::MappingEnd, _) => {
                 depth = 0;
-                Place::End
+                YamlContext::End
             }
-            (Event::Scalar(text, ..), Place::Name) => {
-                Place::Value(reading.name(line, &text).map(|name| (line, name)))
+            (Event::Scalar(text, ..), YamlContext::Name) => {
+                YamlContext::Value(collector.name(line, &text).map(|name| (line, name)))
             }
-            (Event::Scalar(text, style, _, tag), Place::Value(name)) => {
+            (Event::Scalar(text, style, _, tag), YamlContext::Value(name)) => {
                 if let Some((line, name)) = name {
                     match value(&text, style, tag.as_deref()) {
-                        Ok(value) => reading.value(line, name, value),
-                        Err(message) => reading.problem(line, format!("{name}: {message}")),
+                        Ok(value) => collector.value(line, name, value),
+                        Err(message) => collector.problem(line, format!("{name}: {message}")),
                     }
                 }
-                Place::Name
+                YamlContext::Name
             }
             (Event::Alias(_), at) => {
-                reading.problem(line, "aliases are not followed: write the value out");
+                collector.problem(line, "aliases are not supported. Write the value itself");
                 match at {
-                    Place::Name => Place::Value(None),
-                    Place::Begin | Place::Value(_) | Place::End => Place::Name,
+                    YamlContext::Name => YamlContext::Value(None),
+                    YamlContext::Begin | YamlContext::Value(_) | YamlContext::End => {
+                        YamlContext::Name
+                    }
                 }
             }
-            (Event::DocumentStart(_), Place::End) => {
-                reading.problem(line, "a second document begins here: one file, one mapping");
+            (Event::DocumentStart(_), YamlContext::End) => {
+                collector.problem(
+                    line,
+                    "a second document begins here. A file holds one mapping",
+                );
                 return;
             }
             // An empty file, or one of comments.
-            (Event::Scalar(text, ScalarStyle::Plain, ..), Place::Begin) if is_null(&text) => {
-                Place::End
+            (Event::Scalar(text, ScalarStyle::Plain, ..), YamlContext::Begin) if is_null(&text) => {
+                YamlContext::End
             }
             (Event::Scalar(..) | Event::SequenceStart(..), _) => {
-                reading.problem(line, ONE);
+                collector.problem(line, ONE);
                 return;
             }
             (_, place) => place,
@@ -117,9 +121,9 @@ fn value(
             decode_base64(&packed)
         }
         (Some(_), Some("str")) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
-        (Some(_), _) => Err("of tags only !!binary and !!str are known"),
+        (Some(_), _) => Err("the only tags are !!binary and !!str"),
         (None, _) if style == ScalarStyle::Plain && is_null(text) && !text.is_empty() => {
-            Err("there is no value: write it in quotes, or take the name out")
+            Err("there is no value. Write it in quotes, or delete the name")
         }
         (None, _) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
     }
@@ -171,7 +175,7 @@ fn escaped(code: u32) -> String {
     }
 }
 
-/// What YAML lets stand for itself, without line breaks of any kind and byte order marks.
+/// Characters that YAML allows without an escape, except line breaks of any kind and byte order marks.
 fn is_printable(c: char) -> bool {
     let breaks = matches!(
         c,

@@ -7,7 +7,7 @@ use keyroll_files::{Empty, Existing, Format, Preview, preview, read};
 fn found(format: Format, text: &str) -> Vec<(String, String, usize)> {
     let read = read(format, text.as_bytes(), Empty::Refuse);
     assert_eq!(read.problems, [], "{text}");
-    let secret = |found: &keyroll_files::Found| {
+    let secret = |found: &keyroll_files::ParsedEntry| {
         let value = String::from_utf8(found.value.to_vec()).expect("text");
         (found.name.to_string(), value, found.line)
     };

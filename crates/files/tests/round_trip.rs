@@ -1,7 +1,7 @@
 //! What is written is read again, byte for byte, whatever the values hold.
 
 use keyroll_core::SecretName;
-use keyroll_files::{Empty, Format, Unfit, read, write};
+use keyroll_files::{Empty, Format, Unrepresentable, read, write};
 use proptest::prelude::*;
 
 fn names(count: usize) -> Vec<SecretName> {
@@ -86,22 +86,25 @@ fn nasty_values_come_back() {
 #[test]
 fn what_no_dotenv_file_can_hold_is_known() {
     for (value, unfit) in [
-        (&b"it's $5. Really: 10%"[..], Some(Unfit::NoForm)),
+        (
+            &b"it's $5. Really: 10%"[..],
+            Some(Unrepresentable::NoDotenvForm),
+        ),
         (b"it's $ 5", None),
         (b"it's 5$", None),
         (b"$HOME \\d `id` \"x\"", None),
-        (b"a\\'b", Some(Unfit::NoForm)),
-        (b"ends with \\", Some(Unfit::NoForm)),
-        (b"\\\\server", Some(Unfit::NoForm)),
-        (b"'\"", Some(Unfit::NoForm)),
-        (b"'`id`", Some(Unfit::NoForm)),
+        (b"a\\'b", Some(Unrepresentable::NoDotenvForm)),
+        (b"ends with \\", Some(Unrepresentable::NoDotenvForm)),
+        (b"\\\\server", Some(Unrepresentable::NoDotenvForm)),
+        (b"'\"", Some(Unrepresentable::NoDotenvForm)),
+        (b"'`id`", Some(Unrepresentable::NoDotenvForm)),
         (b"'$'", None),
-        (b"${HOME}", Some(Unfit::NoForm)),
+        (b"${HOME}", Some(Unrepresentable::NoDotenvForm)),
         (b"${HOME", None),
-        (b"a\r\nb", Some(Unfit::NoForm)),
+        (b"a\r\nb", Some(Unrepresentable::NoDotenvForm)),
         (b"a\nb\n", None),
-        (b"a\0b", Some(Unfit::NotText)),
-        (b"\xff", Some(Unfit::NotText)),
+        (b"a\0b", Some(Unrepresentable::NotText)),
+        (b"\xff", Some(Unrepresentable::NotText)),
     ] {
         let shown = value.escape_ascii();
         assert_eq!(Format::Dotenv.cannot_hold(value), unfit, "{shown}");

@@ -1,4 +1,4 @@
-//! Commands that are run for somebody.
+//! Child processes of `run` and `dev`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,13 +12,13 @@ use tokio::process::Child;
 
 use crate::exit_code::Status;
 
-/// What a shell answers for a program that is not there.
+/// The status of a shell for a program that does not exist.
 const NOT_FOUND: Status = Status(127);
-/// And for one that cannot be run.
+/// The status of a shell for a program that cannot be run.
 const NOT_RUNNABLE: Status = Status(126);
 
-/// Whether a program can be started, as far as its file says so: before a value is revealed for it.
-/// A name without a slash is looked for on the path, as it will be when it is started.
+/// Checks the file of a program before a value is revealed for it. A name without a slash is searched on the
+/// PATH, as at the start.
 pub(crate) fn check_startable(program: &OsStr) -> io::Result<()> {
     let check = |path: &Path| {
         if path.is_dir() {
@@ -30,7 +30,7 @@ pub(crate) fn check_startable(program: &OsStr) -> io::Result<()> {
         return check(Path::new(program));
     }
     let Some(path) = std::env::var_os("PATH") else {
-        // The system's own idea of a path counts then.
+        // The system then uses its default path.
         return Ok(());
     };
     let mut found = Err(io::ErrorKind::NotFound.into());
@@ -44,10 +44,10 @@ pub(crate) fn check_startable(program: &OsStr) -> io::Result<()> {
     found
 }
 
-/// Says that a program could not be started, and answers as a shell does.
+/// Reports that a program could not be started, and returns the status of a shell.
 pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Status {
     let words = format!("{}: {error}\n", program.display());
-    // The status is the answer; the words are for people.
+    // The status is the result; the message is for people.
     let _ = io::Write::write_all(&mut io::stderr().lock(), words.as_bytes());
     let missing = error.kind() == io::ErrorKind::NotFound;
     if missing { NOT_FOUND } else { NOT_RUNNABLE }
@@ -57,12 +57,12 @@ pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Status {
 pub(crate) fn send(child: &Child, signal: Signal) {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
     if let Some(pid) = pid {
-        // Not reaped yet, so the id is this child's; one that has just ended needs no signal.
+        // The child is not reaped, so the id is its own; one that has just ended needs no signal.
         let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 
-/// A status as shells show it: 128 and the signal for a command that a signal ended.
+/// A status as shells report it: 128 plus the signal for a command that a signal ended.
 pub(crate) fn status_of(status: ExitStatus) -> Status {
     let number = status
         .code()

@@ -22,38 +22,3 @@ pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod workspace;
-
-use crate::cli::Command;
-use crate::context::Context;
-use crate::error::Failure;
-use crate::exit_code::{Exit, Status};
-
-/// Runs a subcommand.
-pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Status, Failure> {
-    let done = match command {
-        Command::Dev(args) => return dev::run(context, args).await,
-        Command::Audit(command) => return audit::run(context, command).await,
-        Command::Block(command) => return block::run(context, command).await,
-        Command::Run(args) => return run::run(context, args).await,
-        Command::Import(args) => import::run(context, args).await,
-        Command::Export(args) => export::run(context, args).await,
-        Command::Init(args) => init::run(context, args).await,
-        Command::Serve(args) => serve::run(context, args).await,
-        Command::Identity(command) => identity::run(context, &command),
-        Command::Signed(command) => command::run(context, command).await,
-        Command::Workspace(command) => workspace::run(context, command).await,
-        Command::Delegation(command) => delegation::run(context, command).await,
-        Command::Member(command) => member::run(context, command).await,
-        Command::RootKey(command) => root_key::run(context, &command),
-        Command::Secret(command) => secret::run(context, command).await,
-        Command::Console(args) => console::run(context, args).await,
-        Command::Key(command) => key::run(context, command).await,
-        Command::Projection(command) => projection::run(context, command).await,
-        Command::Recover(args) => recover::run(context, args).await,
-        Command::Status => return status::run(context).await,
-        Command::Config(command) => config::run(context, &command),
-        Command::Completions(args) => completions::completions(context, &args),
-        Command::Man(args) => completions::man(context, &args),
-    };
-    done.map(|()| Exit::Ok.into())
-}

@@ -1,4 +1,4 @@
-//! `config.toml` in the home.
+//! `config.toml` in the home directory.
 
 use std::fs;
 use std::io;
@@ -10,31 +10,31 @@ use serde::{Deserialize, Serialize};
 use crate::error::Failure;
 use crate::private_file;
 
-/// What the file can say. It may hold a NATS password, so it is written with mode 0600.
+/// The settings in the file. It may hold a NATS password, so its mode is 0600.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The ledger that is meant; any other is refused.
+    /// The pinned ledger; any other is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ledger: Option<LedgerId>,
-    /// How to reach it.
+    /// The NATS URL of the ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nats_url: Option<String>,
-    /// The workspace, when the command line names none.
+    /// The default workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
-    /// The identity file; a relative path starts in the home.
+    /// The identity file; a relative path starts in the home directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) identity: Option<PathBuf>,
 }
 
-/// Where the file lies.
+/// The path of the file.
 pub(crate) fn path(home: &Path) -> PathBuf {
     home.join("config.toml")
 }
 
 impl Config {
-    /// Reads the file of a home; one that is not there says nothing.
+    /// Reads the file of a home directory; a missing file has no settings.
     pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
         let path = path(home);
         let text = match fs::read_to_string(&path) {
@@ -52,7 +52,7 @@ impl Config {
         })
     }
 
-    /// Writes the file of a home, in place of an old one.
+    /// Writes the file of a home directory, in place of an old one.
     pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
         let text = toml::to_string(self)
             .map_err(|error| Failure::local(format!("config.toml cannot be written: {error}")))?;
@@ -60,7 +60,7 @@ impl Config {
     }
 }
 
-/// Adds the ledger's id to the file, and leaves the rest of it as its owner wrote it.
+/// Adds the ledger's id to the file, and leaves the rest as its owner wrote it.
 pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     let path = path(home);
     // Several programs may meet the ledger for the first time at once.
@@ -70,7 +70,9 @@ pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     match Config::load(home)?.ledger {
         Some(pinned) if pinned == *ledger => return Ok(()),
         Some(pinned) => {
-            let message = format!("this home belongs to ledger {pinned}, not to {ledger}");
+            let message = format!(
+                "this home directory belongs to ledger {pinned}, not to {ledger}. Check --nats, or use another --home"
+            );
             return Err(Failure::coded(Code::WrongLedger, message));
         }
         None => {}

@@ -1,4 +1,4 @@
-//! What a command runs with: settings and where each came from, and the output.
+//! The context of a command: the settings with their origins, and the output.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 use keyroll_client::Signer;
 use keyroll_core::{LedgerId, WorkspaceName};
 
-use crate::cli::Global;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::identity_file;
-use crate::passphrase::Asking;
-use crate::render::Output;
+use crate::options::Global;
+use crate::output::Output;
+use crate::passphrase::PassphraseSource;
 
-/// Where nats-server listens when nothing is said.
+/// The default address of nats-server.
 const NATS_URL: &str = "nats://127.0.0.1:4222";
 
-/// The command line's global part and the output. Settings are resolved when a command asks for
-/// them: some commands need none, not even a home.
+/// The global options and the output. Settings are resolved when a command needs them: some commands need
+/// none, not even a home directory.
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) out: Output,
 }
 
-/// A value and who gave it.
+/// A value and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
     pub(crate) value: T,
     pub(crate) origin: Origin,
 }
 
-/// Who gave a setting, the strongest first.
+/// The origin of a setting, the strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     Flag(&'static str),
@@ -69,7 +69,7 @@ impl Context {
         resolve(&self.global, home, &environment, config)
     }
 
-    /// Whether a question could be put to somebody.
+    /// Whether keyroll may ask a question at the terminal.
     pub(crate) fn may_ask(&self) -> bool {
         use std::io::IsTerminal as _;
         !self.global.no_input && std::io::stdin().is_terminal()
@@ -77,24 +77,24 @@ impl Context {
 }
 
 impl Context {
-    /// How the passphrase of an identity file is come by.
-    pub(crate) fn asking(&self) -> Asking {
-        Asking::for_identity(self.may_ask())
+    /// The source of the passphrase of an identity file.
+    pub(crate) fn passphrase_source(&self) -> PassphraseSource {
+        PassphraseSource::for_identity(self.may_ask())
     }
 
-    /// Who signs: what an identity file holds.
+    /// The signer in an identity file.
     pub(crate) fn signer(&self, path: &Path) -> Result<Signer, Failure> {
-        identity_file::signer(path, self.asking())
+        identity_file::signer(path, self.passphrase_source())
     }
 }
 
 impl Settings {
-    /// The workspace, which most commands need.
+    /// The workspace.
     pub(crate) fn workspace(&self) -> Result<WorkspaceName, Failure> {
         let Some(setting) = &self.workspace else {
             return Err(Failure::usage(
-                "which workspace? Say -w NAME, set KEYROLL_WORKSPACE, or put `workspace = \"NAME\"` \
-                 into config.toml",
+                "no workspace. Add -w NAME, set KEYROLL_WORKSPACE, or put `workspace = \"NAME\"` into \
+                 config.toml",
             ));
         };
         setting
@@ -132,12 +132,12 @@ fn home(global: &Global, environment: Environment<'_>) -> Result<Setting<PathBuf
             origin: Origin::Default,
         }),
         None => Err(Failure::usage(
-            "where is keyroll's home? Say --home DIR or set KEYROLL_HOME",
+            "no home directory. Add --home DIR or set KEYROLL_HOME",
         )),
     }
 }
 
-/// The first of flag, environment and file that says something.
+/// The first of flag, environment and file that has a value.
 fn pick<T>(
     flag: (Option<T>, &'static str),
     environment: (Option<T>, &'static str),

@@ -1,19 +1,19 @@
-//! Acts, and the same acts as dry runs.
+//! Commands and their dry runs.
 
 use keyroll_client::Executed;
 use keyroll_core::{Action, Event};
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::Session;
 
 /// The outcome of a command: an entry, or the decision of a dry run.
 pub(crate) enum CommandOutcome {
-    /// It is an entry.
+    /// The command is an entry.
     Recorded(Box<Executed>),
-    /// It was a dry run: the events that its entry would have had.
+    /// A dry run: the events that the entry would have had.
     Decided(Vec<Event>),
 }
 
@@ -24,7 +24,7 @@ impl From<Executed> for CommandOutcome {
 }
 
 impl Session {
-    /// Signs an action and has it carried out in the workspace, or only decided.
+    /// Signs an action and sends it to the workspace, or only has it decided.
     pub(crate) async fn perform(
         &self,
         action: Action,
@@ -51,7 +51,7 @@ impl CommandOutcome {
         }
     }
 
-    /// Says what was done, or would be. `verb` is a past participle.
+    /// Reports what the command did or would do. `verb` is a past participle.
     pub(crate) fn report(
         &self,
         context: &Context,
@@ -71,7 +71,7 @@ impl CommandOutcome {
     }
 }
 
-/// Adds what proves an act, and tells what a person should know of it.
+/// Adds the receipt of a command to its JSON, and prints its warnings.
 pub(crate) fn add_receipt(context: &Context, json: &mut Value, acted: &Executed) {
     json["index"] = json!(acted.index);
     json["receipt"] = json!(acted.receipt);

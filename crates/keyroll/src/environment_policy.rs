@@ -1,11 +1,11 @@
-//! Variables that can steer a program: what it loads, runs, trusts, and where it looks. Whoever may
-//! create secrets must not thereby choose what somebody else's `run` executes.
+//! Variables that control other programs: what they load, run and trust, and where they look. A member who may
+//! create secrets must not thereby choose what another member's `run` executes.
 //!
-//! Programs invent such variables every day, so no list is complete. Most of them end alike, and those
-//! are left out by that shape, known or not. The rest is a list. Both are a defence in depth: the wall is
-//! `--only`, with which the names are those that the caller chose.
+//! Programs invent such variables every day, so no list is complete. Most of them have common endings or
+//! beginnings, and `run` leaves out every name of such a pattern, known or not. The rest is a list. Both are a
+//! defence in depth: only `--only` restricts the names to those that the caller chose.
 
-/// Ends of names. A program's own name stands before them: `TAR_OPTIONS`, `MAVEN_OPTS`, `PERLLIB`.
+/// Endings of names, after a program's own name: `TAR_OPTIONS`, `MAVEN_OPTS`, `PERLLIB`.
 const ENDS: &[&str] = &[
     "ARGS",
     "ASKPASS",
@@ -93,7 +93,7 @@ const ENDS: &[&str] = &[
     "_YAML",
 ];
 
-/// Beginnings of names: all or nearly all that such a program reads steers it.
+/// Beginnings of names: nearly all variables that such a program reads control it.
 const BEGINNINGS: &[&str] = &[
     "ANSIBLE_",
     "ASDF_",
@@ -189,7 +189,7 @@ const BEGINNINGS: &[&str] = &[
     "ZSH_",
 ];
 
-/// Under those beginnings, what holds a credential and steers nothing.
+/// Names with those beginnings that hold a credential and control nothing.
 const CREDENTIALS: &[&str] = &[
     "CARGO_REGISTRY_TOKEN",
     "DENO_DEPLOY_TOKEN",
@@ -198,12 +198,12 @@ const CREDENTIALS: &[&str] = &[
     "UV_PUBLISH_TOKEN",
 ];
 
-/// What fits no shape, one on a line.
+/// Names that match no pattern, one per line.
 const NAMES: &str = include_str!("environment_policy/names.txt");
 
-/// Whether a variable of this name can steer a program. Secrets of these names are given to a command
-/// only when somebody asks for them by name.
-pub(crate) fn steers(name: &str) -> bool {
+/// Whether a variable of this name can control other programs. `run` gives a command secrets of such names only
+/// if the caller names them.
+pub(crate) fn controls_programs(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     if NAMES.lines().any(|line| line == name) || ENDS.iter().any(|end| name.ends_with(end)) {
         return true;
@@ -235,7 +235,9 @@ mod tests {
         let (steering, _) = described();
         let missed: Vec<_> = steering
             .iter()
-            .filter(|(name, _)| !steers(name) || !steers(&name.to_ascii_lowercase()))
+            .filter(|(name, _)| {
+                !controls_programs(name) || !controls_programs(&name.to_ascii_lowercase())
+            })
             .collect();
         assert!(missed.is_empty(), "{missed:?}");
         let manuals: std::collections::BTreeSet<&str> =
@@ -273,11 +275,11 @@ mod tests {
             "WEBHOOK_SECRET",
         ];
         for name in credentials.into_iter().chain(ordinary) {
-            assert!(!steers(name), "{name}");
+            assert!(!controls_programs(name), "{name}");
         }
     }
 
-    /// What nobody has heard of yet, by its shape.
+    /// Unknown names, by their patterns.
     #[test]
     fn shapes_need_no_list() {
         for name in [
@@ -301,7 +303,7 @@ mod tests {
             "npm_config_new",
             "PYTHONNEW",
         ] {
-            assert!(steers(name), "{name}");
+            assert!(controls_programs(name), "{name}");
         }
     }
 }

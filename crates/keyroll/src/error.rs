@@ -1,4 +1,4 @@
-//! What ends a command early.
+//! Failures of commands.
 
 use std::io;
 use std::path::Path;
@@ -10,27 +10,27 @@ use keyroll_resolver::ResolveError;
 
 use crate::exit_code::Exit;
 
-/// What to do about entries that the ledger has lost.
-const LOST: &str = "Ask an operator: what is kept of it comes back with its backup or with `keyroll recover`. \
-                    If the rest is gone for good and you know why, go on with `keyroll audit accept`";
+/// Advice about entries that the ledger has lost.
+const LOST: &str = "Ask an operator to restore a backup or to run `keyroll recover`. If the entries are lost \
+                    for good and you know why, run `keyroll audit accept`";
 
-/// Why a command did not do what it was asked for.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Said on stderr, with a stable code.
-    Said {
+    /// A failure that is reported on stderr, with a stable code.
+    Reported {
         code: &'static str,
         exit: Exit,
         message: String,
     },
-    /// Whoever read our output stopped reading. That is no error of anybody's.
+    /// The reader of our output has closed it. That is not an error.
     Pipe,
 }
 
 impl Failure {
-    /// The command line, or what it was given, is not usable.
+    /// The command line, or a file that it names, is not usable.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: "usage",
             exit: Exit::Usage,
             message: message.into(),
@@ -39,7 +39,7 @@ impl Failure {
 
     /// Anything else on this machine.
     pub(crate) fn local(message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: "failed",
             exit: Exit::Other,
             message: message.into(),
@@ -48,7 +48,7 @@ impl Failure {
 
     /// A failure under one of the ledger's codes.
     pub(crate) fn coded(code: Code, message: impl Into<String>) -> Self {
-        Self::Said {
+        Self::Reported {
             code: code.as_str(),
             exit: Exit::of(code),
             message: message.into(),
@@ -60,18 +60,18 @@ impl Failure {
         Self::local(format!("{}: {error}", path.display()))
     }
 
-    /// Whether the ledger does not stand to what was seen or signed before.
+    /// Whether the ledger contradicts what this client has verified before.
     pub(crate) const fn is_unverified(&self) -> bool {
         matches!(
             self,
-            Self::Said {
+            Self::Reported {
                 exit: Exit::Unverified,
                 ..
             }
         )
     }
 
-    /// The ledger's code that is closest, for those who know no others.
+    /// The closest of the ledger's codes.
     pub(crate) fn ledger_code(&self) -> Code {
         let known = Code::ALL.iter().find(|code| code.as_str() == self.code());
         known.copied().unwrap_or(Code::Internal)
@@ -80,28 +80,28 @@ impl Failure {
     /// The stable code.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::Said { code, .. } => code,
+            Self::Reported { code, .. } => code,
             Self::Pipe => "pipe",
         }
     }
 
-    /// The words.
+    /// The message.
     pub(crate) fn message(&self) -> &str {
         match self {
-            Self::Said { message, .. } => message,
+            Self::Reported { message, .. } => message,
             Self::Pipe => "the reader of the output is gone",
         }
     }
 
-    /// The same failure, with words that say where it arose.
+    /// The same failure, with the place where it arose in front of its message.
     #[must_use]
     pub(crate) fn within(self, place: &str) -> Self {
         match self {
-            Self::Said {
+            Self::Reported {
                 code,
                 exit,
                 message,
-            } => Self::Said {
+            } => Self::Reported {
                 code,
                 exit,
                 message: format!("{place}: {message}"),
@@ -129,7 +129,7 @@ impl From<Rejection> for Failure {
 
 impl From<ResolveError> for Failure {
     fn from(error: ResolveError) -> Self {
-        Self::Said {
+        Self::Reported {
             code: error.code(),
             exit: Exit::of_block(error.kind()),
             message: error.to_string(),

@@ -11,38 +11,42 @@ use keyroll_resolver::Code as BlockCode;
 pub(crate) enum Exit {
     Ok = 0,
     Other = 1,
-    /// Usage, bad name, bad value, template syntax, forbidden context, a question that nobody can
-    /// answer.
+    /// Usage, bad name, bad value, template syntax, forbidden context, a question without a terminal.
     Usage = 2,
     /// Not found, deleted, destroyed.
     NotFound = 3,
     /// Denied, host or address not allowed.
     Denied = 4,
-    /// The name is taken, the version moved on.
+    /// The name is taken, or another version is current.
     Conflict = 5,
     /// Verification failed, rollback, fork, corrupt; a status with problems.
     Unverified = 6,
     /// The ledger or the log cannot be reached.
     Unreachable = 7,
-    /// The audit entry could not be written, or it is not known whether it was: nothing was
-    /// released.
+    /// The audit entry could not be written, or that is unknown. Nothing was released.
     Audit = 8,
-    /// Ctrl-C or SIGTERM, as a shell says it.
+    /// Ctrl-C or SIGTERM, with the status of a shell.
     Interrupted = 130,
 }
 
 /// The text at the end of `keyroll --help`.
 pub(crate) const HELP: &str = "\
+Flags without a value are off unless you give them.
+
+Examples:
+  keyroll dev
+  keyroll secret create API_Key --generate
+
 Exit status:
   0  ok
   1  other
   2  usage, bad name, bad value, template syntax, forbidden context, a question without a terminal
   3  not found, deleted, destroyed
   4  denied, host or address not allowed
-  5  conflict: name taken, version moved on
+  5  conflict: the name is taken, or another version is current
   6  verification failed, rollback, fork, corrupt; `status` with problems
   7  ledger or log unreachable
-  8  audit unavailable or unknown: nothing was released";
+  8  the audit entry could not be written, or that is unknown: nothing was released";
 
 /// The status of a run: one of [`Exit`], or that of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Values made here, from the system's randomness.
+//! Generates values from the system's randomness.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
-/// Lengths of generated values: shorter ones can be guessed and are not masked in output.
+/// Lengths of generated values. Shorter ones are easy to guess, and output is not masked for them.
 const LENGTHS: std::ops::RangeInclusive<usize> = 8..=1_024;
 /// Words of a passphrase: each of the 2,048 of the list adds 11 bits.
 const WORDS: std::ops::RangeInclusive<usize> = 5..=64;
@@ -20,9 +20,9 @@ const WORD_COUNT: usize = 8;
 const FORMS: &str = "LENGTH, LENGTH,CHARSET (alnum, alpha, lower, upper, digits, symbols), hex, hex,LENGTH, \
      uuid, passphrase or passphrase,WORDS";
 
-/// What to generate.
+/// A specification of a value to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Spec {
+pub(crate) enum ValueSpec {
     Characters(usize, Charset),
     Uuid,
     Passphrase(usize),
@@ -36,7 +36,7 @@ pub(crate) enum Charset {
     Lower,
     Upper,
     Digits,
-    /// Letters, digits and signs: all of ASCII that can be seen.
+    /// Letters, digits and signs: all visible characters of ASCII.
     Symbols,
     Hex,
 }
@@ -67,7 +67,7 @@ impl Charset {
     }
 }
 
-impl FromStr for Spec {
+impl FromStr for ValueSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -93,10 +93,10 @@ impl FromStr for Spec {
 }
 
 fn unknown() -> String {
-    format!("what can be generated is {FORMS}")
+    format!("this is not a specification of a value. Write {FORMS}")
 }
 
-impl Spec {
+impl ValueSpec {
     fn check(self) -> Result<(), String> {
         let bounded =
             |what: &str, unit: &str, found: usize, bounds: std::ops::RangeInclusive<usize>| {
@@ -104,7 +104,9 @@ impl Spec {
                     return Ok(());
                 }
                 let (least, most) = (bounds.start(), bounds.end());
-                Err(format!("a generated {what} has {least} to {most} {unit}"))
+                Err(format!(
+                    "a generated {what} must have {least} to {most} {unit}"
+                ))
             };
         match self {
             Self::Characters(length, _) => bounded("value", "characters", length, LENGTHS),
@@ -126,7 +128,7 @@ impl Spec {
 fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
     SysRng
         .try_fill_bytes(bytes)
-        .map_err(|error| Failure::local(format!("no randomness: {error}")))
+        .map_err(|error| Failure::local(format!("the system gives no randomness: {error}")))
 }
 
 fn characters(length: usize, charset: Charset) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -134,7 +136,7 @@ fn characters(length: usize, charset: Charset) -> Result<Zeroizing<Vec<u8>>, Fai
     let mut random = Zeroizing::new([0_u8; 64]);
     while value.len() < length {
         fill(random.as_mut())?;
-        // Seven bits name all of ASCII: what is not wanted is drawn again.
+        // Seven bits cover ASCII; characters outside the set are drawn again.
         let drawn = random.iter().map(|byte| byte & 0x7f);
         let missing = length - value.len();
         value.extend(drawn.filter(|byte| charset.holds(*byte)).take(missing));
@@ -173,7 +175,7 @@ mod tests {
     use super::*;
 
     fn made(spec: &str) -> String {
-        let spec: Spec = spec.parse().expect("a form");
+        let spec: ValueSpec = spec.parse().expect("a form");
         let value = spec.generate().expect("randomness");
         String::from_utf8(value.to_vec()).expect("text")
     }
@@ -247,7 +249,7 @@ mod tests {
             "passphrase,x",
             ",alnum",
         ] {
-            assert!(spec.parse::<Spec>().is_err(), "{spec}");
+            assert!(spec.parse::<ValueSpec>().is_err(), "{spec}");
         }
     }
 }

@@ -18,7 +18,7 @@ use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
-use crate::passphrase::Asking;
+use crate::passphrase::PassphraseSource;
 use crate::private_file;
 
 /// Such a file has 119 bytes; with text around the key it may have more.
@@ -37,21 +37,21 @@ pub(crate) fn identity(key: &SigningKey) -> Identity {
 }
 
 /// Reads the key of an identity file that only its owner can read.
-pub(crate) fn load(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
+pub(crate) fn load(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     let text = read(path)?;
     if block(&text, DELEGATION).is_some() {
         return Err(Failure::usage(format!(
-            "{} is a delegated key, and this needs an identity's own",
+            "{} is a delegated key, and this command needs an identity's own key",
             path.display()
         )));
     }
-    key(path, &text, asking)
+    key(path, &text, source)
 }
 
 /// Reads an identity file: an identity's own key, or a delegated one.
-pub(crate) fn signer(path: &Path, asking: Asking) -> Result<Signer, Failure> {
+pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Failure> {
     let text = read(path)?;
-    let key = key(path, &text, asking)?;
+    let key = key(path, &text, source)?;
     let Some(statement) = block(&text, DELEGATION) else {
         return Ok(key.into());
     };
@@ -62,7 +62,7 @@ pub(crate) fn signer(path: &Path, asking: Asking) -> Result<Signer, Failure> {
     let within = |failure: Failure| failure.within(&path.display().to_string());
     let statement = STANDARD.decode(body.trim()).map_err(|_| {
         within(Failure::usage(
-            "the delegation is not base64: make a new one",
+            "the delegation is not Base64. Create a new one with `keyroll delegation new`",
         ))
     })?;
     Signer::delegated(key, statement).map_err(|error| within(error.into()))
@@ -71,7 +71,7 @@ pub(crate) fn signer(path: &Path, asking: Asking) -> Result<Signer, Failure> {
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::local(format!(
-            "there is no identity at {}: make one with `keyroll identity new`, or name one with --identity",
+            "{} does not exist. Create an identity with `keyroll identity new`, or name one with --identity",
             path.display()
         )),
         _ => Failure::file(path, &error),
@@ -98,13 +98,13 @@ fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     Some(&text[start..end])
 }
 
-fn key(path: &Path, text: &str, asking: Asking) -> Result<SigningKey, Failure> {
+fn key(path: &Path, text: &str, source: PassphraseSource) -> Result<SigningKey, Failure> {
     let shown = path.display();
     if let Some(pem) = block(text, ENCRYPTED) {
-        let passphrase = asking.present(&shown.to_string())?;
+        let passphrase = source.present(&shown.to_string())?;
         return SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(|_| {
             Failure::local(format!(
-                "{shown} does not open: the passphrase is another one, or it is no Ed25519 key in \
+                "cannot decrypt {shown}. Either the passphrase is wrong, or the file is not an Ed25519 key in \
                  encrypted PKCS#8 PEM with PBES2 (PBKDF2 or scrypt, AES)"
             ))
         });
@@ -112,7 +112,8 @@ fn key(path: &Path, text: &str, asking: Asking) -> Result<SigningKey, Failure> {
     let pem = block(text, PLAIN).unwrap_or_default();
     SigningKey::from_pkcs8_pem(pem).map_err(|_| {
         Failure::local(format!(
-            "{shown} is no Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` makes one"
+            "{shown} is not an Ed25519 key in PKCS#8 PEM. `keyroll identity new` and `openssl genpkey -algorithm \
+             ed25519` create one"
         ))
     })
 }
@@ -147,14 +148,14 @@ fn pem(key: &SigningKey, passphrase: Option<&str>) -> Result<Zeroizing<String>, 
         .map_err(|error| failed(&error))
 }
 
-/// Makes a key and writes its file, never over one that is there.
+/// Makes a key and writes its file, never over an existing one.
 pub(crate) fn create(path: &Path, passphrase: Option<&str>) -> Result<SigningKey, Failure> {
     let key = new_key()?;
     private_file::create(path, pem(&key, passphrase)?.as_bytes())?;
     Ok(key)
 }
 
-/// Makes a key, has somebody delegate to it, and writes both into a file that is not there yet.
+/// Makes a key, delegates to it, and writes both into a new file.
 pub(crate) fn create_delegated(
     path: &Path,
     delegate: impl FnOnce(Identity) -> Vec<u8>,
@@ -181,10 +182,10 @@ pub(crate) fn create_delegated(
     Ok(Signer::delegated(key, statement)?)
 }
 
-/// The key of a file, made when there is no such file.
-pub(crate) fn load_or_create(path: &Path, asking: Asking) -> Result<SigningKey, Failure> {
+/// The key of a file; creates the file if it does not exist.
+pub(crate) fn load_or_create(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     if path.exists() {
-        load(path, asking)
+        load(path, source)
     } else {
         create(path, None)
     }
@@ -202,7 +203,7 @@ mod tests {
         -----END PRIVATE KEY-----\n";
     const EXAMPLE_PUBLIC: &str = "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE";
 
-    const NOBODY: Asking = Asking::for_identity(false);
+    const NOBODY: PassphraseSource = PassphraseSource::for_identity(false);
 
     fn written(text: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let home = tempfile::tempdir().expect("a directory");

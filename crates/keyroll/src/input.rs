@@ -1,4 +1,4 @@
-//! What comes from people: values and consent.
+//! Input from people: names, values and confirmations.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,35 +6,37 @@ use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
+use keyroll_core::names::Text;
 use keyroll_core::{Code, SecretName, limits};
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::generate::Spec;
+use crate::generate::ValueSpec;
 
 /// A value of full size with some newlines after it.
 const READ_BYTES: usize = 70_000;
 
-/// Where a value comes from. It never comes from the command line: others can see that, and the
-/// shell writes it down.
+/// The source of a value. The command line is none: other users can see it, and the shell records
+/// it in its history.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ValueArgs {
-    /// Read the value from standard input
+    /// Read the value from standard input [default: ask at the terminal]
     #[arg(long, group = "source")]
     stdin: bool,
-    /// Read the value from a file
+    /// Read the value from a file [default: ask at the terminal]
     #[arg(long, value_name = "FILE", group = "source")]
     file: Option<PathBuf>,
-    /// Make a random value: LENGTH letters and digits (32 when nothing is said), LENGTH,CHARSET
-    /// (alnum, alpha, lower, upper, digits, symbols), hex[,LENGTH], uuid or passphrase[,WORDS]
+    /// Generate a random value: LENGTH letters and digits, LENGTH,CHARSET (alnum, alpha, lower, upper,
+    /// digits, symbols), hex[,LENGTH], uuid or passphrase[,WORDS]. Write it with `=`, as in
+    /// --generate=48 [default: 32]
     #[arg(long, value_name = "SPEC", group = "source", num_args = 0..=1, require_equals = true,
         default_missing_value = "32")]
     generate: Option<String>,
-    /// Keep a newline at the end of the value; else it is refused
+    /// Keep newlines at the end of the value. By default such a value is refused
     #[arg(long)]
     keep_newline: bool,
-    /// Cut newlines off the end of the value
+    /// Remove newlines from the end of the value. By default such a value is refused
     #[arg(long, conflicts_with = "keep_newline")]
     trim: bool,
     /// Catches a value given here, to refuse it without repeating it.
@@ -42,7 +44,7 @@ pub(crate) struct ValueArgs {
     misplaced: Vec<OsString>,
 }
 
-/// What becomes of newlines at a value's end.
+/// The treatment of newlines at the end of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Newline {
     Refuse,
@@ -50,7 +52,7 @@ enum Newline {
     Trim,
 }
 
-/// A secret's name from the command line, which may be `NAME=value` by mistake.
+/// Parses a secret's name. Somebody may have typed `NAME=value` by mistake.
 pub(crate) fn secret_name(text: &str, command: &str) -> Result<SecretName, Failure> {
     if text.contains('=') {
         return Err(misplaced(command));
@@ -58,16 +60,25 @@ pub(crate) fn secret_name(text: &str, command: &str) -> Result<SecretName, Failu
     Ok(text.parse()?)
 }
 
+/// An optional text of the command line, such as a reason.
+pub(crate) fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
+    text.map(|text| text.parse().map_err(Failure::from))
+        .transpose()
+}
+
 fn misplaced(command: &str) -> Failure {
     Failure::usage(format!(
-        "a value is never given on the command line, where others can see it: write `keyroll secret \
-         {command} NAME` and enter it at the prompt, or add --stdin or --file FILE. What was typed is \
-         in your shell's history now: take it out, and do not use it as a value"
+        "keyroll takes no value from the command line, where others can see it: write `keyroll secret \
+         {command} NAME` and enter the value at the prompt, or add --stdin or --file FILE. Your shell's \
+         history now holds what you typed: delete it there, and do not use it as a value"
     ))
 }
 
+fn is_value_spec(text: &str) -> bool {
+    text.parse::<ValueSpec>().is_ok()
+}
+
 impl ValueArgs {
-    /// Whether the value needs nobody at the terminal.
     fn newline(&self) -> Newline {
         match (self.keep_newline, self.trim) {
             (true, _) => Newline::Keep,
@@ -78,10 +89,14 @@ impl ValueArgs {
 
     /// Refuses a value on the command line, before anything is done.
     pub(crate) fn check(&self, command: &str) -> Result<(), Failure> {
-        if self.misplaced.is_empty() {
-            Ok(())
-        } else {
-            Err(misplaced(command))
+        match (self.misplaced.as_slice(), &self.generate) {
+            ([], _) => Ok(()),
+            // `--generate 48`: clap takes 48 for a value of its own. A specification is no secret.
+            ([typed], Some(_)) => match typed.to_str().filter(|text| is_value_spec(text)) {
+                Some(spec) => Err(Failure::usage(format!("Write `--generate={spec}`"))),
+                None => Err(misplaced(command)),
+            },
+            _ => Err(misplaced(command)),
         }
     }
 
@@ -92,7 +107,10 @@ impl ValueArgs {
         name: &SecretName,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if let Some(spec) = &self.generate {
-            return spec.parse::<Spec>().map_err(Failure::usage)?.generate();
+            return spec
+                .parse::<ValueSpec>()
+                .map_err(Failure::usage)?
+                .generate();
         }
         let value = if let Some(path) = &self.file {
             let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
@@ -103,7 +121,7 @@ impl ValueArgs {
         } else {
             prompt(context, name)?
         };
-        settle(value, self.newline())
+        check_value(value, self.newline())
     }
 }
 
@@ -117,7 +135,7 @@ fn read_all(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
 fn prompt(context: &Context, name: &SecretName) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if !context.may_ask() {
         return Err(Failure::usage(
-            "where is the value? Without a terminal it comes from --stdin, --file FILE or --generate",
+            "there is no terminal to ask for the value at. Add --stdin, --file FILE or --generate",
         ));
     }
     let ask = |words: String| {
@@ -125,16 +143,21 @@ fn prompt(context: &Context, name: &SecretName) -> Result<Zeroizing<Vec<u8>>, Fa
         read.map_err(|error| Failure::local(format!("the terminal cannot be read: {error}")))
     };
     let first = ask(format!("Value of {name}: "))?;
-    let second = ask("The same again: ".to_owned())?;
+    let second = ask("Repeat the value: ".to_owned())?;
     if *first != *second {
-        return Err(Failure::usage("the two values differ: nothing was done"));
+        return Err(Failure::usage(
+            "the two values differ, so nothing was changed. Try again",
+        ));
     }
     Ok(Zeroizing::new(first.as_bytes().to_vec()))
 }
 
-/// A value byte for byte, but for its trailing newlines. Most come from editors and `echo`, and
-/// none can be seen, so whoever means one has to say so.
-fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Checks a value, and treats its trailing newlines. Most of them come from editors and `echo`, and
+/// nobody sees them, so the caller has to ask for them.
+fn check_value(
+    mut value: Zeroizing<Vec<u8>>,
+    newline: Newline,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if value.ends_with(b"\n") {
         match newline {
             Newline::Keep => {}
@@ -143,7 +166,7 @@ fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<V
                 value.truncate(end.map_or(0, |end| end + 1));
             }
             Newline::Refuse => {
-                let message = "the value ends with a newline: say --trim to cut it off or --keep-newline to keep it";
+                let message = "the value ends with a newline. Add --trim to remove it, or --keep-newline to keep it";
                 return Err(Failure::coded(Code::InvalidValue, message));
             }
         }
@@ -155,25 +178,32 @@ fn settle(mut value: Zeroizing<Vec<u8>>, newline: Newline) -> Result<Zeroizing<V
     Err(Failure::coded(Code::InvalidValue, message))
 }
 
-/// Whether [`confirm`] could ask: what it could not is refused before anything is sent.
-pub(crate) fn can_confirm(context: &Context, question: &str) -> Result<(), Failure> {
+/// A question before something that is hard to undo.
+pub(crate) struct Confirmation {
+    pub(crate) question: String,
+    /// What did not happen without a yes, such as "API_Key was not deleted".
+    pub(crate) refusal: String,
+}
+
+/// Checks that [`confirm`] can ask, so that a command which needs an answer fails before it sends anything.
+pub(crate) fn can_confirm(context: &Context, confirmation: &Confirmation) -> Result<(), Failure> {
     if context.global.yes || context.may_ask() {
         return Ok(());
     }
-    let message =
-        format!("{question} Nothing was done: there is no terminal to confirm at. Add --yes");
+    let refusal = &confirmation.refusal;
+    let message = format!("{refusal}: there is no terminal to confirm at. Add `--yes`");
     Err(Failure::usage(message))
 }
 
-/// Asks for consent to something that is hard to take back.
-pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> {
-    can_confirm(context, question)?;
+/// Asks for confirmation of something that is hard to undo.
+pub(crate) fn confirm(context: &Context, confirmation: &Confirmation) -> Result<(), Failure> {
+    can_confirm(context, confirmation)?;
     if context.global.yes {
         return Ok(());
     }
     let failed = |error: io::Error| Failure::local(format!("the terminal cannot be read: {error}"));
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ")
+    write!(stderr, "{} [y/N] ", confirmation.question)
         .and_then(|()| stderr.flush())
         .map_err(failed)?;
     let mut answer = String::new();
@@ -181,7 +211,8 @@ pub(crate) fn confirm(context: &Context, question: &str) -> Result<(), Failure> 
     if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
         return Ok(());
     }
-    Err(Failure::local("nothing was done"))
+    let refusal = &confirmation.refusal;
+    Err(Failure::local(format!("{refusal}: not confirmed")))
 }
 
 #[cfg(test)]
@@ -189,7 +220,7 @@ mod tests {
     use super::*;
 
     fn settled(value: &[u8], newline: Newline) -> Result<Vec<u8>, &'static str> {
-        let settled = settle(Zeroizing::new(value.to_vec()), newline);
+        let settled = check_value(Zeroizing::new(value.to_vec()), newline);
         settled
             .map(|value| value.to_vec())
             .map_err(|failure| failure.code())
@@ -218,7 +249,7 @@ mod tests {
         );
         let read = read_all(io::repeat(b'a')).expect("read");
         assert_eq!(read.len(), READ_BYTES);
-        assert!(settle(read, Newline::Trim).is_err());
+        assert!(check_value(read, Newline::Trim).is_err());
     }
 
     #[test]

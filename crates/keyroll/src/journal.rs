@@ -1,5 +1,5 @@
-//! What an import under way has given its secrets as ids, so that the same import again recognises
-//! what was created before it was cut short. It holds names and ids, never a value.
+//! The journal of an import: the ids that it gave its secrets. After an interruption, another run of the same
+//! import recognises the secrets that exist already. The journal holds names and ids, never a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,15 +25,15 @@ pub(crate) struct Journal {
 #[serde(deny_unknown_fields)]
 struct Ids {
     ids: BTreeMap<SecretName, SecretId>,
-    /// Secrets that have their new version.
+    /// Secrets that got their new version.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     replaced: BTreeSet<SecretName>,
 }
 
 impl Journal {
-    /// The journal of an import that was cut short, or a new one. Nothing is written yet.
+    /// Opens the journal of an interrupted import, or makes a new one in memory.
     pub(crate) fn open(context: &Context, session: &Session, file: &[u8]) -> Result<Self, Failure> {
-        // Only who holds the identity's key can tell which file a journal is of.
+        // Only the holder of the identity's key can tell which file a journal belongs to.
         let mark = session
             .client
             .mark("import", &[session.workspace.as_str().as_bytes(), file]);
@@ -44,8 +44,8 @@ impl Journal {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
                 let path = path.display();
                 Failure::local(format!(
-                    "{path} is damaged: take it away, then nothing of an \
-                    earlier import is recognised"
+                    "{path} is damaged. Delete it; keyroll then no longer recognises the secrets of the \
+                     interrupted import"
                 ))
             })?,
             Err(error) if error.kind() == ErrorKind::NotFound => Ids::default(),
@@ -54,7 +54,7 @@ impl Journal {
         Ok(Self { path, ids })
     }
 
-    /// Gives a name its id, unless it has one that can still be used.
+    /// Gives a name an id, unless it has one that can still be used.
     pub(crate) fn assign(
         &mut self,
         name: &SecretName,
@@ -71,24 +71,24 @@ impl Journal {
         self.ids.ids.get(name).copied()
     }
 
-    /// Whether a secret has been given its new version.
+    /// Whether a secret got its new version.
     pub(crate) fn replaced(&self, name: &SecretName) -> bool {
         self.ids.replaced.contains(name)
     }
 
-    /// Notes that it has.
+    /// Records that a secret got its new version.
     pub(crate) fn note_replaced(&mut self, name: SecretName) {
         self.ids.replaced.insert(name);
     }
 
-    /// Writes it down, durably.
+    /// Writes the journal durably.
     pub(crate) fn save(&self) -> Result<(), Failure> {
         let bytes = serde_json::to_vec(&self.ids)
             .map_err(|error| Failure::local(format!("the journal is no JSON: {error}")))?;
         private_file::replace(&self.path, &bytes)
     }
 
-    /// Takes it away: the import is whole.
+    /// Deletes the journal of a complete import.
     pub(crate) fn remove(&self) -> Result<(), Failure> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {

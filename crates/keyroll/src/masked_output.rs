@@ -1,4 +1,4 @@
-//! A command's output, passed on masked while the command runs.
+//! Masks a command's output while the command runs.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-/// Output read at once.
+/// How much output is read at once.
 const PART: usize = 16 * 1024;
-/// After this long without output, the command may be waiting for an answer to what it has printed. Long
-/// enough for what a program writes in several pieces, short for a person.
+/// After this long without output, the command may be waiting for an answer to a prompt. Long enough for output
+/// in several pieces, short for a person.
 const SILENCE: Duration = Duration::from_millis(100);
-/// What a pipe holds where nobody says.
+/// The default size of a pipe.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Passes a child's output on until it ends, or until `ended` says that the child has ended: then what it
-/// has written, and not what others that hold its output may write later.
+/// Passes a child's output on until it closes, or until `ended` reports the end of the child: then the output so
+/// far, and not what other processes with the same pipe write later.
 pub(crate) fn pass_on(
     child: &mut Child,
     redactor: Option<&Redactor>,
@@ -44,7 +44,7 @@ pub(crate) fn pass_on(
     }
 }
 
-/// Copies until one end closes: a command whose reader has gone is told so by its own pipe.
+/// Copies until one end closes: a command learns from its own pipe that its reader has gone.
 async fn copy(
     mut from: impl AsyncRead + AsFd + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -75,7 +75,7 @@ async fn copy(
             return;
         }
     }
-    // Whoever read it has gone: nobody is left to tell.
+    // The reader may have gone.
     let _ = write(&mut to, &stream.finish()).await;
 }
 
@@ -87,8 +87,7 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), masked: &[u8]) -> std::io::Re
     to.flush().await
 }
 
-/// Copies what is in the pipe. That is at most what a pipe holds: whoever goes on writing into it is not
-/// waited for.
+/// Copies the content of the pipe, at most the size of a pipe, and does not wait for other writers.
 async fn drain(
     from: &impl AsFd,
     to: &mut (impl AsyncWrite + Unpin),
@@ -101,7 +100,7 @@ async fn drain(
         .unwrap_or(PIPE_BYTES);
     while left > 0 {
         let most = left.min(part.len());
-        // The pipe is not waited for: when it is empty this is an error, as at its end there is nothing.
+        // The pipe does not block: an empty pipe gives an error, a closed one gives nothing.
         let Ok(read @ 1..) = nix::unistd::read(from, &mut part[..most]) else {
             break;
         };

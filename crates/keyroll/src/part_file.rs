@@ -1,4 +1,4 @@
-//! A file that is another until it is whole: half of it would be taken for all of it.
+//! A file that has another name until it is complete, so that half of it is not mistaken for the whole.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Failure;
 use crate::exit_code::Exit;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
-/// Written as `NAME.part`, and called `NAME` by [`PartFile::finish`]. Dropped before that, nothing is
-/// left of it.
+/// Written as `NAME.part`; [`PartFile::finish`] renames it to `NAME`. If it is dropped before that, it is
+/// deleted.
 pub(crate) struct PartFile {
     file: BufWriter<File>,
     part: PathBuf,
@@ -31,7 +31,7 @@ impl PartFile {
         })
     }
 
-    /// Has `write` add to it.
+    /// Lets `write` add to the file.
     pub(crate) fn write(
         &mut self,
         write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
@@ -39,7 +39,7 @@ impl PartFile {
         write(&mut self.file).map_err(|error| Failure::file(&self.part, &error))
     }
 
-    /// It is whole.
+    /// Completes the file.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.write(|file| {
             file.flush()?;
@@ -54,23 +54,23 @@ impl PartFile {
 impl Drop for PartFile {
     fn drop(&mut self) {
         if !self.finished {
-            // Why it is not finished is what counts.
+            // The error that stopped the work matters more.
             let _ = fs::remove_file(&self.part);
         }
     }
 }
 
-/// Does work that leaves a part behind when it is not finished: Ctrl-C and SIGTERM end it in order.
+/// Runs work on a part file, and stops it in order on Ctrl-C and SIGTERM.
 pub(crate) async fn until_stopped<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     tokio::select! {
         done = work => done,
-        () = stop.told() => Err(Failure::Said {
+        () = stop.received() => Err(Failure::Reported {
             code: "interrupted",
             exit: Exit::Interrupted,
-            message: "stopped before the file was whole: nothing is left of it".to_owned(),
+            message: "interrupted before the file was complete, so the partial file was deleted".to_owned(),
         }),
     }
 }

@@ -10,21 +10,21 @@ use zeroize::Zeroizing;
 use crate::error::Failure;
 use crate::private_file;
 
-/// Longer ones are no passphrases.
+/// The longest passphrase that is read.
 const MOST_BYTES: u64 = 4_096;
-/// Shorter ones are guessed too fast, whatever is done to slow that down.
+/// Shorter ones are guessed too fast, even with a slow key derivation.
 const LEAST_CHARS: usize = 12;
 
 /// Where a passphrase comes from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asking {
-    /// The variable of the environment that names a file with it.
+pub(crate) struct PassphraseSource {
+    /// The environment variable that names a file with the passphrase.
     pub(crate) variable: &'static str,
-    /// Whether somebody could be asked.
+    /// Whether keyroll may ask at the terminal.
     pub(crate) may_ask: bool,
 }
 
-impl Asking {
+impl PassphraseSource {
     /// For identity files.
     pub(crate) const fn for_identity(may_ask: bool) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Asking {
         }
     }
 
-    /// The passphrase of something that exists.
+    /// The passphrase of an existing file.
     pub(crate) fn present(self, of: &str) -> Result<Zeroizing<String>, Failure> {
         match self.file() {
             Some(file) => read(&file),
@@ -41,20 +41,22 @@ impl Asking {
         }
     }
 
-    /// A passphrase for something new. From a terminal it is taken twice.
+    /// A passphrase for a new file. At a terminal keyroll asks twice.
     pub(crate) fn fresh(self, of: &str) -> Result<Zeroizing<String>, Failure> {
         let words = if let Some(file) = self.file() {
             read(&file)?
         } else {
             let first = self.ask(&format!("Passphrase for {of}: "), of)?;
-            if *first != *self.ask("The same again: ", of)? {
-                return Err(Failure::usage("the two differ: nothing was done"));
+            if *first != *self.ask("Repeat the passphrase: ", of)? {
+                return Err(Failure::usage(
+                    "the two passphrases differ, so nothing was changed. Try again",
+                ));
             }
             first
         };
         if words.chars().count() < LEAST_CHARS {
             return Err(Failure::usage(format!(
-                "a passphrase has at least {LEAST_CHARS} characters: several words are easy to keep in mind"
+                "a passphrase needs at least {LEAST_CHARS} characters; several words are easy to remember"
             )));
         }
         Ok(words)
@@ -69,7 +71,7 @@ impl Asking {
     fn ask(self, prompt: &str, of: &str) -> Result<Zeroizing<String>, Failure> {
         if !self.may_ask {
             return Err(Failure::usage(format!(
-                "{of} has a passphrase: without a terminal name a file that holds it in {}",
+                "{of} needs a passphrase, and there is no terminal to ask at. Set {} to a file that holds it",
                 self.variable
             )));
         }
@@ -93,7 +95,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     if text.is_empty() || text.contains('\n') {
         let path = path.display();
         return Err(Failure::usage(format!(
-            "{path} holds no passphrase in one line"
+            "{path} must hold the passphrase on one line"
         )));
     }
     Ok(text)

@@ -1,4 +1,4 @@
-//! Files that hold keys or passwords: [`private`], with failures that name the file.
+//! Files that hold keys or passwords: [`private_files`], with failures that name the file.
 
 use std::fs;
 use std::io;
@@ -9,18 +9,17 @@ use keyroll_client::private_files;
 
 use crate::error::Failure;
 
-/// Makes a directory and its parents for its owner alone. One that is there stays as it is.
+/// Creates a directory and its parents for their owner alone. An existing one stays as it is.
 pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
     private_files::make_directory(path).map_err(|error| Failure::file(path, &error))
 }
 
-/// Writes a file that must not be there yet.
+/// Writes a new file.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     private_files::create(path, bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::local(format!(
-            "{} is there already and is not overwritten",
-            path.display()
-        )),
+        io::ErrorKind::AlreadyExists => {
+            Failure::local(format!("{} exists and was not overwritten", path.display()))
+        }
         _ => Failure::file(path, &error),
     })
 }
@@ -30,12 +29,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     private_files::replace(path, bytes).map_err(|error| Failure::file(path, &error))
 }
 
-/// Fails where no file could be written at a path; nothing is left of the trial.
+/// Fails where no file can be written at a path. It leaves no file behind.
 pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
     private_files::try_out(path).map_err(|error| Failure::file(path, &error))
 }
 
-/// Refuses a file that others than its owner may read.
+/// Refuses a file that users other than its owner may read.
 pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Failure> {
     if !private_files::others_may(metadata) {
         return Ok(());
@@ -43,7 +42,7 @@ pub(crate) fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<(), Fai
     let mode = metadata.permissions().mode() & 0o7777;
     let path = path.display();
     Err(Failure::local(format!(
-        "{path} can be read by others (mode {mode:04o}), so it is not used: if nobody did, run \
+        "other users can read {path} (mode {mode:04o}), so keyroll does not use it. If nobody has read it, run \
          `chmod 600 {path}`"
     )))
 }

@@ -1,4 +1,4 @@
-//! Reveals of many secrets at once, for a file or for a command's environment.
+//! Reveals many secrets at once, for a file or for a command's environment.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -9,27 +9,27 @@ use keyroll_core::names::Text;
 use keyroll_core::state::ValueState;
 use keyroll_core::{Code, Index, SecretName, limits};
 
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::left_out::{LeftOut, Reason};
+use crate::omitted::{Omitted, Reason};
+use crate::secret_rows;
 use crate::session::Session;
 
-/// Which secrets somebody wants.
+/// The options that select secrets.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Only these secrets [default: all that you may see, but for restricted ones]
+    /// Only these secrets, separated by commas [default: all that you may reveal]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
-    /// Not these secrets
+    /// Leave out these secrets, separated by commas [default: none]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     except: Vec<String>,
-    /// Fail when a secret is destroyed, lost, too large or does not fit, instead of leaving it out
+    /// Fail if a secret is destroyed, lost, too large or of the wrong form. By default keyroll leaves it out
     #[arg(long)]
     strict: bool,
 }
 
-/// A [`Selection`] whose names are well formed.
+/// A [`Selection`] with parsed names.
 pub(crate) struct Selected {
     pub(crate) only: Option<Vec<SecretName>>,
     except: Vec<SecretName>,
@@ -37,7 +37,7 @@ pub(crate) struct Selected {
 }
 
 impl Selection {
-    /// All but some.
+    /// All secrets except some.
     pub(crate) const fn of_all(except: Vec<String>, strict: bool) -> Self {
         let only = Vec::new();
         Self {
@@ -58,11 +58,10 @@ impl Selection {
 }
 
 impl Selected {
-    /// Fails when something was left out that was meant: with `--strict`, and where nothing is left of
-    /// what was asked for by name.
-    pub(crate) fn check(&self, left_out: &LeftOut, left: usize, what: &str) -> Result<(), Failure> {
+    /// Fails if a requested secret was left out: with `--strict`, and where none of the named secrets is left.
+    pub(crate) fn check(&self, omitted: &Omitted, left: usize, what: &str) -> Result<(), Failure> {
         let nothing_left = left == 0 && self.only.is_some();
-        match left_out.failure(what) {
+        match omitted.failure(what) {
             Some(failure) if self.strict || nothing_left => Err(failure),
             _ => Ok(()),
         }
@@ -80,45 +79,40 @@ fn names(texts: &[String]) -> Result<Vec<SecretName>, Failure> {
     Ok(names)
 }
 
-/// What was revealed, in the order of names.
+/// The revealed secrets, in the order of their names.
 #[derive(Default)]
-pub(crate) struct Revealed {
+pub(crate) struct RevealedSecrets {
     pub(crate) values: Vec<RevealedValue>,
     pub(crate) entries: Vec<Index>,
-    /// What was told on stderr, for programs.
+    /// The warnings on stderr, for programs.
     pub(crate) warnings: Vec<String>,
 }
 
-/// The names that were asked for, or all that may be seen and can be revealed. What was asked for is
-/// left to the ledger to judge: its refusals are on record.
+/// The names that the caller requested, or all that the caller sees and that can be revealed. The ledger judges
+/// requested names, and records its refusals.
 pub(crate) async fn choose(
     (context, session): (&Context, &Session),
     selected: &Selected,
-) -> Result<(Vec<SecretName>, LeftOut), Failure> {
+) -> Result<(Vec<SecretName>, Omitted), Failure> {
     let mut unknown: BTreeSet<String> = selected.except.iter().map(SecretName::folded).collect();
     let excepted = |name: &SecretName| {
         let folded = name.folded();
         selected.except.iter().any(|one| one.folded() == folded)
     };
-    let (mut names, mut left_out) = (Vec::new(), LeftOut::default());
+    let (mut names, mut omitted) = (Vec::new(), Omitted::default());
     if let Some(only) = &selected.only {
         names.extend(only.iter().filter(|name| !excepted(name)).cloned());
         for name in only {
             unknown.remove(&name.folded());
         }
-        warn_of_unknown(
-            context,
-            selected,
-            &unknown,
-            "you did not name it with --only",
-        );
+        warn_of_unknown(context, selected, &unknown, "--only does not name it");
         if names.is_empty() {
-            let words = "--except leaves nothing of what --only names";
+            let words = "--except excludes every secret that --only names";
             return Err(Failure::usage(words));
         }
-        return Ok((names, left_out));
+        return Ok((names, omitted));
     }
-    for row in rows::all(session, false, None).await? {
+    for row in secret_rows::all(session, false, None).await? {
         unknown.remove(&row.name.folded());
         let reason = match row.value_state {
             _ if excepted(&row.name) => continue,
@@ -130,16 +124,21 @@ pub(crate) async fn choose(
             Some(ValueState::Lost) => Reason::Lost,
             Some(ValueState::Destroyed | ValueState::Erased) => Reason::Destroyed,
         };
-        left_out.add(row.name, reason);
+        omitted.add(row.name, reason);
     }
-    warn_of_unknown(context, selected, &unknown, "you see no such secret");
-    Ok((names, left_out))
+    warn_of_unknown(
+        context,
+        selected,
+        &unknown,
+        "you see no secret of that name",
+    );
+    Ok((names, omitted))
 }
 
 fn warn_of_unknown(context: &Context, selected: &Selected, unknown: &BTreeSet<String>, why: &str) {
     let names = selected.except.iter();
     for name in names.filter(|name| unknown.contains(&name.folded())) {
-        let words = format!("--except names {name}, and {why}");
+        let words = format!("--except names {name}, but {why}");
         context.out.warn(&words);
     }
 }
@@ -149,7 +148,7 @@ async fn at_once(
     (context, session): (&Context, &Session),
     names: &[SecretName],
     (purpose, reason): (&Purpose, Option<&Text>),
-) -> Result<Revealed, Failure> {
+) -> Result<RevealedSecrets, Failure> {
     let wanted: Vec<RequestedValue> = names
         .iter()
         .map(|name| RequestedValue {
@@ -159,28 +158,28 @@ async fn at_once(
         .collect();
     let revealed = session.reveal(context.out, &wanted, purpose, reason);
     let revealed = revealed.await?;
-    Ok(Revealed {
+    Ok(RevealedSecrets {
         values: revealed.values,
         entries: vec![revealed.index],
         warnings: revealed.warnings,
     })
 }
 
-/// Secrets that are left out since their reveal failed. The read model knows what is destroyed, and which
-/// losses are on record; so more of them are a broken vault, and each takes some commands to find.
+/// How many secrets may be left out because their reveal failed. The read model knows the destroyed and the
+/// recorded losses, so more failures mean a broken vault, and each costs several commands to find.
 const FAILED_AT_MOST: usize = 100;
 
-/// Reveals in as few commands as fit. A command that fails for the sake of a secret is sent again in
-/// halves, until that secret is alone and is left out.
+/// Reveals in as few commands as fit. If a command fails because of one secret, this sends it again in halves,
+/// until that secret is alone and is left out.
 pub(crate) async fn paged(
     place: (&Context, &Session),
     names: &[SecretName],
     why: (&Purpose, Option<&Text>),
-    (selected, left_out): (&Selected, &mut LeftOut),
-) -> Result<Revealed, Failure> {
+    (selected, omitted): (&Selected, &mut Omitted),
+) -> Result<RevealedSecrets, Failure> {
     let is_listed = selected.only.is_none();
     let mut pages: VecDeque<&[SecretName]> = names.chunks(limits::REVEAL_SECRETS).collect();
-    let mut all = Revealed::default();
+    let mut all = RevealedSecrets::default();
     let mut failed = 0;
     while let Some(page) = pages.pop_front() {
         let failure = match at_once(place, page, why).await {
@@ -195,7 +194,7 @@ pub(crate) async fn paged(
         match (of_one_secret(&failure, is_listed), page) {
             (Some(reason), [name]) if failed < FAILED_AT_MOST => {
                 failed += 1;
-                left_out.add(name.clone(), reason);
+                omitted.add(name.clone(), reason);
             }
             (Some(_), page) if page.len() > 1 => {
                 let (first, second) = page.split_at(page.len() / 2);
@@ -205,15 +204,17 @@ pub(crate) async fn paged(
             _ if all.entries.is_empty() => return Err(failure),
             _ => {
                 let count = all.entries.len();
-                return Err(failure.within(&format!("{count} earlier reveals are on record")));
+                return Err(
+                    failure.within(&format!("{count} earlier reveals are in the audit log"))
+                );
             }
         }
     }
     Ok(all)
 }
 
-/// Whether a failure is a secret's, so that others can still be revealed. Of secrets that were listed one
-/// may go before its turn comes; who named it is told.
+/// The reason if one secret caused a failure, so that the others can still be revealed. A listed secret may be
+/// deleted before its turn comes; if the caller named it, that is a failure.
 fn of_one_secret(failure: &Failure, is_listed: bool) -> Option<Reason> {
     let reasons = [
         (Code::Destroyed, Reason::Destroyed),

@@ -12,13 +12,13 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::Output;
-use crate::{commands, usage};
+use crate::output::Output;
+use crate::usage;
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    // Before anything else: it becomes nats-server and is no command for people.
+    // Before anything else: the process becomes nats-server.
     if arguments
         .get(1)
         .is_some_and(|argument| argument == CHILD_COMMAND)
@@ -27,7 +27,7 @@ pub(crate) fn run() -> ExitCode {
         Output::new(false).failure(&Failure::local(error.to_string()));
         return Status::from(Exit::Other).into();
     }
-    // So is this: it becomes a block's Python, inside the sandbox.
+    // The process becomes a block's Python, inside the sandbox.
     if arguments
         .get(1)
         .is_some_and(|argument| argument == PYTHON_CHILD)
@@ -46,12 +46,12 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// A core dump would hold values and keys. Where it cannot be forbidden the limits stay.
+/// Forbids core dumps, which would hold values and keys. If that fails, the limits stay.
 fn forbid_core_dumps() {
     let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
-    // Where cores go to a program instead of a file, the limit is not asked; nor is it by other
-    // processes of the same user that look into this one's memory.
+    // The limit does not apply where the kernel pipes cores to a program, nor to other processes of the same
+    // user that read this one's memory.
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
@@ -66,8 +66,8 @@ fn execute(cli: Cli) -> Status {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(commands::dispatch(&context, cli.command));
-            // A read from a terminal that nobody answers must not hold up the end.
+            let result = runtime.block_on(cli.command.run(&context));
+            // A pending read from the terminal must not delay the exit.
             runtime.shutdown_background();
             result
         }
@@ -78,7 +78,7 @@ fn execute(cli: Cli) -> Status {
         Err(failure) => {
             out.failure(&failure);
             match failure {
-                Failure::Said { exit, .. } => exit.into(),
+                Failure::Reported { exit, .. } => exit.into(),
                 Failure::Pipe => Exit::Ok.into(),
             }
         }

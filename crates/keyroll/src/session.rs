@@ -12,26 +12,26 @@ use keyroll_wire::{Question, Receipt};
 use crate::config;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Output;
+use crate::output::Output;
 use crate::time;
 
 /// Values that were revealed in one entry.
 pub(crate) struct Revealed {
-    /// In the order asked for.
+    /// In the order of the request.
     pub(crate) values: Vec<RevealedValue>,
     pub(crate) index: Index,
     pub(crate) receipt: Receipt,
-    /// What was told on stderr, for programs.
+    /// The warnings on stderr, for programs.
     pub(crate) warnings: Vec<String>,
 }
 
-/// A connection and the workspace that is meant.
+/// A connection and its workspace.
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) workspace: WorkspaceName,
 }
 
-/// The one answer that fits a question.
+/// Unwraps the variant of an answer that matches the query.
 macro_rules! answer {
     ($answered:expr, $variant:path) => {
         match $answered.answer {
@@ -43,7 +43,7 @@ macro_rules! answer {
 pub(crate) use answer;
 
 impl Context {
-    /// Connects, and keeps the ledger's id at first use: from then on no other ledger is believed.
+    /// Connects, and pins the ledger's id at first use: from then on keyroll refuses any other ledger.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
         let settings = self.settings()?;
         let home = settings.home.value;
@@ -57,7 +57,7 @@ impl Context {
         if settings.ledger.is_none() {
             config::pin(&home, &client.ledger())?;
             self.out.note(&format!(
-                "first use of ledger {}: its id is kept in {}, and no other ledger is believed from now on",
+                "first use of ledger {}: pinned its id in {}. keyroll refuses any other ledger from now on",
                 client.ledger(),
                 config::path(&home).display()
             ));
@@ -79,13 +79,12 @@ impl Session {
         Ok(self.client.query(Some(&self.workspace), ask).await?)
     }
 
-    /// Signs an action and has it carried out in the workspace.
+    /// Signs an action and sends it to the workspace.
     pub(crate) async fn act(&self, action: Action) -> Result<Executed, Failure> {
         Ok(self.client.execute(&self.workspace, action).await?)
     }
 
-    /// Reveals values in one entry. What a person should know of them is told before anybody has
-    /// them.
+    /// Reveals values in one entry, and prints the warnings about them before it returns the values.
     pub(crate) async fn reveal(
         &self,
         out: Output,
@@ -128,7 +127,7 @@ impl Session {
         answer!(self.ask(ask).await?, Answer::SecretShow).map(|row| *row)
     }
 
-    /// What a point in history is.
+    /// Resolves a point in history.
     pub(crate) async fn point(&self, point: AsOf) -> Result<WorkspaceAt, Failure> {
         answer!(
             self.ask(Question::WorkspaceAt(point)).await?,
@@ -136,17 +135,17 @@ impl Session {
         )
     }
 
-    /// The present, as a point that stays where it is.
+    /// The present, as a fixed point in history.
     pub(crate) async fn present(&self) -> Result<WorkspaceAt, Failure> {
         let begin = AsOf::Size(TreeSize(0));
         let size = self.ask(Question::WorkspaceAt(begin)).await?.size;
         let mut found = self.point(AsOf::Size(size)).await?;
-        // What has ended or fallen due since the last entry has done so.
+        // Expiries and rotation dates since the last entry count too.
         found.at.time = found.at.time.max(keyroll_wire::time::now());
         Ok(found)
     }
 
-    /// What `--at P` is, when it was said.
+    /// The point of `--at P`, if it was given.
     pub(crate) async fn moment(&self, at: Option<&str>) -> Result<Option<PointInTime>, Failure> {
         let Some(text) = at else { return Ok(None) };
         let point = time::point(text, keyroll_wire::time::now())?;
@@ -174,7 +173,10 @@ impl Session {
         let named = |row: &MemberRow| row.name.as_str().eq_ignore_ascii_case(name_or_key);
         let meant = |row: &MemberRow| key.map_or_else(|| named(row), |key| key == row.member);
         rows.into_iter().find(meant).ok_or_else(|| {
-            let message = format!("there is no member {name_or_key:?} in {}", self.workspace);
+            let message = format!(
+                "{} has no member {name_or_key:?}. `keyroll member list` shows the members",
+                self.workspace
+            );
             Failure::coded(Code::NotFound, message)
         })
     }

@@ -1,4 +1,4 @@
-//! Moments and durations as people write them.
+//! Times and durations as people write them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::Failure;
 
 pub(crate) use keyroll_wire::time::rfc3339;
 
-/// A duration: `90d`, `2h`, `1h 30m`. Days have 24 hours; months and years have no one length.
+/// A duration: `90d`, `2h`, `1h 30m`. A day has 24 hours; months and years have no fixed length.
 pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
     let parsed = text.parse::<Span>().ok().and_then(|span| {
         let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
@@ -19,18 +19,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
     });
     parsed.ok_or_else(|| {
         Failure::usage(format!(
-            "{:?} is no duration: write for instance 30s, 15m, 2h or 90d",
+            "{:?} is not a duration; for example `30d`, `2h`",
             text.escape_debug().to_string()
         ))
     })
 }
 
-/// A moment that lies back: RFC 3339, or how long ago.
+/// A time in the past: RFC 3339, or a duration ago.
 pub(crate) fn past(text: &str, now: Millis) -> Result<Millis, Failure> {
     moment(text, |ago| now.0.saturating_sub(ago))
 }
 
-/// A point in history: `N` for the first N entries, RFC 3339, or how long ago.
+/// A point in history: `N` for the first N entries, RFC 3339, or a duration ago.
 pub(crate) fn point(text: &str, now: Millis) -> Result<AsOf, Failure> {
     if let Ok(size) = text.parse() {
         return Ok(AsOf::Size(TreeSize(size)));
@@ -38,14 +38,14 @@ pub(crate) fn point(text: &str, now: Millis) -> Result<AsOf, Failure> {
     let wrong = |_| {
         let shown = text.escape_debug().to_string();
         Failure::usage(format!(
-            "{shown:?} is no point in history: write a number of entries, RFC 3339 \
-             (2030-01-31T12:00:00Z), or how long ago (2h)"
+            "{shown:?} is not a point in history; for example `120` (entries), `2030-01-31T12:00:00Z`, or `2h` \
+             (ago)"
         ))
     };
     past(text, now).map(AsOf::Time).map_err(wrong)
 }
 
-/// A moment to come: RFC 3339, or how long from now.
+/// A time in the future: RFC 3339, or a duration from now.
 pub(crate) fn future(text: &str, now: Millis) -> Result<Millis, Failure> {
     moment(text, |ahead| now.0.saturating_add(ahead))
 }
@@ -54,7 +54,7 @@ fn moment(text: &str, relative: impl FnOnce(u64) -> u64) -> Result<Millis, Failu
     let refused = |why: &dyn std::fmt::Display| {
         let shown = text.escape_debug().to_string();
         Failure::usage(format!(
-            "{shown:?} is no point in time ({why}): write RFC 3339 (2030-01-31T12:00:00Z) or a duration (2h)"
+            "{shown:?} is not a time ({why}); for example `2030-01-31T12:00:00Z`, `2h`"
         ))
     };
     let why = match time::parse(text) {

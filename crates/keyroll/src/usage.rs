@@ -4,13 +4,13 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit_code::{Exit, Status};
 
-/// Says what is wrong with the command line, or prints the help that was asked for.
+/// Reports an error of the command line, or prints the help.
 pub(crate) fn report(mut error: clap::Error, arguments: &[String]) -> Status {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        // A reader that has gone needs no help.
+        // The reader may have closed the pipe.
         let _ = error.print();
         return Exit::Ok.into();
     }
@@ -18,8 +18,8 @@ pub(crate) fn report(mut error: clap::Error, arguments: &[String]) -> Status {
         mask(&mut error);
     }
     if wants_json(arguments) {
-        let said = serde_json::json!({"error": {"code": "usage", "message": message(&error)}});
-        eprintln_quietly(&said.to_string());
+        let line = serde_json::json!({"error": {"code": "usage", "message": message(&error)}});
+        eprintln_quietly(&line.to_string());
     } else {
         let _ = error.print();
     }
@@ -42,14 +42,14 @@ fn wants_json(arguments: &[String]) -> bool {
     own(arguments).any(|argument| argument == "--json")
 }
 
-/// Whether the command is one where somebody may have written a value by mistake.
+/// Whether a value may have been typed by mistake as an argument of this command.
 fn takes_a_value(arguments: &[String]) -> bool {
     own(arguments)
         .skip_while(|argument| *argument != "secret")
         .any(|argument| matches!(argument, "create" | "edit"))
 }
 
-/// Takes out of the error what was typed, but for options that it almost knows.
+/// Removes the typed text from the error, except options that are nearly right.
 fn mask(error: &mut clap::Error) {
     let hidden = || ContextValue::String("…".to_owned());
     if error.get(ContextKind::InvalidValue).is_some() {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    fn said(arguments: &[&str]) -> String {
+    fn reported(arguments: &[&str]) -> String {
         let arguments: Vec<String> = arguments
             .iter()
             .map(|&argument| argument.to_owned())
@@ -107,14 +107,17 @@ mod tests {
             ],
             ["keyroll", "--json", "secret", "edit", "--hunter2"],
         ] {
-            let said = said(&arguments);
-            assert!(!said.contains("hunter2") && said.contains('…'), "{said}");
+            let reported = reported(&arguments);
+            assert!(
+                !reported.contains("hunter2") && reported.contains('…'),
+                "{reported}"
+            );
         }
     }
 
     #[test]
     fn other_mistakes_are_named() {
-        assert!(said(&["keyroll", "secret", "create", "NAME", "--stdn"]).contains("--stdin"));
-        assert!(said(&["keyroll", "secret", "delete", "NAME", "--nme"]).contains("--nme"));
+        assert!(reported(&["keyroll", "secret", "create", "NAME", "--stdn"]).contains("--stdin"));
+        assert!(reported(&["keyroll", "secret", "delete", "NAME", "--nme"]).contains("--nme"));
     }
 }

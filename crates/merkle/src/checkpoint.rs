@@ -14,10 +14,10 @@ use crate::note::{Note, NoteError, sign_note};
 use crate::text::{is_control, parse_decimal, parse_hash, to_base64};
 use crate::vkey::VerifierKey;
 
-/// What a log says of its tree.
+/// A log's statement about its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log speaks: a line of text, by custom a URL without a scheme.
+    /// The name of the log: a line of text, by convention a URL without a scheme.
     pub origin: String,
     /// How many leaves its tree has.
     pub size: u64,
@@ -49,7 +49,7 @@ impl Checkpoint {
         Ok(body)
     }
 
-    /// Reads a note text. Nothing of it is to be believed before its signature is verified.
+    /// Reads a note text. It must not be trusted before its signature is verified.
     ///
     /// # Errors
     /// [`NoteError::Checkpoint`], which names the line that [`Checkpoint::body`] would not have
@@ -80,8 +80,8 @@ impl Checkpoint {
         })
     }
 
-    /// The whole text of a note with this checkpoint, signed by one key under a name. By custom the
-    /// name is the origin; [`SignedCheckpoint::open`] demands it.
+    /// The whole text of a note with this checkpoint, signed by one key under a name. By convention
+    /// the name is the origin; [`SignedCheckpoint::open`] requires it.
     ///
     /// # Errors
     /// When the checkpoint or the name cannot stand in a note.
@@ -90,7 +90,7 @@ impl Checkpoint {
     }
 }
 
-/// A well-formed note with a checkpoint, of which nothing is to be believed yet.
+/// A well-formed note with a checkpoint that is not verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint<'a> {
     note: Note<'a>,
@@ -98,7 +98,7 @@ pub struct SignedCheckpoint<'a> {
 }
 
 impl<'a> SignedCheckpoint<'a> {
-    /// Reads a note without looking at who signed it.
+    /// Reads a note without checking its signatures.
     ///
     /// # Errors
     /// For a note that is malformed, is beyond a limit, or holds no checkpoint.
@@ -108,8 +108,8 @@ impl<'a> SignedCheckpoint<'a> {
         Ok(Self { note, checkpoint })
     }
 
-    /// The checkpoint, once it is known that the key signed it. The key may be a witness's, or sign
-    /// for several logs: the caller compares the origin with the one that is wanted.
+    /// Verifies that the key signed the checkpoint, and returns it. The key may belong to a witness or
+    /// sign for several logs, so the caller compares the origin with the expected one.
     ///
     /// # Errors
     /// [`NoteError::NotSigned`] or [`NoteError::FalseSignature`].

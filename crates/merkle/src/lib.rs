@@ -1,14 +1,15 @@
-//! The append-only tree under every ledger, and the texts that prove it to others.
+//! The append-only Merkle tree under every ledger, its proofs, and the signed checkpoints that commit
+//! to it. It follows RFC 6962 and C2SP, so other tools can verify a ledger.
 //!
-//! Pure functions and values: nothing here reads a file, a clock or a random number.
+//! Everything here is a pure function or a value: nothing reads a file, a clock or a random number.
 //!
 //! | module | holds | follows |
 //! |---|---|---|
 //! | [`hash`] | leaf, node and empty-tree hashes | RFC 6962 §2.1 |
 //! | [`nodes`] | roots and proofs, made from any source of tree nodes | RFC 6962 §2.1.1, §2.1.2 |
-//! | [`proof`] | their verification | RFC 9162 §2.1.3.2, §2.1.4.2 |
+//! | [`proof`] | verification of proofs | RFC 9162 §2.1.3.2, §2.1.4.2 |
 //! | [`recent_tree`] | a growing tree that keeps its recent nodes in memory | – |
-//! | [`vkey`] | names, key ids and public keys of those who sign | c2sp.org/signed-note |
+//! | [`vkey`] | names, key ids and public keys of signers | c2sp.org/signed-note |
 //! | [`note`] | signed texts | c2sp.org/signed-note |
 //! | [`checkpoint`] | the signed size and root of a tree | c2sp.org/tlog-checkpoint |
 //! | [`tlog_proof`] | a self-contained proof file | c2sp.org/tlog-proof |

@@ -8,7 +8,7 @@ use crate::hash::{Hash, empty_root, node_hash};
 
 /// A source of tree nodes.
 pub trait Nodes {
-    /// Why a node could not be had.
+    /// Why a node is not available.
     type Error;
 
     /// The hash of the complete subtree over the leaves `[index << level, (index + 1) << level)`;
@@ -100,9 +100,8 @@ pub fn consistency_proof<N: Nodes + ?Sized>(
     Ok(proof)
 }
 
-/// Tries the first source and, whatever its error, then the second.
-///
-/// Made for a small source in memory before a large one on disk.
+/// Tries the first source, and on any error the second: for a small source in memory in front of a
+/// large one on disk.
 #[derive(Debug, Clone, Copy)]
 pub struct WithFallback<'a, A: ?Sized, B: ?Sized>(pub &'a A, pub &'a B);
 

@@ -88,7 +88,7 @@ pub enum NoteError {
     Key(#[from] KeyError),
 }
 
-/// A well-formed note. Nothing of it is to be believed before [`Note::verify`].
+/// A well-formed note. It must not be trusted before [`Note::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note<'a> {
     text: &'a str,
@@ -99,7 +99,7 @@ pub struct Note<'a> {
 struct SignatureLine<'a> {
     name: &'a str,
     key_id: u32,
-    /// Of a length that only the signature's type knows.
+    /// Its length depends on the signature type.
     signature: Vec<u8>,
 }
 
@@ -167,8 +167,8 @@ impl<'a> Note<'a> {
 /// The note of a text, signed by one key under a name.
 ///
 /// # Errors
-/// When the name or the text cannot stand in a note, so that no note is handed out which
-/// [`Note::parse`] would refuse.
+/// When the name or the text is not allowed in a note, so that every note it returns passes
+/// [`Note::parse`].
 pub fn sign_note(text: &str, key: &SigningKey, name: &str) -> Result<String, NoteError> {
     if !text.ends_with('\n') {
         return Err(NoteError::Form);

@@ -8,7 +8,7 @@ use crate::hash::{Hash, empty_root, node_hash};
 /// the node that a consistency proof starts from. Decoders stop here.
 pub const MAX_PROOF_HASHES: usize = 65;
 
-/// Why a proof proves nothing.
+/// Why a proof is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// There is no such leaf.
@@ -111,7 +111,7 @@ pub fn verify_consistency(
     for sibling in rest {
         match climb.step() {
             None => return Err(ProofError::TooLong { hashes }),
-            // What lies to the left belongs to both trees, what lies to the right to the new one.
+            // A left sibling belongs to both trees, a right one only to the new tree.
             Some(Side::Left) => {
                 old = node_hash(sibling, &old);
                 new = node_hash(sibling, &new);
@@ -126,7 +126,7 @@ pub fn verify_consistency(
     same(&new, to_root, ProofError::Root)
 }
 
-/// The cases in which there is nothing to prove, yet something to check.
+/// The cases with nothing to prove and something to check.
 fn verify_trivial(
     from: u64,
     from_root: &Hash,
@@ -154,13 +154,13 @@ fn same(found: &Hash, expected: &Hash, error: ProofError) -> Result<(), ProofErr
     }
 }
 
-/// On which side of the node the next sibling lies.
+/// The side of the next sibling.
 enum Side {
     Left,
     Right,
 }
 
-/// The way from a node to the root: `fn` and `sn` of RFC 9162, here `node` and `last`, the indexes
+/// The path from a node to the root: `fn` and `sn` of RFC 9162, here `node` and `last`, the indexes
 /// of the node and of the tree's last node on the present level.
 struct Climb {
     node: u64,

@@ -1,8 +1,7 @@
-//! A growing tree that remembers only its recent nodes.
+//! A growing tree that keeps only its recent nodes in memory.
 //!
-//! The newest leaves are the ones that are proved at once, to those who just added them. Their
-//! proofs consist of recent nodes, so a bounded number of nodes per level is enough to make them
-//! without a look at the disk.
+//! The newest leaves are proved at once to the callers who added them. Their proofs consist of recent
+//! nodes, so a bounded number of nodes per level is enough to make the proofs without reading the disk.
 
 use std::collections::VecDeque;
 
@@ -12,36 +11,36 @@ use crate::nodes::Nodes;
 /// The smallest capacity: a node and the sibling it is combined with.
 pub const MIN_CAPACITY: usize = 2;
 
-/// The largest size that a window can start from. So many leaves are left to push that the size
-/// cannot overflow in any lifetime.
+/// The largest size that a tree can start from. Far fewer leaves than the rest up to an overflow can
+/// ever be pushed.
 pub const MAX_SIZE: u64 = u64::MAX >> 1;
 
 /// An appendable tree which holds, on each level, at most `capacity` of its newest complete nodes.
 ///
 /// It always has the whole compact range, hence its root. It has the inclusion proof of each of
 /// the newest `capacity - 1` leaves and the consistency proof from each of the newest
-/// `capacity - 1` sizes, as far as they were pushed to it: a window made by
-/// [`RecentTree::from_compact_range`] knows of earlier leaves only what the range says.
+/// `capacity - 1` sizes, as far as they were pushed to it: a tree made by
+/// [`RecentTree::from_compact_range`] knows only the range of the earlier leaves.
 #[derive(Debug, Clone)]
 pub struct RecentTree {
     capacity: usize,
     size: u64,
     /// Level 0 first; `levels[k]` ends with node `(size >> k) - 1`, the newest complete one, unless
-    /// the window was made from a compact range that lacks it.
+    /// the tree was made from a compact range that lacks it.
     levels: Vec<Level>,
 }
 
 /// Consecutive nodes of one level.
 #[derive(Debug, Clone, Default)]
 struct Level {
-    /// The index of the first node held, or of the first to come.
+    /// The index of the first node in memory, or of the first to come.
     first: u64,
     nodes: VecDeque<Hash>,
 }
 
-/// A window no longer has this node, or never had it.
+/// The tree has this node no longer in memory, or never had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("node {index} of level {level} is not held")]
+#[error("node {index} of level {level} is not in memory")]
 pub struct MissingNode {
     /// Level above the leaves.
     pub level: u8,
@@ -49,7 +48,7 @@ pub struct MissingNode {
     pub index: u64,
 }
 
-/// Why a compact range does not make a window.
+/// Why a compact range does not make a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CompactRangeError {
     /// A compact range has a node for each bit set in the size.
@@ -59,10 +58,10 @@ pub enum CompactRangeError {
         size: u64,
         /// How many nodes its compact range has.
         expected: usize,
-        /// How many were given.
+        /// How many there are.
         found: usize,
     },
-    /// No real tree is so large.
+    /// No real tree is that large.
     #[error("a tree of {size} leaves is too large, the limit is {MAX_SIZE}")]
     TooLarge {
         /// The size given.
@@ -80,12 +79,11 @@ impl RecentTree {
         }
     }
 
-    /// A tree that goes on from `size` leaves. The compact range holds the roots of the maximal
+    /// A tree that continues from `size` leaves. The compact range holds the roots of the maximal
     /// complete subtrees, from the largest to the smallest, as [`RecentTree::compact_range`] gives it.
     /// The capacity is treated as by [`RecentTree::new`].
     ///
-    /// Nothing can tell whether the hashes are the right ones but a comparison of [`RecentTree::root`]
-    /// with a root that is trusted.
+    /// Only a comparison of [`RecentTree::root`] with a trusted root shows that the hashes are right.
     ///
     /// # Errors
     /// [`CompactRangeError::WrongCount`] for too many or too few hashes, [`CompactRangeError::TooLarge`] for a
@@ -106,20 +104,20 @@ impl RecentTree {
                 found: range.len(),
             });
         }
-        let mut window = Self::new(capacity);
-        window.size = size;
+        let mut tree = Self::new(capacity);
+        tree.size = size;
         let mut smallest_first = range.iter().rev();
         let mut complete = size;
         while complete > 0 {
             // An odd count leaves its last node without a sibling: that one is in the range.
             let node = (complete & 1 == 1).then(|| smallest_first.next()).flatten();
-            window.levels.push(Level {
+            tree.levels.push(Level {
                 first: complete - (complete & 1),
                 nodes: node.copied().into_iter().collect(),
             });
             complete >>= 1;
         }
-        Ok(window)
+        Ok(tree)
     }
 
     /// Adds the hash of the next leaf, in amortised constant time.
@@ -142,7 +140,7 @@ impl RecentTree {
         self.size
     }
 
-    /// The root of the tree as it is now (RFC 6962 §2.1).
+    /// The current root of the tree (RFC 6962 §2.1).
     pub fn root(&self) -> Hash {
         self.range_smallest_first()
             .reduce(|right, left| node_hash(&left, &right))
@@ -150,7 +148,7 @@ impl RecentTree {
     }
 
     /// The roots of the maximal complete subtrees, from the largest to the smallest: all that is
-    /// needed to go on with the tree, at most 63 hashes.
+    /// needed to continue the tree, at most 63 hashes.
     pub fn compact_range(&self) -> Vec<Hash> {
         let mut range: Vec<_> = self.range_smallest_first().collect();
         range.reverse();
@@ -173,7 +171,7 @@ impl Nodes for RecentTree {
     fn node(&self, level: u8, index: u64) -> Result<Hash, MissingNode> {
         self.levels
             .get(usize::from(level))
-            .and_then(|held| held.get(index))
+            .and_then(|nodes| nodes.get(index))
             .ok_or(MissingNode { level, index })
     }
 }

@@ -1,5 +1,5 @@
-//! The few rules that all the C2SP text forms share. Each value has exactly one spelling, so that
-//! a text which was read and written again is the same text.
+//! Rules that all C2SP text formats share. Each value has exactly one spelling, so that reading and
+//! writing a text gives the same text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -26,7 +26,7 @@ const INDEX_MARK: &str = "index ";
 /// An inclusion proof with the checkpoint it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlogProof {
-    /// Whatever the application adds; nothing vouches for it. Empty means absent.
+    /// Extra data from the application, which no signature covers. Empty means absent.
     pub extra: Vec<u8>,
     /// The position of the leaf in the log.
     pub index: u64,

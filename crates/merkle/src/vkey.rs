@@ -1,4 +1,4 @@
-//! The names and keys of those who sign notes (c2sp.org/signed-note).
+//! Names and keys of note signers (c2sp.org/signed-note).
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ impl VerifierKey {
     ///
     /// # Errors
     /// [`KeyError::Name`] for a name that cannot stand in a signature line; [`KeyError::Key`] for a
-    /// key of small order, under which nobody could be held to what they signed.
+    /// key of small order, under which a signature proves nothing.
     pub fn new(name: impl Into<String>, key: VerifyingKey) -> Result<Self, KeyError> {
         let name = name.into();
         let key_id = key_id(&name, &key)?;

@@ -1,4 +1,4 @@
-//! Where the nats-servers of one cluster are.
+//! The addresses of the nats-servers of one cluster.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_nats::{ConnectOptions, ServerAddr};
 use keyroll_core::{Code, Rejection};
 
-/// Addresses of the servers of one cluster: URLs with commas between them,
-/// `tls://USER:PASSWORD@HOST:PORT,HOST:PORT`. What is said of the first, scheme and user, holds for
-/// those that do not say it.
+/// Addresses of the servers of one cluster: URLs separated by commas,
+/// `tls://USER:PASSWORD@HOST:PORT,HOST:PORT`. Addresses without a scheme or user take those of the
+/// first.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     servers: Vec<ServerAddr>,
@@ -19,7 +19,7 @@ fn wrong(words: impl Into<String>) -> Rejection {
     Rejection::new(Code::InvalidField, words)
 }
 
-/// Without the password that may stand there.
+/// The address without the password that it may contain.
 fn host(server: &ServerAddr) -> String {
     format!("{}:{}", server.host(), server.port())
 }
@@ -31,9 +31,9 @@ impl FromStr for Addresses {
         let mut servers: Vec<ServerAddr> = Vec::new();
         let mut scheme = None;
         for one in text.split(',').map(str::trim) {
-            let said = one.split_once("://");
-            // A password must not go in the clear to the second because the first alone said `tls`.
-            let url = match (said, scheme) {
+            let given = one.split_once("://");
+            // The password must not go in the clear to a second server when only the first has `tls`.
+            let url = match (given, scheme) {
                 (None, Some(scheme)) => format!("{scheme}://{one}"),
                 _ => one.to_owned(),
             };
@@ -43,9 +43,9 @@ impl FromStr for Addresses {
             })?;
             if server.host().is_empty() {
                 let number = servers.len() + 1;
-                return Err(wrong(format!("address {number} names no host")));
+                return Err(wrong(format!("address {number} has no host")));
             }
-            scheme = scheme.or(Some(said.map_or("nats", |(scheme, _)| scheme)));
+            scheme = scheme.or(Some(given.map_or("nats", |(scheme, _)| scheme)));
             servers.push(server);
         }
         let Some(first) = servers.first() else {
@@ -57,11 +57,11 @@ impl FromStr for Addresses {
         };
         for other in &servers[1..] {
             if other.tls_required() != first.tls_required() {
-                return Err(wrong("either all addresses are tls:// or none is"));
+                return Err(wrong("either all addresses must be tls:// or none"));
             }
             let other = (other.username(), other.password());
             if other.0.is_some() && other != (first.username(), first.password()) {
-                let words = "all addresses are for one user: name it in the first of them";
+                let words = "all addresses must have the same user: write it in the first one";
                 return Err(wrong(words));
             }
         }
@@ -70,36 +70,36 @@ impl FromStr for Addresses {
 }
 
 impl Addresses {
-    /// The user they are for.
+    /// The NATS user.
     pub fn user(&self) -> Option<&str> {
         self.user.as_ref().map(|(user, _)| user.as_str())
     }
 
-    /// The hosts, for people.
+    /// The hosts, for messages.
     pub fn hosts(&self) -> String {
         let hosts: Vec<String> = self.servers.iter().map(host).collect();
         hosts.join(", ")
     }
 
-    /// Connects to one of them, as that user: the NATS client does not by itself.
+    /// Connects to one of the servers as that user, which the NATS client does not do by itself.
     ///
     /// # Errors
-    /// Why none of them can be reached, each of them tried for `patience`.
+    /// Why no server can be reached. Each one is tried for `timeout`.
     pub async fn connect(
         self,
         options: ConnectOptions,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<async_nats::Client, String> {
-        // Of servers that are told of later as well: they are told of without a scheme.
+        // This holds for servers that the cluster announces later too: they come without a scheme.
         let tls = self.servers.iter().any(ServerAddr::tls_required);
-        let mut options = options.connection_timeout(patience).require_tls(tls);
+        let mut options = options.connection_timeout(timeout).require_tls(tls);
         if let Some((user, password)) = self.user {
             options = options.user_and_password(user, password);
         }
-        // A frozen server accepts the connection and says nothing.
-        let all = patience * u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        // A frozen server accepts the connection and sends nothing.
+        let total = timeout * u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         let connect = Box::pin(options.connect(self.servers));
-        match tokio::time::timeout(all + Duration::from_secs(1), connect).await {
+        match tokio::time::timeout(total + Duration::from_secs(1), connect).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it does not answer".to_owned()),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_first_says_holds_for_all() {
+    fn scheme_and_user_of_the_first_address_apply_to_all() {
         let three = read("tls://u:p@a:4222, b:4223,tls://u:p@c:4224").expect("addresses");
         assert_eq!(three.hosts(), "a:4222, b:4223, c:4224");
         assert!(three.servers.iter().all(ServerAddr::tls_required));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_send_a_password_elsewhere_is_refused_and_no_password_is_said() {
+    fn addresses_that_would_leak_a_password_are_refused_without_showing_it() {
         for text in [
             "tls://u:secret@a:1,nats://b:2",
             "nats://u:secret@a:1,tls://b:2",

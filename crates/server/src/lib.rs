@@ -1,6 +1,6 @@
 //! The service side of keyroll on NATS. `service` connects, opens the ledger and answers requests
-//! through `dispatch`; `monitors` watch the clocks, disks and streams while it runs. `nats` has what a
-//! nats-server must be set to: accounts, permissions, streams, and checks of all these. `keys` are the
+//! through `dispatch`; `monitors` watch the clocks, disks and streams while it runs. `nats` has the
+//! required configuration of a nats-server: accounts, permissions, streams, and checks of these. `keys` are the
 //! ledger's key files, `metrics` its HTTP endpoints, and `dev` starts a private nats-server for
 //! development and tests.
 

@@ -1,5 +1,5 @@
-//! What a running service watches: clocks, durability, storage and streams. While one of them is not
-//! as it must be, the service refuses commands.
+//! Monitors of a running service: clocks, durability, storage and streams. While one of them finds a
+//! fault that endangers the log, the service refuses commands.
 
 pub(crate) mod clock;
 pub(crate) mod durability;

@@ -1,4 +1,4 @@
-//! What keyroll requires of a nats-server: accounts, permissions, streams, and checks of all these.
+//! keyroll's requirements on a nats-server: accounts, permissions, streams, and checks of all these.
 
 pub mod checks;
 pub mod config;

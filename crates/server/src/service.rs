@@ -36,7 +36,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(600);
 /// How long connecting, and draining a connection, may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// What a service needs to start.
+/// The options of a service.
 pub struct ServeOptions {
     /// URL with the service's own NATS user, for the streams.
     pub ledger_url: String,
@@ -164,7 +164,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     };
     clock::compare(&client, &ledger, &mut environment).await;
     ledger.set_environment(environment.clone());
-    // The service starts even if the log was set back, and says so in its answer to every command.
+    // The service starts even if the log was set back, and then refuses every command with that reason.
     if let Err(wrong) = ledger.caught_up().await {
         tracing::error!(%wrong, "the ledger starts out of service");
     }

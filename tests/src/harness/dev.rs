@@ -22,7 +22,7 @@ pub struct Dev {
     child: Child,
     home: Option<Home>,
     ready: Value,
-    // Held open: whoever writes to a closed pipe is ended by that.
+    // Held open: a process that writes to a closed pipe is killed.
     stdout: Option<BufReader<ChildStdout>>,
 }
 
@@ -51,7 +51,7 @@ impl Dev {
         Self::start_program(home, programs::keyroll(), None)
     }
 
-    /// As [`Dev::start_in`]; killed at a failpoint.
+    /// As [`Dev::start_in`]; it ends at the first visit of a failpoint.
     pub fn start_armed(home: Home, failpoint: &str) -> Self {
         Self::start_program(home, programs::keyroll_with_failpoints(), Some(failpoint))
     }
@@ -78,7 +78,7 @@ impl Dev {
             .spawn()
             .expect("keyroll dev starts");
         let stdout = child.stdout.take().expect("piped");
-        // From here on it is killed whatever happens.
+        // From here on `Drop` kills it, whatever happens.
         let mut dev = Self {
             child,
             home: Some(home),
@@ -87,12 +87,12 @@ impl Dev {
         };
         let (line, stdout) = first_line(stdout);
         dev.ready = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("keyroll dev is not ready: {line:?}\n{}", dev.said()));
+            .unwrap_or_else(|_| panic!("keyroll dev is not ready: {line:?}\n{}", dev.stderr()));
         dev.stdout = Some(stdout);
         dev
     }
 
-    /// The line it said when it was ready.
+    /// The line that it printed when it was ready.
     pub fn ready(&self) -> &Value {
         &self.ready
     }
@@ -168,6 +168,28 @@ impl Dev {
             .code(0);
     }
 
+    /// Imports a file of many secrets. On a busy machine a large commit may take longer than the
+    /// client waits; the same import then goes on.
+    pub fn import_many(&self, file: &str) {
+        until("a large import", || {
+            let import = ["import", file, "--yes", "--skip-existing"];
+            let run = self.keyroll(import).run();
+            let is_done = run.is_code(0);
+            if !is_done {
+                run.code(8).stderr_has("audit_unknown");
+            }
+            is_done.then_some(())
+        });
+    }
+
+    /// The rows of the list of secrets.
+    pub fn secrets(&self) -> Vec<Value> {
+        self.keyroll(["secret", "list", "--json"])
+            .run()
+            .code(0)
+            .rows()
+    }
+
     /// The rows of the audit log.
     pub fn audit(&self) -> Vec<Value> {
         self.keyroll(["audit", "log", "--json", "--limit", "10000"])
@@ -214,29 +236,29 @@ impl Dev {
         found.unwrap_or_else(|| panic!("process {pid} has no nats-server"))
     }
 
-    /// Stops the nats-server until what is given back is dropped.
+    /// Stops the nats-server until the returned guard is dropped.
     pub fn freeze_nats(&self) -> Frozen {
         Frozen::new(self.nats_server())
     }
 
-    /// What it and its predecessors in this directory said on stderr.
-    pub fn said(&self) -> String {
+    /// The stderr of this process and of its predecessors in this directory.
+    pub fn stderr(&self) -> String {
         fs::read_to_string(self.home().scratch().join("dev.stderr")).expect("stderr")
     }
 
-    /// Stops it in an orderly way, and gives its directory.
+    /// Stops it with SIGTERM and returns its directory.
     ///
     /// # Panics
     /// When it does not end with status 0.
     pub fn stop(mut self) -> Home {
         self.process().signal(Signal::SIGTERM);
-        let said = self.said();
+        let said = self.stderr();
         let status = self.ended();
         assert_eq!(status, Some(0), "keyroll dev did not stop well: {said}");
         self.home.take().expect("there until now")
     }
 
-    /// Kills it, and gives its directory. Its nats-server is gone as well when this returns.
+    /// Kills it and its nats-server, and returns its directory.
     pub fn kill(mut self) -> Home {
         let nats_server = self.nats_server();
         self.process().signal(Signal::SIGKILL);
@@ -265,7 +287,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // The nats-server ends with it. What has ended already is reaped already.
+        // The nats-server ends with it. A process that has ended is already reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.stdout.take());
@@ -278,11 +300,11 @@ pub(super) fn first_line(stdout: ChildStdout) -> (String, BufReader<ChildStdout>
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();
-        // Nothing read is no line, which the caller reports with what stderr says.
+        // If nothing was read, the line is empty; the caller then reports stderr.
         let _ = reader.read_line(&mut line);
         let _ = sender.send((line, reader));
     });
     receiver
         .recv_timeout(PATIENCE)
-        .expect("keyroll dev says something")
+        .expect("keyroll dev prints a line")
 }

@@ -35,6 +35,7 @@ use keyroll_wire::{CommandReply, CommandRequest, Reply};
 use tokio::runtime::Runtime;
 
 use super::cluster::Cluster;
+use super::demo;
 use super::wait::{until, within};
 
 type InEntries = Box<dyn FnMut(&State, &Action, &mut Vec<Event>) + Send>;
@@ -168,10 +169,6 @@ pub fn truth(state: &State, name: &str, version: u32) -> Revealed {
     }
 }
 
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
-
 async fn connect(url: &str, inbox: Option<&str>) -> Client {
     let address: async_nats::ServerAddr = url.parse().expect("a NATS URL");
     let user = address.username().expect("a user").to_owned();
@@ -209,9 +206,9 @@ async fn serve(parts: Arc<Parts>, responder: Client) {
     }
 }
 
-type Said = (Vec<u8>, Option<&'static str>);
+type Answered = (Vec<u8>, Option<&'static str>);
 
-fn said(response: Response) -> Said {
+fn answered(response: Response) -> Answered {
     let refused = response.refusal.map(|rejection| rejection.code.as_str());
     (response.bytes, refused)
 }
@@ -263,20 +260,20 @@ impl Parts {
         self.lies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: &Message) -> Option<Said> {
+    async fn answer(&self, request: &Message) -> Option<Answered> {
         let tokens: Vec<&str> = request.subject.split('.').skip(2).collect();
         let bytes = &request.payload;
         Some(match tokens.as_slice() {
-            ["_ledger", "info"] => said(self.ledger.info().await),
-            ["_ledger", "query"] => said(self.ledger.query(None, bytes).await),
+            ["_ledger", "info"] => answered(self.ledger.info().await),
+            ["_ledger", "query"] => answered(self.ledger.query(None, bytes).await),
             [workspace, "query"] => self.query(&workspace.parse().ok()?, bytes).await,
             [workspace, "command"] => self.command(&workspace.parse().ok()?, bytes).await,
             _ => return None,
         })
     }
 
-    async fn query(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Said {
-        let (bytes, refused) = said(self.ledger.query(Some(workspace), bytes).await);
+    async fn query(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Answered {
+        let (bytes, refused) = answered(self.ledger.query(Some(workspace), bytes).await);
         let mut reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
         if let ReplyBody::Answer(answer) = &mut reply.body
             && let Some(lie) = &mut self.lies().answers
@@ -286,13 +283,13 @@ impl Parts {
         (cose::sign(&reply, &self.online), refused)
     }
 
-    async fn command(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Said {
+    async fn command(&self, workspace: &WorkspaceName, bytes: &[u8]) -> Answered {
         let request: CommandRequest = cbor::decode(bytes).expect("a request");
         let lied = self.lied(workspace, &request).await;
         let (mut reply, refused) = if let Some(done) = lied {
             (CommandReply::Committed(done), None)
         } else {
-            let (bytes, refused) = said(self.ledger.command(workspace, bytes).await);
+            let (bytes, refused) = answered(self.ledger.command(workspace, bytes).await);
             (cbor::decode(&bytes).expect("a reply"), refused)
         };
         if let CommandReply::Committed(done) = &mut reply
@@ -422,7 +419,7 @@ impl Parts {
                 ..query.clone()
             };
             let bytes = cose::sign(&query, &self.owner);
-            let (bytes, _) = said(self.ledger.query(Some(workspace), &bytes).await);
+            let (bytes, _) = answered(self.ledger.query(Some(workspace), &bytes).await);
             let reply = cose::open::<Reply>(&bytes).expect("a reply").payload;
             let ReplyBody::Answer(answer) = reply.body else {
                 panic!("no proof: {:?}", reply.body)

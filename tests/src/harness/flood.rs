@@ -1,4 +1,4 @@
-//! Many connections that want nothing but to be there.
+//! Many idle connections at once.
 
 use std::fs::read_dir;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -57,14 +57,14 @@ impl Flood {
         }
         let streams = (0..count).map(|at| {
             let mut stream = connect(from[at % from.len()], origin);
-            // Whoever was closed meanwhile has nothing to say.
+            // A connection that was closed meanwhile sends nothing.
             let _ = stream.write_all(words[at % words.len()]);
             stream
         });
         Self(streams.collect())
     }
 
-    /// How many of them are still open. What was sent to them is read away.
+    /// The number that are still open. It reads and drops what was sent to them.
     pub fn open(&mut self) -> usize {
         let is_open = |stream: &mut TcpStream| {
             stream.set_nonblocking(true).expect("not blocking");
@@ -84,7 +84,7 @@ impl Flood {
     }
 }
 
-/// Reads until the other side closes; what came.
+/// Reads until the other side closes, and returns what was read.
 ///
 /// # Panics
 /// When it does not close.
@@ -94,12 +94,12 @@ pub fn until_closed(mut stream: TcpStream) -> String {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
             panic!("it is never closed")
         }
-        // A reset is an end as well.
+        // A reset also ends the connection.
         _ => String::from_utf8_lossy(&bytes).into_owned(),
     }
 }
 
-/// Sends a byte now and then until the other side answers or closes; what came.
+/// Sends a byte now and then until the other side answers or closes, and returns the answer.
 ///
 /// # Panics
 /// When it never does.

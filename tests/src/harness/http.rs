@@ -6,6 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+/// Lets a block reach a server of this machine, and asks for JSON.
+pub const ALLOW: [&str; 5] = [
+    "--allow-address",
+    "127.0.0.0/8",
+    "--allow-http",
+    "127.0.0.1",
+    "--json",
+];
+
 /// A running server. It ends with the test's process.
 pub struct Echo {
     address: SocketAddr,
@@ -18,7 +27,7 @@ impl Echo {
     /// # Panics
     /// When there is none.
     pub fn start() -> Self {
-        Self::answering(|request, stream| {
+        Self::serving(|request, stream| {
             stream.write_all(&response("200 OK", "", request.as_bytes()))
         })
     }
@@ -27,7 +36,7 @@ impl Echo {
     ///
     /// # Panics
     /// When there is no free port.
-    pub fn answering(
+    pub fn serving(
         answer: impl Fn(&str, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

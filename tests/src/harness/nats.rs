@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use super::dev::Dev;
 use super::wait::within;
 
-/// A connection, and what the server refuses it.
+/// A connection, and the errors that the server reports to it.
 pub struct Nats {
     /// The client.
     pub client: Client,
     errors: mpsc::UnboundedReceiver<String>,
-    /// What this user may ask at any time.
+    /// A subject on which this user gets an answer at any time.
     asked: &'static str,
 }
 
@@ -74,7 +74,7 @@ impl Nats {
             .request_timeout(Some(Duration::from_secs(30)))
             .event_callback(move |event| {
                 if let Event::ServerError(error) = event {
-                    // Nobody may be listening.
+                    // The receiver may be gone.
                     let _ = sender.send(error.to_string());
                 }
                 async {}
@@ -87,23 +87,23 @@ impl Nats {
         }
     }
 
-    /// A subscription that the server knows of when this returns.
+    /// Subscribes, and returns once the server has processed the subscription.
     pub async fn subscribe(&self, subject: &str) -> Subscriber {
         let subscriber = self
             .client
             .subscribe(subject.to_owned())
             .await
             .expect("subscribed");
-        self.settled().await;
+        self.round_trip().await;
         subscriber
     }
 
-    /// Returns when the server has read what was sent before. (`flush` returns when it is written.)
-    pub async fn settled(&self) {
+    /// Returns when the server has processed what was sent before. (`flush` returns when it is sent.)
+    pub async fn round_trip(&self) {
         self.request(self.asked, Vec::new()).await;
     }
 
-    /// Asks, and gives the answer.
+    /// Sends a request and returns the answer.
     ///
     /// # Panics
     /// When there is none.
@@ -116,7 +116,7 @@ impl Nats {
             .unwrap_or_else(|error| panic!("no answer on {subject}: {error}"))
     }
 
-    /// Waits for the server to refuse this connection something.
+    /// Waits until the server reports an error that contains `what`.
     pub async fn refused(&mut self, what: &str) {
         within(&format!("a refusal of {what}"), async {
             while let Some(error) = self.errors.recv().await {

@@ -2,25 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The directory with `node_modules` of `tests/NAME/package-lock.json`, in `tools/NAME` of the target
-/// directory; made at first use and whenever that list has changed. None where Node.js or npm is not
-/// installed.
+/// directory; made at first use and whenever that list has changed.
 ///
 /// # Panics
-/// When they are installed and a package is not to be had.
-pub fn packages(name: &str) -> Option<PathBuf> {
-    let has = |program: &str| {
-        let asked = Command::new(program)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status();
-        asked.is_ok_and(|status| status.success())
-    };
-    if !(has("node") && has("npm")) {
-        return None;
-    }
+/// When npm is not installed or cannot install a package.
+pub fn packages(name: &str) -> PathBuf {
     let listed = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     // Test programs lie in `debug/deps` of it.
     let test = std::env::current_exe().expect("the path of this test");
@@ -33,7 +22,7 @@ pub fn packages(name: &str) -> Option<PathBuf> {
     let stamp = home.join("stamp.json");
     let wanted = fs::read(listed.join("package-lock.json")).expect("a lock file");
     if fs::read(&stamp).is_ok_and(|found| found == wanted) {
-        return Some(home);
+        return home;
     }
     for file in ["package.json", "package-lock.json"] {
         fs::copy(listed.join(file), home.join(file)).expect("copied");
@@ -43,11 +32,11 @@ pub fn packages(name: &str) -> Option<PathBuf> {
         .args(words.split(' '))
         .current_dir(&home)
         .status();
-    let status = status.expect("npm starts");
+    let status = status.expect("npm is installed");
     assert!(
         status.success(),
         "npm could not install tests/{name}: it needs a registry or a mirror of one"
     );
     fs::write(stamp, wanted).expect("a stamp");
-    Some(home)
+    home
 }

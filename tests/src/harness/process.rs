@@ -52,7 +52,7 @@ impl Process {
         pids().into_iter().find(is_it).map(|pid| Self { pid })
     }
 
-    /// Whether it runs; one that ended and was not reaped does not.
+    /// Whether it runs. A process that ended and was not reaped does not run.
     pub fn is_alive(self) -> bool {
         stat(self.pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
     }
@@ -62,7 +62,7 @@ impl Process {
         stat(self.pid).is_some_and(|stat| stat.state == 'T')
     }
 
-    /// Bytes of memory it has, as the system counts them.
+    /// Its resident memory in bytes.
     ///
     /// # Panics
     /// When it is gone.

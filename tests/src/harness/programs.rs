@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The built `keyroll`.
+use super::scan::contains;
+
+/// The `keyroll` under test, built with feature `failpoints`: `just test` builds it.
 ///
 /// # Panics
 /// When there is none, with what to do about it.
@@ -15,28 +17,27 @@ pub fn keyroll() -> &'static Path {
         let path = std::env::var_os("KEYROLL_BIN").map_or_else(beside_this_test, PathBuf::from);
         assert!(
             path.is_file(),
-            "there is no keyroll at {}: run `cargo build -p keyroll`, or name the program in KEYROLL_BIN",
+            "there is no keyroll at {}: run `just test`, or name the program in KEYROLL_BIN",
             path.display()
         );
         path
     })
 }
 
-/// `keyroll` with failpoints: the same program, built with feature `failpoints`.
+/// The same program, where a test needs its failpoints.
 ///
 /// # Panics
-/// When there is none, with what to do about it.
+/// When it was built without them.
 pub fn keyroll_with_failpoints() -> &'static Path {
-    static FOUND: OnceLock<PathBuf> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let beside = || keyroll().with_file_name("keyroll-failpoints");
-        let path = std::env::var_os("KEYROLL_FAILPOINTS_BIN").map_or_else(beside, PathBuf::from);
+    static CHECKED: OnceLock<&Path> = OnceLock::new();
+    CHECKED.get_or_init(|| {
+        let program = std::fs::read(keyroll()).expect("the program can be read");
         assert!(
-            path.is_file(),
-            "there is no keyroll with failpoints at {}: run `just failpoints`, or name it in KEYROLL_FAILPOINTS_BIN",
-            path.display()
+            contains(&program, b"KEYROLL_FAILPOINT"),
+            "{} has no failpoints: `just test` builds a program that has",
+            keyroll().display()
         );
-        path
+        keyroll()
     })
 }
 
@@ -46,10 +47,10 @@ fn beside_this_test() -> PathBuf {
     let built = test.parent().and_then(Path::parent);
     built
         .expect("the directory of built programs")
-        .join("keyroll")
+        .join("keyroll-failpoints")
 }
 
-/// A nats-server of a version that will do.
+/// A nats-server of a supported version.
 ///
 /// # Panics
 /// When there is none and none can be fetched.
@@ -76,13 +77,13 @@ fn found_by_script() -> PathBuf {
     PathBuf::from(path.trim())
 }
 
-/// The words before a program whose writes do not reach the disk as long as the file `broken` exists.
+/// The command line before a program whose fsync fails while the file `broken` exists.
 ///
 /// # Panics
 /// When there is no Python 3.
 pub fn failing_syncs(broken: &Path) -> Vec<OsString> {
     static PYTHON: OnceLock<OsString> = OnceLock::new();
-    // The interpreter itself: what is called python3 may be a script that wants more of a home.
+    // The interpreter itself: `python3` may be a script that needs a home directory.
     let python = PYTHON.get_or_init(|| {
         let ask = "import sys; print(sys.executable)";
         let run = Command::new("python3").args(["-c", ask]).output();

@@ -1,5 +1,6 @@
 //! A Python that has what the tests written in it need.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,16 +30,31 @@ pub fn python() -> PathBuf {
         fs::remove_dir_all(&home).expect("an old environment goes");
     }
     must(
-        Command::new("python3").args(["-m", "venv"]).arg(&home),
-        "python3 -m venv failed; on Debian it is the package python3-venv",
+        Command::new("python3")
+            .args(["-m", "venv", "--without-pip"])
+            .arg(&home),
+        "python3 -m venv failed",
     );
-    let pip = "-m pip install --quiet --disable-pip-version-check --only-binary :all: -r";
-    must(
-        Command::new(&python).args(pip.split(' ')).arg(&wanted),
-        "pip could not install tests/tools/requirements.txt; these tests need a package index or a mirror of one",
-    );
+    install(&python, ["-r".as_ref(), wanted.as_os_str()]);
     fs::write(&stamp, wanted_text).expect("a stamp");
     python
+}
+
+/// Installs packages into the environment of an interpreter, with the pip of `python3`: Debian keeps the
+/// one that environments bring along in a package of its own.
+///
+/// # Panics
+/// When a package is not to be had.
+pub fn install<W: AsRef<OsStr>>(python: &Path, packages: impl IntoIterator<Item = W>) {
+    let pip = "install --quiet --disable-pip-version-check --only-binary :all:";
+    must(
+        Command::new("python3")
+            .args(["-m", "pip", "--python"])
+            .arg(python)
+            .args(pip.split(' '))
+            .args(packages),
+        "pip could not install; these tests need a package index or a mirror of one",
+    );
 }
 
 fn must(command: &mut Command, what: &str) {

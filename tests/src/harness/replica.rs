@@ -19,7 +19,7 @@ pub struct Replica {
     stderr: PathBuf,
     /// Until its first line is read.
     unread: Option<ChildStdout>,
-    // Held open: whoever writes to a closed pipe is ended by that.
+    // Held open: a process that writes to a closed pipe is killed.
     stdout: Option<BufReader<ChildStdout>>,
     /// The first line, once it is read.
     line: String,
@@ -29,7 +29,7 @@ pub struct Replica {
 impl Replica {
     pub(super) fn start(
         mut command: Command,
-        environment: &[(&str, String)],
+        environment: &[(&'static str, String)],
         stderr: PathBuf,
     ) -> Self {
         let said = OpenOptions::new().create(true).append(true).open(&stderr);
@@ -49,7 +49,7 @@ impl Replica {
         }
     }
 
-    /// Waits until it says that it is ready, or has ended without.
+    /// Waits until it reports that it is ready, or has ended.
     pub fn is_ready(&mut self) -> bool {
         if let Some(stdout) = self.unread.take() {
             let (line, rest) = first_line(stdout);
@@ -60,15 +60,15 @@ impl Replica {
         self.ready
     }
 
-    /// What it said when it was ready.
+    /// The line that it printed when it was ready.
     ///
     /// # Panics
-    /// When it has not said so.
+    /// When it has not printed one.
     pub fn ready_line(&self) -> serde_json::Value {
         serde_json::from_str(&self.line).expect("a line of JSON")
     }
 
-    /// Where monitoring looks, of one that was started with `--metrics`.
+    /// The monitoring endpoint of a service that was started with `--metrics`.
     ///
     /// # Panics
     /// When it was not.
@@ -76,7 +76,7 @@ impl Replica {
         let line = self.ready_line();
         let url = line["metrics_url"].as_str();
         let origin = url.and_then(|url| url.strip_suffix("/metrics"));
-        Browse::new(origin.expect("where monitoring looks"))
+        Browse::new(origin.expect("a metrics URL"))
     }
 
     /// This process.
@@ -107,8 +107,8 @@ impl Replica {
         self.process().resident()
     }
 
-    /// What it and its predecessors said on stderr.
-    pub fn said(&self) -> String {
+    /// The stderr of this process and of its predecessors.
+    pub fn stderr(&self) -> String {
         fs::read_to_string(&self.stderr).expect("stderr")
     }
 }

@@ -1,4 +1,4 @@
-//! Processes that end with this one, however it ends: a test that is killed leaves nothing running.
+//! Child processes that end when this process ends, however it ends.
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Child, Command};
@@ -12,14 +12,14 @@ use super::programs;
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
-/// A process follows the *thread* that started it, so all are started by one that stays.
+/// A child ends with the *thread* that started it, so one lasting thread starts all.
 fn starter() -> &'static Sender<Order> {
     static STARTER: OnceLock<Sender<Order>> = OnceLock::new();
     STARTER.get_or_init(|| {
         let (orders, ordered) = channel::<Order>();
         thread::spawn(move || {
             for (mut command, started) in ordered {
-                // Whoever ordered it waits for it.
+                // The caller waits for it.
                 let _ = started.send(command.spawn());
             }
         });
@@ -27,8 +27,7 @@ fn starter() -> &'static Sender<Order> {
     })
 }
 
-/// `program -c argument`, to be started with [`start`]: keyroll's own step between a parent and its
-/// nats-server.
+/// `program -c argument`, for [`start`], through keyroll's own launcher for its nats-server.
 pub fn command(program: impl AsRef<OsStr>, argument: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(programs::keyroll());
     command
@@ -42,8 +41,8 @@ pub fn command(program: impl AsRef<OsStr>, argument: impl AsRef<OsStr>) -> Comma
     command
 }
 
-/// As [`command`], for a program with any words.
-pub fn words(words: &[OsString]) -> Command {
+/// As [`command`], for any command line.
+pub fn command_line(words: &[OsString]) -> Command {
     let quoted = words.iter().map(|word| {
         let word = word.to_str().expect("words in UTF-8");
         assert!(!word.contains('\''), "{word} holds a quote");

@@ -1,11 +1,11 @@
-//! Waiting for something to become so. The bound is reached only by a test that fails.
+//! Waiting for a condition, with a bound that only a failing test reaches.
 
 use std::time::{Duration, Instant};
 
-/// Far above what anything here takes.
+/// The bound: far above what anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks until `found` finds something.
+/// Polls until `found` returns a value.
 ///
 /// # Panics
 /// When that takes longer than [`PATIENCE`].
@@ -15,7 +15,7 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = found() {
             return found;
         }
-        assert!(Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -26,5 +26,5 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 /// When that takes longer than [`PATIENCE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let done = tokio::time::timeout(PATIENCE, future).await;
-    done.unwrap_or_else(|elapsed| panic!("waited in vain: {what}: {elapsed}"))
+    done.unwrap_or_else(|elapsed| panic!("timed out: {what}: {elapsed}"))
 }

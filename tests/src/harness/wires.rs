@@ -5,18 +5,18 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-/// How a wire is.
+/// The state of a wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// What is sent arrives.
+    /// Data passes.
     Whole,
-    /// Nothing arrives, and nobody is told: it comes when the wire is whole again.
+    /// Data is held back without an error, and arrives when the wire is whole again.
     Silent,
-    /// Connections have ended, and none can be made.
+    /// Connections are closed, and new ones are refused.
     Cut,
 }
 
-/// One wire, shared by all who carry over it.
+/// One wire, shared by its connections.
 struct Shared {
     is: Mutex<Wire>,
     changed: Condvar,
@@ -27,7 +27,7 @@ impl Shared {
         *self.is.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for as long as it is silent; whether it is whole then.
+    /// Waits while it is silent, and returns whether it is whole.
     fn pass(&self) -> bool {
         let is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
         let is = self.changed.wait_while(is, |is| *is == Wire::Silent);
@@ -39,14 +39,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until it is neither whole nor silent any more.
+    /// Waits until it is cut.
     fn cut(&self) {
         let is = self.is.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.changed.wait_while(is, |is| *is != Wire::Cut));
     }
 }
 
-/// From one end to the other: where to connect to, and the wire behind it.
+/// One direction: the address to connect to, and the wire behind it.
 struct Way {
     from: usize,
     to: usize,
@@ -73,7 +73,7 @@ impl Wires {
                     changed: Condvar::new(),
                 });
                 let (end, carried) = (*end, Arc::clone(&wire));
-                // Until the tests end, as nothing else would wake it.
+                // It runs until the tests end: nothing else wakes it.
                 thread::spawn(move || {
                     for near in listener.incoming().flatten() {
                         carry(near, end, &carried);
@@ -90,13 +90,13 @@ impl Wires {
         Self(ways)
     }
 
-    /// Where `from` reaches every other one.
+    /// The addresses at which `from` reaches the other servers.
     pub fn of(&self, from: usize) -> Vec<SocketAddr> {
         let of = self.0.iter().filter(|way| way.from == from);
         of.map(|way| way.door).collect()
     }
 
-    /// Makes all wires from and to one server so.
+    /// Sets the state of all wires from and to one server.
     pub fn make(&self, server: usize, wire: Wire) {
         for way in &self.0 {
             if way.from == server || way.to == server {
@@ -106,7 +106,7 @@ impl Wires {
     }
 }
 
-/// Carries what is sent over one connection, in both directions, until it ends.
+/// Copies one connection in both directions until it ends.
 fn carry(near: TcpStream, end: SocketAddr, wire: &Arc<Shared>) {
     if wire.is() == Wire::Cut {
         return;
@@ -124,7 +124,7 @@ fn carry(near: TcpStream, end: SocketAddr, wire: &Arc<Shared>) {
                     break;
                 }
             }
-            // The other one may have ended it already.
+            // The other thread may have closed it already.
             let _ = from.shutdown(Shutdown::Both);
             let _ = to.shutdown(Shutdown::Both);
         });

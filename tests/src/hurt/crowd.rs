@@ -1,4 +1,4 @@
-//! Callers that do a bit of everything at once, and write down what they were told.
+//! Callers that mix all kinds of commands, and record the answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,22 +18,22 @@ use super::Seeded;
 /// Secrets that all callers read and write.
 const SHARED: usize = 4;
 
-/// What callers were told.
+/// The answers that callers got.
 #[derive(Default)]
 pub struct Record {
     /// Entries that were acknowledged, with their bytes.
     pub acked: BTreeMap<Index, Blob>,
-    /// Signed commands of which nobody knows whether they were carried out.
+    /// Signed commands with an unknown outcome.
     pub unknown: Vec<Vec<u8>>,
-    /// Signed commands that were refused for good, with what was said: they must not be in the log.
+    /// Signed commands that were refused for good, with the refusal: they must not be in the log.
     pub refused: Vec<(Vec<u8>, String)>,
     /// Signed commands that were acknowledged, with their entry.
     pub described: Vec<(Vec<u8>, Index)>,
-    /// Values that were tried for a version: whoever is given it is given one of these.
+    /// Values that were sent for a version: a reveal of it gives one of these.
     tried: BTreeMap<(SecretId, Version), BTreeSet<Vec<u8>>>,
     /// Values of versions that were acknowledged.
     pub kept: BTreeMap<(SecretName, Version), Vec<u8>>,
-    /// Values that were given out.
+    /// Values that were revealed.
     pub revealed: u64,
     /// How often each code came back.
     pub codes: BTreeMap<&'static str, u64>,
@@ -87,7 +87,7 @@ impl Crowd {
         crowd
     }
 
-    /// What was told so far.
+    /// The answers so far.
     pub fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
     }
@@ -102,13 +102,13 @@ impl Crowd {
         (0..callers).map(start).collect()
     }
 
-    /// Tells all callers to begin nothing more. What is under way goes on.
+    /// Stops callers before their next call. Calls under way go on.
     pub fn rest(&self) {
         self.stop.send_replace(true);
     }
 
     async fn caller(self, mut numbers: Seeded, stop: watch::Receiver<bool>) {
-        // A caller of an earlier shift, held up, must not take up the next one's work.
+        // A delayed caller of an earlier shift must not go on in the next one.
         while !*stop.borrow() && !stop.has_changed().unwrap_or(true) {
             let via = usize::try_from(numbers.below(self.clients.len() as u64)).expect("small");
             let (secret, id) = numbers.pick(&self.shared).clone();
@@ -129,7 +129,7 @@ impl Crowd {
         }
     }
 
-    /// What may come back from a ledger that is hurt; anything else is a defect.
+    /// The codes that a ledger may answer with during faults; any other is a defect.
     fn expected(&self, error: &ClientError) {
         let fine = matches!(
             error.code(),
@@ -186,7 +186,7 @@ impl Crowd {
         Ok(id)
     }
 
-    /// Reveals, and gives the version. What comes must have been written as that version.
+    /// Reveals, and returns the version. The value must have been written as that version.
     async fn read(&self, via: usize, secret: &SecretName) -> Result<Version, ClientError> {
         let wanted = [RequestedValue {
             name: secret.clone(),
@@ -262,13 +262,13 @@ impl Crowd {
         self.send(via, bytes).await
     }
 
-    /// Sends signed bytes for the first time, and writes down what they came to.
+    /// Sends signed bytes for the first time, and records the outcome.
     async fn send(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
         let doubtful = |code| matches!(code, Code::AuditUnknown | Code::Unreachable);
         self.submit(via, bytes, doubtful).await
     }
 
-    /// Sends bytes whose fate is not known. That nothing happened this time says nothing of it.
+    /// Sends bytes with an unknown outcome again. A failure this time proves nothing about the first time.
     pub(super) async fn send_again(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
         let doubtful = |code| {
             let again = matches!(code, Code::Busy | Code::AuditUnavailable);
@@ -303,7 +303,7 @@ impl Crowd {
         }
     }
 
-    /// Sends again what was carried out before: the same entry comes back.
+    /// Sends a command that was carried out again, and gets the same entry.
     async fn repeat(&self, via: usize, numbers: &mut Seeded) -> Result<(), ClientError> {
         let known = {
             let record = self.record();

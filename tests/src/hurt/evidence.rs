@@ -1,4 +1,4 @@
-//! What callers were told against what the log says, once all is quiet.
+//! Compares the answers that callers got with the log, once all is quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,8 +15,7 @@ use super::{Crowd, Record, Spy};
 use crate::harness::Cluster;
 use crate::harness::wait::within;
 
-/// How long a ledger may take until it answers again after the last blow. Reached only by a test
-/// that fails.
+/// How long a ledger may take to answer again after the last fault. Only a failing test reaches it.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// Values that are looked at, at the end.
 const LOOKED_AT: usize = 200;
@@ -26,7 +25,7 @@ pub struct Log {
     entries: Vec<Blob>,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Summary {
     /// Entries in the log.
@@ -49,8 +48,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Asks until it is answered: where a nats-server has just come back, the read model is behind the
-/// log for a moment.
+/// Retries a query: after a restart of nats-server, the read model is behind the log for a moment.
 async fn ask_patiently(
     client: &Client,
     workspace: &WorkspaceName,
@@ -142,8 +140,8 @@ async fn recovered(client: &Client, workspace: &WorkspaceName) {
     }
 }
 
-/// Learns the fate of every command that is in doubt, by sending its bytes again.
-async fn settle(crowd: &Crowd) {
+/// Resolves every command with an unknown outcome by sending its bytes again.
+async fn resolve_doubts(crowd: &Crowd) {
     let end = Instant::now() + RECOVERY;
     loop {
         let doubtful = std::mem::take(&mut crowd.record().unknown);
@@ -160,7 +158,7 @@ async fn settle(crowd: &Crowd) {
     }
 }
 
-/// Whether it may be otherwise in a moment.
+/// Whether a retry may succeed.
 fn is_passing(code: Code) -> bool {
     matches!(
         code,
@@ -168,7 +166,7 @@ fn is_passing(code: Code) -> bool {
     )
 }
 
-/// Holds all that was told against the log, verifies that, and builds the read model anew.
+/// Compares all answers with the log, verifies the log, and rebuilds the read model.
 ///
 /// # Panics
 /// When an acknowledged entry is lost or another, a command is in the log twice, one that was
@@ -177,7 +175,7 @@ fn is_passing(code: Code) -> bool {
 pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary {
     let (client, workspace) = (&crowd.clients()[0], crowd.workspace());
     recovered(client, workspace).await;
-    settle(crowd).await;
+    resolve_doubts(crowd).await;
     let log = Log::fetch(client, workspace).await;
     let record: Record = std::mem::take(&mut *crowd.record());
     for (index, told) in &record.acked {
@@ -223,7 +221,7 @@ async fn values_are_kept(client: &Client, workspace: &WorkspaceName, record: &Re
         }];
         let purpose = Purpose::View(Nothing {});
         let end = Instant::now() + RECOVERY;
-        // Servers that found each other again may once more choose who leads.
+        // Servers that reconnect may elect a leader once more.
         let revealed = loop {
             match client.reveal(workspace, &wanted, &purpose, None).await {
                 Ok(revealed) => break revealed,

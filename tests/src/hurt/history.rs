@@ -1,4 +1,4 @@
-//! Callers who each write down when they asked, when they were answered, and what.
+//! Callers that record the begin, the end and the result of each call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,11 @@ use super::linear::{Call, Content, Did};
 pub struct Subject {
     name: SecretName,
     id: SecretId,
-    /// What it held at first.
+    /// Its first content.
     pub first: Content,
 }
 
-/// What happened, per secret.
+/// The calls, per secret.
 #[derive(Default)]
 pub struct History {
     /// The calls, by the secret's number.
@@ -35,7 +35,7 @@ pub struct History {
 }
 
 impl History {
-    /// What ended before another began has the lower index, and no two have the same.
+    /// A call that ended before another began has the lower index, and no index occurs twice.
     ///
     /// # Panics
     /// When that is not so.
@@ -114,15 +114,15 @@ pub async fn subjects(
     made
 }
 
-/// What a call came to.
-enum Told {
-    /// It is an entry, after which the secret holds this.
+/// The result of a call.
+enum CallResult {
+    /// It became an entry, after which the secret has this content.
     Entry(Did, Content, Index),
-    /// It was refused for what the secret held.
+    /// It was refused because of the current version.
     Refused(Did),
-    /// Nobody knows.
+    /// Its outcome is unknown.
     Unknown(Did),
-    /// It came to nothing.
+    /// It had no effect.
     Nothing(Code),
 }
 
@@ -157,43 +157,45 @@ pub async fn call(
         let calls = history.calls.entry(number).or_default();
         let call = |ended, did| Call { begun, ended, did };
         match told {
-            Told::Entry(did, content, index) => {
+            CallResult::Entry(did, content, index) => {
                 known[number] = content.version;
                 calls.push(call(Some(ended), did));
                 history.indexes.push((begun, ended, index));
             }
-            Told::Refused(did) => {
-                // Somebody else was faster; the next read tells by how much.
+            CallResult::Refused(did) => {
+                // Another caller was faster. The next read shows the current version.
                 known[number] += 1;
                 calls.push(call(Some(ended), did));
                 *history.codes.entry(Code::Conflict.as_str()).or_default() += 1;
             }
-            Told::Unknown(did) => {
+            CallResult::Unknown(did) => {
                 calls.push(call(None, did));
                 *history
                     .codes
                     .entry(Code::AuditUnknown.as_str())
                     .or_default() += 1;
             }
-            Told::Nothing(code) => *history.codes.entry(code.as_str()).or_default() += 1,
+            CallResult::Nothing(code) => *history.codes.entry(code.as_str()).or_default() += 1,
         }
     }
 }
 
-/// What a call that failed came to.
-fn failed(error: &ClientError, did: Option<Did>) -> Told {
+/// The result of a failed call.
+fn failed(error: &ClientError, did: Option<Did>) -> CallResult {
     match (error.code(), did) {
-        (Code::Conflict, Some(Did::Wrote(content))) => Told::Refused(Did::Refused(content.version)),
-        (Code::AuditUnknown, Some(did)) => Told::Unknown(did),
+        (Code::Conflict, Some(Did::Wrote(content))) => {
+            CallResult::Refused(Did::Refused(content.version))
+        }
+        (Code::AuditUnknown, Some(did)) => CallResult::Unknown(did),
         (
             code @ (Code::AuditUnknown | Code::Busy | Code::AuditUnavailable | Code::Unreachable),
             _,
-        ) => Told::Nothing(code),
+        ) => CallResult::Nothing(code),
         (code, _) => panic!("{code}: {error}"),
     }
 }
 
-async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> Told {
+async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> CallResult {
     let wanted = [RequestedValue {
         name: subject.name.clone(),
         version: None,
@@ -207,9 +209,9 @@ async fn read(client: &Client, workspace: &WorkspaceName, subject: &Subject) -> 
                 version: opened.version.0,
                 value: value_of(&opened.value),
             };
-            Told::Entry(Did::Read(content), content, revealed.index)
+            CallResult::Entry(Did::Read(content), content, revealed.index)
         }
-        // A read that nobody heard of changes nothing.
+        // A read with an unknown outcome changes nothing.
         Err(error) => failed(&error, None),
     }
 }
@@ -220,7 +222,7 @@ async fn write(
     subject: &Subject,
     version: u32,
     value: &str,
-) -> Told {
+) -> CallResult {
     let secret = (subject.id, &subject.name);
     let content = Content {
         version,
@@ -234,7 +236,7 @@ async fn write(
         (None, None),
     );
     match edit.await {
-        Ok(acted) => Told::Entry(Did::Wrote(content), content, acted.index),
+        Ok(acted) => CallResult::Entry(Did::Wrote(content), content, acted.index),
         Err(error) => failed(&error, Some(Did::Wrote(content))),
     }
 }

@@ -1,6 +1,6 @@
-//! Whether what concurrent callers of one secret saw could have come from one secret that does one
-//! thing at a time (linearizability; the search is Wing and Gong's with Lowe's memory of what was
-//! tried). It takes nobody's word for an order: only when calls began and ended.
+//! Checks linearizability: whether a secret that does one thing at a time could have given concurrent
+//! callers these results. The search is Wing and Gong's with Lowe's memoization. It uses only the times
+//! at which calls began and ended.
 
 use std::collections::HashSet;
 
@@ -13,14 +13,14 @@ pub struct Content {
     pub value: u64,
 }
 
-/// What a caller did and was told.
+/// A call with its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Did {
-    /// It was given this.
+    /// It read this content.
     Read(Content),
-    /// It wrote this, as the version after the one before.
+    /// It wrote this content as the next version.
     Wrote(Content),
-    /// It would have written this version, and was told that another is current.
+    /// It tried to write this version, and was refused because another is current.
     Refused(u32),
 }
 
@@ -31,7 +31,7 @@ pub struct Call {
     pub begun: u64,
     /// When it ended; a call without an end may have had its effect at any time since, or never.
     pub ended: Option<u64>,
-    /// What it came to; for one without an end, what it would have.
+    /// Its result; for a call without an end, the intended one.
     pub did: Did,
 }
 
@@ -40,7 +40,7 @@ impl Call {
         self.ended.unwrap_or(u64::MAX)
     }
 
-    /// What is there after it, if it can happen on what is there before.
+    /// The content after it, if it is possible on the content before it.
     fn on(&self, before: Content) -> Option<Content> {
         match self.did {
             Did::Read(content) => (content == before).then_some(before),
@@ -90,7 +90,7 @@ pub fn is_linearizable(first: Content, calls: &[Call]) -> bool {
     true
 }
 
-/// The first call from `from` on that may come next and was not tried so.
+/// The first call from `from` on that may come next and was not tried yet.
 fn next(
     calls: &[Call],
     chosen: &mut Chosen,
@@ -99,7 +99,7 @@ fn next(
     tried: &mut HashSet<(Chosen, Content)>,
 ) -> Option<(usize, Content)> {
     let waiting = |call: &usize| !chosen.has(*call);
-    // Whatever began after another's end comes after it.
+    // A call that began after the end of another comes after it.
     let earliest = (0..calls.len()).filter(waiting);
     let earliest = earliest.map(|call| calls[call].end()).min()?;
     for (call, at) in calls.iter().enumerate().skip(from) {
@@ -200,7 +200,7 @@ mod tests {
             call(0, 1, Wrote(content(2))),
             call(2, 3, Read(FIRST))
         ]));
-        // While they overlap either is right, but not first the new and then the old.
+        // While they overlap, either content is right, but the old one never follows the new one.
         let write = call(0, 10, Wrote(content(2)));
         assert!(judge(&[
             write,
@@ -212,14 +212,14 @@ mod tests {
             call(1, 2, Read(content(2))),
             call(3, 4, Read(FIRST))
         ]));
-        // Nobody wrote that, or somebody else did.
+        // No caller wrote this content.
         assert!(!judge(&[call(0, 1, Read(content(2)))]));
         assert!(!judge(&[write, call(11, 12, Read(other(2)))]));
-        // Of two that write the same version one is refused.
+        // One of two writes of the same version is refused.
         assert!(!judge(&[write, call(1, 9, Wrote(other(2)))]));
         assert!(judge(&[write, call(1, 9, Refused(2))]));
         assert!(!judge(&[call(0, 1, Refused(2))]));
-        // What nobody heard of may have happened, late, or not at all, but never twice.
+        // A call with an unknown outcome may have happened, late or not at all, but never twice.
         assert!(judge(&[
             open(0, Wrote(content(2))),
             call(5, 6, Read(FIRST))

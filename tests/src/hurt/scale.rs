@@ -1,20 +1,20 @@
-//! How much is done, and by which numbers.
+//! How often faults are injected, and the seeded numbers that choose them.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// How often something is tried: `KEYROLL_FAULTS` is `short` (or absent), `bounded` or `long`.
+/// How often each fault is tried: `KEYROLL_FAULTS` is `short` (the default), `bounded` or `long`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// With every run of the tests.
+    /// In every run of the tests.
     Short,
     /// `just test-faults`.
     Bounded,
-    /// Once in a while, part by part.
+    /// By hand, part by part.
     Long,
 }
 
-fn said<T: FromStr>(name: &str) -> Option<T>
+fn setting<T: FromStr>(name: &str) -> Option<T>
 where
     T::Err: Display,
 {
@@ -41,9 +41,9 @@ impl FromStr for Scale {
 /// The one of three numbers that is asked for.
 ///
 /// # Panics
-/// When `KEYROLL_FAULTS` says something else.
+/// When `KEYROLL_FAULTS` has another value.
 pub fn scale<T>(short: T, bounded: T, long: T) -> T {
-    match said("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
+    match setting("KEYROLL_FAULTS").unwrap_or(Scale::Short) {
         Scale::Short => short,
         Scale::Bounded => bounded,
         Scale::Long => long,
@@ -55,7 +55,7 @@ pub fn scale<T>(short: T, bounded: T, long: T) -> T {
 /// # Panics
 /// When `KEYROLL_FAULTS_ROUNDS` is no number.
 pub fn rounds(usual: u64) -> u64 {
-    said("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
+    setting("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
 }
 
 /// A seed to print: `KEYROLL_FAULTS_SEED`, or another every time.
@@ -63,7 +63,7 @@ pub fn rounds(usual: u64) -> u64 {
 /// # Panics
 /// When `KEYROLL_FAULTS_SEED` is no number.
 pub fn seed() -> u64 {
-    said("KEYROLL_FAULTS_SEED").unwrap_or_else(rand::random)
+    setting("KEYROLL_FAULTS_SEED").unwrap_or_else(rand::random)
 }
 
 /// Numbers that follow from a seed (SplitMix64, Steele, Lea and Flood 2014).

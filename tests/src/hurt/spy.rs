@@ -1,4 +1,4 @@
-//! What leaves the service, whether anybody waits for it or not.
+//! Records everything that the service sends, whether or not a caller waits for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ pub struct Spy {
 }
 
 impl Spy {
-    /// Begins to listen.
+    /// Subscribes.
     ///
     /// # Panics
     /// When it cannot.

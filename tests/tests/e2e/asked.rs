@@ -237,7 +237,7 @@ fn patterns_do_not_narrow_the_audit_log_and_whoever_gives_them_is_told() {
         "Mail_*",
     ];
     let added = dev.keyroll(add).run().code(0);
-    added.stderr_has("not the audit log");
+    added.stderr_has("do not limit the audit log");
     dev.keyroll_as(&ada, ["secret", "list"])
         .run()
         .code(0)

@@ -118,24 +118,18 @@ fn a_point_is_a_number_a_time_or_a_duration() {
     }
 }
 
+/// Who could read `Api_Key` at a point.
+fn readers(dev: &Dev, at: &str) -> String {
+    let show = ["secret", "show", "Api_Key", "--readers", "--json", "--at"];
+    let shown = dev.keyroll(show).arg(at).run().code(0).json();
+    names(shown["readers"].as_array().expect("readers")).join(" ")
+}
+
 #[test]
 fn who_could_read_it_then() {
     let dev = Dev::start();
     dev.create("Api_Key", "some-value");
-    let readers = |at: &str| {
-        let words = [
-            "secret",
-            "show",
-            "Api_Key",
-            "--readers",
-            "--at",
-            at,
-            "--json",
-        ];
-        let shown = dev.keyroll(words).run().code(0).json();
-        let readers = shown["readers"].as_array().expect("readers");
-        names(readers).join(" ")
-    };
+    let readers = |at: &str| readers(&dev, at);
     let members = |at: &str| {
         let list = ["member", "list", "--at", at, "--json"];
         dev.keyroll(list).run().code(0).rows().len()
@@ -196,19 +190,7 @@ fn a_membership_that_ended_by_then_reads_nothing() {
         "1h",
     ];
     dev.keyroll(add).run().code(0);
-    let readers = |at: &str| {
-        let words = [
-            "secret",
-            "show",
-            "Api_Key",
-            "--readers",
-            "--at",
-            at,
-            "--json",
-        ];
-        let shown = dev.keyroll(words).run().code(0).json();
-        names(shown["readers"].as_array().expect("readers")).join(" ")
-    };
+    let readers = |at: &str| readers(&dev, at);
     assert_eq!(readers("0s"), "owner carol");
     // The log has nothing later, and the time that was asked for is what counts.
     assert_eq!(readers("2100-01-01T00:00:00Z"), "owner");

@@ -1,16 +1,8 @@
 //! An external API block against a real web server.
 
-use keyroll_tests::harness::http::Echo;
+use keyroll_tests::harness::http::{ALLOW, Echo};
 use keyroll_tests::harness::{Dev, Done};
 use serde_json::{Value, json};
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 fn run(dev: &Dev, file: &str) -> Done {
     dev.keyroll(["block", "run", file].iter().chain(&ALLOW))

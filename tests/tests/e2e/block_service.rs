@@ -7,19 +7,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use keyroll_tests::harness::http::{Echo, response};
+use keyroll_tests::harness::http::{ALLOW, Echo, response};
 use keyroll_tests::harness::{Dev, Done};
 use serde_json::{Value, json};
 
 use crate::faults::with_full;
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 const VALUE: &str = "k+9/ \"x\"\\</tag>{{secrets.Other}}~z";
 
@@ -66,7 +58,7 @@ fn no_spelling_of_a_value_comes_out() {
     let dev = Dev::start();
     dev.create("Token", VALUE);
     // One byte at a time, so that every split is among them.
-    let server = Echo::answering(|request, stream| {
+    let server = Echo::serving(|request, stream| {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let body = spelling(path.trim_start_matches('/')).unwrap_or_default();
         stream.set_nodelay(true)?;
@@ -107,7 +99,7 @@ fn a_service_that_misbehaves_ends_the_block_and_learns_nothing_more() {
         .expect("python3")
         .stdout;
     assert!((1..1 << 20).contains(&bomb.len()));
-    let server = Echo::answering(move |request, stream| {
+    let server = Echo::serving(move |request, stream| {
         let path = request.split(' ').nth(1).unwrap_or_default();
         match path {
             "/away" => {

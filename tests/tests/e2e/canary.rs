@@ -165,8 +165,8 @@ async fn a_value_is_in_no_file_no_message_and_no_process() {
         processes.iter().any(|(pid, _)| *pid == waiting.pid()) && processes.len() >= 3,
         "{processes:?}"
     );
-    operator.settled().await;
-    client.settled().await;
+    operator.round_trip().await;
+    client.round_trip().await;
     let mut heard = Vec::new();
     for subscriber in [&mut ledger_account, &mut notices, &mut mail] {
         let mut count = 0;
@@ -197,7 +197,7 @@ async fn a_value_is_in_no_file_no_message_and_no_process() {
                 String::from_utf8_lossy(message)
             );
         }
-        assert_eq!(canary.found_in(dev.said().as_bytes()), None);
+        assert_eq!(canary.found_in(dev.stderr().as_bytes()), None);
     }
     drop(waiting);
     let home = dev.stop();

@@ -27,8 +27,7 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     let cluster = Cluster::start(1, 1);
     let nats = cluster.client_url(0, 0);
     let more = ["--console", "127.0.0.1:0", "--console-nats", &nats];
-    let mut service = cluster.begin_serve_with(0, (0, 0), &more);
-    assert!(service.is_ready(), "not ready: {}", service.said());
+    let service = cluster.service(0).args(more).ready();
     let ready = service.ready_line();
     let url = ready["console_url"].as_str().expect("a URL").to_owned();
     let mut nobody = Browse::new(&url);
@@ -187,7 +186,7 @@ fn the_first_page_stays_small_with_five_thousand_secrets() {
         text
     });
     let file = dev.home().write("many.env", text);
-    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    dev.import_many(&file);
     let mut window = login(&dev);
     for path in [
         "/w/demo/secrets",

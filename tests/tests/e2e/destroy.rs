@@ -5,19 +5,15 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keyroll_client::Client;
 use keyroll_client::NewSecretSpec;
-use keyroll_client::{Client, Settings};
 use keyroll_core::command::{Nothing, SecretDestroy};
-use keyroll_core::{Action, SecretId, Version, WorkspaceName};
+use keyroll_core::{Action, SecretId, Version};
 use keyroll_tests::harness::home::files;
 use keyroll_tests::harness::scan::contains;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Dev, Home};
+use keyroll_tests::harness::{Dev, Home, demo};
 use serde_json::{Value, json};
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 /// Whether any file below JetStream's directory holds these bytes.
 pub(super) fn on_disk(home: &Home, bytes: &[u8]) -> bool {
@@ -65,16 +61,6 @@ fn rebuilds_the_same(dev: &Dev) {
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
 }
 
-async fn client(dev: &Dev) -> Client {
-    let settings = Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: None,
-        home: None,
-    };
-    Client::connect(settings).await.expect("connected")
-}
-
 /// A secret of so many versions; the value of each is its number.
 async fn versions(dev: &Dev, client: &Client, count: u32) -> SecretId {
     dev.create("Many", "1");
@@ -106,7 +92,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
     assert_eq!((found(&first), found(&second)), ([true; 2], [true; 2]));
 
     let destroy = ["secret", "destroy", "Key", "--version", "1"];
-    dev.keyroll(destroy).run().code(2).stderr_has("Add --yes");
+    dev.keyroll(destroy).run().code(2).stderr_has("Add `--yes`");
     let done = [&destroy[..], &["--yes", "--json"]].concat();
     let done = dev.keyroll(done).run().code(0).json();
     assert_eq!(
@@ -159,7 +145,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_entry_and_erasure_is_made_good() {
     let dev = Dev::start();
-    let client = client(&dev).await;
+    let client = dev.client().await;
     let id = versions(&dev, &client, 200).await;
     let last = parts(&dev, 200).await;
     let destroy = SecretDestroy {
@@ -191,7 +177,7 @@ async fn a_kill_between_entry_and_erasure_is_made_good() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     let dev = Dev::start();
-    let client = client(&dev).await;
+    let client = dev.client().await;
     let secrets: Vec<(NewSecretSpec, String)> = (0..600)
         .map(|at| {
             let spec = NewSecretSpec {
@@ -293,8 +279,8 @@ fn copies_of_a_destroyed_version_are_named() {
     let destroy = ["secret", "destroy", "Key", "--yes"];
     let one = [&destroy[..], &["--version", "1"]].concat();
     ok(&[&one[..], &["--dry-run"]].concat())
-        .stderr_has("version 3 has the value of version 1")
-        .stderr_has("version 5 has the value of version 1");
+        .stderr_has("version 3 has the same value as version 1")
+        .stderr_has("version 5 has the same value as version 1");
     ok(&[&destroy[..], &["--version", "2"]].concat()).lacks("has the value");
     ok(&[&one[..], &["--version", "3", "--version", "5"]].concat()).lacks("has the value");
     assert_eq!(

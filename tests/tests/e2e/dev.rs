@@ -44,7 +44,7 @@ fn it_says_one_line_when_it_is_ready() {
         (&true.into(), &serde_json::json!([]))
     );
     // It says nothing on stderr as long as nothing is wrong.
-    assert_eq!(dev.said(), "");
+    assert_eq!(dev.stderr(), "");
 }
 
 #[test]
@@ -283,14 +283,7 @@ fn many_callers_at_once_are_all_served() {
     for run in runs {
         run.wait().code(0);
     }
-    assert_eq!(
-        dev.keyroll(["secret", "list", "--json"])
-            .run()
-            .code(0)
-            .rows()
-            .len(),
-        24
-    );
+    assert_eq!(dev.secrets().len(), 24);
     let indexes: Vec<_> = dev
         .audit()
         .iter()

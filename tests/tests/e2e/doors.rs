@@ -27,10 +27,9 @@ impl Served {
         let cluster = Cluster::start(1, 1);
         let nats = cluster.client_url(0, 0);
         let mut words = vec!["--console", "127.0.0.1:0", "--console-nats", &nats];
-        words.extend(["--metrics", "127.0.0.1:0"]);
         words.extend(more);
-        let mut service = cluster.begin_serve_below(DESCRIPTORS, 0, (0, 0), &words);
-        assert!(service.is_ready(), "not ready: {}", service.said());
+        let service = cluster.service(0).descriptors(DESCRIPTORS);
+        let service = service.args(words).with_metrics().ready();
         let ready = service.ready_line();
         let text = |field: &str| ready[field].as_str().expect("a URL").to_owned();
         let metrics = text("metrics_url");
@@ -108,7 +107,7 @@ fn floods_of_half_sent_requests_hold_nothing_shut() {
         let most = if from.len() == 1 { (64, 8) } else { (384, 32) };
         assert!(flood.open() <= most.0 && beside.open() <= most.1, "{round}");
     }
-    let said = served.service.said();
+    let said = served.service.stderr();
     assert!(said.contains("too many connections"), "{said}");
 }
 
@@ -144,7 +143,10 @@ fn a_named_proxy_may_have_what_one_address_may_not() {
     let alone = served
         .cluster
         .keyroll(["serve", "--trusted-proxy", "127.0.0.1"]);
-    alone.run().code(2).stderr_has("--console and --metrics");
+    alone
+        .run()
+        .code(2)
+        .stderr_has("needs --console or --metrics");
     let words = [
         "serve",
         "--metrics",

@@ -80,7 +80,7 @@ fn a_service_starts_while_one_server_of_three_is_away() {
     cluster.kill_server(2);
     // The others may still be choosing who leads a stream.
     let service = until("a service on what is left", || {
-        let mut service = cluster.begin_serve_on_any(0, 0, &[2, 0]);
+        let mut service = cluster.service(0).servers(&[2, 0]).start();
         service.is_ready().then_some(service)
     });
     let any = [2, 0].map(|server| cluster.client_url(0, server)).join(",");
@@ -96,10 +96,9 @@ fn a_service_starts_while_one_server_of_three_is_away() {
     drop(service);
 
     let listed = ["--monitoring".to_owned(), cluster.monitoring_url(0)];
-    let listed: Vec<&str> = listed.iter().map(String::as_str).collect();
-    let mut unlisted = cluster.begin_serve_with(0, (0, 0), &listed);
+    let mut unlisted = cluster.service(0).args(listed).start();
     assert!(!unlisted.is_ready());
-    let said = unlisted.said();
+    let said = unlisted.stderr();
     assert!(said.contains("server-1, server-2"), "{said}");
 
     // The one that is left with it does not sync: no majority that does.
@@ -107,8 +106,8 @@ fn a_service_starts_while_one_server_of_three_is_away() {
     cluster.configure_server(1, |text| text.replace(ALWAYS, ""));
     cluster.restart_server(1);
     until("the service to say why it does not start", || {
-        let mut refused = cluster.begin_serve(0, (0, 0), None, &[]);
+        let mut refused = cluster.service(0).start();
         assert!(!refused.is_ready());
-        refused.said().contains("sync_interval").then_some(())
+        refused.stderr().contains("sync_interval").then_some(())
     });
 }

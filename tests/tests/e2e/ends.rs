@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use keyroll_client::Client;
 use keyroll_client::new_command_id;
 use keyroll_core::command::{Nothing, SecretDestroy};
-use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
+use keyroll_core::{Action, SecretId, SecretName, Version};
 use keyroll_tests::harness::home::files;
 use keyroll_tests::harness::scan::contains;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, Replica, programs};
+use keyroll_tests::harness::{Cluster, demo};
 use serde_json::{Value, json};
 
 /// Where the eraser can be killed, at the how-manieth visit, and what of the destroyed values and of
@@ -35,10 +35,6 @@ enum Left {
     /// The old key; of the destroyed values at most some.
     Key,
     Nothing,
-}
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
 }
 
 /// A question to JetStream, as an operator asks it.
@@ -138,14 +134,6 @@ fn is_erased(cluster: &Cluster, name: &str) -> bool {
     run.is_code(0) && run.rows().iter().all(erased)
 }
 
-fn armed(cluster: &Cluster, point: &str, times: u64) -> Replica {
-    let failpoint = ("KEYROLL_FAILPOINT", format!("{point}:{times}"));
-    let program = Some(programs::keyroll_with_failpoints());
-    let mut replica = cluster.begin_serve(0, (0, 0), program, &[failpoint]);
-    assert!(replica.is_ready(), "{}", replica.said());
-    replica
-}
-
 /// One destroyed secret and one rotation, with the service killed once on the way.
 async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
     let usual = cluster.serve(0, 0, 0);
@@ -165,7 +153,7 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
     let old_key = wrapped_key(cluster, old).await;
     usual.kill();
 
-    let mut replica = armed(cluster, point, times);
+    let mut replica = cluster.service(0).armed(point, times).ready();
     let destroy = Action::SecretDestroy(SecretDestroy {
         id,
         name: gone.parse().expect("a name"),
@@ -187,7 +175,7 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
     }
     replica.ended();
     let said = format!("failpoint:{point} for time {times}");
-    assert!(replica.said().contains(&said), "{}", replica.said());
+    assert!(replica.stderr().contains(&said), "{}", replica.stderr());
     let whole = values.iter().flatten().all(|part| on_disk(cluster, part));
     assert_eq!(whole, left == Left::All, "{point}: values");
     assert_eq!(

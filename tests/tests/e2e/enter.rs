@@ -124,7 +124,7 @@ fn somebody_elses_session_ends_only_by_a_yes_to_that() {
     let page = nobody.get_with("/w/demo/secrets", &format!("cookie: {old}"));
     assert_eq!(page.status, 401, "{}", page.body);
 
-    // The same person comes again, without a question.
+    // The same person enters again without a question.
     let (path, token) = link(&dev, Some(&vera));
     assert!(window.get_with(&path, NONE).body.contains(AUTO));
     assert_eq!(window.post("/enter", &[("token", &token)]).status, 303);

@@ -123,15 +123,7 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
 async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing() {
     let dev = Dev::start();
     dev.create("A", "the value");
-    let settings = keyroll_client::Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: Some(dev.ledger()),
-        home: None,
-    };
-    let client = keyroll_client::Client::connect(settings)
-        .await
-        .expect("connected");
+    let client = dev.client().await;
     let workspace = "demo".parse().expect("a name");
     let wanted = [RequestedValue {
         name: "A".parse().expect("a name"),
@@ -293,9 +285,9 @@ fn a_killed_nats_server_ends_dev_and_says_so() {
     nats_server.signal(Signal::SIGKILL);
     assert_eq!(dev.ended(), Some(7));
     assert!(
-        dev.said().contains("nats-server has ended"),
+        dev.stderr().contains("nats-server stopped"),
         "{}",
-        dev.said()
+        dev.stderr()
     );
     let run = in_bounded_time(dev.keyroll(["secret", "reveal", "A"]).run());
     run.code(7).error_code("unreachable");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, Dev};
+use keyroll_tests::harness::{Cluster, Dev, skipped};
 
 /// A file system in memory.
 struct Small(PathBuf);
@@ -19,7 +19,7 @@ impl Small {
         let mounted = Command::new("mount").args(mount).arg(&at).output();
         let mounted = mounted.is_ok_and(|done| done.status.success());
         if !mounted {
-            println!("not tried: no file system can be mounted here");
+            skipped("no file system can be mounted here");
         }
         mounted.then_some(Self(at))
     }
@@ -195,9 +195,7 @@ fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
     });
     cluster.kill_server(0);
     cluster.restart_server(0);
-    let service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
-    let mut service = service;
-    assert!(service.is_ready(), "not ready: {}", service.said());
+    let service = cluster.service(0).with_metrics().ready();
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()

@@ -1,4 +1,4 @@
-//! Secrets from files: all of them or none, recognised when they come again.
+//! Secrets from files: all of them or none, and unchanged ones are recognised.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -175,7 +175,7 @@ fn names_that_exist_get_new_versions_when_somebody_says_so() {
             .run()
             .code(4)
             .stderr_has("your role does not allow it");
-        refused.stderr_has("Taken").lacks("goes on from there");
+        refused.stderr_has("Taken").lacks("to continue");
     }
     let done = import(&["--replace", "--yes", "--json"]).code(0).json();
     assert_eq!(
@@ -267,7 +267,7 @@ fn empty_values_and_what_programs_read_differently() {
         .code(2)
         .error_code("invalid_file")
         .stderr_has("line 1: a blank here is neither a space nor a tab")
-        .stderr_has("line 2: a carriage return here has no line feed behind it")
+        .stderr_has("line 2: a carriage return here has no line feed after it")
         .lacks("line 3")
         .lacks("hunter2");
     assert_eq!(names(&dev), ["A"]);

@@ -50,9 +50,8 @@ fn with_a_full_home_a_command_says_that_it_has_happened() {
 fn an_export_that_is_stopped_leaves_nothing() {
     let dev = Dev::start();
     let lines: Vec<String> = (0..2_000).map(|n| format!("S{n}=value {n}")).collect();
-    let file = dev.home().scratch().join("all.env");
-    fs::write(&file, lines.join("\n") + "\n").expect("written");
-    dev.keyroll(["import", "--yes"]).arg(&file).run().code(0);
+    let file = dev.home().write("all.env", lines.join("\n") + "\n");
+    dev.import_many(&file);
     let (out, part) = (
         dev.home().scratch().join("bundle"),
         dev.home().scratch().join("bundle.part"),

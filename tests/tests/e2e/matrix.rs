@@ -134,14 +134,7 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
 
 /// A session of somebody's in a workspace.
 async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
-    let settings = keyroll_client::Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: identity(&who.home.join("identity.pem")).into(),
-        ledger: Some(dev.ledger()),
-        home: None,
-    };
-    let client = keyroll_client::Client::connect(settings).await;
-    let client = client.expect("connected");
+    let client = dev.client_as(who).await;
     let session = client.session(&place.parse().expect("a name"));
     session.expect("a session").reference
 }

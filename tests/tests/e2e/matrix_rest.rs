@@ -1,7 +1,7 @@
 //! The rest of the matrix: acts that bring values, acts that are the ledger's own, and every
 //! question. What is listed here and in `matrix` is all that there is: see `is_tried`.
 
-use keyroll_client::{Client, Settings};
+use keyroll_client::Client;
 use keyroll_client::{ClientError, NewSecretSpec, new_secret_id};
 use keyroll_core::command::{
     DenialsSummarize, KeyErase, LogTruncate, LostValue, Nothing, ValueErase, ValuesLose,
@@ -12,8 +12,7 @@ use keyroll_core::{
     Action, Code, CommandId, Digest, Epoch, Index, SecretId, SecretName, TreeSize, Version,
     WorkspaceName,
 };
-use keyroll_tests::harness::raw::identity;
-use keyroll_tests::harness::{Dev, Person};
+use keyroll_tests::harness::Dev;
 use keyroll_wire::Question;
 use keyroll_wire::query::{
     AsOf, AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, PointInTime, ReceiptQuery,
@@ -21,7 +20,7 @@ use keyroll_wire::query::{
 };
 use keyroll_wire::time::now;
 
-fn place(name: &str) -> WorkspaceName {
+fn workspace(name: &str) -> WorkspaceName {
     name.parse().expect("a name")
 }
 
@@ -37,16 +36,6 @@ fn spec(name: &str) -> NewSecretSpec {
         restricted: false,
         rotate_every: None,
     }
-}
-
-async fn client(dev: &Dev, who: &Person) -> Client {
-    let settings = Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: identity(&who.home.join("identity.pem")).into(),
-        ledger: Some(dev.ledger()),
-        home: None,
-    };
-    Client::connect(settings).await.expect("connected")
 }
 
 fn code<T>(result: Result<T, ClientError>) -> Option<Code> {
@@ -204,7 +193,7 @@ fn operators_questions() -> Vec<Question> {
         Question::ProjectionDigest(Nothing {}),
         Question::ProjectionRebuild(Nothing {}),
         Question::AuditStorage(AuditStorage {
-            workspace: place("demo"),
+            workspace: workspace("demo"),
         }),
         Question::RecoverPlan(RecoverPlan { seen: vec![] }),
         Question::RecoverBegin(RecoverBegin { plan, seen }),
@@ -231,21 +220,21 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
     for role in Role::ALL {
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
         let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
-        let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
-        assert_eq!(brought(&inside, &place("other"), id).await, [denied; 4]);
-        assert_eq!(brought(&scoped, &place("demo"), id).await, [denied; 4]);
+        let (inside, scoped) = (dev.client_as(&who).await, dev.client_as(&narrow).await);
+        assert_eq!(brought(&inside, &workspace("other"), id).await, [denied; 4]);
+        assert_eq!(brought(&scoped, &workspace("demo"), id).await, [denied; 4]);
         if !allows(role, Permission::Write) {
-            assert_eq!(brought(&inside, &place("demo"), id).await, [denied; 4]);
-            let removed = inside.execute(&place("demo"), remove()).await;
+            assert_eq!(brought(&inside, &workspace("demo"), id).await, [denied; 4]);
+            let removed = inside.execute(&workspace("demo"), remove()).await;
             assert_eq!(code(removed), denied, "{role:?}");
         }
         for action in own_acts(id) {
             assert_eq!(is_tried(&action), "own acts");
             for at in ["demo", "other"] {
                 let case = format!("{role:?} {} in {at}", action.name());
-                let acted = inside.execute(&place(at), action.clone()).await;
+                let acted = inside.execute(&workspace(at), action.clone()).await;
                 assert_eq!(code(acted), denied, "{case}");
-                let dry_run = inside.dry_run(&place(at), action.clone()).await;
+                let dry_run = inside.dry_run(&workspace(at), action.clone()).await;
                 assert_eq!(code(dry_run), denied, "{case}");
             }
         }
@@ -263,9 +252,9 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
     );
     // And those whom the table lets get through, an editor once more within a pattern.
     let editor = dev.member("eve", "editor", "db_*");
-    let editor = client(&dev, &editor).await;
-    assert_eq!(brought(&editor, &place("demo"), id).await, [None; 4]);
-    let removed = editor.execute(&place("demo"), remove()).await;
+    let editor = dev.client_as(&editor).await;
+    assert_eq!(brought(&editor, &workspace("demo"), id).await, [None; 4]);
+    let removed = editor.execute(&workspace("demo"), remove()).await;
     // Which workflows there are is not for who may touch some names only.
     assert_eq!(code(removed), Some(Code::Denied));
     dev.verifies();
@@ -278,12 +267,12 @@ async fn every_question_follows_the_table() {
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
     let (size, time) = (TreeSize(2), now());
     let then = PointInTime { size, time };
-    let stranger = client(&dev, &dev.person("stranger")).await;
+    let stranger = dev.client_as(&dev.person("stranger")).await;
     for role in Role::ALL {
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
         let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
-        let (inside, scoped) = (client(&dev, &who).await, client(&dev, &narrow).await);
-        let (demo, other) = (place("demo"), place("other"));
+        let (inside, scoped) = (dev.client_as(&who).await, dev.client_as(&narrow).await);
+        let (demo, other) = (workspace("demo"), workspace("other"));
         for (ask, permission, names) in questions(then) {
             let case = format!("{role:?} {ask:?}");
             let may = |may: bool| (!may).then_some(Code::Denied);

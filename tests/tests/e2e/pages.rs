@@ -15,7 +15,7 @@ fn a_log_of_many_pages_is_printed_whole_and_in_order() {
         text
     });
     let file = dev.home().write("many.env", text);
-    dev.keyroll(["import", &file, "--yes"]).run().code(0);
+    dev.import_many(&file);
     let everything = ["audit", "log", "--limit", "1000000"];
     let rows = dev.keyroll(everything).arg("--json").run().code(0).rows();
     let indexes: Vec<u64> = rows

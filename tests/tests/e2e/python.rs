@@ -1,6 +1,6 @@
 //! Python blocks: a real interpreter, in the real sandbox.
 
-use keyroll_tests::harness::{Dev, Done};
+use keyroll_tests::harness::{Dev, Done, skipped};
 use serde_json::{Value, json};
 
 pub(crate) fn file(dev: &Dev, code: &str) -> String {
@@ -420,7 +420,7 @@ else:
     // Outside the sandbox, as the interpreter that has these tests may lie in a closed directory.
     let report = run_with(&dev, code, &["--sandbox", "off"]).code(0).json();
     if let Some(reason) = report["result"]["skipped"].as_str() {
-        eprintln!("skipped: this Python ships no tests of its own ({reason})");
+        skipped(&format!("this Python ships no tests of its own: {reason}"));
         return;
     }
     assert_eq!(report["result"]["failures"], "[]", "{report}");

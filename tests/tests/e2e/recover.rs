@@ -77,7 +77,7 @@ fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
         let dev = Dev::start_in(home);
         refused(&dev, "corrupt");
         let recover = dev.keyroll(["recover", "--yes"]).run().code(0);
-        recover.stderr_has(&format!("stream {stream} is there again"));
+        recover.stderr_has(&format!("restored stream {stream} with"));
         let dev = whole_again(dev, 6);
         assert_eq!(truncations(&dev), 0, "{stream}");
         let lost = |row: &serde_json::Value| row["type"] == "values.lost";
@@ -169,7 +169,7 @@ fn what_is_lost_in_the_middle_is_named_and_the_rest_goes_on() {
     dev.keyroll(["secret", "reveal", "S0"]).run().code(6);
     dev.keyroll(["audit", "verify"]).run().code(6);
     let accepted = dev.keyroll(["audit", "accept"]).run().code(0);
-    accepted.stderr_has("is kept in");
+    accepted.stderr_has("are kept in");
     let secrets = usize::try_from(kept - 1).expect("few");
     let dev = whole_again(dev, secrets);
     assert_eq!(truncations(&dev), 1);

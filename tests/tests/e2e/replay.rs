@@ -1,16 +1,8 @@
 //! Running again what ran before, while names and files move on.
 
-use keyroll_tests::harness::http::Echo;
+use keyroll_tests::harness::http::{ALLOW, Echo};
 use keyroll_tests::harness::{Dev, Done};
 use serde_json::{Value, json};
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 fn write(dev: &Dev, file: &str, blocks: &Value) -> String {
     let text = json!({"workflow": "w", "blocks": blocks}).to_string();

@@ -25,11 +25,18 @@ fn moved(cluster: &Cluster, to: &str, (variable, value): (&str, &str)) -> Done {
 }
 
 /// A service in this environment: it shows the value, or has ended with this status and said why.
-fn serves(cluster: &Cluster, environment: &[(&str, String)]) -> Result<(), (Option<i32>, String)> {
-    let mut replica = cluster.begin_serve(0, (0, 0), None, environment);
+fn serves(
+    cluster: &Cluster,
+    environment: &[(&'static str, String)],
+) -> Result<(), (Option<i32>, String)> {
+    let service = cluster.service(0);
+    let environment = environment.iter().cloned();
+    let mut replica = environment
+        .fold(service, |service, (name, value)| service.env(name, value))
+        .start();
     if !replica.is_ready() {
         let code = replica.ended().code();
-        return Err((code, replica.said()));
+        return Err((code, replica.stderr()));
     }
     let reveal = cluster.keyroll(["secret", "reveal", "A"]).run();
     reveal.code(0).stdout("the value");
@@ -112,10 +119,14 @@ fn another_root_key_is_noticed_at_the_start() {
     let plain = key_file(&cluster, "root.key");
     let key = fs::read_to_string(&plain).expect("a key");
     fs::write(&plain, "11".repeat(32)).expect("written");
-    let mut replica = cluster.begin_serve(0, (0, 0), None, &[]);
-    assert!(!replica.is_ready(), "{}", replica.said());
-    assert_eq!(replica.ended().code(), Some(1), "{}", replica.said());
-    assert!(replica.said().contains("root key"), "{}", replica.said());
+    let mut replica = cluster.service(0).start();
+    assert!(!replica.is_ready(), "{}", replica.stderr());
+    assert_eq!(replica.ended().code(), Some(1), "{}", replica.stderr());
+    assert!(
+        replica.stderr().contains("root key"),
+        "{}",
+        replica.stderr()
+    );
     fs::write(&plain, key).expect("written");
     let _service = cluster.serve(0, 0, 0);
 }

@@ -1,11 +1,11 @@
 //! Rotations of the key of so many values that most are deleted by the block: what is said meanwhile,
 //! across a kill, and that nothing of the old generation stays on disk.
 
+use keyroll_client::Client;
 use keyroll_client::NewSecretSpec;
-use keyroll_client::{Client, Settings};
+use keyroll_core::Action;
 use keyroll_core::command::Nothing;
-use keyroll_core::{Action, WorkspaceName};
-use keyroll_tests::harness::Dev;
+use keyroll_tests::harness::{Dev, demo};
 
 use crate::destroy::{on_disk, parts};
 
@@ -13,20 +13,6 @@ use crate::destroy::{on_disk, parts};
 const VALUES: u32 = 1_200;
 /// The value that is really taken away, by its message's number.
 const GONE: u64 = 777;
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
-
-async fn client(dev: &Dev) -> Client {
-    let settings = Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: None,
-        home: None,
-    };
-    Client::connect(settings).await.expect("connected")
-}
 
 async fn fill(client: &Client) {
     for first in (0..VALUES).step_by(300) {
@@ -59,10 +45,11 @@ fn lost(dev: &Dev) -> (Vec<String>, u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     let dev = Dev::start();
-    fill(&client(&dev).await).await;
+    fill(&dev.client().await).await;
     assert_eq!(lost(&dev), (Vec::new(), 0));
     let (first, last) = (parts(&dev, 1).await, parts(&dev, u64::from(VALUES)).await);
-    let rotated = client(&dev)
+    let rotated = dev
+        .client()
         .await
         .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;
@@ -93,7 +80,8 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     vault.delete_message(from + GONE).await.expect("deleted");
     let (gone, count) = lost(&dev);
     assert_eq!((gone.len(), count), (1, 1), "{gone:?}");
-    let rotated = client(&dev)
+    let rotated = dev
+        .client()
         .await
         .execute(&demo(), Action::KeyRotate(Nothing {}))
         .await;

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 /// A service that monitoring looks at, and a secret.
 fn serving(cluster: &Cluster) -> Replica {
-    let mut service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
-    assert!(service.is_ready(), "{}", service.said());
+    let service = cluster.service(0).with_metrics().ready();
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()
@@ -47,7 +46,7 @@ async fn delete(cluster: &Cluster, stream: &str) {
     assert_eq!(answer["success"], true, "{answer}");
 }
 
-fn plan(cluster: &Cluster) -> Value {
+fn recovery_plan(cluster: &Cluster) -> Value {
     let plan = cluster.keyroll(["recover", "--dry-run", "--json"]).run();
     plan.code(0).json()
 }
@@ -59,7 +58,7 @@ async fn is_missed_and_made_anew(stream: &str) {
     delete(&cluster, stream).await;
     let missing = format!("stream {stream} is missing");
 
-    let at_once = plan(&cluster);
+    let at_once = recovery_plan(&cluster);
     assert!(at_once["wrong"].to_string().contains(&missing), "{at_once}");
     assert_eq!(at_once["remake"], true, "{at_once}");
     assert_eq!(at_once["workspaces"][0]["values"], 1, "{at_once}");

@@ -1,16 +1,8 @@
 //! What uses which secret, and running again what ran before.
 
 use keyroll_tests::harness::Dev;
-use keyroll_tests::harness::http::Echo;
+use keyroll_tests::harness::http::{ALLOW, Echo};
 use serde_json::{Value, json};
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 fn file(dev: &Dev, blocks: &Value) -> String {
     let text = json!({"workflow": "billing", "blocks": blocks}).to_string();

@@ -121,16 +121,16 @@ pub(crate) fn edited(random: &mut Random, mut bytes: Vec<u8>, corpus: &[Vec<u8>]
     bytes
 }
 
-fn said(name: &str) -> Option<u64> {
+fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().expect("a number"))
 }
 
 pub(crate) fn attack(target: &str, most: u64, run: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
     let corpus = corpus();
-    let time = said("KEYROLL_FUZZ_SECONDS").map(Duration::from_secs);
+    let time = setting("KEYROLL_FUZZ_SECONDS").map(Duration::from_secs);
     let usual = time.map_or(0x9e37_79b9_7f4a_7c15, |_| rand::random());
-    let seed = said("KEYROLL_FUZZ_SEED").unwrap_or(usual);
+    let seed = setting("KEYROLL_FUZZ_SEED").unwrap_or(usual);
     let (begun, mut tries) = (Instant::now(), 0_u64);
     let mut random = Random::seeded(seed);
     while time.map_or(tries < most, |time| begun.elapsed() < time) {

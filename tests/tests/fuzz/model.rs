@@ -45,7 +45,7 @@ impl File {
     }
 }
 
-fn place(offset: u64) -> usize {
+fn to_index(offset: u64) -> usize {
     usize::try_from(offset).expect("it is in memory")
 }
 
@@ -55,13 +55,13 @@ impl StorageBackend for File {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        let (from, length) = (place(offset), out.len());
+        let (from, length) = (to_index(offset), out.len());
         self.with(|bytes| out.copy_from_slice(&bytes[from..from + length]));
         Ok(())
     }
 
     fn set_len(&self, length: u64) -> std::io::Result<()> {
-        self.with(|bytes| bytes.resize(place(length), 0));
+        self.with(|bytes| bytes.resize(to_index(length), 0));
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl StorageBackend for File {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        let from = place(offset);
+        let from = to_index(offset);
         self.with(|bytes| bytes[from..from + data.len()].copy_from_slice(data));
         Ok(())
     }

@@ -20,8 +20,8 @@ fn key(set: &Set, file: &str) -> VerifierKey {
     VerifierKey::parse(&set.expected.bundles[file].key).expect("a key")
 }
 
-/// Found, and not taken for what a later program wrote.
-fn found(bytes: &[u8], key: &VerifierKey) -> bool {
+/// Whether verification reports damage, and does not take it for a newer form.
+fn is_detected(bytes: &[u8], key: &VerifierKey) -> bool {
     verify(bytes, Some(key)).map_or(true, |report| !report.ok() && !report.wants_upgrade())
 }
 
@@ -33,7 +33,7 @@ fn all_found(key: &VerifierKey, cases: Vec<(String, Vec<u8>)>) {
         loop {
             let next = cases.lock().expect("whole").next();
             let Some((what, bytes)) = next else { return };
-            if !found(&bytes, key) {
+            if !is_detected(&bytes, key) {
                 missed.lock().expect("whole").push(what);
             }
         }
@@ -67,7 +67,7 @@ fn written(header: &Header, commits: &[Vec<u8>]) -> Vec<u8> {
 fn every_byte_counts() {
     let set = set();
     let (bytes, key) = (set.bundle("second.bundle"), key(&set, "second.bundle"));
-    assert!(!found(&bytes, &key));
+    assert!(!is_detected(&bytes, &key));
     let header = cbor::encode(&header(&bytes)).len() + 3;
     let mut cases = Vec::new();
     for at in 0..bytes.len() {
@@ -251,7 +251,9 @@ fn parts_of_several_bundles_make_none() {
         }
     }
     assert!(cases.len() > 100, "{}", cases.len());
-    let missed = cases.iter().filter(|(key, _, bytes)| !found(bytes, key));
+    let missed = cases
+        .iter()
+        .filter(|(key, _, bytes)| !is_detected(bytes, key));
     let missed: Vec<&String> = missed.map(|(_, what, _)| what).collect();
     assert!(missed.is_empty(), "{missed:?}");
 }
@@ -300,14 +302,14 @@ fn further_signatures_of_a_checkpoint_are_ignored() {
     ] {
         header.checkpoint = format!("{note}{more}");
         assert_eq!(
-            found(&written(&header, &commits), &key),
+            is_detected(&written(&header, &commits), &key),
             is_found,
             "{more:?}"
         );
     }
     header.checkpoint = note.replace(&own, foreign);
     assert!(
-        found(&written(&header, &commits), &key),
+        is_detected(&written(&header, &commits), &key),
         "its own one is there"
     );
     let stranger = verify(bytes.as_slice(), Some(&self::key(&set, "recovered.bundle")));

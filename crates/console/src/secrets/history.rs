@@ -99,7 +99,7 @@ fn entry(
     }
 }
 
-/// Who has read a version's value, the latest few by name.
+/// The readers of a version's value, the latest few by name.
 fn seen_by(request: &WorkspaceRequest, seen: &[SecretReader], count: Option<u32>) -> Markup {
     const SHOWN: usize = 5;
     let more = (count.unwrap_or(0) as usize).saturating_sub(seen.len().min(SHOWN));

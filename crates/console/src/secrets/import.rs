@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use keyroll_client::new_secret_id;
-use keyroll_files::{Empty, Format, Found, Problem, read};
+use keyroll_files::{Empty, Format, ParsedEntry, Problem, read};
 use maud::html;
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -94,7 +94,7 @@ impl WorkspaceForm for ImportForm {
 }
 
 /// The secrets in a text; a failure names its bad lines. A text field sends lines that end in CRLF.
-fn parse(typed: &str, format: &str) -> Result<Vec<Found>, Failure> {
+fn parse(typed: &str, format: &str) -> Result<Vec<ParsedEntry>, Failure> {
     let format: Format = format.parse().map_err(Failure::field)?;
     let text = Zeroizing::new(typed.replace("\r\n", "\n"));
     if text.len() > MAX_TEXT_BYTES {

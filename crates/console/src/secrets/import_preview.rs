@@ -25,7 +25,7 @@ use crate::request::{WorkspaceRequest, answer};
 /// Rows of a preview.
 const ROWS: usize = 200;
 
-/// What an import does with one secret.
+/// The treatment of one secret by an import.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ImportStatus {
     Create,
@@ -180,7 +180,7 @@ fn summary(statuses: &[ImportStatus]) -> String {
 /// The preview's button.
 #[derive(Deserialize)]
 pub(super) struct ConfirmForm {
-    /// How many secrets the preview said would be created.
+    /// The number of secrets to create, as the preview showed it.
     create: usize,
 }
 

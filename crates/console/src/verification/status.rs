@@ -1,4 +1,4 @@
-//! What is known of one workspace's log.
+//! The verification status of one workspace's log.
 
 use keyroll_client::{Client, ClientError};
 use keyroll_core::{Code, Millis, TreeSize, WorkspaceName};
@@ -15,7 +15,7 @@ const SHARE: u64 = 50;
 /// Least time after a check without a result: its obstacle may be gone by then.
 pub(super) const RETRY_MS: u64 = 10_000;
 
-/// What is known of one workspace's log.
+/// The verification status of one workspace's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
     /// A check runs. `before` stays in force until it ends; `requested` when a person asked for it.

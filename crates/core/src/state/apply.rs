@@ -1,5 +1,5 @@
-//! `apply`: an entry's events, folded into the state. It cannot fail: an event that does not fit
-//! its command changes nothing, and full verification, which decides again, reports it.
+//! `apply` folds an entry's events into the state. It cannot fail: an event that does not fit its command
+//! changes nothing, and full verification, which decides every command again, reports it.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use crate::names::{Glob, Label, MemberName};
 use crate::roles::Role;
 use crate::rules::Rules;
 
-/// What an entry changed: the rows a read model writes again, and what its audit indexes say.
+/// The changes of an entry: the rows that a read model has to write, and the keys of its audit indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// Secrets whose row changed. A release is no such change: `revealed` names it.
+    /// Secrets whose row changed. A release does not count here; `revealed` has it.
     pub secrets: BTreeSet<SecretId>,
     /// Versions whose row changed.
     pub versions: BTreeSet<(SecretId, Version)>,
@@ -25,33 +25,33 @@ pub struct Changes {
     pub members: BTreeSet<Identity>,
     /// Members whose count of refusals changed.
     pub denials: BTreeSet<Identity>,
-    /// Delegations that were revoked: who delegated, and to which key.
+    /// Revoked delegations: the delegating identity and the key.
     pub revoked: BTreeSet<(Identity, Identity)>,
-    /// Delegations that were seen in use or are forgotten: who delegated, and to which key.
+    /// Delegations that are remembered or forgotten: the delegating identity and the key.
     pub delegations: BTreeSet<(Identity, Identity)>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
     pub revealed: BTreeSet<(SecretId, Version)>,
-    /// Secrets that the entry speaks of, changed or not.
+    /// Secrets that the entry concerns, changed or not.
     pub touched: BTreeSet<SecretId>,
     /// Numbers of the kinds of its events.
     pub kinds: BTreeSet<u8>,
 }
 
-/// When, and who.
+/// The time and the actor of an entry.
 type By = (Millis, Identity);
 
 impl State {
-    /// Folds one entry in that these rules decided. Its index is the size before it, and the rules
-    /// are no older than those of the entry before it; the caller has checked that.
+    /// Folds in one entry that these rules decided. The caller has checked that its index is the size
+    /// before it and that the rules are no older than those of the entry before it.
     pub fn apply(&mut self, rules: Rules, recorded: &Recorded) -> Changes {
         let mut changes = Changes::default();
         for event in &recorded.events {
             changes.kinds.insert(event.kind().number);
             self.apply_event(recorded, event, &mut changes);
         }
-        self.see_delegation(recorded, &mut changes);
+        self.remember_delegation(recorded, &mut changes);
         changes.touched.extend(changes.secrets.iter());
         self.row.at = recorded.at;
         self.row.rules = rules;
@@ -59,8 +59,7 @@ impl State {
         changes
     }
 
-    /// One event. It counts only beside the action that can lead to it: an event that does not fit
-    /// its command changes nothing.
+    /// Applies one event. It counts only together with an action that can lead to it.
     fn apply_event(&mut self, recorded: &Recorded, event: &Event, changes: &mut Changes) {
         let by = (recorded.at, recorded.command.actor());
         let action = &recorded.command.command().action;
@@ -330,7 +329,7 @@ impl State {
         changes.touched.insert(id);
     }
 
-    /// A secret whose values are all ended is itself at its end.
+    /// Marks a secret without live values as destroyed.
     fn close_if_empty(&mut self, id: SecretId, by: By, changes: &mut Changes) {
         let Some(secret) = self.secrets.get(&id) else {
             return;
@@ -364,7 +363,7 @@ impl State {
         }
     }
 
-    /// The entry speaks of the secrets that its action names.
+    /// Notes that the entry concerns the secrets that its action names.
     fn touch_named(&self, action: &Action, changes: &mut Changes) {
         let named = action
             .names()

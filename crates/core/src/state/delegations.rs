@@ -1,4 +1,4 @@
-//! Delegations that entries have shown in use: what a revocation by the key alone ends.
+//! Delegations that entries have used. A revocation by the key alone revokes these.
 
 use super::{Changes, State};
 use crate::entry::Recorded;
@@ -6,31 +6,33 @@ use crate::ids::{Identity, Millis};
 use crate::limits;
 
 impl State {
-    /// Delegations seen in use, who delegated and to which key, with their end. Those that are over
-    /// may be missing.
+    /// Used delegations, the delegating identity and the key, with their end. Expired ones may be
+    /// missing.
     pub fn delegations(&self) -> impl Iterator<Item = (&(Identity, Identity), &Millis)> {
         self.delegations.iter()
     }
 
-    /// The end of a delegation that was seen in use.
+    /// The end of a used delegation.
     pub fn delegation(&self, pair: &(Identity, Identity)) -> Option<Millis> {
         self.delegations.get(pair).copied()
     }
 
-    /// Remembers the delegation that the command was signed under, until it is over.
-    pub(super) fn see_delegation(&mut self, recorded: &Recorded, changes: &mut Changes) {
-        let Some(said) = recorded.command.delegation() else {
+    /// Remembers the delegation that the command was signed under, until it expires.
+    pub(super) fn remember_delegation(&mut self, recorded: &Recorded, changes: &mut Changes) {
+        let Some(delegation) = recorded.command.delegation() else {
             return;
         };
-        let seen = (said.identity, said.key);
-        let known = self.delegations.get(&seen).copied();
-        if !said.covers(&self.ledger, &self.workspace, recorded.at) || known >= Some(said.not_after)
+        let pair = (delegation.identity, delegation.key);
+        let known = self.delegations.get(&pair).copied();
+        if !delegation.covers(&self.ledger, &self.workspace, recorded.at)
+            || known >= Some(delegation.not_after)
         {
             return;
         }
-        self.delegations.insert(seen, said.not_after);
-        changes.delegations.insert(seen);
-        let of = (said.identity, Identity([0; 32]))..=(said.identity, Identity([0xff; 32]));
+        self.delegations.insert(pair, delegation.not_after);
+        changes.delegations.insert(pair);
+        let of =
+            (delegation.identity, Identity([0; 32]))..=(delegation.identity, Identity([0xff; 32]));
         let mut own: Vec<_> = self
             .delegations
             .range(of)

@@ -1,5 +1,4 @@
-//! What the state holds of each thing. These are also the rows of the read model, so each has the
-//! one CBOR form that the projection stores.
+//! The rows of a state. The read model stores the same types in their CBOR form.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +19,7 @@ pub struct WorkspaceRow {
     pub epoch: Epoch,
     /// Versions that are ended and not yet erased.
     pub ending: u32,
-    /// What the first entry said.
+    /// The facts of the first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<WorkspaceCreated>,
     /// The generation being retired: its values are copied under `epoch`, then it is erased.
@@ -44,14 +43,14 @@ impl WorkspaceRow {
         self.retiring.unwrap_or(self.epoch)
     }
 
-    /// Whether something is to be erased, or copied first.
+    /// Whether values remain to be copied or erased.
     pub const fn is_unfinished(&self) -> bool {
         self.ending > 0 || self.retiring.is_some()
     }
 
-    /// The time that counts at clock time `clock`, for what is recorded and for what has ended: a
-    /// small step back is held at the last entry's time, a larger one is kept as it is, so that one
-    /// wrong clock cannot stop a workspace.
+    /// The time to use at clock time `clock`, for entries and for expiry. A clock slightly behind the
+    /// last entry counts as that entry's time. A larger step back is taken as it is, so that one wrong
+    /// clock cannot stop a workspace.
     pub fn time_at(&self, clock: Millis) -> Millis {
         let back = self.at.0.saturating_sub(clock.0);
         if back > 0 && back < limits::HOLD_MS {
@@ -61,8 +60,8 @@ impl WorkspaceRow {
         }
     }
 
-    /// Under which generation a version lies, and under which one else. A generation is retired
-    /// only after all its values are copied: so what is no longer under the first is under the
+    /// The generation that a version is stored under, and a second one to try. A generation is retired
+    /// only after all its values are copied, so a value that is missing under the first is under the
     /// second.
     pub fn epochs_of(&self, version: &VersionInfo) -> (Epoch, Option<Epoch>) {
         match self.retiring {
@@ -77,14 +76,14 @@ impl WorkspaceRow {
 pub struct Member {
     /// Display name.
     pub name: MemberName,
-    /// What the member may do.
+    /// The member's role.
     pub role: Role,
     /// When the membership ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Millis>,
-    /// Whether the member is out.
+    /// Whether the member was removed.
     pub removed: bool,
-    /// Names of the secrets the member may touch.
+    /// Patterns for the names of the secrets that the member may use.
     pub secrets: Vec<Glob>,
     /// Order of first joining, from 1: a short key for indexes.
     pub ordinal: u32,
@@ -96,26 +95,26 @@ impl Member {
         self.secrets.iter().any(|glob| glob.matches(name))
     }
 
-    /// Whether every name is within the member's patterns, as far as one pattern says so.
+    /// Whether one of the member's patterns covers every name.
     pub fn covers_all(&self) -> bool {
         self.secrets.contains(&Glob::any())
     }
 
-    /// Whether this is a present owner without end, who may touch every secret.
+    /// Whether this is a current owner whose membership has no end and covers every secret.
     pub fn is_lasting_owner(&self) -> bool {
         self.role == Role::Owner && !self.removed && self.expires.is_none() && self.covers_all()
     }
 }
 
-/// Where a secret is in its life.
+/// The lifecycle state of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lifecycle {
     /// Usable.
     Active,
-    /// Hidden, can be restored.
+    /// Deleted; it can be restored.
     Deleted,
-    /// All values ended.
+    /// All its values are destroyed.
     Destroyed,
 }
 
@@ -128,13 +127,13 @@ pub struct Secret {
     pub hosts: Vec<HostPattern>,
     /// Order of creation, from 1: a short key for indexes.
     pub ordinal: u32,
-    /// Where it is in its life.
+    /// Its lifecycle state.
     pub lifecycle: Lifecycle,
-    /// Whether only runners may have it, for blocks.
+    /// Whether only runners may use it, in blocks.
     pub restricted: bool,
-    /// Words for people.
+    /// A description for people.
     pub description: Text,
-    /// How often a new value is due, in seconds.
+    /// The rotation period, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate_every: Option<u64>,
     /// When it was changed last (reveals do not count).
@@ -162,17 +161,17 @@ impl Secret {
     }
 }
 
-/// What is left of a version's value.
+/// The state of a version's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueState {
     /// It can be revealed.
     Live,
-    /// It is ended.
+    /// It is destroyed.
     Destroyed,
-    /// It is ended, and erased in the vault.
+    /// It is destroyed, and erased in the vault.
     Erased,
-    /// It could not be kept.
+    /// It was lost.
     Lost,
 }
 
@@ -188,7 +187,7 @@ impl ValueState {
     }
 }
 
-/// How a version came to be.
+/// How a version was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionKind {
@@ -203,23 +202,23 @@ pub enum VersionKind {
 /// One version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionInfo {
-    /// When it was made.
+    /// When it was created.
     pub at: Millis,
-    /// How it was made.
+    /// How it was created.
     pub kind: VersionKind,
     /// Bytes of the sealed value.
     pub size: u32,
-    /// Who made it.
+    /// Who created it.
     pub actor: Identity,
     /// The epoch that its entry says wraps it.
     pub epoch: Epoch,
-    /// Its place in the vault.
+    /// Its object in the vault.
     pub place: ObjectId,
-    /// What is left of it.
+    /// The state of its value.
     pub state: ValueState,
     /// SHA-256 of the sealed value.
     pub digest: Digest,
-    /// Why, if its maker said.
+    /// The reason, if its creator gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
 }
@@ -245,7 +244,7 @@ impl Workflow {
 /// Refusals of one member in one minute of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Denials {
-    /// How many have an entry.
+    /// How many were recorded as entries.
     pub count: u32,
     /// Minutes since 1970-01-01T00:00Z.
     pub minute: u64,

@@ -28,7 +28,7 @@ const NEVER: Timeouts = Timeouts {
 struct Site {
     server: Server,
     address: SocketAddr,
-    /// What `/work` waits for.
+    /// Permits for which `/work` waits.
     work: Arc<Semaphore>,
     /// How often it has begun to wait.
     begun: Arc<Semaphore>,
@@ -93,7 +93,7 @@ impl Site {
     }
 }
 
-/// What comes up to the end of a short body.
+/// Reads to the end of a short body.
 async fn answer(tcp: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let read = async {
@@ -286,7 +286,7 @@ async fn a_client_that_does_not_read_is_closed() {
     .await;
     let tcp = site.from(1, &GET.replace("/ ", "/endless ")).await;
     let gone = async {
-        // What was sent before lies in between; more than that never comes.
+        // Only bytes sent before this point can still arrive.
         loop {
             tokio::time::sleep(MOMENT).await;
             if tcp.take_error().expect("its state").is_some() || tcp.try_write(b"x").is_err() {

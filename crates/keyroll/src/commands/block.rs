@@ -3,95 +3,78 @@
 mod check;
 mod external;
 mod ledger;
+mod options;
+mod past_run;
 mod python;
-mod remembered;
 mod replay;
 mod run;
+mod run_records;
 mod save;
+mod source;
 mod uses;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use keyroll_resolver::{BlockFile, HardCodedValue, Redactor, ResolveError, hard_coded_values};
+use clap::Subcommand;
 
-use crate::cli::DryRun;
+use self::options::RunPython;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
+use crate::options::DryRun;
 use crate::reveals::Selection;
-
-/// The resolver takes 1 MiB; one byte more lets it say so.
-const FILE_BYTES: u64 = 1024 * 1024 + 1;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BlockCommand {
-    /// Check a block file, and that the secrets it names are there
+    /// Check a block file, and that the secrets it names exist
+    #[command(
+        after_help = "Examples:\n  keyroll block check invoice.json\n  keyroll block check invoice.json --values --except Country"
+    )]
     Check {
-        /// The block file
+        /// Block file
         file: PathBuf,
-        /// Do not ask the ledger about the secrets
+        /// Check the file only, without the ledger
         #[arg(long)]
         offline: bool,
-        /// Also search for the values of your secrets: they are revealed to this program, on record
+        /// Also search the file for the values of your secrets. keyroll reveals them for that, and the
+        /// audit log records it
         #[arg(long, conflicts_with = "offline")]
         values: bool,
-        /// With --values: do not search for the values of these secrets
+        /// With --values: do not search for the values of these secrets [default: none]
         #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "values")]
         except: Vec<String>,
-        /// With --values: fail when a value cannot be searched for, instead of leaving it out
+        /// With --values: fail if keyroll cannot search for a value, instead of leaving it out
         #[arg(long, requires = "values")]
         strict: bool,
         #[command(flatten)]
         how: RunPython,
     },
-    /// Record which block of the file uses which secret
+    /// Save a workflow: record which of its blocks use which secrets
+    #[command(after_help = "Example:\n  keyroll block save invoice.json")]
     Save {
-        /// The block file
+        /// Block file
         file: PathBuf,
         #[command(flatten)]
         how: RunPython,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Forget a saved workflow
+    /// Remove a saved workflow
+    #[command(after_help = "Example:\n  keyroll block remove invoice-intake")]
     Remove {
-        /// The workflow
+        /// Name of the workflow
         workflow: String,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Run a block with the secrets it names, revealed in one entry that says so
+    /// Run a block with the secrets that it names, revealed in one entry of the audit log
+    #[command(
+        after_help = "Examples:\n  keyroll block run invoice.json\n  keyroll block run score.json --block score --input document.json --timeout 2m"
+    )]
     Run(run::RunArgs),
-    /// Run a block once more, with exactly the versions that an earlier run had
+    /// Run a block again, with the versions of the secrets that an earlier run had
+    #[command(after_help = "Example:\n  keyroll block replay 0192d3c4-0000-7000-8000-000000000000")]
     Replay(replay::ReplayArgs),
-}
-
-/// How Python is started, also where code is only read.
-#[derive(Debug, Args)]
-pub(crate) struct RunPython {
-    /// The Python for Python blocks, where it is not the one on the path
-    #[arg(long, value_name = "PATH")]
-    python: Option<PathBuf>,
-    /// Whether Python blocks need the whole sandbox
-    #[arg(long, value_name = "WHETHER", default_value = "required")]
-    sandbox: Sandbox,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Sandbox {
-    /// Run nothing where a part of it is missing
-    Required,
-    /// Run without it: the block may do whatever you may
-    Off,
-}
-
-impl Sandbox {
-    const fn is_required(self) -> bool {
-        matches!(self, Self::Required)
-    }
 }
 
 pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Status, Failure> {
@@ -117,51 +100,5 @@ pub(crate) async fn run(context: &Context, command: BlockCommand) -> Result<Stat
         BlockCommand::Remove { workflow, dry } => save::remove(context, &workflow, dry)
             .await
             .map(|()| Exit::Ok.into()),
-    }
-}
-
-/// A block file, and what it was read from.
-struct Source {
-    path: PathBuf,
-    bytes: Vec<u8>,
-    file: BlockFile,
-}
-
-impl Source {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = read_limited(path, FILE_BYTES)?;
-        let file = BlockFile::parse(&bytes)?;
-        let path = path.to_owned();
-        Ok(Self { path, bytes, file })
-    }
-
-    /// Values that are written into it by hand: well-known forms, and those that are known.
-    fn written(&self, known: Option<&Redactor>) -> Vec<HardCodedValue> {
-        // It was read as JSON, so it is text.
-        hard_coded_values(&String::from_utf8_lossy(&self.bytes), known)
-    }
-
-    /// An error about a block, with its line and column of the file.
-    fn placed(&self, error: ResolveError) -> ResolveError {
-        error.in_file(&self.bytes)
-    }
-}
-
-fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| Failure::file(path, &error);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .map_err(failed)?
-        .take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
-}
-
-fn warn_unmasked(context: &Context, names: &[String]) {
-    for name in names {
-        context.out.note(&format!(
-            "warning: the value of {name} has less than 8 bytes and is not masked"
-        ));
     }
 }

@@ -1,4 +1,4 @@
-//! `keyroll command`: signed forms as bytes, for other NATS clients.
+//! `keyroll command`: signs and shows forms as bytes, for other NATS clients.
 
 use std::io::{self, Read as _};
 
@@ -24,13 +24,17 @@ const FORM_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignedCommand {
-    /// Sign a command whose fields are JSON on standard input, and print the request's bytes:
-    /// `… | nats request keyroll.v1.WORKSPACE.command`
+    /// Sign a command with the fields that standard input holds as JSON, and print the bytes of the
+    /// request
+    #[command(
+        after_help = "Example:\n  echo '{\"id\": \"0000…\", \"name\": \"API_Key\"}' | keyroll command sign secret.delete | nats request keyroll.v1.demo.command"
+    )]
     Sign {
-        /// What is wanted, such as secret.delete
+        /// Action of the command, such as secret.delete
         action: String,
     },
     /// Show a signed form from standard input as JSON
+    #[command(after_help = "Example:\n  keyroll command open < reply.bin")]
     Open,
 }
 
@@ -96,7 +100,7 @@ fn read_action(name: &str, fields: &[u8]) -> Result<Action, Failure> {
         fields => serde_json::from_slice(fields).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             Failure::usage(format!(
-                "standard input is no JSON: line {line}, column {column}"
+                "standard input is not JSON (line {line}, column {column})"
             ))
         })?,
     };
@@ -107,9 +111,9 @@ fn read_action(name: &str, fields: &[u8]) -> Result<Action, Failure> {
     if action.values().is_empty() {
         return Ok(action);
     }
-    // Their sealed bytes would have to travel along, under a session.
+    // The request would need their sealed bytes too, under an HPKE session.
     Err(Failure::usage(format!(
-        "{name} carries values: use `keyroll secret`"
+        "{name} carries values, which this command cannot seal. Use `keyroll secret`"
     )))
 }
 
@@ -125,7 +129,7 @@ fn without_content(message: &str) -> &str {
     if shown {
         message
     } else {
-        "a field does not hold what it should"
+        "a field has the wrong type or form"
     }
 }
 
@@ -171,7 +175,7 @@ fn show(bytes: &[u8]) -> Result<Value, Failure> {
         }
         Err(_) => Err(Failure::coded(
             Code::Malformed,
-            "standard input is none of keyroll's forms",
+            "standard input holds none of keyroll's signed forms",
         )),
     }
 }
@@ -187,7 +191,7 @@ fn show_signed(form: &str, bytes: &[u8]) -> Result<Value, Failure> {
         <Commit as Form>::TYP => signed::<Commit>(bytes, show_commit),
         _ => Err(Failure::coded(
             Code::UpgradeNeeded,
-            format!("the form {form} is not known here"),
+            format!("this version of keyroll does not know the form {form}. Upgrade keyroll"),
         )),
     }
 }

@@ -1,23 +1,26 @@
-//! `keyroll config`: the settings, and where each comes from.
+//! `keyroll config`: shows the settings, and the origin of each.
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use crate::context::{Context, Setting, Settings};
 use crate::error::Failure;
-use crate::render::{Column, Table};
+use crate::output::{Column, Table};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the settings; passwords are left out
+    /// Print the settings, without passwords
+    #[command(
+        after_help = "Examples:\n  keyroll config show\n  keyroll config show --origin --json"
+    )]
     Show {
-        /// Also where each comes from: a flag, the environment, config.toml or the default
+        /// Also print the origin of each setting: a flag, the environment, config.toml or the default
         #[arg(long)]
         origin: bool,
     },
 }
 
-struct Row {
+struct SettingRow {
     name: &'static str,
     value: String,
     origin: String,
@@ -27,7 +30,7 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<(), Fail
     let ConfigCommand::Show { origin } = *command;
     let rows = rows(&context.settings()?);
     if context.out.json {
-        let field = |row: &Row| {
+        let field = |row: &SettingRow| {
             if origin {
                 json!({"value": row.value, "origin": row.origin})
             } else {
@@ -39,7 +42,7 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<(), Fail
             .out
             .document(&Value::Object(fields.collect::<Map<_, _>>()));
     }
-    let mut columns: Vec<Column<Row>> = vec![
+    let mut columns: Vec<Column<SettingRow>> = vec![
         ("SETTING", |row| row.name.to_owned()),
         ("VALUE", |row| row.value.clone()),
     ];
@@ -49,9 +52,9 @@ pub(crate) fn run(context: &Context, command: &ConfigCommand) -> Result<(), Fail
     context.out.items(&rows, |_| (), &Table(columns))
 }
 
-fn rows(settings: &Settings) -> Vec<Row> {
-    fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> Row {
-        Row {
+fn rows(settings: &Settings) -> Vec<SettingRow> {
+    fn row<T>(name: &'static str, setting: &Setting<T>, show: impl Fn(&T) -> String) -> SettingRow {
+        SettingRow {
             name,
             value: show(&setting.value),
             origin: setting.origin.to_string(),

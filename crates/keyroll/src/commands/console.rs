@@ -1,4 +1,4 @@
-//! `keyroll console`: a person's own page, and signing in to a shared one.
+//! `keyroll console`: your own console, and signing in to a shared one.
 
 mod login;
 
@@ -22,12 +22,12 @@ use super::audit;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ConsoleArgs {
-    /// Where to listen: an address of this machine's own [default: a free port of 127.0.0.1]
+    /// Loopback address to listen on [default: a free port of 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     #[command(subcommand)]
@@ -36,11 +36,14 @@ pub(crate) struct ConsoleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConsoleCommand {
-    /// Delegate a session to a shared console and print its one-time link
+    /// Sign in to a shared console: delegate to its key and print a one-time link
+    #[command(
+        after_help = "Example:\n  keyroll console login https://keyroll.example.com --expires 2h"
+    )]
     Login(login::LoginArgs),
 }
 
-/// A free port of this machine's own.
+/// A free port of the loopback interface.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Failure> {
@@ -51,40 +54,46 @@ pub(crate) async fn run(context: &Context, args: ConsoleArgs) -> Result<(), Fail
 }
 
 async fn own(context: &Context, address: SocketAddr) -> Result<(), Failure> {
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     let workspace = context.settings()?.workspace.is_some();
     let workspace = workspace
         .then(|| context.settings()?.workspace())
         .transpose()?;
     let client = context.client().await?;
-    let console = serve(client, workspace, SignInPolicy::Owner, Front::at(address)).await?;
+    let console = serve(
+        client,
+        workspace,
+        SignInPolicy::Owner,
+        ConsoleAddress::at(address),
+    )
+    .await?;
     let link = console.link()?;
     let json = json!({"ready": true, "console_url": link});
     context.out.done(&json, &words(&link))?;
     if !context.out.json {
         open_browser(&link);
     }
-    stop.told().await;
+    stop.received().await;
     console.stop().await;
     Ok(())
 }
 
-/// A link for people, with what there is to know about it.
+/// The link, with an explanation for people.
 pub(crate) fn words(link: &str) -> String {
     format!("The console is at\n\n    {link}\n\nThis link works once, within a minute.")
 }
 
-/// Where a console listens, and what is in front of it.
-pub(crate) struct Front {
+/// The address of a console, and the proxy in front of it.
+pub(crate) struct ConsoleAddress {
     pub(crate) address: SocketAddr,
-    /// The address that people know, of something that speaks TLS.
+    /// The public address of a proxy that terminates TLS.
     pub(crate) url: Option<String>,
-    /// From where that something comes.
+    /// The addresses from which that proxy connects.
     pub(crate) proxies: Vec<IpAddr>,
 }
 
-impl Front {
-    /// Nothing in front.
+impl ConsoleAddress {
+    /// An address without a proxy.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self {
             address,
@@ -99,28 +108,28 @@ pub(crate) async fn serve(
     client: Client,
     workspace: Option<WorkspaceName>,
     sign_in: SignInPolicy,
-    front: Front,
+    front: ConsoleAddress,
 ) -> Result<Console, Failure> {
-    let Front {
+    let ConsoleAddress {
         address,
         url,
         proxies,
     } = front;
-    let bad = |InvalidOrigin(message)| Failure::usage(message);
+    let bad = |InvalidOrigin(words)| Failure::usage(words);
     if url.is_none() {
         // Before anybody can connect.
         PublicOrigin::loopback(address).map_err(bad)?;
     }
     let taken = |error: std::io::Error| Failure::local(format!("{address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(taken)?;
-    let origin = match url {
+    let place = match url {
         Some(url) => PublicOrigin::public(&url).map_err(bad)?,
         None => PublicOrigin::loopback(listener.local_addr().map_err(taken)?).map_err(bad)?,
     };
     let options = Options {
         client,
         sign_in,
-        origin,
+        origin: place,
         workspace,
         verify: verify(),
         proxies,
@@ -128,7 +137,7 @@ pub(crate) async fn serve(
     Ok(Console::start(listener, options)?)
 }
 
-/// What `keyroll audit verify` does, for the console's "Verify now".
+/// The same verification as `keyroll audit verify`, for the console's "Verify now".
 fn verify() -> VerifyLog {
     Arc::new(|client, workspace| {
         async move {
@@ -139,7 +148,7 @@ fn verify() -> VerifyLog {
                 ClientError::failed(code, failure.message())
             })?;
             if let Some(problem) = report.problems.first().filter(|_| report.wants_upgrade()) {
-                // Nothing is known to be wrong, and nobody is to be alarmed.
+                // The log may be whole, so this is no alarm.
                 return Err(ClientError::failed(Code::UpgradeNeeded, &problem.detail));
             }
             let failures = report.problems.iter().map(|problem| VerificationFailure {
@@ -155,7 +164,7 @@ fn verify() -> VerifyLog {
     })
 }
 
-/// A problem's place goes before its words, which often name it again.
+/// Drops the place before a message that starts with the same place.
 fn once(detail: &str) -> &str {
     match detail.split_once(": ") {
         Some((place, words)) if words.starts_with(place) => words,
@@ -163,8 +172,7 @@ fn once(detail: &str) -> &str {
     }
 }
 
-/// Shows a page to whoever sits in front of this machine, if somebody does. Where no browser can
-/// be started the link has been printed.
+/// Opens a page in a browser, where there is a desktop. The link is printed in any case.
 pub(crate) fn open_browser(url: &str) {
     use std::io::IsTerminal as _;
     let desktop = cfg!(target_os = "macos")

@@ -1,4 +1,4 @@
-//! `keyroll delegation`: keys that speak for an identity for a while.
+//! `keyroll delegation`: temporary keys that act for an identity.
 
 use std::path::PathBuf;
 
@@ -11,27 +11,34 @@ use keyroll_core::{Action, Event, Identity};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DelegationCommand {
-    /// Make a key that speaks for you in the workspace for a while: an identity file for
-    /// --identity
+    /// Create a temporary key that acts for you in the workspace: an identity file for --identity
+    #[command(
+        after_help = "Example:\n  keyroll delegation new --out ci.pem --expires 2h --where \"nightly build\""
+    )]
     New(NewArgs),
-    /// Show what was said of a delegated key
+    /// Show whom a delegated key acts for, where and until when
+    #[command(after_help = "Example:\n  keyroll delegation show ci.pem")]
     Show {
-        /// The file [default: the identity of the settings]
+        /// File of the delegated key [default: the identity of the settings]
         file: Option<PathBuf>,
     },
-    /// End a delegation before its time, for good: the one that the ledger has seen in use
+    /// Revoke a delegation before it expires, for good
+    #[command(
+        after_help = "Examples:\n  keyroll delegation revoke ed25519:KEY\n  keyroll delegation revoke ed25519:KEY --of ana"
+    )]
     Revoke {
-        /// The delegated key, as `delegation new` and the audit log show it
+        /// Delegated key, as `delegation new` and the audit log show it
         key: String,
-        /// Who delegated, where the key was never used: name or public key
+        /// Member who delegated: name or public key. Needed for a key that was never used
+        /// [default: every member for whom the key was used]
         #[arg(long, value_name = "NAME|KEY")]
         of: Option<String>,
         #[command(flatten)]
@@ -41,13 +48,13 @@ pub(crate) enum DelegationCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
-    /// The file to write
+    /// File to write; it must not exist yet
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// When it ends: RFC 3339, or a duration from now, 12 h at most
+    /// When the delegation ends: an RFC 3339 time or a duration from now, at most 12h
     #[arg(long, value_name = "WHEN", default_value = "8h")]
     expires: String,
-    /// Where it is used: words for the people who look at it
+    /// Where the key is used: a label for people
     #[arg(
         long = "where",
         value_name = "LABEL",
@@ -71,7 +78,7 @@ async fn new(context: &Context, args: NewArgs) -> Result<(), Failure> {
     let end = time::future(&args.expires, begin)?;
     if end <= begin || end.0 - begin.0 > DELEGATION_MS {
         return Err(Failure::usage(
-            "a delegation ends at a time to come, 12 h from now at most",
+            "a delegation ends at a time in the future, at most 12h from now",
         ));
     }
     let place = args.place.parse()?;
@@ -79,17 +86,17 @@ async fn new(context: &Context, args: NewArgs) -> Result<(), Failure> {
     let signer = session.client.signer();
     if signer.delegation().is_some() {
         return Err(Failure::usage(
-            "a delegated key cannot delegate further: use your own identity",
+            "a delegated key cannot delegate further. Use your own identity with --identity",
         ));
     }
     let scope = (session.client.ledger(), &session.workspace);
     let made = crate::identity_file::create_delegated(&args.out, |key| {
         delegate(signer.key(), key, scope, (begin, end), place)
     })?;
-    let Some(said) = made.delegation() else {
-        return Err(Failure::local("the delegation is not in what was made"));
+    let Some(delegation) = made.delegation() else {
+        return Err(Failure::local("the new delegation cannot be read back"));
     };
-    report(context, said, &format!(" {}", args.out.display()))
+    report(context, delegation, &format!(" {}", args.out.display()))
 }
 
 fn show(context: &Context, file: Option<PathBuf>) -> Result<(), Failure> {
@@ -98,13 +105,13 @@ fn show(context: &Context, file: Option<PathBuf>) -> Result<(), Failure> {
         None => context.settings()?.identity.value,
     };
     let signer = context.signer(&path)?;
-    let Some(said) = signer.delegation() else {
+    let Some(delegation) = signer.delegation() else {
         return Err(Failure::usage(format!(
-            "{} is an identity's own key: nobody delegated to it",
+            "{} holds an identity's own key, not a delegated one",
             path.display()
         )));
     };
-    report(context, said, "")
+    report(context, delegation, "")
 }
 
 async fn revoke(
@@ -136,14 +143,14 @@ async fn revoke(
     let words = format!("the delegation of {} to {key}", names.join(" and of "));
     outcome.report(context, ("ended", &words, json))?;
     if identity.is_some() {
-        // What was named is over; what the key does for others is not.
+        // The key may still act for others.
         warn_of_others(context, &session, (&key, &whose), action(None)).await;
     }
     Ok(())
 }
 
-/// Whose delegations a revocation ends, with names: the one that it named, or those that the ledger
-/// has seen in use.
+/// The members, with names, whose delegations a revocation ends: the one that it names, or those for whom
+/// the ledger has seen the key in use.
 async fn whose(
     session: &Session,
     identity: Option<Identity>,
@@ -164,7 +171,7 @@ async fn whose(
     Ok(ended.into_iter().map(name).collect())
 }
 
-/// Says for whom else the key was seen in use, as far as the caller may end that.
+/// Warns of the others for whom the key was used, as far as the caller may revoke those delegations.
 async fn warn_of_others(
     context: &Context,
     session: &Session,
@@ -181,32 +188,32 @@ async fn warn_of_others(
     let names: Vec<&str> = others.iter().map(|(_, name)| name.as_str()).collect();
     if !names.is_empty() {
         context.out.warn(&format!(
-            "{key} still acts for {}: `keyroll delegation revoke {key}` ends that",
+            "{key} still acts for {}. `keyroll delegation revoke {key}` ends that",
             names.join(" and ")
         ));
     }
 }
 
-fn json(said: &Delegation) -> Value {
+fn json(delegation: &Delegation) -> Value {
     json!({
-        "key": said.key,
-        "identity": said.identity,
-        "workspace": said.workspace,
-        "where": said.place,
-        "not_before": time::rfc3339(said.not_before),
-        "not_after": time::rfc3339(said.not_after),
+        "key": delegation.key,
+        "identity": delegation.identity,
+        "workspace": delegation.workspace,
+        "where": delegation.place,
+        "not_before": time::rfc3339(delegation.not_before),
+        "not_after": time::rfc3339(delegation.not_after),
     })
 }
 
-fn report(context: &Context, said: &Delegation, more: &str) -> Result<(), Failure> {
+fn report(context: &Context, delegation: &Delegation, more: &str) -> Result<(), Failure> {
     if context.out.json {
-        return context.out.document(&json(said));
+        return context.out.document(&json(delegation));
     }
     context.out.line(&format!(
-        "{}{more} speaks for {} in {} until {}",
-        said.key,
-        said.identity,
-        said.workspace,
-        time::short(said.not_after)
+        "{}{more} acts for {} in {} until {}",
+        delegation.key,
+        delegation.identity,
+        delegation.workspace,
+        time::short(delegation.not_after)
     ))
 }

@@ -1,4 +1,4 @@
-//! `keyroll dev`: a whole ledger on this machine, private and for one person.
+//! `keyroll dev`: a private ledger for one person on this machine.
 
 mod child;
 mod home;
@@ -16,20 +16,21 @@ use super::console;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
-/// The data directory when none is named.
+/// The default data directory.
 const DATA_DIR: &str = ".keyroll-dev";
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// Where everything lies; it is also the home of clients [default: --home, else .keyroll-dev]
+    /// Directory of all data; clients use it as their home directory [default: --home, else
+    /// .keyroll-dev]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Use a directory that is deleted at the end
+    /// Use a temporary directory, and delete it at the end
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
-    /// The nats-server to run [KEYROLL_NATS_BIN; else the one on PATH]
+    /// nats-server program to run [default: $KEYROLL_NATS_BIN, else nats-server on the PATH]
     #[arg(long, value_name = "FILE")]
     nats_bin: Option<PathBuf>,
     /// Do not open a browser
@@ -38,7 +39,7 @@ pub(crate) struct DevArgs {
     /// Do not serve the console
     #[arg(long)]
     no_console: bool,
-    /// A command to run against the ledger; when it ends, everything ends
+    /// Command to run against the ledger; keyroll stops when it ends [default: run until Ctrl-C]
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -55,7 +56,7 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
         (None, None, None) => PathBuf::from(DATA_DIR),
     };
     let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));
     }
@@ -92,7 +93,7 @@ fn temporary() -> Result<tempfile::TempDir, Failure> {
         .map_err(|error| Failure::file(&std::env::temp_dir(), &error))
 }
 
-/// Says that everything is there; with a command only where a program asked for it.
+/// Reports that the ledger is ready; with a command only in JSON.
 fn ready(
     context: &Context,
     stack: &Stack,
@@ -126,7 +127,7 @@ fn words(home: &Path, link: Option<&str>) -> String {
          keyroll secret create API_Key\n    \
          keyroll secret reveal API_Key\n    \
          keyroll audit log\n\n\
-         Ctrl-C stops it; what was written stays in {home}.",
+         Ctrl-C stops it. The data stays in {home}.",
         home = shell_quoted(home)
     )
 }
@@ -142,10 +143,10 @@ fn shell_quoted(path: &Path) -> String {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, or for a part that dies.
-async fn until_stopped(stack: &Stack, stop: &mut Stop) -> Result<Status, Failure> {
+/// Waits for Ctrl-C or SIGTERM, or until a part fails.
+async fn until_stopped(stack: &Stack, stop: &mut ShutdownSignals) -> Result<Status, Failure> {
     tokio::select! {
-        () = stop.told() => Ok(Exit::Ok.into()),
+        () = stop.received() => Ok(Exit::Ok.into()),
         failure = stack.died() => Err(failure),
     }
 }

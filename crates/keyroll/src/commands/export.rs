@@ -1,34 +1,34 @@
-//! `keyroll export`: audited reveals into a file that others can read again.
+//! `keyroll export`: reveals secrets and writes them to a file that other programs can read.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::{Index, SecretName};
-use keyroll_files::{Format, Unfit, write};
+use keyroll_files::{Format, Unrepresentable, write};
 use serde_json::json;
 
-use super::secret::text;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::left_out::Reason;
+use crate::input::text;
+use crate::omitted::Reason;
 use crate::private_file;
 use crate::reveals::{self, Selection};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// dotenv, json or yaml [default: by the extension of --out]
+    /// Format: dotenv, json or yaml [default: by the extension of --out]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Write to this file, for its owner alone, instead of standard output
+    /// File to write, with mode 0600 [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Replace the file when there is one
+    /// Replace the file if it exists. By default an existing file is an error
     #[arg(long, requires = "out")]
     force: bool,
     #[command(flatten)]
     selection: Selection,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -37,38 +37,40 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
     let by_name = args.out.as_deref().and_then(Format::of);
     let Some(format) = args.format.or(by_name) else {
         return Err(Failure::usage(
-            "which format? Say --format dotenv, json or yaml",
+            "no format. Add --format dotenv, json or yaml",
         ));
     };
     let selected = args.selection.parse()?;
     let reason = text(args.reason)?;
     let replace = args.force || context.global.yes;
-    // Before anything is revealed for nothing.
+    // Before the reveal, so that nothing is revealed in vain.
     if let Some(path) = &args.out {
         check_place(path, replace)?;
     }
     let session = context.session().await?;
     let place = (context, &session);
-    let (names, mut left_out) = reveals::choose(place, &selected).await?;
-    selected.check(&left_out, names.len(), "nothing was exported")?;
+    let (names, mut omitted) = reveals::choose(place, &selected).await?;
+    selected.check(&omitted, names.len(), "nothing was exported")?;
     let purpose = Purpose::Export(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut omitted)).await?;
     let mut values: Vec<(&SecretName, &[u8])> = Vec::with_capacity(revealed.values.len());
     for opened in &revealed.values {
         match format.cannot_hold(&opened.value) {
             None => values.push((&opened.name, opened.value.as_slice())),
-            Some(Unfit::NotText) => left_out.add(opened.name.clone(), Reason::NotText),
-            Some(Unfit::NoForm) => left_out.add(opened.name.clone(), Reason::NoForm),
+            Some(Unrepresentable::NotText) => omitted.add(opened.name.clone(), Reason::NotText),
+            Some(Unrepresentable::NoDotenvForm) => {
+                omitted.add(opened.name.clone(), Reason::NoDotenvForm);
+            }
         }
     }
     let recorded = match revealed.entries.as_slice() {
         [] => "nothing was exported",
-        _ => "nothing was exported; what was revealed is on record",
+        _ => "nothing was exported, but the audit log has the reveals",
     };
-    selected.check(&left_out, values.len(), recorded)?;
+    selected.check(&omitted, values.len(), recorded)?;
     let file = write(format, &values);
-    left_out.note(context, "left out");
+    omitted.note(context, "left out");
     let Some(path) = &args.out else {
         return context.out.bytes(&file);
     };
@@ -81,8 +83,8 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
         "file": path,
         "format": format.as_str(),
         "exported": values.len(),
-        "left_out": left_out.names(),
-        "left_out_reasons": left_out.reasons(),
+        "left_out": omitted.names(),
+        "left_out_reasons": omitted.reasons(),
         "entries": revealed.entries,
         "warnings": revealed.warnings,
     });
@@ -96,14 +98,14 @@ pub(crate) async fn run(context: &Context, args: ExportArgs) -> Result<(), Failu
 }
 
 fn check_place(path: &Path, replace: bool) -> Result<(), Failure> {
-    // Also a link that leads nowhere is there.
+    // A broken link exists too.
     let there = path.symlink_metadata().is_ok();
     if path.is_dir() {
         return Err(Failure::usage(format!("{} is a directory", path.display())));
     }
     if there && !replace {
         return Err(Failure::local(format!(
-            "{} is there already and is not overwritten: say --force to replace it",
+            "{} exists and was not overwritten. Add --force to replace it",
             path.display()
         )));
     }

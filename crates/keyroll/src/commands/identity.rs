@@ -12,17 +12,23 @@ use crate::identity_file;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum IdentityCommand {
-    /// Make a key pair; an identity file that is there is never overwritten
+    /// Create a key pair. An existing identity file is never overwritten
+    #[command(
+        after_help = "Examples:\n  keyroll identity new\n  keyroll identity new --passphrase --out ana.pem"
+    )]
     New {
-        /// The file to write, instead of the identity of the settings
+        /// File to write [default: the identity of the settings]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Lock the file with a passphrase, from the terminal or the file that
-        /// KEYROLL_PASSPHRASE_FILE names
+        /// Encrypt the file with a passphrase. keyroll asks for it at the terminal, or reads the file that
+        /// $KEYROLL_PASSPHRASE_FILE names
         #[arg(long)]
         passphrase: bool,
     },
-    /// Print the public key, then the file it comes from
+    /// Print your public key and the file that holds the key pair
+    #[command(
+        after_help = "Examples:\n  keyroll identity show\n  keyroll --identity ana.pem identity show"
+    )]
     Show,
 }
 
@@ -32,7 +38,11 @@ pub(crate) fn run(context: &Context, command: &IdentityCommand) -> Result<(), Fa
         IdentityCommand::New { out, passphrase } => {
             let path = out.clone().map_or_else(of_settings, Ok)?;
             let passphrase = passphrase
-                .then(|| context.asking().fresh(&path.display().to_string()))
+                .then(|| {
+                    context
+                        .passphrase_source()
+                        .fresh(&path.display().to_string())
+                })
                 .transpose()?;
             let words = passphrase.as_ref().map(|words| words.as_str());
             let key = identity_file::create(&path, words)?;

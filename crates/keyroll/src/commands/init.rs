@@ -1,4 +1,4 @@
-//! `keyroll init`: what an operator does once, before `keyroll serve`.
+//! `keyroll init`: sets a ledger up, once, before `keyroll serve`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,48 +14,49 @@ use keyroll_server::nats::{
 use keyroll_wire::time::now;
 use serde_json::json;
 
-use super::root_key::{self, RootKeyPlace};
-use super::serve::{self, ServeFile};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity_file;
+use crate::root_key_place::{self, RootKeyPlace};
+use crate::serve_file::{self, ServeFile};
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// As a NATS user that may make streams, in the account of the streams
+    /// NATS URL with the user `operator`, who may create streams; required without --print-nats-config
     #[arg(
         long,
         value_name = "URL",
         required_unless_present = "print_nats_config"
     )]
     operator_nats: Option<String>,
-    /// As the NATS user `service`, for `keyroll serve`
+    /// NATS URL with the user `service`, for `keyroll serve`; required without --print-nats-config
     #[arg(
         long,
         value_name = "URL",
         required_unless_present = "print_nats_config"
     )]
     ledger_nats: Option<String>,
-    /// As the NATS user `responder`, for `keyroll serve`
+    /// NATS URL with the user `responder`, for `keyroll serve`; required without --print-nats-config
     #[arg(
         long,
         value_name = "URL",
         required_unless_present = "print_nats_config"
     )]
     responder_nats: Option<String>,
-    /// The monitoring address of every nats-server, http://HOST:PORT
+    /// Monitoring address of a nats-server, http://HOST:PORT; repeat it for every server [default: none]
     #[arg(long, value_name = "URL")]
     monitoring: Vec<String>,
-    /// Who may make workspaces: public keys [default: the identity of the settings]
+    /// Public key of an operator, who may create workspaces; repeat it for more [default: the
+    /// identity of the settings]
     #[arg(long, value_name = "KEY")]
     operator: Vec<String>,
-    /// Copies of each stream: 1, 3 or 5
+    /// Replicas of each stream: 1, 3 or 5
     #[arg(long, default_value_t = 1)]
     replicas: usize,
-    /// Where the root key is kept
+    /// Place of the root key
     #[arg(long, value_name = "PLACE", value_enum, default_value = "file")]
     root_key: RootKeyPlace,
-    /// Only print a nats-server configuration, with new passwords
+    /// Only print a nats-server configuration with new passwords
     #[arg(long)]
     print_nats_config: bool,
     #[command(flatten)]
@@ -66,7 +67,7 @@ pub(crate) struct InitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "With --print-nats-config")]
 struct NatsArgs {
-    /// Name of the server
+    /// Name of the nats-server
     #[arg(
         long,
         default_value = "keyroll-1",
@@ -74,7 +75,7 @@ struct NatsArgs {
         value_name = "NAME"
     )]
     server_name: String,
-    /// Where its streams lie
+    /// Directory of the streams
     #[arg(
         long,
         default_value = "/var/lib/nats",
@@ -82,7 +83,7 @@ struct NatsArgs {
         value_name = "DIR"
     )]
     store_dir: PathBuf,
-    /// Where it listens; anything but loopback needs TLS
+    /// Address for clients; any but loopback needs TLS
     #[arg(
         long,
         default_value = "127.0.0.1:4222",
@@ -90,7 +91,7 @@ struct NatsArgs {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
-    /// Where its monitoring listens
+    /// Address for monitoring
     #[arg(
         long,
         default_value = "127.0.0.1:8222",
@@ -98,13 +99,14 @@ struct NatsArgs {
         value_name = "ADDRESS"
     )]
     monitoring_listen: SocketAddr,
-    /// Its certificate
+    /// File of the TLS certificate [default: no TLS]
     #[arg(long, requires_all = ["print_nats_config", "tls_key"], value_name = "FILE")]
     tls_cert: Option<PathBuf>,
-    /// The certificate's key
+    /// File of the certificate's private key [default: no TLS]
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// A client user: NAME for all workspaces, NAME=WORKSPACE,WORKSPACE for some
+    /// NATS user for clients: NAME for all workspaces, NAME=WORKSPACE,WORKSPACE for some; repeat it for
+    /// more [default: none]
     #[arg(long, requires = "print_nats_config", value_name = "CLIENT")]
     client: Vec<String>,
 }
@@ -116,8 +118,8 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
             .out
             .bytes(config.render().map_err(unusable)?.as_bytes())?;
         context.out.note(
-            "The configuration holds passwords: let only nats-server read it. Put each user's into the \
-             URLs for `keyroll init`, and into those of your clients.",
+            "The configuration holds passwords: only nats-server should be able to read it. Put each user's \
+             password into the URLs for `keyroll init` and for your clients.",
         );
         return Ok(());
     }
@@ -128,20 +130,20 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
             "init needs --operator-nats, --ledger-nats and --responder-nats",
         ));
     };
-    root_key::writable(args.root_key)?;
+    root_key_place::writable(args.root_key)?;
     let home = context.settings()?.home.value;
     let operators = operators(context, &args.operator)?;
-    // What cannot be done is found out before anything is made.
-    if let Some(file) = keys::found_in(&serve::keys(&home)) {
+    // Check everything before anything is created.
+    if let Some(file) = keys::found_in(&serve_file::keys(&home)) {
         let words = format!(
-            "{} exists already: a ledger's keys are never replaced; take another home",
+            "{} exists already, and keyroll never replaces a ledger's keys. Choose another directory with --home",
             file.display()
         );
         return Err(Failure::coded(Code::Conflict, words));
     }
     make_streams(&operator, args.replicas).await?;
-    // After the streams: a step that was cut short leaves no keys, and can be done again.
-    let dir = serve::keys(&home);
+    // After the streams: a run that was interrupted leaves no keys, so it can be repeated.
+    let dir = serve_file::keys(&home);
     let keep = |key: &Key| args.root_key.keep(context, &dir, key);
     let ledger = create_keys_with::<Failure>(&dir, now(), keep)?;
     let file = ServeFile {
@@ -158,8 +160,8 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
         "operators": file.operators,
     });
     let words = format!(
-        "made the ledger {ledger} in {}. Run `keyroll serve` there; keep ledger-id.pem offline and \
-         the root key in a backup of its own",
+        "created the ledger {ledger} in {}. Run `keyroll serve` there. Keep ledger-id.pem offline, and back \
+         the root key up separately",
         home.display()
     );
     context.out.done(&json, &words)
@@ -182,7 +184,7 @@ fn operators(context: &Context, named: &[String]) -> Result<Vec<Identity>, Failu
     }
     let path = context.settings()?.identity.value;
     Ok(vec![identity_file::identity(
-        &identity_file::load_or_create(&path, context.asking())?,
+        &identity_file::load_or_create(&path, context.passphrase_source())?,
     )])
 }
 
@@ -194,8 +196,8 @@ async fn make_streams(url: &str, replicas: usize) -> Result<(), Failure> {
     if made.is_empty() {
         let found = check_streams(&operator).await.map_err(local)?;
         if found.iter().any(|found| found.last_sequence > 0) {
-            let words = "these streams hold a ledger already: for another service on it copy that one's home \
-                         (docs/operations.md), for another ledger take another NATS account";
+            let words = "these streams hold a ledger already. For another replica of it, copy the home directory of \
+                         its service (docs/operations.md). For another ledger, use another NATS account";
             return Err(Failure::coded(Code::Conflict, words));
         }
     }

@@ -11,17 +11,18 @@ use keyroll_wire::Question;
 use keyroll_wire::reply::{Answer, KeyStatus};
 use serde_json::json;
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
+use crate::options::DryRun;
 use crate::session::{Session, answer};
 
 const POLL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Wrap every value under a new key, then erase the old key and everything under it
+    /// Wrap every value under a new key, then erase the old key and all copies of values under it
+    #[command(after_help = "Examples:\n  keyroll key rotate\n  keyroll key rotate --dry-run")]
     Rotate(DryRun),
 }
 
@@ -47,13 +48,13 @@ async fn rotate(context: &Context, dry: DryRun) -> Result<(), Failure> {
     };
     let index = acted.index;
     context.out.note(&format!(
-        "rotating the key of {} to epoch {epoch} (entry {index}); the service goes on with it whatever becomes of this command",
+        "rotating the key of {} to epoch {epoch} (entry {index}). The service continues even if you stop this command",
         session.workspace
     ));
     let values = wait(context, &session).await?;
     let json = json!({"epoch": epoch, "values": values, "index": index, "receipt": acted.receipt});
     let words = format!(
-        "rotated the key of {} to epoch {epoch}: {values} values wrapped anew, the old key is erased",
+        "rotated the key of {} to epoch {epoch}: {values} values have a new wrapping, and the old key is erased",
         session.workspace
     );
     context.out.done(&json, &words)
@@ -64,15 +65,15 @@ async fn key_status(session: &Session) -> Result<KeyStatus, Failure> {
     answer!(answered, Answer::KeyStatus)
 }
 
-/// Waits until the old generation is gone, and shows how far that is. How many values were copied,
-/// as far as the service said.
+/// Waits until the old generation is erased, and shows the progress. Gives the number of values that were
+/// copied, as far as the service reported it.
 async fn wait(context: &Context, session: &Session) -> Result<u64, Failure> {
     let bar = if std::io::stderr().is_terminal() && !context.out.json {
         ProgressBar::no_length().with_style(style())
     } else {
         ProgressBar::hidden()
     };
-    let (mut values, mut told) = (0, None);
+    let (mut values, mut shown) = (0, None);
     loop {
         let status = key_status(session).await?;
         if status.retiring.is_none() {
@@ -90,20 +91,20 @@ async fn wait(context: &Context, session: &Session) -> Result<u64, Failure> {
         if let Some(problem) = status.problem {
             stop_for(&problem)?;
         }
-        if bar.is_hidden() && told != Some((done, what)) {
+        if bar.is_hidden() && shown != Some((done, what)) {
             context.out.note(&format!("{done} of {total} {what}"));
-            told = Some((done, what));
+            shown = Some((done, what));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// What passes by itself is waited for; the rest is for an operator to mend.
+/// Fails for problems that an operator has to repair; the others pass by themselves.
 fn stop_for(problem: &keyroll_core::Rejection) -> Result<(), Failure> {
     match problem.code {
         Code::ValueLost | Code::Internal | Code::Corrupt | Code::Rollback => {
             let message = format!(
-                "the rotation is on record and goes on once this is mended: {}",
+                "the rotation is in the log and continues once an operator has repaired this: {}",
                 problem.message
             );
             Err(Failure::coded(problem.code, message))

@@ -8,33 +8,44 @@ use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm};
-use crate::render::Table;
+use crate::input::{Confirmation, can_confirm, confirm};
+use crate::options::DryRun;
+use crate::output::Table;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MemberCommand {
-    /// Let somebody in
+    /// Add a member
+    #[command(
+        after_help = "Examples:\n  keyroll member add ana ed25519:KEY --role editor\n  keyroll member add ci ed25519:KEY --role runner --secrets 'deploy_*' --expires 90d"
+    )]
     Add(AddArgs),
-    /// Change what a member is called and may do; what is not named stays
+    /// Change a member's name, role, patterns or end. The rest stays as it is
+    #[command(
+        after_help = "Examples:\n  keyroll member change ana --role auditor\n  keyroll member change ana --secrets 'stripe_*' --expires never"
+    )]
     Change(ChangeArgs),
-    /// Let a member no longer in
+    /// Remove a member. The ledger refuses the member's commands from then on
+    #[command(after_help = "Example:\n  keyroll member remove ana")]
     Remove {
-        /// Name or public key
+        /// Member: name or public key
         #[arg(value_name = "NAME|KEY")]
         member: String,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Members
+    /// List the members of the workspace
+    #[command(
+        after_help = "Examples:\n  keyroll member list\n  keyroll member list --removed --at 2h"
+    )]
     List {
-        /// Former members too
+        /// Also list former members
         #[arg(long)]
         removed: bool,
-        /// As they were: after N entries, at an RFC 3339 time, or a duration ago
+        /// List them as they were at P: a number of entries, an RFC 3339 time, or a duration ago
+        /// [default: now]
         #[arg(long, value_name = "P")]
         at: Option<String>,
     },
@@ -42,17 +53,18 @@ pub(crate) enum MemberCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// Display name, unique in the workspace
+    /// Name of the member, unique in the workspace
     name: String,
-    /// Public key, as `keyroll identity show` prints it
+    /// Public key of the member, as `keyroll identity show` prints it
     key: String,
-    /// What the member may do
+    /// Role of the member
     #[arg(long)]
     role: RoleArg,
-    /// Names of the secrets the member may touch: a pattern with * and ? [default: *]
+    /// Pattern with * and ? of the secrets that the member may access; repeat it for more
+    /// [default: *]
     #[arg(long, value_name = "GLOB")]
     secrets: Vec<String>,
-    /// When the membership ends: RFC 3339, or a duration from now
+    /// When the membership ends: an RFC 3339 time, or a duration from now [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
     #[command(flatten)]
@@ -61,19 +73,20 @@ pub(crate) struct AddArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
-    /// Name or public key
+    /// Member: name or public key
     #[arg(value_name = "NAME|KEY")]
     member: String,
-    /// Another display name
+    /// New name [default: unchanged]
     #[arg(long)]
     name: Option<String>,
-    /// Another role
+    /// New role [default: unchanged]
     #[arg(long)]
     role: Option<RoleArg>,
-    /// Other patterns; they replace the present ones
+    /// Pattern in place of the present ones; repeat it for more [default: unchanged]
     #[arg(long, value_name = "GLOB")]
     secrets: Vec<String>,
-    /// When the membership ends: RFC 3339, a duration from now, or `never`
+    /// When the membership ends: an RFC 3339 time, a duration from now, or `never`
+    /// [default: unchanged]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
     #[command(flatten)]
@@ -82,15 +95,15 @@ pub(crate) struct ChangeArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum RoleArg {
-    /// Everything
+    /// May do everything
     Owner,
-    /// Secrets, their values included
+    /// May change and reveal secrets
     Editor,
-    /// Names and history, never values
+    /// May see names and history, but no values
     Viewer,
-    /// Names and history, and the whole audit log
+    /// May see names, history and the whole audit log, but no values
     Auditor,
-    /// Values for blocks, within its own patterns
+    /// May run blocks with values of secrets
     Runner,
 }
 
@@ -151,12 +164,12 @@ async fn add(context: &Context, args: AddArgs) -> Result<(), Failure> {
     outcome.report(context, ("added", &words, json))
 }
 
-/// Patterns do not narrow the audit log: whoever gives them to a member who reads it should know.
+/// Notes that patterns do not narrow the audit log, where a bounded member may read it.
 fn note_unbound(context: &Context, bounded: Option<Role>) {
     if bounded.is_some_and(|role| allows(role, Permission::Audit)) {
         context.out.note(
-            "note: the patterns bound which secrets this member may touch, not the audit log: it shows the \
-             names of all secrets (see docs/roles.md)",
+            "note: the patterns limit which secrets this member may access. They do not limit the audit log, \
+             which shows the names of all secrets (see docs/roles.md)",
         );
     }
 }
@@ -168,26 +181,30 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
         && args.expires.is_none();
     if unchanged {
         return Err(Failure::usage(
-            "what is to change? Say --name, --role, --secrets or --expires",
+            "nothing to change. Add --name, --role, --secrets or --expires",
         ));
     }
     let patterns = globs(&args.secrets)?;
     let role = args.role.map(Role::from);
     let workspace = context.settings()?.workspace()?;
-    let question = role.map(|role| {
+    if let (Some(role), false) = (role, args.dry.dry_run) {
         let (member, role) = (&args.member, role.as_str());
-        format!("Make {member} {role} in {workspace}?")
-    });
-    if let Some(question) = question.as_deref().filter(|_| !args.dry.dry_run) {
-        can_confirm(context, question)?;
+        let confirmation = Confirmation {
+            question: format!("Make {member} {role} in {workspace}?"),
+            refusal: format!("{member} was not changed"),
+        };
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let row = session.member(&args.member).await?;
     if let (Some(role), false) = (role, args.dry.dry_run) {
         let (name, was) = (&row.name, row.role.as_str());
         let role = role.as_str();
-        let question = format!("Change the role of {name} in {workspace} from {was} to {role}?");
-        confirm(context, &question)?;
+        let confirmation = Confirmation {
+            question: format!("Change the role of {name} in {workspace} from {was} to {role}?"),
+            refusal: format!("{name} was not changed"),
+        };
+        confirm(context, &confirmation)?;
     }
     let record = MemberRecord {
         name: args.name.map_or(Ok(row.name), |name| name.parse())?,
@@ -216,18 +233,21 @@ async fn change(context: &Context, args: ChangeArgs) -> Result<(), Failure> {
 
 async fn remove(context: &Context, member: &str, dry: DryRun) -> Result<(), Failure> {
     let workspace = context.settings()?.workspace()?;
-    let question = |who: &str| {
-        format!("Remove {who} from {workspace}? From the next command on it may do nothing here.")
+    let confirmation = |who: &str| Confirmation {
+        question: format!(
+            "Remove {who} from {workspace}? The ledger then refuses all commands of this member."
+        ),
+        refusal: format!("{who} was not removed"),
     };
     if !dry.dry_run {
-        can_confirm(context, &question(member))?;
+        can_confirm(context, &confirmation(member))?;
     }
     let session = context.session().await?;
     let row = session.member(member).await?;
     if !dry.dry_run {
         confirm(
             context,
-            &question(&format!("{} ({})", row.name, row.member)),
+            &confirmation(&format!("{} ({})", row.name, row.member)),
         )?;
     }
     let json = json!({"name": row.name, "member": row.member});
@@ -276,7 +296,7 @@ pub(crate) fn table() -> Table<MemberRow> {
 }
 
 fn expiry(at: Millis) -> String {
-    let note = if at <= now() { " (over)" } else { "" };
+    let note = if at <= now() { " (expired)" } else { "" };
     format!("{}{note}", time::short(at))
 }
 

@@ -15,17 +15,20 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::session::{answer, ask_ledger};
 
-/// Millions of entries take minutes; a service that says nothing for longer is gone.
+/// Millions of entries take minutes; a service that does not answer for longer is gone.
 const REBUILD: Duration = Duration::from_secs(3_600);
 const POLL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(crate) enum ProjectionCommand {
-    /// How far it is behind the log
+    /// Show how far the read model is behind the log
+    #[command(after_help = "Example:\n  keyroll projection status")]
     Status,
-    /// SHA-256 over its canonical dump
+    /// Print the SHA-256 digest of the read model's canonical dump
+    #[command(after_help = "Example:\n  keyroll projection digest")]
     Digest,
-    /// Drop it, build it again from the log, and compare
+    /// Drop the read model, rebuild it from the log, and compare both
+    #[command(after_help = "Example:\n  keyroll projection rebuild")]
     Rebuild,
 }
 
@@ -97,7 +100,7 @@ fn style() -> ProgressStyle {
 async fn watch(client: &Client, bar: &ProgressBar) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(POLL).await;
-        // The service may be too busy to say; the rebuild's own answer tells what went wrong.
+        // The service may be too busy to answer; the reply to the rebuild reports any failure.
         let Ok(answered) = client
             .query(None, Question::ProjectionStatus(Nothing {}))
             .await

@@ -1,8 +1,8 @@
-//! `keyroll recover`: what an operator does when the log is damaged or was set back.
+//! `keyroll recover`: repairs a damaged or rolled-back log.
 //!
-//! The service has no NATS user that can delete a stream. So it says what it can bring back, and
-//! saves that; this program deletes the log and makes it anew with the operator's credentials; and
-//! the service appends.
+//! The service has no NATS user that can delete a stream. So the service plans the recovery and saves the
+//! entries; this program deletes the log and creates it again with the operator's credentials; and the
+//! service appends the entries.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use keyroll_wire::query::{RecoverBegin, RecoverFinish, RecoverPlan, TrustedSize}
 use keyroll_wire::reply::{Answer, RecoveryPlan, RecoveryRow};
 use serde_json::json;
 
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::confirm;
+use crate::input::{Confirmation, confirm};
+use crate::options::DryRun;
 use crate::session::answer;
 
 /// Every message is read, verified and appended again.
@@ -27,14 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// As a NATS user that may delete and make streams [default: that of `keyroll dev` in the home]
+    /// NATS URL with the user `operator`, who may delete and create streams [default: the URL that
+    /// `keyroll dev` keeps in the home directory]
     #[arg(long, value_name = "URL")]
     operator_nats: Option<String>,
     #[command(flatten)]
     dry: DryRun,
 }
 
-/// Where `keyroll dev` says how to reach its nats-server as the operator, while it runs.
+/// The file in which `keyroll dev` keeps the operator's NATS URL while it runs.
 pub(crate) fn operator_file(home: &Path) -> PathBuf {
     home.join("run").join("operator.url")
 }
@@ -51,14 +52,14 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         let words = if nothing {
             "there is nothing to recover"
         } else {
-            "nothing was done"
+            "dry run: nothing was changed"
         };
         return context.out.done(&json_of(&plan, false), words);
     }
     show(context, &plan);
-    // Before the question: nobody agrees to what cannot be done.
+    // Before the question: the operator must not confirm a plan that cannot be carried out.
     let operator = if plan.remake {
-        alone(&client).await?;
+        check_single_service(&client).await?;
         let operator = connect(context, args.operator_nats.as_deref()).await?;
         let may = may_recreate(&operator).await;
         may.map_err(|error| Failure::local(error.to_string()).within("--operator-nats"))?;
@@ -66,7 +67,11 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     } else {
         None
     };
-    confirm(context, "Recover by this plan?")?;
+    let confirmation = Confirmation {
+        question: "Recover by this plan?".to_owned(),
+        refusal: "the ledger was not recovered".to_owned(),
+    };
+    confirm(context, &confirmation)?;
     let plan = match &operator {
         Some(operator) if revive(context, operator).await? => {
             let plan = ask_plan(&client, &seen).await?;
@@ -76,7 +81,7 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         _ => plan,
     };
     if is_nothing(&plan) {
-        let words = "all of it is there again: there is nothing to recover any more";
+        let words = "everything is back: there is nothing left to recover";
         return context.out.done(&json_of(&plan, true), words);
     }
     let begin = RecoverBegin {
@@ -89,8 +94,8 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
         let remade = recreate_log(&operator, begun.messages).await;
         remade.map_err(|error| {
             Failure::local(format!(
-                "{error}. The service takes commands again in two minutes, or when it is started again, \
-                 if the log is there; `keyroll status` says whether this has to be done again"
+                "{error}. If the log exists, the service accepts commands again in two minutes, or after a \
+                 restart. `keyroll status` shows whether you have to run the recovery again"
             ))
         })?;
     }
@@ -103,21 +108,20 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     json["added"] = json!(done.added);
     json["erased"] = json!(done.erased);
     let mut words = format!(
-        "recovered {} entries, {} of them to put losses on record; erased {} destroyed values again",
+        "recovered {} entries; {} of them record losses. Erased {} destroyed values again",
         done.entries, done.added, done.erased
     );
     if plan.workspaces.iter().any(|row| row.known.is_some()) {
-        words.push_str(
-            ".\nWhoever has seen entries that are gone goes on with `keyroll audit accept`",
-        );
+        words
+            .push_str(".\nMembers who have seen lost entries continue with `keyroll audit accept`");
     }
     if plan.remake {
-        words.push_str(".\nOther replicas need a new start without their ledger.redb");
+        words.push_str(".\nDelete ledger.redb on the other replicas, then start them");
     }
     context.out.done(&json, &words)
 }
 
-/// What the service would do.
+/// Asks the service for its plan.
 async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan, Failure> {
     let seen = seen.to_vec();
     let ask = Question::RecoverPlan(RecoverPlan { seen });
@@ -125,35 +129,32 @@ async fn ask_plan(client: &Client, seen: &[TrustedSize]) -> Result<RecoveryPlan,
     answer!(answered, Answer::RecoverPlan)
 }
 
-/// Makes the streams that are missing, before anything is taken for lost: one of which nothing but
-/// its description was lost comes back with what it held. Whether there were any: then the plan is
-/// another.
+/// Creates missing streams before anything counts as lost: a stream that lost only its description comes
+/// back with its messages. Returns whether any was missing, because then the plan changes.
 async fn revive(context: &Context, operator: &NatsClient) -> Result<bool, Failure> {
     let made = create_missing(operator).await;
     let made = made.map_err(|error| Failure::local(error.to_string()))?;
     for (stream, messages) in &made {
         context.out.note(&match messages {
-            0 => format!("stream {stream} was made anew"),
-            _ => format!(
-                "stream {stream} is there again, with {messages} messages that it held before"
-            ),
+            0 => format!("created stream {stream} again, empty"),
+            _ => format!("restored stream {stream} with its {messages} messages"),
         });
     }
     Ok(!made.is_empty())
 }
 
-/// Another service would go on from the log before, and answer whoever comes to it.
-async fn alone(client: &Client) -> Result<(), Failure> {
+/// Checks that one service runs at most: another one would continue from the old log.
+async fn check_single_service(client: &Client) -> Result<(), Failure> {
     match client.services().await? {
         0 | 1 => Ok(()),
         more => {
-            let words = format!("{more} services answer: stop all but one, then recover");
+            let words = format!("{more} services are running. Stop all but one, then recover");
             Err(Failure::coded(Code::Conflict, words))
         }
     }
 }
 
-/// What this operator has seen of every workspace counts: a log that was cut says nothing of it.
+/// The checkpoints that this operator has verified: a truncated log does not show that it is truncated.
 fn seen(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
     let failed =
         |error: std::io::Error| Failure::local(format!("the record of checkpoints: {error}"));
@@ -174,7 +175,7 @@ async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, F
         let path = operator_file(&context.settings()?.home.value);
         std::fs::read_to_string(&path).map_err(|_| {
             Failure::usage(
-                "say with --operator-nats how to reach nats-server as a user that may delete and make streams",
+                "no NATS URL for the operator. Add --operator-nats with a user who may delete and create streams",
             )
         })?
     };
@@ -183,7 +184,7 @@ async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, F
 }
 
 fn changes(row: &RecoveryRow) -> bool {
-    // Of a workspace that is gone as a whole nothing can be put on record.
+    // A workspace that is lost as a whole has no log in which to record that.
     let is_truncated = row.known.is_some() && row.entries.0 > 0;
     is_truncated || row.values > 0 || row.erase > 0
 }
@@ -206,26 +207,26 @@ fn json_of(plan: &RecoveryPlan, done: bool) -> serde_json::Value {
 }
 
 fn show(context: &Context, plan: &RecoveryPlan) {
-    let note = |words: String| context.out.note(&crate::render::plain(&words));
+    let note = |words: String| context.out.note(&crate::output::plain(&words));
     for wrong in &plan.wrong {
-        note(format!("wrong: {wrong}"));
+        note(format!("problem: {wrong}"));
     }
     let (messages, unreadable) = (plan.messages, plan.unreadable);
     note(format!(
-        "the log has {messages} messages, {unreadable} of them cannot be read"
+        "the log has {messages} messages; {unreadable} of them cannot be read"
     ));
     for row in &plan.workspaces {
         let (workspace, entries) = (&row.workspace, row.entries);
         note(format!(
-            "{workspace}: {entries} entries verify and are kept"
+            "{workspace}: keeps {entries} entries, which verify"
         ));
         if let Some(known) = row.known {
             note(format!(
-                "{workspace}: what came after them is LOST; there were {known} entries at least"
+                "{workspace}: LOSES all later entries; there were at least {known} entries"
             ));
             if entries.0 == 0 {
                 note(format!(
-                    "{workspace}: it is gone as a whole, and nothing of it can be put on record"
+                    "{workspace}: the whole workspace is LOST, and no log can record that"
                 ));
             }
         }
@@ -249,7 +250,7 @@ fn show(context: &Context, plan: &RecoveryPlan) {
         if row.erase > 0 {
             let erase = row.erase;
             note(format!(
-                "{workspace}: {erase} destroyed values are erased again"
+                "{workspace}: erases {erase} destroyed values again"
             ));
         }
     }
@@ -258,16 +259,17 @@ fn show(context: &Context, plan: &RecoveryPlan) {
     }
     if loses(plan) {
         note(
-            "BEFORE THAT: what is recovered without stays lost. Where there is a backup of the stream that lacks \
-             these entries, values or keys, stop the service, put it back, start, and look again"
+            "FIRST look for a backup: the recovery makes these losses final. If a backup of the damaged stream \
+             has these entries, values or keys, stop the service, restore the backup, start the service, and \
+             run this command again"
                 .to_owned(),
         );
     }
     note(if plan.remake {
-        "to do: delete the stream KEYROLL_LOG, make it and any other that is missing anew, append what \
-         is kept, put on record what is lost, build the read model anew. Stop every other replica first"
+        "plan: delete the stream KEYROLL_LOG, create it and any missing stream again, append the entries that \
+         verify, record the losses, rebuild the read model. Stop every other replica first"
             .to_owned()
     } else {
-        "to do: put on record what is lost; the log stays as it is".to_owned()
+        "plan: record the losses; the log stays as it is".to_owned()
     });
 }

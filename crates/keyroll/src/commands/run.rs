@@ -1,4 +1,4 @@
-//! `keyroll run`: a command with secrets in its environment, its output masked.
+//! `keyroll run`: runs a command with secrets in its environment, and masks its output.
 
 use std::ffi::{OsStr, OsString};
 use std::future::poll_fn;
@@ -16,29 +16,29 @@ use tokio::process::Command;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::secret::text;
 use crate::child::{check_startable, not_started, send, status_of};
 use crate::context::Context;
-use crate::environment_policy::steers;
-use crate::environment_room;
+use crate::environment_limit;
+use crate::environment_policy::controls_programs;
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::left_out::{LeftOut, Reason};
+use crate::input::text;
 use crate::masked_output::pass_on;
+use crate::omitted::{Omitted, Reason};
 use crate::reveals::{self, Selection};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Give its output out as it is, values and all; it then has the terminal to itself
+    /// Do not mask values in the command's output. The command then writes directly to the terminal
     #[arg(long)]
     no_masking: bool,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// The command; each secret is a variable of its environment. Without --only, names that can steer
-    /// programs (PATH, LD_PRELOAD, *_OPTIONS) and variables that are set already are left out
+    /// Command to run; each secret is a variable of its environment. Without --only, keyroll leaves out
+    /// names that control other programs (PATH, LD_PRELOAD, *_OPTIONS) and variables that are already set
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
@@ -47,34 +47,36 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     let selected = args.selection.parse()?;
     let reason = text(args.reason)?;
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(Failure::usage("which command?"));
+        return Err(Failure::usage("no command to run. Add one after `--`"));
     };
     let session = context.session().await?;
     let place = (context, &session);
-    let (mut names, mut left_out) = reveals::choose(place, &selected).await?;
+    let (mut names, mut omitted) = reveals::choose(place, &selected).await?;
     if selected.only.is_none() {
-        leave_out_by_policy(&mut names, &mut left_out);
+        leave_out_by_policy(&mut names, &mut omitted);
     }
-    selected.check(&left_out, names.len(), "nothing was started")?;
-    // A secret may be the path itself.
+    selected.check(&omitted, names.len(), "nothing was started")?;
+    // A secret may set PATH itself.
     let on_own_path = !names.iter().any(|name| name.as_str() == "PATH");
     if on_own_path && let Err(error) = check_startable(program) {
         return Ok(not_started(program, &error));
     }
     let purpose = Purpose::Run(Nothing {});
     let why = (&purpose, reason.as_ref());
-    let revealed = reveals::paged(place, &names, why, (&selected, &mut left_out)).await?;
-    // The connection is of no more use.
+    let revealed = reveals::paged(place, &names, why, (&selected, &mut omitted)).await?;
+    // The connection is no longer needed.
     drop(session);
-    let values = variables(revealed.values, &args.command, &mut left_out);
+    let values = variables(revealed.values, &args.command, &mut omitted);
     let recorded = match revealed.entries.as_slice() {
         [] => "nothing was started",
-        _ => "nothing was started; what was revealed is on record",
+        _ => "nothing was started, but the audit log has the reveals",
     };
-    selected.check(&left_out, values.len(), recorded)?;
-    left_out.note(context, "left out");
+    selected.check(&omitted, values.len(), recorded)?;
+    omitted.note(context, "left out");
     if values.is_empty() {
-        context.out.note("no secrets: there are none for it");
+        context
+            .out
+            .note("the command gets no secrets: there are none for it");
     }
     let mut command = Command::new(program);
     command.args(arguments).kill_on_drop(true);
@@ -90,41 +92,41 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Status, Fail
     supervise(command, program, redactor).await
 }
 
-/// Leaves out what would decide which programs run and what they load, and what the environment has
-/// already: only somebody who asks for it by name means that.
-fn leave_out_by_policy(names: &mut Vec<SecretName>, left_out: &mut LeftOut) {
+/// Leaves out names that control other programs, and variables that are already set: the caller has to ask for
+/// them by name.
+fn leave_out_by_policy(names: &mut Vec<SecretName>, omitted: &mut Omitted) {
     names.retain(|name| {
-        let reason = if steers(name.as_str()) {
-            Reason::Steers
+        let reason = if controls_programs(name.as_str()) {
+            Reason::ControlsPrograms
         } else if std::env::var_os(name.as_str()).is_some() {
-            Reason::Taken
+            Reason::AlreadySet
         } else {
             return true;
         };
-        left_out.add(name.clone(), reason);
+        omitted.add(name.clone(), reason);
         false
     });
 }
 
-/// The values that can be variables: text without NUL, as many as there is room for. The largest are left
-/// out first, so that one does not stop many.
+/// The values that can be variables: text without NUL, as many as the environment holds. The largest are left
+/// out first, so that one value does not exclude many.
 fn variables(
     mut values: Vec<RevealedValue>,
     command: &[OsString],
-    left_out: &mut LeftOut,
+    omitted: &mut Omitted,
 ) -> Vec<RevealedValue> {
     values.retain(|opened| {
         let text = !opened.value.contains(&0) && std::str::from_utf8(&opened.value).is_ok();
         if !text {
-            left_out.add(opened.name.clone(), Reason::NotText);
+            omitted.add(opened.name.clone(), Reason::NotText);
         }
         text
     });
     let size = |opened: &RevealedValue| {
-        environment_room::variable(opened.name.as_str().len(), opened.value.len())
+        environment_limit::variable(opened.name.as_str().len(), opened.value.len())
     };
     let mut sizes: Vec<(usize, usize)> = values.iter().map(size).zip(0..).collect();
-    let room = environment_room::left(command);
+    let room = environment_limit::left(command);
     let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
     sizes.sort_unstable();
     let mut too_large = Vec::new();
@@ -138,7 +140,7 @@ fn variables(
     values.retain(|opened| {
         let fits = at.next().is_none_or(|at| !too_large.contains(&at));
         if !fits {
-            left_out.add(opened.name.clone(), Reason::TooLarge);
+            omitted.add(opened.name.clone(), Reason::TooLarge);
         }
         fits
     });
@@ -154,17 +156,17 @@ fn redactor(context: &Context, values: &[RevealedValue]) -> Redactor {
     match redactor.unmasked() {
         [] => {}
         [name] => context.out.warn(&format!(
-            "the value of {name} has less than 8 bytes and is not masked"
+            "the value of {name} is shorter than 8 bytes and is not masked"
         )),
         names => context.out.warn(&format!(
-            "values with less than 8 bytes are not masked: {}",
+            "values shorter than 8 bytes are not masked: {}",
             names.join(", ")
         )),
     }
     redactor
 }
 
-/// Signals that are passed on: what ends a program, and what asks one to do something of its own.
+/// The signals that are forwarded: those that end a program, and those with a meaning of its own.
 const FORWARDED: [(SignalKind, Signal); 7] = [
     (SignalKind::interrupt(), Signal::SIGINT),
     (SignalKind::quit(), Signal::SIGQUIT),
@@ -175,10 +177,10 @@ const FORWARDED: [(SignalKind, Signal); 7] = [
     (SignalKind::alarm(), Signal::SIGALRM),
 ];
 
-/// What comes of [`FORWARDED`].
-struct Forwarded(Vec<(Signals, Signal)>);
+/// Receives the signals of [`FORWARDED`].
+struct ForwardedSignals(Vec<(Signals, Signal)>);
 
-impl Forwarded {
+impl ForwardedSignals {
     fn new() -> Result<Self, Failure> {
         let failed = |error| Failure::local(format!("signals cannot be received: {error}"));
         let on = |(kind, passed)| match signal(kind) {
@@ -189,7 +191,7 @@ impl Forwarded {
         received.map(Self)
     }
 
-    /// The next one. `None` for what the terminal has sent to the command as well.
+    /// The next signal; `None` for one that the terminal has sent to the command as well.
     async fn next(&mut self) -> Option<Signal> {
         let came = poll_fn(|context| {
             let came = self.0.iter_mut().find_map(|(signals, passed)| {
@@ -203,8 +205,8 @@ impl Forwarded {
     }
 }
 
-/// Whether keys at a terminal reach this program, and with it the command, which is of the same
-/// process group: passed on, an interrupt would reach the command twice.
+/// Whether keys at a terminal send signals to this program, and so to the command, which is in the same
+/// process group: a forwarded interrupt would reach the command twice.
 fn from_terminal() -> bool {
     let Ok(terminal) = std::fs::File::open("/dev/tty") else {
         return false;
@@ -217,7 +219,7 @@ async fn supervise(
     program: &OsStr,
     redactor: Option<Redactor>,
 ) -> Result<Status, Failure> {
-    let mut signals = Forwarded::new()?;
+    let mut signals = ForwardedSignals::new()?;
     if redactor.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
@@ -234,7 +236,7 @@ async fn supervise(
     let status = loop {
         tokio::select! {
             status = child.wait() => {
-                let lost = |error| Failure::local(format!("the command was lost: {error}"));
+                let lost = |error| Failure::local(format!("the command's status is unknown: {error}"));
                 break status_of(status.map_err(lost)?);
             }
             () = &mut output, if !written => written = true,
@@ -245,12 +247,12 @@ async fn supervise(
             }
         }
     };
-    // What the command has written is passed on. Whatever it has left running is not waited for.
+    // Pass on the output of the command, and do not wait for processes that it left running.
     let _ = sender.send(true);
     while !written {
         tokio::select! {
             () = &mut output => written = true,
-            // Whoever reads the output may not do so for a long time: a signal ends this wait.
+            // The reader of the output may be slow: a signal ends this wait.
             _ = signals.next() => break,
         }
     }

@@ -6,10 +6,9 @@ mod edit;
 mod lifecycle;
 mod read;
 mod reveal;
-pub(crate) mod rows;
 
 use clap::Subcommand;
-use keyroll_core::names::{HostPattern, Text};
+use keyroll_core::names::HostPattern;
 use keyroll_core::{Code, SecretId};
 use keyroll_wire::reply::SecretRow;
 
@@ -20,32 +19,62 @@ use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {
-    /// Make a secret; its value comes from a prompt, --stdin, --file or --generate
+    /// Create a secret. Its value comes from a prompt, --stdin, --file or --generate
+    #[command(
+        after_help = "Examples:\n  keyroll secret create API_Key --generate=48\n  printf %s \"$TOKEN\" | keyroll secret create API_Key --stdin --allow-host api.example.com"
+    )]
     Create(create::CreateArgs),
-    /// Give a secret a new value, which is current at once
+    /// Give a secret a new value, as a new version that is current at once
+    #[command(
+        after_help = "Examples:\n  keyroll secret edit API_Key --file key.txt --trim\n  keyroll secret edit API_Key --generate --if-version 3 --reason \"yearly rotation\""
+    )]
     Edit(edit::EditArgs),
-    /// Change what is said of a secret; what is not named stays
+    /// Change a secret's description, hosts, restriction or rotation period. The rest stays as it is
+    #[command(
+        after_help = "Examples:\n  keyroll secret describe API_Key --rotate-every 90d\n  keyroll secret describe API_Key --allow-host *.example.com"
+    )]
     Describe(edit::DescribeArgs),
-    /// Print a value, byte for byte; the entry that says so is durable before
+    /// Print a secret's value, byte for byte. The audit log records the reveal before it is released
+    #[command(
+        after_help = "Examples:\n  keyroll secret reveal API_Key\n  keyroll secret reveal API_Key --version 2 --reason \"incident 7\""
+    )]
     Reveal(reveal::RevealArgs),
-    /// Secrets; never their values
+    /// List secrets, without their values
+    #[command(
+        after_help = "Examples:\n  keyroll secret list 'stripe_*'\n  keyroll secret list --stale --json"
+    )]
     List(read::ListArgs),
-    /// One secret; never its value
+    /// Show one secret, without its value
+    #[command(
+        after_help = "Examples:\n  keyroll secret show API_Key --readers\n  keyroll secret show API_Key --at 2h"
+    )]
     Show(read::ShowArgs),
-    /// A secret's versions, newest first
+    /// List a secret's versions, newest first
+    #[command(after_help = "Example:\n  keyroll secret history API_Key")]
     History {
-        /// The secret
+        /// Name of the secret
         name: String,
     },
-    /// Give a secret another name
+    /// Rename a secret
+    #[command(after_help = "Example:\n  keyroll secret rename API_Key CRM_API_Key")]
     Rename(lifecycle::RenameArgs),
-    /// Give a secret the value of an earlier version, as a new version
+    /// Make the value of an earlier version current again, as a new version
+    #[command(
+        after_help = "Example:\n  keyroll secret rollback API_Key --to 2 --reason \"version 3 does not work\""
+    )]
     Rollback(edit::RollbackArgs),
-    /// Hide a secret: it cannot be revealed until it is restored
+    /// Delete a secret. Nobody can reveal it until somebody restores it
+    #[command(
+        after_help = "Examples:\n  keyroll secret delete API_Key\n  keyroll secret delete API_Key --dry-run"
+    )]
     Delete(lifecycle::NamedArgs),
-    /// End values for good: no copy is left in the vault
+    /// Destroy a secret, or some of its versions, for good. The service erases the values from the vault
+    #[command(
+        after_help = "Examples:\n  keyroll secret destroy API_Key\n  keyroll secret destroy API_Key --version 2 --version 3"
+    )]
     Destroy(destroy::DestroyArgs),
-    /// Bring a deleted secret back
+    /// Restore a deleted secret
+    #[command(after_help = "Example:\n  keyroll secret restore API_Key")]
     Restore(lifecycle::RestoreArgs),
 }
 
@@ -69,8 +98,8 @@ pub(crate) async fn run(context: &Context, command: SecretCommand) -> Result<(),
 /// An id that no secret has.
 const NO_SECRET: SecretId = SecretId([0; 16]);
 
-/// What is to be acted on, as the ledger shows it. Where it shows the caller nothing, the act is sent
-/// all the same, on an id that no secret has: the refusal is then the ledger's own, and on record
+/// Looks up the secret that a command acts on. Where the ledger refuses to show it, this sends the command
+/// all the same, on an id that no secret has: then the ledger itself refuses, and records the refusal
 /// unless it is a dry run.
 async fn shown(
     look: impl Future<Output = Result<SecretRow, Failure>>,
@@ -88,26 +117,22 @@ fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, Failure> {
     patterns.iter().map(|pattern| host(pattern)).collect()
 }
 
-/// A host pattern that the resolver can read too: else it would match nothing, forever.
+/// Parses a host pattern. The resolver must be able to parse it too, otherwise it would never match.
 fn host(pattern: &str) -> Result<HostPattern, Failure> {
     if pattern.parse::<keyroll_resolver::HostPattern>().is_err() {
         let message = format!(
-            "{pattern:?} is no host: write api.example.com or *.example.com, with scheme and port if wanted"
+            "{pattern:?} is not a host pattern. Write for example api.example.com, *.example.com or \
+             https://api.example.com:8443"
         );
         return Err(Failure::coded(Code::InvalidName, message));
     }
     Ok(pattern.parse()?)
 }
 
-pub(crate) fn text(text: Option<String>) -> Result<Option<Text>, Failure> {
-    text.map(|text| text.parse().map_err(Failure::from))
-        .transpose()
-}
-
-/// A period after which a new value is due, in seconds.
+/// Parses a rotation period, in seconds.
 fn period(text: &str) -> Result<u64, Failure> {
     match time::duration(text)?.as_secs() {
-        0 => Err(Failure::usage("a rotation period has at least a second")),
+        0 => Err(Failure::usage("a rotation period is at least 1s")),
         seconds => Ok(seconds),
     }
 }

@@ -1,8 +1,7 @@
-//! `keyroll serve`: the service on somebody's own nats-server.
+//! `keyroll serve`: the service on the operator's own nats-server.
 
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,102 +9,59 @@ use ed25519_dalek::SigningKey;
 use keyroll_client::random;
 use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, SignInPolicy};
-use keyroll_core::{Code, Identity, LedgerId};
+use keyroll_core::{Code, LedgerId};
 use keyroll_http::Server;
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeError, ServeOptions, Service};
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
-use super::console::{self, Front};
-use super::root_key::RootKeyPlace;
+use super::console::{self, ConsoleAddress};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::private_file;
-use crate::stop::Stop;
+use crate::root_key_place::RootKeyPlace;
+use crate::serve_file::{self, ServeFile};
+use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// As the NATS user `service`, in the account that borrows from that of the streams; further
-    /// servers of a cluster behind commas
+    /// NATS URL with the user `service`; separate the servers of a cluster with commas [default: the
+    /// URL in serve.toml]
     #[arg(long, value_name = "URL")]
     ledger_nats: Option<String>,
-    /// As the NATS user `responder`, in the account of the clients
+    /// NATS URL with the user `responder`, in the account of the clients [default: the URL in serve.toml]
     #[arg(long, value_name = "URL")]
     responder_nats: Option<String>,
-    /// The monitoring address of every nats-server, http://HOST:PORT; once for each
+    /// Monitoring address of a nats-server, http://HOST:PORT; repeat it for every server [default:
+    /// the addresses in serve.toml]
     #[arg(long, value_name = "URL")]
     monitoring: Vec<String>,
-    /// Start although it was not verified that every message is on disk before it is acknowledged
+    /// Start even if keyroll cannot verify that nats-server writes every message to disk before it
+    /// acknowledges it
     #[arg(long)]
     allow_unsynced: bool,
-    /// Where the root key is kept [default: as `init` was told]
+    /// PublicOrigin of the root key [default: the place in serve.toml]
     #[arg(long, value_name = "PLACE", value_enum)]
     root_key: Option<RootKeyPlace>,
-    /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it
+    /// Serve OpenMetrics at http://ADDR/metrics, and /healthz and /readyz beside it [default: do not]
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
-    /// Serve the console too, for members who sign in with `keyroll console login`
+    /// Also serve the console at ADDR, for members who sign in with `keyroll console login` [default:
+    /// do not]
     #[arg(long, value_name = "ADDR")]
     console: Option<SocketAddr>,
-    /// Under which https:// address people reach the console, where something in front of it
-    /// speaks TLS; without it ADDR has to be loopback
+    /// Public https:// address of the console, where a proxy in front of it terminates TLS [default:
+    /// none, and ADDR must be loopback]
     #[arg(long, value_name = "URL", requires = "console")]
     console_url: Option<String>,
-    /// How the console reaches the ledger, as a NATS user for clients [--nats]
+    /// NATS URL of the console, with a user for clients [default: the URL of --nats]
     #[arg(long, value_name = "URL", requires = "console")]
     console_nats: Option<String>,
-    /// An address from which a proxy or load balancer of yours reaches the console or the metrics; once
-    /// for each. It may hold any share of the connections; every other address has a small one
+    /// Address of your proxy or load balancer for the console or the metrics; repeat it for more. It may
+    /// use any share of the connections, every other address a small one [default: none]
     #[arg(long, value_name = "IP")]
     trusted_proxy: Vec<IpAddr>,
-}
-
-/// `serve.toml` in the home, written by `init`. It holds passwords.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ServeFile {
-    /// As the NATS user `service`.
-    pub(crate) ledger_url: String,
-    /// As the NATS user `responder`.
-    pub(crate) client_account_url: String,
-    /// Monitoring addresses.
-    pub(crate) monitoring: Vec<String>,
-    /// Who may make workspaces and look after the read model.
-    pub(crate) operators: Vec<Identity>,
-    /// Where the root key is kept.
-    #[serde(default)]
-    pub(crate) root_key: RootKeyPlace,
-}
-
-impl ServeFile {
-    pub(crate) fn path(home: &Path) -> PathBuf {
-        home.join("serve.toml")
-    }
-
-    pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
-        let text = toml::to_string(self)
-            .map_err(|error| Failure::local(format!("serve.toml cannot be written: {error}")))?;
-        private_file::replace(&Self::path(home), text.as_bytes())
-    }
-
-    pub(crate) fn load(home: &Path) -> Result<Self, Failure> {
-        let path = Self::path(home);
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Failure::usage(format!(
-                "there is no {}: set the ledger up with `keyroll init`",
-                path.display()
-            )),
-            _ => Failure::file(&path, &error),
-        };
-        private_file::check_mode(&path, &fs::metadata(&path).map_err(failed)?)?;
-        let text = fs::read_to_string(&path).map_err(failed)?;
-        // Without the parser's quotation, which may hold a password.
-        toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())))
-    }
 }
 
 fn not_started(error: &ServeError) -> Failure {
@@ -120,21 +76,16 @@ fn not_started(error: &ServeError) -> Failure {
     }
 }
 
-/// The keys of the ledger in a home.
-pub(crate) fn keys(home: &Path) -> PathBuf {
-    home.join("keys")
-}
-
 pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failure> {
     let settings = context.settings()?;
     let home = settings.home.value;
     let file = ServeFile::load(&home)?;
     if !args.trusted_proxy.is_empty() && args.console.is_none() && args.metrics.is_none() {
-        let words = "--trusted-proxy is about --console and --metrics, and neither is given";
+        let words = "--trusted-proxy needs --console or --metrics";
         return Err(Failure::usage(words));
     }
-    let console_at = args.console.map(|address| ConsoleAt {
-        front: Front {
+    let console_at = args.console.map(|address| SharedConsole {
+        front: ConsoleAddress {
             address,
             url: args.console_url,
             proxies: args.trusted_proxy.clone(),
@@ -145,7 +96,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     log_to_stderr();
     let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
     let place = args.root_key.unwrap_or(file.root_key);
-    let (dir, root) = (keys(&home), place.source(context, &keys(&home))?);
+    let (dir, root) = (
+        serve_file::keys(&home),
+        place.source(context, &serve_file::keys(&home))?,
+    );
     let keys = KeyFiles::load_with(&dir, root.as_ref()).map_err(|error| local(&error))?;
     let ledger = keys.ledger();
     let options = ServeOptions {
@@ -162,10 +116,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         allow_unsynced: args.allow_unsynced,
     };
     // Before the start, so that a signal during it is not lost.
-    let mut stop = Stop::listen()?;
+    let mut stop = ShutdownSignals::listen()?;
     let service = tokio::select! {
         started = service::start(options) => started.map_err(|error| not_started(&error))?,
-        () = stop.told() => return Ok(()),
+        () = stop.received() => return Ok(()),
     };
     let metrics = match args.metrics {
         None => None,
@@ -185,8 +139,8 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let metrics_at = metrics.as_ref().map(|(address, _)| *address);
     ready(context, &ledger.to_string(), metrics_at, console_url)?;
     let ended = tokio::select! {
-        () = stop.told() => Ok(()),
-        () = service.stopped() => Err(Failure::local("the service has ended by itself")),
+        () = stop.received() => Ok(()),
+        () = service.stopped() => Err(Failure::local("the service stopped by itself. Its log on stderr has the reason")),
     };
     if let Some(console) = console {
         console.stop().await;
@@ -196,15 +150,14 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
 }
 
 /// A shared console beside the service.
-struct ConsoleAt {
-    front: Front,
+struct SharedConsole {
+    front: ConsoleAddress,
     nats_url: String,
     home: PathBuf,
 }
 
-impl ConsoleAt {
-    /// Nobody's own: the key made here signs nothing, each session has one that a member
-    /// delegated to.
+impl SharedConsole {
+    /// The key made here signs nothing: each browser session has a key that a member delegated to.
     async fn serve(self, ledger: LedgerId) -> Result<Console, Failure> {
         let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
         let client = Client::connect(ClientSettings {
@@ -249,38 +202,13 @@ fn ready(
     context.out.done(&json, &text)
 }
 
-/// What the service says goes to stderr; `KEYROLL_LOG` chooses how much, as `RUST_LOG` does elsewhere.
+/// Logs to stderr. `KEYROLL_LOG` sets the level, as `RUST_LOG` does elsewhere.
 pub(crate) fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("KEYROLL_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    // Fails where a log is set up already: then that one is used.
+    // Fails where a log is set up already: then that one stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .try_init();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_init_writes_serve_reads() {
-        let home = tempfile::tempdir().expect("a directory");
-        assert!(
-            ServeFile::load(home.path())
-                .expect_err("missing")
-                .message()
-                .contains("keyroll init")
-        );
-        let file = ServeFile {
-            ledger_url: "nats://service:x@h".to_owned(),
-            client_account_url: "nats://responder:x@h".to_owned(),
-            monitoring: vec!["http://h:8222".to_owned()],
-            operators: vec![Identity([7; 32])],
-            root_key: RootKeyPlace::Passphrase,
-        };
-        file.store(home.path()).expect("written");
-        assert_eq!(ServeFile::load(home.path()).ok(), Some(file));
-    }
 }

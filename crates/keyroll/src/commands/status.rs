@@ -1,4 +1,4 @@
-//! `keyroll status`: how the service is.
+//! `keyroll status`: shows the service's status.
 
 use keyroll_core::command::Nothing;
 use keyroll_wire::Question;
@@ -9,7 +9,7 @@ use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
 use crate::session::{answer, ask_ledger};
 
-/// Prints it all, and ends with [`Exit::Unverified`] while there are problems.
+/// Prints the status, and exits with [`Exit::Unverified`] while there are problems.
 pub(crate) async fn run(context: &Context) -> Result<Status, Failure> {
     let client = context.client().await?;
     let answered = ask_ledger(&client, Question::Status(Nothing {})).await?;

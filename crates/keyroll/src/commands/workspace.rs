@@ -8,28 +8,34 @@ use keyroll_wire::time::now;
 use serde_json::json;
 
 use super::member;
-use super::secret::rows;
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Table;
+use crate::options::DryRun;
+use crate::output::Table;
+use crate::secret_rows;
 use crate::session::Session;
 use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkspaceCommand {
-    /// Make a workspace and become its owner (operators)
+    /// Create a workspace and become its owner (operators)
+    #[command(after_help = "Example:\n  keyroll workspace create billing")]
     Create {
-        /// Lower-case letters, digits and hyphens
+        /// Name of the workspace: lower-case letters, digits and hyphens
         name: String,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Workspaces you are a member of
+    /// List the workspaces that you are a member of
+    #[command(after_help = "Example:\n  keyroll workspace list")]
     List,
-    /// Names, versions and members, never values
+    /// Show the secrets, without values, and the members of the workspace
+    #[command(
+        after_help = "Examples:\n  keyroll workspace state\n  keyroll workspace state --at 120 --json"
+    )]
     State {
-        /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+        /// Show them as they were at P: a number of entries, an RFC 3339 time, or a duration ago
+        /// [default: now]
         #[arg(long, value_name = "P")]
         at: Option<String>,
     },
@@ -74,15 +80,15 @@ async fn state(context: &Context, at: Option<&str>) -> Result<(), Failure> {
     };
     let mut members = session.members_at(Some(at)).await?;
     members.retain(|row| !row.removed);
-    let mut secrets = rows::all(&session, false, Some(at)).await?;
-    secrets.extend(rows::all(&session, true, Some(at)).await?);
+    let mut secrets = secret_rows::all(&session, false, Some(at)).await?;
+    secrets.extend(secret_rows::all(&session, true, Some(at)).await?);
     if context.out.json {
         return context.out.document(&json!({
             "workspace": session.workspace,
             "entries": at.size,
             "root": root,
             "at": time::rfc3339(at.time),
-            "secrets": secrets.iter().map(rows::json).collect::<Vec<_>>(),
+            "secrets": secrets.iter().map(secret_rows::json).collect::<Vec<_>>(),
             "members": members.iter().map(member::json).collect::<Vec<_>>(),
         }));
     }
@@ -99,5 +105,7 @@ async fn state(context: &Context, at: Option<&str>) -> Result<(), Failure> {
         .out
         .items(&members, member::json, &member::table())?;
     context.out.line("")?;
-    context.out.items(&secrets, rows::json, &rows::table())
+    context
+        .out
+        .items(&secrets, secret_rows::json, &secret_rows::table())
 }

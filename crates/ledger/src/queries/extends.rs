@@ -1,4 +1,4 @@
-//! Whether the ledger still has the tree that a caller has seen: docs/adr/0028-a-stranger-who-was-none.md.
+//! Whether the ledger still has the tree that a caller has seen: docs/adr/0028-a-member-refused-as-a-stranger.md.
 
 use keyroll_core::command::Nothing;
 use keyroll_core::decide::not_a_member;

@@ -152,7 +152,7 @@ pub async fn execute_python(
     let (result, note) = match end {
         BlockEnd::Result(result) => (Some(masked(result, &redactor)), String::new()),
         BlockEnd::Failed => (None, String::new()),
-        BlockEnd::NoResult(why) => (None, format!("the result is not usable: {why}\n")),
+        BlockEnd::NoResult(why) => (None, format!("the result cannot be used: {why}\n")),
         BlockEnd::Silent => (
             None,
             format!("the block ended without a result ({status})\n"),

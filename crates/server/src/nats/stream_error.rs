@@ -1,4 +1,4 @@
-//! What can be wrong with the streams.
+//! Errors of the streams.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +13,8 @@ pub enum StreamError {
     #[error("{0} replicas are not possible: choose one of {REPLICAS:?}")]
     Replicas(usize),
     #[error(
-        "no answer about stream {stream} within {} s: JetStream is not ready, or this NATS user may not \
-         ask (nats-server does not answer a refused request): {reason}",
+        "no answer about stream {stream} within {} s: JetStream is not ready, or this NATS user lacks \
+         the permission to ask (nats-server does not answer a refused request): {reason}",
         API_TIMEOUT.as_secs()
     )]
     NoAnswer {
@@ -83,7 +83,7 @@ fn advice(problems: &[Problem]) -> &'static str {
     }
 }
 
-/// What is wrong with a stream.
+/// A problem of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     Missing(LedgerStream),

@@ -1,5 +1,6 @@
-//! JetStream's own answers go where the asking user says, with the rights of the streams' account. What a
-//! user of that account could make of that, and the service's user cannot: docs/adr/0005-service-account.md.
+//! JetStream sends its answers to the subject that the asking user chose, with the rights of the streams'
+//! account. A user of that account could attack with this; the service's user cannot:
+//! docs/adr/0005-service-account.md.
 
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ const DIRECT_GET: &str = "$JS.API.DIRECT.GET.KEYROLL_VAULT";
 const MSG_GET: &str = "$JS.API.STREAM.MSG.GET.KEYROLL_VAULT";
 const PURGE_VAULT: &str = "$JS.API.STREAM.PURGE.KEYROLL_VAULT";
 const DELETE_LOG: &str = "$JS.API.STREAM.DELETE.KEYROLL_LOG";
-/// Where an attack succeeds, its effect shows within milliseconds.
+/// A successful attack shows its effect within milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// A request that would have the log forget what is older than a quarter of an hour.
+/// A request that would make the log delete messages older than a quarter of an hour.
 fn forgetful_log() -> String {
     let forgetful = Config {
         max_age: Duration::from_secs(900),
@@ -29,7 +30,7 @@ fn forgetful_log() -> String {
     serde_json::to_string(&forgetful).unwrap()
 }
 
-fn place(number: usize) -> String {
+fn object_subject(number: usize) -> String {
     format!("keyroll.vault.demo.aa.{number}")
 }
 
@@ -45,7 +46,7 @@ async fn ask(from: &Connection, subject: &str, body: &Value, reply: &str) {
         .unwrap();
 }
 
-/// A pull consumer of the vault's messages below `filter`; returns the subject to ask it at.
+/// Creates a pull consumer of the vault's messages below `filter`. Returns the subject of its requests.
 async fn consumer(service: &Connection, name: &str, filter: &str) -> String {
     let request = json!({
         "stream_name": "KEYROLL_VAULT",
@@ -62,7 +63,7 @@ async fn consumer(service: &Connection, name: &str, filter: &str) -> String {
     format!("$JS.API.CONSUMER.MSG.NEXT.KEYROLL_VAULT.{name}")
 }
 
-/// Waits until `check_streams` complains with these words.
+/// Waits until `check_streams` reports this error.
 async fn until_streams_are(service: &Connection, wanted: &str) {
     let complaint = async {
         loop {
@@ -77,8 +78,8 @@ async fn until_streams_are(service: &Connection, wanted: &str) {
         .unwrap_or_else(|_elapsed| panic!("the streams never became so: {wanted}"));
 }
 
-/// The server as it was laid out before the service had an account of its own, and the service allowed
-/// one request more, direct gets of the vault. Returns a connection that has both.
+/// Configures the server as before the service had an account of its own, and allows the service direct
+/// gets of the vault. Returns a connection with both.
 async fn in_the_streams_account(nats: &Harness) -> Connection {
     let vault = Config {
         allow_direct: true,
@@ -104,7 +105,7 @@ async fn in_the_streams_account(nats: &Harness) -> Connection {
             let mut service = nats.service().await;
             let client = service.client.clone();
             tokio::select! {
-                // While the server changes accounts, a request can get lost without a word.
+                // While the server changes accounts, a request may get no answer.
                 answer = tokio::time::timeout(
                     Duration::from_secs(1),
                     client.request(DIRECT_GET, "{\"seq\":1}".into()),
@@ -138,7 +139,7 @@ async fn no_answer_to_the_service_becomes_a_request() {
         .iter()
         .enumerate()
     {
-        let place = place(number);
+        let place = object_subject(number);
         store(&service, &place, bytes).await;
         let by_place = json!({"last_by_subj": place});
         let full = consumer(&service, &format!("full{number}"), &place).await;
@@ -175,7 +176,7 @@ async fn no_answer_to_the_service_becomes_a_request() {
             ask(&service, DIRECT_GET, &by_place, reply).await;
             service.refused("publish", DIRECT_GET).await;
         }
-        // Where the answer may go, there is one: the attacks were understood.
+        // With a permitted reply subject there is an answer, so the attacks were valid requests.
         let status = |pull: String, body: Value| {
             let client = service.client.clone();
             async move {
@@ -199,7 +200,7 @@ async fn no_answer_to_the_service_becomes_a_request() {
     assert_eq!(messages, [0, 3, 0]);
 }
 
-/// The control of the test above, for what a user of the streams' account stores and gets back.
+/// The control of the test above: a user of the streams' account stores a request and gets it back.
 #[tokio::test]
 async fn in_the_streams_account_a_direct_get_becomes_any_request() {
     let nats = Harness::new().await;
@@ -208,7 +209,7 @@ async fn in_the_streams_account_a_direct_get_becomes_any_request() {
         (0, UPDATE_LOG, forgetful_log(), "KEYROLL_LOG has max_age"),
         (1, DELETE_VAULT, String::new(), "KEYROLL_VAULT is missing"),
     ] {
-        let place = place(number);
+        let place = object_subject(number);
         store(&service, &place, &bytes).await;
         let before = check_streams(&service.client).await.unwrap_err();
         assert!(!before.to_string().contains(outcome), "{before}");
@@ -217,15 +218,15 @@ async fn in_the_streams_account_a_direct_get_becomes_any_request() {
     }
 }
 
-/// The control for pulls, which the service needs: one without a message is answered with an empty
-/// status, and an empty request deletes.
+/// The control for pulls, which the service needs: the answer to a pull without a message is an empty
+/// status, and an empty request deletes a stream.
 #[tokio::test]
 async fn in_the_streams_account_an_empty_pull_deletes_a_stream() {
     let nats = Harness::new().await;
     let mut operator = nats.operator().await;
     let service = in_the_streams_account(&nats).await;
     let mut arrived = operator.subscribed(DELETE_LOG).await;
-    let pull = consumer(&service, "empty", &place(0)).await;
+    let pull = consumer(&service, "empty", &object_subject(0)).await;
     ask(
         &service,
         &pull,

@@ -1,4 +1,4 @@
-//! What a client's and the responder's NATS users may do, on a real nats-server.
+//! Permissions of the NATS users of clients and of the responder, on a real nats-server.
 
 use keyroll_server::nats::check_streams;
 use keyroll_server::nats::permissions::{SERVICE_INBOX, is_client_inbox};

@@ -1,4 +1,4 @@
-//! The private nats-server as a child.
+//! The private nats-server as a child process.
 
 use std::os::unix::fs::PermissionsExt as _;
 

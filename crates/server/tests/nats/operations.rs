@@ -1,4 +1,4 @@
-//! The configuration shown in docs/operations.md is the one this code renders, and nats-server takes it.
+//! docs/operations.md shows the configuration that this code renders, and nats-server accepts it.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! What the service's and the operator's NATS users may do, on a real nats-server. Each refusal is the
-//! server's own error: silence proves nothing.
+//! Permissions of the NATS users of the service and of the operator, on a real nats-server. Each refusal
+//! is the server's own error: silence proves nothing.
 
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;

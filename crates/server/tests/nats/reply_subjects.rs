@@ -1,4 +1,5 @@
-//! A caller chooses where its answer goes. What that cannot do, and what it could.
+//! A caller chooses the reply subject of its request. These tests show that it cannot misuse it, and that
+//! without the permissions it could.
 
 use keyroll_server::nats::check_streams;
 use keyroll_server::nats::permissions::is_client_inbox;
@@ -6,7 +7,7 @@ use keyroll_server::nats::permissions::is_client_inbox;
 use crate::permissions::{DELETE_VAULT, VAULT_PLACE, publish};
 use crate::support::{Connection, Harness, SOON, next};
 
-/// Sends a request whose answer is to go to `reply`, and has it answered without a look at where.
+/// Sends a request with the reply subject `reply`, and answers it without checking the subject.
 async fn answer_blindly(caller: &Connection, responder: &mut Connection, reply: &str) {
     let mut requests = responder.subscribed("keyroll.v1.>").await;
     caller
@@ -46,8 +47,8 @@ async fn a_hostile_reply_subject_reaches_nothing() {
     assert_eq!(messages, [0, 1, 0]);
 }
 
-/// The control of the test above: the same answer, given by a user of the streams' account that may
-/// publish anything, deletes the stream.
+/// The control of the test above: the same answer deletes the stream if the responder is a user of the
+/// streams' account that may publish anything.
 #[tokio::test]
 async fn the_same_reply_deletes_a_stream_where_the_responder_may() {
     let nats = Harness::new().await;

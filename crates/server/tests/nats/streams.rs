@@ -1,4 +1,4 @@
-//! Streams are made once, and whatever differs is named.
+//! Creation of the streams, and checks of their settings.
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use keyroll_server::nats::{LedgerStream, check_streams, create_streams};

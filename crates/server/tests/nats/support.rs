@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-/// For what must happen; reached only by a test that fails.
+/// Timeout of events that must happen. Only a failing test reaches it.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// `KEYROLL_NATS_BIN`, PATH, or what tests/tools/nats-server.py has fetched.
@@ -35,7 +35,7 @@ pub(super) struct Harness {
     _directory: TempDir,
 }
 
-/// A connection, and what the server refuses it.
+/// A connection, and the server's refusals.
 pub(super) struct Connection {
     pub(super) client: Client,
     errors: mpsc::UnboundedReceiver<String>,
@@ -86,7 +86,7 @@ impl Harness {
         harness
     }
 
-    /// Gives the running server another configuration; it takes a moment until it has read it.
+    /// Reloads the server with another configuration, which takes a moment.
     pub(super) fn reload(&self, config: &str) {
         let Endpoint::Private { run_dir } = &self.config.endpoint else {
             panic!("the harness runs private servers");
@@ -106,7 +106,7 @@ impl Harness {
             .await
     }
 
-    /// The responder has no inbox: it asks nobody.
+    /// The responder has no inbox: it sends no requests.
     pub(super) async fn responder(&self) -> Connection {
         self.connect(&self.config.users.responder, "_INBOX_responder")
             .await
@@ -123,8 +123,8 @@ impl Harness {
         self.connect(&user.credential, &client_inbox(name)).await
     }
 
-    /// Connects. A server that reloads its configuration turns connections away for a moment, with
-    /// no sign that tells when it has: so this tries again, for a while.
+    /// Connects. A server refuses connections while it reloads its configuration, and does not report the
+    /// end, so this retries.
     async fn connect(&self, credential: &Credential, inbox: &str) -> Connection {
         let end = std::time::Instant::now() + SOON;
         loop {
@@ -152,7 +152,7 @@ impl Connection {
         jetstream::new(self.client.clone())
     }
 
-    /// Waits for the server to say that it refuses `action` ("publish", "subscription") on `subject`.
+    /// Waits for the server's refusal of `action` ("publish", "subscription") on `subject`.
     pub(super) async fn refused(&mut self, action: &str, subject: &str) {
         let wanted = format!("permissions violation for {action} to \"{subject}\"").to_lowercase();
         let seen = tokio::time::timeout(SOON, async {
@@ -179,7 +179,7 @@ impl Connection {
         self.refused("subscription", subject).await;
     }
 
-    /// A subscription that the server knows of when this returns.
+    /// Subscribes. The subscription is active when this returns.
     pub(super) async fn subscribed(&mut self, subject: &str) -> Subscriber {
         let subscriber = self.client.subscribe(subject.to_owned()).await.unwrap();
         self.round_trip().await;
@@ -192,7 +192,7 @@ impl Connection {
         let client = self.client.clone();
         tokio::select! {
             answer = client.request("$JS.API.INFO", "".into()) => {
-                // A server that was started a moment ago may say that nobody is there yet.
+                // A server that has just started may report no responders yet.
                 let failed = answer.err().map(|error| error.kind());
                 assert!(matches!(failed, None | Some(RequestErrorKind::NoResponders)), "{failed:?}");
             }

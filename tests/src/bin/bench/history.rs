@@ -13,7 +13,7 @@ use keyroll_wire::reply::{Answer, ProjectionRebuild};
 use crate::report::Report;
 use crate::service::Service;
 use crate::stats::{Times, float, median, median_ratio};
-use crate::{Failed, Plan, bundle, fill, limits, machine, say};
+use crate::{Extent, Failed, bundle, fill, limits, machine, say};
 
 /// Rows of one audit query, as a page shows them.
 const ROWS: u32 = 50;
@@ -40,7 +40,7 @@ struct Filled {
 
 impl Filled {
     async fn new(
-        plan: &Plan,
+        plan: &Extent,
         data: &Path,
         entries: u64,
         report: &mut Report,
@@ -192,7 +192,7 @@ fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
 
 /// Asks both in turns: the ratio of p99 of all kinds of queries.
 async fn queries(
-    plan: &Plan,
+    plan: &Extent,
     short: &Filled,
     long: &Filled,
     report: &mut Report,
@@ -326,7 +326,7 @@ async fn digest(client: &Client) -> Result<Digest, Failed> {
 
 /// Rebuilds in turns with a bare drain of the same log: entries per second of each, per round.
 pub(crate) async fn rebuild_beside_drain(
-    plan: &Plan,
+    plan: &Extent,
     service: &Service,
 ) -> Result<(Vec<f64>, Vec<f64>), Failed> {
     let client = service.client().await?;
@@ -349,7 +349,7 @@ pub(crate) async fn rebuild_beside_drain(
 }
 
 /// Starts it several times over, after an orderly end and after a kill.
-async fn starts(plan: &Plan, mut filled: Filled, report: &mut Report) -> Result<Filled, Failed> {
+async fn starts(plan: &Extent, mut filled: Filled, report: &mut Report) -> Result<Filled, Failed> {
     let entries = filled.entries;
     say(&format!("starts on {entries} entries"));
     for (kill, name) in [(true, "start_after_kill"), (false, "start")] {
@@ -365,7 +365,7 @@ async fn starts(plan: &Plan, mut filled: Filled, report: &mut Report) -> Result<
 }
 
 pub(crate) async fn measure(
-    plan: &Plan,
+    plan: &Extent,
     scratch: &Path,
     report: &mut Report,
 ) -> Result<(), Failed> {

@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::service::Service;
 use crate::stats::{float, median, median_ratio};
 use crate::verification::Exported;
-use crate::{Failed, Plan, history, say};
+use crate::{Extent, Failed, history, say};
 
 const MANY: usize = 256;
 const SOME: usize = 64;
@@ -84,7 +84,7 @@ struct Measured {
 impl Measured {
     async fn round(
         &mut self,
-        plan: &Plan,
+        plan: &Extent,
         (service, callers): (&Service, &mut Callers),
         (publisher, echo): (&Publisher, &Echo),
     ) -> Result<(), Failed> {
@@ -150,7 +150,7 @@ impl Measured {
 }
 
 pub(crate) async fn measure(
-    plan: &Plan,
+    plan: &Extent,
     scratch: &Path,
     report: &mut Report,
 ) -> Result<(), Failed> {
@@ -201,7 +201,7 @@ pub(crate) async fn measure(
 
 /// Verifies what the load wrote, and builds its read model anew.
 async fn look_back(
-    plan: &Plan,
+    plan: &Extent,
     service: &Service,
     workspace: &WorkspaceName,
     report: &mut Report,

@@ -53,7 +53,7 @@ enum Part {
 
 /// How much to measure.
 #[derive(Debug, Clone)]
-struct Plan {
+struct Extent {
     quick: bool,
     /// The one part to measure, when it is not all.
     only: Option<Part>,
@@ -71,7 +71,7 @@ struct Plan {
     out: PathBuf,
 }
 
-impl Plan {
+impl Extent {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, Failed> {
         let mut plan = Self {
             quick: false,
@@ -123,7 +123,7 @@ impl Plan {
     }
 }
 
-impl Plan {
+impl Extent {
     fn measures(&self, part: Part) -> bool {
         self.only.is_none_or(|only| only == part)
     }
@@ -143,7 +143,7 @@ fn main() -> ExitCode {
     if words.peek().is_some_and(|word| word == "fill") {
         return ended(console::run_fill(words.skip(1)));
     }
-    ended(Plan::parse(words).and_then(|plan| bench(&plan)))
+    ended(Extent::parse(words).and_then(|plan| bench(&plan)))
 }
 
 fn ended(outcome: Result<(), Failed>) -> ExitCode {
@@ -164,7 +164,7 @@ fn is_stopping() -> bool {
 }
 
 #[tokio::main]
-async fn bench(plan: &Plan) -> Result<(), Failed> {
+async fn bench(plan: &Extent) -> Result<(), Failed> {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is no release build; run `just bench`");
     }
@@ -203,7 +203,7 @@ async fn bench(plan: &Plan) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn measure(plan: &Plan, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
+async fn measure(plan: &Extent, scratch: &Path, report: &mut Report) -> Result<(), Failed> {
     if plan.measures(Part::Load) {
         load::measure(plan, scratch, report).await?;
     }

@@ -12,7 +12,7 @@ use keyroll_wire::reply::Answer;
 use crate::report::Report;
 use crate::service::Service;
 use crate::stats::Times;
-use crate::{Failed, Plan, fill, say};
+use crate::{Extent, Failed, fill, say};
 
 const ENTRIES: u64 = 100_000;
 /// Lists at each point.
@@ -50,7 +50,7 @@ async fn list(
 }
 
 pub(crate) async fn measure(
-    plan: &Plan,
+    plan: &Extent,
     scratch: &Path,
     report: &mut Report,
 ) -> Result<(), Failed> {

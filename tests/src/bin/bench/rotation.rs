@@ -16,7 +16,7 @@ use crate::callers::{Callers, What};
 use crate::report::Report;
 use crate::service::Service;
 use crate::stats::{float, median};
-use crate::{Failed, Plan, say};
+use crate::{Extent, Failed, say};
 
 /// Values sent with one command, and commands at once, when they are made.
 const TOGETHER: u64 = 200;
@@ -92,7 +92,7 @@ async fn rotate(
 }
 
 pub(crate) async fn measure(
-    plan: &Plan,
+    plan: &Extent,
     scratch: &Path,
     report: &mut Report,
 ) -> Result<(), Failed> {

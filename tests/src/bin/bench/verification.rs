@@ -12,7 +12,7 @@ use keyroll_wire::query::{AuditCommits, Question};
 use keyroll_wire::reply::Answer;
 
 use crate::stats::{float, median, median_ratio};
-use crate::{Failed, Plan, limits, machine};
+use crate::{Extent, Failed, limits, machine};
 
 /// A workspace's commits, with a checkpoint over them.
 pub(crate) struct Exported {
@@ -113,7 +113,7 @@ impl Exported {
     }
 
     /// Verifies it in turns with the limit.
-    pub(crate) fn measure(&self, plan: &Plan) -> Result<Verification, Failed> {
+    pub(crate) fn measure(&self, plan: &Extent) -> Result<Verification, Failed> {
         let (mut signatures, mut strict, mut together) = (Vec::new(), Vec::new(), Vec::new());
         let time = plan.short / 2;
         let cores = machine::cores();

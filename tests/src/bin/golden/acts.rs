@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use keyroll_client::{Client, Settings};
 use keyroll_client::{NewSecretSpec, RequestedValue};
+use keyroll_core::Code;
 use keyroll_core::command::{Nothing, Purpose};
-use keyroll_core::{Code, WorkspaceName};
 use keyroll_tests::harness::http::Echo;
-use keyroll_tests::harness::{Dev, Person};
+use keyroll_tests::harness::{Dev, Person, demo};
 use serde_json::{Value, json};
 
 /// A stored value is an orphan after five minutes by the clock.
@@ -25,20 +24,6 @@ fn ok(dev: &Dev, words: &[&str]) {
 
 fn set(dev: &Dev, words: &[&str], value: &str) {
     dev.keyroll(words).arg("--stdin").stdin(value).run().code(0);
-}
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
-
-async fn client(dev: &Dev) -> Client {
-    let settings = Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: dev.owner().into(),
-        ledger: None,
-        home: None,
-    };
-    Client::connect(settings).await.expect("connected")
 }
 
 /// Some secrets, and reveals that share a commit.
@@ -64,7 +49,7 @@ pub(crate) async fn begin(dev: &Dev) {
         &["secret", "create", "Blocks_Only", "--restricted"],
         "restricted value",
     );
-    let client = client(dev).await;
+    let client = dev.client().await;
     let wanted = |name: &str| RequestedValue {
         name: name.parse().expect("a name"),
         version: None,
@@ -86,7 +71,7 @@ pub(crate) async fn begin(dev: &Dev) {
 /// Of several secrets of one name that are created at once one is, and the values of others are in
 /// the vault by then. Not before a key is rotated: that erases such values by itself.
 pub(crate) async fn orphan(dev: &Dev) {
-    let client = client(dev).await;
+    let client = dev.client().await;
     for number in 0..20 {
         let spec = NewSecretSpec {
             name: format!("Raced_{number}").parse().expect("a name"),

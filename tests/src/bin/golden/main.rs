@@ -115,7 +115,7 @@ async fn make(out: &Path) {
     // Made anew at every start.
     home.remove("run");
     pack(&home, out);
-    let version = Run::keyroll(["--version"]).run().code(0).text();
+    let version = Run::keyroll(["-V"]).run().code(0).text();
     let expected = Expected {
         program: version.trim().to_owned(),
         dev: DevDirectory {

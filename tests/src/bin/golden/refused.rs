@@ -46,11 +46,11 @@ pub(crate) fn all(dev: &Dev) {
     for _ in 0..14 {
         denied(&vera, &["secret", "reveal", "Plain"]);
     }
-    odd_names(dev);
+    unusual_names(dev);
 }
 
 /// Added, and changed to, where the program takes them.
-fn odd_names(dev: &Dev) {
+fn unusual_names(dev: &Dev) {
     for (number, name) in ODD_NAMES.iter().enumerate() {
         let key = dev.person(&format!("odd-{number}")).key;
         let add = ["member", "add", name, &key, "--role", "viewer"];

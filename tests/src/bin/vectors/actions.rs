@@ -178,7 +178,7 @@ fn workflow_save() -> Action {
     })
 }
 
-fn place(world: &World, action: &Action, item: u32, digest: &Digest) -> Stored {
+fn stored_value(world: &World, action: &Action, item: u32, digest: &Digest) -> Stored {
     let id = world.command(0, action.clone()).id;
     Stored {
         item,
@@ -191,7 +191,7 @@ fn stored(world: &World, action: &Action) -> Vec<Stored> {
     let values = action.values();
     (0_u32..)
         .zip(&values)
-        .map(|(item, (_, _, digest, _))| place(world, action, item, digest))
+        .map(|(item, (_, _, digest, _))| stored_value(world, action, item, digest))
         .collect()
 }
 

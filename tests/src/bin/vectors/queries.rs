@@ -39,6 +39,7 @@ fn query(world: &World, ask: Question, workspace: bool) -> Query {
 fn asks(world: &World) -> Vec<(&'static str, Question, bool)> {
     let mut asks = of_rows();
     asks.extend(of_the_log(world));
+    asks.extend(of_the_ledger(world));
     asks
 }
 
@@ -178,6 +179,13 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
             }),
             true,
         ),
+    ]
+}
+
+/// Queries of the whole ledger.
+fn of_the_ledger(world: &World) -> Vec<(&'static str, Question, bool)> {
+    let none = Nothing {};
+    vec![
         (
             "workspace.list",
             Question::WorkspaceList(WorkspaceList::default()),
@@ -238,7 +246,7 @@ pub(crate) fn seen_sizes(world: &World) -> Vec<TrustedSize> {
 }
 
 /// The name on the wire of what a reply says.
-fn said(reply: &Reply) -> String {
+fn answer_name(reply: &Reply) -> String {
     let value = json!(reply.body);
     let inner = value
         .get("answer")
@@ -309,7 +317,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
             size,
             seen,
         );
-        let name = said(&reply);
+        let name = answer_name(&reply);
         list.push(forms::signed::<Reply>(
             &name,
             "signed-reply",

@@ -7,16 +7,12 @@ use std::time::Duration;
 use keyroll_client::{Client, ClientError};
 use keyroll_client::{RequestedValue, new_command_id};
 use keyroll_core::command::{COMMAND_V, Command, Nothing, Purpose, SecretDescribe};
-use keyroll_core::{Action, Code, Millis, SecretId, WorkspaceName, cose};
-use keyroll_tests::harness::{Cluster, Replica, programs};
+use keyroll_core::{Action, Code, Millis, SecretId, cose};
+use keyroll_tests::harness::{Cluster, Replica, demo};
 use tokio::time::sleep;
 
 const HOUR: i64 = 3_600_000;
 const YEAR: i64 = 365 * 24 * HOUR;
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 struct Clock(PathBuf);
 
@@ -91,14 +87,8 @@ async fn until_told(cluster: &Cluster, wrong: bool) {
 
 fn served(cluster: &Cluster, clock: &Clock) -> Replica {
     let file = clock.0.to_str().expect("a path").to_owned();
-    let mut service = cluster.begin_serve(
-        0,
-        (0, 0),
-        Some(programs::keyroll_with_failpoints()),
-        &[("KEYROLL_CLOCK_OFFSET_FILE", file)],
-    );
-    assert!(service.is_ready(), "{}", service.said());
-    service
+    let service = cluster.service(0);
+    service.env("KEYROLL_CLOCK_OFFSET_FILE", file).ready()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,33 +37,14 @@ const POINTS: [(&str, u64); 21] = [
 /// Callers of each shift.
 const CALLERS: usize = 12;
 
+/// That the program without them has none is checked by `just shipped`.
 #[test]
-fn the_program_that_people_run_has_no_failpoints() {
-    let read = |program| fs::read(program).expect("the program");
-    let with = read(programs::keyroll_with_failpoints());
-    let without = read(programs::keyroll());
-    let holds = |program: &[u8], text: &str| contains(program, text.as_bytes());
+fn the_program_under_test_has_every_failpoint() {
+    let program = fs::read(programs::keyroll()).expect("the program");
     for (name, _) in POINTS {
-        assert!(holds(&with, &format!("failpoint:{name}")), "{name}");
+        let text = format!("failpoint:{name}");
+        assert!(contains(&program, text.as_bytes()), "{name}");
     }
-    for text in [
-        "failpoint:",
-        "KEYROLL_FAILPOINT",
-        "KEYROLL_CLOCK_OFFSET_FILE",
-    ] {
-        assert!(holds(&with, text), "{text}");
-        assert!(!holds(&without, text), "{text}");
-    }
-}
-
-fn armed(cluster: &Cluster, point: &str, times: u64) -> Replica {
-    let failpoint = ("KEYROLL_FAILPOINT", format!("{point}:{times}"));
-    cluster.begin_serve(
-        0,
-        (0, 0),
-        Some(programs::keyroll_with_failpoints()),
-        &[failpoint],
-    )
 }
 
 /// What has to happen for a step to be taken at all.
@@ -95,7 +76,7 @@ async fn until_dead(cluster: &mut Cluster, crowd: &Crowd, replica: &mut Replica,
         assert!(
             Instant::now() < end,
             "{point} is never reached; {}",
-            replica.said()
+            replica.stderr()
         );
         match wants(point) {
             Wants::Nothing | Wants::Rival => sleep(Duration::from_millis(5)).await,
@@ -117,10 +98,10 @@ async fn until_dead(cluster: &mut Cluster, crowd: &Crowd, replica: &mut Replica,
     crowd.rest();
     assert!(
         replica
-            .said()
+            .stderr()
             .contains(&format!("failpoint:{point} for time")),
         "it ended of something else: {}",
-        replica.said()
+        replica.stderr()
     );
 }
 
@@ -133,7 +114,8 @@ async fn killed_at(point: &str, most: u64, kills: u64, numbers: &mut Seeded) {
     let rival = matches!(wants(point), Wants::Rival).then(|| cluster.serve(1, 0, 0));
     let mut shifts = Vec::new();
     for _ in 0..kills {
-        let mut replica = armed(&cluster, point, 1 + numbers.below(most));
+        let times = 1 + numbers.below(most);
+        let mut replica = cluster.service(0).armed(point, times).start();
         // It may end before it is ready: it follows the log at its start.
         if replica.is_ready() {
             shifts.extend(crowd.work(CALLERS));
@@ -167,12 +149,22 @@ async fn killed_at_some(part: usize, parts: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_it_loses_and_doubles_nothing_part_1() {
-    killed_at_some(0, 2).await;
+    killed_at_some(0, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_step_it_loses_and_doubles_nothing_part_2() {
-    killed_at_some(1, 2).await;
+    killed_at_some(1, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_it_loses_and_doubles_nothing_part_3() {
+    killed_at_some(2, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_it_loses_and_doubles_nothing_part_4() {
+    killed_at_some(3, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

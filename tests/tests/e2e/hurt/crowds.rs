@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use keyroll_client::Client;
 use keyroll_client::{NewSecretSpec, RequestedValue, new_command_id};
 use keyroll_core::command::{Nothing, Purpose, RevealItem, SecretReveal};
-use keyroll_core::{Action, Code, Index, TreeSize, WorkspaceName, cbor, cose};
-use keyroll_tests::harness::{Cluster, Replica, raw};
+use keyroll_core::{Action, Code, Index, TreeSize, cbor, cose};
+use keyroll_tests::harness::{Cluster, Replica, demo, raw};
 use keyroll_tests::hurt::scale;
 use keyroll_wire::query::{AuditCommits, QUERY_V, Query, Question};
 use keyroll_wire::reply::ReplyBody;
@@ -30,10 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// After this one is asked again: nats-server hangs up on a connection that is not read for 10 s, as
 /// happens to a test on a busy machine, and what was on its way is gone.
 const AGAIN: Duration = Duration::from_secs(20);
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 /// A ledger with one service, workspace `demo` and secret `A`.
 async fn ledger() -> (Cluster, Replica, Vec<Client>) {
@@ -140,9 +136,9 @@ fn quantile(times: &mut [Duration], permille: usize) -> Duration {
     times[(times.len() - 1) * permille / 1_000]
 }
 
-/// Every caller is told either the value or `busy`, and then comes again.
+/// Every caller gets either the value or `busy`, and then retries.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_callers_are_served_or_told_to_come_again() {
+async fn ten_thousand_callers_are_served_or_get_busy() {
     let callers = scale(2_000, 10_000, 10_000);
     let (cluster, service, clients) = ledger().await;
     let scales = Scales::under(&service);
@@ -299,7 +295,7 @@ async fn who_does_not_read_holds_up_nobody() {
     let mut busy = 0;
     for number in 0..50 {
         let client = &clients[number % CONNECTIONS];
-        // The client comes again by itself when it is told `busy`.
+        // The client retries by itself after `busy`.
         match client.reveal(&demo(), &wanted, &purpose, None).await {
             Ok(revealed) => {
                 let values = revealed

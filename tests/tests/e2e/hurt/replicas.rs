@@ -8,8 +8,8 @@ use keyroll_client::{Client, ClientError};
 use keyroll_client::{Executed, RequestedValue, new_command_id};
 use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, Purpose};
 use keyroll_core::roles::Role;
-use keyroll_core::{Action, Code, Identity, Index, WorkspaceName};
-use keyroll_tests::harness::{Cluster, Replica};
+use keyroll_core::{Action, Code, Identity, Index};
+use keyroll_tests::harness::{Cluster, Replica, demo};
 use keyroll_tests::hurt::history::{self, History, subjects};
 use keyroll_tests::hurt::linear::{is_linearizable, plant_stale_read};
 use keyroll_tests::hurt::{Log, Seeded, rounds, scale, seed};
@@ -17,10 +17,6 @@ use keyroll_tests::hurt::{Log, Seeded, rounds, scale, seed};
 const CLIENTS: usize = 8;
 /// Secrets of one round.
 const SECRETS: usize = 6;
-
-fn demo() -> WorkspaceName {
-    "demo".parse().expect("a name")
-}
 
 async fn make_workspace(client: &Client) {
     let create = Action::WorkspaceCreate(Nothing {});

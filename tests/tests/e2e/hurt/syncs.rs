@@ -1,6 +1,6 @@
 //! A disk that takes bytes and then says that it could not keep them: fsync fails, of the real
 //! nats-server and of the real read model. It takes a kernel that lets an unprivileged process answer
-//! for system calls: where that is not to be had, the tests say so and try nothing.
+//! for system calls; elsewhere these tests are skipped.
 
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
@@ -12,14 +12,6 @@ use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
 use tokio::time::sleep;
 
 const CALLERS: usize = 8;
-
-fn breakable() -> Option<Cluster> {
-    let cluster = Cluster::start_breakable();
-    if cluster.is_none() {
-        println!("not tried: nobody may answer for fsync here");
-    }
-    cluster
-}
 
 /// Files of messages, with how many bytes they have.
 fn blocks(cluster: &Cluster, stream: &str) -> Vec<(PathBuf, u64)> {
@@ -49,7 +41,7 @@ fn cut(blocks: &[(PathBuf, u64)]) {
 /// The disk under nats-server fails while callers are at work. It is started again on what the disk
 /// has: all that was written, or no more than was there when it began to fail.
 async fn with_a_broken_disk(stream: &str) {
-    let Some(mut cluster) = breakable() else {
+    let Some(mut cluster) = Cluster::start_breakable() else {
         return;
     };
     let (seed, times) = (seed(), rounds(scale(2, 6, 50)));
@@ -100,8 +92,7 @@ fn reveal(cluster: &Cluster) -> Run {
 }
 
 fn with_secret(cluster: &Cluster) -> Replica {
-    let mut service = cluster.begin_serve_with(0, (0, 0), &["--metrics", "127.0.0.1:0"]);
-    assert!(service.is_ready(), "not ready: {}", service.said());
+    let service = cluster.service(0).with_metrics().ready();
     cluster
         .keyroll(["workspace", "create", "demo"])
         .run()
@@ -114,7 +105,7 @@ fn with_secret(cluster: &Cluster) -> Replica {
 /// What callers are told, step by step.
 #[test]
 fn while_the_log_cannot_be_synced_no_value_is_released_and_queries_go_on() {
-    let Some(mut cluster) = breakable() else {
+    let Some(mut cluster) = Cluster::start_breakable() else {
         return;
     };
     let _service = with_secret(&cluster);
@@ -141,7 +132,7 @@ fn while_the_log_cannot_be_synced_no_value_is_released_and_queries_go_on() {
 /// The read model: it is opened again until the disk is well.
 #[test]
 fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_again() {
-    let Some(cluster) = breakable() else {
+    let Some(cluster) = Cluster::start_breakable() else {
         return;
     };
     let service = with_secret(&cluster);
@@ -180,7 +171,7 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
 /// The stream takes no more writes, and says nothing of that itself: whoever watches hears of it, with
 /// its name, its disk and what to do, until nats-server is started again.
 fn is_told_of(stream: &str, write: &[&str]) {
-    let Some(mut cluster) = breakable() else {
+    let Some(mut cluster) = Cluster::start_breakable() else {
         return;
     };
     let service = with_secret(&cluster);

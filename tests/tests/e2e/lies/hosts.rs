@@ -2,19 +2,11 @@
 
 use keyroll_core::Version;
 use keyroll_tests::harness::dishonest::truth;
-use keyroll_tests::harness::http::Echo;
+use keyroll_tests::harness::http::{ALLOW, Echo};
 use keyroll_wire::reply::Answer;
 use serde_json::json;
 
 use super::{World, warnings};
-
-const ALLOW: [&str; 5] = [
-    "--allow-address",
-    "127.0.0.0/8",
-    "--allow-http",
-    "127.0.0.1",
-    "--json",
-];
 
 fn api(world: &World, url: &str) -> String {
     let block = json!({"name": "b", "type": "external_api", "method": "GET", "url": url,

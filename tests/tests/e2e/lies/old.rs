@@ -248,7 +248,7 @@ fn a_recovery_that_was_accepted_begins_anew() {
     assert_eq!(dry["forgotten"], 1, "{dry}");
     world.run(["secret", "reveal", "API_Key"]).code(6);
     let accepted = world.run(["audit", "accept"]).code(0);
-    accepted.stderr_has("what was remembered of 1 secrets");
+    accepted.stderr_has("the trusted versions of 1 secrets");
     world.reveals("API_Key", NEW);
     let evidence = world.home().data().join("evidence");
     let mut kept = std::fs::read_dir(evidence).expect("evidence").flatten();

@@ -16,7 +16,7 @@ fn with_a_hole(at: impl FnOnce(usize) -> usize) -> Home {
     home
 }
 
-fn plan(dev: &Dev) -> Value {
+fn recovery_plan(dev: &Dev) -> Value {
     let plan = dev.keyroll(["recover", "--dry-run", "--json"]).run();
     plan.code(0).json()
 }
@@ -25,14 +25,14 @@ fn plan(dev: &Dev) -> Value {
 fn give_up(dev: Dev) -> Home {
     let run = dev.keyroll(["recover", "--yes"]).run();
     assert!(!run.is_code(0), "{}", run.message());
-    assert!(dev.said().contains("recover.begun"), "{}", dev.said());
+    assert!(dev.stderr().contains("recover.begun"), "{}", dev.stderr());
     dev.into_home()
 }
 
 #[test]
 fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
     let dev = Dev::start_armed(with_a_hole(|length| length / 2), "recover.begun");
-    let before = plan(&dev);
+    let before = recovery_plan(&dev);
     assert!(before["unreadable"].as_u64() > Some(0), "{before}");
     let row = &before["workspaces"][0];
     assert!(
@@ -42,7 +42,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
     let home = give_up(dev);
     home.remove(LOG);
     let dev = Dev::start_in(home);
-    let after = plan(&dev);
+    let after = recovery_plan(&dev);
     for field in ["entries", "known"] {
         assert_eq!(
             after["workspaces"][0][field], row[field],
@@ -66,7 +66,7 @@ fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
     home.remove("ledger.redb");
     home.remove("seen");
     let dev = Dev::start_armed(home, "recover.begun");
-    let broken = plan(&dev);
+    let broken = recovery_plan(&dev);
     assert!(broken["workspaces"][0]["known"].is_u64(), "{broken}");
     let home = give_up(dev);
     home.put_back("whole", "jetstream");
@@ -81,11 +81,11 @@ fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
 fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
     for point in ["recover.appended", "recover.recorded"] {
         let dev = Dev::start_armed(with_a_hole(|length| length / 2), point);
-        let row = plan(&dev)["workspaces"][0].clone();
+        let row = recovery_plan(&dev)["workspaces"][0].clone();
         assert!(row["known"].is_u64(), "{row}");
         let killed = dev.keyroll(["recover", "--yes"]).run();
         assert!(!killed.is_code(0), "{point}: {}", killed.message());
-        assert!(dev.said().contains(point), "{}", dev.said());
+        assert!(dev.stderr().contains(point), "{}", dev.stderr());
 
         let dev = Dev::start_in(dev.into_home());
         let refused = dev.keyroll(["secret", "create", "New", "--generate"]).run();
@@ -116,14 +116,14 @@ fn with_another_nats_user_nothing_is_begun() {
     refused.stderr_has("--operator-nats");
     let status = dev.keyroll(["status"]).run().code(6).text();
     assert!(!status.contains("recovery of the log"), "{status}");
-    assert!(plan(&dev)["loses"].as_bool().expect("said"));
+    assert!(recovery_plan(&dev)["loses"].as_bool().expect("said"));
     recovers(&dev);
 }
 
 #[test]
 fn a_workspace_that_is_gone_as_a_whole_is_called_lost() {
     let dev = Dev::start_in(with_a_hole(|_| 200));
-    let plan = plan(&dev);
+    let plan = recovery_plan(&dev);
     let row = &plan["workspaces"][0];
     assert_eq!(row["entries"], 0, "{plan}");
     assert!(row["known"].as_u64() > Some(0), "{plan}");

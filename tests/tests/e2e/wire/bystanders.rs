@@ -76,7 +76,7 @@ async fn hostile_reply_subjects_reach_nothing() {
         "a request with such a reply was carried out"
     );
     // In the streams' account nothing was heard but the ledger's own work.
-    operator.settled().await;
+    operator.round_trip().await;
     let mut heard = Vec::new();
     while let Some(Some(message)) = futures::FutureExt::now_or_never(everything.next()) {
         let delivered = message

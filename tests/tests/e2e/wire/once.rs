@@ -104,16 +104,7 @@ async fn a_replayed_reveal_brings_the_receipt_and_no_value() {
 
 /// A reveal under a session that only its maker could read the answer of.
 async fn reveal_of(dev: &Dev, name: &str) -> Action {
-    let identity = dev.owner();
-    let settings = keyroll_client::Settings {
-        nats_url: dev.nats_url().to_owned(),
-        identity: identity.into(),
-        ledger: Some(dev.ledger()),
-        home: None,
-    };
-    let client = keyroll_client::Client::connect(settings)
-        .await
-        .expect("connected");
+    let client = dev.client().await;
     let session = client
         .session(&"demo".parse().expect("a name"))
         .expect("a session");

@@ -1,15 +1,15 @@
-//! `keyroll audit accept`: trust a ledger anew that holds less than, or something else than, what
-//! was seen of it. The one place where that happens, and never by itself.
+//! `keyroll audit accept`: trusts a ledger again that has lost or changed entries which this client has
+//! verified. Only this command does that.
 
 use keyroll_client::checkpoints::TrustedCheckpoint;
 use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_core::{Code, TreeSize};
 use serde_json::json;
 
-use crate::cli::DryRun;
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
+use crate::options::DryRun;
+use crate::secret_rows;
 use crate::session::Session;
 
 pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
@@ -21,49 +21,53 @@ pub(crate) async fn run(context: &Context, dry: DryRun) -> Result<(), Failure> {
     if seen.is_none() && secrets == 0 {
         return Err(Failure::coded(
             Code::NotFound,
-            format!("nothing of {workspace} was seen before"),
+            format!("this client has no checkpoint of {workspace}, so there is nothing to accept"),
         ));
     }
-    if stands(&session, secrets).await? {
+    if extends_trusted(&session, secrets).await? {
         let json = json!({"workspace": workspace, "accepted": false});
-        let words = format!("{workspace} extends what was seen of it: there is nothing to accept");
+        let words =
+            format!("{workspace} extends the trusted checkpoint, so there is nothing to accept");
         return context.out.done(&json, &words);
     }
-    let now = anew(context, &session).await?;
+    let now = fresh_checkpoint(context, &session).await?;
     let entries = now.as_ref().map_or(TreeSize(0), |now| now.size);
     let size = seen.map_or(TreeSize(0), |seen| seen.size);
     let json = json!({
         "workspace": workspace, "accepted": !dry.dry_run, "seen": size, "entries": entries,
         "forgotten": secrets,
     });
-    let words = format!("{entries} entries of {workspace}, where {size} were seen");
-    let forgotten = format!("what was remembered of {secrets} secrets");
+    let words =
+        format!("{entries} entries of {workspace}, where the trusted checkpoint had {size}");
+    let forgotten = format!("the trusted versions of {secrets} secrets");
     if dry.dry_run {
-        let words = format!("would have accepted {words}, and forgotten {forgotten}");
+        let words = format!("would have accepted {words}, and dropped {forgotten}");
         return context.out.done(&json, &words);
     }
     let kept = store.accept(workspace, now);
     let kept = kept.map_err(|error| unusable(&error))?.unwrap_or_default();
     let words = format!(
-        "accepted {words}; the checkpoint seen before is kept in {}, with {forgotten}, which is \
-         forgotten",
+        "accepted {words}. This client no longer uses the old checkpoint and {forgotten}; both are kept in {} as \
+         evidence",
         kept.display()
     );
     context.out.done(&json, &words)
 }
 
 fn unusable(error: &std::io::Error) -> Failure {
-    Failure::local(format!("what this client remembers of the ledger: {error}"))
+    Failure::local(format!(
+        "cannot read or write the trusted checkpoints: {error}"
+    ))
 }
 
-/// Whether the ledger stands to all that was seen: to the checkpoint, and, as far as it lists them,
-/// to the versions of secrets.
-async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
+/// Whether the ledger extends the trusted checkpoint and, as far as it lists them, has the trusted versions
+/// of secrets.
+async fn extends_trusted(session: &Session, secrets: usize) -> Result<bool, Failure> {
     let looked = async {
         session.client.checkpoint(&session.workspace).await?;
         if secrets > 0 {
             for deleted in [false, true] {
-                rows::all(session, deleted, None).await?;
+                secret_rows::all(session, deleted, None).await?;
             }
         }
         Ok(())
@@ -75,9 +79,12 @@ async fn stands(session: &Session, secrets: usize) -> Result<bool, Failure> {
     }
 }
 
-/// What a client believes that has seen nothing; nothing, where the ledger has no such workspace any
-/// more. The ledger is still the one that is pinned.
-async fn anew(context: &Context, session: &Session) -> Result<Option<TrustedCheckpoint>, Failure> {
+/// The checkpoint that a new client of the pinned ledger gets; `None` where the ledger no longer has the
+/// workspace.
+async fn fresh_checkpoint(
+    context: &Context,
+    session: &Session,
+) -> Result<Option<TrustedCheckpoint>, Failure> {
     let settings = context.settings()?;
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
@@ -86,7 +93,7 @@ async fn anew(context: &Context, session: &Session) -> Result<Option<TrustedChec
         home: None,
     })
     .await?;
-    // Who has seen entries that the ledger has lost was a member then, and is a stranger now.
+    // The ledger may have lost the entry that made the caller a member.
     match client.checkpoint(&session.workspace).await {
         Err(error) if error.code() == Code::Denied => Ok(None),
         Err(error) => Err(error.into()),

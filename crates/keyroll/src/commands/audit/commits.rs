@@ -8,9 +8,8 @@ use keyroll_wire::reply::{Answer, LogProblem};
 use crate::error::Failure;
 use crate::session::{Session, answer};
 
-/// Hands the commits of the first `size` entries to `take`. A commit that cannot be read is handed
-/// on as well: to say what is wrong with it is the verifier's part. Gives what the ledger itself says
-/// is wrong with the log beyond them.
+/// Passes the commits of the first `size` entries to `take`. It passes commits that cannot be decoded too: the
+/// verifier reports them. Returns the problems that the ledger itself reports about the rest of the log.
 pub(super) async fn each(
     session: &Session,
     size: TreeSize,
@@ -23,7 +22,7 @@ pub(super) async fn each(
             .await?;
         let page = answer!(answered, Answer::AuditCommits)?;
         for commit in &page.commits {
-            // Entries that came meanwhile are not covered by the checkpoint: the next run's.
+            // The checkpoint does not cover entries that were appended meanwhile.
             if !Commit::decode(&commit.0).is_ok_and(|commit| commit.payload.first >= size) {
                 take(&commit.0)?;
             }
@@ -32,7 +31,7 @@ pub(super) async fn each(
             None => return Ok(page.problems),
             Some(next) if next > first => first = next,
             Some(next) => {
-                let message = format!("after entry {first} the ledger leads on to entry {next}");
+                let message = format!("the ledger lists entry {next} after entry {first}");
                 return Err(Failure::coded(Code::Corrupt, message));
             }
         }

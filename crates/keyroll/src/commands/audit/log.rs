@@ -12,50 +12,52 @@ use keyroll_wire::reply::{AuditRow, SecretVersion};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use self::pages::Pages;
+use self::pages::AuditPages;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::{Table, Widths};
+use crate::output::{Table, Widths};
 use crate::session::Session;
 use crate::time;
 
-/// How often the ledger is asked for news.
+/// How often `--follow` asks for new entries.
 const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Entries that speak of this secret, by its present or a former name
+    /// Only entries about this secret, by its present or a former name [default: all secrets]
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
-    /// Entries of this member: name or public key
+    /// Only entries of this member: name or public key [default: all members]
     #[arg(long, value_name = "NAME|KEY")]
     actor: Option<String>,
-    /// Events of this kind, such as secret.revealed
+    /// Only events of this type, such as secret.revealed [default: all types]
     #[arg(long, value_name = "EVENT")]
     action: Option<String>,
-    /// Whether the actor got what was asked for
+    /// Only commands that the ledger granted or denied [default: both]
     #[arg(long)]
     outcome: Option<OutcomeArg>,
-    /// Entries of this run of a block
+    /// Only entries of this run of a block [default: all]
     #[arg(long)]
     run: Option<String>,
-    /// From this time on: RFC 3339, or how long ago
+    /// Only entries since this time: RFC 3339, or a duration ago [default: the beginning]
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Before this time: RFC 3339, or how long ago
+    /// Only entries before this time: RFC 3339, or a duration ago [default: now]
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// The newest rows, at most this many
+    /// How many rows at most, the newest ones
     #[arg(long, default_value_t = 100)]
     limit: u32,
-    /// Go on with what comes
+    /// Keep running, and print new entries as they come
     #[arg(long)]
     follow: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OutcomeArg {
+    /// The ledger carried the command out
     Granted,
+    /// The ledger refused the command
     Denied,
 }
 
@@ -63,8 +65,8 @@ pub(crate) async fn run(context: &Context, args: LogArgs) -> Result<(), Failure>
     let (limit, goes_on) = (args.limit, args.follow);
     let session = context.session().await?;
     let filter = filter(&session, args).await?;
-    let mut found = Pages::newest(&session, filter.clone(), Some(limit)).await?;
-    let mut shown = Shown::default();
+    let mut found = AuditPages::newest(&session, filter.clone(), Some(limit)).await?;
+    let mut shown = LogTable::default();
     while let Some(rows) = found.next(&session).await? {
         shown.rows(context, &session.workspace, &rows)?;
     }
@@ -82,7 +84,7 @@ async fn filter(session: &Session, args: LogArgs) -> Result<AuditLog, Failure> {
     {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
         return Err(Failure::usage(format!(
-            "{action:?} is no event; there are {}",
+            "{action:?} is not an event type. The types are {}",
             known.join(", ")
         )));
     }
@@ -124,7 +126,7 @@ pub(crate) async fn of_run(session: &Session, run: &str) -> Result<Vec<AuditRow>
         secret: None,
         outcome: Some(AuditOutcome::Granted),
     };
-    let mut found = Pages::newest(session, filter, None).await?;
+    let mut found = AuditPages::newest(session, filter, None).await?;
     let mut rows = Vec::new();
     while let Some(page) = found.next(session).await? {
         rows.extend(page);
@@ -136,7 +138,7 @@ async fn follow(
     context: &Context,
     session: &Session,
     (filter, mut next): (AuditLog, Index),
-    mut shown: Shown,
+    mut shown: LogTable,
 ) -> Result<(), Failure> {
     loop {
         tokio::time::sleep(POLL).await;
@@ -144,7 +146,7 @@ async fn follow(
             after: Some(next),
             ..filter.clone()
         };
-        let mut found = Pages::newest(session, ask, None).await?;
+        let mut found = AuditPages::newest(session, ask, None).await?;
         while let Some(rows) = found.next(session).await? {
             shown.rows(context, &session.workspace, &rows)?;
         }
@@ -152,11 +154,11 @@ async fn follow(
     }
 }
 
-/// What was shown: the heading comes once, and columns get wider only.
+/// The table so far: it has one heading, and its columns only get wider.
 #[derive(Debug, Default)]
-struct Shown(Widths);
+struct LogTable(Widths);
 
-impl Shown {
+impl LogTable {
     fn rows(
         &mut self,
         context: &Context,

@@ -19,24 +19,26 @@ use super::commits;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::Table;
+use crate::output::Table;
 use crate::session::{Session, answer};
 
-/// Every message and value is read.
+/// The service reads every message and value.
 const STORAGE: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Also check every command's signature and decide every command again
+    /// Also verify the signature of every command, and decide every command again
     #[arg(long)]
     full: bool,
-    /// Verify a file that `audit export` wrote; needs no ledger and no home
+    /// Verify a bundle that `audit export` wrote. This needs no ledger and no home directory [default:
+    /// verify the ledger]
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
-    /// The key that must have signed the bundle's checkpoint, as `audit key` prints it
+    /// Key that must have signed the bundle's checkpoint, as `audit key` prints it [default: any key of
+    /// the ledger in the bundle]
     #[arg(long, value_name = "VKEY", requires = "bundle")]
     key: Option<String>,
-    /// Also compare the streams with the read model, and look every value up (operators)
+    /// Also compare the streams with the read model, and look up every value (operators)
     #[arg(long, conflicts_with = "bundle")]
     storage: bool,
 }
@@ -54,25 +56,25 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Status, F
     let status = if report.ok() {
         Exit::Ok
     } else if report.wants_upgrade() {
-        // No alarm: the log may be whole.
+        // The log may be whole, so this is no alarm.
         Exit::of(Code::UpgradeNeeded)
     } else {
         Exit::Unverified
     };
     match show(context, &report) {
-        // Whoever reads no further still learns the result.
+        // The exit status gives the result even if the reader of the output has gone.
         Ok(()) | Err(Failure::Pipe) => Ok(status.into()),
         Err(failure) => Err(failure),
     }
 }
 
-/// Follows the chain from the first entry to the newest checkpoint. The client holds that
-/// checkpoint against the highest one that it saw before, and so does the report: what the ledger
-/// signs while it is being verified proves nothing about the end.
+/// Verifies the log from the first entry to the newest checkpoint. The client compares that checkpoint with
+/// the trusted one, and so does the report: a checkpoint that the ledger signs during the verification does
+/// not prove that the tail is complete.
 pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Report, Failure> {
     let before = session.client.checkpoints().get(&session.workspace);
-    let before =
-        before.map_err(|error| Failure::local(format!("the record of checkpoints: {error}")))?;
+    let before = before
+        .map_err(|error| Failure::local(format!("cannot read the trusted checkpoints: {error}")))?;
     let mut verifier = Verifier::new(session.client.ledger(), session.workspace.clone(), depth);
     let (now, problems, failure) = match feed(session, &mut verifier).await {
         (now, Ok(problems)) => (now, problems, None),
@@ -82,13 +84,16 @@ pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Rep
     let mut report = verifier.finish(now.as_ref());
     report.against(before.as_ref().map(|seen| seen.size));
     let failure = failure.map(|failure| (failure.code().to_owned(), failure.message().to_owned()));
-    let told = problems.into_iter().map(|told| {
+    let reported = problems.into_iter().map(|problem| {
         (
-            told.kind,
-            format!("message {} of the log: {}", told.sequence, told.detail),
+            problem.kind,
+            format!(
+                "message {} of the log: {}",
+                problem.sequence, problem.detail
+            ),
         )
     });
-    for (kind, detail) in told.chain(failure) {
+    for (kind, detail) in reported.chain(failure) {
         report.end_proven = false;
         report.problems.push(Problem {
             index: None,
@@ -99,7 +104,8 @@ pub(crate) async fn verify_ledger(session: &Session, depth: Depth) -> Result<Rep
     Ok(report)
 }
 
-/// What the service finds in its streams. It alone can look, so this is its word.
+/// Adds the problems that the service finds in its streams. Only the service can read them, so this part
+/// rests on its word.
 async fn storage(context: &Context, report: &mut Report) -> Result<(), Failure> {
     let client = context.client().await?;
     let ask = Question::AuditStorage(AuditStorage {
@@ -140,7 +146,7 @@ fn verify_bundle(path: &Path, key: Option<&str>) -> Result<Report, Failure> {
     let file = BufReader::new(File::open(path).map_err(failed)?);
     bundle::verify(file, key.as_ref()).map_err(|error| match error {
         BundleError::Io(error) => failed(error),
-        BundleError::Malformed(_) => Failure::Said {
+        BundleError::Malformed(_) => Failure::Reported {
             code: Code::Malformed.as_str(),
             exit: Exit::Unverified,
             message: format!("{}: {error}", path.display()),
@@ -164,15 +170,15 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
             ("entries", report.entries.to_string()),
             ("root", report.root.to_string()),
             (
-                "asserted",
-                format!("{} entries by the ledger alone", report.asserted),
+                "by service",
+                by_service(report.asserted),
             ),
             (
                 "end",
                 if report.end_proven {
                     "proven"
                 } else {
-                    "not proven"
+                    "not proven: later entries may have been cut off; compare with a newer checkpoint"
                 }
                 .to_owned(),
             ),
@@ -182,7 +188,7 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
     for warning in &report.warnings {
         context
             .out
-            .line(&format!("warning: {}", crate::render::plain(warning)))?;
+            .line(&format!("warning: {}", crate::output::plain(warning)))?;
     }
     let table = Table::<Problem>(vec![
         ("ENTRY", |problem| {
@@ -197,11 +203,20 @@ fn show(context: &Context, report: &Report) -> Result<(), Failure> {
     context.out.items(&report.problems, |_| (), &table)
 }
 
+fn by_service(entries: u64) -> String {
+    let were = if entries == 1 {
+        "entry was"
+    } else {
+        "entries were"
+    };
+    format!("{entries} {were} made by the service itself, not by a member")
+}
+
 fn result(report: &Report) -> &'static str {
     if report.ok() {
         "verified"
     } else if report.wants_upgrade() {
-        "not verified to its end: upgrade keyroll, and verify again"
+        "not verified to the end. Upgrade keyroll and verify again"
     } else {
         "NOT VERIFIED"
     }

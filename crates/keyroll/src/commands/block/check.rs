@@ -9,13 +9,14 @@ use keyroll_core::{Code, SecretName};
 use keyroll_resolver::{Code as BlockCode, HardCodedValue, Redactor, ResolveError};
 use serde_json::{Value, json};
 
+use super::options::RunPython;
+use super::source::Source;
 use super::uses::{Use, uses};
-use super::{RunPython, Source};
-use crate::commands::secret::rows;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::render::Table;
-use crate::reveals::{self, Revealed, Selected, Selection};
+use crate::output::Table;
+use crate::reveals::{self, RevealedSecrets, Selected, Selection};
+use crate::secret_rows;
 use crate::session::Session;
 
 pub(crate) async fn run(
@@ -46,15 +47,15 @@ pub(crate) async fn run(
     for one in uses.iter().filter(|one| one.in_query) {
         let Use { block, secret, .. } = one;
         context.out.note(&format!(
-            "{block}: {secret} stands in the URL's query, where servers and proxies log it: it runs with \
-             --allow-query {secret} only"
+            "{block}: {secret} is part of the URL's query, where servers and proxies log it. The block runs only \
+             with --allow-query {secret}"
         ));
     }
     let known = match (&session, &values) {
         (Some(session), Some(values)) => Some(known((context, session), path, values).await?),
         _ => None,
     };
-    verdict(uses.iter(), &source.written(known.as_ref()))?;
+    verdict(uses.iter(), &source.hard_coded(known.as_ref()))?;
     let blocks = source.file.blocks.len();
     context.out.note(&format!(
         "{}: {blocks} blocks are well formed",
@@ -63,26 +64,26 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Every value that may be shown, as something to search for. To search for a value is to be able
-/// to test guesses, so it is a reveal and on record like any other.
+/// The values to search for: all that may be revealed. A search can test guesses of a value, so it is a reveal
+/// like any other, and the audit log records it.
 async fn known(
     place: (&Context, &Session),
     path: &Path,
     selected: &Selected,
 ) -> Result<Redactor, Failure> {
-    let (names, mut left_out) = reveals::choose(place, selected).await?;
-    selected.check(&left_out, names.len(), "the file was not searched")?;
+    let (names, mut omitted) = reveals::choose(place, selected).await?;
+    selected.check(&omitted, names.len(), "the file was not searched")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Of a name that no reason can hold, only the reason stays.
+    // A file name can hold characters that a reason cannot.
     let reason: Text = format!("block check --values {name}")
         .parse()
         .or_else(|_| "block check --values".parse())?;
     let purpose = Purpose::View(Nothing {});
     let why = (&purpose, Some(&reason));
-    let Revealed { values, .. } =
-        reveals::paged(place, &names, why, (selected, &mut left_out)).await?;
-    let recorded = "the file was not searched; what was revealed is on record";
-    selected.check(&left_out, values.len(), recorded)?;
+    let RevealedSecrets { values, .. } =
+        reveals::paged(place, &names, why, (selected, &mut omitted)).await?;
+    let recorded = "the file was not searched, but the audit log has the reveals";
+    selected.check(&omitted, values.len(), recorded)?;
     let (context, _) = place;
     let values: Vec<(&str, &[u8])> = values
         .iter()
@@ -96,8 +97,11 @@ async fn known(
                 .note(&format!("not searched for, {why}: {}", names.join(", ")));
         }
     };
-    not_searched(known.unmasked(), "as values under 8 bytes occur by chance");
-    left_out.note(context, "not searched for");
+    not_searched(
+        known.unmasked(),
+        "because values under 8 bytes occur by chance",
+    );
+    omitted.note(context, "not searched for");
     let searched = values.len() - known.unmasked().len();
     context
         .out
@@ -105,7 +109,7 @@ async fn known(
     Ok(known)
 }
 
-/// Everything that is wrong, at once. What is found is not repeated.
+/// Reports all problems at once, without the values that were found.
 pub(super) fn verdict<'a>(
     uses: impl Iterator<Item = &'a Use>,
     found: &[HardCodedValue],
@@ -129,7 +133,7 @@ pub(super) fn verdict<'a>(
     let written = match written.as_slice() {
         [] => None,
         several => Some(format!(
-            "a value is written into a block by hand: {advice}\n{}",
+            "a block contains a hard-coded value: {advice}\n{}",
             several.join("\n")
         )),
     };
@@ -146,10 +150,10 @@ pub(super) fn verdict<'a>(
     }
 }
 
-/// How a secret is told of that the caller may not touch.
+/// The state of a secret that the caller may not access.
 pub(super) const OUT_OF_REACH: &str = "out of your reach";
 
-/// Asks the ledger how the secrets are.
+/// Looks up the states of the secrets.
 pub(super) async fn look_up(session: &Session, uses: &mut [Use]) -> Result<(), Failure> {
     for one in uses.iter_mut().filter(|one| !one.dynamic) {
         (one.state, one.value_state) = state(session, &one.secret).await?;
@@ -164,7 +168,7 @@ async fn state(
     let name: SecretName = secret.parse()?;
     match session.secret(&name).await {
         Ok(row) if row.name != name => Ok(("unknown (names differ in case)", None)),
-        Ok(row) => Ok((rows::state(row.state), row.value_state)),
+        Ok(row) => Ok((secret_rows::state(row.state), row.value_state)),
         Err(failure) if failure.code() == Code::NotFound.as_str() => Ok(("unknown", None)),
         Err(failure) if failure.code() == Code::Denied.as_str() => Ok((OUT_OF_REACH, None)),
         Err(failure) => Err(failure),

@@ -1,4 +1,4 @@
-//! Running an External API block: check, reveal in one entry, send, mask.
+//! Runs an External API block: check, reveal in one entry, send, mask.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use keyroll_resolver::{Code as BlockCode, Plan, ResolveError, RunResult, SecretV
 use serde_json::json;
 
 use super::ledger::{Run, after_reveal};
-use super::replay::Replay;
-use super::run::{RunOptions, egress};
-use super::{Source, remembered};
+use super::options::{RunOptions, egress};
+use super::past_run::PastRun;
+use super::run_records;
+use super::source::{self, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
@@ -19,7 +20,7 @@ pub(super) async fn run(
     context: &Context,
     (source, plan): (&Source, &Plan),
     given: &RunOptions,
-    replay: Option<&Replay>,
+    replay: Option<&PastRun>,
 ) -> Result<Status, Failure> {
     let options = &egress(given)?;
     plan.check_target(options)
@@ -46,9 +47,9 @@ pub(super) async fn run(
             bindings.insert((*name).to_owned(), run.hosts(name).await?);
         }
         plan.check_hosts(&bindings)?;
-        // The last thing that can be wrong without a value, and the first that asks another party.
+        // The last check before the reveal, and the first that contacts another party.
         destination = look_up().await?;
-        remembered::keep(context, &id, source, None);
+        run_records::store(context, &id, source, None);
         for (name, mut value) in run.reveal(&names).await? {
             value.allow_query = given.allow_query.iter().any(|one| one.as_str() == name);
             values.insert(name, value);
@@ -78,7 +79,7 @@ pub(super) async fn run(
     .into())
 }
 
-/// What cannot be sent is not revealed.
+/// Refuses what cannot be sent, before it is revealed.
 fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> {
     let not_allowed = |name: &&str| !allowed.iter().any(|one| one.as_str() == *name);
     let Some(name) = plan.names_in_query().find(not_allowed) else {
@@ -86,7 +87,7 @@ fn check_query(plan: &Plan, allowed: &[SecretName]) -> Result<(), ResolveError> 
     };
     let error = ResolveError::new(
         BlockCode::ContextForbidden,
-        "servers and proxies log a URL's query: a secret stands there only where --allow-query names it",
+        "servers and proxies log a URL's query, so a secret may be part of it only with --allow-query",
     );
     Err(error
         .about_secret(name)
@@ -100,7 +101,7 @@ fn show(
     report: &serde_json::Value,
     (index, run): (Option<Index>, &str),
 ) -> Result<(), Failure> {
-    super::warn_unmasked(context, &outcome.unmasked);
+    source::warn_unmasked(context, &outcome.unmasked);
     if context.out.json {
         return context.out.document(report);
     }

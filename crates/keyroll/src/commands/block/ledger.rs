@@ -1,4 +1,4 @@
-//! The ledger as a block sees it: bindings, and reveals that name workflow, block and run.
+//! Gives a block its secrets: looks them up, and reveals them under the names of workflow, block and run.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use keyroll_resolver::{Code as BlockCode, ResolveError, RevealSecrets, SecretVal
 use keyroll_wire::reply::SecretRow;
 use serde_json::{Value, json};
 
-use super::replay::Replay;
-use crate::commands::secret::rows;
+use super::past_run::PastRun;
 use crate::error::Failure;
 use crate::exit_code::Exit;
-use crate::render::Output;
+use crate::output::Output;
+use crate::secret_rows;
 use crate::session::{Revealed, Session};
 
 /// One run of a block, as the audit log will show it.
@@ -28,24 +28,24 @@ pub(super) struct Run<'a> {
     /// The run's id.
     pub(super) id: &'a str,
     /// For a replay: the run it repeats.
-    pub(super) replay: Option<&'a Replay>,
-    /// What was looked up, by the name in the block.
+    pub(super) replay: Option<&'a PastRun>,
+    /// The secrets that were looked up, by the name in the block.
     targets: BTreeMap<String, Target>,
-    /// What was revealed so far.
+    /// The secrets that were revealed so far.
     pub(super) revealed: Vec<(SecretName, Version, Index)>,
-    /// What was told on stderr, for programs.
+    /// The warnings on stderr, for programs.
     pub(super) warnings: Vec<String>,
-    /// The ledger's own words for the last refusal, with its own exit status.
+    /// The ledger's last refusal, with its message and exit status.
     pub(super) refused: Option<Failure>,
 }
 
-/// What a name in a block stands for.
+/// The secret that a name in a block refers to.
 #[derive(Debug, Clone)]
 struct Target {
     id: SecretId,
     /// The present name.
     name: SecretName,
-    /// The version that is meant; the current one when absent.
+    /// The version to reveal; the current one when absent.
     version: Option<Version>,
     hosts: Vec<String>,
 }
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
         (out, session): (Output, &'a Session),
         (workflow, block): (&'a str, &'a str),
         id: &'a str,
-        replay: Option<&'a Replay>,
+        replay: Option<&'a PastRun>,
     ) -> Self {
         Self {
             out,
@@ -86,22 +86,22 @@ impl<'a> Run<'a> {
                 let row = self.row(&name).await?;
                 target(self.active(&name, row)?, None)
             }
-            Some(replay) => self.target_of_then(&name, replay).await?,
+            Some(replay) => self.past_target(&name, replay).await?,
         };
         self.targets.insert(text.to_owned(), target.clone());
         Ok(target)
     }
 
-    /// The secret that the repeated run had. By now it may have another name, and its name be that
-    /// of another secret.
-    async fn target_of_then(&self, name: &SecretName, replay: &Replay) -> Result<Target, Failure> {
+    /// The secret that the repeated run had. By now it may have another name, and another secret may have its
+    /// old name.
+    async fn past_target(&self, name: &SecretName, replay: &PastRun) -> Result<Target, Failure> {
         let row = match self.row(name).await {
             Err(failure) if failure.code() != BlockCode::SecretNotFound.as_str() => {
                 return Err(failure);
             }
             found => found.ok(),
         };
-        // A block that was mended after a rename uses the present name.
+        // A block that was changed after a rename uses the present name.
         let by_id = |row: &SecretRow| Some((row.id, replay.version(row.id)?));
         let then = replay.under(name).or_else(|| row.as_ref().and_then(by_id));
         let Some((id, version)) = then else {
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
         }
         for deleted in [false, true] {
-            let rows = rows::all(self.session, deleted, None).await?;
+            let rows = secret_rows::all(self.session, deleted, None).await?;
             if let Some(row) = rows.into_iter().find(|row| row.id == id) {
                 return Ok(target(self.active(&row.name.clone(), row)?, Some(version)));
             }
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
         Err(self.missing(
             name,
             BlockCode::SecretNotFound,
-            "the secret is out of reach",
+            "you may not access this secret",
         ))
     }
 
@@ -131,10 +131,10 @@ impl<'a> Run<'a> {
             .into()
     }
 
-    /// What is or was under a name.
+    /// The secret that has or had a name.
     async fn row(&self, name: &SecretName) -> Result<SecretRow, Failure> {
         match self.session.secret(name).await {
-            // References are in the very case of the name.
+            // References have the same case as the name.
             Ok(row) if row.name == *name => Ok(row),
             Err(failure) if failure.code() != Code::NotFound.as_str() => {
                 Err(failure.within(name.as_str()))
@@ -157,12 +157,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Of a replay it is said that the version is the matter.
+    /// Explains for a replay that a version is missing.
     fn gone(&self, failure: Failure) -> Failure {
         match self.replay {
             None => failure,
             Some(replay) => failure.within(&format!(
-                "run {} cannot be replayed: a version that it used is gone",
+                "run {} cannot be replayed because a version that it used is gone",
                 replay.run
             )),
         }
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
             values,
             warnings,
             ..
-        } = answer.map_err(|error| self.worded(&error, names))?;
+        } = answer.map_err(|error| self.failure(&error, names))?;
         self.warnings.extend(warnings);
         let seen = values
             .iter()
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
                     return Ok(((*name).to_owned(), value(one)));
                 }
                 let message = format!(
-                    "another secret got the name {} meanwhile (entry {index})",
+                    "another secret took the name {} just now (entry {index}). Run the block again",
                     one.name
                 );
                 Err(Failure::coded(Code::Conflict, message))
@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
             .collect()
     }
 
-    fn worded(&self, error: &ClientError, names: &[&str]) -> Failure {
+    fn failure(&self, error: &ClientError, names: &[&str]) -> Failure {
         let failure = Failure::coded(error.code(), error.to_string());
         match (error.code(), names) {
             (Code::Destroyed | Code::ValueLost, _) => self.gone(failure),
@@ -254,8 +254,7 @@ impl<'a> Run<'a> {
         self.revealed.last().map(|(_, _, index)| *index)
     }
 
-    /// An error that came when values may have been released already: it says where that is on
-    /// record.
+    /// Adds the run and the entry of the reveal to an error that came after values may have been released.
     pub(super) fn after_reveal(&self, error: &ResolveError) -> Failure {
         after_reveal(error, self.index(), self.id)
     }
@@ -265,7 +264,7 @@ pub(super) fn after_reveal(error: &ResolveError, index: Option<Index>, run: &str
     let record = index
         .map(|index| format!("; the reveal is entry {index}"))
         .unwrap_or_default();
-    Failure::Said {
+    Failure::Reported {
         code: error.code(),
         exit: Exit::of_block(error.kind()),
         message: format!("{error} [run {run}{record}]"),
@@ -291,8 +290,8 @@ fn value(one: RevealedValue) -> SecretValue {
 }
 
 impl Run<'_> {
-    /// Keeps the failure for the end of the run and tells the block under a code it knows.
-    fn tell(&mut self, failure: Failure, name: &str) -> ResolveError {
+    /// Keeps the failure for the end of the run, and gives the block an error with a code that it knows.
+    fn refuse(&mut self, failure: Failure, name: &str) -> ResolveError {
         let code = match failure.code() {
             "not_found" | "secret_not_found" | "destroyed" | "value_lost" | "invalid_name" => {
                 BlockCode::SecretNotFound
@@ -311,7 +310,7 @@ impl RevealSecrets for Run<'_> {
     async fn allowed_hosts(&mut self, name: &str) -> Result<Vec<String>, ResolveError> {
         match self.hosts(name).await {
             Ok(hosts) => Ok(hosts),
-            Err(failure) => Err(self.tell(failure, name)),
+            Err(failure) => Err(self.refuse(failure, name)),
         }
     }
 
@@ -321,7 +320,7 @@ impl RevealSecrets for Run<'_> {
                 ResolveError::new(BlockCode::SecretNotFound, "no value was released")
                     .about_secret(name)
             }),
-            Err(failure) => Err(self.tell(failure, name)),
+            Err(failure) => Err(self.refuse(failure, name)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Running a Python block: its secrets are revealed as its code asks for them.
+//! Runs a Python block, and reveals its secrets as its code requests them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,27 +9,30 @@ use keyroll_resolver::{
 use serde_json::{Value, json};
 
 use super::ledger::Run;
-use super::replay::Replay;
-use super::run::RunOptions;
-use super::{RunPython, Source, remembered};
+use super::options::RunOptions;
+use super::options::RunPython;
+use super::past_run::PastRun;
+use super::run_records;
+use super::source::{self, Source};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::{Exit, Status};
-use crate::render::relay;
+use crate::output::relay;
 use crate::time;
 
 /// The largest `document`.
 const MAX_INPUT: u64 = 10 * 1024 * 1024;
 
-/// How long reading a block's code may take.
+/// How long the analysis of a block's code may take.
 const READING: Duration = Duration::from_secs(30);
 
-/// How code is read, for its references.
+/// The options for analysing code.
 pub(super) async fn analysis(how: &RunPython) -> Result<PythonOptions, Failure> {
     let sandbox = how.sandbox.is_required();
     Ok(PythonOptions {
-        launcher: PythonLauncher::this_program()
-            .map_err(|error| Failure::local(format!("this program cannot be found: {error}")))?,
+        launcher: PythonLauncher::this_program().map_err(|error| {
+            Failure::local(format!("cannot find the program file of keyroll: {error}"))
+        })?,
         interpreter: Interpreter::find(how.python.as_deref(), sandbox).await?,
         sandbox,
         network: false,
@@ -41,7 +44,7 @@ pub(super) async fn run(
     context: &Context,
     (source, block): (&Source, &Python),
     given: &RunOptions,
-    replay: Option<&Replay>,
+    replay: Option<&PastRun>,
 ) -> Result<Status, Failure> {
     let document = given.input.as_deref().map_or(Ok(Value::Null), document)?;
     let options = PythonOptions {
@@ -52,10 +55,10 @@ pub(super) async fn run(
     if !options.sandbox {
         context
             .out
-            .note("warning: without the sandbox the block may do whatever you may");
+            .note("warning: without the sandbox the block has all your permissions");
     }
     let id = uuid::Uuid::now_v7();
-    remembered::keep(context, &id, source, given.input.as_deref());
+    run_records::store(context, &id, source, given.input.as_deref());
     let (id, workflow) = (id.to_string(), &source.file.workflow);
     let session = context.session().await?;
     let place = (context.out, &session);
@@ -65,7 +68,7 @@ pub(super) async fn run(
         Err(error) => return Err(refused(&mut run, &source.placed(error))),
     };
     show(context, &outcome, &run)?;
-    // The block may have caught it and gone on; that the ledger gave a wrong value is no less true.
+    // The block may have caught the error, but the ledger still gave a wrong value.
     if let Some(failure) = run.refused.take_if(|refused| refused.is_unverified()) {
         return Err(failure.within(&format!("run {}", run.id)));
     }
@@ -77,19 +80,19 @@ pub(super) async fn run(
     .into())
 }
 
-/// Where the ledger's refusal is what ended the block, its own words and status count.
+/// If the ledger's refusal ended the block, its message and status count.
 fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
     let failure = run.after_reveal(error);
     match run.refused.take() {
-        Some(Failure::Said {
+        Some(Failure::Reported {
             code,
             exit,
             message,
         }) if error.detail() == message => {
-            let Failure::Said { message, .. } = failure else {
+            let Failure::Reported { message, .. } = failure else {
                 return failure;
             };
-            Failure::Said {
+            Failure::Reported {
                 code,
                 exit,
                 message,
@@ -100,7 +103,7 @@ fn refused(run: &mut Run, error: &keyroll_resolver::ResolveError) -> Failure {
 }
 
 fn document(path: &Path) -> Result<Value, Failure> {
-    let bytes = super::read_limited(path, MAX_INPUT + 1)?;
+    let bytes = source::read_limited(path, MAX_INPUT + 1)?;
     let unusable = |what: &str| Failure::usage(format!("{}: {what}", path.display()));
     if bytes.len() as u64 > MAX_INPUT {
         return Err(unusable("a document is at most 10 MiB"));
@@ -114,7 +117,7 @@ fn document(path: &Path) -> Result<Value, Failure> {
 }
 
 fn show(context: &Context, outcome: &PythonResult, run: &Run) -> Result<(), Failure> {
-    super::warn_unmasked(context, &outcome.unmasked);
+    source::warn_unmasked(context, &outcome.unmasked);
     if context.out.json {
         return context.out.document(&json!({
             "status": if outcome.failed { "failed" } else { "ok" },
@@ -129,7 +132,7 @@ fn show(context: &Context, outcome: &PythonResult, run: &Run) -> Result<(), Fail
             "warnings": run.warnings,
         }));
     }
-    // The result is the data; what was printed on the way is for people.
+    // The result is the data; the block's own output is for people.
     relay(&outcome.stdout);
     relay(&outcome.stderr);
     let status = if outcome.failed { "failed" } else { "ok" };

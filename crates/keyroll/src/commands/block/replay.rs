@@ -1,53 +1,39 @@
 //! `keyroll block replay`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use keyroll_core::command::Purpose;
-use keyroll_core::{Code, Index, SecretId, SecretName, Version};
-use keyroll_wire::query::AuditOutcome;
-use keyroll_wire::reply::AuditRow;
 
-use super::run::{RunOptions, start};
-use super::{Source, remembered};
-use crate::commands::audit;
+use super::options::RunOptions;
+use super::past_run::PastRun;
+use super::run::start;
+use super::run_records;
+use super::source::Source;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The run to repeat
+    /// Id of the run to repeat
     run: String,
-    /// The block file; the one that the run was started with here when absent
+    /// Block file [default: the file of that run, if it was started from this home directory]
     file: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
 
-/// A run to be repeated.
-#[derive(Debug)]
-pub(super) struct Replay {
-    pub(super) run: String,
-    workflow: String,
-    block: String,
-    /// By the name of then: names move from one secret to another.
-    secrets: BTreeMap<SecretName, (SecretId, Version)>,
-}
-
 pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<Status, Failure> {
     let session = context.session().await?;
-    let replay = Replay::of(&session, &args.run).await?;
+    let replay = PastRun::of(&session, &args.run).await?;
     let source = match &args.file {
         Some(file) => Source::read(file)?,
-        None => remembered_file(context, &mut args)?,
+        None => recorded_file(context, &mut args)?,
     };
     let workflow = &source.file.workflow;
     if *workflow != replay.workflow {
         return Err(Failure::usage(format!(
-            "run {} was of the workflow {:?}, and {} holds {workflow:?}",
+            "run {} belongs to the workflow {:?}, but {} holds {workflow:?}",
             args.run,
             replay.workflow,
             source.path.display(),
@@ -57,95 +43,21 @@ pub(crate) async fn replay(context: &Context, mut args: ReplayArgs) -> Result<St
     start(context, (&source, block), &args.options, Some(&replay)).await
 }
 
-/// The file of a run that was started here, and its `document`.
-fn remembered_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
-    let remembered = remembered::of_run(context, &args.run)?;
-    let source = Source::read(&remembered.file)?;
+/// The file and the `document` of a run that was started from this home directory.
+fn recorded_file(context: &Context, args: &mut ReplayArgs) -> Result<Source, Failure> {
+    let record = run_records::of_run(context, &args.run)?;
+    let source = Source::read(&record.file)?;
     let path = source.path.display();
-    let change = if remembered.is(&source) {
+    let change = if record.is(&source) {
         ""
     } else {
-        ", which has changed since: the block runs as it is now"
+        ", which has changed since. The block runs as it is now"
     };
     context
         .out
-        .note(&format!("run {} was of {path}{change}", args.run));
+        .note(&format!("run {} used {path}{change}", args.run));
     if args.options.input.is_none() {
-        args.options.input = remembered.input;
+        args.options.input = record.input;
     }
     Ok(source)
-}
-
-impl Replay {
-    /// What the log says of a run. The entries themselves are asked for, with proof: they name
-    /// secrets by id, and who ran the block has signed that they are of this run.
-    async fn of(session: &Session, run: &str) -> Result<Self, Failure> {
-        let rows = audit::of_run(session, run).await?;
-        let (workflow, block) = label(&rows, run)?;
-        let mut secrets = BTreeMap::new();
-        let labels = (workflow.as_str(), block.as_str(), run);
-        for row in &rows {
-            for (name, secret) in revealed(session, row.index, labels).await? {
-                let before = secrets.insert(name.clone(), secret);
-                if before.is_some_and(|before| before != secret) {
-                    let message = format!("run {run} used two versions of {name}");
-                    return Err(Failure::coded(Code::Conflict, message));
-                }
-            }
-        }
-        Ok(Self {
-            run: run.to_owned(),
-            workflow,
-            block,
-            secrets,
-        })
-    }
-
-    /// The secret that the run had under a name, and its version.
-    pub(super) fn under(&self, name: &SecretName) -> Option<(SecretId, Version)> {
-        self.secrets.get(name).copied()
-    }
-
-    /// The version that the run had of a secret.
-    pub(super) fn version(&self, id: SecretId) -> Option<Version> {
-        let mut secrets = self.secrets.values();
-        secrets.find(|(known, _)| *known == id).map(|one| one.1)
-    }
-}
-
-/// The one block that every entry of a run is of.
-fn label(rows: &[AuditRow], run: &str) -> Result<(String, String), Failure> {
-    let missing = || {
-        let message =
-            format!("there is no run {run} on record: a run that reveals nothing leaves no entry");
-        Failure::coded(Code::NotFound, message)
-    };
-    let granted = |row: &&AuditRow| row.outcome == AuditOutcome::Granted;
-    let mut runs = rows.iter().filter(granted).map(|row| row.run.as_ref());
-    let first = runs.next().flatten().ok_or_else(missing)?;
-    if runs.any(|other| other != Some(first)) {
-        let message = format!("the entries of run {run} are of several blocks");
-        return Err(Failure::coded(Code::Conflict, message));
-    }
-    Ok((first.workflow.clone(), first.block.clone()))
-}
-
-/// What an entry of a run revealed.
-async fn revealed(
-    session: &Session,
-    index: Index,
-    (workflow, block, run): (&str, &str, &str),
-) -> Result<Vec<(SecretName, (SecretId, Version))>, Failure> {
-    let past = session.client.past_reveal(&session.workspace, index);
-    let (asked, revealed) = past.await?;
-    let is_of_run = matches!(&asked.purpose, Purpose::Block(of)
-        if (of.workflow.as_str(), of.block.as_str(), of.run.as_str()) == (workflow, block, run));
-    if !is_of_run {
-        let message = format!("entry {index} is not of block {block} in run {run}");
-        return Err(Failure::coded(Code::Corrupt, message));
-    }
-    let secrets = revealed.secrets.into_iter();
-    Ok(secrets
-        .map(|one| (one.name, (one.id, one.version)))
-        .collect())
 }

@@ -1,4 +1,4 @@
-//! `keyroll block save` and `remove`: what uses which secret, on record.
+//! `keyroll block save` and `remove`: records which blocks use which secrets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,12 +11,13 @@ use keyroll_resolver::BlockFile;
 use serde_json::{Value, json};
 
 use super::check::{OUT_OF_REACH, look_up, verdict};
+use super::options::RunPython;
+use super::source::Source;
 use super::uses::{Use, uses};
-use super::{RunPython, Source};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
+use crate::options::DryRun;
 
 pub(super) async fn save(
     context: &Context,
@@ -32,12 +33,12 @@ pub(super) async fn save(
     });
     let session = context.session().await?;
     look_up(&session, &mut uses).await?;
-    // The ledger itself refuses who may not touch a name, on record.
+    // The ledger itself refuses a name that the caller may not access, and records the refusal.
     let checked = uses.iter().filter(|one| one.state != OUT_OF_REACH);
-    verdict(checked, &source.written(None))?;
+    verdict(checked, &source.hard_coded(None))?;
     for one in uses.iter().filter(|one| one.dynamic) {
         context.out.note(&format!(
-            "warning: {} at {}: a name that is only known when the code runs is not on record",
+            "warning: {} at {}: the code computes this name when it runs, so it is not recorded",
             one.block, one.places
         ));
     }

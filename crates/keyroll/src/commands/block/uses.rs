@@ -3,20 +3,22 @@
 use keyroll_core::state::ValueState;
 use keyroll_resolver::{Block, Context, ReferenceLocation, analyse_python, plan, references};
 
-use super::{RunPython, Source, python};
+use super::options::RunPython;
+use super::python;
+use super::source::Source;
 use crate::error::Failure;
 
 /// A secret that a block names.
 pub(super) struct Use {
     pub(super) block: String,
-    /// Empty where the name is only known when the code runs.
+    /// Empty where the code computes the name when it runs.
     pub(super) secret: String,
     pub(super) places: String,
     pub(super) state: &'static str,
-    /// What became of its current value, when that cannot be revealed.
+    /// The state of its current value, when that cannot be revealed.
     pub(super) value_state: Option<ValueState>,
     pub(super) dynamic: bool,
-    /// Whether it stands in a URL's query, for which a run has to allow it.
+    /// Whether it is part of a URL's query, which a run has to allow.
     pub(super) in_query: bool,
 }
 
@@ -47,7 +49,7 @@ pub(super) async fn uses(source: &Source, how: &RunPython) -> Result<Vec<Use>, F
             }));
             analysis.references
         } else {
-            // Also whether method, URL and headers make a request.
+            // This also checks that method, URL and headers form a request.
             plan(file, Some(block.name())).map_err(placed)?;
             references(block).map_err(placed)?
         };

@@ -1,4 +1,4 @@
-//! `keyroll console login`: the console shows a key, the identity delegates to it.
+//! `keyroll console login`: delegates to the key that a console shows.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::time;
 
 /// A console answers with a few hundred bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// A console asks its ledger before it answers.
+/// A console queries its ledger before it answers.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct LoginArgs {
-    /// The console, such as https://keyroll.example.com
+    /// Address of the console, such as https://keyroll.example.com
     url: String,
-    /// How long the session lasts, at most 12h
+    /// Duration of the session, at most 12h
     #[arg(long, value_name = "DURATION", default_value = "8h")]
     expires: String,
 }
@@ -40,14 +40,14 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
     }
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
-    let identity = identity_file::load(&settings.identity.value, context.asking())?;
-    // Also learns and keeps the ledger's id, so that another ledger's console is not believed.
+    let identity = identity_file::load(&settings.identity.value, context.passphrase_source())?;
+    // This also pins the ledger's id, so that keyroll refuses the console of another ledger.
     let client = context.client().await?;
     let http = Http::new(&origin)?;
     let challenge: LoginChallenge = http.post("/login/begin", &json!({})).await?;
     if challenge.ledger != client.ledger() {
         let message = format!(
-            "the console at {} is of ledger {}, not of {}",
+            "the console at {} belongs to ledger {}, not to {}. Check the address",
             origin.as_str(),
             challenge.ledger,
             client.ledger()
@@ -61,7 +61,8 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
         challenge.key,
         (client.ledger(), &workspace),
         (begins, ends),
-        // As the caller knows it, whatever the console says: a console in between gets nothing.
+        // The address that the caller typed, not the one that the console sends: a console in between
+        // gets nothing.
         origin.as_str().parse()?,
     );
     let response = LoginResponse {
@@ -143,19 +144,19 @@ impl Http {
             .map_err(|error| unreachable(&error.without_url()))?
         {
             if bytes.len() + chunk.len() > ANSWER_BYTES {
-                return Err(unreachable(&"it answers too much"));
+                return Err(unreachable(&"the answer is too large"));
             }
             bytes.extend_from_slice(&chunk);
         }
         if status.is_success() {
-            let no_console = |_| unreachable(&"what answers there is no keyroll console");
+            let no_console = |_| unreachable(&"the server there is not a keyroll console");
             return serde_json::from_slice(&bytes).map_err(no_console);
         }
-        Err(refused(&bytes).unwrap_or_else(|| unreachable(&format!("it answers {status}"))))
+        Err(refused(&bytes).unwrap_or_else(|| unreachable(&format!("the server answers {status}"))))
     }
 }
 
-/// The console's words for its refusal, under the code that it names.
+/// The console's refusal, with its code and message.
 fn refused(bytes: &[u8]) -> Option<Failure> {
     let body: Value = serde_json::from_slice(bytes).ok()?;
     let text = |field: &str| body["error"][field].as_str();

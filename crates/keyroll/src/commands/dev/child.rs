@@ -11,16 +11,16 @@ use super::stack::Stack;
 use crate::child::{not_started, send, status_of};
 use crate::error::Failure;
 use crate::exit_code::Status;
-use crate::stop::Stop;
+use crate::shutdown::ShutdownSignals;
 
-/// Runs a command against the ledger and answers its status.
+/// Runs a command against the ledger and returns its status.
 pub(super) async fn run(
     stack: &Stack,
     words: &[OsString],
-    stop: &mut Stop,
+    stop: &mut ShutdownSignals,
 ) -> Result<Status, Failure> {
     let Some((program, arguments)) = words.split_first() else {
-        return Err(Failure::usage("which command?"));
+        return Err(Failure::usage("no command to run. Add one after `--`"));
     };
     let started = Command::new(program)
         .args(arguments)
@@ -37,11 +37,11 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             status = child.wait() => {
-                let failed = |error: io::Error| Failure::local(format!("the command was lost: {error}"));
+                let failed = |error: io::Error| Failure::local(format!("the command's status is unknown: {error}"));
                 return Ok(status_of(status.map_err(failed)?));
             }
             _ = stop.terminate.recv() => send(&child, Signal::SIGTERM),
-            // A terminal sends Ctrl-C to the command as well: it is waited for what that makes of it.
+            // A terminal sends Ctrl-C to the command as well, so wait for its reaction.
             _ = stop.interrupt.recv() => {}
             failure = stack.died() => {
                 send(&child, Signal::SIGTERM);

@@ -11,18 +11,18 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::private_file;
 
-/// The workspace that is there from the start.
+/// The workspace that every private ledger has.
 pub(super) const WORKSPACE: &str = "demo";
 
-/// The directory, made when it is not there, under a path that holds anywhere.
+/// Creates the directory if it does not exist, and returns its absolute path.
 pub(super) fn prepare(home: &Path) -> Result<PathBuf, Failure> {
     private_file::make_directory(home)?;
     home.canonicalize()
         .map_err(|error| Failure::file(home, &error))
 }
 
-/// Whether no ledger ever lived here. Where keys or a read model are, missing streams are damage
-/// and are never made anew.
+/// Whether the directory never held a ledger. If it has keys or a read model, missing streams are damage,
+/// and keyroll never creates them again.
 pub(super) fn is_new(home: &Path) -> bool {
     !keys(home).exists() && !home.join("ledger.redb").exists()
 }
@@ -35,9 +35,9 @@ pub(super) fn identity(home: &Path) -> PathBuf {
     home.join("identity.pem")
 }
 
-/// Tells clients how to reach the ledger. Port and password are new at every start.
+/// Writes the address of the ledger for clients. Port and password are new at every start.
 pub(super) fn write_config(home: &Path, nats_url: &str, ledger: LedgerId) -> Result<(), Failure> {
-    // What somebody else put into the file stays.
+    // Keep the other settings.
     let config = Config::load(home)?;
     let workspace = config.workspace.or_else(|| Some(WORKSPACE.to_owned()));
     let config = Config {
@@ -49,8 +49,8 @@ pub(super) fn write_config(home: &Path, nats_url: &str, ledger: LedgerId) -> Res
     config.store(home)
 }
 
-/// Makes the workspace, once. In a ledger that refuses to answer it is left alone: what is wrong
-/// has to be looked into with the ledger running, and what a later program wrote can still be read.
+/// Creates the workspace, once. If the ledger refuses, this gives a warning and the ledger stays up: a person
+/// has to inspect the damage, and can still read what a later version of the program wrote.
 pub(super) async fn ensure_workspace(
     home: &Path,
     nats_url: &str,
@@ -70,7 +70,7 @@ pub(super) async fn ensure_workspace(
         .await
     {
         Ok(_) => Ok(None),
-        // Its refusal is no entry, so it can be asked for at every start.
+        // This refusal makes no entry, so the command can be sent at every start.
         Err(error) if error.code() == Code::Conflict => Ok(None),
         Err(error) => {
             let later = error.code() == Code::UpgradeNeeded;

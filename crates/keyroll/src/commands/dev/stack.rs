@@ -18,7 +18,7 @@ use crate::commands::console;
 use crate::commands::recover;
 use crate::error::Failure;
 use crate::identity_file;
-use crate::passphrase::Asking;
+use crate::passphrase::PassphraseSource;
 use crate::private_file;
 
 /// Everything that runs.
@@ -31,7 +31,7 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Starts all parts, the later ones only when the earlier ones are ready.
+    /// Starts all parts in order, each when the one before is ready.
     pub(super) async fn start(home: &Path, nats_bin: Option<&Path>) -> Result<Self, Failure> {
         let home = home::prepare(home)?;
         let nats_bin = find_nats_server(nats_bin).await.map_err(local)?.path;
@@ -66,14 +66,18 @@ impl Stack {
         }
         let keys = KeyFiles::load(&home::keys(home)).map_err(local)?;
         let ledger = keys.ledger();
-        let identity =
-            identity_file::load_or_create(&home::identity(home), Asking::for_identity(false))?;
+        let identity = identity_file::load_or_create(
+            &home::identity(home),
+            PassphraseSource::for_identity(false),
+        )?;
         let url = |credential: &Credential| {
             let url = credential.in_url(nats.nats_url());
-            url.ok_or_else(|| Failure::local("nats-server names no address"))
+            url.ok_or_else(|| Failure::local("nats-server reports no address"))
         };
         let [client] = config.users.clients.as_slice() else {
-            return Err(Failure::local("a private nats-server has one client user"));
+            return Err(Failure::local(
+                "the private nats-server must have one client user",
+            ));
         };
         let client_url = url(&client.credential)?;
         let options = ServeOptions {
@@ -103,14 +107,14 @@ impl Stack {
         &self.home
     }
 
-    /// Starts the console, for the owner and for whoever else is a member.
+    /// Starts the console, for the owner and the other members.
     pub(super) async fn console(&self) -> Result<Console, Failure> {
         let config = crate::config::Config::load(&self.home)?;
         let client = Client::connect(ClientSettings {
             nats_url: self.client_url.clone(),
             identity: identity_file::load(
                 &home::identity(&self.home),
-                Asking::for_identity(false),
+                PassphraseSource::for_identity(false),
             )?
             .into(),
             ledger: config.ledger,
@@ -119,7 +123,7 @@ impl Stack {
         .await?;
         let workspace = config.workspace.and_then(|name| name.parse().ok());
         let sign_in = SignInPolicy::OwnerAndMembers;
-        let front = console::Front::at(console::ANY_PORT);
+        let front = console::ConsoleAddress::at(console::ANY_PORT);
         console::serve(client, workspace, sign_in, front).await
     }
 
@@ -136,15 +140,15 @@ impl Stack {
     pub(super) async fn died(&self) -> Failure {
         tokio::select! {
             status = self.nats.ended() => {
-                Failure::coded(keyroll_core::Code::Unreachable, format!("nats-server has ended: {status}"))
+                Failure::coded(keyroll_core::Code::Unreachable, format!("nats-server stopped: {status}"))
             }
             () = self.service.stopped() => {
-                Failure::coded(keyroll_core::Code::Internal, "the service has ended")
+                Failure::coded(keyroll_core::Code::Internal, "the service stopped")
             }
         }
     }
 
-    /// Stops all parts, in the other order.
+    /// Stops all parts, in reverse order.
     pub(super) async fn stop(self) {
         self.service.stop().await;
         self.nats.stop().await;
@@ -159,7 +163,7 @@ fn not_started(error: DevError) -> Failure {
     local(error)
 }
 
-/// Credentials are made for one run: nothing else is to reach this server.
+/// Makes credentials for this run only, so that no other program can reach this server.
 fn server_config(home: &Path) -> Result<ServerConfig, Failure> {
     let user = |name: &str| Credential::generate(name).map_err(local);
     let run = uuid::Uuid::now_v7();
@@ -181,7 +185,7 @@ fn server_config(home: &Path) -> Result<ServerConfig, Failure> {
     })
 }
 
-/// Before the keys: a start that was cut short leaves no keys, so the next one begins anew.
+/// Runs before the keys are created: an interrupted start leaves no keys, so the next one starts over.
 async fn make_streams(config: &ServerConfig, nats: &DevServer) -> Result<(), Failure> {
     let options = config.users.operator.connect_options(OPERATOR_INBOX);
     let operator = options.connect(nats.nats_url()).await.map_err(local)?;

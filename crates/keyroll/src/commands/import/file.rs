@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 
 use keyroll_core::{Code, SecretName};
-use keyroll_files::{Empty, Format, Found, Problem, read};
+use keyroll_files::{Empty, Format, ParsedEntry, Problem, read};
 use zeroize::Zeroizing;
 
-use super::ImportArgs;
+use super::args::ImportArgs;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::exit_code::Exit;
 
-/// Largest file that is read: ten thousand values of some size.
+/// The largest file: ten thousand values of some size.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Lines and names that one message lists.
 const LISTED: usize = 100;
@@ -39,7 +39,7 @@ pub(super) fn format(args: &ImportArgs) -> Result<Format, Failure> {
         .or_else(|| Format::of(&args.file))
         .ok_or_else(|| {
             Failure::usage(format!(
-                "which format is {}? Say --format dotenv, json or yaml",
+                "the extension of {} is no known format. Add --format dotenv, json or yaml",
                 args.file.display()
             ))
         })
@@ -60,9 +60,9 @@ pub(super) fn parse(
     if read.problems.is_empty() {
         if !read.empty.is_empty() {
             let names = listed(read.empty.iter().map(ToString::to_string)).replace('\n', ", ");
-            context
-                .out
-                .note(&format!("left out, as their values are empty: {names}"));
+            context.out.note(&format!(
+                "left out, because their values are empty: {names}"
+            ));
         }
         return Ok(Parsed {
             secrets: read.secrets,
@@ -71,18 +71,18 @@ pub(super) fn parse(
     }
     let line = |problem: &Problem| format!("line {}: {}", problem.line, problem.message);
     let message = format!(
-        "{} cannot be imported as {format}; nothing was sent\n{}",
+        "{} cannot be imported as {format}, so nothing was sent\n{}",
         args.file.display(),
         listed(read.problems.iter().map(line))
     );
-    Err(Failure::Said {
+    Err(Failure::Reported {
         code: "invalid_file",
         exit: Exit::Usage,
         message,
     })
 }
 
-/// Lines, not too many of them.
+/// Lines of a message, up to a limit.
 pub(super) fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
     let more = lines.len().saturating_sub(LISTED);
     let mut shown: Vec<String> = lines.take(LISTED).collect();
@@ -94,7 +94,7 @@ pub(super) fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
 
 /// A file without problems.
 pub(super) struct Parsed {
-    pub(super) secrets: Vec<Found>,
-    /// Names without a value, which are left out.
+    pub(super) secrets: Vec<ParsedEntry>,
+    /// Names with an empty value, which are left out.
     pub(super) empty: Vec<SecretName>,
 }

@@ -1,32 +1,24 @@
 //! New versions of secrets that exist.
 
-use keyroll_core::{SecretId, SecretName, Version};
-
 use super::file::listed;
-use super::{Import, Sent};
+use super::plan::{ImportPlan, Replacement};
+use super::send::ImportResult;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::session::Session;
 
-/// New versions after which the journal is written. As many may get the same value twice when an import is
-/// killed and started again.
+/// How many new versions come between two writes of the journal. If an import is killed and run again, as many
+/// secrets may get the same value twice.
 const REPLACED_AT_ONCE: usize = 100;
 
-/// A secret that is to have a new version.
-pub(super) struct Target {
-    pub(super) id: SecretId,
-    pub(super) name: SecretName,
-    pub(super) next: Version,
-}
-
-impl Import<'_> {
-    /// A command for each: an edit has one secret. What is done is written down, so that the same import
-    /// again goes on behind it.
+impl ImportPlan<'_> {
+    /// Sends a command for each secret. The journal records those that are done, so that another run of the same
+    /// import continues after them.
     pub(super) async fn send_replacements(
         &mut self,
         context: &Context,
         session: &Session,
-        sent: &mut Sent,
+        sent: &mut ImportResult,
     ) -> Result<(), Failure> {
         let all = self.replace.len();
         for (at, target) in std::mem::take(&mut self.replace) {
@@ -42,8 +34,8 @@ impl Import<'_> {
                     self.journal.save()?;
                     let (name, done) = (&target.name, sent.replaced);
                     return Err(Failure::from(error).within(&format!(
-                        "{name} ({done} of {all} secrets have a new version; the same import again goes on \
-                         from there)"
+                        "{name} ({done} of {all} secrets have a new version; run the same import again to \
+                         continue)"
                     )));
                 }
             };
@@ -62,7 +54,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Whether the ledger would take each of the commands.
+    /// Has the ledger decide each command, as a dry run.
     pub(super) async fn decide_replacements(&self, session: &Session) -> Result<(), Failure> {
         for (at, target) in &self.replace {
             let place = (target.id, &target.name);
@@ -76,13 +68,13 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// The names that a yes would change.
+    /// Notes the secrets that the import changes.
     pub(super) fn note_replaced(&self, context: &Context) {
         if self.replace.is_empty() {
             return;
         }
         let names = self.replace.iter().map(|(_, target)| {
-            let Target { name, next, .. } = target;
+            let Replacement { name, next, .. } = target;
             format!("{name} (as version {next})")
         });
         let shown = listed(names).replace('\n', ", ");

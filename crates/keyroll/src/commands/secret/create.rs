@@ -4,29 +4,30 @@ use clap::Args;
 use keyroll_client::NewSecretSpec;
 use serde_json::json;
 
-use super::{hosts, period, text};
-use crate::cli::DryRun;
+use super::{hosts, period};
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
-use crate::input::{ValueArgs, secret_name};
+use crate::input::{ValueArgs, secret_name, text};
+use crate::options::DryRun;
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// A letter, then letters, digits and underscores
+    /// Name of the secret: a letter, then letters, digits and underscores
     name: String,
     #[command(flatten)]
     value: ValueArgs,
-    /// Words for people, kept in the log
+    /// Description for people; the log keeps it [default: empty]
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// A host that blocks may send it to, such as api.example.com or *.example.com; without one any
+    /// Host that blocks may send the value to, such as api.example.com or *.example.com; repeat it for
+    /// more [default: any host]
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
-    /// Reveal it to runners' blocks only, to nobody else
+    /// Reveal the value only to blocks that a runner runs
     #[arg(long)]
     restricted: bool,
-    /// How often a new value is due, such as 90d
+    /// How often the value is to be rotated, such as 90d [default: never]
     #[arg(long, value_name = "PERIOD")]
     rotate_every: Option<String>,
     #[command(flatten)]

@@ -12,23 +12,23 @@ use serde_json::json;
 use super::lifecycle::warn_of_uses;
 use super::read::versions;
 use super::{NO_SECRET, shown};
-use crate::cli::DryRun;
 use crate::context::Context;
 use crate::dry_run::{CommandOutcome, add_receipt};
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm, secret_name};
+use crate::input::{Confirmation, can_confirm, confirm, secret_name};
+use crate::options::DryRun;
 use crate::session::Session;
 
-/// How often to look whether the values are erased, and how many times at most: while a key is
-/// rotated, that is said only at its end.
+/// How often to check whether the values are erased, and how many times at most. During a key rotation the
+/// service reports the erasure only at its end.
 const POLL: Duration = Duration::from_millis(100);
 const POLLS: u32 = 50;
 
 #[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// Only these versions; all when absent
+    /// Version to destroy; repeat it for more [default: all versions, and the secret itself]
     #[arg(long, value_name = "N")]
     version: Vec<u32>,
     #[command(flatten)]
@@ -46,9 +46,15 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
             format!("versions {} of {name}", numbers.join(", "))
         }
     };
-    let question = format!("Destroy {what} in {workspace}? Nothing brings the value back.");
+    let confirmation = Confirmation {
+        question: format!("Destroy {what} in {workspace}? This cannot be undone."),
+        refusal: match args.version.len() {
+            0 | 1 => format!("{what} was not destroyed"),
+            _ => format!("{what} were not destroyed"),
+        },
+    };
     if !args.dry.dry_run {
-        can_confirm(context, &question)?;
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let wanted: Vec<Version> = args.version.iter().copied().map(Version).collect();
@@ -68,7 +74,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         warn_of_current(context, &row, (&rows, &wanted));
     }
     if !args.dry.dry_run {
-        confirm(context, &question)?;
+        confirm(context, &confirmation)?;
     }
     let mut json = json!({"name": name, "version": row.version, "state": "destroyed"});
     if !wanted.is_empty() {
@@ -77,8 +83,8 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
         let copies = copies(&rows, &wanted);
         for (copy, of) in &copies {
             context.out.note(&format!(
-                "warning: version {copy} has the value of version {of}, by a rollback, and stays: \
-                 destroy it too if the value is to be gone"
+                "warning: version {copy} has the same value as version {of}, by a rollback, and stays. \
+                 Destroy it too to remove the value"
             ));
         }
     }
@@ -95,7 +101,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     let storage = if erased {
         "erased"
     } else {
-        "the service is erasing it, see `secret history`"
+        "the service is erasing it; `keyroll secret history` shows when it is erased"
     };
     context.out.done(
         &json,
@@ -103,7 +109,7 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     )
 }
 
-/// Says what becomes of a secret whose current version is to be destroyed.
+/// Warns when a current version is to be destroyed.
 fn warn_of_current(
     context: &Context,
     row: &SecretRow,
@@ -117,7 +123,7 @@ fn warn_of_current(
         matches!(row.state, ValueState::Live | ValueState::Lost) && !ending.contains(&row.version)
     };
     let fate = if rows.iter().any(stays) {
-        "nobody can reveal the secret, and no run or block has it, until it is edited or rolled back"
+        "nobody can reveal the secret, and runs and blocks go without it, until it is edited or rolled back"
     } else {
         "no value is left, so the secret is destroyed with it"
     };

@@ -9,24 +9,25 @@ use keyroll_core::{Action, Code, SecretId, SecretName, Version};
 use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
-use super::{NO_SECRET, hosts, period, shown, text};
-use crate::cli::DryRun;
+use super::{NO_SECRET, hosts, period, shown};
 use crate::context::Context;
 use crate::dry_run::CommandOutcome;
 use crate::error::Failure;
-use crate::input::{ValueArgs, secret_name};
+use crate::input::{ValueArgs, secret_name, text};
+use crate::options::DryRun;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct EditArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
     #[command(flatten)]
     value: ValueArgs,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Only if this version is still the current one; else it is a conflict
+    /// Edit only while this version is current; otherwise fail with a conflict (exit status 5)
+    /// [default: the version that is current now]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     if_version: Option<u32>,
     #[command(flatten)]
@@ -35,22 +36,24 @@ pub(crate) struct EditArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// Other words for people
+    /// New description [default: unchanged]
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Hosts that blocks may send it to; they replace the present ones
+    /// Host that blocks may send the value to, in place of the present ones; repeat it for more
+    /// [default: unchanged]
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
-    /// Let blocks send it to any host
+    /// Let blocks send the value to any host
     #[arg(long, conflicts_with = "allow_host")]
     any_host: bool,
-    /// From now on reveal it to runners' blocks only; there is no way back
+    /// From now on reveal the value only to blocks that a runner runs. This cannot be undone
+    /// [default: unchanged; true where the flag has no value]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true")]
     restricted: Option<bool>,
-    /// How often a new value is due, such as 90d, or `never`
+    /// How often the value is to be rotated, such as 90d, or `never` [default: unchanged]
     #[arg(long, value_name = "PERIOD")]
     rotate_every: Option<String>,
     #[command(flatten)]
@@ -59,12 +62,12 @@ pub(crate) struct DescribeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// The version whose value becomes current again
+    /// Version whose value becomes current again
     #[arg(long, value_name = "VERSION")]
     to: u32,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -83,7 +86,7 @@ pub(crate) async fn edit(context: &Context, args: EditArgs) -> Result<(), Failur
     let done = Edit {
         verb: "edited",
         row: &row,
-        // Whether it still is, the ledger decides.
+        // The ledger decides whether this version is still current.
         before: args.if_version.map_or(row.version, Version),
         reason,
         from: None,
@@ -97,13 +100,13 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     let reason = text(args.reason)?;
     let from = Version(args.to);
     let session = context.session().await?;
-    // Refused without a look at the value, whatever that is.
+    // The ledger refuses this without looking at the value, so any value will do.
     let note = (reason.clone(), Some(from));
     let act = Box::pin(unshown(&session, &name, b"-", note, args.dry));
     let row = shown(active(&session, &name), act).await?;
     if from >= row.version || from < Version::FIRST {
         let message = format!(
-            "{name} is at version {}: roll back to an earlier one",
+            "{name} has version {} now. Choose an earlier one with --to",
             row.version
         );
         return Err(Failure::coded(Code::InvalidField, message));
@@ -116,7 +119,7 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
         from: Some(from),
         dry: args.dry,
     };
-    // The ledger never sees a value, so the old one comes here and is sealed anew.
+    // The ledger never sees a value, so this client reveals the old one and seals it again.
     let wanted = [RequestedValue {
         name,
         version: Some(from),
@@ -128,7 +131,7 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
         let (client, workspace) = (&session.client, &session.workspace);
         let reveal = client.dry_run_reveal(workspace, &wanted, &purpose, Some(&why));
         reveal.await?;
-        // Of whatever value it is, the ledger would see as little.
+        // The ledger sees no value, so a dry run can use any.
         return new_version(context, &session, done, b"-").await;
     }
     let reveal = session.reveal(context.out, &wanted, &purpose, Some(&why));
@@ -142,7 +145,7 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     if opened.id != done.row.id {
         let name = &done.row.name;
         let message = format!(
-            "{name} is another secret than a moment ago (entry {}): nothing was changed",
+            "another secret took the name {name} just now (entry {}), so nothing was changed. Try again",
             reveal.index
         );
         return Err(Failure::coded(Code::Conflict, message));
@@ -150,7 +153,7 @@ pub(crate) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
     new_version(context, &session, done, &opened.value).await
 }
 
-/// A new version of what the caller is not shown.
+/// Makes a new version of a secret that the ledger does not show to the caller.
 async fn unshown(
     session: &Session,
     name: &SecretName,
@@ -162,7 +165,7 @@ async fn unshown(
     store(session, (NO_SECRET, name), next, value, (note, dry)).await
 }
 
-/// Has a new version made, or only decided.
+/// Makes a new version, or only has the ledger decide it.
 async fn store(
     session: &Session,
     place: (SecretId, &SecretName),
@@ -230,7 +233,7 @@ pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<()
     ];
     if nothing == [true; 4] {
         return Err(Failure::usage(
-            "what is to change? Say --description, --allow-host, --any-host, --restricted or --rotate-every",
+            "nothing to change. Add --description, --allow-host, --any-host, --restricted or --rotate-every",
         ));
     }
     let session = context.session().await?;
@@ -254,12 +257,15 @@ pub(crate) async fn describe(context: &Context, args: DescribeArgs) -> Result<()
     outcome.report(context, ("described", &words, json))
 }
 
-/// The secret of a name, refused where a change would be.
+/// The active secret of a name; fails as the change itself would.
 pub(super) async fn active(session: &Session, name: &SecretName) -> Result<SecretRow, Failure> {
     let row = session.secret(name).await?;
     let (code, what) = match row.state {
         Lifecycle::Active => return Ok(row),
-        Lifecycle::Deleted => (Code::Deleted, "deleted: restore it first"),
+        Lifecycle::Deleted => (
+            Code::Deleted,
+            "deleted. Restore it first with `keyroll secret restore`",
+        ),
         Lifecycle::Destroyed => (Code::Destroyed, "destroyed"),
     };
     Err(Failure::coded(code, format!("{name} is {what}")))

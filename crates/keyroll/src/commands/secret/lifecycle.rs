@@ -8,16 +8,17 @@ use keyroll_wire::reply::SecretRow;
 use serde_json::json;
 
 use super::edit::active;
-use super::{NO_SECRET, rows, shown};
-use crate::cli::DryRun;
+use super::{NO_SECRET, shown};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::{can_confirm, confirm, secret_name};
+use crate::input::{Confirmation, can_confirm, confirm, secret_name};
+use crate::options::DryRun;
+use crate::secret_rows;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct NamedArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
     #[command(flatten)]
     dry: DryRun,
@@ -25,7 +26,7 @@ pub(crate) struct NamedArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The deleted secret: its name, or its id where several had the name
+    /// Deleted secret: its name, or its id where several had the name
     #[arg(value_name = "NAME|ID")]
     secret: String,
     #[command(flatten)]
@@ -34,9 +35,9 @@ pub(crate) struct RestoreArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RenameArgs {
-    /// The present name
+    /// Present name
     name: String,
-    /// The new name
+    /// New name
     to: String,
     #[command(flatten)]
     dry: DryRun,
@@ -54,8 +55,11 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !row.used_by.is_empty() && !args.dry.dry_run {
-        let question = format!("Rename {name} to {to}? The blocks that use {name} will fail.");
-        confirm(context, &question)?;
+        let confirmation = Confirmation {
+            question: format!("Rename {name} to {to}? Blocks that use {name} will fail."),
+            refusal: format!("{name} was not renamed"),
+        };
+        confirm(context, &confirmation)?;
     }
     let words = format!("{name} to {to}");
     let json = json!({"name": to, "version": row.version, "was": name});
@@ -63,13 +67,13 @@ pub(crate) async fn rename(context: &Context, args: RenameArgs) -> Result<(), Fa
     outcome.report(context, ("renamed", &words, json))
 }
 
-/// Says which saved blocks reference a secret that is about to leave its name.
+/// Warns of the saved blocks that reference a secret which is about to lose its name.
 pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
     if !row.used_by.is_empty() {
         context.out.note(&format!(
             "warning: {} is used by {}",
             row.name,
-            rows::used_by(row)
+            secret_rows::used_by(row)
         ));
     }
 }
@@ -77,9 +81,14 @@ pub(super) fn warn_of_uses(context: &Context, row: &SecretRow) {
 pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Failure> {
     let name = secret_name(&args.name, "delete")?;
     let workspace = context.settings()?.workspace()?;
-    let question = format!("Delete {name} in {workspace}? What uses it will fail.");
+    let confirmation = Confirmation {
+        question: format!(
+            "Delete {name} in {workspace}? Programs and blocks that use it will fail."
+        ),
+        refusal: format!("{name} was not deleted"),
+    };
     if !args.dry.dry_run {
-        can_confirm(context, &question)?;
+        can_confirm(context, &confirmation)?;
     }
     let session = context.session().await?;
     let delete = |id| {
@@ -90,7 +99,7 @@ pub(crate) async fn delete(context: &Context, args: NamedArgs) -> Result<(), Fai
     let row = shown(active(&session, &name), act).await?;
     warn_of_uses(context, &row);
     if !args.dry.dry_run {
-        confirm(context, &question)?;
+        confirm(context, &confirmation)?;
     }
     let json = json!({"name": name, "version": row.version, "state": "deleted"});
     let words = name.to_string();
@@ -123,9 +132,9 @@ pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<(), 
     outcome.await?.report(context, ("restored", &words, json))
 }
 
-/// What a name or an id stands for; what reads as both is a name first. Of several deleted secrets
-/// that had the name it is the one that was deleted last. Whether it can be restored, the ledger
-/// decides.
+/// Finds the secret to restore by name or id; a text that can be both is a name first. Among several
+/// deleted secrets of one name, it is the one that was deleted last. The ledger decides whether it can be
+/// restored.
 async fn to_restore(
     session: &Session,
     name: Option<&SecretName>,
@@ -136,7 +145,7 @@ async fn to_restore(
             Ok(row) if row.state != Lifecycle::Active => return Ok(row),
             // Another secret has the name now, or none was deleted under it.
             Ok(row) => {
-                let mut gone = rows::named(session, name, true).await?;
+                let mut gone = secret_rows::named(session, name, true).await?;
                 gone.retain(|row| row.state == Lifecycle::Deleted);
                 let last = gone.into_iter().max_by_key(|row| row.updated_at);
                 return Ok(last.unwrap_or(row));
@@ -145,9 +154,10 @@ async fn to_restore(
             Err(_) => {}
         }
     }
-    let mut rows = rows::all(session, true, None).await?.into_iter();
+    let mut rows = secret_rows::all(session, true, None).await?.into_iter();
     rows.find(|row| Some(row.id) == id).ok_or_else(|| {
-        let message = "no deleted secret has this id: see `keyroll secret list --deleted`";
+        let message =
+            "no deleted secret has this id. `keyroll secret list --deleted` shows the ids";
         Failure::coded(Code::NotFound, message)
     })
 }

@@ -12,44 +12,47 @@ use keyroll_wire::reply::{Answer, MemberRow, SecretReader, SecretRow, VersionRow
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-use super::rows;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::secret_name;
-use crate::render::{Table, Widths};
+use crate::output::{Table, Widths};
+use crate::secret_rows;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// Names in the column of who has seen a version.
+/// How many names the column of readers shows.
 const SEEN_SHOWN: usize = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only names that fit: a pattern with * and ?, as members have them
+    /// Pattern of names with * and ?, as members have them [default: *]
     pattern: Option<String>,
-    /// Deleted and destroyed secrets instead
+    /// List deleted and destroyed secrets instead of active ones
     #[arg(long)]
     deleted: bool,
-    /// Only those for which a new value is due
+    /// List only secrets whose rotation is due
     #[arg(long)]
     stale: bool,
-    /// Only those that no saved workflow references and whose value nobody was given for so long
+    /// List only secrets that no saved workflow references and nobody has revealed for PERIOD. Write it
+    /// with `=`, as in --unused=30d [default: 90d]
     #[arg(long, value_name = "PERIOD", num_args = 0..=1, require_equals = true,
         default_missing_value = "90d")]
     unused: Option<String>,
-    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    /// List them as they were at P: a number of entries, an RFC 3339 time, or a duration ago
+    /// [default: now]
     #[arg(long, value_name = "P")]
     at: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// Also who may reveal it
+    /// Also list the members who may reveal it
     #[arg(long)]
     readers: bool,
-    /// As it was: after N entries, at an RFC 3339 time, or a duration ago
+    /// Show it as it was at P: a number of entries, an RFC 3339 time, or a duration ago
+    /// [default: now]
     #[arg(long, value_name = "P")]
     at: Option<String>,
 }
@@ -61,11 +64,11 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
         .map(str::parse::<Glob>)
         .transpose()?;
     let unused = args.unused.as_deref().map(time::duration).transpose()?;
-    // No name begins with a digit, so this is no pattern.
+    // No name begins with a digit, so this cannot be a pattern.
     if let (Some(_), Some(period)) = (&args.unused, &args.pattern)
         && time::duration(period).is_ok()
     {
-        let message = format!("{period} is no pattern of names. Write --unused={period}.");
+        let message = format!("{period} is not a pattern of names. Write --unused={period}");
         return Err(Failure::usage(message));
     }
     let session = context.session().await?;
@@ -77,12 +80,12 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
             && unused.is_none_or(|period| is_unused(row, period, time))
     };
     let (table, json): (_, fn(&SecretRow) -> Value) = if args.deleted {
-        (rows::table_with_ids(), rows::json_with_id)
+        (secret_rows::table_with_ids(), secret_rows::json_with_id)
     } else {
-        (rows::table(), rows::json)
+        (secret_rows::table(), secret_rows::json)
     };
     let (mut pages, mut widths) = (
-        rows::Pages::new(&session, args.deleted, at),
+        secret_rows::SecretPages::new(&session, args.deleted, at),
         Widths::default(),
     );
     while let Some(mut page) = pages.next().await? {
@@ -92,8 +95,8 @@ pub(crate) async fn list(context: &Context, args: ListArgs) -> Result<(), Failur
     Ok(())
 }
 
-/// Whether no saved workflow references a secret and no value of it was released for so long. A
-/// secret that never was is as old as itself.
+/// Whether no saved workflow references a secret and its value was not released for `period`. A secret that was
+/// never released counts from its creation.
 fn is_unused(row: &SecretRow, period: Duration, time: Millis) -> bool {
     let last = row.last_revealed_at.unwrap_or(row.created_at);
     let since = Duration::from_millis(time.0.saturating_sub(last.0));
@@ -110,7 +113,7 @@ pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failur
     } else {
         None
     };
-    let mut json = rows::json_with_id(&row);
+    let mut json = secret_rows::json_with_id(&row);
     json["created_at"] = json!(time::rfc3339(row.created_at));
     json["rotate_every"] = json!(row.rotate_every);
     if let Some(readers) = &readers {
@@ -127,19 +130,15 @@ pub(crate) async fn show(context: &Context, args: ShowArgs) -> Result<(), Failur
 }
 
 fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
-    let due = if row.stale {
-        " (a new value is due)"
-    } else {
-        ""
-    };
-    let gone = rows::gone(row).map_or_else(String::new, |gone| {
-        format!(" ({gone}: it cannot be revealed until it is edited or rolled back)")
+    let due = if row.stale { " (rotation is due)" } else { "" };
+    let gone = secret_rows::gone(row).map_or_else(String::new, |gone| {
+        format!(" ({gone}: edit the secret or roll it back to use it again)")
     });
     let never = || "never".to_owned();
     vec![
         ("name", row.name.to_string()),
         ("version", row.version.to_string() + &gone),
-        ("state", rows::state(row.state).to_owned()),
+        ("state", secret_rows::state(row.state).to_owned()),
         ("description", row.description.to_string()),
         ("created", time::short(row.created_at)),
         (
@@ -155,34 +154,34 @@ fn facts(row: &SecretRow) -> Vec<(&'static str, String)> {
             row.rotate_every
                 .map_or_else(never, |every| time::seconds(every) + due),
         ),
-        ("hosts", rows::hosts(row)),
+        ("hosts", secret_rows::hosts(row)),
         (
             "restricted",
             if row.restricted {
-                "to runners' blocks"
+                "yes: only blocks that a runner runs get the value"
             } else {
                 "no"
             }
             .to_owned(),
         ),
-        ("used by", rows::used_by(row)),
+        ("used by", secret_rows::used_by(row)),
         ("id", row.id.to_string()),
     ]
 }
 
-/// A member and what the secret's value may be revealed to it for.
+/// A member, and the purpose for which it may reveal the secret.
 struct Reader {
     member: MemberRow,
     purpose: &'static str,
 }
 
-/// Who may reveal a secret, or might have, by the same table that the ledger decides with.
+/// The members who may reveal a secret, now or at `at`, by the same table that the ledger uses.
 async fn readers(
     session: &Session,
     secret: &SecretRow,
     at: Option<PointInTime>,
 ) -> Result<Vec<Reader>, Failure> {
-    // What is deleted or destroyed is revealed to nobody.
+    // Nobody can reveal a deleted or destroyed secret.
     if secret.state != Lifecycle::Active {
         return Ok(Vec::new());
     }
@@ -267,7 +266,7 @@ fn seen_json(seen: &SecretReader) -> Value {
     })
 }
 
-/// Who was released a version, for people: the latest first, some of many.
+/// The members who have seen a version, for people: the latest first, and only some of many.
 fn seen_by(row: &VersionRow) -> String {
     let (Some(seen), Some(count)) = (&row.seen_by, row.seen_by_count) else {
         return "?".to_owned();
@@ -302,7 +301,7 @@ pub(super) async fn versions(
         let answered = session.ask(Question::SecretHistory(ask)).await?;
         let page = answer!(answered, Answer::SecretHistory)?;
         rows.extend(page.rows);
-        // A page that does not lead on is the last, whatever it says.
+        // A page whose successor does not advance is the last.
         let onward = |next: &Version| before.is_none_or(|before| *next < before);
         match page.next.filter(onward) {
             Some(next) => before = Some(next),

@@ -12,27 +12,26 @@ use keyroll_wire::Receipt;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::text;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::input::secret_name;
+use crate::input::{secret_name, text};
 use crate::session;
 
 #[derive(Debug, Args)]
 pub(crate) struct RevealArgs {
-    /// The secret
+    /// Name of the secret
     name: String,
-    /// A version, instead of the current one
+    /// Version to reveal [default: the current version]
     #[arg(long, value_name = "VERSION")]
     version: Option<u32>,
-    /// Why, for the audit log
+    /// Reason, for the audit log [default: none]
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
 /// A revealed value for programs; borrowed, so that no copy outlives it.
 #[derive(Serialize)]
-struct Revealed<'a> {
+struct RevealDocument<'a> {
     name: &'a SecretName,
     version: Version,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +82,7 @@ fn document(
         Some(_) => String::new(),
         None => STANDARD.encode(&*opened.value),
     });
-    context.out.document(&Revealed {
+    context.out.document(&RevealDocument {
         name: &opened.name,
         version: opened.version,
         value: text,

@@ -1,7 +1,7 @@
-//! The rows of the audit log that fit a filter, from the oldest to the newest, in bounded memory.
+//! The rows of the audit log that match a filter, from the oldest to the newest, in bounded memory.
 //!
-//! The ledger pages from the newest row back, and people read the other way. So the pages are gone
-//! through backwards once, and those that were passed first are asked for again when it is their turn.
+//! The ledger pages from the newest row back, and people read the other way. So this walks the pages
+//! backwards once, and requests the first ones again when their turn comes.
 
 use std::collections::VecDeque;
 
@@ -13,8 +13,8 @@ use keyroll_wire::reply::{Answer, AuditRow};
 use crate::error::Failure;
 use crate::session::{Session, answer};
 
-/// Pages that are kept instead of asked for again: each has half a mebibyte of CBOR at most.
-const KEPT: usize = 4;
+/// Pages that stay in memory instead of being requested again. Each has at most half a mebibyte of CBOR.
+const CACHED_PAGES: usize = 4;
 
 /// The entries of a page: from the first index to the one before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,20 +23,20 @@ struct Range {
     until: Index,
 }
 
-/// Pages that were found, and not told of yet.
+/// The pages that were found and not returned yet.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(super) struct AuditPages {
     filter: AuditLog,
-    /// Pages whose rows are not kept, the newest first.
+    /// Pages whose rows are not in memory, the newest first.
     known: Vec<Range>,
     /// Rows of the pages before those, the newest first.
-    kept: VecDeque<(Range, Vec<AuditRow>)>,
-    /// The first index that was not looked at.
+    cached: VecDeque<(Range, Vec<AuditRow>)>,
+    /// The index after the newest entry that was examined.
     pub(super) size: Index,
 }
 
-impl Pages {
-    /// Finds the newest rows that fit a filter. Without a limit all of them.
+impl AuditPages {
+    /// Finds the newest rows that match a filter; without a limit, all of them.
     pub(super) async fn newest(
         session: &Session,
         filter: AuditLog,
@@ -44,7 +44,7 @@ impl Pages {
     ) -> Result<Self, Failure> {
         let mut pages = Self {
             known: Vec::new(),
-            kept: VecDeque::new(),
+            cached: VecDeque::new(),
             size: Index(0),
             filter,
         };
@@ -53,11 +53,11 @@ impl Pages {
             let limit = left.map_or(PAGE_ROWS, |left| left.min(PAGE_ROWS));
             let page = pages.ask(session, limit, before).await?;
             if !begun {
-                // What comes meanwhile comes after these.
+                // Entries that are appended meanwhile come after these.
                 (begun, pages.size) = (true, page.size);
             }
             let until = before.unwrap_or(pages.size);
-            // Each page has to lie before the one before.
+            // Each page must end before the previous one begins.
             let next = page.before.filter(|next| *next < until);
             let mut rows = page.rows;
             if let Some(left) = &mut left {
@@ -83,9 +83,10 @@ impl Pages {
         if rows.is_empty() {
             return;
         }
-        self.kept.push_back((range, rows));
-        if self.kept.len() > KEPT {
-            self.known.extend(self.kept.pop_front().map(|page| page.0));
+        self.cached.push_back((range, rows));
+        if self.cached.len() > CACHED_PAGES {
+            self.known
+                .extend(self.cached.pop_front().map(|page| page.0));
         }
     }
 
@@ -94,18 +95,18 @@ impl Pages {
         &mut self,
         session: &Session,
     ) -> Result<Option<Vec<AuditRow>>, Failure> {
-        if let Some((_, rows)) = self.kept.pop_back() {
+        if let Some((_, rows)) = self.cached.pop_back() {
             return Ok(Some(rows));
         }
         match self.known.pop() {
-            Some(range) => self.again(session, range).await.map(Some),
+            Some(range) => self.reload(session, range).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// The rows of a page that was passed. It need not be one page any more: names of members have
-    /// another length by now.
-    async fn again(&self, session: &Session, range: Range) -> Result<Vec<AuditRow>, Failure> {
+    /// Requests the rows of an earlier page again. By now they may need several pages, because names of
+    /// members can have become longer.
+    async fn reload(&self, session: &Session, range: Range) -> Result<Vec<AuditRow>, Failure> {
         let (mut parts, mut until) = (Vec::new(), range.until);
         loop {
             let page = self.ask(session, PAGE_ROWS, Some(until)).await?;

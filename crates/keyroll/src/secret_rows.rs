@@ -1,4 +1,4 @@
-//! Secrets as rows: fetched, for programs and for people.
+//! Rows of secrets: how they are fetched, and shown to programs and people.
 
 use keyroll_core::SecretName;
 use keyroll_core::state::{Lifecycle, ValueState};
@@ -8,13 +8,13 @@ use keyroll_wire::reply::{Answer, SecretRow, UsedBy};
 use serde_json::{Value, json};
 
 use crate::error::Failure;
-use crate::render::Table;
+use crate::output::Table;
 use crate::session::{Session, answer};
 use crate::time;
 
-/// Pages of secrets that may be listed, as they are or were: active ones, or else deleted and
+/// Pages of the secrets that the caller sees, now or in the past: the active ones, or the deleted and
 /// destroyed ones.
-pub(crate) struct Pages<'a> {
+pub(crate) struct SecretPages<'a> {
     session: &'a Session,
     deleted: bool,
     at: Option<PointInTime>,
@@ -23,7 +23,7 @@ pub(crate) struct Pages<'a> {
     ended: bool,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> SecretPages<'a> {
     pub(crate) const fn new(session: &'a Session, deleted: bool, at: Option<PointInTime>) -> Self {
         Self {
             session,
@@ -48,7 +48,7 @@ impl<'a> Pages<'a> {
         };
         let answered = self.session.ask(Question::SecretList(list)).await?;
         let page = answer!(answered, Answer::SecretList)?;
-        // A page that does not lead on is the last, whatever it says.
+        // A page whose successor does not advance is the last.
         self.ended = page.next.is_none() || page.next == self.after;
         self.after = page.next;
         Ok(Some(page.rows))
@@ -61,31 +61,30 @@ pub(crate) async fn all(
     deleted: bool,
     at: Option<PointInTime>,
 ) -> Result<Vec<SecretRow>, Failure> {
-    let (mut secrets, mut pages) = (Vec::new(), Pages::new(session, deleted, at));
+    let (mut secrets, mut pages) = (Vec::new(), SecretPages::new(session, deleted, at));
     while let Some(page) = pages.next().await? {
         secrets.extend(page);
     }
     Ok(secrets)
 }
 
-/// The secrets whose name is this one but for case: the active one, or else deleted and destroyed
-/// ones.
+/// The secrets of a name, in any case: the active one, or the deleted and destroyed ones.
 pub(crate) async fn named(
     session: &Session,
     name: &SecretName,
     deleted: bool,
 ) -> Result<Vec<SecretRow>, Failure> {
     let folded = name.folded();
-    // What sorts right before it: no name has a character behind `z`.
+    // The text that sorts right before the name: no name has a character after `z`.
     let after = folded.char_indices().next_back().and_then(|(at, last)| {
         let before = char::from_u32(u32::from(last).checked_sub(1)?)?;
         Some(format!("{}{before}~", &folded[..at]))
     });
-    let mut pages = Pages {
+    let mut pages = SecretPages {
         after,
         // One active secret has a name at most.
         limit: if deleted { PAGE_ROWS } else { 1 },
-        ..Pages::new(session, deleted, None)
+        ..SecretPages::new(session, deleted, None)
     };
     let mut found = Vec::new();
     while let Some(page) = pages.next().await? {
@@ -93,7 +92,7 @@ pub(crate) async fn named(
         let same = page.into_iter().filter(|row| row.name.folded() == folded);
         let before = found.len();
         found.extend(same);
-        // Another name came: there are no more of this one.
+        // The page has another name, so there are no more of this one.
         if !deleted || found.len() - before < all {
             break;
         }
@@ -129,7 +128,7 @@ pub(crate) fn json(row: &SecretRow) -> Value {
     })
 }
 
-/// A deleted secret for programs: several may have had one name.
+/// A deleted secret for programs, with its id, because several may have had one name.
 pub(crate) fn json_with_id(row: &SecretRow) -> Value {
     let mut json = json(row);
     json["id"] = json!(row.id);
@@ -180,7 +179,7 @@ fn flags(row: &SecretRow) -> String {
         .join(",")
 }
 
-/// What became of a current value that cannot be revealed, in words.
+/// The state of a current value that cannot be revealed, in words.
 pub(crate) fn gone(row: &SecretRow) -> Option<&'static str> {
     row.value_state.map(|state| match state {
         ValueState::Lost => "value lost",
@@ -188,7 +187,7 @@ pub(crate) fn gone(row: &SecretRow) -> Option<&'static str> {
     })
 }
 
-/// What uses it, in words.
+/// The blocks that use a secret, in words.
 pub(crate) fn used_by(row: &SecretRow) -> String {
     if row.used_by.is_empty() {
         let unused = if row.unused { " (unused)" } else { "" };

@@ -1,4 +1,4 @@
-//! Secrets that a command goes on without, and why.
+//! Secrets that a command leaves out, and the reasons.
 
 use keyroll_core::{Code, SecretName};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::error::Failure;
 /// Why a secret is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Nobody is shown it.
+    /// Only blocks that a runner runs get it.
     Restricted,
     /// Its current version is destroyed.
     Destroyed,
@@ -17,16 +17,16 @@ pub(crate) enum Reason {
     Lost,
     /// It was deleted or renamed before its turn came.
     Gone,
-    /// It does not fit a reply or the environment.
+    /// It does not fit into a reply or the environment.
     TooLarge,
     /// A variable and a dotenv file hold UTF-8 text without NUL.
     NotText,
-    /// Programs that read dotenv files disagree about every way to write it.
-    NoForm,
-    /// A variable of its name steers programs.
-    Steers,
+    /// Programs that read dotenv files disagree about every way of quoting it.
+    NoDotenvForm,
+    /// A variable of its name controls other programs.
+    ControlsPrograms,
     /// The environment has a variable of its name already.
-    Taken,
+    AlreadySet,
 }
 
 impl Reason {
@@ -37,9 +37,9 @@ impl Reason {
         Self::Gone,
         Self::TooLarge,
         Self::NotText,
-        Self::NoForm,
-        Self::Steers,
-        Self::Taken,
+        Self::NoDotenvForm,
+        Self::ControlsPrograms,
+        Self::AlreadySet,
     ];
 
     /// For programs.
@@ -51,61 +51,64 @@ impl Reason {
             Self::Gone => "gone",
             Self::TooLarge => "too_large",
             Self::NotText => "not_text",
-            Self::NoForm => "no_dotenv_form",
-            Self::Steers => "steers_programs",
-            Self::Taken => "already_set",
+            Self::NoDotenvForm => "no_dotenv_form",
+            Self::ControlsPrograms => "steers_programs",
+            Self::AlreadySet => "already_set",
         }
     }
 
-    /// For people: why, and what to do.
+    /// For people: the reason, and what to do.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Restricted => ("restricted secrets are shown to nobody", ""),
+            Self::Restricted => (
+                "only members with the role runner can use restricted secrets",
+                "",
+            ),
             Self::Destroyed => (
                 "their current version is destroyed",
-                "; give them a new value with secret edit, or an earlier one with secret rollback",
+                "; give them a new value with `secret edit`, or an earlier one with `secret rollback`",
             ),
             Self::Lost => (
                 "their current version is lost",
-                "; give them a new value with secret edit, or an earlier one with secret rollback",
+                "; give them a new value with `secret edit`, or an earlier one with `secret rollback`",
             ),
-            Self::Gone => ("they were deleted or renamed meanwhile", ""),
-            Self::TooLarge => ("there is no room for values of their size", ""),
+            Self::Gone => ("they were deleted or renamed just now", ""),
+            Self::TooLarge => ("their values are too large", ""),
             Self::NotText => ("their values are not UTF-8 text without NUL", ""),
-            Self::NoForm => (
+            Self::NoDotenvForm => (
                 "bash, python-dotenv and npm's dotenv would read their values differently",
-                "; --format json and --format yaml hold them",
+                "; use --format json or --format yaml",
             ),
-            Self::Steers => (
-                "variables of these names can steer programs",
-                "; to have them, name them with --only",
+            Self::ControlsPrograms => (
+                "variables of these names can control other programs",
+                "; to include them, name them with --only",
             ),
-            Self::Taken => (
-                "the environment has variables of these names already",
-                "; to have them, name them with --only",
+            Self::AlreadySet => (
+                "the environment already has variables of these names",
+                "; to include them, name them with --only",
             ),
         }
     }
 
-    /// The code of a failure with `--strict`. None for what is left out by a rule that holds for the
-    /// secret or its name, and not because something is wrong with its value.
+    /// The code of a failure with `--strict`. `None` where a rule about the secret or its name is the reason, and
+    /// not a problem with its value.
     const fn code(self) -> Option<Code> {
         match self {
             Self::Destroyed => Some(Code::Destroyed),
             Self::Lost => Some(Code::ValueLost),
             Self::Gone => Some(Code::NotFound),
             Self::TooLarge => Some(Code::TooLarge),
-            Self::NotText | Self::NoForm => Some(Code::InvalidValue),
-            Self::Restricted | Self::Steers | Self::Taken => None,
+            Self::NotText | Self::NoDotenvForm => Some(Code::InvalidValue),
+            Self::Restricted | Self::ControlsPrograms | Self::AlreadySet => None,
         }
     }
 }
 
 /// Secrets that are left out.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(Vec<(SecretName, Reason)>);
+pub(crate) struct Omitted(Vec<(SecretName, Reason)>);
 
-impl LeftOut {
+impl Omitted {
     pub(crate) fn add(&mut self, name: SecretName, reason: Reason) {
         self.0.push((name, reason));
     }
@@ -115,7 +118,7 @@ impl LeftOut {
         of.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Names each once on stderr, with the reason.
+    /// Names each secret once on stderr, with the reason.
     pub(crate) fn note(&self, context: &Context, what: &str) {
         for reason in Reason::ALL {
             let names = self.named(reason);
@@ -123,12 +126,12 @@ impl LeftOut {
                 let (names, (why, advice)) = (names.join(", "), reason.words());
                 context
                     .out
-                    .note(&format!("{what}, as {why}: {names}{advice}"));
+                    .note(&format!("{what}, because {why}: {names}{advice}"));
             }
         }
     }
 
-    /// A failure that names those with whose values something is wrong, if there are any.
+    /// A failure that names the secrets whose values have a problem, if there are any.
     pub(crate) fn failure(&self, what: &str) -> Option<Failure> {
         let wrong: Vec<Reason> = Reason::ALL
             .into_iter()
@@ -138,11 +141,11 @@ impl LeftOut {
         let each = wrong.iter().map(|reason| {
             let names = self.named(*reason).join(", ");
             let (why, advice) = reason.words();
-            format!("{names} (as {why}{advice})")
+            format!("{names} (because {why}{advice})")
         });
         let each: Vec<String> = each.collect();
         let message = format!(
-            "{what}. Leave out with --except, or mend: {}",
+            "{what}. Exclude these with --except, or repair them: {}",
             each.join("; ")
         );
         Some(Failure::coded(code, message))
@@ -168,23 +171,23 @@ mod tests {
     #[test]
     fn a_failure_names_what_is_wrong_and_not_what_a_rule_leaves_out() {
         let name = |text: &str| text.parse::<SecretName>().expect("a name");
-        let mut left_out = LeftOut::default();
+        let mut omitted = Omitted::default();
         for (text, reason) in [
             ("Closed", Reason::Restricted),
-            ("PATH", Reason::Steers),
-            ("SHLVL", Reason::Taken),
+            ("PATH", Reason::ControlsPrograms),
+            ("SHLVL", Reason::AlreadySet),
         ] {
-            left_out.add(name(text), reason);
+            omitted.add(name(text), reason);
         }
-        assert!(left_out.failure("nothing was done").is_none());
-        left_out.add(name("Binary"), Reason::NotText);
-        left_out.add(name("Old"), Reason::Destroyed);
-        let failure = left_out.failure("nothing was done").expect("a failure");
+        assert!(omitted.failure("nothing was done").is_none());
+        omitted.add(name("Binary"), Reason::NotText);
+        omitted.add(name("Old"), Reason::Destroyed);
+        let failure = omitted.failure("nothing was done").expect("a failure");
         assert_eq!(failure.code(), "destroyed");
         let message = failure.message();
         assert!(message.contains("Binary") && message.contains("Old"));
         assert!(!message.contains("PATH") && !message.contains("Closed"));
-        assert_eq!(left_out.names().len(), 5);
-        assert_eq!(left_out.reasons()[3]["reason"], "not_text");
+        assert_eq!(omitted.names().len(), 5);
+        assert_eq!(omitted.reasons()[3]["reason"], "not_text");
     }
 }

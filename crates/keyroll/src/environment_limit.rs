@@ -1,26 +1,25 @@
-//! How much a command's environment holds beside its arguments: execve(2), "Limits on size of arguments
-//! and environment".
+//! The size limit of a command's environment: execve(2), "Limits on size of arguments and environment".
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-/// The least that Linux allows, whatever the limit on the stack is.
+/// The least that Linux allows, with any limit on the stack.
 const LEAST: u64 = 128 * 1024;
 /// The most that Linux allows.
 const MOST: u64 = 6 * 1024 * 1024;
-/// Left for what the kernel puts there itself, and for the words of an interpreter's line.
+/// Reserved for the kernel's own strings, and for an interpreter's line.
 const SPARE: usize = 8 * 1024;
-/// What a string costs beside its bytes: a pointer and the NUL at its end.
+/// The cost of a string beside its bytes: a pointer and the NUL at its end.
 const OVERHEAD: usize = size_of::<usize>() + 1;
 
-/// What a variable costs, by the bytes of its name and value.
+/// The cost of a variable, by the bytes of its name and value.
 pub(crate) const fn variable(name: usize, value: usize) -> usize {
     name + 1 + value + OVERHEAD
 }
 
-/// What is left for more variables of a command that has this process's environment.
+/// The bytes left for more variables of a command that inherits this process's environment.
 pub(crate) fn left(command: &[OsString]) -> usize {
     let stack = getrlimit(Resource::RLIMIT_STACK).map_or(4 * LEAST, |(soft, _)| soft);
     let all = usize::try_from((stack / 4).clamp(LEAST, MOST)).unwrap_or(SPARE);
@@ -39,7 +38,7 @@ mod tests {
 
     use super::*;
 
-    /// What fits by this count, the kernel takes.
+    /// The kernel accepts what fits by this count.
     #[test]
     fn the_kernel_takes_what_there_is_room_for() {
         let command: Vec<OsString> = vec!["/bin/true".into()];

@@ -1,17 +1,17 @@
-//! Being told to stop: Ctrl-C and SIGTERM.
+//! Ctrl-C and SIGTERM.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::Failure;
 
-/// What tells a program that runs until then. From here on neither signal ends it by itself, so it
-/// is made before anybody is told that the program is ready.
-pub(crate) struct Stop {
+/// Receives the signals that stop a long-running command. Once this exists, neither signal ends the process
+/// by itself, so create it before the program reports that it is ready.
+pub(crate) struct ShutdownSignals {
     pub(crate) interrupt: Signal,
     pub(crate) terminate: Signal,
 }
 
-impl Stop {
+impl ShutdownSignals {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::local(format!("signals cannot be received: {error}"));
@@ -21,8 +21,8 @@ impl Stop {
         })
     }
 
-    /// Waits for either.
-    pub(crate) async fn told(&mut self) {
+    /// Waits for either signal.
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,0 +1,179 @@
+//! One nats-server of a cluster: its configuration and its process.
+
+use std::fs::{self, OpenOptions};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use keyroll_server::nats::{Endpoint, ServerConfig, Users};
+
+use super::{Cluster, TESTER, at_door};
+use crate::harness::process::Process;
+use crate::harness::wait::until;
+use crate::harness::{Home, programs, tied};
+
+/// A nats-server with fixed addresses. Dropped, it is killed.
+pub(super) struct NatsServer {
+    pub(super) name: String,
+    /// While this file exists, the server cannot sync what it writes.
+    broken: Option<PathBuf>,
+    pub(super) listen: SocketAddr,
+    pub(super) monitoring: SocketAddr,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // Where it has ended already, this only reaps it.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl NatsServer {
+    /// Writes the configuration of a server that does not run yet.
+    ///
+    /// `route` is where the other servers reach it, `others` where it reaches them.
+    pub(super) fn new(
+        number: usize,
+        (home, users, doors): (&Home, &Users, usize),
+        (route, others): (SocketAddr, &[SocketAddr]),
+        breakable: bool,
+    ) -> Self {
+        let [listen, monitoring] = free_addresses();
+        let server = Self {
+            name: format!("server-{number}"),
+            broken: breakable.then(|| home.scratch().join("server.broken")),
+            listen,
+            monitoring,
+            config: home.scratch().join(format!("server-{number}.conf")),
+            child: None,
+        };
+        let text = server.config_text(home, users, doors);
+        fs::write(&server.config, clustered(text, route, others)).expect("written");
+        server
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub(super) fn process(&self) -> Process {
+        let child = self.child.as_ref().expect("it runs");
+        Process { pid: child.id() }
+    }
+
+    /// Whether it was started and not killed since.
+    pub(super) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    fn config_text(&self, home: &Home, users: &Users, doors: usize) -> String {
+        let config = ServerConfig {
+            server_name: self.name.clone(),
+            data_dir: home.scratch().join(&self.name),
+            endpoint: Endpoint::Fixed {
+                listen: self.listen,
+                monitoring: self.monitoring,
+                tls: None,
+            },
+            users: users.clone(),
+        };
+        let text = config.render().expect("a configuration");
+        let from = text.find("  CLIENTS {").expect("the clients' account");
+        let (before, account) = text.split_at(from);
+        let account = account.strip_suffix("}\n").expect("the end of accounts");
+        let accounts = (0..doors).map(|door| {
+            let door = |name: &str| at_door(name, door);
+            account
+                .replace("CLIENTS", &door("CLIENTS"))
+                .replace("\"responder\"", &format!("\"{}\"", door("responder")))
+                .replace(TESTER, &door(TESTER))
+        });
+        format!("{before}{}}}\n", accounts.collect::<String>())
+    }
+
+    pub(super) fn start(&mut self) {
+        let log = self.config.with_extension("log");
+        let log = OpenOptions::new().create(true).append(true).open(log);
+        let log = log.expect("a log file");
+        let mut command = match &self.broken {
+            None => tied::command(programs::nats_server(), &self.config),
+            Some(broken) => {
+                let mut words = programs::failing_syncs(broken);
+                words.extend([programs::nats_server().into(), "-c".into()]);
+                words.push(self.config.clone().into());
+                tied::command_line(&words)
+            }
+        };
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a handle"))
+            .stderr(log);
+        let mut child = tied::start(command);
+        until(&format!("{} to listen", self.name), || {
+            let ended = child.try_wait().expect("its status");
+            assert!(ended.is_none(), "{} has ended: {ended:?}", self.name);
+            TcpStream::connect(self.listen).ok()
+        });
+        self.child = Some(child);
+    }
+}
+
+impl Cluster {
+    /// A server's process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    pub fn server(&self, server: usize) -> Process {
+        self.servers[server].process()
+    }
+
+    /// Kills a nats-server.
+    pub fn kill_server(&mut self, server: usize) {
+        let server = &mut self.servers[server];
+        if let Some(mut child) = server.child.take() {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// Starts a nats-server again on the files that it left.
+    pub fn restart_server(&mut self, server: usize) {
+        self.servers[server].start();
+    }
+
+    /// Changes a server's configuration, which is read at its next start.
+    ///
+    /// # Panics
+    /// When that changes nothing.
+    pub fn configure_server(&self, server: usize, change: impl FnOnce(&str) -> String) {
+        let path = &self.servers[server].config;
+        let text = fs::read_to_string(path).expect("a configuration");
+        let changed = change(&text);
+        assert_ne!(changed, text, "nothing was changed");
+        fs::write(path, changed).expect("written");
+    }
+}
+
+/// Addresses that were free a moment ago.
+pub(super) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    held.map(|listener| listener.local_addr().expect("an address"))
+}
+
+/// Lets a server reach the others over the given wires only: the addresses that servers advertise to
+/// each other lead nowhere.
+fn clustered(text: String, listen: SocketAddr, others: &[SocketAddr]) -> String {
+    if others.is_empty() {
+        return text;
+    }
+    let others = others.iter().map(|route| format!("\"nats://{route}\""));
+    let others = others.collect::<Vec<_>>().join(", ");
+    format!(
+        "{text}\ncluster {{\n  name: \"tests\"\n  listen: \"{listen}\"\n  advertise: \"127.0.0.1:1\"\n  routes: [{others}]\n}}\n"
+    )
+}
