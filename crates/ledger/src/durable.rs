@@ -1,4 +1,4 @@
-//! What lasts through a crash of the machine.
+//! File operations that survive a crash of the machine.
 
 use std::fs::File;
 use std::io;

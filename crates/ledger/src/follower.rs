@@ -36,18 +36,18 @@ pub use requests::{FollowerHandle, FollowerRequest, Replaced};
 pub(crate) use scrub::scrub;
 pub(crate) use start::start;
 
-/// How long messages are gathered before they are folded in, when the last were not long ago and
-/// nobody waits. A transaction costs as much as some twenty entries.
+/// How long messages are gathered before they are folded in, when the last transaction was recent and nobody
+/// waits. A transaction costs as much as some twenty entries.
 const GATHER: Duration = Duration::from_millis(20);
-/// How long a transaction may stay without being flushed to disk. What a crash takes of the read
-/// model comes again from the log.
+/// How long a transaction may stay unflushed. What a crash takes of the read model is read from the log
+/// again.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// How long an unused workspace stays in memory, with its writer and with the follower. The next user
 /// waits until its state is read again.
 pub const IDLE: Duration = Duration::from_secs(300);
 
-/// What was folded in: for notices.
+/// An event that was folded in, for subscribers.
 #[derive(Debug, Clone)]
 pub struct Notice {
     /// The workspace.
@@ -60,7 +60,7 @@ pub struct Notice {
 
 /// Why nothing is followed for now.
 enum Stop {
-    /// The log failed, or somebody said so: only a wish leads on.
+    /// The log failed, or a request halted it: only a request resumes it.
     Halted,
     /// The disk under the read model failed.
     Storage(ProjectionError),
@@ -76,25 +76,25 @@ pub struct Follower {
     pub log: Arc<dyn Log>,
     /// Where it is folded into.
     pub fold: Fold,
-    /// Tells how far it is.
+    /// Publishes how far it is.
     pub progress: ProgressPublisher,
-    /// Tells which projection to read.
+    /// Publishes the projection to read.
     pub projection: watch::Sender<Projection>,
-    /// Takes notices; when it is full they are dropped, as they are best effort.
+    /// Takes notices. When it is full they are dropped: notices are best effort.
     pub notices: mpsc::Sender<Notice>,
-    /// Wishes.
+    /// Requests of other parts.
     pub requests: mpsc::Receiver<FollowerRequest>,
     /// What is wrong.
     pub health: Arc<Health>,
-    /// Whether to wait for a recovery, as the log is not the one that the read model knows.
+    /// Whether to wait for a recovery, because the log does not fit the read model.
     pub halted: bool,
-    /// Where the log ended when the read model was opened again: once that is reached, commands
-    /// are taken again.
+    /// The end of the log when the read model was opened again: once that is reached, commands are accepted
+    /// again.
     pub catching_up: Option<Sequence>,
 }
 
 impl Follower {
-    /// Follows for ever, whatever happens to the log and to the disk.
+    /// Follows for ever, through errors of the log and of the disk.
     pub async fn run(mut self) {
         let mut stop = if self.halted {
             Stop::Halted
@@ -116,18 +116,17 @@ impl Follower {
 
     async fn follow(&mut self) -> Stop {
         let stop = self.follow_on().await;
-        // What was gathered and not folded in is forgotten with the stream, and so is what the fold
-        // took in and could not write.
+        // Messages that were gathered or that the fold could not write are dropped with the stream.
         self.progress.forget_expected();
         stop
     }
 
     async fn follow_on(&mut self) -> Stop {
         let mut stream = self.log.follow(self.fold.sequence());
-        // Since when something is unflushed. Counted from the first: under load there is no pause.
+        // The time of the first unflushed transaction: under load there is no pause.
         let mut unflushed: Option<Instant> = None;
         let mut gathered: Option<MessageBatch> = None;
-        // Until when messages are gathered. What comes after a while is folded in at once.
+        // The end of the gathering. After a pause, messages are folded in at once.
         let mut gather = Instant::now();
         let mut look = Instant::now() + self.fold.idle_check_interval();
         loop {
@@ -159,12 +158,12 @@ impl Follower {
                     None => return Stop::Ended,
                     Some(FollowerRequest::Replace(fold, done)) => {
                         let replaced = self.replace(*fold).await;
-                        // Whoever wished may have gone.
+                        // The requester may have gone.
                         let _ = done.send(replaced);
                     }
                     Some(FollowerRequest::Resume) => {}
                     Some(FollowerRequest::ChangeFollowRecord(change, done)) => {
-                        // Whoever wished hears nothing when it fails.
+                        // On failure the requester gets no answer.
                         match self.fold.projection().change_follow_record(change) {
                             Ok(()) => drop(done.send(())),
                             Err(why) => return Stop::Storage(why),
@@ -212,7 +211,7 @@ impl Follower {
                     let _ = done.send(Err(ProjectionError::Storage(words)));
                 }
                 FollowerRequest::Flush(done) => {
-                    // Whoever wished looks at the file, not at an answer.
+                    // The requester checks the file, not the answer.
                     let _ = self.fold.projection().write(&WriteBatch::default(), true);
                     let _ = done.send(());
                 }
@@ -220,7 +219,7 @@ impl Follower {
                     let _ = done.send(());
                 }
                 FollowerRequest::ChangeFollowRecord(..) => {}
-                // A log that failed is not gone on with.
+                // A log that failed is not followed again.
                 FollowerRequest::Resume if self.health.ledger().is_err() => {}
                 FollowerRequest::Resume => return Stop::Resumed,
                 FollowerRequest::Adopt(fold, done) => {
@@ -240,7 +239,7 @@ impl Follower {
         self.health.fail(code, error.to_string());
     }
 
-    /// Folds messages in. Why it goes no further, if so.
+    /// Folds messages in. Gives the reason if following stops.
     fn step_and_stop(&mut self, messages: MessageBatch, durable: bool) -> Option<Stop> {
         let failed = messages.then.is_some();
         match self.step(messages, durable) {

@@ -1,4 +1,4 @@
-//! Folding a long stretch of the log in at once.
+//! Folding a long range of the log in at once.
 
 use keyroll_core::{Identity, Sequence};
 use tokio::sync::mpsc;
@@ -54,12 +54,12 @@ async fn prepare_ahead(
             }
         }
         let batch = match wrong {
-            // What was read before it is not folded in either: all of it is read again.
+            // The messages before the error are dropped too: they are read again.
             Some(error) => Err(failed(error)),
             None => prepare_elsewhere(message_batch.messages, key).await,
         };
         ended |= batch.is_err();
-        // Who waited for it may have gone.
+        // The receiver may have gone.
         if ahead.send(batch).await.is_err() || ended {
             return;
         }

@@ -1,5 +1,4 @@
-//! What single entries add to the read model: the rows that they change, as they leave them, and
-//! what the indexes say of them.
+//! The rows of single entries: the rows that they change, as they leave them, and their index rows.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +48,8 @@ pub(super) fn apply(
             workspace.latest = recorded.at.0;
             part.times.push((recorded.at, recorded.index));
         }
-        // After every entry, not after the batch: what a secret was called in between counts too,
-        // however the log is cut into batches.
+        // After every entry, not after the batch: names between two entries count too, however the log
+        // is cut into batches.
         let named = changes
             .secrets
             .iter()
@@ -96,7 +95,7 @@ fn uses(state: &State, workflow: &Label) -> BTreeSet<Use> {
     uses.collect()
 }
 
-/// What the workflow that an entry may change references before it.
+/// The references of the workflow that an entry may change, before the entry.
 fn uses_before(state: &State, recorded: &Recorded) -> BTreeSet<Use> {
     let action = &recorded.command.command().action;
     if let Action::WorkflowSave(save) = action {
@@ -164,7 +163,7 @@ fn facts(
     }
 }
 
-/// The names that a recorded refusal spoke of: they need not be any secret's.
+/// The names of a recorded refusal. They need not be names of secrets.
 fn denied_names(recorded: &Recorded) -> Vec<String> {
     let denied = |event: &Event| matches!(event, Event::AccessDenied(_));
     if !recorded.events.iter().any(denied) {
@@ -174,7 +173,7 @@ fn denied_names(recorded: &Recorded) -> Vec<String> {
     names.into_iter().map(SecretName::folded).collect()
 }
 
-/// The ordinal that indexes know an actor by.
+/// The ordinal of an actor in the indexes.
 pub(crate) fn actor_ordinal(state: &State, actor: &Identity) -> u32 {
     state
         .any_member(actor)

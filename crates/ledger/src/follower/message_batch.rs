@@ -17,7 +17,7 @@ pub(super) type Stream = BoxStream<'static, Result<Message, FollowError>>;
 pub(super) struct MessageBatch {
     pub(super) messages: Vec<Message>,
     bytes: usize,
-    /// What came after them, when that is no message.
+    /// The error after the messages, if one ended the stream.
     pub(super) then: Option<FollowError>,
 }
 

@@ -1,6 +1,5 @@
-//! A file that is being built anew. Until it is whole it is worth nothing, so nothing of it is
-//! flushed to disk before: what redb has written it can forget, and pages that it freed it can use
-//! again, without waiting for a disk.
+//! A file under construction. Until it is complete it is worthless, so nothing is flushed to disk before:
+//! redb can reuse freed pages without waiting for a disk.
 
 use std::fs::OpenOptions;
 use std::io;

@@ -1,5 +1,5 @@
-//! The log's commits, verbatim, in pieces cut between entries: who wants one entry reads the piece
-//! that it is in, and not the half megabyte of a commit made under load.
+//! The log's commits, verbatim, in pieces cut between entries: one entry is read from its piece, not from
+//! the half megabyte of a commit made under load.
 
 use bytes::Bytes;
 use keyroll_core::{Blob, Commit, Index, Recorded, cbor};

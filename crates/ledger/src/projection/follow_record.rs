@@ -1,4 +1,4 @@
-//! What this file alone knows, and no log: it is in no digest, and gone with the file.
+//! The follow record: knowledge of this file alone, which is in no log and in no digest.
 
 use keyroll_core::Millis;
 use redb::{
@@ -10,14 +10,14 @@ use super::{Projection, ProjectionError};
 /// `followed`, `complete_from` → milliseconds since 1970; `ended` → 1, or nothing.
 const LOCAL: TableDefinition<'_, &str, u64> = TableDefinition::new("local");
 
-/// How far back the file is known to have followed the log.
+/// Since when the file is known to have followed the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FollowRecord {
     /// When a service last followed the log with it.
     pub followed: Option<Millis>,
-    /// Whether that service ended in an orderly way, and followed nothing after that.
+    /// Whether that service ended in order, and followed nothing afterwards.
     pub ended: bool,
-    /// Since when nothing can be in the log that it does not know of.
+    /// Since when the file knows every entry of the log.
     pub complete_from: Option<Millis>,
 }
 
@@ -34,7 +34,7 @@ fn read(table: &impl ReadableTable<&'static str, u64>) -> Result<FollowRecord, P
 }
 
 impl Projection {
-    /// What it knows.
+    /// Reads the follow record.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -43,14 +43,14 @@ impl Projection {
             let tx = db.begin_read()?;
             match tx.open_table(LOCAL) {
                 Ok(table) => read(&table),
-                // A file that nobody has said anything of.
+                // A file without a record.
                 Err(TableError::TableDoesNotExist(_)) => Ok(FollowRecord::default()),
                 Err(error) => Err(error.into()),
             }
         })
     }
 
-    /// Changes what it knows, durably.
+    /// Changes the follow record, durably.
     ///
     /// # Errors
     /// [`ProjectionError`].

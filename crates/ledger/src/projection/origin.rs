@@ -1,4 +1,5 @@
-//! Whose a file is, and by which program: whether this one can go on with it.
+//! The origin of a file: its ledger, and the program that wrote it. It decides whether this program can use
+//! the file.
 
 use std::path::Path;
 
@@ -13,8 +14,8 @@ use super::schema::{
 };
 use super::{ProjectionError, View};
 
-/// What stands under `schema`: the schema, and behind it the rules that the file's program knew. A
-/// program that knew none but the first wrote the schema alone.
+/// The row `schema`: the schema, followed by the rules that the file's program knew. A program that knew
+/// only the first rules wrote the schema alone.
 struct Tag {
     schema: u32,
     rules: u32,
@@ -47,8 +48,8 @@ impl Tag {
     }
 }
 
-/// What of a row of META says how the rows look, and belongs into their digest: which rules the
-/// program knew changes none of them.
+/// The part of a row of META that belongs into the digest: the rules that the program knew change no other
+/// row.
 pub(super) fn of_rows<'a>(key: &str, value: &'a [u8]) -> &'a [u8] {
     if key == "schema" {
         return value.first_chunk::<4>().map_or(value, |schema| schema);

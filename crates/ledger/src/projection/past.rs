@@ -1,4 +1,4 @@
-//! Looking back: rows as single entries left them. "At size P" is after the first P entries.
+//! History: rows as single entries left them. "At size P" means after the first P entries.
 
 use std::collections::BTreeMap;
 
@@ -225,7 +225,7 @@ impl WorkspaceView<'_> {
         Ok(())
     }
 
-    /// Who was released a version of a secret, in the order of keys.
+    /// The identities to whom a version of a secret was revealed, in the order of keys.
     ///
     /// # Errors
     /// [`ProjectionError`].

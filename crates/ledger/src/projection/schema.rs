@@ -103,8 +103,8 @@ pub(super) const USES: TableDefinition<'_, (u32, &str, &str, &str), ()> =
 pub(super) const USES_SINCE: TableDefinition<'_, (u32, &str, &str, &str, u64), bool> =
     TableDefinition::new("uses_since");
 
-/// What stands for a run in an index: the first bytes of SHA-256 of its name, which may be long. Two
-/// names that share them cost an answer time and nothing else: rows are compared by name.
+/// The key of a run in an index: the first bytes of SHA-256 of its name, which may be long. A collision
+/// costs an answer only time, because rows are compared by name.
 pub fn run_key(run: &str) -> u64 {
     let digest = Digest::of(run.as_bytes()).0;
     digest
@@ -138,7 +138,7 @@ pub struct WorkspaceHead {
     pub wrong: Option<Rejection>,
 }
 
-/// A message that is not what it should be.
+/// An anomalous message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// `foreign`, `stale`, or the code that stopped the workspace.
@@ -168,7 +168,7 @@ pub struct SecretRecord {
 }
 
 impl SecretRecord {
-    /// Of a secret with its versions, which are left out.
+    /// The record of a secret, without its versions.
     pub fn of(id: SecretId, secret: &Secret) -> Self {
         let at = |version: Option<&VersionInfo>| version.map_or(secret.updated_at, |info| info.at);
         Self {
@@ -193,7 +193,7 @@ impl SecretRecord {
     }
 }
 
-/// What one identity was released of one version.
+/// The reveals of one version to one identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exposure {
     /// When last.

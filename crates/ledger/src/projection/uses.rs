@@ -1,4 +1,4 @@
-//! Who references a secret's name, as saved workflows say.
+//! The blocks that reference a secret's name, in saved workflows.
 
 use super::schema::USES;
 use super::{ProjectionError, WorkspaceView};

@@ -1,4 +1,4 @@
-//! Versions as who looks after their values reads them: in order, some at a time.
+//! Reading versions in order, some at a time: for the eraser.
 
 use keyroll_core::state::VersionInfo;
 use keyroll_core::{SecretId, Version};
@@ -19,7 +19,7 @@ pub struct StoredVersion {
     pub id: SecretId,
     /// The version.
     pub version: Version,
-    /// What is known of it.
+    /// Its state.
     pub info: VersionInfo,
 }
 

@@ -27,10 +27,10 @@ pub struct WorkspaceView<'a> {
     head: WorkspaceHead,
 }
 
-/// Who delegated, to which key, and until when.
+/// The delegating identity, the delegated key, and the end.
 type UsedDelegation = ((Identity, Identity), Millis);
 
-/// Odd messages shown at most: after these a log is odd enough.
+/// The most anomalous messages that are shown.
 const PROBLEMS_SHOWN: usize = 100;
 
 pub(super) fn damaged(what: impl Into<String>) -> ProjectionError {
@@ -92,7 +92,7 @@ impl View {
         Ok(self.workspaces()?.iter().map(|(_, head)| head.size.0).sum())
     }
 
-    /// Messages that were not what they should be: of one workspace, or all.
+    /// Anomalous messages, of one workspace or of all.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -119,8 +119,8 @@ impl View {
         Ok(numbers.get(name.as_str())?.map(|row| row.value()))
     }
 
-    /// The index that a command became, by its workspace's number, its actor's ordinal and its id:
-    /// asked for every command, so without a look at anything else.
+    /// The entry that a command became, by its workspace's number, its actor's ordinal and its id. Every
+    /// command needs this lookup, so it reads nothing else.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -164,7 +164,7 @@ impl WorkspaceView<'_> {
         &self.view.tx
     }
 
-    /// Messages on its subject that were not what they should be.
+    /// Anomalous messages on its subject.
     ///
     /// # Errors
     /// [`ProjectionError`].

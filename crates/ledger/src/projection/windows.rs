@@ -1,5 +1,5 @@
-//! Indexes of what is frequent: which entries are of an actor, or have an event of a kind. Entries
-//! are numbered without a gap, so a row says it of 256 that follow each other, one bit each.
+//! Indexes of frequent properties: the entries of an actor, or with an event of a kind. Entries are numbered
+//! without a gap, so one row covers 256 consecutive entries, one bit each.
 
 use std::collections::BTreeMap;
 
