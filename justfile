@@ -95,7 +95,7 @@ golden name: binary
         {{ quote(target / "debug/golden") }} {{ quote(justfile_directory() / "tests/golden" / name) }}
 
 # format, lints, documentation, and dependencies where cargo-deny is installed
-lint:
+lint: vocabulary
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     # The libraries alone, of the whole workspace: with the features that clippy has checked dependencies with.

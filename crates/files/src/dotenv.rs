@@ -38,7 +38,7 @@ pub(crate) fn read(text: &str, collector: &mut Collector) {
                         let (tail, _) = split_line(&rest[at + used..]);
                         if !is_blank_or_comment(tail) {
                             let end = line + newlines(&rest.as_bytes()[..at + used]);
-                            let wrong = if has_odd_blank(tail) {
+                            let wrong = if has_unusual_blank(tail) {
                                 ODD_BLANK
                             } else {
                                 "there is text after the closing quote"
@@ -95,7 +95,7 @@ fn assignment(line: &str) -> Statement<'_> {
         Some((before, _)) => (before, true),
         None => (line, false),
     };
-    if has_odd_blank(before) {
+    if has_unusual_blank(before) {
         return Statement::Wrong(ODD_BLANK);
     }
     if !is_assignment {
@@ -122,13 +122,13 @@ fn is_blank_or_comment(line: &str) -> bool {
 const BLANKS: [char; 3] = [' ', '\t', '\r'];
 
 /// Whether the text before a comment has a character that looks like a blank and is none.
-fn has_odd_blank(text: &str) -> bool {
+fn has_unusual_blank(text: &str) -> bool {
     let before = text.find('#').map_or(text, |comment| &text[..comment]);
-    before.contains(is_odd_blank)
+    before.contains(is_unusual_blank)
 }
 
 /// Characters that look like a blank, or are invisible, and that programs treat differently.
-fn is_odd_blank(char: char) -> bool {
+fn is_unusual_blank(char: char) -> bool {
     match char {
         ' ' | '\t' | '\r' | '\n' => false,
         '\u{180e}' | '\u{200b}' | '\u{2060}' | '\u{feff}' => true,
@@ -161,7 +161,7 @@ fn value(text: &str) -> Result<(Zeroizing<Vec<u8>>, usize), Wrong> {
         _ => {
             let (line, _) = split_line(text);
             let value = bare(line);
-            if value.contains(is_odd_blank) {
+            if value.contains(is_unusual_blank) {
                 return Err(Wrong::Here(ODD_BLANK));
             }
             Ok((Zeroizing::new(value.as_bytes().to_vec()), line.len()))

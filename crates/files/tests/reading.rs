@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_files::{Empty, Existing, Format, Preview, preview, read};
 
-fn found(format: Format, text: &str) -> Vec<(String, String, usize)> {
+fn parsed(format: Format, text: &str) -> Vec<(String, String, usize)> {
     let read = read(format, text.as_bytes(), Empty::Refuse);
     assert_eq!(read.problems, [], "{text}");
     let secret = |found: &keyroll_files::ParsedEntry| {
@@ -19,7 +19,7 @@ fn expect(format: Format, text: &str, known: &[(&str, &str, usize)]) {
         .iter()
         .map(|(name, value, line)| ((*name).to_owned(), (*value).to_owned(), *line))
         .collect();
-    assert_eq!(found(format, text), known, "{text}");
+    assert_eq!(parsed(format, text), known, "{text}");
 }
 
 /// Lines with a problem, and that no words repeat a value.

@@ -219,32 +219,32 @@ pub(crate) fn confirm(context: &Context, confirmation: &Confirmation) -> Result<
 mod tests {
     use super::*;
 
-    fn settled(value: &[u8], newline: Newline) -> Result<Vec<u8>, &'static str> {
-        let settled = check_value(Zeroizing::new(value.to_vec()), newline);
-        settled
+    fn checked(value: &[u8], newline: Newline) -> Result<Vec<u8>, &'static str> {
+        let checked = check_value(Zeroizing::new(value.to_vec()), newline);
+        checked
             .map(|value| value.to_vec())
             .map_err(|failure| failure.code())
     }
 
     #[test]
     fn a_newline_at_the_end_is_somebodys_decision() {
-        assert_eq!(settled(b"a\nb", Newline::Refuse), Ok(b"a\nb".to_vec()));
-        assert_eq!(settled(b"a ", Newline::Refuse), Ok(b"a ".to_vec()));
-        assert_eq!(settled(b"a\r", Newline::Refuse), Ok(b"a\r".to_vec()));
+        assert_eq!(checked(b"a\nb", Newline::Refuse), Ok(b"a\nb".to_vec()));
+        assert_eq!(checked(b"a ", Newline::Refuse), Ok(b"a ".to_vec()));
+        assert_eq!(checked(b"a\r", Newline::Refuse), Ok(b"a\r".to_vec()));
         for value in [&b"a\n"[..], b"a\r\n", b"\n"] {
-            assert_eq!(settled(value, Newline::Refuse), Err("invalid_value"));
-            assert_eq!(settled(value, Newline::Keep), Ok(value.to_vec()));
+            assert_eq!(checked(value, Newline::Refuse), Err("invalid_value"));
+            assert_eq!(checked(value, Newline::Keep), Ok(value.to_vec()));
         }
-        assert_eq!(settled(b"a\nb\r\n\n", Newline::Trim), Ok(b"a\nb".to_vec()));
-        assert_eq!(settled(b"\r\n", Newline::Trim), Err("invalid_value"));
+        assert_eq!(checked(b"a\nb\r\n\n", Newline::Trim), Ok(b"a\nb".to_vec()));
+        assert_eq!(checked(b"\r\n", Newline::Trim), Err("invalid_value"));
     }
 
     #[test]
     fn values_have_bounds() {
-        assert_eq!(settled(b"", Newline::Refuse), Err("invalid_value"));
-        assert!(settled(&vec![0; 65_535], Newline::Refuse).is_ok());
+        assert_eq!(checked(b"", Newline::Refuse), Err("invalid_value"));
+        assert!(checked(&vec![0; 65_535], Newline::Refuse).is_ok());
         assert_eq!(
-            settled(&vec![0; 65_536], Newline::Refuse),
+            checked(&vec![0; 65_536], Newline::Refuse),
             Err("invalid_value")
         );
         let read = read_all(io::repeat(b'a')).expect("read");

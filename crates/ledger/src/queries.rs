@@ -12,7 +12,8 @@ mod workspaces;
 use std::sync::Arc;
 
 use keyroll_core::authorize::may;
-use keyroll_core::decide::not_a_member;
+use keyroll_core::decide::{denial_message, not_a_member};
+use keyroll_core::event::DenialReason;
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
@@ -39,7 +40,17 @@ struct Asker<'a> {
 impl Asker<'_> {
     fn may(&self, permission: Permission, names: &[&SecretName]) -> Result<(), Rejection> {
         may(self.member, permission, names, self.now).map_err(|reason| {
-            let message = format!("you may not ask this: {}", reason.as_str());
+            let what = if matches!(permission, Permission::Audit) {
+                "read the audit log"
+            } else {
+                "read this"
+            };
+            let message = if reason == DenialReason::Role {
+                let role = self.member.role.as_str();
+                format!("your role ({role}) may not {what}: ask an owner, or a member who may")
+            } else {
+                denial_message(&format!("you may not {what}"), reason)
+            };
             Rejection::new(Code::Denied, message)
         })
     }

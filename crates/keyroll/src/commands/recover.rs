@@ -42,7 +42,7 @@ pub(crate) fn operator_file(home: &Path) -> PathBuf {
 
 pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Failure> {
     let client = context.client().await?;
-    let seen = seen(&client)?;
+    let seen = trusted_sizes(&client)?;
     let plan = ask_plan(&client, &seen).await?;
     let nothing = is_nothing(&plan);
     if nothing || args.dry.dry_run {
@@ -155,7 +155,7 @@ async fn check_single_service(client: &Client) -> Result<(), Failure> {
 }
 
 /// The checkpoints that this operator has verified: a truncated log does not show that it is truncated.
-fn seen(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
+fn trusted_sizes(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
     let failed =
         |error: std::io::Error| Failure::local(format!("the record of checkpoints: {error}"));
     let mut found = Vec::new();

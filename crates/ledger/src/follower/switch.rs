@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyroll_core::{Code, Digest, Rejection};
+use keyroll_core::{Backoff, Code, Digest, Rejection};
 use keyroll_store::log::Unavailable;
 
 use super::catch_up::{catch_up, failed};
@@ -56,14 +56,13 @@ impl Follower {
         );
         let rejection = Rejection::new(Code::AuditUnavailable, message);
         self.health.set_storage(Some(rejection));
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
         loop {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(backoff.next_pause()).await;
             match self.try_reopen(why).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "the read model is not open yet"),
             }
-            pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 

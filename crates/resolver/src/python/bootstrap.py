@@ -63,16 +63,16 @@ def bootstrap():
             self.found = []
             self.dynamic = []
 
-        def place(self, node):
+        def line_column(self, node):
             before = self.lines[node.lineno - 1].encode("utf-8")[: node.col_offset]
             return [node.lineno, len(before.decode("utf-8", "replace")) + 1]
 
         def name(self, node, name):
             if name not in shared and is_name(name):
-                self.found.append([name] + self.place(node))
+                self.found.append([name] + self.line_column(node))
 
         def hidden(self, node):
-            self.dynamic.append(self.place(node))
+            self.dynamic.append(self.line_column(node))
 
         def is_module(self, node):
             return isinstance(node, ast.Name) and node.id in self.modules

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_core::{Code, CommandId, Identity, Rejection, Sequence};
+use keyroll_core::{Backoff, Code, CommandId, Identity, Rejection, Sequence};
 use tokio::sync::mpsc;
 
 use super::Task;
@@ -114,15 +114,17 @@ impl Task {
 
     /// The same, for a message of another replica that may still be on its way.
     async fn is_superseded_soon(&mut self, expected: Sequence) -> bool {
-        let mut pause = FIRST_PAUSE;
-        while pause < LAST_PAUSE {
+        let mut backoff = Backoff::new(FIRST_PAUSE, LAST_PAUSE);
+        loop {
             if self.is_superseded(expected).await {
                 return true;
             }
+            let pause = backoff.next_pause();
+            if pause >= LAST_PAUSE {
+                return false;
+            }
             tokio::time::sleep(pause).await;
-            pause *= 2;
         }
-        self.is_superseded(expected).await
     }
 
     /// The message behind the fence may be this very commit: its callers get no final answer before a
