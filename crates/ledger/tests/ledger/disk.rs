@@ -33,7 +33,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn room(&self) -> io::Result<()> {
+    fn check_space(&self) -> io::Result<()> {
         if self.full.load(Ordering::SeqCst) {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
@@ -51,17 +51,17 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.room()?;
+        self.check_space()?;
         self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.room()?;
+        self.check_space()?;
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.room()?;
+        self.check_space()?;
         self.file.write(offset, data)
     }
 
