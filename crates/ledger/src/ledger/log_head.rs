@@ -18,7 +18,7 @@ pub(super) async fn check_head(
     let Some((sequence, digest)) = projection.view()?.head()? else {
         return Ok(());
     };
-    let last = confirmed_last(log, sequence).await?;
+    let last = last_after_catch_up(log, sequence).await?;
     if last < sequence {
         health.fail(
             Code::Rollback,
@@ -51,7 +51,7 @@ pub(super) async fn check_head(
 
 /// The last message of the log. If it seems to be before `known`, the leader is asked for a while: a new
 /// leader may answer before it has caught up with its own log.
-async fn confirmed_last(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
+async fn last_after_catch_up(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
     let mut last = Sequence(0);
     for _ in 0..TAIL_CHECKS {
         last = log.last().await.map_err(|error| OpenError::Log(error.0))?;

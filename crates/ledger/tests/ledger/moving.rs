@@ -34,7 +34,7 @@ async fn storage(world: &World) -> StorageReport {
 }
 
 /// Problems of a storage check, and the losses that a recovery would put on record.
-async fn reported(world: &World) -> (Vec<String>, u64) {
+async fn problems_and_checked(world: &World) -> (Vec<String>, u64) {
     let report = storage(world).await;
     let ask = Question::RecoverPlan(RecoverPlan { seen: Vec::new() });
     let plan = match self::ask(world, ask).await {
@@ -114,7 +114,7 @@ async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_no
                     lose(&world, &place);
                 }
                 // Here, and by another service after this one was killed.
-                let (problems, lost) = reported(&world).await;
+                let (problems, lost) = problems_and_checked(&world).await;
                 let expected = usize::from(is_lost);
                 assert_eq!(problems.len(), expected, "step {step}: {problems:?}");
                 assert_eq!(lost, u64::from(is_lost), "step {step}");
@@ -123,7 +123,7 @@ async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_no
                     continue;
                 }
                 let world = world.again(|_| ()).await;
-                let (problems, lost) = reported(&world).await;
+                let (problems, lost) = problems_and_checked(&world).await;
                 assert_eq!(problems.len(), expected, "step {step}: {problems:?}");
                 assert_eq!(lost, u64::from(is_lost), "step {step}");
             }
@@ -163,7 +163,7 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
                 usize::from(is_lost),
                 "{reads}: {problems:?}"
             );
-            let (problems, lost) = reported(&world).await;
+            let (problems, lost) = problems_and_checked(&world).await;
             assert_eq!(problems.len(), usize::from(is_lost), "{problems:?}");
             assert_eq!(lost, u64::from(is_lost));
         }
@@ -187,13 +187,13 @@ async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
     let dir = tempfile::tempdir().expect("directory");
     let world = World::open(log, vault, keys, dir).await;
     world.ledger.caught_up().await.expect("caught up");
-    let (problems, lost) = reported(&world).await;
+    let (problems, lost) = problems_and_checked(&world).await;
     assert_eq!(lost, 0, "no loss is put on record");
     assert_eq!(problems.len(), 6, "{problems:?}");
     let next = |words: &String| words.contains("`keyroll key rotate`");
     assert!(problems.iter().all(next), "{problems:?}");
     rotate(&world).await;
     world.ledger.eraser().run_once().await.expect("finished");
-    assert_eq!(reported(&world).await, (Vec::new(), 0));
+    assert_eq!(problems_and_checked(&world).await, (Vec::new(), 0));
     assert_eq!(world.reveal(&owner(), "S2").await.expect("value"), b"2");
 }

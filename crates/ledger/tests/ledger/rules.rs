@@ -73,7 +73,7 @@ fn next(world: &World, rules: u32, entries: Vec<Blob>) -> Commit {
 }
 
 /// As an earlier program would have written it: a member whose name shows nothing.
-fn unprintable_member(world: &World, rules: Rules) -> Commit {
+fn anomalous_member(world: &World, rules: Rules) -> Commit {
     let (state, authority) = state(world);
     let member = World::member(&signing_key(20), "Zo\u{200b}e", Role::Viewer, &["*"]);
     let command = world.command_bytes(&owner(), fresh(), now(), member);
@@ -243,7 +243,7 @@ async fn no_rules_are_followed_by_older_ones() {
     let world = World::with_demo().await;
     let (state, _) = state(&world);
     assert_eq!(state.rules(), Rules::CURRENT);
-    let lower = unprintable_member(&world, Rules::V1);
+    let lower = anomalous_member(&world, Rules::V1);
     let lower = cose::sign(&lower, &world.online);
     let report = verified(
         &world,
@@ -288,7 +288,7 @@ async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     let dir = tempfile::tempdir().expect("a directory");
     let (vault, keys) = (world.vault.clone(), world.keys.clone());
     let mut old = World::open(log, vault, keys, dir).await;
-    let anomaly = unprintable_member(&old, Rules::V1);
+    let anomaly = anomalous_member(&old, Rules::V1);
     old.log.inject(&demo(), cose::sign(&anomaly, &old.online));
     for restarted in [false, true] {
         let again = World::member(&signing_key(21), "Ze\u{200b}d", Role::Viewer, &["*"]);
