@@ -18,7 +18,7 @@ type Bits = [u8; 32];
 const WINDOW: u64 = 256;
 
 /// An index's window, and its byte and bit there.
-const fn position(index: u64) -> (u64, usize, u8) {
+const fn bit_of(index: u64) -> (u64, usize, u8) {
     let [at, ..] = index.to_le_bytes();
     (index / WINDOW, (at / 8) as usize, 1 << (at % 8))
 }
@@ -41,7 +41,7 @@ pub(super) fn write(
 }
 
 fn add(windows: &mut BTreeMap<(u32, u64), Bits>, of: u32, index: u64) {
-    let (window, byte, bit) = position(index);
+    let (window, byte, bit) = bit_of(index);
     windows.entry((of, window)).or_default()[byte] |= bit;
 }
 
@@ -71,7 +71,7 @@ fn named(
     let (begin, bits) = (window * WINDOW, *bits);
     let within = from.max(begin)..=last.min(begin + (WINDOW - 1));
     let set = move |index: &u64| {
-        let (_, byte, bit) = position(*index);
+        let (_, byte, bit) = bit_of(*index);
         bits[byte] & bit != 0
     };
     within.rev().filter(set).map(Index)
