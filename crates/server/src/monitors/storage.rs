@@ -131,14 +131,16 @@ impl StreamWrites {
         }
     }
 
-    /// Which streams refuse writes, why, and what to do. `server` is the one that we are connected to.
-    pub(crate) async fn refusals(&self, server: &str) -> Option<String> {
+    /// Which streams refuse writes, why, and what to do. `writer` names the server that writes a stream.
+    pub(crate) async fn refusals(
+        &self,
+        writer: &impl Fn(LedgerStream) -> String,
+    ) -> Option<String> {
         let refusals = tokio::join!(
             self.log.write_failure(),
             self.vault.write_failure(),
             self.keys.write_failure()
         );
-        let disk = self.storage.disk_of(server);
         let refusals = [
             (LedgerStream::Log, refusals.0),
             (LedgerStream::Vault, refusals.1),
@@ -146,7 +148,10 @@ impl StreamWrites {
         ];
         let reasons: Vec<String> = refusals
             .into_iter()
-            .filter_map(|(stream, refused)| Some(describe(stream, &refused?, &disk)))
+            .filter_map(|(stream, refused)| {
+                let disk = self.storage.disk_of(&writer(stream));
+                Some(describe(stream, &refused?, &disk))
+            })
             .collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }

@@ -40,16 +40,13 @@ pub(crate) async fn run(
             _ = stopped.changed() => return,
         };
         let health = ledger.health();
-        let refusals = async || {
-            let server = client.server_info().server_name;
-            writes.refusals(&server).await
-        };
+        let connected = || client.server_info().server_name;
         if refused {
             // A stream that refuses one write refuses all others, often many at once.
             tokio::time::sleep(SETTLE).await;
             // The probe waits for its turn: a second one right away would show nothing new.
             if !health.is_recovering()
-                && let Some(why) = refusals().await
+                && let Some(why) = writes.refusals(&probes.writers(connected())).await
             {
                 health.set_streams(Some(Rejection::new(Code::AuditUnavailable, why)));
             }
@@ -72,7 +69,8 @@ pub(crate) async fn run(
         if let Some(missing) = findings.missing {
             health.fail(Code::Corrupt, StreamError::missing(&missing).to_string());
         }
-        let silent = refusals()
+        let silent = writes
+            .refusals(&probes.writers(connected()))
             .await
             .or(findings.silent)
             .map(|why| Rejection::new(Code::AuditUnavailable, why));
@@ -104,6 +102,13 @@ struct Findings {
 }
 
 impl RecentProbes {
+    /// The server that writes each stream: its leader at the last probe. The connected server stands in
+    /// where no leader is known.
+    fn writers(&self, connected: String) -> impl Fn(LedgerStream) -> String {
+        let leaders = &self.last.leaders;
+        move |stream| leaders.get(&stream).unwrap_or(&connected).clone()
+    }
+
     fn record(&mut self, probe: &StreamProbe) -> Findings {
         let last = std::mem::replace(&mut self.last, probe.clone());
         let twice = probe.missing.iter().copied();
@@ -150,6 +155,19 @@ mod tests {
         record(&both[..1]);
         assert_eq!(record(&both), Some(both[..1].to_vec()));
         assert_eq!(record(&both), Some(both.to_vec()));
+    }
+
+    #[test]
+    fn the_leader_of_a_stream_writes_it_and_the_connected_server_where_none_is_known() {
+        let mut probes = RecentProbes::default();
+        let leaders = [(LedgerStream::Vault, "b".to_owned())].into();
+        probes.record(&StreamProbe {
+            leaders,
+            ..StreamProbe::default()
+        });
+        let writer = probes.writers("a".to_owned());
+        assert_eq!(writer(LedgerStream::Vault), "b");
+        assert_eq!(writer(LedgerStream::Log), "a");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct StreamProbe {
     pub silent: Option<String>,
     /// The servers of a cluster that hold the streams, and whether each is online.
     pub replicas: BTreeMap<String, bool>,
+    /// The server that writes each stream first.
+    pub leaders: BTreeMap<LedgerStream, String>,
 }
 
 impl StreamProbe {
@@ -43,6 +45,9 @@ pub async fn probe_streams(service: &Client) -> StreamProbe {
         match info {
             Ok(Some(info)) => {
                 let (replicas, why) = replicas(&info["cluster"]);
+                if let Some(leader) = leader(&info["cluster"]) {
+                    probe.leaders.insert(stream, leader);
+                }
                 probe.replicas.extend(replicas);
                 probe.silent = why.map(|why| unusable(stream, why)).or(probe.silent.take());
             }
@@ -63,19 +68,22 @@ fn unusable(stream: LedgerStream, why: &str) -> String {
     format!("stream {stream} cannot be used: {why}. Are enough nats-servers online?")
 }
 
+fn named(value: &Value) -> Option<String> {
+    let name = value.as_str().filter(|name| !name.is_empty());
+    name.map(str::to_owned)
+}
+
+fn leader(cluster: &Value) -> Option<String> {
+    named(&cluster["leader"])
+}
+
 /// The leader and followers of a stream, each with whether it is online; and why nothing can be written,
 /// if so. A single server has neither.
 fn replicas(cluster: &Value) -> (Vec<(String, bool)>, Option<&'static str>) {
-    let name = |value: &Value| {
-        value
-            .as_str()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-    };
-    let leader = name(&cluster["leader"]);
+    let leader = leader(cluster);
     let replicas = cluster["replicas"].as_array().into_iter().flatten();
     let replicas: Vec<(String, bool)> = replicas
-        .filter_map(|replica| Some((name(&replica["name"])?, is_heard(replica))))
+        .filter_map(|replica| Some((named(&replica["name"])?, is_heard(replica))))
         .collect();
     let heard = replicas.iter().filter(|(_, is_heard)| *is_heard).count();
     let why = match leader {
