@@ -55,6 +55,15 @@ impl Failure {
         Self::field("The form is damaged: open it again.")
     }
 
+    pub(crate) fn too_large_form() -> Self {
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            ..Self::field(
+                "The form holds too much. Values have 64 KiB at most; import larger files with `keyroll import`.",
+            )
+        }
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", message)
     }

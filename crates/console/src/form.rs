@@ -5,8 +5,11 @@ use std::future::Future;
 use axum::Form;
 use axum::extract::Path;
 use axum::extract::rejection::FormRejection;
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::request::WorkspaceRequest;
@@ -23,6 +26,11 @@ pub(crate) trait WorkspaceForm: DeserializeOwned + Send + 'static {
 
     /// Where the page of a failure leads back to.
     fn back(request: &WorkspaceRequest, target: &str) -> String;
+}
+
+/// Reads a field that holds values. It is wiped, also when the form is refused.
+pub(crate) fn wiped<'de, D: Deserializer<'de>>(field: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(field).map(Zeroizing::new)
 }
 
 /// A form that was carried out.
@@ -71,9 +79,12 @@ async fn carry_out<F: WorkspaceForm>(
     target: &str,
     form: Result<Form<F>, FormRejection>,
 ) -> Result<Submitted, Failure> {
-    let Form(form) = form.map_err(|rejection| Failure {
-        status: rejection.status(),
-        ..Failure::damaged_form()
+    let Form(form) = form.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large_form(),
+        status => Failure {
+            status,
+            ..Failure::damaged_form()
+        },
     })?;
     request.may_write()?;
     form.submit(request, target).await

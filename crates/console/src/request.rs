@@ -166,6 +166,7 @@ impl WorkspaceRequest {
 
     /// Carries out an action. Returns its entry.
     pub(crate) async fn act(&self, action: Action) -> Result<Index, Failure> {
+        self.may_write()?;
         let acted = self.session.client.execute(&self.workspace, action).await;
         self.acted(acted)
     }

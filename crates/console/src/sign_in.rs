@@ -193,7 +193,7 @@ pub(crate) async fn home(
         return responder.redirect(&format!("/w/{}/secrets", row.workspace));
     }
     let message = format!(
-        "You are a member of no workspace. Question an owner to add you; your public key is {}.",
+        "You are a member of no workspace. Ask an owner to add you; your public key is {}.",
         session.client.identity()
     );
     responder.failure(&Failure::denied(message), None)

@@ -10,14 +10,14 @@ use crate::options::DryRun;
 use crate::session::Session;
 
 /// The outcome of a command: an entry, or the decision of a dry run.
-pub(crate) enum CommandOutcome {
+pub(crate) enum Performed {
     /// The command is an entry.
     Recorded(Box<Executed>),
     /// A dry run: the events that the entry would have had.
     Decided(Vec<Event>),
 }
 
-impl From<Executed> for CommandOutcome {
+impl From<Executed> for Performed {
     fn from(acted: Executed) -> Self {
         Self::Recorded(Box::new(acted))
     }
@@ -25,15 +25,11 @@ impl From<Executed> for CommandOutcome {
 
 impl Session {
     /// Signs an action and sends it to the workspace, or only has it decided.
-    pub(crate) async fn perform(
-        &self,
-        action: Action,
-        dry: DryRun,
-    ) -> Result<CommandOutcome, Failure> {
+    pub(crate) async fn perform(&self, action: Action, dry: DryRun) -> Result<Performed, Failure> {
         if dry.dry_run {
-            return self.decide(action).await.map(CommandOutcome::Decided);
+            return self.decide(action).await.map(Performed::Decided);
         }
-        self.act(action).await.map(CommandOutcome::from)
+        self.act(action).await.map(Performed::from)
     }
 
     /// Asks the ledger to decide an action. Nothing is written.
@@ -42,7 +38,7 @@ impl Session {
     }
 }
 
-impl CommandOutcome {
+impl Performed {
     /// The events of the entry, or those that it would have.
     pub(crate) fn events(&self) -> &[Event] {
         match self {

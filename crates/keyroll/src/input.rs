@@ -93,7 +93,10 @@ impl ValueArgs {
             ([], _) => Ok(()),
             // `--generate 48`: clap takes 48 for a value of its own. A specification is no secret.
             ([typed], Some(_)) => match typed.to_str().filter(|text| is_value_spec(text)) {
-                Some(spec) => Err(Failure::usage(format!("Write `--generate={spec}`"))),
+                Some(_) => Err(Failure::usage(
+                    "Write the specification with `=`: `--generate=48`. If you typed a value, the shell's \
+                     history has it now: use another one",
+                )),
                 None => Err(misplaced(command)),
             },
             _ => Err(misplaced(command)),

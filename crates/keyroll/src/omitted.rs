@@ -61,7 +61,7 @@ impl Reason {
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Restricted => (
-                "only members with the role runner can use restricted secrets",
+                "restricted secrets go only to blocks that a runner runs",
                 "",
             ),
             Self::Destroyed => (

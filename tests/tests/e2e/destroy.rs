@@ -281,8 +281,8 @@ fn copies_of_a_destroyed_version_are_named() {
     ok(&[&one[..], &["--dry-run"]].concat())
         .stderr_has("version 3 has the same value as version 1")
         .stderr_has("version 5 has the same value as version 1");
-    ok(&[&destroy[..], &["--version", "2"]].concat()).lacks("has the value");
-    ok(&[&one[..], &["--version", "3", "--version", "5"]].concat()).lacks("has the value");
+    ok(&[&destroy[..], &["--version", "2"]].concat()).lacks("has the same value");
+    ok(&[&one[..], &["--version", "3", "--version", "5"]].concat()).lacks("has the same value");
     assert_eq!(
         states(&dev, "Key"),
         ["erased", "live", "erased", "erased", "erased"]

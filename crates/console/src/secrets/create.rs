@@ -4,19 +4,20 @@ use axum::response::Response;
 use keyroll_client::NewSecretSpec;
 use maud::html;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::fields::{about_fields, hosts, period, text, value, value_field};
 use super::list::{back, with_sheet};
 use crate::failure::Failure;
-use crate::form::{Submitted, WorkspaceForm};
+use crate::form::{Submitted, WorkspaceForm, wiped};
 use crate::layout::{form_end, sheet};
 use crate::request::WorkspaceRequest;
 
 #[derive(Deserialize)]
 pub(super) struct CreateForm {
     name: String,
-    #[serde(default)]
-    value: String,
+    #[serde(default, deserialize_with = "wiped")]
+    value: Zeroizing<String>,
     generate: Option<String>,
     newline: Option<String>,
     #[serde(default)]
@@ -63,7 +64,7 @@ impl WorkspaceForm for CreateForm {
             restricted: self.restricted.is_some(),
             rotate_every: period(&self.rotate)?,
         };
-        let value = value(self.value, self.generate.is_some(), self.newline.is_some())?;
+        let value = value(&self.value, self.generate.is_some(), self.newline.is_some())?;
         let name = spec.name.clone();
         let client = &request.session.client;
         let created = client.create(&request.workspace, &[(spec, &value)]).await;

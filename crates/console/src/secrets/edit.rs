@@ -7,11 +7,12 @@ use keyroll_wire::query::{Question, SecretHistory};
 use keyroll_wire::reply::{Answer, SecretRow};
 use maud::{Markup, html};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::fields::{id, reason, value, value_field};
 use super::list::{back, with_sheet_of};
 use crate::failure::Failure;
-use crate::form::{Submitted, WorkspaceForm};
+use crate::form::{Submitted, WorkspaceForm, wiped};
 use crate::format::{ago, time_ago};
 use crate::layout::{form_end, sheet};
 use crate::request::{WorkspaceRequest, answer};
@@ -20,8 +21,8 @@ use crate::request::{WorkspaceRequest, answer};
 pub(super) struct EditForm {
     id: String,
     version: u32,
-    #[serde(default)]
-    value: String,
+    #[serde(default, deserialize_with = "wiped")]
+    value: Zeroizing<String>,
     generate: Option<String>,
     newline: Option<String>,
     #[serde(default)]
@@ -68,7 +69,7 @@ impl WorkspaceForm for EditForm {
         let based_on = Version(self.version);
         let next = based_on.next();
         let reason = reason(&self.reason)?;
-        let value = value(self.value, self.generate.is_some(), self.newline.is_some())?;
+        let value = value(&self.value, self.generate.is_some(), self.newline.is_some())?;
         let client = &request.session.client;
         let secret = (id, &name);
         let edited = client

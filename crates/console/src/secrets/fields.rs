@@ -17,14 +17,13 @@ const GENERATED: usize = 32;
 /// The value as it was typed. A text field shows lines that end in LF but sends them as CRLF (HTML,
 /// "constructing an entry list"), so CRLF becomes LF.
 pub(super) fn value(
-    typed: String,
+    typed: &str,
     generate: bool,
     keep_newline: bool,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if generate {
         return generated();
     }
-    let typed = Zeroizing::new(typed);
     let value = Zeroizing::new(typed.replace("\r\n", "\n"));
     if value.is_empty() {
         return Err(Failure::field(
@@ -153,7 +152,7 @@ mod tests {
     use super::*;
 
     fn typed(text: &str, keep: bool) -> Result<Vec<u8>, String> {
-        value(text.to_owned(), false, keep)
+        value(text, false, keep)
             .map(|value| value.to_vec())
             .map_err(|failure| failure.message)
     }
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn generated_values_are_letters_and_digits_and_differ() {
-        let made = || value(String::new(), true, false).expect("made").to_vec();
+        let made = || value("", true, false).expect("made").to_vec();
         assert_eq!(made().len(), GENERATED);
         assert!(made().iter().all(u8::is_ascii_alphanumeric));
         assert_ne!(made(), made());

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::list::{back, with_sheet};
 use crate::failure::Failure;
-use crate::form::{Submitted, WorkspaceForm};
+use crate::form::{Submitted, WorkspaceForm, wiped};
 use crate::layout::{form_end, sheet};
 use crate::pending_imports::PendingImport;
 use crate::request::WorkspaceRequest;
@@ -23,8 +23,8 @@ const PROBLEMS_SHOWN: usize = 20;
 
 #[derive(Deserialize)]
 pub(super) struct ImportForm {
-    #[serde(default)]
-    text: String,
+    #[serde(default, deserialize_with = "wiped")]
+    text: Zeroizing<String>,
     format: String,
     restricted: Option<String>,
 }
@@ -71,9 +71,8 @@ pub(super) async fn show(request: WorkspaceRequest) -> Response {
 
 impl WorkspaceForm for ImportForm {
     async fn submit(self, request: &WorkspaceRequest, _: &str) -> Result<Submitted, Failure> {
-        let typed = Zeroizing::new(self.text);
         may_import(request)?;
-        let secrets = parse(&typed, &self.format)?;
+        let secrets = parse(&self.text, &self.format)?;
         let with_id = |secret| Ok((new_secret_id()?, secret));
         let secrets: Result<Vec<_>, Failure> = secrets.into_iter().map(with_id).collect();
         let token = request.app.imports.add(PendingImport {

@@ -12,7 +12,7 @@ use keyroll_wire::reply::{Answer, KeyStatus};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::dry_run::CommandOutcome;
+use crate::dry_run::Performed;
 use crate::error::Failure;
 use crate::options::DryRun;
 use crate::session::{Session, answer};
@@ -40,8 +40,8 @@ async fn rotate(context: &Context, dry: DryRun) -> Result<(), Failure> {
         _ => key_status(&session).await?.epoch,
     };
     let acted = match &outcome {
-        CommandOutcome::Recorded(acted) => acted,
-        CommandOutcome::Decided(_) => {
+        Performed::Recorded(acted) => acted,
+        Performed::Decided(_) => {
             let words = format!("the key of {} to epoch {epoch}", session.workspace);
             return outcome.report(context, ("rotated", &words, json!({"epoch": epoch})));
         }

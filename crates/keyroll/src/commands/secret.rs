@@ -13,7 +13,7 @@ use keyroll_core::{Code, SecretId};
 use keyroll_wire::reply::SecretRow;
 
 use crate::context::Context;
-use crate::dry_run::CommandOutcome;
+use crate::dry_run::Performed;
 use crate::error::Failure;
 use crate::time;
 
@@ -103,7 +103,7 @@ const NO_SECRET: SecretId = SecretId([0; 16]);
 /// unless it is a dry run.
 async fn shown(
     look: impl Future<Output = Result<SecretRow, Failure>>,
-    act: impl Future<Output = Result<CommandOutcome, Failure>>,
+    act: impl Future<Output = Result<Performed, Failure>>,
 ) -> Result<SecretRow, Failure> {
     match look.await {
         Err(failure) if failure.code() == Code::Denied.as_str() => {

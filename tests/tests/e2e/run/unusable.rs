@@ -106,7 +106,7 @@ fn one_secret_never_stops_the_others() {
         .stderr_has("--except names Nowhere");
     run(&["--only", "Other", "--except", "Other"])
         .code(2)
-        .stderr_has("--except leaves nothing");
+        .stderr_has("--except excludes every secret");
     run(&["--only", "Other", "--except", "Nowhere"])
         .code(0)
         .stderr_has("--only does not name it");

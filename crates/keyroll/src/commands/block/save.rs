@@ -15,7 +15,7 @@ use super::options::RunPython;
 use super::source::Source;
 use super::uses::{Use, uses};
 use crate::context::Context;
-use crate::dry_run::CommandOutcome;
+use crate::dry_run::Performed;
 use crate::error::Failure;
 use crate::options::DryRun;
 
@@ -53,18 +53,18 @@ pub(super) async fn save(
     report(context, &outcome, ("saved", &words, json))
 }
 
-/// As [`CommandOutcome::report`], on stdout and without a receipt.
+/// As [`Performed::report`], on stdout and without a receipt.
 fn report(
     context: &Context,
-    outcome: &CommandOutcome,
+    outcome: &Performed,
     (verb, words, mut json): (&str, &str, Value),
 ) -> Result<(), Failure> {
     let words = match outcome {
-        CommandOutcome::Recorded(acted) => {
+        Performed::Recorded(acted) => {
             json["index"] = json!(acted.index);
             format!("{verb} {words} (entry {})", acted.index)
         }
-        CommandOutcome::Decided(_) => {
+        Performed::Decided(_) => {
             json["dry_run"] = true.into();
             format!("would have {verb} {words}")
         }

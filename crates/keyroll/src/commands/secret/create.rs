@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{hosts, period};
 use crate::context::Context;
-use crate::dry_run::CommandOutcome;
+use crate::dry_run::Performed;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name, text};
 use crate::options::DryRun;
@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: CreateArgs) -> Result<(), Failu
     let session = context.session().await?;
     let (client, new) = (&session.client, [(spec, value.as_slice())]);
     let outcome = if args.dry.dry_run {
-        CommandOutcome::Decided(client.dry_run_create(&session.workspace, &new).await?)
+        Performed::Decided(client.dry_run_create(&session.workspace, &new).await?)
     } else {
         client.create(&session.workspace, &new).await?.into()
     };

@@ -13,7 +13,7 @@ use super::lifecycle::warn_of_uses;
 use super::read::versions;
 use super::{NO_SECRET, shown};
 use crate::context::Context;
-use crate::dry_run::{CommandOutcome, add_receipt};
+use crate::dry_run::{Performed, add_receipt};
 use crate::error::Failure;
 use crate::input::{Confirmation, can_confirm, confirm, secret_name};
 use crate::options::DryRun;
@@ -90,10 +90,10 @@ pub(crate) async fn run(context: &Context, args: DestroyArgs) -> Result<(), Fail
     }
     let outcome = session.perform(destroy(row.id), args.dry).await?;
     let acted = match &outcome {
-        CommandOutcome::Decided(_) => {
+        Performed::Decided(_) => {
             return outcome.report(context, ("destroyed", &what, json));
         }
-        CommandOutcome::Recorded(acted) => acted,
+        Performed::Recorded(acted) => acted,
     };
     add_receipt(context, &mut json, acted);
     let erased = erased(&session, &name).await?;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{NO_SECRET, hosts, period, shown};
 use crate::context::Context;
-use crate::dry_run::CommandOutcome;
+use crate::dry_run::Performed;
 use crate::error::Failure;
 use crate::input::{ValueArgs, secret_name, text};
 use crate::options::DryRun;
@@ -160,7 +160,7 @@ async fn unshown(
     value: &[u8],
     note: (Option<Text>, Option<Version>),
     dry: DryRun,
-) -> Result<CommandOutcome, Failure> {
+) -> Result<Performed, Failure> {
     let next = Version::FIRST.next();
     store(session, (NO_SECRET, name), next, value, (note, dry)).await
 }
@@ -172,11 +172,11 @@ async fn store(
     next: Version,
     value: &[u8],
     (note, dry): ((Option<Text>, Option<Version>), DryRun),
-) -> Result<CommandOutcome, Failure> {
+) -> Result<Performed, Failure> {
     let (client, workspace) = (&session.client, &session.workspace);
     if dry.dry_run {
         let events = client.dry_run_edit(workspace, place, next, value, note);
-        return Ok(CommandOutcome::Decided(events.await?));
+        return Ok(Performed::Decided(events.await?));
     }
     Ok(client
         .edit(workspace, place, next, value, note)

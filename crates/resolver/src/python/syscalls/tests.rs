@@ -21,7 +21,7 @@ const DONE_WITHOUT: [(&str, &str); 3] = [
     ("clone3", "threads are started with clone"),
     (
         "mbind",
-        "OpenBLAS ranges its memory where the kernel puts it",
+        "OpenBLAS leaves its memory where the kernel puts it",
     ),
     ("statfs", "libffi takes SELinux for absent"),
 ];
