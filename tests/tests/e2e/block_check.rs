@@ -35,8 +35,8 @@ fn known_values_are_found_on_record_and_not_repeated() {
         "block a, headers.X-Key, line 3 column 26: the value of the secret Phrase",
         "block a, body.json.n, line 4 column 27: the value of the secret Number",
         "block p, code, line 5 column 56: the value of the secret Phrase",
-        "not searched for, as values under 8 bytes occur by chance: Tiny",
-        "not searched for, as restricted secrets are shown to nobody: Hidden",
+        "not searched for, because values under 8 bytes occur by chance: Tiny",
+        "not searched for, because restricted secrets go only to blocks that a runner runs: Hidden",
         "searched for the values of 3 secrets",
     ] {
         done = done.stderr_has(says);

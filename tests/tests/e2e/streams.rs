@@ -155,7 +155,7 @@ fn where_a_ledger_is_none_is_set_up() {
         &url,
     ];
     let again = cluster.keyroll(init).run().code(5);
-    again.error_code("conflict").stderr_has("never replaced");
+    again.error_code("conflict").stderr_has("never replaces");
     let elsewhere = cluster.home().scratch().join("another");
     let elsewhere = cluster.keyroll(init).env("KEYROLL_HOME", &elsewhere);
     let elsewhere = elsewhere.run().code(5).error_code("conflict");

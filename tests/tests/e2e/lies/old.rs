@@ -204,7 +204,7 @@ fn an_entry_that_does_not_fit_its_command_is_not_believed() {
         world.ledger.lie_in_entries(move |_, _, events| lie(events));
         let edit = world.keyroll(["secret", "edit", "API_Key", "--stdin"]);
         let edit = edit.stdin(NEW).run().code(6).error_code("corrupt");
-        edit.stderr_has("does not say what can come of secret.edit");
+        edit.stderr_has("cannot result from secret.edit");
         world.ledger.be_honest();
     }
     world.ledger.lie_in_entries(move |_, _, events| {
