@@ -313,10 +313,12 @@ impl Health {
         })
     }
 
-    /// Everything that is wrong with the ledger as a whole, and with the workspaces that `shown` lets
-    /// through.
+    /// Everything that is wrong with the ledger as a whole, and then with the workspaces that `shown`
+    /// lets through: a list that is cut leaves out workspaces.
     pub fn problems(&self, shown: impl Fn(&WorkspaceName) -> bool) -> Vec<String> {
-        self.describe(|condition| condition.kind.workspace().is_none_or(&shown))
+        let mut problems = self.describe(|condition| condition.kind.workspace().is_none());
+        problems.extend(self.describe(|condition| condition.kind.workspace().is_some_and(&shown)));
+        problems
     }
 
     /// The first condition that the predicate lets through, as a refusal.

@@ -173,6 +173,11 @@ impl Eraser {
             id: one.id,
             version: one.version,
         };
+        // In a vault that is gone nothing is found, and its backup may bring everything back.
+        self.context.health.workspace(retiring.workspace)?;
+        if !self.context.vault.exists().await? {
+            return Err(Rejection::new(Code::AuditUnavailable, "there is no vault"));
+        }
         let values = lost.iter().map(value).collect();
         let lose = Action::ValuesLose(ValuesLose { values });
         if self

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use keyroll_core::state::{Secret, VersionInfo};
 use keyroll_core::{Millis, SecretId, Version};
-use redb::TableDefinition;
+use redb::{ReadableTableMetadata as _, TableDefinition};
 
 use super::rows::decode;
 use super::schema::{FORMER_NAMES, LAST_REVEALED, SECRET_NAMES, SECRETS, SecretRecord, VERSIONS};
@@ -26,12 +26,14 @@ fn of_ordinal(
 
 impl WorkspaceView<'_> {
     pub(super) fn all_secrets(&self) -> Result<Vec<(SecretId, Secret)>, ProjectionError> {
-        let mut found: Vec<(SecretId, Secret)> = Vec::new();
-        for row in self
-            .tx()
-            .open_table(SECRETS)?
-            .range((self.number(), 0)..=(self.number(), u32::MAX))?
-        {
+        let secrets = self.tx().open_table(SECRETS)?;
+        let mut rows = secrets.range((self.number(), 0)..=(self.number(), u32::MAX))?;
+        // A vector that grows is there twice, and a workspace may have very many secrets.
+        let last = rows.next_back().transpose()?;
+        let count = last.as_ref().map_or(0, |(key, _)| u64::from(key.value().1));
+        let count = count.min(secrets.len()?);
+        let mut found = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+        for row in rows.chain(last.map(Ok)) {
             let record: SecretRecord = decode(row?.1.value())?;
             found.push((record.id, record.secret));
         }
@@ -52,6 +54,10 @@ impl WorkspaceView<'_> {
             let (key, value) = row?;
             let (_, ordinal, version) = key.value();
             let (_, secret) = of_ordinal(&mut found, ordinal)?;
+            if secret.versions.is_empty() {
+                // Most secrets have one version, and the first push would make room for four.
+                secret.versions.reserve_exact(1);
+            }
             secret.versions.push(decode(value.value())?);
             if secret.current() != Version(version) {
                 return Err(damaged("a secret's versions have a gap"));

@@ -310,6 +310,21 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_missing_vault_stops_a_rotation_and_loses_nothing() {
+    let (world, gone) = three().await;
+    act(&world, rotate()).await;
+    act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
+    world.vault.set_missing(true);
+    let stopped = world.ledger.eraser().run_once().await;
+    assert_eq!(code(stopped), Some(Code::AuditUnavailable));
+    // The stream is back, with all that it held.
+    world.vault.set_missing(false);
+    world.ledger.eraser().run_once().await.expect("finished");
+    world.ledger.eraser().sweep().await.expect("swept");
+    is_done(&world, gone).await;
+}
+
+#[tokio::test]
 async fn what_a_sleeping_replica_puts_back_is_swept() {
     let (world, gone) = three().await;
     let old: Vec<_> = world.vault.all();

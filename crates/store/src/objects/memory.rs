@@ -28,7 +28,15 @@ type Slow = (u64, oneshot::Receiver<()>);
 #[derive(Default)]
 struct Inner {
     last: u64,
+    missing: bool,
     stored: BTreeMap<String, (ObjectInfo, Bytes)>,
+}
+
+impl Inner {
+    fn found(&self, subject: &str) -> Option<&(ObjectInfo, Bytes)> {
+        let stored = self.stored.get(subject);
+        stored.filter(|_| !self.missing)
+    }
 }
 
 impl Default for MemoryObjects {
@@ -106,6 +114,11 @@ impl MemoryObjects {
         self.with(|inner| inner.stored.clear());
     }
 
+    /// Makes the whole storage vanish, as a deleted stream does, or puts it back with what it held.
+    pub fn set_missing(&self, missing: bool) {
+        self.with(|inner| inner.missing = missing);
+    }
+
     /// Removes one object without a trace.
     pub fn lose(&self, subject: &str) -> bool {
         self.with(|inner| inner.stored.remove(subject).is_some())
@@ -159,7 +172,8 @@ fn matches(filter: &str, subject: &str) -> bool {
 
 impl Objects for MemoryObjects {
     fn exists(&self) -> BoxFuture<'_, Result<bool, Unavailable>> {
-        futures::future::ready(Ok(true)).boxed()
+        let exists = self.with(|inner| !inner.missing);
+        futures::future::ready(Ok(exists)).boxed()
     }
 
     fn put<'a>(&'a self, subject: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), PutError>> {
@@ -183,7 +197,7 @@ impl Objects for MemoryObjects {
             if let Some(resumed) = self.wait_for() {
                 let _ = resumed.await;
             }
-            self.used(|inner| inner.stored.get(subject).cloned())
+            self.used(|inner| inner.found(subject).cloned())
         }
         .boxed()
     }
@@ -192,7 +206,7 @@ impl Objects for MemoryObjects {
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
-        let found = self.used(|inner| inner.stored.get(subject).map(|(info, _)| *info));
+        let found = self.used(|inner| inner.found(subject).map(|(info, _)| *info));
         async move { found }.boxed()
     }
 
@@ -225,7 +239,7 @@ impl Objects for MemoryObjects {
 
     fn list<'a>(&'a self, filter: &'a str) -> BoxFuture<'a, Result<Vec<String>, Unavailable>> {
         let found = self.used(|inner| {
-            let subjects = inner.stored.keys();
+            let subjects = inner.stored.keys().filter(|_| !inner.missing);
             subjects
                 .filter(|subject| matches(filter, subject))
                 .cloned()
