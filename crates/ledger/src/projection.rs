@@ -168,7 +168,7 @@ pub fn plain_files() -> Opener {
 }
 
 /// Memory for redb's pages.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// A file up to this size is read when it is opened, and every checksum is compared. A larger one would
 /// make the start slow. redb compares its checksums only then, so rows have their own.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keyroll_core::{Epoch, ObjectId};
 
 /// Most bytes of sealed values in memory.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 type Name = (ObjectId, Epoch);
 
