@@ -1,9 +1,6 @@
-//! Lists and durations as people type them.
+//! Lists and optional fields as people type them.
 
 use std::str::FromStr;
-use std::time::Duration;
-
-use jiff::{Span, SpanRelativeTo};
 
 /// Items separated by spaces, commas or lines.
 pub(crate) fn list<T: FromStr>(typed: &str) -> Result<Vec<T>, T::Err> {
@@ -12,13 +9,6 @@ pub(crate) fn list<T: FromStr>(typed: &str) -> Result<Vec<T>, T::Err> {
         .filter(|item| !item.is_empty())
         .map(str::parse)
         .collect()
-}
-
-/// A duration such as `8h` or `30d`.
-pub(crate) fn duration(typed: &str) -> Option<Duration> {
-    let span = typed.parse::<Span>().ok()?;
-    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(exact).ok()
 }
 
 /// Whether a field for a duration or time is empty or says `never`.

@@ -74,6 +74,9 @@ macro_rules! text_type {
     };
 }
 
+mod glob;
+pub use glob::Glob;
+
 text_type!(
     /// A secret's name: `[A-Za-z][A-Za-z0-9_]{0,127}`, no Python keyword and no name of Python's
     /// own `secrets` module. Case is kept, and ignored when names are compared.
@@ -82,10 +85,6 @@ text_type!(
 text_type!(
     /// A workspace's name: `[a-z0-9][a-z0-9-]{0,62}`.
     WorkspaceName, check_workspace_name
-);
-text_type!(
-    /// A pattern over secret names, without regard to case: `*` any run, `?` any one character.
-    Glob, check_glob
 );
 text_type!(
     /// A member's display name: 1 to 128 bytes of text without control characters and without
@@ -98,45 +97,6 @@ impl SecretName {
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
-}
-
-impl Glob {
-    /// The pattern that allows every name.
-    pub fn any() -> Self {
-        Self("*".to_owned())
-    }
-
-    /// Whether the whole `name` matches, case ignored.
-    pub fn matches(&self, name: &SecretName) -> bool {
-        glob_matches(self.0.as_bytes(), name.as_str().as_bytes())
-    }
-}
-
-/// Remembers the last `*` only: each byte of the name is looked at once per star at most.
-fn glob_matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&name[n]) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    p = at + 1;
-                    n = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 fn check_secret_name(text: &str) -> Result<(), String> {
@@ -170,17 +130,6 @@ fn check_workspace_name(text: &str) -> Result<(), String> {
     Err(format!(
         "a workspace's name is lower-case letters, digits and hyphens, {} at most, not starting with a hyphen",
         limits::WORKSPACE_BYTES
-    ))
-}
-
-fn check_glob(text: &str) -> Result<(), String> {
-    let ok = |byte: u8| byte.is_ascii_alphanumeric() || b"_*?".contains(&byte);
-    if !text.is_empty() && text.len() <= limits::NAME_BYTES && text.bytes().all(ok) {
-        return Ok(());
-    }
-    Err(format!(
-        "a name pattern is letters, digits, underscores, * and ?, 1 to {} of them",
-        limits::NAME_BYTES
     ))
 }
 
@@ -305,24 +254,6 @@ mod tests {
         ] {
             assert!(bad.parse::<SecretName>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn globs_match_whole_names_without_case() {
-        let case = |pattern: &str, name: &str| {
-            let glob: Glob = pattern.parse().expect("pattern");
-            glob.matches(&name.parse().expect("name"))
-        };
-        assert!(case("*", "Anything"));
-        assert!(case("stripe_*", "STRIPE_live"));
-        assert!(case("*_key", "API_Key"));
-        assert!(case("a*b*c", "aXbYbZc"));
-        assert!(case("k?y", "Key"));
-        assert!(!case("stripe_*", "xstripe_live"));
-        assert!(!case("k?y", "Keey"));
-        assert!(!case("a*b", "abc"));
-        assert!("".parse::<Glob>().is_err());
-        assert!("a b".parse::<Glob>().is_err());
     }
 
     #[test]

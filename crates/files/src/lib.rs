@@ -1,7 +1,7 @@
 //! Files of secrets: dotenv, JSON and YAML, read and written byte for byte.
 //!
 //! [`read`] goes on after an error, so that a person sees every bad line at once. Its problems quote
-//! nothing but well-formed names: anything else in the file may be part of a value. [`write`] produces
+//! nothing but well-formed names: anything else in the file may be part of a value. [`write()`] produces
 //! files that read back to the same bytes, and [`preview`] compares a file with the secrets that exist.
 //! This crate touches no terminal, no file system and no ledger.
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
 use keyroll_core::{Millis, TreeSize};
 use keyroll_wire::query::AsOf;
 use keyroll_wire::time::{self, TimeError};
@@ -11,13 +10,9 @@ use crate::error::Failure;
 
 pub(crate) use keyroll_wire::time::rfc3339;
 
-/// A duration: `90d`, `2h`, `1h 30m`. A day has 24 hours; months and years have no fixed length.
+/// A duration: `90d`, `2h`, `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
-    let parsed = text.parse::<Span>().ok().and_then(|span| {
-        let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-        Duration::try_from(exact).ok()
-    });
-    parsed.ok_or_else(|| {
+    time::duration(text).ok_or_else(|| {
         Failure::usage(format!(
             "{:?} is not a duration; for example `30d`, `2h`",
             text.escape_debug().to_string()

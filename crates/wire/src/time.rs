@@ -1,10 +1,10 @@
 //! Points in time as people write and read them: RFC 3339, up to the end of the year 9999.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::SignedDuration;
 use jiff::civil::{DateTime, date};
 use jiff::fmt::temporal::Pieces;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use keyroll_core::Millis;
 
 /// The last point in time that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
@@ -18,6 +18,14 @@ pub fn now() -> Millis {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A duration as people write it: `90d`, `2h`, `1h 30m`. A day has 24 hours; months and years have no
+/// fixed length.
+pub fn duration(text: &str) -> Option<Duration> {
+    let span = text.parse::<Span>().ok()?;
+    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(exact).ok()
 }
 
 /// Why a text is not a point in time.

@@ -15,9 +15,10 @@ use super::list::{globs, with_sheet};
 use crate::failure::Failure;
 use crate::form::{Submitted, WorkspaceForm};
 use crate::format::rfc3339;
-use crate::input::{duration, is_never, list};
+use crate::input::{is_never, list};
 use crate::layout::{form_end, sheet};
 use crate::request::WorkspaceRequest;
+use keyroll_wire::time::duration;
 
 /// The fields of a member, in the forms that add and change one.
 #[derive(Deserialize)]

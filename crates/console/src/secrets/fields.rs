@@ -8,7 +8,8 @@ use maud::{Markup, html};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::input::{duration, is_never, list};
+use crate::input::{is_never, list};
+use keyroll_wire::time::duration;
 
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 /// Characters of a generated value: 190 bits.

@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn found(&self, subject: &str) -> Option<&(ObjectInfo, Bytes)> {
+    fn visible(&self, subject: &str) -> Option<&(ObjectInfo, Bytes)> {
         let stored = self.stored.get(subject);
         stored.filter(|_| !self.missing)
     }
@@ -197,7 +197,7 @@ impl Objects for MemoryObjects {
             if let Some(resumed) = self.wait_for() {
                 let _ = resumed.await;
             }
-            self.used(|inner| inner.found(subject).cloned())
+            self.used(|inner| inner.visible(subject).cloned())
         }
         .boxed()
     }
@@ -206,7 +206,7 @@ impl Objects for MemoryObjects {
         &'a self,
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>> {
-        let found = self.used(|inner| inner.found(subject).map(|(info, _)| *info));
+        let found = self.used(|inner| inner.visible(subject).map(|(info, _)| *info));
         async move { found }.boxed()
     }
 
