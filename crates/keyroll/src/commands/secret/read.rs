@@ -223,7 +223,7 @@ fn reader_table() -> Table<Reader> {
 pub(crate) async fn history(context: &Context, name: &str) -> Result<(), Failure> {
     let name = secret_name(name, "history")?;
     let session = context.session().await?;
-    let versions = versions(&session, name).await?;
+    let (mut pages, mut widths) = (VersionPages::new(&session, name), Widths::default());
     let table = Table::<VersionRow>(vec![
         ("VERSION", |row| row.version.to_string()),
         ("AT", |row| time::short(row.at)),
@@ -238,7 +238,12 @@ pub(crate) async fn history(context: &Context, name: &str) -> Result<(), Failure
                 .unwrap_or_default()
         }),
     ]);
-    context.out.items(&versions, version_json, &table)
+    while let Some(page) = pages.next().await? {
+        context
+            .out
+            .more_items(&page, version_json, &table, &mut widths)?;
+    }
+    Ok(())
 }
 
 fn version_json(row: &VersionRow) -> Value {
@@ -286,28 +291,55 @@ fn seen_by(row: &VersionRow) -> String {
     names.join(", ")
 }
 
+/// The versions of a secret, newest first, page by page.
+struct VersionPages<'a> {
+    session: &'a Session,
+    name: SecretName,
+    before: Option<Version>,
+    ended: bool,
+}
+
+impl<'a> VersionPages<'a> {
+    const fn new(session: &'a Session, name: SecretName) -> Self {
+        Self {
+            session,
+            name,
+            before: None,
+            ended: false,
+        }
+    }
+
+    /// The next page; `None` after the last.
+    async fn next(&mut self) -> Result<Option<Vec<VersionRow>>, Failure> {
+        if self.ended {
+            return Ok(None);
+        }
+        let before = self.before;
+        let ask = SecretHistory {
+            name: self.name.clone(),
+            limit: PAGE_ROWS,
+            before,
+        };
+        let answered = self.session.ask(Question::SecretHistory(ask)).await?;
+        let page = answer!(answered, Answer::SecretHistory)?;
+        // A page whose successor does not advance is the last.
+        let onward = |next: &Version| before.is_none_or(|before| *next < before);
+        self.before = page.next.filter(onward);
+        self.ended = self.before.is_none();
+        Ok(Some(page.rows))
+    }
+}
+
 /// All versions of a secret, newest first.
 pub(super) async fn versions(
     session: &Session,
     name: SecretName,
 ) -> Result<Vec<VersionRow>, Failure> {
-    let (mut rows, mut before) = (Vec::new(), None);
-    loop {
-        let ask = SecretHistory {
-            name: name.clone(),
-            limit: PAGE_ROWS,
-            before,
-        };
-        let answered = session.ask(Question::SecretHistory(ask)).await?;
-        let page = answer!(answered, Answer::SecretHistory)?;
-        rows.extend(page.rows);
-        // A page whose successor does not advance is the last.
-        let onward = |next: &Version| before.is_none_or(|before| *next < before);
-        match page.next.filter(onward) {
-            Some(next) => before = Some(next),
-            None => return Ok(rows),
-        }
+    let (mut rows, mut pages) = (Vec::new(), VersionPages::new(session, name));
+    while let Some(page) = pages.next().await? {
+        rows.extend(page);
     }
+    Ok(rows)
 }
 
 #[cfg(test)]

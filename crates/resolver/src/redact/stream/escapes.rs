@@ -106,7 +106,9 @@ impl RedactStream {
             None => return is_whole.then(|| may_take(b'\\')),
             Some(b'u' | b'U' | b'x' | b'0'..=b'7' | b'%' | b'&' | b'+' | b'\r') => true,
             Some(b'\'') => is_inside() || may_take(b'\'') || may_take(b'\\'),
-            Some(b'n' | b'r' | b't') => is_inside() || may_take(b'\n') || may_take(b'\t'),
+            Some(b'n' | b'r' | b't') => {
+                is_inside() || [b'\n', b'\r', b'\t', b'\\'].into_iter().any(may_take)
+            }
             Some(&escaped) => {
                 may_take(escaped) || may_take(b'\\') || may_take_control(escaped, may_take)
             }

@@ -56,3 +56,18 @@ fn each_character_may_be_escaped_in_its_own_way() {
         assert_masked(&redactor, spelled);
     }
 }
+
+#[test]
+fn a_value_that_begins_with_a_backslash_is_masked_at_every_split() {
+    for value in [
+        "\\r\t\t<  a",
+        "\\name\\there",
+        "\\t12345678",
+        "\\n\\n\\n\\n\\n",
+    ] {
+        let redactor = redactor(value.as_bytes());
+        for form in spellings(value) {
+            assert_masked(&redactor, &form);
+        }
+    }
+}
