@@ -1,6 +1,6 @@
-//! What a client has verified, kept per workspace: the highest checkpoint, which reveals a rollback of
-//! the log, and facts about secrets, which reveal an old or wrong value. Both are on disk before a
-//! reply is accepted.
+//! Keeps what a client has verified, per workspace: the highest checkpoint, which reveals a
+//! rollback of the log, and facts about secrets, which reveal an old or wrong value. Both are on
+//! disk before a reply is accepted.
 
 mod facts;
 mod hosts;
@@ -23,7 +23,7 @@ use crate::sync::lock;
 pub(crate) use facts::{Observation, SetByCaller};
 pub use secrets::SecretFactStore;
 
-/// Bytes of a checkpoint's file: far more than a note with its signatures has.
+/// Most bytes of a checkpoint's file: far more than a note with its signatures needs.
 const CHECKPOINT_BYTES: u64 = 64 * 1024;
 
 /// The size and root of a verified checkpoint.
@@ -56,13 +56,13 @@ struct CachedCheckpoint {
 }
 
 impl CheckpointStore {
-    /// In memory only.
+    /// A store in memory only.
     pub fn memory() -> Self {
         Self::new(None, None)
     }
 
-    /// In `home/seen/<ledger>`: `<workspace>` has a checkpoint's size, root and note, one per line,
-    /// `<workspace>.secrets` the facts about secrets.
+    /// A store in `home/seen/<ledger>`: the file `<workspace>` has a checkpoint's size, root and
+    /// note, one per line, `<workspace>.secrets` the facts about secrets.
     pub fn in_home(home: &Path, ledger: &LedgerId) -> Self {
         let name = ledger.to_string().replace(':', "-");
         let dir = home.join("seen").join(name);
@@ -140,8 +140,8 @@ impl CheckpointStore {
         Ok(found)
     }
 
-    /// Keeps a checkpoint if it is higher than the kept one. Returns false when the kept one has the
-    /// same size and another root, which means that the log was forked.
+    /// Keeps a checkpoint if it is higher than the kept one. Returns false when the kept one has
+    /// the same size and another root, which means that the log was forked.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -170,9 +170,9 @@ impl CheckpointStore {
         Ok(true)
     }
 
-    /// Starts to trust a workspace anew: replaces the kept checkpoint by this one, or by none where the
-    /// ledger has no such workspace, and forgets the facts about its secrets. The replaced checkpoint
-    /// and facts go to a file in `home/evidence`, where there is a home.
+    /// Starts to trust a workspace anew: replaces the kept checkpoint by this one, or by none where
+    /// the ledger has no such workspace, and forgets the facts about its secrets. The replaced
+    /// checkpoint and facts go to a file in `home/evidence`, where there is a home.
     ///
     /// # Errors
     /// When it cannot be written.

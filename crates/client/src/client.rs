@@ -30,7 +30,7 @@ pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long one request waits for its reply.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How to reach a ledger, and as whom.
+/// The address of a ledger, and the signer to connect as.
 pub struct Settings {
     /// `nats://user:password@host:port`.
     pub nats_url: String,
@@ -205,7 +205,7 @@ impl Client {
         &self.connection.nats
     }
 
-    /// The key that checks a workspace's checkpoints.
+    /// The key that verifies a workspace's checkpoints.
     ///
     /// # Errors
     /// [`Code::WrongLedger`] when the ledger's key is not an Ed25519 key.
@@ -277,7 +277,8 @@ impl Client {
     }
 }
 
-/// The sealing key of today. Data keys must not be sealed to an old one, which may have leaked since.
+/// The sealing key of today. Data keys must not be sealed to an old one, which may have leaked
+/// since.
 fn open_sealing_key(
     info: &ServiceInfo,
     ledger: &LedgerId,
@@ -295,8 +296,8 @@ fn open_sealing_key(
     }))
 }
 
-/// How often a service without responders is asked, and the pause between: a service that just
-/// started has subscribed, but its nats-server may not have registered that yet.
+/// How often the keys are requested while there are no responders, and the pause between: a service
+/// that just started has subscribed, but its nats-server may not have registered that yet.
 const INFO_ATTEMPTS: u32 = 5;
 const INFO_PAUSE: Duration = Duration::from_millis(60);
 

@@ -32,7 +32,7 @@ fn in_words(millis: u64) -> String {
 /// Whether the ledger's online key is in force.
 ///
 /// # Errors
-/// [`Code::Stale`] when it is by the ledger's clock and not by this one, else [`Code::WrongLedger`].
+/// [`Code::Stale`] when it is in force by the ledger's clock only, else [`Code::WrongLedger`].
 pub(crate) fn check_in_force(
     key: &LedgerKey,
     ledger: Millis,

@@ -51,8 +51,8 @@ impl Client {
     ///
     /// # Errors
     /// The ledger's refusal, recorded or not; [`Code::AuditUnknown`] when it is unknown whether the
-    /// command was executed; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the receipt
-    /// does not verify; [`Code::Unreachable`].
+    /// command was executed; [`Code::Rollback`], [`Code::Fork`] or [`Code::Corrupt`] when the
+    /// receipt does not verify; [`Code::Unreachable`].
     pub async fn execute(
         &self,
         workspace: &WorkspaceName,
@@ -204,7 +204,7 @@ impl Client {
             Ok(ReplyBody::Answer(_)) => Attempt::Final(crate::query::unexpected()),
             Ok(ReplyBody::Error(rejection)) => match rejection.code {
                 Code::Busy | Code::AuditUnknown => Attempt::Retry(rejection.into()),
-                // An earlier attempt may still be appended, so this answer is not the last word.
+                // An earlier attempt may still be appended, so this answer is not final.
                 Code::AuditUnavailable | Code::Unreachable | Code::Internal | Code::Stale
                     if unknown =>
                 {

@@ -14,8 +14,8 @@ use crate::{Client, ClientError};
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often to check that a service is running while it works on a long query.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3);
-/// How long there may be no service: after a restart of the service or its nats-server the answer may
-/// still arrive.
+/// How long there may be no service: after a restart of the service or its nats-server the answer
+/// may still arrive.
 const ABSENCE: Duration = Duration::from_secs(10);
 
 impl Client {

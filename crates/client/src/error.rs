@@ -2,7 +2,7 @@
 
 use keyroll_core::{Code, Rejection};
 
-/// Refused by the ledger, or failed on the way or in a check.
+/// A refusal by the ledger, or a failure on the way or in a check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The ledger works and refused.

@@ -7,8 +7,8 @@ use keyroll_core::{SecretId, limits};
 
 use crate::NewSecretSpec;
 
-/// Most bytes that a new secret takes besides its counted fields: in the command, and for its event in
-/// the entry.
+/// Most bytes that a new secret takes besides its counted fields: in the command, and for its event
+/// in the entry.
 const NEW_BYTES: usize = 192;
 const EVENT_BYTES: usize = 96;
 /// Most bytes that its value takes in the request besides the sealed value: data key and lengths.
@@ -129,7 +129,7 @@ mod tests {
                 next = part.end;
                 assert!(part.len() <= limits::IMPORT_SECRETS);
                 let (command, entry, request) = sizes(&secrets[part.clone()]);
-                // What is around them is small: signature, kid, ids.
+                // The rest is small: signature, kid, ids.
                 let around = 4 * 1024;
                 assert!(command + around <= limits::COMMAND_BYTES, "{command}");
                 assert!(entry + around <= limits::ENTRY_BYTES, "{entry}");

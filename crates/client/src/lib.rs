@@ -1,5 +1,5 @@
-//! The client of a ledger: connects over NATS, signs commands and queries, seals values, and verifies
-//! every answer.
+//! The client of a ledger: connects over NATS, signs commands and queries, seals values, and
+//! verifies every answer.
 //!
 //! A reply is accepted only if it is signed by the ledger's key and its tree extends the checkpoint
 //! that this client trusts. So a rolled-back or forked log is an error, and so is an old value of a

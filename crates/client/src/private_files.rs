@@ -115,8 +115,8 @@ pub fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Waits for the lock of a file, which is created if absent. The lock is held until the returned file
-/// is dropped.
+/// Waits for the lock of a file, which is created if absent. The lock is held until the returned
+/// file is dropped.
 ///
 /// # Errors
 /// When it cannot be created or locked.
@@ -141,7 +141,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether others than the owner have access.
+/// Whether anyone but the owner has access.
 pub fn others_may(metadata: &Metadata) -> bool {
     mode(metadata) & 0o077 != 0
 }

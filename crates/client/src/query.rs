@@ -95,8 +95,8 @@ impl Client {
         }
     }
 
-    /// As [`Client::query`], for a query that takes long. It is sent again when a connection breaks and
-    /// from time to time: the service joins a repeated query to the work under way.
+    /// As [`Client::query`], for a query that takes long. It is sent again when a connection breaks
+    /// and from time to time: the service joins a repeated query to the work under way.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -226,7 +226,7 @@ impl Client {
     }
 }
 
-/// A service that restarted meanwhile does not know the query any more.
+/// The error for a service that restarted meanwhile: it no longer knows the query.
 fn service_lost() -> ClientError {
     let words = "the service stopped or became unreachable before it answered: its work may be half \
                  done. Start it, and check `keyroll status`";

@@ -34,8 +34,8 @@ fn corrupt(message: impl Into<String>) -> ClientError {
     ClientError::failed(Code::Corrupt, message)
 }
 
-/// The error for a command that is an entry although this client could not write to its directory. The
-/// user must not take the command for one that failed.
+/// The error for a command that is an entry although this client could not write to its directory.
+/// The user must not believe that the command failed.
 fn executed_but_not_kept(
     (workspace, command): (&WorkspaceName, &Command),
     index: Index,
@@ -178,7 +178,7 @@ impl Client {
     /// A past reveal: the signed request, and the released values without their plaintext.
     ///
     /// # Errors
-    /// As [`Client::prove`]; [`Code::Corrupt`] when the entry is no reveal.
+    /// As [`Client::prove`]; [`Code::Corrupt`] when the entry is not a reveal.
     pub async fn past_reveal(
         &self,
         workspace: &WorkspaceName,
@@ -257,8 +257,8 @@ pub(crate) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) 
     }
 }
 
-/// Whether the released values are the requested ones in the same order: by name, and by id and version
-/// where these were given. Two names never refer to one secret.
+/// Whether the released values are the requested ones in the same order: by name, and by id and
+/// version where these were given. Two names never refer to one secret.
 fn reveals(requested: &[RevealItem], revealed: &SecretRevealed) -> bool {
     let mut names = BTreeMap::new();
     let mut pairs = requested.iter().zip(&revealed.secrets);

@@ -1,5 +1,6 @@
-//! Request and reply over NATS. A request is sent again when it or its reply may have been lost with a
-//! connection. This is for queries only: the service joins the same bytes to the work under way.
+//! Request and reply over NATS. A request is sent again when it or its reply may have been lost
+//! with a connection. This is for queries only: the service joins the same bytes to the work under
+//! way.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -117,8 +118,8 @@ impl Client {
         }
     }
 
-    /// Whether a reply is from a service that does not do the work: it refuses a request that was sent
-    /// again after a minute as stale, while another service works on it.
+    /// Whether a reply is from a service that does not do the work: it refuses a request that was
+    /// sent again after a minute as stale, while another service works on it.
     async fn is_from_idle_service(&self, message: &Message, request: &Digest) -> bool {
         let reply = self.open_reply(&message.payload, request);
         let is_stale = reply.is_ok_and(|reply| {

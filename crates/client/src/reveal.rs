@@ -56,8 +56,8 @@ pub struct Reveal {
 }
 
 impl Reveal {
-    /// Passes on the warnings and returns the values. A warning reports that a name refers to another
-    /// secret than before, or that a secret may be sent to more hosts. Each is given once.
+    /// Passes on the warnings and returns the values. A warning reports that a name refers to
+    /// another secret than before, or that a secret may be sent to more hosts. Each is given once.
     pub fn warn(self, warn: impl FnMut(String)) -> RevealedValues {
         self.warnings.into_iter().for_each(warn);
         self.revealed

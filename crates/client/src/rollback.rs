@@ -1,6 +1,6 @@
-//! Detects a rolled-back log behind a refusal. A ledger that lost its log and its read model refuses
-//! every member as a stranger. A client that has seen entries then asks for a proof that the ledger
-//! still has them.
+//! Detects a rolled-back log behind a refusal. A ledger that lost its log and its read model
+//! refuses every member as a stranger. A client that has seen entries then asks for a proof that
+//! the ledger still has them.
 
 use std::time::Duration;
 

@@ -30,7 +30,8 @@ impl From<SigningKey> for Signer {
 }
 
 impl Signer {
-    /// A key and the signed [`Delegation`] to it. The ledger decides whether that is still in force.
+    /// A key and the signed [`Delegation`] to it. The ledger decides whether that is still in
+    /// force.
     ///
     /// # Errors
     /// As [`cose::open`]; [`keyroll_core::Code::BadSignature`] when the statement is for another
@@ -77,8 +78,8 @@ pub fn public(key: &SigningKey) -> Identity {
     Identity(key.verifying_key().to_bytes())
 }
 
-/// "`to` speaks for me in `workspace` until `not_after`", signed by the identity's own key. A
-/// longer life than the 12 h that a ledger accepts is cut to that.
+/// "`to` speaks for me in `workspace` until `not_after`", signed by the identity's own key. A life
+/// longer than the 12 h that a ledger accepts is shortened to 12 h.
 pub fn delegate(
     identity: &SigningKey,
     to: Identity,
@@ -106,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    /// Does not compile for a type that has the trait: the path is then ambiguous.
     macro_rules! never {
         ($type:ty: $($trait:path),+) => {{ $({
             trait Either<Which> {

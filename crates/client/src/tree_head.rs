@@ -1,5 +1,5 @@
-//! Checks a reply's tree head, its size and root, against the checkpoint that this client trusts, and
-//! then trusts the new one.
+//! Checks a reply's tree head, its size and root, against the checkpoint that this client trusts,
+//! and then trusts the new one.
 
 use keyroll_core::{Code, Digest, TreeSize, WorkspaceName};
 use keyroll_merkle::{Hash, verify_consistency};
@@ -9,7 +9,8 @@ use crate::checkpoints::TrustedCheckpoint;
 use crate::{Client, ClientError};
 
 impl Client {
-    /// Checks a reply's size and root against the checkpoint that was trusted when it was requested.
+    /// Checks a reply's size and root against the checkpoint that was trusted when it was
+    /// requested.
     pub(crate) fn check_tree_head(
         &self,
         workspace: &WorkspaceName,
@@ -19,7 +20,7 @@ impl Client {
         if let ReplyBody::Error(rejection) = &reply.body
             && reply.size == TreeSize(0)
         {
-            // Most refusals are decided without the tree; these describe what is in it.
+            // Most refusals are decided without the tree; these describe its contents.
             let describes_tree = matches!(
                 rejection.code,
                 Code::NotFound | Code::Deleted | Code::Destroyed | Code::Conflict
@@ -78,7 +79,8 @@ impl Client {
         Err(ClientError::failed(Code::Fork, message))
     }
 
-    /// The only failure of a check that is this machine's own.
+    /// The error for a checkpoint that could not be kept: the only failure here that is this
+    /// machine's own.
     fn not_kept(&self, error: &std::io::Error) -> ClientError {
         let directory = self.connection.checkpoints.directory();
         let directory =

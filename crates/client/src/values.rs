@@ -71,8 +71,8 @@ impl Client {
         })
     }
 
-    /// Executes the action that `prepare` makes. When the session has expired, it does so once more with
-    /// a new session.
+    /// Executes the action that `prepare` makes. When the session has expired, it does so once more
+    /// with a new session.
     pub(crate) async fn execute_in_session(
         &self,
         workspace: &WorkspaceName,
@@ -89,8 +89,8 @@ impl Client {
         }
     }
 
-    /// Has the ledger decide the action that `prepare` makes, as [`Client::execute_in_session`] would
-    /// send it. Nothing is written.
+    /// Has the ledger decide the action that `prepare` makes, as [`Client::execute_in_session`]
+    /// would send it. Nothing is written.
     pub(crate) async fn dry_run_in_session(
         &self,
         workspace: &WorkspaceName,
@@ -107,8 +107,8 @@ impl Client {
         }
     }
 
-    /// Renews the sessions when a result shows that they have expired, at most once per call. Returns
-    /// whether it did.
+    /// Renews the sessions when a result shows that they have expired, at most once per call.
+    /// Returns whether it did.
     async fn renew_if_expired<T>(
         &self,
         result: &Result<T, ClientError>,
@@ -170,8 +170,8 @@ impl Client {
         Ok((create_action(new, session.reference), values))
     }
 
-    /// Creates secrets under given ids in one `secret.import`: one entry, all or none. A caller that
-    /// keeps the ids can find out after a lost answer whether the secrets were created.
+    /// Creates secrets under given ids in one `secret.import`: one entry, all or none. A caller
+    /// that keeps the ids can find out after a lost answer whether the secrets were created.
     ///
     /// # Errors
     /// As [`Client::create`].

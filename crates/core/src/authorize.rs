@@ -11,7 +11,7 @@ use crate::state::{Member, State};
 /// A refusal for lack of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The actor is no member. There is no entry, or anybody could fill the log.
+    /// The actor is not a member. There is no entry: otherwise anybody could fill the log.
     Stranger,
     /// The actor is a member. The refusal is recorded.
     Member(DenialReason),
@@ -88,7 +88,7 @@ fn refusal(state: &State, actor: Identity, reason: DenialReason) -> Refusal {
     }
 }
 
-/// Whether `member` has `permission` for all of `names` at `now`. Queries are decided by this too.
+/// Whether `member` has `permission` for all of `names` at `now`. Queries use this too.
 ///
 /// # Errors
 /// The reason.

@@ -2,7 +2,7 @@
 //! strings, arrays, maps, booleans. No floats, no null, no tags, no indefinite lengths.
 //!
 //! Every entry is decoded and encoded several times on its way, so both are written for this subset
-//! and for memory; the tests hold them to `ciborium`.
+//! and for memory; the tests compare them with `ciborium`.
 
 mod de;
 mod ser;
@@ -18,7 +18,7 @@ pub(crate) use ser::push_head;
 /// The canonical bytes of a form.
 ///
 /// Map keys come out in declaration order, so every form declares its fields in canonical order;
-/// `canonical` holds the tests to it.
+/// debug builds check it.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let bytes = encode_row(value);
     debug_assert!(
@@ -28,11 +28,11 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// CBOR of a row of the read model: the same bytes for the same row, in declaration order. Rows
-/// are never signed and never leave the process, so no canonical order is asked of them.
+/// CBOR of a row of the read model: the same bytes for the same row, in declaration order. Rows are
+/// never signed and never leave the process, so they need no canonical order.
 pub fn encode_row<T: Serialize>(value: &T) -> Vec<u8> {
     let mut writer = ser::Writer(Vec::with_capacity(256));
-    // Our forms and rows hold nothing that has no encoding.
+    // Everything in our forms and rows has an encoding.
     let encoded = value.serialize(&mut writer);
     debug_assert!(encoded.is_ok(), "a form or row with a float");
     if encoded.is_err() {
@@ -41,11 +41,11 @@ pub fn encode_row<T: Serialize>(value: &T) -> Vec<u8> {
     writer.0
 }
 
-/// Decodes bytes from outside: bounded, canonical, and nothing in them that the form does not know.
+/// Decodes untrusted bytes: they must be bounded, canonical, and hold only what the form knows.
 ///
 /// # Errors
 /// [`Code::Malformed`] when the bytes are not the canonical form of a `T`, [`Code::InvalidName`]
-/// when all that is wrong is a name.
+/// when only a name is invalid.
 pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Rejection> {
     check(bytes)?;
     let value: T = decode_trusted(bytes)?;
@@ -73,14 +73,14 @@ pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection>
     Err(malformed("bytes after the end"))
 }
 
-/// What a byte string of that many bytes begins with: its one encoding.
+/// The head of a byte string of this length: it has one encoding.
 pub fn bytes_head(length: usize) -> Vec<u8> {
     let mut head = Vec::with_capacity(9);
     push_head(&mut head, 2, length as u64);
     head
 }
 
-/// How many bytes a byte string takes with its length.
+/// The size of a byte string with its head.
 pub const fn bytes_len(bytes: &[u8]) -> usize {
     let head = match bytes.len() as u64 {
         0..24 => 1,
@@ -92,7 +92,8 @@ pub const fn bytes_len(bytes: &[u8]) -> usize {
     head + bytes.len()
 }
 
-/// The byte string, its length in the shortest form, that `bytes` begin with, and what follows it.
+/// Splits off the byte string at the start of `bytes`, its length in the shortest form. Returns it
+/// and the rest.
 pub fn split_bytes(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut scan = Scan { bytes, at: 0 };
     let (2, length) = scan.head().ok()? else {
@@ -110,7 +111,7 @@ fn malformed(why: &str) -> Rejection {
 /// the limits on depth and length.
 ///
 /// # Errors
-/// [`Code::Malformed`], saying what and at which byte.
+/// [`Code::Malformed`], with the problem and the byte where it is.
 pub fn check(bytes: &[u8]) -> Result<(), Rejection> {
     let mut scan = Scan { bytes, at: 0 };
     scan.item(0)?;
@@ -143,7 +144,7 @@ impl<'a> Scan<'a> {
         Ok(taken)
     }
 
-    /// Major type and argument, which must be in its shortest form.
+    /// Reads a major type and its argument, which must be in its shortest form.
     fn head(&mut self) -> Result<(u8, u64), Rejection> {
         let first = self.take(1)?[0];
         let (major, short) = (first >> 5, first & 0x1f);

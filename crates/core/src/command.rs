@@ -1,4 +1,4 @@
-//! Commands: what actors sign. A command is kept verbatim in the entry it led to.
+//! Commands, which actors sign. The entry of a command keeps it verbatim.
 //!
 //! Fields are declared in canonical order: shorter names first, then by bytes.
 
@@ -54,7 +54,7 @@ pub struct SignedCommand {
 }
 
 impl SignedCommand {
-    /// Decodes bytes from outside.
+    /// Decodes untrusted bytes.
     ///
     /// # Errors
     /// As [`cose::open`]; [`Code::UpgradeNeeded`] for a later version of the form.
@@ -139,8 +139,8 @@ impl SignedCommand {
         })
     }
 
-    /// For full verification only, which checks the signatures on other threads and reports each bad
-    /// one. Never use it for a command that may become an entry.
+    /// For full verification only, which checks the signatures on other threads and reports each
+    /// bad one. Never use it for a command that may become an entry.
     pub fn assume_verified(self) -> Verified {
         Verified(self)
     }

@@ -26,7 +26,7 @@ pub struct Commit {
     pub root: Digest,
     /// Index of the first entry here.
     pub first: TreeSize,
-    /// Number of the [`Rules`] that decided them; rules of a later program are unknown here.
+    /// Number of the [`Rules`] that decided them; this program does not know those of a later one.
     pub rules: u32,
     /// The ledger.
     pub ledger: LedgerId,
@@ -48,8 +48,8 @@ impl Commit {
         Hash(self.root.0)
     }
 
-    /// The rules that decided its entries. Check them before decoding the entries: this program may be
-    /// unable to decode what later rules allow.
+    /// The rules that decided its entries. Check them before decoding the entries: this program may
+    /// be unable to decode what later rules allow.
     ///
     /// # Errors
     /// As [`Rules::of`].
@@ -57,7 +57,7 @@ impl Commit {
         Rules::of(self.rules)
     }
 
-    /// Decodes a commit that the log holds; its signature is still to be verified.
+    /// Decodes a commit from the log. Its signature is not verified yet.
     ///
     /// # Errors
     /// As [`cose::open`].
@@ -73,8 +73,8 @@ impl Commit {
         cose::open(bytes)
     }
 
-    /// The position of the first entry in `bytes`, the signed bytes of this commit. The entries follow
-    /// each other as byte strings. `None` when the bytes are not in the one encoding.
+    /// The position of the first entry in `bytes`, the signed bytes of this commit. The entries
+    /// follow each other as byte strings. `None` when the bytes are not in canonical form.
     pub fn entries_at(&self, bytes: &[u8]) -> Option<usize> {
         // In canonical order one field comes after them, and then the signature.
         let behind = cbor::encode(&"workspace").len() + cbor::encode(&self.workspace).len();
@@ -137,7 +137,7 @@ mod tests {
         let commit = commit(vec![vec![1; 20], vec![2; 300]]);
         let bytes = cose::sign(&commit, &SigningKey::from_bytes(&[3; 32]));
         let begin = commit.entries_at(&bytes).expect("entries");
-        // The first entry's length in a form that is longer than it need be.
+        // Encodes the first entry's length in a form longer than necessary.
         let mut longer = bytes.clone();
         longer.splice(begin..=begin, [0x58, 20]);
         assert!(commit.entries_at(&longer).is_none());

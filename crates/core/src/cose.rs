@@ -2,8 +2,8 @@
 //! public key as `kid`, the media type as `typ` (RFC 9596), an empty unprotected header, and the
 //! form's name as external data, so that a signature over one form is not valid over another.
 //!
-//! A signed form has exactly one encoding, so it is parsed by comparing bytes: any difference in the
-//! frame around signer, payload and signature is refused. The tests compare this with `coset`.
+//! A signed form has exactly one encoding, so it is parsed by comparing bytes: any difference in
+//! the frame around signer, payload and signature is refused. The tests compare this with `coset`.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -96,8 +96,8 @@ const fn small_order() -> [[u8; 32]; 8] {
 }
 
 /// As `VerifyingKey::verify_strict`, with the same result, but without decompressing R: a valid
-/// signature has for R the one encoding of the computed point, so R needs no check that it is a point,
-/// and whether it has small order is visible in its bytes.
+/// signature has for R the one encoding of the computed point, so R needs no check that it is a
+/// point, and whether it has small order is visible in its bytes.
 fn verify_strict(
     signer: &Identity,
     message: &[u8],
@@ -124,7 +124,7 @@ thread_local! {
         const { RefCell::new([None; CACHED_KEYS]) };
 }
 
-/// The key as a point; `None` when it is no point, or one of small order.
+/// The key as a point; `None` when it is not a point, or has small order.
 fn verifying_key(signer: &Identity) -> Option<VerifyingKey> {
     KEY_CACHE.with_borrow_mut(|cache| {
         let slot = cache.get_mut(usize::from(signer.0[31]) % CACHED_KEYS)?;
@@ -219,8 +219,8 @@ fn open_with<F: Form>(
     })
 }
 
-/// Checks `v` before anything else, so that a later version is not reported as malformed. In canonical
-/// order `v` comes first, as every other field's name is longer.
+/// Checks `v` before anything else, so that a later version is not reported as malformed. In
+/// canonical order `v` comes first, as every other field's name is longer.
 fn known_version<F: Form>(payload: &[u8]) -> Result<(), Rejection> {
     let v = version(payload).ok_or_else(|| malformed("it does not start with its version"))?;
     if v == F::V {
@@ -258,7 +258,7 @@ pub fn later_signer<F: Form>(bytes: &[u8]) -> Option<Identity> {
     Some(signer)
 }
 
-/// Where the signed parts are in the bytes, and the signature.
+/// The signature, and the position of each signed part in the bytes.
 #[derive(Debug, Clone)]
 struct Parts {
     /// With its CBOR head.
@@ -313,7 +313,7 @@ fn whole_bytes(framed: &[u8]) -> Option<&[u8]> {
         .filter(|_| canonical.len() == head)
 }
 
-/// Why bytes are not a signed message of this type.
+/// The rejection for bytes that are not a signed message of this type.
 fn why_not(bytes: &[u8], typ: &str) -> Rejection {
     if !bytes.starts_with(&FRAME) {
         return malformed("it does not start with the COSE_Sign1 tag and an array of four");

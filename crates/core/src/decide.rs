@@ -31,15 +31,15 @@ pub struct Authority {
     pub key: WorkspaceCreated,
 }
 
-/// Decides a command by some rules: a new command by [`Rules::CURRENT`], a command in the log by those of
-/// its commit.
+/// Decides a command by `rules`: [`Rules::CURRENT`] for a new command, those of its commit for a
+/// command in the log.
 ///
-/// The order of checks is: addressed to this ledger and workspace, fresh, permission (on the names in the
-/// command), and only then what exists.
+/// The order of checks is: address (this ledger and workspace), freshness, permission (on the names
+/// in the command), and only then existence.
 ///
 /// # Errors
-/// The refusal. A member's refusal for lack of permission is not an error but the event `access.denied`,
-/// up to a number of such entries per minute.
+/// The refusal. A member's refusal for lack of permission is not an error but the event
+/// `access.denied`, up to a number of such entries per minute.
 pub fn decide(
     rules: Rules,
     state: &State,
@@ -119,7 +119,7 @@ fn decide_action(
         Action::KeyErase(erase) => Ok(erasure::erase_key(state, *erase)?),
         Action::LogTruncate(truncate) => Ok(recovery::truncate(state, *truncate)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
-        // This is decided before permission, as nobody has any yet.
+        // This comes before the check of permission, as nobody has any yet.
         Action::WorkspaceCreate(_) => {
             let message = format!("workspace {} exists already", state.workspace());
             Err(Rejection::new(Code::Conflict, message).into())

@@ -30,7 +30,7 @@ pub struct Recorded {
     pub at: Millis,
     /// The events of the command.
     pub events: Vec<Event>,
-    /// The command. Its signature may not be verified: the follower relies on the ledger's signature
+    /// The command. Its signature may be unverified: the follower relies on the ledger's signature
     /// over the commit, full verification does not.
     pub command: SignedCommand,
     /// The Merkle leaf of the entry's bytes.

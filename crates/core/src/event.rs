@@ -1,5 +1,5 @@
-//! Events: the results of a command, in the past tense. They never repeat the command's fields, which are
-//! in the same entry.
+//! Events: the results of a command, in the past tense. They never repeat the command's fields,
+//! which are in the same entry.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::names::{HostPattern, SecretName};
 /// The kind of an event: its number and its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventKind {
-    /// Stands for the kind in indexes. Numbers are never used again.
+    /// Identifies the kind in indexes. A number is never reused.
     pub number: u8,
     /// The name on the wire.
     pub name: &'static str,
@@ -55,7 +55,7 @@ events! {
     SecretEdited(Stored) = 6, "secret.edited";
     /// A secret's description changed.
     SecretDescribed(Nothing) = 7, "secret.described";
-    /// A secret has another name.
+    /// A secret was renamed.
     SecretRenamed(Nothing) = 8, "secret.renamed";
     /// Values were released.
     SecretRevealed(SecretRevealed) = 9, "secret.revealed";
@@ -97,7 +97,7 @@ pub struct WorkspaceCreated {
     pub key: Identity,
     /// Its serial.
     pub serial: u32,
-    /// The statement, signed by the ledger's id, that says so.
+    /// The statement about this key, signed by the ledger's id.
     pub statement: Blob,
 }
 
@@ -105,7 +105,7 @@ pub struct WorkspaceCreated {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stored {
-    /// Which of the command's values, from 0.
+    /// The position among the command's values, from 0.
     pub item: u32,
     /// The epoch whose key wraps it.
     pub epoch: Epoch,
@@ -170,7 +170,7 @@ pub struct AccessDenied {
     pub reason: DenialReason,
 }
 
-/// Why a member was refused.
+/// The reason for the refusal of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DenialReason {
     /// The membership has ended.
@@ -185,7 +185,7 @@ pub enum DenialReason {
     /// The secret is for blocks only.
     #[serde(rename = "restricted")]
     Restricted,
-    /// The delegation is over, revoked or does not cover the action.
+    /// The delegation has ended, was revoked or does not cover the action.
     #[serde(rename = "delegation")]
     Delegation,
 }

@@ -1,5 +1,5 @@
-//! Identifiers and counters. Index, size, sequence and version are different types, so that they cannot
-//! be mixed up.
+//! Identifiers and counters. Index, size, sequence and version are different types, so that they
+//! cannot be mixed up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -108,15 +108,15 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes!(
-    /// Who acts: an Ed25519 public key. Text form `ed25519:` and base64url.
+    /// An identity that acts: an Ed25519 public key. Text form `ed25519:` and base64url.
     Identity, 32, "public key", "expected ed25519: and 43 characters of base64url", key_text, from_key_text
 );
 fixed_bytes!(
-    /// Which ledger: the Ed25519 public key that vouches for its online keys.
+    /// A ledger: the Ed25519 public key that signs its online keys.
     LedgerId, 32, "ledger id", "expected ed25519: and 43 characters of base64url", key_text, from_key_text
 );
 fixed_bytes!(
-    /// A secret, whatever its name: 16 random bytes, never used again.
+    /// A secret, independent of its name: 16 random bytes, never reused.
     SecretId, 16, "secret id", "expected 32 hex digits", hex_text, from_hex
 );
 fixed_bytes!(
@@ -144,7 +144,7 @@ impl Digest {
 }
 
 impl ObjectId {
-    /// The only object that item `item` of a command may be stored as.
+    /// The id of the only object that may hold item `item` of a command.
     pub fn of(actor: &Identity, command: &CommandId, item: u32, sealed: &Digest) -> Self {
         let hash = Sha256::new()
             .chain_update(actor.0)

@@ -1,8 +1,9 @@
-//! The domain of keyroll: commands and events with their canonical bytes, the fold that turns events into
-//! state ([`State::apply`]), the rules that turn commands into events ([`decide()`]), and the cryptography.
+//! The domain of keyroll: commands and events with their canonical bytes, the fold that turns
+//! events into state ([`State::apply`]), the rules that turn commands into events ([`decide()`]),
+//! and the cryptography.
 //!
-//! Nothing here reads a clock, draws random bytes or does I/O: the caller passes all three in. So anybody
-//! can decide a whole log again and compare the results.
+//! Nothing here reads a clock, draws random bytes or does I/O: the caller passes all three in. So
+//! anybody can decide a whole log again and compare the results.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -3,7 +3,7 @@
 /// Largest signed command the ledger reads: an import of full size still leaves room for the
 /// values beside it in one 900 KiB request.
 pub const COMMAND_BYTES: usize = 480 * 1024;
-/// Largest request body: JetStream and the clients' account take 1 MiB messages, the rest is
+/// Largest request body: JetStream and the clients' account take 1 MiB messages, the rest is for
 /// subject, headers and envelope.
 pub const REQUEST_BYTES: usize = 900 * 1024;
 /// Largest entry. With the 512 KiB of a commit this leaves room for the commit's own fields.
@@ -12,7 +12,7 @@ pub const ENTRY_BYTES: usize = 500 * 1024;
 pub const COMMIT_BYTES: usize = 512 * 1024;
 /// Most entries in one commit: bounds the time one commit takes to apply.
 pub const COMMIT_ENTRIES: usize = 1_000;
-/// Nesting of any CBOR we accept. Our own forms need eight levels.
+/// Deepest nesting of accepted CBOR. Our own forms need eight levels.
 pub const CBOR_DEPTH: usize = 16;
 /// Elements of one CBOR array or map.
 pub const CBOR_ITEMS: u64 = 10_000;
@@ -37,30 +37,31 @@ pub const GLOBS: usize = 64;
 pub const REVEAL_SECRETS: usize = 256;
 /// Sealed bytes in one reveal's reply.
 pub const REVEAL_BYTES: u64 = 900 * 1024;
-/// All of a reveal's reply: what JetStream's and the clients' accounts take is 1 MiB and 64 KiB.
+/// Largest reply to a reveal: JetStream's and the clients' accounts take 1 MiB and 64 KiB.
 pub const REPLY_BYTES: u64 = 1_088 * 1024;
-/// What a released value costs in a reply besides itself, its name and its hosts: its keys and
+/// Bytes of a released value in a reply besides itself, its name and its hosts: its keys and
 /// digests, in the entry and beside it.
 pub const RELEASED_OVERHEAD: u64 = 512;
-/// What a reply costs besides entry and values: two proofs and a checkpoint.
+/// Bytes of a reply besides entry and values: two proofs and a checkpoint.
 pub const REPLY_OVERHEAD: u64 = 16 * 1024;
-/// Delegations that one identity can have ended: they are kept for good.
+/// Revoked delegations of one identity: they are kept for good.
 pub const REVOCATIONS: usize = 256;
-/// Delegations of one identity that are remembered as seen in use: as many as it can have ended.
-/// Beyond that the one that ends first is forgotten.
+/// Used delegations of one identity that are remembered: as many as can be revoked. Beyond that the
+/// one that ends first is forgotten.
 pub const SEEN_DELEGATIONS: usize = 256;
 /// Members of one workspace.
 pub const MEMBERS: usize = 10_000;
 /// Secrets of one workspace, deleted and destroyed ones included.
 pub const SECRETS: usize = 1_000_000;
-/// Versions or places that one act ends, erases, loses or sweeps: an array has no more items, and
-/// the entry stays far below its limit.
+/// Versions or objects that one command destroys, erases, loses or sweeps: its array has no more
+/// items, and the entry stays far below its limit.
 pub const ENDED_AT_ONCE: usize = 1_000;
 /// Age at which a stored value that no version refers to is an orphan, in milliseconds: far more
-/// than [`FRESH_MS`], so that no command that is still taken can refer to it.
+/// than [`FRESH_MS`], so that no command that is still accepted can refer to it.
 pub const ORPHAN_MS: u64 = 5 * 60 * 1_000;
-/// Age up to which a value that a command stored earlier may serve the command sent again: it lands
-/// within [`FRESH_MS`] either side of its own time, so before it could be an orphan.
+/// Age up to which a command that is sent again may use the value that it stored earlier: it is
+/// appended within [`FRESH_MS`] before or after its own time, so before the value could be an
+/// orphan.
 pub const STORED_AGAIN_MS: u64 = 2 * 60 * 1_000;
 /// Saved workflows of one workspace.
 pub const WORKFLOWS: usize = 1_000;
@@ -79,5 +80,5 @@ pub const DENIALS_PER_MINUTE: u32 = 10;
 pub const DELEGATION_MS: u64 = 12 * 60 * 60 * 1_000;
 /// Life of one sealing key, in milliseconds.
 pub const SEALING_PERIOD_MS: u64 = 24 * 60 * 60 * 1_000;
-/// A clock that goes back less than this is held at the last entry's time.
+/// A clock that steps back by less than this counts as the last entry's time.
 pub const HOLD_MS: u64 = 10_000;

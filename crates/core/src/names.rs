@@ -1,4 +1,4 @@
-//! Names that people choose. Each type can hold only what is allowed, so no other code checks.
+//! Names that people choose. Each type holds only valid names, so no other code checks them.
 
 mod visible;
 
@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::limits;
 
-/// A name that breaks its rule. The message says which rule; it starts with the stable code.
+/// A name that breaks its rule. The message names the rule and starts with the stable code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid_name: {0}")]
 pub struct InvalidName(pub String);
 
-/// Keywords of Python 3: `secrets.NAME` could not be written for them.
+/// Keywords of Python 3, for which `secrets.NAME` cannot be written.
 const PYTHON_KEYWORDS: [&str; 35] = [
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
     "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
@@ -179,7 +179,7 @@ fn check_text(text: &str) -> Result<(), String> {
 
 text_type!(
     /// A host that a secret may be sent to: `api.example.com`, `*.example.com`, with an optional
-    /// scheme and port. Matching is the resolver's; here only the form is held.
+    /// scheme and port. The resolver matches hosts; this type checks only the form.
     HostPattern, check_host
 );
 

@@ -1,4 +1,4 @@
-//! The name of a workspace's checkpoints, and the key that checks them.
+//! The name of a workspace's checkpoints, and the key that verifies them.
 
 use ed25519_dalek::VerifyingKey;
 use keyroll_merkle::VerifierKey;
@@ -10,7 +10,7 @@ pub fn origin(ledger: &LedgerId, workspace: &WorkspaceName) -> String {
     format!("keyroll/{ledger}/{workspace}")
 }
 
-/// The key that checks the checkpoints that `key` signs for a workspace. Its name is the origin.
+/// The key that verifies the checkpoints that `key` signs for a workspace. Its name is the origin.
 ///
 /// # Errors
 /// [`Code::WrongLedger`] when `key` is not an Ed25519 key.

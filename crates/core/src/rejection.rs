@@ -1,5 +1,5 @@
-//! Refusals. A [`Rejection`] is an answer: the ledger works and refuses. Failures have error types of
-//! their own.
+//! Refusals. A [`Rejection`] is an answer: the ledger works and refuses. Failures have error types
+//! of their own.
 
 use std::fmt;
 
@@ -26,15 +26,15 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Bytes that are not the canonical form of what they should be.
+    /// Bytes that are not in the expected canonical form.
     Malformed = "malformed",
     /// Larger than its limit.
     TooLarge = "too_large",
     /// A name, pattern, label or text that breaks its rule.
     InvalidName = "invalid_name",
-    /// A field that is well formed and makes no sense.
+    /// A well-formed field that makes no sense.
     InvalidField = "invalid_field",
-    /// A value that is empty, too long or ends in a newline nobody asked to keep.
+    /// A value that is empty, too long or ends in a newline that the caller did not ask to keep.
     InvalidValue = "invalid_value",
     /// A signature that does not verify.
     BadSignature = "bad_signature",
@@ -62,11 +62,11 @@ codes! {
     Busy = "busy",
     /// The log cannot be written: nothing happened and nothing was released.
     AuditUnavailable = "audit_unavailable",
-    /// Whether the entry was written is not known yet; nothing was released.
+    /// It is not known yet whether the entry was written; nothing was released.
     AuditUnknown = "audit_unknown",
-    /// The log holds less than it did.
+    /// The log is shorter than it was.
     Rollback = "rollback",
-    /// The log holds something else than it did.
+    /// The log holds other entries than it did.
     Fork = "fork",
     /// The log does not verify.
     Corrupt = "corrupt",
@@ -84,7 +84,8 @@ impl fmt::Display for Code {
     }
 }
 
-/// A refusal: a stable code, and a message with what failed, where, and what to do. Never a value.
+/// A refusal: a stable code, and a message that says what failed, where, and what to do. It never
+/// has a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code}: {message}")]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
-//! Versions of the rules by which a command becomes events. Every change of what [`crate::decide()`]
-//! accepts is a new version, and old versions stay as they are: verification decides every old command
-//! again, by the rules that its commit names.
+//! Versions of the rules by which a command becomes events. Every change of what
+//! [`crate::decide()`] accepts is a new version, and old versions stay as they are: verification
+//! decides every old command again, by the rules that its commit names.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -9,7 +9,7 @@ use crate::rejection::{Code, Rejection};
 /// Rules that this program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Rules {
-    /// The first ones.
+    /// The first rules.
     #[default]
     V1,
     /// A member's name has only visible characters.
@@ -19,7 +19,7 @@ pub enum Rules {
 }
 
 impl Rules {
-    /// All of them, the oldest first.
+    /// All rules, oldest first.
     pub const ALL: [Self; 3] = [Self::V1, Self::V2, Self::V3];
 
     /// The rules for new commands.
@@ -34,10 +34,10 @@ impl Rules {
         }
     }
 
-    /// The rules of a number.
+    /// The rules with this number.
     ///
     /// # Errors
-    /// [`Code::UpgradeNeeded`] for later ones than this program knows, [`Code::Malformed`] for a
+    /// [`Code::UpgradeNeeded`] for later rules than this program knows, [`Code::Malformed`] for a
     /// number that no rules have.
     pub fn of(number: u32) -> Result<Self, Rejection> {
         let found = Self::ALL.into_iter().find(|known| known.number() == number);
@@ -53,7 +53,7 @@ impl Rules {
         })
     }
 
-    /// For rows: the first rules are left out there.
+    /// Rows omit the first rules.
     #[expect(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde hands over a reference"

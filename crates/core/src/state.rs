@@ -1,5 +1,5 @@
-//! The state of a workspace after some entries. `apply` folds an event in and is the only place where an
-//! event changes anything; live projection, rebuild, time travel and tests all call it.
+//! The state of a workspace after some entries. `apply` folds an event in and is the only place
+//! where an event changes anything; live projection, rebuild, time travel and tests all call it.
 
 mod apply;
 mod delegations;
@@ -211,8 +211,8 @@ impl State {
         self.secrets.get(id)?.version(version)
     }
 
-    /// Whether the delegation of an identity to a key was revoked. Only the identity and members who
-    /// manage members may revoke it, so the key alone does not decide.
+    /// Whether the delegation of an identity to a key was revoked. Only the identity and members
+    /// who manage members may revoke it, so the key alone does not decide.
     pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> bool {
         self.revoked.contains(&(*identity, *key))
     }
@@ -257,7 +257,7 @@ impl State {
     }
 }
 
-/// Two states are equal when they differ at most in how much of the tree is in memory.
+/// Equality ignores how much of the tree is in memory.
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         self.ledger == other.ledger

@@ -108,8 +108,8 @@ impl<'a> SignedCheckpoint<'a> {
         Ok(Self { note, checkpoint })
     }
 
-    /// Verifies that the key signed the checkpoint, and returns it. The key may belong to a witness or
-    /// sign for several logs, so the caller compares the origin with the expected one.
+    /// Verifies that the key signed the checkpoint, and returns it. The key may belong to a witness
+    /// or sign for several logs, so the caller compares the origin with the expected one.
     ///
     /// # Errors
     /// [`NoteError::NotSigned`] or [`NoteError::FalseSignature`].

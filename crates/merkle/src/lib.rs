@@ -1,5 +1,5 @@
-//! The append-only Merkle tree under every ledger, its proofs, and the signed checkpoints that commit
-//! to it. It follows RFC 6962 and C2SP, so other tools can verify a ledger.
+//! The append-only Merkle tree under every ledger, its proofs, and the signed checkpoints that
+//! commit to it. It follows RFC 6962 and C2SP, so other tools can verify a ledger.
 //!
 //! Everything here is a pure function or a value: nothing reads a file, a clock or a random number.
 //!

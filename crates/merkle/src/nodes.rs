@@ -25,9 +25,9 @@ pub enum TreeError<E> {
     /// There is no such leaf.
     #[error("leaf {index} is not in a tree of {size} leaves")]
     NoSuchLeaf {
-        /// The leaf asked for.
+        /// The requested leaf.
         index: u64,
-        /// The size of the tree asked about.
+        /// The size of the tree.
         size: u64,
     },
     /// A tree never shrinks.

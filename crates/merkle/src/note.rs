@@ -18,7 +18,7 @@ pub const MAX_NOTE_BYTES: usize = 64 * 1024;
 /// The number of signatures that c2sp.org/signed-note requires verifiers to accept; none need more.
 pub const MAX_SIGNATURES: usize = 16;
 
-/// What every signature line starts with: an em dash and a space.
+/// The start of every signature line: an em dash and a space.
 const SIGNATURE_MARK: &str = "\u{2014} ";
 
 /// Why a note is refused.
@@ -72,13 +72,13 @@ pub enum NoteError {
     Checkpoint {
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// The checkpoint is signed by the key, but for another log.
     #[error("the checkpoint is of the log {found:?}, not of {expected:?}")]
     Origin {
-        /// The log that was asked for.
+        /// The expected log.
         expected: String,
         /// The log that the checkpoint names.
         found: String,
@@ -129,13 +129,13 @@ impl<'a> Note<'a> {
         Ok(Self { text, signatures })
     }
 
-    /// The text, with its last newline: what the signatures are over.
+    /// The signed text, with its last newline.
     pub fn text(&self) -> &'a str {
         self.text
     }
 
     /// Whether the key signed the text. Signatures by other keys are ignored, as
-    /// c2sp.org/signed-note demands; of those by this key, every one must be good.
+    /// c2sp.org/signed-note demands; every signature by this key must be valid.
     ///
     /// # Errors
     /// [`NoteError::NotSigned`] or [`NoteError::FalseSignature`].

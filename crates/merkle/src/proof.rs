@@ -1,6 +1,6 @@
 //! Verification of proofs, by the algorithms of RFC 9162.
 //!
-//! They share no code with the making of proofs, so that a mistake there cannot hide here.
+//! They share no code with the generation of proofs, so that a mistake there cannot hide here.
 
 use crate::hash::{Hash, empty_root, node_hash};
 

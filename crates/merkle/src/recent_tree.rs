@@ -1,7 +1,8 @@
 //! A growing tree that keeps only its recent nodes in memory.
 //!
-//! The newest leaves are proved at once to the callers who added them. Their proofs consist of recent
-//! nodes, so a bounded number of nodes per level is enough to make the proofs without reading the disk.
+//! The newest leaves are proved at once to the callers who added them. Their proofs consist of
+//! recent nodes, so a bounded number of nodes per level is enough to make the proofs without
+//! reading the disk.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,7 @@ use crate::nodes::Nodes;
 /// The smallest capacity: a node and the sibling it is combined with.
 pub const MIN_CAPACITY: usize = 2;
 
-/// The largest size that a tree can start from. Far fewer leaves than the rest up to an overflow can
+/// The largest size that a tree can start from. The rest up to an overflow is far more than can
 /// ever be pushed.
 pub const MAX_SIZE: u64 = u64::MAX >> 1;
 
@@ -38,7 +39,7 @@ struct Level {
     nodes: VecDeque<Hash>,
 }
 
-/// The tree has this node no longer in memory, or never had it.
+/// The tree no longer has this node in memory, or never had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("node {index} of level {level} is not in memory")]
 pub struct MissingNode {
@@ -80,14 +81,15 @@ impl RecentTree {
     }
 
     /// A tree that continues from `size` leaves. The compact range holds the roots of the maximal
-    /// complete subtrees, from the largest to the smallest, as [`RecentTree::compact_range`] gives it.
-    /// The capacity is treated as by [`RecentTree::new`].
+    /// complete subtrees, from the largest to the smallest, as [`RecentTree::compact_range`] gives
+    /// it. The capacity is treated as by [`RecentTree::new`].
     ///
-    /// Only a comparison of [`RecentTree::root`] with a trusted root shows that the hashes are right.
+    /// Only a comparison of [`RecentTree::root`] with a trusted root shows that the hashes are
+    /// right.
     ///
     /// # Errors
-    /// [`CompactRangeError::WrongCount`] for too many or too few hashes, [`CompactRangeError::TooLarge`] for a
-    /// size above [`MAX_SIZE`].
+    /// [`CompactRangeError::WrongCount`] for too many or too few hashes,
+    /// [`CompactRangeError::TooLarge`] for a size above [`MAX_SIZE`].
     pub fn from_compact_range(
         size: u64,
         range: &[Hash],

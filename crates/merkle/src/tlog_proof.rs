@@ -16,7 +16,7 @@ use crate::proof::{MAX_PROOF_HASHES, ProofError, verify_inclusion};
 use crate::text::{from_base64, parse_decimal, parse_hash, to_base64};
 use crate::vkey::VerifierKey;
 
-/// The size limit of a proof file: a checkpoint, and as much again for all that stands before it.
+/// The size limit of a proof file: a checkpoint, and as much again for the part before it.
 pub const MAX_TLOG_PROOF_BYTES: usize = 2 * MAX_NOTE_BYTES;
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -48,12 +48,12 @@ pub enum TlogProofError {
     /// There is no blank line, so nothing that could be a checkpoint.
     #[error("the proof file has no blank line before a checkpoint")]
     NoCheckpoint,
-    /// A line before the checkpoint is not what the form demands.
+    /// A line before the checkpoint does not have the required form.
     #[error("line {line} of the proof file is not {expected}")]
     Line {
         /// Counted from 1.
         line: usize,
-        /// What should stand there.
+        /// The expected content.
         expected: &'static str,
     },
     /// More hashes than a proof can have.
@@ -82,7 +82,7 @@ impl TlogProof {
         format!("{}\n\n{}", lines.join("\n"), self.checkpoint)
     }
 
-    /// Reads the text form. The checkpoint must be well-formed; who signed it is not looked at.
+    /// Reads the text form. The checkpoint must be well-formed; its signatures are not checked.
     ///
     /// # Errors
     /// For a text that [`TlogProof::format`] would not have written so, or beyond a limit; see

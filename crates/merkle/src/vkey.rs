@@ -27,7 +27,7 @@ pub enum KeyError {
     /// Not a name that can stand in a signature line.
     #[error("a key name must not be empty nor contain spaces, control characters or `+`")]
     Name,
-    /// The text is not of the form.
+    /// The text does not have the form of a key.
     #[error("a verifier key has the form <name>+<8 lower-case hex digits>+<base64>")]
     Form,
     /// The signature type is not Ed25519.
@@ -39,9 +39,9 @@ pub enum KeyError {
     /// The id does not belong to the name and key.
     #[error("the key id is {found:08x}, but name and key give {expected:08x}")]
     KeyId {
-        /// What the name and the key give.
+        /// The id of the name and the key.
         expected: u32,
-        /// What the text says.
+        /// The id in the text.
         found: u32,
     },
 }
@@ -64,7 +64,7 @@ impl VerifierKey {
     /// Reads the text form.
     ///
     /// # Errors
-    /// See [`KeyError`]; the spelling must be the very one that `Display` gives.
+    /// See [`KeyError`]; the spelling must be exactly that of `Display`.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {

@@ -1,7 +1,7 @@
-//! Access to JetStream. All reads, writes and erasures go through [`BoundStream`], which bounds every
-//! wait, even when the nats-server is frozen: each call ends within [`TIMEOUT`], a list within
-//! [`LIST_TIMEOUT`], and a consumer's `next` within 200 ms. `clippy.toml` forbids the NATS client's
-//! own types elsewhere.
+//! Access to JetStream. All reads, writes and erasures go through [`BoundStream`], which bounds
+//! every wait, even when the nats-server is frozen: each call ends within [`TIMEOUT`], a list
+//! within [`LIST_TIMEOUT`], and a consumer's `next` within 200 ms. `clippy.toml` forbids the NATS
+//! client's own types elsewhere.
 #![expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -147,8 +147,8 @@ impl BoundStream {
     ) -> Result<Option<StoredMessage>, Unavailable> {
         bounded(async {
             // Not DIRECT.GET: the server publishes its answer, whose body is the stored bytes, to
-            // any reply subject with the account's rights. So that permission alone could be
-            // turned into STREAM.DELETE or STREAM.UPDATE.
+            // any reply subject with the account's rights. So this permission alone would allow
+            // STREAM.DELETE and STREAM.UPDATE.
             match self.stream.get_last_raw_message_by_subject(subject).await {
                 Ok(message) => Ok(Some(stored(message))),
                 Err(error) if matches!(error.kind(), LastRawMessageErrorKind::NoMessageFound) => {

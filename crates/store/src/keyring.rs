@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::objects::{Objects, PutError};
 
-/// Most sessions in memory. Beyond this all are dropped and derived again when used, which costs one
-/// X25519 operation each.
+/// Most sessions in memory. Beyond this all are dropped and derived again when used, which costs
+/// one X25519 operation each.
 const SESSIONS: usize = 65_536;
 /// Most stored keys that the root key is tried on at start-up, until it opens one.
 const ROOT_KEY_TRIALS: usize = 64;
@@ -110,8 +110,8 @@ impl Keyring {
         }
     }
 
-    /// Whether the root key opens the stored keys, as far as they can be read. Under a wrong root key
-    /// the ledger would make new keys that the right one does not open.
+    /// Whether the root key opens the stored keys, as far as they can be read. Under a wrong root
+    /// key the ledger would make new keys that the right one does not open.
     pub async fn fits_root(&self) -> bool {
         // A key that cannot be read now says nothing about the root key.
         let subjects = self.objects.list("keyroll.keys.*.*").await;

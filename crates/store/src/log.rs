@@ -58,9 +58,9 @@ pub enum FollowError {
     /// Messages are missing: the log is damaged.
     #[error("messages {from} to {to} of the log are missing")]
     Gap {
-        /// The first missing.
+        /// The first missing message.
         from: Sequence,
-        /// The last missing.
+        /// The last missing message.
         to: Sequence,
     },
     /// The log ends before the position to follow from: it was rolled back or created anew.
@@ -68,7 +68,7 @@ pub enum FollowError {
     Behind {
         /// Its last message.
         last: Sequence,
-        /// Where to follow from.
+        /// The position to follow from.
         after: Sequence,
     },
 }

@@ -77,8 +77,8 @@ pub trait Objects: Send + Sync + 'static {
         subject: &'a str,
     ) -> BoxFuture<'a, Result<Option<ObjectInfo>, Unavailable>>;
 
-    /// Erases the object under a subject and overwrites its bytes on disk. Returns whether there was
-    /// one.
+    /// Erases the object under a subject and overwrites its bytes on disk. Returns whether there
+    /// was one.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.
@@ -92,8 +92,8 @@ pub trait Objects: Send + Sync + 'static {
         .boxed()
     }
 
-    /// Erases exactly this object, and none that was stored under its subject since. Returns whether
-    /// it was still there.
+    /// Erases exactly this object, and none that was stored under its subject since. Returns
+    /// whether it was still there.
     ///
     /// # Errors
     /// [`Unavailable`], in bounded time.

@@ -37,7 +37,7 @@ fn unavailable(why: impl std::fmt::Display) -> Rejection {
     )
 }
 
-/// The result of a write where an object that is there already serves as well.
+/// The result of a write that also succeeds when the object exists already.
 fn stored(result: Result<(), PutError>) -> Result<(), Rejection> {
     match result {
         Ok(()) | Err(PutError::Exists) => Ok(()),
@@ -118,8 +118,8 @@ impl Vault {
         value.map_err(|rejection| unavailable(rejection.message))
     }
 
-    /// Finds a sealed value, checks its digest and unwraps its data key. A value counts as lost only
-    /// by what the store itself returned, never by the cache.
+    /// Finds a sealed value, checks its digest and unwraps its data key. Only an answer of the
+    /// store shows that a value is lost, never the cache.
     ///
     /// # Errors
     /// [`Code::ValueLost`] when it is missing or damaged, [`Code::AuditUnavailable`].

@@ -1,9 +1,9 @@
-//! The wire protocol between clients and the service: requests, replies, queries, NATS subjects, and
-//! times as text.
+//! The wire protocol between clients and the service: requests, replies, queries, NATS subjects,
+//! and times as text.
 //!
-//! A command travels as a [`CommandRequest`] and comes back as a [`CommandReply`]. A [`Query`] is signed
-//! like a command, and its [`Reply`] is signed by the ledger. Both ends depend on this crate; it has no
-//! NATS client and no async runtime.
+//! A command travels as a [`CommandRequest`] and comes back as a [`CommandReply`]. A [`Query`] is
+//! signed like a command, and its [`Reply`] is signed by the ledger. Both ends depend on this
+//! crate; it has no NATS client and no async runtime.
 //!
 //! ```
 //! use keyroll_core::command::Nothing;

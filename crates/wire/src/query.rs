@@ -77,9 +77,9 @@ pub enum Question {
     /// The checkpoint of the read model.
     #[serde(rename = "audit.checkpoint")]
     AuditCheckpoint(Nothing),
-    /// Whether the tree extends the one with this size and root. A member who is refused as a stranger
-    /// asks this. Only a caller who knows the root gets an answer, so strangers learn nothing about a
-    /// workspace.
+    /// Whether the tree extends the one with this size and root. A member who is refused as a
+    /// stranger asks this. Only a caller who knows the root gets an answer, so strangers learn
+    /// nothing about a workspace.
     #[serde(rename = "audit.extends")]
     AuditExtends(AuditExtends),
     /// The receipt of one of the caller's own commands.
@@ -127,7 +127,7 @@ pub struct AuditExtends {
     pub size: TreeSize,
 }
 
-/// A point in history as people specify it.
+/// A point in history, as a person specifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum AsOf {
@@ -145,7 +145,7 @@ pub enum AsOf {
 pub struct PointInTime {
     /// After this many entries.
     pub size: TreeSize,
-    /// The time at which expiry and rotation are judged.
+    /// The time at which expiry and rotation are evaluated.
     pub time: Millis,
 }
 
@@ -156,7 +156,7 @@ pub struct SecretList {
     /// The state at that point; the current state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<PointInTime>,
-    /// Only names after this one (case folded), or the `next` of the page before.
+    /// Only names after this one (case folded), or the `next` of the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
@@ -196,7 +196,7 @@ pub struct MemberList {
     /// The state at that point; the current state when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<PointInTime>,
-    /// Only those who joined after this one, by order of joining; for the next page.
+    /// Only members who joined after this one, by order of joining; for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u32>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
@@ -212,7 +212,7 @@ pub struct WorkspaceList {
     pub after: Option<WorkspaceName>,
 }
 
-/// Fields of `audit.log`: all filters must fit.
+/// Fields of `audit.log`: all filters must match.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditLog {
@@ -236,7 +236,7 @@ pub struct AuditLog {
     /// Events of this name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// Only entries before this index, for the page before.
+    /// Only entries before this index, for the previous page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Index>,
     /// Entries that concern a secret with this name, now or formerly.

@@ -192,7 +192,8 @@ pub struct DryRunEvents {
     pub events: Vec<Event>,
 }
 
-/// The keys that a client needs before its first request. Each statement is signed; the whole is not.
+/// The keys that a client needs before its first request. Each statement is signed; the whole is
+/// not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceInfo {

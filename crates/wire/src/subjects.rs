@@ -6,8 +6,8 @@ use keyroll_core::WorkspaceName;
 pub const COMMANDS: &str = "keyroll.v1.*.command";
 /// Queries of any workspace, and of the ledger itself under `_ledger`.
 pub const QUERIES: &str = "keyroll.v1.*.query";
-/// The ledger's keys, which a client needs first. No workspace is called `_ledger`: their names start
-/// with a letter or digit.
+/// The ledger's keys, which a client needs first. No workspace is called `_ledger`: their names
+/// start with a letter or digit.
 pub const INFO: &str = "keyroll.v1._ledger.info";
 /// Queries about the ledger as a whole.
 pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";

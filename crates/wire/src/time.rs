@@ -46,8 +46,8 @@ const fn epoch() -> DateTime {
     date(1970, 1, 1).at(0, 0, 0, 0)
 }
 
-/// Whether a text has the form `date-time` of RFC 3339 §5.6. Only some programs read other forms of ISO
-/// 8601.
+/// Whether a text has the form `date-time` of RFC 3339 §5.6. Only some programs read other forms of
+/// ISO 8601.
 fn has_form(text: &[u8]) -> bool {
     let fits = |text: &[u8], form: &[u8]| {
         text.len() == form.len()
@@ -103,8 +103,8 @@ pub fn parse(text: &str) -> Result<Millis, TimeError> {
     Ok(at)
 }
 
-/// Formats a point in time with a pattern of `strftime`, in UTC. A time beyond the calendar is shown as
-/// its number.
+/// Formats a point in time with a pattern of `strftime`, in UTC. A time beyond the calendar is
+/// shown as its number.
 pub fn format(at: Millis, pattern: &str) -> String {
     let since = i64::try_from(at.0).map(SignedDuration::from_millis);
     let time = since.ok().and_then(|since| epoch().checked_add(since).ok());

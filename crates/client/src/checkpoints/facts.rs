@@ -1,6 +1,6 @@
-//! Verified facts about secrets: which secret had which name, its highest current version and the hosts
-//! it may be sent to. Every fact has the index of the entry that showed it. So answers that overtake
-//! each other are compared with facts before them in the log, not in time.
+//! Verified facts about secrets: which secret had which name, its highest current version and the
+//! hosts it may be sent to. Every fact has the index of the entry that showed it. So answers that
+//! overtake each other are compared with facts before them in the log, not in time.
 
 mod text;
 
@@ -13,12 +13,12 @@ use self::text::{name_line, secret_line};
 use super::hosts::{is_wider, words};
 use crate::ClientError;
 
-/// Most bytes of the facts about one workspace, as a file: about 80,000 secrets. Facts beyond that are
-/// not remembered. No older fact is dropped for them, or an attacker with invented names could make a
-/// client forget the real ones.
+/// Most bytes of the facts about one workspace, as a file: about 80,000 secrets. Facts beyond that
+/// are not remembered. No older fact is dropped for them: otherwise an attacker with invented names
+/// could make a client forget the real ones.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// What an entry, or an answer at some tree size, shows about a secret.
+/// Facts about a secret in an entry, or in an answer at some tree size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Observation<'a> {
     /// The entry; for an answer, the last entry of its tree.
@@ -29,8 +29,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) name: &'a SecretName,
     /// A version, and SHA-256 of its sealed value.
     pub(crate) version: Option<(Version, Digest)>,
-    /// Whether that version was the current one. A version that was requested by number shows nothing
-    /// about the current one.
+    /// Whether that version was the current one. A version that was requested by number shows
+    /// nothing about the current one.
     pub(crate) current: bool,
     /// Hosts that it may be sent to.
     pub(crate) hosts: Option<&'a [HostPattern]>,
@@ -142,7 +142,8 @@ impl SecretFacts {
             return Ok(());
         };
         let older = version < known.version && index >= known.at;
-        // An answer may be overtaken by a later one, but it cannot know a version from after its tree.
+        // An answer may be overtaken by a later one, but it cannot know a version from after its
+        // tree.
         let too_early = version > known.version && index <= known.at;
         if !older && !too_early {
             return Ok(());
@@ -188,8 +189,8 @@ impl SecretFacts {
         }
     }
 
-    /// Compares hosts with those of the secret, and of the secret that had the name before: a secret
-    /// that is created anew without hosts would lift the binding just as well.
+    /// Compares hosts with those of the secret, and of the secret that had the name before: a
+    /// secret that is created anew without hosts would lift the binding just as well.
     fn hosts_warning(&self, observed: &Observation<'_>) -> Option<String> {
         if observed.set_by_caller != SetByCaller::Nothing {
             return None;

@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use keyroll_core::names::HostPattern;
 
 /// Whether some host fits `now` and does not fit `before`. An empty list allows every host. Two
-/// spellings of one address count as two hosts, so there may be a needless warning, never a missing one.
+/// spellings of one address count as two hosts, so there may be a needless warning, never a missing
+/// one.
 pub(super) fn is_wider(now: &[HostPattern], before: &[HostPattern]) -> bool {
     if before.is_empty() {
         return false;

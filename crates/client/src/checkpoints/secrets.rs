@@ -71,7 +71,8 @@ impl SecretFactStore {
     /// warnings for a person.
     ///
     /// # Errors
-    /// As [`SecretFacts::check`], and nothing is remembered then; when the file cannot be read or written.
+    /// As [`SecretFacts::check`], and nothing is remembered then; when the file cannot be read or
+    /// written.
     pub(crate) fn verify(
         &self,
         workspace: &WorkspaceName,
@@ -132,8 +133,8 @@ impl SecretFactStore {
     }
 
     /// The text of a workspace's file; `None` when there is none. It takes no lock on the facts: a
-    /// caller holds the directory's lock, and [`SecretFactStore::verify`] waits for that one while it
-    /// holds the facts.
+    /// caller holds the directory's lock, and [`SecretFactStore::verify`] waits for that one while
+    /// it holds the facts.
     pub(super) fn text(&self, workspace: &WorkspaceName) -> io::Result<Option<String>> {
         let Some(path) = self.path(workspace) else {
             return Ok(None);

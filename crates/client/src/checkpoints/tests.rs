@@ -131,7 +131,7 @@ fn a_warning_is_given_by_one_process_alone() {
             .expect("believed")
             .is_empty()
     );
-    // What one has learned the other holds against the ledger.
+    // Each store checks the ledger against facts that the other has learned.
     verify(&first, (11, 2), "Key", 2).expect("believed");
     assert_eq!(
         code(verify(&second, (12, 2), "Key", 1)),
@@ -185,7 +185,7 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         "{text}"
     );
     assert!(!file(home.path(), "demo.secrets").exists());
-    // Once more, as after a crash half-way: what is kept stays.
+    // Accepting again, as after a crash half-way, leaves the kept evidence as it is.
     fs::write(
         file(home.path(), "demo"),
         text.split("keyroll-secrets").next().expect("some"),
@@ -195,14 +195,14 @@ fn to_accept_forgets_the_facts_and_keeps_them_as_evidence() {
         .accept(&demo(), Some(checkpoint(3)))
         .expect("accepted");
     assert_eq!(fs::read_to_string(&kept).expect("read"), text);
-    // Also whoever had it in memory goes on.
+    // A store that has the checkpoint in memory continues too.
     assert_eq!(console.get(&demo()).expect("read"), Some(checkpoint(3)));
     assert!(
         verify(&console, (4, 1), "Key", 1)
             .expect("believed")
             .is_empty()
     );
-    // Without a home there is nothing but memory.
+    // Without a home everything is in memory.
     let memory = CheckpointStore::memory();
     verify(&memory, (5, 1), "Key", 2).expect("believed");
     assert_eq!(
@@ -275,7 +275,7 @@ fn others_can_read_nothing_even_where_they_could_before() {
         })
     };
     assert_eq!(modes(), [0o700, 0o600, 0o600, 0o600]);
-    // As an earlier keyroll made them, under a umask of 0.
+    // An earlier keyroll created them with these modes under a umask of 0.
     for (path, mode) in paths.iter().zip([0o777, 0o666, 0o666, 0o666]) {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("opened");
     }

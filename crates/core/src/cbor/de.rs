@@ -1,5 +1,5 @@
 //! Decoding from a slice. It takes the subset of CBOR that keyroll's forms and rows use, and `null`
-//! for what a row leaves open. [`super::check`] says whether bytes are canonical; this does not.
+//! for absent fields of a row. Only [`super::check`] checks that bytes are canonical.
 
 use std::fmt::{self, Display};
 
@@ -8,10 +8,10 @@ use serde::forward_to_deserialize_any;
 
 use crate::limits;
 
-/// Arrays and maps within each other, at most: rows nest somewhat deeper than signed forms.
+/// Deepest nesting of arrays and maps: rows nest somewhat deeper than signed forms.
 const DEPTH: usize = limits::CBOR_DEPTH * 4;
 
-/// Why it does not decode.
+/// The error for bytes that do not decode.
 #[derive(Debug)]
 pub(super) struct Error(pub(super) String);
 
@@ -33,7 +33,7 @@ fn wrong<T>(why: &str) -> Result<T, Error> {
     Err(Error(why.to_owned()))
 }
 
-/// What is still to be read.
+/// The bytes that remain to be read.
 pub(super) struct Reader<'de> {
     rest: &'de [u8],
     depth: usize,
@@ -72,7 +72,7 @@ impl<'de> Reader<'de> {
         Ok(taken)
     }
 
-    /// Major type and argument.
+    /// Reads a major type and its argument.
     fn head(&mut self) -> Result<(u8, u64), Error> {
         let first = self.take(1)?[0];
         let value = match first & 0x1f {
@@ -206,7 +206,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         self.map(visitor)
     }
 
-    /// `{"type": …}`, or the name alone when nothing belongs to it.
+    /// `{"type": …}`, or the name alone for a variant without content.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -233,7 +233,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// Items of an array or a map.
+/// The remaining items of an array or a map.
 struct Items<'a, 'de> {
     reader: &'a mut Reader<'de>,
     left: usize,
@@ -253,7 +253,7 @@ impl Items<'_, '_> {
         more
     }
 
-    /// Each item takes a byte at least, whatever the head says.
+    /// Bounded by the remaining bytes, whatever the head says: each item takes at least one.
     fn hint(&self) -> usize {
         self.left.min(self.reader.rest.len())
     }
@@ -299,7 +299,7 @@ impl<'de> de::MapAccess<'de> for &mut Items<'_, 'de> {
     }
 }
 
-/// A variant with what belongs to it.
+/// A variant with its content.
 struct Variant<'a, 'de>(&'a mut Reader<'de>);
 
 impl<'de> de::EnumAccess<'de> for Variant<'_, 'de> {

@@ -1,11 +1,11 @@
 //! Encoding into memory: every length definite, every number in its shortest form, fields and keys
-//! in the order in which they come.
+//! in the order in which the value gives them.
 
 use std::fmt::{self, Display};
 
 use serde::ser::{self, Serialize};
 
-/// Why something has no encoding here.
+/// The error for a value without an encoding here.
 #[derive(Debug)]
 pub(super) struct Error;
 
@@ -23,7 +23,7 @@ impl ser::Error for Error {
     }
 }
 
-/// What has been written.
+/// The bytes written so far.
 pub(super) struct Writer(pub(super) Vec<u8>);
 
 const BYTES: u8 = 2;
@@ -67,7 +67,7 @@ impl Writer {
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    /// `{name: …}`, of which the value is still to come.
+    /// Begins `{name: …}`; the caller appends the value.
     fn variant(&mut self, name: &str) {
         push_head(&mut self.0, MAP, 1);
         self.text(name);

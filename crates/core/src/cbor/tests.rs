@@ -77,7 +77,7 @@ fn everything_else_is_refused() {
     assert!(check(&deep).is_err(), "deep nesting");
 }
 
-/// One of everything that forms and rows are made of.
+/// One value of each type that forms and rows use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 enum Sample {
@@ -145,8 +145,8 @@ proptest! {
         prop_assert_eq!(decode_trusted::<Sample>(&bytes).expect("decodes"), sample);
     }
 
-    /// Whatever canonical bytes another implementation takes for a sample are taken here for the
-    /// same one, and no others: broken bytes too.
+    /// This decoder accepts exactly the canonical bytes that another implementation accepts, and
+    /// returns the same sample. Broken bytes are compared too.
     #[test]
     fn what_is_taken_is_what_another_implementation_takes(
         sample in sample(),

@@ -14,7 +14,7 @@ use crate::names::SecretName;
 /// The table of actions. The enum, its serde names, [`Action::name`] and [`ACTIONS`] come from it.
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident($fields:ty) = $name:literal;)*) => {
-        /// What a command asks for.
+        /// The action that a command asks for.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub enum Action {
@@ -50,7 +50,7 @@ actions! {
     SecretEdit(SecretEdit) = "secret.edit";
     /// Change a secret's description.
     SecretDescribe(SecretDescribe) = "secret.describe";
-    /// Give a secret another name.
+    /// Rename a secret.
     SecretRename(SecretRename) = "secret.rename";
     /// Release values.
     SecretReveal(SecretReveal) = "secret.reveal";
@@ -85,7 +85,7 @@ actions! {
 }
 
 impl Action {
-    /// The run of a block that the values are for, if they are for one.
+    /// The block run that the values are for, if any.
     pub const fn block_run(&self) -> Option<&BlockRun> {
         let Self::SecretReveal(reveal) = self else {
             return None;
@@ -96,7 +96,7 @@ impl Action {
         }
     }
 
-    /// The secret names in the action. Permission is decided on them.
+    /// The secret names in the action, on which permission is decided.
     pub fn names(&self) -> Vec<&SecretName> {
         match self {
             Self::SecretCreate(create) => vec![&create.secret.name],

@@ -13,7 +13,7 @@ use crate::roles::Role;
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// All that is said of a member; a change replaces all of it.
+/// All fields of a member; a change replaces all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberRecord {
@@ -30,7 +30,7 @@ pub struct MemberRecord {
     pub secrets: Vec<Glob>,
 }
 
-/// Which member to remove.
+/// The member to remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberRemove {
@@ -48,7 +48,7 @@ pub struct SessionRef {
     pub period: u32,
 }
 
-/// One secret of an import, or the one of a create.
+/// A secret of an import or of a create.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewSecret {
@@ -62,11 +62,11 @@ pub struct NewSecret {
     pub hosts: Vec<HostPattern>,
     /// SHA-256 of the sealed value.
     pub digest: Digest,
-    /// Whether only runners may have it, for blocks.
+    /// Whether only runners may use it, in blocks.
     pub restricted: bool,
-    /// Words for people.
+    /// A description for people.
     pub description: Text,
-    /// How often a new value is due, in seconds.
+    /// The rotation period, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate_every: Option<u64>,
 }
@@ -91,7 +91,7 @@ pub struct SecretImport {
     pub session: SessionRef,
 }
 
-/// A secret that exists, by name and id: permission is judged on the name.
+/// An existing secret, by name and id. Permission is decided on the name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
@@ -113,12 +113,12 @@ pub struct SecretEdit {
     pub size: u32,
     /// SHA-256 of the sealed value.
     pub digest: Digest,
-    /// Why, if the actor says.
+    /// The reason, if the actor gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
     /// The session the data key travels under.
     pub session: SessionRef,
-    /// The version this makes: the current one plus one.
+    /// The version that this creates: the current one plus one.
     pub version: Version,
 }
 
@@ -128,11 +128,11 @@ pub struct SecretEdit {
 pub struct SecretRollback {
     /// The new version.
     pub edit: SecretEdit,
-    /// The version whose value it has, as the actor claims.
+    /// The version that the value comes from, as the actor claims.
     pub from: Version,
 }
 
-/// Fields of `secret.describe`; what is absent stays.
+/// Fields of `secret.describe`; absent fields stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretDescribe {
@@ -143,13 +143,13 @@ pub struct SecretDescribe {
     /// Hosts it may be sent to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<HostPattern>>,
-    /// Whether only runners may have it.
+    /// Whether only runners may use it, in blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restricted: Option<bool>,
-    /// Words for people.
+    /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Text>,
-    /// How often a new value is due, in seconds; 0 for never.
+    /// The rotation period, in seconds; 0 for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate_every: Option<u64>,
 }
@@ -170,12 +170,12 @@ pub struct SecretRename {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretReveal {
-    /// What to release.
+    /// The values to release.
     pub names: Vec<RevealItem>,
-    /// Why, if the actor says.
+    /// The reason, if the actor gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
-    /// What for, as the actor claims.
+    /// The purpose, as the actor claims.
     pub purpose: Purpose,
     /// The session the data keys travel under.
     pub session: SessionRef,
@@ -195,7 +195,7 @@ pub struct RevealItem {
     pub version: Option<Version>,
 }
 
-/// What a value is released for.
+/// The purpose of a reveal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Purpose {
@@ -216,7 +216,7 @@ pub enum Purpose {
     Block(BlockRun),
 }
 
-/// Which run of which block.
+/// A run of a block.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockRun {
@@ -273,10 +273,10 @@ pub struct WorkflowRemove {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DelegationRevoke {
-    /// The delegated key that is to end.
+    /// The delegated key to revoke.
     pub key: Identity,
-    /// The identity that delegated to it. When absent, the ledger ends the delegations to the key
-    /// that it has seen in use, as far as the actor may end them.
+    /// The identity that delegated to it. When absent, the ledger revokes the delegations to the
+    /// key that it has seen in use, as far as the actor may revoke them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
 }
@@ -297,7 +297,7 @@ pub struct ValueErase {
 pub struct StoredAt {
     /// The epoch whose key wraps it.
     pub epoch: Epoch,
-    /// Its place.
+    /// Its object in the vault.
     pub place: ObjectId,
 }
 
@@ -313,11 +313,11 @@ pub struct ValuesSweep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValuesLose {
-    /// The versions whose values are gone.
+    /// The versions whose values are lost.
     pub values: Vec<LostValue>,
 }
 
-/// A version whose value is gone.
+/// A version whose value is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LostValue {
@@ -331,7 +331,7 @@ pub struct LostValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyErase {
-    /// The generation that is gone.
+    /// The erased generation.
     pub epoch: Epoch,
 }
 
@@ -339,7 +339,7 @@ pub struct KeyErase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogTruncate {
-    /// The highest size that is known to have been.
+    /// The highest size that the log is known to have had.
     pub size: TreeSize,
 }
 
@@ -347,16 +347,16 @@ pub struct LogTruncate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenialsSummarize {
-    /// How many refusals of whom.
+    /// The number of refusals of each member.
     pub denials: Vec<DenialCount>,
 }
 
-/// Refusals of one member that got no entry of their own.
+/// Refusals of one member that have no entries of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DenialCount {
-    /// How many.
+    /// The number of refusals.
     pub count: u32,
-    /// Whose.
+    /// The member.
     pub member: Identity,
 }

@@ -193,7 +193,7 @@ proptest! {
         prop_assert_eq!(&bytes, &by_coset(Raw::TYP, Raw::NAME, cbor::encode(&raw), &key));
     }
 
-    /// Whole, and with a byte changed, put in or taken out, in the frame more often than not.
+    /// Messages are whole, or have a byte changed, inserted or removed, most often in the frame.
     #[test]
     fn what_is_taken_is_what_another_implementation_takes(
         payload in proptest::collection::vec(any::<u8>(), 0..600),
@@ -266,7 +266,7 @@ fn points_of_small_order_are_known_and_refused() {
     }
 }
 
-/// The number that little-endian bytes stand for, as a scalar of the type of `like`.
+/// The number in little-endian bytes, as a scalar of the type of `like`.
 fn scalar<S>(bytes: &[u8], like: S) -> S
 where
     S: From<u64>
@@ -281,7 +281,7 @@ where
     digits.fold(zero, |sum, digit| sum * S::from(256) + digit)
 }
 
-/// A sound key a with R the point at infinity: S = k·a, so that S·B - k·A is R.
+/// A valid key a, and for R the point at infinity: S = k·a, so that S·B - k·A is R.
 fn forged() -> (Identity, Vec<u8>, Signature) {
     use sha2::{Digest as _, Sha512};
     let (key, r, message) = (key(), SMALL_ORDER[0], b"anything".to_vec());

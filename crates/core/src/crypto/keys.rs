@@ -1,5 +1,5 @@
 //! 32-byte keys, and keys wrapped under keys: XChaCha20-Poly1305 with a random nonce,
-//! `nonce(24) ‖ ciphertext(32) ‖ tag(16)`, and everything the key belongs to as associated data.
+//! `nonce(24) ‖ ciphertext(32) ‖ tag(16)`, and the key's context as associated data.
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -31,7 +31,7 @@ impl Key {
     /// HKDF-SHA256 (RFC 5869) without salt: a key for one use.
     pub(super) fn derive(&self, info: &[u8]) -> Self {
         let mut out = Zeroizing::new([0_u8; 32]);
-        // 32 bytes is far below HKDF's 8,160: the only error there is.
+        // HKDF's only error is a length above 8,160 bytes, and this is 32.
         let expanded = Hkdf::<Sha256>::new(None, self.bytes()).expand(info, out.as_mut());
         debug_assert!(expanded.is_ok());
         Self(out)
@@ -40,7 +40,7 @@ impl Key {
     pub(super) fn encrypt(&self, nonce: [u8; 24], plain: &[u8], aad: &[u8]) -> Vec<u8> {
         let cipher = XChaCha20Poly1305::new(self.bytes().into());
         let payload = Payload { msg: plain, aad };
-        // Fails beyond 256 GiB only.
+        // Fails only beyond 256 GiB.
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), payload)
             .unwrap_or_default();
@@ -65,7 +65,7 @@ impl Key {
     }
 }
 
-/// What a wrapped data key belongs to.
+/// The context of a wrapped data key.
 #[derive(Debug, Clone, Copy)]
 pub struct WrapContext<'a> {
     /// The ledger.
@@ -98,7 +98,7 @@ impl WrapContext<'_> {
     }
 }
 
-/// Deterministic CBOR of a purpose and what it is bound to.
+/// Deterministic CBOR of a purpose and its context.
 pub(super) fn context<T: Serialize>(purpose: &str, parts: &T) -> Vec<u8> {
     cbor::encode(&(purpose, parts))
 }
@@ -127,14 +127,14 @@ pub fn unwrap_key(
         .ok_or(OpenError("the wrapped data key"))
 }
 
-/// What a key under the root key is for.
+/// The purpose of a key under the root key.
 #[derive(Debug, Clone, Copy)]
 pub enum RootContext<'a> {
     /// A workspace's wrapping key of one epoch.
     Workspace(&'a LedgerId, &'a WorkspaceName, Epoch),
     /// The ledger's sealing key of one period.
     Sealing(&'a LedgerId, u32),
-    /// The root key itself, under a key made of a passphrase with these parameters.
+    /// The root key itself, under a key derived from a passphrase with these parameters.
     Passphrase(&'a str),
 }
 
@@ -174,7 +174,7 @@ pub fn unwrap_root(
 mod tests {
     use super::*;
 
-    /// Does not compile for a type that has the trait: then there are two ways to read the line.
+    /// Does not compile for a type that has the trait: the path is then ambiguous.
     macro_rules! never {
         ($type:ty: $($trait:path),+) => {{ $({
             trait Either<Which> {

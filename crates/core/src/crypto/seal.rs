@@ -22,7 +22,7 @@ const TAG: usize = 16;
 /// Padded sizes: 256 B, 1, 4, 16 and 64 KiB.
 const BUCKETS: [usize; 5] = [256, 1_024, 4_096, 16_384, 65_536];
 
-/// What a sealed value belongs to.
+/// The context of a sealed value.
 #[derive(Debug, Clone, Copy)]
 pub struct SealContext<'a> {
     /// The ledger.
@@ -64,7 +64,7 @@ struct Derived {
 
 fn derive(data_key: &Key) -> Derived {
     let mut out = Zeroizing::new([0_u8; 64]);
-    // 64 bytes is far below HKDF's 8,160: the only error there is.
+    // HKDF's only error is a length above 8,160 bytes, and this is 64.
     let expanded =
         Hkdf::<Sha256>::new(None, data_key.bytes()).expand(b"keyroll/value/v1", out.as_mut());
     debug_assert!(expanded.is_ok());
@@ -102,7 +102,7 @@ pub fn seal_value(
     Ok([&[FORM], derived.commitment.as_slice(), sealed.as_slice()].concat())
 }
 
-/// Checks that sealed bytes are those an entry names, and made for this data key.
+/// Checks that sealed bytes are those that an entry names, and were sealed under this data key.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -204,7 +204,7 @@ mod tests {
             let mut broken = sealed.clone();
             broken[at] ^= 1;
             assert!(with_context(1, |c| open_value(&broken, &digest, &key, c)).is_err());
-            // Also when the digest is made to fit: the commitment and the tag still hold.
+            // With a digest made to fit, the checks of commitment and tag still fail.
             let fitted = Digest::of(&broken);
             assert!(
                 with_context(1, |c| open_value(&broken, &fitted, &key, c)).is_err(),

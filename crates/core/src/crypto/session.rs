@@ -1,7 +1,7 @@
 //! Sessions: one HPKE exchange (RFC 9180, base mode, X25519, HKDF-SHA256, ChaCha20-Poly1305)
 //! between an actor and the ledger's sealing key of the period, from which both sides export a
-//! secret per direction. Data keys then travel under symmetric keys made from those: one HPKE per
-//! reveal would halve the throughput.
+//! secret per direction. Data keys then travel under symmetric keys derived from those: one HPKE
+//! exchange per reveal would halve the throughput.
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -23,14 +23,14 @@ type Public = <X25519HkdfSha256 as Kem>::PublicKey;
 type Private = <X25519HkdfSha256 as Kem>::PrivateKey;
 type EncappedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
 
-/// What a session is bound to.
+/// The context of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionContext<'a> {
     /// The ledger.
     pub ledger: &'a LedgerId,
     /// The workspace.
     pub workspace: &'a WorkspaceName,
-    /// Who speaks with the ledger.
+    /// The actor at the other end.
     pub actor: Identity,
 }
 
@@ -43,7 +43,7 @@ impl SessionContext<'_> {
     }
 }
 
-/// Which way a data key travels.
+/// The direction in which a data key travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the actor, with a new value.
@@ -61,7 +61,7 @@ impl Direction {
     }
 }
 
-/// The secrets both sides have, one per direction.
+/// The secrets that both ends share, one per direction.
 #[derive(Clone)]
 pub struct SessionKeys {
     to_ledger: Key,
@@ -93,7 +93,7 @@ impl SessionKeys {
         (secret.derive(&info), info)
     }
 
-    /// Seals the data key of one item of a command for its journey: 72 bytes.
+    /// Seals the data key of one item of a command for transport: 72 bytes.
     pub fn seal(
         &self,
         direction: Direction,
@@ -123,10 +123,10 @@ impl SessionKeys {
     }
 }
 
-/// The actor's end.
+/// The actor's end of a session.
 #[derive(Clone)]
 pub struct ClientSession {
-    /// How commands name it.
+    /// The reference by which commands name it.
     pub reference: SessionRef,
     /// Its secrets.
     pub keys: SessionKeys,
@@ -136,7 +136,7 @@ impl ClientSession {
     /// Begins a session with the ledger's sealing key of `period`.
     ///
     /// # Errors
-    /// [`OpenError`] when the sealing key is no X25519 key to agree with.
+    /// [`OpenError`] when the sealing key is not a usable X25519 key.
     pub fn begin(
         sealing_key: &Digest,
         period: u32,
@@ -169,7 +169,7 @@ impl SealingSecret {
     /// Takes an X25519 private key.
     ///
     /// # Errors
-    /// [`OpenError`] when the bytes are none.
+    /// [`OpenError`] when the bytes are not one.
     pub fn new(key: &Key) -> Result<Self, OpenError> {
         Private::from_bytes(key.bytes())
             .map(Self)
@@ -182,7 +182,7 @@ impl SealingSecret {
     }
 }
 
-/// The ledger's end.
+/// The ledger's end of a session.
 #[derive(Debug, Clone, Copy)]
 pub struct LedgerSession;
 
@@ -190,7 +190,7 @@ impl LedgerSession {
     /// The secrets of the session that a command names.
     ///
     /// # Errors
-    /// [`OpenError`] when `enc` is no key to agree with.
+    /// [`OpenError`] when `enc` is not a usable X25519 key.
     pub fn accept(
         secret: &SealingSecret,
         enc: &Encapsulated,

@@ -1,5 +1,4 @@
-//! Rules of ends: destroyed values, retired wrapping keys, and what the ledger says of their
-//! erasure.
+//! Rules of destruction: destroyed values, retired wrapping keys, and the records of their erasure.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +15,7 @@ fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Rejection> {
     Err(Rejection::new(code, message))
 }
 
-/// What one act names: something, not too much, and nothing twice.
+/// Checks the list in a command: it is not empty, not too long, and has no duplicates.
 fn distinct<T: Ord>(named: impl ExactSizeIterator<Item = T>, what: &str) -> Result<(), Rejection> {
     let count = named.len();
     if count == 0 || count > limits::ENDED_AT_ONCE {
@@ -48,7 +47,7 @@ pub(super) fn destroy(state: &State, destroy: &SecretDestroy) -> Result<Vec<Even
     Ok(vec![Event::SecretDestroyed(SecretDestroyed { versions })])
 }
 
-/// A value that was lost can still be ended: a copy of it may come back.
+/// Whether a value can be destroyed. A lost value can be: a copy of it may come back.
 const fn is_left(state: ValueState) -> bool {
     matches!(state, ValueState::Live | ValueState::Lost)
 }

@@ -55,8 +55,7 @@ pub(super) fn remove(state: &State, remove: &MemberRemove) -> Result<Vec<Event>,
     Ok(vec![Event::MemberRemoved(Nothing {})])
 }
 
-/// Ends the delegation that is named or, without an identity, those to the key that were seen in
-/// use.
+/// Revokes the named delegation or, without an identity, those to the key that were seen in use.
 pub(super) fn revoke(
     rules: Rules,
     state: &State,
@@ -78,7 +77,7 @@ pub(super) fn revoke(
             let mut identities = in_use(state, command, &revoke.key, now)?;
             let full = |identity: &Identity| check_revocations(state, identity).err();
             let first = identities.first().and_then(full);
-            // One that has none left keeps nobody else's delegation going.
+            // An identity at its limit does not prevent the revocation for the others.
             identities.retain(|identity| full(identity).is_none());
             if let (true, Some(rejection)) = (identities.is_empty(), first) {
                 return Err(rejection);
@@ -89,7 +88,8 @@ pub(super) fn revoke(
     Ok(vec![Event::DelegationRevoked(ended)])
 }
 
-/// Whose delegations to a key were seen in use and still hold, as far as the actor may end them.
+/// The identities whose delegations to a key were seen in use and still hold, as far as the actor
+/// may revoke them.
 fn in_use(
     state: &State,
     command: &Verified,
@@ -127,7 +127,7 @@ fn ended_already() -> Rejection {
     Rejection::new(Code::Conflict, "this delegation has ended already")
 }
 
-/// Whether one more delegation of an identity can be ended.
+/// Checks that one more delegation of an identity can be revoked.
 fn check_revocations(state: &State, identity: &Identity) -> Result<(), Rejection> {
     let ended = state.revoked().filter(|(of, _)| of == identity).count();
     if ended < limits::REVOCATIONS {
@@ -165,10 +165,10 @@ fn check_record(
     now: Millis,
 ) -> Result<(), Rejection> {
     let present = state.member(&record.member);
-    // A name that older rules took stays until somebody changes it.
+    // A name that older rules accepted stays until it is changed.
     if rules >= Rules::V2 && present.is_none_or(|member| member.name != record.name) {
         record.name.check_visible()?;
-        // Lists and the audit log show names where others look for keys.
+        // Lists and the audit log show names where readers expect keys.
         if rules >= Rules::V3
             && record
                 .name

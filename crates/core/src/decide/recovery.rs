@@ -1,4 +1,4 @@
-//! What the ledger records of a recovery: entries that are gone, and values that are.
+//! Rules of the ledger's records of a recovery: lost entries and lost values.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::rejection::{Code, Rejection};
 use crate::state::{State, ValueState};
 
-/// The highest size known to have been is at least the one there is: a smaller one says nothing.
+/// The highest known size must be at least the current size: a smaller one records no loss.
 pub(super) fn truncate(state: &State, truncate: LogTruncate) -> Result<Vec<Event>, Rejection> {
     if truncate.size < state.size() {
         let message = format!(
@@ -20,7 +20,7 @@ pub(super) fn truncate(state: &State, truncate: LogTruncate) -> Result<Vec<Event
     Ok(vec![Event::LogTruncated(Nothing {})])
 }
 
-/// Only what can still be revealed can be lost, and once.
+/// Only a value that can still be revealed can be lost, and only once.
 pub(super) fn lose(state: &State, lose: &ValuesLose) -> Result<Vec<Event>, Rejection> {
     let mut named = BTreeSet::new();
     for lost in &lose.values {

@@ -170,7 +170,7 @@ pub(super) fn rollback(
 
 pub(super) fn describe(state: &State, describe: &SecretDescribe) -> Result<Vec<Event>, Rejection> {
     let secret = active(state, &describe.id, &describe.name)?;
-    // Else whoever may write would be one act away from being shown what nobody is to see.
+    // Otherwise a member who may write could lift the restriction and then see the value.
     if secret.restricted && describe.restricted == Some(false) {
         let message = format!(
             "{} stays restricted, as its values were given for blocks alone: make another secret",
@@ -273,7 +273,7 @@ fn reveal_one(
         let message = format!("{name} is another secret now");
         return Err(Rejection::new(Code::Conflict, message).into());
     }
-    // A restricted secret is for runners' blocks: whoever may edit it still is not shown it.
+    // A restricted secret is for runners' blocks: members who may edit it may still not see it.
     let runner = state
         .member(&command.actor())
         .is_some_and(|member| member.role == Role::Runner);

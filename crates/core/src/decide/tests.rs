@@ -1,4 +1,4 @@
-//! Given a history, when a command comes, then these events or this refusal.
+//! Given a history, when a command arrives, then these events or this refusal follow.
 
 mod delegations;
 mod erasure;
@@ -176,7 +176,7 @@ fn add(seed: u8, called: &str, role: Role, globs: &[&str]) -> Action {
     Action::MemberAdd(record(seed, called, role, globs))
 }
 
-/// A history, growing.
+/// A history that grows.
 struct Given {
     rules: Rules,
     state: State,
@@ -229,7 +229,7 @@ impl Given {
             .expect("signed")
     }
 
-    /// A command that was carried out, now part of the history.
+    /// Executes a command and adds it to the history.
     fn and(mut self, actor: u8, action: Action) -> Self {
         let command = Self::sign(&self.command(action), actor);
         let (at, authority) = (Millis(self.at), authority(true));
@@ -255,7 +255,7 @@ impl Given {
         self.commands = self.commands.wrapping_add(1);
     }
 
-    /// Other rules from here on.
+    /// Uses other rules from here on.
     fn by(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self

@@ -1,5 +1,5 @@
 //! Rules of saved workflows: which block references which secrets. The names need not exist yet;
-//! whether they may be used is judged when a block runs.
+//! permission to use them is decided when a block runs.
 
 use std::collections::BTreeSet;
 
@@ -60,8 +60,8 @@ pub(super) fn remove(
     let known = state.workflow(&remove.workflow);
     check_scope(state, command, known)?;
     if known.is_none() {
-        // To who may touch some names only, it is as one that uses others: which of the two it is
-        // would say which workflows there are.
+        // A bounded member gets the same refusal as for a workflow with other names: a difference
+        // would show which workflows exist.
         if state
             .member(&command.actor())
             .is_some_and(|member| !member.covers_all())
@@ -74,8 +74,8 @@ pub(super) fn remove(
     Ok(vec![Event::WorkflowRemoved(Nothing {})])
 }
 
-/// What is replaced or removed says of its secrets what uses them: that is for who may touch all
-/// of them.
+/// A workflow shows where its secrets are used, so only a member who may use all of them may
+/// replace or remove it.
 fn check_scope(state: &State, command: &Verified, known: Option<&Workflow>) -> Result<(), Stop> {
     let (Some(known), Some(member)) = (known, state.member(&command.actor())) else {
         return Ok(());

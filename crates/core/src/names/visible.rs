@@ -1,22 +1,22 @@
-//! Names whose every character shows. Two names that differ look different then, as far as invisible
-//! characters go, and none changes how the text beside it is shown.
+//! Names without invisible characters. So no two names differ only in invisible characters, and no
+//! name changes how the text beside it is shown.
 
 mod table;
 
 use super::MemberName;
 use crate::rejection::{Code, Rejection};
 
-/// Marks that join two letters of their script and show nothing without them.
+/// Marks that join two letters of their script and are invisible without them.
 const JOINERS: [u32; 15] = [
     0x1039, 0x17d2, 0x1a60, 0x2d7f, 0xaaf6, 0x10a3f, 0x1107f, 0x11133, 0x113d0, 0x1193e, 0x11a47,
     0x11a99, 0x11d45, 0x11d97, 0x11f42,
 ];
 
 impl MemberName {
-    /// Checks that every character shows, but for single spaces between such.
+    /// Checks that every character is visible, except for single spaces between visible ones.
     ///
     /// # Errors
-    /// [`Code::InvalidName`], with the character and its place.
+    /// [`Code::InvalidName`], with the character and its position.
     pub fn check_visible(&self) -> Result<(), Rejection> {
         let text = self.as_str();
         let mut before = None;
@@ -42,7 +42,7 @@ fn shows(before: Option<char>, here: char, after: Option<char>) -> bool {
     }
     let number = u32::from(here);
     if JOINERS.contains(&number) {
-        // Blocks of scripts begin at such places, so this is one of its own.
+        // Blocks of scripts begin at multiples of 128, so such a neighbour is of the same script.
         let beside = |other: Option<char>| other.is_some_and(|c| u32::from(c) >> 7 == number >> 7);
         return beside(before) && beside(after);
     }
@@ -65,8 +65,8 @@ mod tests {
 
     use super::*;
 
-    /// As Unicode has it by now: what the table says shows is no blank, control or format character
-    /// and nothing that is ignored.
+    /// By present Unicode, no character of the table is blank, a control or format character, or
+    /// ignorable.
     #[test]
     fn nothing_in_the_table_is_invisible_by_unicode() {
         let seen = [
@@ -89,7 +89,7 @@ mod tests {
         assert!(count > 150_000, "{count}");
     }
 
-    /// Old commands are decided again by it.
+    /// Verification decides old commands again by this table.
     #[test]
     fn the_table_is_the_one_that_rules_2_began_with() {
         let ranges = table::VISIBLE.iter();

@@ -1,5 +1,5 @@
-//! `apply` folds an entry's events into the state. It cannot fail: an event that does not fit its command
-//! changes nothing, and full verification, which decides every command again, reports it.
+//! `apply` folds an entry's events into the state. It cannot fail: an event that does not fit its
+//! command changes nothing, and full verification, which decides every command again, reports it.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ use crate::names::{Glob, Label, MemberName};
 use crate::roles::Role;
 use crate::rules::Rules;
 
-/// The changes of an entry: the rows that a read model has to write, and the keys of its audit indexes.
+/// The changes of an entry: the rows that a read model has to write, and the keys of its audit
+/// indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Secrets whose row changed. A release does not count here; `revealed` has it.
@@ -43,8 +44,8 @@ pub struct Changes {
 type By = (Millis, Identity);
 
 impl State {
-    /// Folds in one entry that these rules decided. The caller has checked that its index is the size
-    /// before it and that the rules are no older than those of the entry before it.
+    /// Folds in one entry that these rules decided. The caller has checked that its index is the
+    /// size before it and that the rules are no older than those of the entry before it.
     pub fn apply(&mut self, rules: Rules, recorded: &Recorded) -> Changes {
         let mut changes = Changes::default();
         for event in &recorded.events {

@@ -17,7 +17,7 @@ pub struct WorkspaceRow {
     pub at: Millis,
     /// Generation whose key wraps new values; 0 before the workspace exists.
     pub epoch: Epoch,
-    /// Versions that are ended and not yet erased.
+    /// Destroyed versions that are not erased yet.
     pub ending: u32,
     /// The facts of the first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,20 +25,20 @@ pub struct WorkspaceRow {
     /// The generation being retired: its values are copied under `epoch`, then it is erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retiring: Option<Epoch>,
-    /// The highest size that a recovery could not bring back, if there was one.
+    /// The highest size that a recovery could not restore, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncated: Option<TreeSize>,
-    /// Members so far: the last ordinal given. 0 is the ledger's own key.
+    /// Members so far: the last assigned ordinal. 0 is the ledger's own key.
     pub last_member: u32,
-    /// Secrets so far: the last ordinal given.
+    /// Secrets so far: the last assigned ordinal.
     pub last_secret: u32,
-    /// The rules that decided the last entry: none before them may decide another one.
+    /// The rules that decided the last entry: no older rules may decide a later one.
     #[serde(default, skip_serializing_if = "Rules::is_first")]
     pub rules: Rules,
 }
 
 impl WorkspaceRow {
-    /// The oldest generation that values may lie under; those before it are gone for good.
+    /// The oldest generation that values may be stored under; earlier ones are erased for good.
     pub fn oldest_epoch(&self) -> Epoch {
         self.retiring.unwrap_or(self.epoch)
     }
@@ -48,9 +48,9 @@ impl WorkspaceRow {
         self.ending > 0 || self.retiring.is_some()
     }
 
-    /// The time to use at clock time `clock`, for entries and for expiry. A clock slightly behind the
-    /// last entry counts as that entry's time. A larger step back is taken as it is, so that one wrong
-    /// clock cannot stop a workspace.
+    /// The time to use at clock time `clock`, for entries and for expiry. A clock slightly behind
+    /// the last entry counts as that entry's time. A larger step back is taken as it is, so that
+    /// one wrong clock cannot stop a workspace.
     pub fn time_at(&self, clock: Millis) -> Millis {
         let back = self.at.0.saturating_sub(clock.0);
         if back > 0 && back < limits::HOLD_MS {
@@ -60,9 +60,9 @@ impl WorkspaceRow {
         }
     }
 
-    /// The generation that a version is stored under, and a second one to try. A generation is retired
-    /// only after all its values are copied, so a value that is missing under the first is under the
-    /// second.
+    /// The generation that a version is stored under, and a second one to try. A generation is
+    /// retired only after all its values are copied, so a value that is missing under the first is
+    /// under the second.
     pub fn epochs_of(&self, version: &VersionInfo) -> (Epoch, Option<Epoch>) {
         match self.retiring {
             Some(old) if version.epoch < self.epoch => (old, Some(self.epoch)),
@@ -143,7 +143,7 @@ pub struct Secret {
     /// When a value was last released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_revealed_at: Option<Millis>,
-    /// Its versions, the first first. Rows of their own in the read model.
+    /// Its versions, oldest first. They have rows of their own in the read model.
     #[serde(skip)]
     pub versions: Vec<VersionInfo>,
 }

@@ -17,8 +17,8 @@ pub(crate) const BATCH: usize = 5_000;
 /// Bytes requested at once: nats-server drops a connection with more than 64 MiB waiting, and
 /// messages under way then count as delivered.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// How long a consumer may be silent before the stream is checked for newer messages: a consumer dies
-/// with the server that holds it. This is shorter than a query waits for the read model.
+/// How long a consumer may be silent before the stream is checked for newer messages: a consumer
+/// dies with the server that holds it. This is shorter than a query waits for the read model.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long [`Consumer::next`] waits for a message.
 const TURN: Duration = Duration::from_millis(200);
@@ -103,7 +103,8 @@ impl Consumer {
 
     /// Checks that the consumer can still deliver messages.
     async fn check(&mut self, after: u64) -> Result<(), Unavailable> {
-        // Messages under way on the former connection may be lost, and the consumer with its server.
+        // Messages under way on the former connection may be lost, and the consumer with its
+        // server.
         if self.statistics.connects.load(Ordering::Relaxed) != self.connection {
             return Err(Unavailable(
                 "the connection was lost and made again".to_owned(),

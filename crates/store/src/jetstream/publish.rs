@@ -11,16 +11,16 @@ use bytes::Bytes;
 use super::write_failures::WriteFailure;
 use super::{BoundStream, TIMEOUT};
 
-/// How long a write without an answer puts a stream on several servers in doubt: its leader may have
-/// lost the message. If the disk of the next leader fails as well, the next write shows it.
+/// How long a write without an answer puts a stream on several servers in doubt: its leader may
+/// have lost the message. If the disk of the next leader fails as well, the next write shows it.
 const NEW_LEADER: Duration = Duration::from_secs(30);
 
 /// "Wrong last sequence": 10071 with one replica and 10164 with three, where it may also mean that
 /// another message for the subject is still being stored.
 const WRONG_LAST_SEQUENCE: [ErrorCode; 2] = [ErrorCode(10_071), ErrorCode(10_164)];
 
-/// The answers of a server that is not, or no longer, the stream's leader: "temporarily unavailable",
-/// "not the leader", "offline".
+/// The answers of a server that is not, or no longer, the stream's leader: "temporarily
+/// unavailable", "not the leader", "offline".
 const NOT_LEADER: [ErrorCode; 3] = [ErrorCode(10_008), ErrorCode(10_009), ErrorCode(10_118)];
 
 /// Why a message was not acknowledged.
@@ -81,8 +81,8 @@ impl BoundStream {
     }
 
     /// Why the stream accepts no writes, if its last write failed and nothing since shows that it
-    /// accepts them again. Such a sign is an acknowledgement, another nats-server process or, after a
-    /// write without an answer, the message itself or another one in its place.
+    /// accepts them again. Such a sign is an acknowledgement, another nats-server process or, after
+    /// a write without an answer, the message itself or another one in its place.
     pub(crate) async fn write_failure(&self) -> Option<WriteFailure> {
         let failure = self.writes.last()?;
         let connection = self.connection_id();
@@ -91,7 +91,8 @@ impl BoundStream {
             return None;
         }
         if let Some((subject, expected)) = &failure.unanswered {
-            // A stream that does not answer at all has another problem, which is reported elsewhere.
+            // A stream that does not answer at all has another problem, which is reported
+            // elsewhere.
             let state = self.state().await.ok()??;
             // The message may have been lost with the connection or with the stream's leader.
             let old = state.replicated && failure.at.elapsed() > NEW_LEADER;

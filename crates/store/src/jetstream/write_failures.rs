@@ -1,5 +1,5 @@
-//! Writes that a stream refused. After a failed write or fsync nats-server refuses all further writes
-//! to that stream until it restarts, so a single refusal is worth an operator's attention.
+//! Writes that a stream refused. After a failed write or fsync nats-server refuses all further
+//! writes to that stream until it restarts, so a single refusal is worth an operator's attention.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -75,7 +75,7 @@ impl WriteFailures {
     /// Keeps a failure and wakes the monitor.
     pub(super) fn record(&self, failure: WriteFailure) {
         let mut last = self.lock();
-        // A reason that this server gave says more than a later silence.
+        // A reason from this server says more than a later write without an answer.
         let has_reason = last.as_ref().is_some_and(|before| {
             before.unanswered.is_none()
                 && before.connection.server == failure.connection.server

@@ -11,7 +11,7 @@ fn keyring(objects: &MemoryObjects) -> Keyring {
     )
 }
 
-/// Does not compile for a type that has the trait: then there are two ways to read the line.
+/// Does not compile for a type that has the trait: the path is then ambiguous.
 macro_rules! never {
     ($type:ty: $($trait:path),+) => {{ $({
         trait Either<Which> {

@@ -15,7 +15,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Why a range was not read to its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// The log itself.
+    /// The log could not be followed.
     #[error(transparent)]
     Log(#[from] FollowError),
     /// No message arrived in time.

@@ -45,7 +45,7 @@ impl JetStreamObjects {
         self.0.write_failure().await
     }
 
-    /// When an erasure fails because another replica erased the object first, that is no failure.
+    /// An erasure does not fail because another replica erased the object first.
     async fn unless_gone(
         &self,
         erased: Result<bool, Unavailable>,

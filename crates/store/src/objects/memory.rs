@@ -40,14 +40,14 @@ impl Inner {
 }
 
 impl Default for MemoryObjects {
-    /// With a clock that stands at zero.
+    /// An empty storage whose clock stands at zero.
     fn default() -> Self {
         Self::with_clock(|| Millis(0))
     }
 }
 
 impl MemoryObjects {
-    /// Empty, with this clock.
+    /// An empty storage with this clock.
     pub fn with_clock(clock: fn() -> Millis) -> Self {
         Self {
             inner: Arc::default(),

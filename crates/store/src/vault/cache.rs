@@ -25,7 +25,8 @@ impl Cache {
         self.kept.get(name).cloned()
     }
 
-    /// How often everything was forgotten. A read that began in an earlier generation is not cached.
+    /// How often everything was forgotten. A read that began in an earlier generation is not
+    /// cached.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }

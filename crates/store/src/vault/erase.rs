@@ -1,4 +1,4 @@
-//! What the vault holds of a workspace, and erasing it.
+//! Lists and erases a workspace's objects in the vault.
 
 use keyroll_core::command::StoredAt;
 use keyroll_core::{Epoch, ObjectId, Rejection, WorkspaceName};

@@ -11,7 +11,7 @@ use crate::query::AuditOutcome;
 pub struct AuditRows {
     /// Newest last.
     pub rows: Vec<AuditRow>,
-    /// The `before` of the page before, when there is one.
+    /// The `before` of the previous page, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Index>,
 }
@@ -46,7 +46,7 @@ pub struct AuditRow {
     pub attempted: Option<String>,
     /// The actor's name.
     pub actor_name: String,
-    /// The delegated key it was signed with, when it was one.
+    /// The delegated key that signed it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegate_key: Option<Identity>,
 }
@@ -61,7 +61,7 @@ pub struct RunRow {
     pub workflow: String,
 }
 
-/// A secret, and a version when one is meant.
+/// A secret, and a version when the event concerns one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is what its name says")]

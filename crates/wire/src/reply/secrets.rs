@@ -46,8 +46,8 @@ pub struct SecretRow {
     pub updated_by: Identity,
     /// A description for people.
     pub description: Text,
-    /// The state of the current value of a secret that is not destroyed, when it cannot be revealed.
-    /// Absent when it can be, and in rows about the past.
+    /// The state of the current value of a secret that is not destroyed, when it cannot be
+    /// revealed. Absent when it can be, and in rows about the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_state: Option<ValueState>,
     /// The rotation period, in seconds.
@@ -96,8 +96,8 @@ pub struct VersionRow {
     /// The reason, if its creator gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text>,
-    /// The identities that its value was released to, latest first, [`READER_ROWS`] at most; only for
-    /// callers who may read the audit log.
+    /// The identities that its value was released to, latest first, [`READER_ROWS`] at most; only
+    /// for callers who may read the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_by: Option<Vec<SecretReader>>,
     /// Its number.

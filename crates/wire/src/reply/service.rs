@@ -15,7 +15,7 @@ pub struct Status {
     pub version: String,
     /// Descriptions of problems; empty when all is well.
     pub problems: Vec<String>,
-    /// Descriptions of problems to come.
+    /// Descriptions of expected problems.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The last message of the log that the read model holds.
@@ -26,7 +26,7 @@ pub struct Status {
     pub nats_server: String,
     /// The last message of the log.
     pub log_sequence: Sequence,
-    /// Whether the check succeeded that nats-server syncs every message before it acknowledges.
+    /// Whether a check showed that nats-server syncs every message before it acknowledges it.
     pub sync_verified: bool,
     /// Milliseconds that the service's clock is ahead of the nats-server's.
     pub clock_ahead_ms: i64,
@@ -84,11 +84,11 @@ pub struct StorageReport {
     pub messages: u64,
     /// The problems.
     pub problems: Vec<StorageProblem>,
-    /// Observations that are no problem.
+    /// Observations that are not problems.
     pub warnings: Vec<String>,
 }
 
-/// Something that a stream lacks, or holds and should not.
+/// A problem of a stream: it lacks something, or holds something that it should not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageProblem {
@@ -102,7 +102,7 @@ pub struct StorageProblem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryPlan {
-    /// Its digest, to name it by.
+    /// Its digest, which identifies it.
     pub plan: Digest,
     /// Descriptions of problems of the log, and of files that diverge from it.
     pub wrong: Vec<String>,

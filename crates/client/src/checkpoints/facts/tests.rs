@@ -18,7 +18,7 @@ fn digest(version: u32) -> Digest {
     Digest::of(&version.to_be_bytes())
 }
 
-/// What an entry shows, owned, so that tests can put it together piece by piece.
+/// The facts in an entry, owned, so that tests can build them piece by piece.
 #[derive(Clone)]
 struct Entry {
     index: u64,
@@ -84,7 +84,7 @@ fn knows(entries: &[Entry]) -> SecretFacts {
     for entry in entries {
         assert!(known.remember(&entry.shown()));
     }
-    // Whatever is known is what the file brings back.
+    // The file restores exactly the known facts.
     assert_eq!(SecretFacts::parse(&known.text()).as_ref(), Some(&known));
     known
 }
@@ -102,7 +102,7 @@ fn an_older_version_than_was_current_is_a_rollback() {
     let known = knows(&[entry(5, "Key", A, 2)]);
     assert_eq!(code(&known, &entry(9, "Key", A, 1)), Some(Code::Rollback));
     assert_eq!(code(&known, &entry(9, "KEY", A, 1)), Some(Code::Rollback));
-    // Under whichever name, also where it was renamed meanwhile.
+    // This holds under any name, as the secret may have been renamed meanwhile.
     assert_eq!(code(&known, &entry(9, "Other", A, 1)), Some(Code::Rollback));
     for version in [2, 3, 99] {
         assert_eq!(code(&known, &entry(9, "Key", A, version)), None);
@@ -119,7 +119,7 @@ fn a_version_asked_for_by_number_says_nothing_of_the_current_one() {
     let later = entry(9, "Key", A, 7).by_number();
     known.remember(&later.shown());
     assert_eq!(code(&known, &entry(10, "Key", A, 2)), None);
-    // What was first met by number has no current version yet.
+    // A secret that was first requested by number has no current version yet.
     let known = knows(&[entry(5, "Key", A, 3).by_number()]);
     assert_eq!(code(&known, &entry(6, "Key", A, 1)), None);
 }
@@ -145,10 +145,10 @@ fn answers_are_ordered_by_the_log() {
     let known = knows(&[entry(9, "Key", A, 2).bound("a.example")]);
     let overtaken = entry(8, "Key", A, 1);
     assert_eq!(warnings(&known, &overtaken), Vec::<String>::new());
-    // It cannot know what only came later.
+    // An answer cannot know a later version.
     let early = entry(8, "Key", A, 3);
     assert_eq!(code(&known, &early), Some(Code::Rollback));
-    // An answer made on the very entry that showed a version shows that one.
+    // An answer at the entry that showed a version shows that version.
     let judged = |version, index| {
         let (version, index) = (Version(version), Index(index));
         known
@@ -184,7 +184,7 @@ fn another_secret_under_a_name_is_reported_once() {
         warnings(&known, &entry(10, "Key", B, 1)),
         Vec::<String>::new()
     );
-    // The one before is not forgotten: an old value of it stays an old value.
+    // The former secret is not forgotten: its old value is still reported as old.
     let back = entry(11, "Key", A, 3);
     assert_eq!(code(&known, &back), Some(Code::Rollback));
     assert_eq!(warnings(&known, &entry(11, "Key", A, 4)).len(), 1);
@@ -193,13 +193,13 @@ fn another_secret_under_a_name_is_reported_once() {
 #[test]
 fn a_known_secret_under_another_name_is_reported() {
     let mut known = knows(&[entry(5, "Prod", A, 1), entry(6, "Test", B, 1)]);
-    // A name never used before.
+    // The name was never used before.
     let said = warnings(&known, &entry(9, "New", A, 1));
     assert!(
         said.len() == 1 && said[0].contains("was called Prod before"),
         "{said:?}"
     );
-    // Two that changed places, in one entry.
+    // Two secrets swap their names in one entry.
     let swapped = [entry(9, "Prod", B, 1), entry(9, "Test", A, 1)];
     for (one, was) in swapped.iter().zip(["Test", "Prod"]) {
         let said = warnings(&known, one);
@@ -234,7 +234,7 @@ fn an_own_rename_surprises_nobody() {
         Vec::<String>::new()
     );
     assert_eq!(code(&known, &entry(10, "New", A, 1)), Some(Code::Rollback));
-    // Back again.
+    // The secret gets its old name back.
     let back = entry(11, "Old", A, 2).chosen(SetByCaller::NameAndHosts);
     known.remember(&back.shown());
     assert_eq!(
@@ -264,14 +264,14 @@ fn wider_hosts_are_reported_once_and_narrower_ones_are_remembered() {
         warnings(&known, &entry(8, "Key", A, 1)),
         Vec::<String>::new()
     );
-    // What the caller chose is no surprise.
+    // Hosts that the caller set cause no warning.
     let own = entry(9, "Key", A, 1).bound("c.example");
     known.remember(&own.shown());
     let wider = entry(10, "Key", A, 1).chosen(SetByCaller::Hosts);
     assert_eq!(warnings(&known, &wider), Vec::<String>::new());
 }
 
-/// A secret made anew, or the value of another one, without the hosts that the name was bound to.
+/// A new secret, or another one, takes the name without the hosts that it was bound to.
 #[test]
 fn hosts_are_lifted_by_another_secret_as_well() {
     let known = knows(&[
@@ -330,7 +330,7 @@ fn a_damaged_file_is_not_half_believed() {
     }
 }
 
-/// Names that a dishonest ledger makes up do not push out the real ones.
+/// Names that a dishonest ledger invents do not displace the real ones.
 #[test]
 fn a_full_memory_keeps_what_it_has() {
     let mut known = knows(&[entry(1, "Real", A, 2)]);
@@ -349,7 +349,7 @@ fn a_full_memory_keeps_what_it_has() {
     assert!(known.bytes <= MOST_BYTES && known.bytes > MOST_BYTES - 4096);
     assert!(known.would_change(&full.shown()));
     assert_eq!(code(&known, &entry(9, "Real", A, 1)), Some(Code::Rollback));
-    // A known one is still raised, where that needs no room.
+    // A known version is still raised when that needs no space.
     assert!(known.remember(&entry(10, "Real", A, 3).shown()));
     assert_eq!(code(&known, &entry(11, "Real", A, 2)), Some(Code::Rollback));
     let text = known.text();

@@ -76,8 +76,8 @@ impl SecretFacts {
     }
 }
 
-/// `secret ID VERSION@ENTRY=DIGEST ENTRY=HOST,HOST`, `-` for an unknown fact, after a newline. Empty when
-/// nothing is known.
+/// `secret ID VERSION@ENTRY=DIGEST ENTRY=HOST,HOST`, `-` for an unknown fact, after a newline.
+/// Empty when nothing is known.
 pub(super) fn secret_line(id: &SecretId, secret: &Secret) -> String {
     if *secret == Secret::default() {
         return String::new();

@@ -81,7 +81,7 @@ fn nobody_else_ends_a_delegation() {
     let given = Given::workspace()
         .and(OWNER, create(1, "Key"))
         .and(OWNER, add(21, "vera", Role::Viewer, &["*"]));
-    // A viewer may end what it delegated itself: that says nothing of the owner's delegation.
+    // A viewer may revoke its own delegation; the owner's delegation stays in force.
     let own = Action::DelegationRevoke(DelegationRevoke {
         key: id(40),
         identity: Some(id(21)),
@@ -137,7 +137,7 @@ fn delegated(by: u8, to: u8, not_after: u64) -> Blob {
 }
 
 impl Given {
-    /// A reveal that `by` had its key `to` sign, now part of the history.
+    /// Adds a reveal by `by`, signed with its delegated key `to`, to the history.
     fn used(mut self, by: u8, to: u8, not_after: u64) -> Self {
         let mut command = self.command(reveal("Key"));
         command.delegation = Some(delegated(by, to, not_after));
@@ -207,10 +207,10 @@ fn a_key_that_was_never_used_needs_its_identity() {
 #[test]
 fn a_key_alone_ends_no_more_than_the_actor_may_end() {
     let hour = START + 3_600_000;
-    // To others it is as a key that nobody used.
+    // To other members it looks like an unused key.
     let given = team().used(20, 40, hour);
     given.when(21, end(40)).rejected(Code::NotFound);
-    // One key for two identities: an owner ends both, each of them its own.
+    // One key for two identities: an owner revokes both delegations, each identity only its own.
     let given = given.used(21, 40, hour);
     let both = ended(given.when(OWNER, end(40)));
     assert_eq!(both.len(), 2);
@@ -218,10 +218,10 @@ fn a_key_alone_ends_no_more_than_the_actor_may_end() {
     assert_eq!(ended(given.when(21, end(40))), [id(21)]);
     let given = given.and(20, end(40));
     assert_eq!(ended(given.when(OWNER, end(40))), [id(21)]);
-    // An owner of some names manages nobody.
+    // A bounded owner does not manage members.
     let given = given.and(OWNER, add(22, "cleo", Role::Owner, &["K*"]));
     given.when(22, end(40)).rejected(Code::NotFound);
-    // A delegated key ends nothing, not even itself.
+    // A delegated key revokes nothing, not even itself.
     let mut command = given.command(end(40));
     command.delegation = Some(delegated(21, 40, hour));
     let (at, authority) = (Millis(given.at), authority(true));
@@ -235,11 +235,11 @@ fn delegations_are_remembered_until_they_are_over() {
     let hour = START + 3_600_000;
     let given = team().used(20, 40, hour).later(3_600_001);
     given.when(OWNER, end(40)).rejected(Code::Conflict);
-    // The next one that is seen clears away what is over.
+    // The next delegation in use removes those that have ended.
     let mut given = given.used(20, 41, hour + 3_600_000);
     given.when(OWNER, end(40)).rejected(Code::NotFound);
     assert_eq!(given.state.delegations().count(), 1);
-    // One that was renewed ends with the later statement.
+    // A renewed delegation ends with the later statement.
     given = given.used(20, 41, hour + 7_200_000).later(7_000_000);
     assert_eq!(ended(given.when(OWNER, end(41))), [id(20)]);
 }
@@ -256,7 +256,7 @@ fn no_more_are_remembered_than_can_be_ended() {
         })
         .collect();
     let public = |key: &SigningKey| Identity(key.verifying_key().to_bytes());
-    // The second one ends before all others.
+    // The second delegation ends before all others.
     for (number, one) in keys.iter().enumerate() {
         let mut command = given.command(reveal("Key"));
         command.id.0[1..9].copy_from_slice(&(number as u64).to_be_bytes());
@@ -305,6 +305,6 @@ fn who_can_end_no_more_keeps_nobody_elses_delegation_going() {
         given = given.and(OWNER, Action::DelegationRevoke(revoke));
     }
     assert_eq!(ended(given.when(OWNER, end(40))), [id(20)]);
-    // Alone it is told.
+    // For this identity alone, the limit is reported.
     given.when(21, end(40)).rejected(Code::TooLarge);
 }

@@ -1,4 +1,4 @@
-//! Destroyed values, retired keys, and what the ledger says of their erasure.
+//! Destroyed values, retired keys, and the records of their erasure.
 
 use super::*;
 use crate::state::ValueState;
@@ -136,7 +136,7 @@ fn a_destroyed_secret_is_at_its_end() {
     given
         .when(OWNER, destroy(1, "Key", None))
         .rejected(Code::Destroyed);
-    // Its name is free, its id never.
+    // Its name can be used again, its id never.
     given.when(OWNER, create(1, "Key")).rejected(Code::Conflict);
     let given = given.and(OWNER, create(2, "Key"));
     given
@@ -253,7 +253,7 @@ fn a_key_rotates_one_generation_at_a_time() {
     let given = given.and(OWNER, rotate()).and(OWNER, edit(1, "Key", 3));
     let row = given.state.row();
     assert_eq!((row.retiring, row.epoch), (Some(Epoch(1)), Epoch(2)));
-    // What was there before lies under either generation, what came after under the new one.
+    // Earlier values are stored under either generation, later values under the new one.
     let secret = given.state.secret(&sid(1)).expect("there");
     assert_eq!(
         row.epochs_of(&secret.versions[0]),
@@ -315,7 +315,7 @@ fn only_what_no_version_refers_to_is_swept() {
 
 #[test]
 fn what_is_lost_can_be_destroyed_all_the_same() {
-    // A copy of it may turn up.
+    // A copy of the lost value may come back.
     let given = two_versions()
         .and(ONLINE, lose(&[(1, 1)]))
         .and(OWNER, destroy(1, "Key", None));

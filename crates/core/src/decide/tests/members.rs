@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Members and their permissions.
 
 use super::*;
 
@@ -183,7 +183,7 @@ fn members_are_one_per_key_and_name() {
             Action::MemberChange(record(21, "bob", Role::Viewer, &["*"])),
         )
         .rejected(Code::NotFound);
-    // Who was removed can come back, and the name is free again.
+    // A removed member can come back, and the name can be used again.
     let given = given.and(OWNER, Action::MemberRemove(MemberRemove { member: id(20) }));
     given
         .when(OWNER, add(21, "ana", Role::Viewer, &["*"]))
@@ -236,7 +236,7 @@ fn new_names_show_by_the_rules_in_force_and_old_ones_stay() {
     given
         .when(OWNER, change("Zo\u{200d}e", Role::Viewer))
         .rejected(Code::InvalidName);
-    // What somebody is called already keeps nobody from changing the rest.
+    // An existing name does not prevent other changes of the member.
     given
         .when(OWNER, change("Zo\u{200b}e", Role::Auditor))
         .happens(&["member.changed"]);
@@ -244,7 +244,7 @@ fn new_names_show_by_the_rules_in_force_and_old_ones_stay() {
         .and(OWNER, change("Zoe", Role::Viewer))
         .and(OWNER, Action::MemberRemove(MemberRemove { member: id(20) }));
     given.when(OWNER, odd(20)).rejected(Code::InvalidName);
-    // Permission comes first: who may not add members learns nothing of names.
+    // Permission comes first: a member who may not add members learns nothing about names.
     let given = given.and(OWNER, add(22, "viewer", Role::Viewer, &["*"]));
     given.when(22, odd(23)).denied(DenialReason::Role);
 }
@@ -271,7 +271,7 @@ fn a_name_that_looks_like_a_key_is_refused() {
         given
             .when(OWNER, member.clone())
             .rejected(Code::InvalidName);
-        // Logs from before hold such names.
+        // Earlier logs hold such names.
         let before = Given::workspace().by(Rules::V2);
         before.when(OWNER, member).happens(&["member.added"]);
     }

@@ -1,4 +1,4 @@
-//! What a recovery could not bring back.
+//! Entries and values that a recovery could not restore.
 
 use super::*;
 

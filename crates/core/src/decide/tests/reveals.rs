@@ -1,4 +1,4 @@
-//! Values: who is given them.
+//! Reveals: which members get which values.
 
 use super::*;
 

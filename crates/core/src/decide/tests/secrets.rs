@@ -1,4 +1,4 @@
-//! Secrets: made, given new values, renamed, deleted.
+//! Secrets: created, edited, renamed, deleted.
 
 use super::*;
 

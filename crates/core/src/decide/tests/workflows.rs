@@ -91,7 +91,7 @@ fn who_may_touch_some_names_is_not_told_which_workflows_there_are() {
     given.when(20, remove("bills")).denied(DenialReason::Scope);
     given.when(20, remove("none")).denied(DenialReason::Scope);
     given.when(20, remove("own")).happens(&["workflow.removed"]);
-    // Who may touch all of them learns nothing new by being told.
+    // Members who may use all secrets learn nothing new from this answer.
     for unbounded in [OWNER, 21] {
         given
             .when(unbounded, remove("none"))

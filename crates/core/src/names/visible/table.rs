@@ -1,9 +1,9 @@
-//! Characters that show something. Rules 2 and later name this table, so it never changes: a
-//! character that a later Unicode adds is for later rules.
+//! Visible characters. Rules 2 and later use this table, so it never changes: a character that a
+//! later Unicode adds is for later rules.
 
 /// First and last of each range, in order: letters, marks, numbers, punctuation and symbols of
-/// Unicode 17.0, without those that it calls ignorable by default and the few that are blank all
-/// the same (U+2800, U+13440, U+16FE4, U+1D159, U+FFFC).
+/// Unicode 17.0, without those that are ignorable by default and the few that are blank
+/// nevertheless (U+2800, U+13440, U+16FE4, U+1D159, U+FFFC).
 #[rustfmt::skip]
 pub(super) const VISIBLE: [(u32, u32); 748] = [
     (0x21, 0x7e), (0xa1, 0xac), (0xae, 0x34e), (0x350, 0x377), (0x37a, 0x37f), (0x384, 0x38a),
