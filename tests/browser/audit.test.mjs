@@ -1,4 +1,4 @@
-// The Audit log tab: what is checked, and what is taken away.
+// The Audit log tab: verification, and export.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -27,7 +27,7 @@ test("Verify now checks the log again, and the chip says how far", async () => {
   const checked = () => page.textContent("#checked");
   const before = await checked();
   assert.match(before, new RegExp(`signature.* up to #${last}, at .*UTC`));
-  // There is nothing new, so that nothing but the button has it checked at another second.
+  // There is no new entry, so only the button verifies again, at another second.
   await page.reload();
   await page.waitForTimeout(1_100);
   assert.equal(await checked(), before);
@@ -58,7 +58,7 @@ test("Export gives the rows that fit the filter, as the program prints them", as
     ["", [], 6],
     ["?outcome=denied", ["--outcome", "denied"], 1],
     ["?secret=API_Key&action=secret.revealed", ["--secret", "API_Key", "--action", "secret.revealed"], 1],
-    // A page says where it begins; a file begins at the newest row all the same.
+    // A page has a first row; a file begins at the newest row all the same.
     ["?before=3", [], 6],
   ]) {
     const rows = await exported(query);

@@ -1,5 +1,5 @@
-// A private ledger, a browser, and what both said. Everything here is the real thing: the built
-// program, nats-server, Chromium.
+// A private ledger, a browser, and the output of both. Everything here is real: the built program, nats-server,
+// Chromium.
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
@@ -18,20 +18,20 @@ const require = createRequire(join(need("KEYROLL_BROWSER_TOOLS"), "package.json"
 const { chromium } = require("playwright-core");
 export const axeSource = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-// What no response but a reveal's may hold.
+// No response except a reveal's may hold this.
 export const CANARY = "canary-7f3a9c51-value";
 
 let browser;
 const ledgers = new Set();
 
-// Whatever is left, of failed tests too.
+// Closes everything that is left, after failed tests too.
 export async function closeAll() {
   for (const ledger of ledgers) await ledger.down();
   await browser?.close();
 }
 
 async function theBrowser() {
-  // Root has no sandbox in Chromium, and in a container there is often nobody but root.
+  // Chromium has no sandbox for root, and a container often has no other user.
   const args = process.getuid() === 0 ? ["--no-sandbox"] : [];
   browser ??= await chromium.launch({ executablePath: need("KEYROLL_CHROMIUM"), args });
   return browser;
@@ -81,9 +81,9 @@ export class Ledger {
   static async start() {
     return new Ledger().up();
   }
-  // One of which the read model can be kept from reaching the disk; nothing where that cannot be had.
+  // A ledger whose read model can be kept from reaching the disk; null where the machine does not allow that.
   static async startBreakable() {
-    // The interpreter itself: what is called python3 may be a script that wants more of a home.
+    // The interpreter itself: `python3` may be a script that needs more of a home.
     const python = execFileSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).trim();
     const failing = [python, fileURLToPath(new URL("../tools/failing_sync.py", import.meta.url))];
     if (spawnSync(failing[0], [failing[1], "/nonexistent", "true"]).status !== 0) return null;
@@ -93,7 +93,7 @@ export class Ledger {
     return ledger.up();
   }
   breakDisk() {
-    // In one step: an empty file would stand for all files, the log's too.
+    // In one step: an empty file would stand for all files, including the log's.
     writeFileSync(`${this.broken}.new`, "ledger.redb");
     renameSync(`${this.broken}.new`, this.broken);
   }
@@ -106,7 +106,7 @@ export class Ledger {
     this.base = `${this.url}/w/demo`;
     return this;
   }
-  // A log as a busy month would have made it, in a workspace of its own.
+  // A log as a busy month would have made it, in its own workspace.
   async fill() {
     await this.dev.stop();
     await new Promise((resolve, reject) => execFile(need("KEYROLL_BENCH"), ["fill", this.home], { env: { ...environment(), KEYROLL_BIN: keyrollBin } }, (error, _, stderr) =>
@@ -122,7 +122,7 @@ export class Ledger {
     return new Promise((resolve) => {
       const child = execFile(keyrollBin, words, { env: environment(home) }, (error, stdout, stderr) =>
         resolve({ code: error?.code ?? 0, stdout, stderr }));
-      // A program may end without having read it.
+      // A program may end without reading it.
       child.stdin.on("error", (error) => assert.equal(error.code, "EPIPE"));
       child.stdin.end(input ?? "");
     });
@@ -139,7 +139,7 @@ export class Ledger {
     const lines = await this.ok(["audit", "log", "--json", ...filter]);
     return lines.split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
-  // Somebody else with a home and an identity of their own, who is no member.
+  // Another person with a home and an identity, who is no member.
   async stranger(name) {
     const home = join(this.dir, name);
     mkdirSync(home);
@@ -176,7 +176,7 @@ export class Ledger {
   }
 }
 
-// A window, with everything that came over the wire and everything that was said about it.
+// A window, with all its responses and all messages of its console and its policy.
 export class Window {
   static async open(link, options = {}) {
     const window = new Window();
@@ -189,7 +189,7 @@ export class Window {
     window.page = await window.context.newPage();
     window.said = [];
     window.bodies = [];
-    // What the policy stops is told to a page's own code, and from there to this.
+    // Violations of the policy are reported to the page's code, and from there to this test.
     await window.page.exposeFunction("toldOfViolation", (words) => window.said.push(words));
     await window.page.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (event) => globalThis.toldOfViolation(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
@@ -210,7 +210,7 @@ export class Window {
   async responses() {
     return Promise.all(this.bodies);
   }
-  // Everything but reveals, searched for a value.
+  // Searches everything but reveals for a value.
   async nowhere(value) {
     for (const body of await this.responses()) {
       const reveal = body.method === "POST" && body.url.endsWith("/view");
@@ -223,7 +223,7 @@ export class Window {
     assert.ok(!(await this.page.content()).includes(value), "the page holds the value");
   }
   quiet() {
-    // A refusal that a test asked for is named there as well.
+    // This also lists the refusals that a test asked for.
     const said = this.said.filter((words) => !words.startsWith("Failed to load resource"));
     assert.deepEqual(said, [], "nothing is to be said on the browser's console, CSP reports included");
   }
@@ -232,9 +232,9 @@ export class Window {
   }
 }
 
-// WCAG and best practices, by somebody else's program, in both themes.
+// Checks WCAG and best practices with axe, in both themes.
 export async function accessible(page, what, themes = ["dark", "light"]) {
-  // Through the debugger's door: the page's policy lets nothing in.
+  // Uses the debugger: the page's policy lets no script in.
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: axeSource });
   for (const colorScheme of themes) {
@@ -249,7 +249,7 @@ export async function accessible(page, what, themes = ["dark", "light"]) {
   await session.detach();
 }
 
-// Nothing sticks out of the window at the side.
+// Nothing overflows the window at the side.
 export async function fits(page, what) {
   const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= window, `${what} is ${wide} wide in a window of ${window}`);

@@ -1,5 +1,5 @@
-// Every tab and dialog, in windows of every width, with names as long as names can be: nothing
-// sticks out, and axe finds nothing in either theme.
+// Every tab and dialog, in windows of every width, with names of the greatest length: nothing overflows, and axe finds
+// nothing in either theme.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -28,7 +28,7 @@ test("every tab and dialog is accessible and fits its window", async () => {
   const { page } = window;
   const own = await Window.open((await ledger.console()).info.console_url);
   for (const path of PAGES) {
-    // Members are managed with one's own key only.
+    // Managing members needs the member's own key.
     const { page } = path.startsWith("members") ? own : window;
     const base = path.startsWith("members") ? `${new URL(own.page.url()).origin}/w/demo` : ledger.base;
     for (const width of [1180, 760, 360]) {

@@ -6,7 +6,7 @@ import { Ledger, Window, closeAll } from "./harness.mjs";
 
 after(closeAll);
 
-// Styles, module and icon included.
+// Including styles, module and icon.
 const PAGE_BYTES = 150 * 1024;
 
 test("a long log and many secrets page quickly, and nothing moves", async (context) => {
@@ -25,21 +25,21 @@ test("a long log and many secrets page quickly, and nothing moves", async (conte
   for (const path of ["secrets", "secrets?q=Secret_9999", "secrets/Secret_7/history", "new", "import", "audit", "audit?action=secret.edited", "audit/99999", "members"]) {
     let bytes = 0;
     const count = (response) => {
-      // What a verification says while a page is open is no part of the page.
+      // The result of a verification that arrives while a page is open is not part of the page.
       if (!response.url().endsWith("/verification")) bytes += Number(response.headers()["content-length"]);
     };
     page.on("response", count);
     const begun = performance.now();
     await page.goto(`${ledger.url}/w/archive/${path}`);
     const took = performance.now() - begun;
-    // Longer than the chip takes to look again.
+    // Longer than the chip takes to check again.
     await page.waitForTimeout(1_200);
     page.off("response", count);
     assert.ok(bytes < PAGE_BYTES, `${path} has ${bytes} bytes`);
     assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], `${path} moves`);
     context.diagnostic(`/${path}: ${bytes} bytes, there after ${Math.round(took)} ms`);
   }
-  // From page to page, by cursor, and each row once.
+  // Page by page, by cursor, and each row once.
   const seen = new Set();
   await page.goto(`${ledger.url}/w/archive/secrets`);
   for (let at = 0; at < 4; at += 1) {
@@ -51,7 +51,7 @@ test("a long log and many secrets page quickly, and nothing moves", async (conte
     await page.waitForURL((url) => url.searchParams.has("after") && !seen.has(url.href));
     seen.add(page.url());
   }
-  // The first thousand were read all the time; the others by nobody since they were made, months ago.
+  // The first thousand were read all the time; the others were never read since they were made, months ago.
   const names = () => page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => row.dataset.name));
   await page.goto(`${ledger.url}/w/archive/secrets`);
   assert.ok((await names()).includes("Secret_10"));
@@ -66,7 +66,7 @@ test("a long log and many secrets page quickly, and nothing moves", async (conte
   await page.keyboard.press("Enter");
   await page.waitForURL(/q=Secret_999/);
   assert.deepEqual(await names(), Array.from({ length: 10 }, (_, at) => `Secret_999${at}`), "searched within the filter");
-  // A dialog over a search does not search again; closed, it leads back to all that was found.
+  // A dialog over a search does not search again; when closed, it leads back to all results.
   await page.goto(`${ledger.url}/w/archive/secrets?q=Secret_99`);
   assert.equal((await names()).length, 50);
   for (const act of ["edit", "history", "details", "delete"]) {

@@ -1,4 +1,4 @@
-// Who is who: roles, delegated sessions, their end; and requests that no page of the console made.
+// Roles, delegated sessions and their end; and requests that no page of the console made.
 
 import assert from "node:assert/strict";
 import http from "node:http";
@@ -18,7 +18,7 @@ test("members of different rights see different controls", async () => {
   await window.page.click("nav >> text=Audit log");
   await window.page.waitForSelector("text=Owners and auditors read the audit log");
   await accessible(window.page, "a refused audit log");
-  // What is not offered is refused by the ledger all the same, and on record.
+  // An action without a button is refused by the ledger all the same, and recorded.
   const refused = await window.page.evaluate(async () => {
     const answer = await fetch("/w/demo/secrets/API_Key/view", { method: "POST", headers: { accept: "application/json" } });
     return { status: answer.status, text: await answer.text() };
@@ -103,13 +103,13 @@ test("a session ends when it expires, and what was shown is gone", async () => {
   assert.ok(cookie.expires * 1_000 < Date.now() + 12_000, "the browser forgets it too");
   await page.click("#s-API_Key [data-act=view]");
   await page.waitForSelector("tr.shown pre");
-  // Its own cookie, as somebody who copied it would send it.
+  // Sends its own cookie, as a thief of it would.
   for (let status = 200; status !== 401; await new Promise((resolve) => setTimeout(resolve, 300))) {
     const answer = await request("GET", "/w/demo/secrets", { cookie: `${cookie.name}=${cookie.value}` });
     status = answer.statusCode;
     assert.ok(Date.now() < cookie.expires * 1_000 + 5_000, "it goes on");
   }
-  // Pressed in a page that is still open, a button leads to the words.
+  // A button in a page that is still open leads to the message.
   const count = (await ledger.audit()).length;
   await page.click("#s-API_Key [data-act=view]");
   await page.click("#s-API_Key [data-act=view]");
@@ -180,14 +180,14 @@ test("foreign hosts and cross-site posts are refused before anything else", asyn
   await window.close();
 });
 
-// A page of another site that leads to an address, and back to which one can go.
+// A page of another site that links to an address, and that the browser can go back to.
 async function elsewhere(host, body) {
   const site = http.createServer((_, answer) => {
     answer.setHeader("content-type", "text/html");
     answer.end(`<!doctype html><title>elsewhere</title>${body}`);
   });
   await new Promise((resolve) => site.listen(0, host, resolve));
-  // A test that fails does not come to close it.
+  // A failed test does not close it.
   site.unref();
   return { url: `http://${host}:${site.address().port}/`, close: () => site.close() };
 }
@@ -203,7 +203,7 @@ test("a link on another page signs nobody in by itself", async () => {
   for (const host of ["localhost", "127.0.0.1"]) {
     const link = await ledger.login(vera);
     const site = await elsewhere(host, `<a href="${link}">look</a><script>
-      // After the page is there: before that it would leave no way back.
+      // After the page has loaded: before that there would be no way back.
       if (!sessionStorage.led) addEventListener("load", () => setTimeout(() => { sessionStorage.led = 1; location.assign("${link}"); }, 50));
     </script>`);
     const window = await Window.open();
@@ -213,7 +213,7 @@ test("a link on another page signs nobody in by itself", async () => {
     assert.equal(await asked(page), "Sign in to this console?");
     assert.ok(await page.locator(`text=${vera.key}`).isVisible());
     await accessible(page, "a question before signing in");
-    // By whatever way one comes to it again.
+    // However the user comes back to it.
     await page.reload();
     assert.equal(await asked(page), "Sign in to this console?");
     await page.goBack();
@@ -249,7 +249,7 @@ test("whoever is signed in stays so until another is chosen", async () => {
     await page.click("text=Stay signed in");
     await page.waitForURL(/\/secrets/);
     assert.equal(await whoIs(page), me);
-    // From another site the browser shows the session only to the form: it is asked about then.
+    // From another site the browser sends the session only with the form, so the form asks.
     const site = await elsewhere("localhost", `<a href="${link}">look</a>`);
     await page.goto(site.url);
     await page.click("text=look");
@@ -265,7 +265,7 @@ test("whoever is signed in stays so until another is chosen", async () => {
     assert.equal(await whoIs(page), "vera3");
     const answer = await request("GET", "/w/demo/secrets", { cookie: `${cookie.name}=${cookie.value}` });
     assert.equal(answer.statusCode, 401, "the other session has ended");
-    // The same person needs no question.
+    // The same person is not asked.
     await page.goto(await ledger.login(vera));
     if (!javaScriptEnabled) await page.click("button");
     await page.waitForURL(/\/secrets/);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The browser tests. `--names` prints the name of each, for a run that leaves them out. Otherwise DIR is where
-# the two packages that they need are kept, exactly those that package-lock.json names.
+# The browser tests. `--names` prints the name of each, for a run that leaves them out. Otherwise DIR holds the two
+# packages that they need, exactly those that package-lock.json names.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -35,5 +35,5 @@ if ! cmp -s "$here/package-lock.json" "$tools/package-lock.json" || [ ! -d "$too
 fi
 
 export KEYROLL_CHROMIUM="$chromium" KEYROLL_BROWSER_TOOLS="$tools"
-# Two at a time: each starts a ledger and a browser of its own, and mostly waits.
+# Two at a time: each starts its own ledger and browser, and mostly waits.
 exec node --test --test-concurrency=2 "$here"/*.test.mjs

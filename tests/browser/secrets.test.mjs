@@ -1,4 +1,4 @@
-// The Secrets tab: what is shown to whom, for how long, and what is recorded about it.
+// The Secrets tab: whose values are shown, to whom, for how long, and the records of it.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -149,7 +149,7 @@ test("what to know of a value stands above it, once", async () => {
   await page.click("#s-Anew_One [data-act=view]");
   await view();
   assert.equal(await alert.count(), 0);
-  // What comes of an act is said on the next page.
+  // The result of an action is shown on the next page.
   await renew();
   await page.goto(`${ledger.base}/secrets/Anew_One/edit`);
   await page.fill("#value", "by the owner");

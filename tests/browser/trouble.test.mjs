@@ -1,4 +1,4 @@
-// When something is wrong: no nats-server, a damaged log.
+// Failures: no nats-server, a damaged log.
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -53,7 +53,7 @@ test("a frozen nats-server shows nothing", async () => {
   } finally {
     process.kill(nats, "SIGCONT");
   }
-  // Nobody presses a button.
+  // The page reloads without a button.
   await window.page.waitForSelector("#s-API_Key");
   for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);
   await window.close();
@@ -69,7 +69,7 @@ test("a ledger that is behind its log says so, and not that it is away", async (
   const { page } = window;
   await page.waitForSelector("#s-API_Key");
   ledger.breakDisk();
-  // Recorded, and then not taken by the read model's disk.
+  // The entry is logged, and the read model's disk then refuses it.
   const late = await ledger.run(["secret", "create", "Late_One", "--stdin"], CANARY);
   const behind = page.locator("text=The ledger is catching up");
   for (let at = 0; at < 200 && !(await behind.count()); at += 1) {
@@ -82,7 +82,7 @@ test("a ledger that is behind its log says so, and not that it is away", async (
   await accessible(page, "a ledger that is behind");
   await picture(page, "behind");
   ledger.mendDisk();
-  // Nobody presses a button.
+  // The page reloads without a button.
   await page.waitForSelector("#s-API_Key", { timeout: 60_000 });
   assert.equal(await page.locator("#s-Late_One").count(), late.code === 0 ? 1 : 0, late.stderr);
   for (const { url, text } of await window.responses()) assert.ok(!text.includes(CANARY), url);

@@ -1,4 +1,4 @@
-"""A local HTTP server that answers with what it was sent: the demo's stand-in for an API."""
+"""A local HTTP server that echoes its requests: the demo's stand-in for an API."""
 
 import json
 import sys

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The steps of the demo. Runs inside `keyroll dev -- …`, which says where the ledger is.
+# The steps of the demo. Runs inside `keyroll dev -- …`, which sets the address of the ledger.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 keyroll="$KEYROLL_BIN"

@@ -1,7 +1,7 @@
 """Signed forms, the Merkle tree and sealed values, from docs/protocol.md and schemas/ alone.
 
-COSE (RFC 9052), HPKE (RFC 9180) and the Merkle proofs (RFC 9162) are put together here; cbor2, cryptography and PyNaCl do
-the rest.
+COSE (RFC 9052), HPKE (RFC 9180) and the Merkle proofs (RFC 9162) are built here; cbor2, cryptography and PyNaCl do the
+rest.
 """
 
 import base64
@@ -26,7 +26,7 @@ BUCKETS = (256, 1024, 4096, 16384, 65536)
 
 
 class Refused(Exception):
-    """The ledger's refusal, or what this client itself does not believe (`own`)."""
+    """A refusal by the ledger, or by this client itself (`own`)."""
 
     def __init__(self, code, message, own=False):
         super().__init__(f"{code}: {message}")
@@ -145,7 +145,7 @@ def included(leaf, index, size, path, root):
 
 
 def extends(old_size, old_root, size, root, proof):
-    """RFC 9162 §2.1.4.2, with the sizes that it leaves out."""
+    """RFC 9162 §2.1.4.2, including the sizes that it leaves out."""
     if old_size == 0 or old_size == size:
         return not proof and old_root == (EMPTY_ROOT if old_size == 0 else root)
     if old_size > size or not proof:
@@ -171,7 +171,7 @@ def extends(old_size, old_root, size, root, proof):
 
 
 def read_checkpoint(note, origin, key):
-    """Size and root of a signed note with a good signature by `key` (c2sp.org/signed-note, tlog-checkpoint)."""
+    """Size and root of a signed note with a valid signature by `key` (c2sp.org/signed-note, tlog-checkpoint)."""
     text, gap, signatures = note.rpartition("\n\n")
     believe(gap and signatures.endswith("\n"), "corrupt", "no signed note")
     text += "\n"

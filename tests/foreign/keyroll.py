@@ -1,4 +1,4 @@
-"""A keyroll client in Python, written from docs/protocol.md and schemas/ alone: nats-py carries what forms.py makes.
+"""A keyroll client in Python, written from docs/protocol.md and schemas/ alone: nats-py carries the forms of forms.py.
 
 The client checks everything that a ledger sends.
 """
@@ -23,7 +23,7 @@ NOT_THE_LAST_WORD = {"audit_unavailable", "unreachable", "internal", "stale"}
 
 
 class Client:
-    """One identity, or a key it delegated to, in one workspace."""
+    """One identity, or a delegated key of it, in one workspace."""
 
     def __init__(self, connection, ledger, workspace, key, home, delegation=None):
         self.nats, self.ledger, self.workspace, self.key = connection, ledger, workspace, key
@@ -53,7 +53,7 @@ class Client:
         self.session = Session(self.sealing, context)
         return self
 
-    # What was seen.
+    # Trusted checkpoints.
 
     def trusted_checkpoint(self):
         if not self.file.exists():
@@ -62,7 +62,7 @@ class Client:
         return kept["size"], bytes.fromhex(kept["root"])
 
     def extend(self, asked, size, root, proof):
-        """Believes a position if it extends what was held when it was asked for, and keeps the highest."""
+        """Accepts a tree head if it extends the one that was trusted at the request, and keeps the highest."""
         believe(size >= asked[0], "rollback", f"{size} entries, {asked[0]} were seen before")
         believe(extends(*asked, size, root, proof), "fork", "another history than the one seen before")
         held = self.trusted_checkpoint()
@@ -73,7 +73,7 @@ class Client:
             fresh.replace(self.file)
 
     def check_reply(self, data, request, asked):
-        """The body of a signed reply, once signer, request and position hold."""
+        """The body of a signed reply, once signer, request and tree head are verified."""
         reply, _ = verify("reply", data, self.online)
         believe(reply["request"] == sha256(request), "corrupt", "the reply answers another request")
         error = reply["body"].get("error")
@@ -178,7 +178,7 @@ class Client:
         return {"key": self.session.send(command, item, data_key), "sealed": sealed}
 
     async def with_session(self, make):
-        """`make` gives action, fields and values for a command's id; once more where the session is gone."""
+        """`make` gives action, fields and values for a command's id; once more if the session is gone."""
         for last in (False, True):
             id = uuid7()
             action, fields, values = make(id)
@@ -248,7 +248,7 @@ class Client:
     # Delegation.
 
     def delegate(self, key, place, minutes):
-        """A signed statement that `key` may speak for this identity."""
+        """A signed statement that `key` may act for this identity."""
         begin = now()
         delegation = {"v": 1, "key": public(key), "where": place, "ledger": self.ledger, "identity": self.actor}
         delegation |= {"not_after": begin + minutes * 60_000, "workspace": self.workspace, "not_before": begin}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Use a running ledger through the foreign client: everything it can do, and what it must refuse to believe.
+"""Use a running ledger through the foreign client: everything it can do, and all that it must reject.
 
     run.py URL LEDGER WORKSPACE IDENTITY.pem HOME   with {"name": value of a secret made elsewhere} on standard input
 
-Prints {"made": {name: value}} for others to look up, or the first thing that is wrong, and then exits 1.
+Prints {"made": {name: value}} for others to look up, or the first failure, and then exits 1.
 """
 
 import asyncio
@@ -96,7 +96,7 @@ class Tour:
         await refused("not_found", client.ask("secret.show", name="Py_Never"))
 
     async def proofs(self):
-        """The whole log, put together again: every commit signed, every leaf under the checkpoint's root."""
+        """The whole log, rebuilt: every commit signed, every leaf under the checkpoint's root."""
         client, leaves, first = self.client, [], 0
         while first is not None:
             page, size, root = await client.ask("audit.commits", first=first)
@@ -123,7 +123,7 @@ class Tour:
         must([row["digest"] for row in log["rows"]] == [leaves[row["index"]] for row in log["rows"]], "the audit log's leaves")
 
     async def disbelief(self):
-        """What a false ledger or a thief on the way could send is noticed by this client."""
+        """This client detects messages of a false ledger or of an attacker on the way."""
         client = self.client
         row, _, _ = await client.ask("secret.show", name="Py_First")
         asked = client.trusted_checkpoint()
@@ -148,7 +148,7 @@ class Tour:
         ahead = (asked[0] + 9, bytes(32))
         await refused("rollback", later(client.check_done, encode({"done": done}), signed, ahead), own=True)
         must(client.check_done(encode({"done": done}), signed, asked)[1] == asked[0], "unchanged it is believed")
-        # Whoever has seen more than there is hears of it, before anything is answered.
+        # A client that has seen more than there is learns of it before any answer.
         kept = client.file.read_text()
         client.file.write_text(json.dumps({"size": asked[0] + 1000, "root": bytes(32).hex()}))
         try:
@@ -195,7 +195,7 @@ class Tour:
         self.made["Py_Page"] = "by the page"
 
     async def wrong(self):
-        """Requests that are not what they should be get the documented code."""
+        """Invalid requests get the documented code."""
         client = self.client
         _, signed = client.command("secret.restore", {"id": bytes(16), "name": "Py_First"})
         forged = signed[:-1] + bytes([signed[-1] ^ 1])

@@ -1,5 +1,5 @@
-//! Golden sets: data of earlier programs, with what those programs printed about it.
-//! `tests/golden/README.md` says why.
+//! Golden sets: data of earlier programs, with the output of those programs about it.
+//! `tests/golden/README.md` explains why.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use crate::harness::Home;
 
-/// What a program printed about the data that it left behind.
+/// A program's output about the data that it left behind.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// The program.
     pub program: String,
-    /// Of the data directory of `keyroll dev`, `dev.tar.gz`.
+    /// The output about the data directory of `keyroll dev`, `dev.tar.gz`.
     pub dev: DevDirectory,
     /// `audit prove` of an entry of `demo`.
     pub proof: Value,
-    /// Of each bundle, by its file.
+    /// The output about each bundle, by its file.
     pub bundles: BTreeMap<String, Bundle>,
 }
 
@@ -30,13 +30,13 @@ pub struct Expected {
 #[serde(deny_unknown_fields)]
 pub struct DevDirectory {
     /// The digest of the read model, by the schema of the rows that it is over. A new schema has a
-    /// new one, added once all else here is found to be the same.
+    /// new one, added once all the rest here is found to be unchanged.
     pub digests: BTreeMap<u32, String>,
-    /// What each workspace showed.
+    /// The output about each workspace.
     pub workspaces: BTreeMap<String, Rows>,
 }
 
-/// What a workspace showed, as JSON of the command line.
+/// The output about a workspace, as JSON of the command line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is what its name says")]
@@ -62,7 +62,7 @@ pub struct Bundle {
     pub root: String,
     /// The key that checks its checkpoint.
     pub key: String,
-    /// One for each event: [`row`].
+    /// One row for each event: [`row`].
     pub rows: Vec<String>,
 }
 
@@ -79,11 +79,11 @@ pub fn row(row: &Value) -> String {
 pub struct Set {
     /// Its directory.
     pub directory: PathBuf,
-    /// What its program said.
+    /// The output of its program.
     pub expected: Expected,
 }
 
-/// Every set that there is, by name.
+/// Every existing set, by name.
 ///
 /// # Panics
 /// When one cannot be read.

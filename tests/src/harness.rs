@@ -1,4 +1,4 @@
-//! Starts a ledger, runs commands against it, and looks at everything that it leaves behind.
+//! Starts a ledger, runs commands against it, and checks everything that it leaves behind.
 //!
 //! A test names its steps and their results:
 //!
@@ -11,8 +11,9 @@
 //! dev.keyroll(["secret", "reveal", "NONE"]).run().code(3).error_code("not_found");
 //! ```
 //!
-//! The program under test is `target/debug/keyroll-failpoints`, or the one that `KEYROLL_BIN` names. The
-//! nats-server is the one that `KEYROLL_NATS_BIN` names, or the one that `tests/tools/nats-server.py` finds.
+//! The program under test is `target/debug/keyroll-failpoints`, or the one that `KEYROLL_BIN`
+//! names. The nats-server is the one that `KEYROLL_NATS_BIN` names, or the one that
+//! `tests/tools/nats-server.py` finds.
 
 pub mod browse;
 pub mod client;

@@ -1,4 +1,4 @@
-//! The schema of block files says what the program says.
+//! The schema of block files agrees with the program.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// What an independent validator says of each file by `schemas/block.schema.json`.
+/// The result of an independent validator for each file by `schemas/block.schema.json`.
 fn by_the_schema(files: &[String]) -> Vec<String> {
     let mut child = Command::new(python())
         .arg("-B")
@@ -40,7 +40,7 @@ fn by_the_schema(files: &[String]) -> Vec<String> {
     said
 }
 
-/// A file with one request, some fields of which are others.
+/// A file with one request, with some fields replaced.
 fn with(fields: &Value) -> String {
     let mut block = json!({"name": "b", "type": "external_api", "method": "POST",
         "url": "https://api.example/v1"});
@@ -159,7 +159,7 @@ fn schema_and_program_take_the_same_files() {
     }
 }
 
-/// What only the program sees: everything else about templates, and names given twice.
+/// Errors that only the program finds: everything else about templates, and names given twice.
 #[test]
 fn the_program_is_stricter_about_templates_and_names() {
     let files = [
@@ -169,7 +169,7 @@ fn the_program_is_stricter_about_templates_and_names() {
         json!({"workflow": "w", "blocks": [
             {"name": "p", "type": "python", "code": ""}, {"name": "p", "type": "python", "code": ""}]})
         .to_string(),
-        // Bytes and characters: a schema counts the latter.
+        // Bytes and characters: a schema counts characters.
         json!({"workflow": "é".repeat(65), "blocks": []}).to_string(),
     ];
     for (said, file) in by_the_schema(&files).iter().zip(&files) {

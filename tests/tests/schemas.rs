@@ -1,4 +1,4 @@
-//! The schemas, the test vectors and the protocol's page say the same as the code.
+//! The schemas, the test vectors and the protocol's page agree with the code.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 """CDDL (RFC 8610), as far as schemas/*.cddl uses it: a strict reader and a validator.
 
-Of the packages at hand, zcbor knows no `.regexp`, and pycddl (on the Rust crate cddl) lets an empty map
+Of the available packages, zcbor has no `.regexp`, and pycddl (on the Rust crate cddl) lets an empty map
 `{}` match any map, matches `.regexp` unanchored and runs out of stack on generics: a test with them could
 not fail where it must. pycddl still reads the schemas first, so that they are CDDL for others, too.
 """
@@ -29,7 +29,7 @@ def canonical_key(text):
 
 
 class Reader:
-    """Rules from text. Everything it does not know is an error."""
+    """Reads rules from text. Anything unknown is an error."""
 
     def __init__(self, text):
         self.tokens, at = [], 0
@@ -169,7 +169,7 @@ class Reader:
 
 
 class Schema:
-    """Rules to hold values against. `decode` makes a value of bytes that hold one item of CBOR, or raises
+    """Rules to check values against. `decode` makes a value of bytes that hold one item of CBOR, or raises
     ValueError; `decode_sequence` a list; `extra` holds further checks by rule."""
 
     def __init__(self, text, decode, decode_sequence, extra):
@@ -191,7 +191,7 @@ class Schema:
         self.check(("name", rule, []), value, {}, [], rule)
 
     def unmatched(self, exempt):
-        """Rules and choices that no value so far followed."""
+        """Rules and choices that no value has followed so far."""
         rules = [rule for rule in self.rules if rule not in self.matched]
         choices = []
         for rule, (_, body) in self.rules.items():

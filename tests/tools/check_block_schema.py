@@ -1,6 +1,6 @@
-"""Says of each block file on standard input, one a line as a JSON string, whether the schema takes it.
+"""Checks each block file on standard input, one a line as a JSON string, against the schema.
 
-The answer is a line each: `yes`, or `no` with where and why. What is no JSON is `no` as well.
+The answer is one line each: `yes`, or `no` with place and reason. Text that is not JSON is `no` as well.
 """
 
 import json

@@ -146,7 +146,7 @@ class Checker:
         self.chain([bytes.fromhex(form["bytes"]) for form in document["forms"]], entries)
 
     def stored(self, name, actor, command, events):
-        """The place of a stored value follows from the command."""
+        """The object id of a stored value follows from the command."""
         fields = next(iter(command["action"].values()))
         values = fields.get("secrets") if "secrets" in fields else [fields.get("secret", fields.get("edit", fields))]
         for event in events:
@@ -279,7 +279,7 @@ class Checker:
         must(message["public"].hex() == session["sealing_public"], "sealing key message")
 
     def done(self, done, seen):
-        """What a client does with the reply to a reveal."""
+        """The client's steps with the reply to a reveal."""
         receipt, tree = done["receipt"], self.documents["tree"]
         size, expected = read_checkpoint(receipt["checkpoint"], tree["vkey"])
         leaf = leaf_hash(receipt["entry"])
@@ -313,7 +313,7 @@ class Checker:
         must([commit.hex() for commit in commits] == [form["bytes"] for form in self.documents["log"]["forms"]], "bundle")
 
     def documented(self, file):
-        """Every block marked `hex` or `vector` stands in some vector."""
+        """Every block marked `hex` or `vector` is in some vector."""
         for block in re.findall(r"^```vector\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
             wanted = json.dumps(block.rstrip("\n"), ensure_ascii=False)[1:-1]
             must(any(wanted in text for text in self.texts), f"{file.name}: no vector holds {self.one(wanted)[:60]}…")
@@ -324,7 +324,7 @@ class Checker:
     def all(self, documents):
         for step in (self.keys, self.forms, self.log, self.tree, self.values, self.wire, self.refusals):
             step()
-        # Of the five sizes of sealed values the vectors have the two smallest.
+        # The vectors have the two smallest of the five sizes of sealed values.
         left = self.schema.unmatched(exempt={"sealed-value", "sealed-size"})
         must(not left, f"no vector follows {left}")
         for document in documents:

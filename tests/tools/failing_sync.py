@@ -1,9 +1,9 @@
 """Runs a program whose writes can be made to fail to reach the disk: `failing_sync.py FILE PROGRAM ARGUMENT…`.
 
-As long as FILE exists, fsync and fdatasync of the program fail with EIO, as on a disk that does not take the bytes; where
-FILE holds a text, only those of files with that text in their path. The program takes this process over and keeps its
-number. A helper answers for the kernel (seccomp user notification, Linux 5.5 and later, no rights needed) and ends with
-the program. Ends with 77 where that is not to be had.
+As long as FILE exists, fsync and fdatasync of the program fail with EIO, as on a disk that does not take the bytes. If
+FILE holds a text, this applies only to files with that text in their path. The program replaces this process and keeps
+its pid. A helper answers for the kernel (seccomp user notification, Linux 5.5 and later, no rights needed) and ends with
+the program. Ends with 77 where the kernel does not allow that.
 """
 
 import array
@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 
-# Numbers of this machine's system calls: seccomp, and the two that are answered for.
+# Numbers of this machine's system calls: seccomp, and the two that are answered.
 CALLS = {"x86_64": (317, 0xC000003E, (74, 75)), "aarch64": (277, 0xC00000B7, (82, 83))}
 NO_NEW_PRIVILEGES, SET_MODE_FILTER, NEW_LISTENER = 38, 1, 8
 ALLOW, NOTIFY = 0x7FFF0000, 0x7FC00000
@@ -34,7 +34,7 @@ def step(code, true, false, value):
 
 
 def listen():
-    """Installs the filter for this process and what it becomes; the descriptor that asks what to answer."""
+    """Installs the filter for this process and its successors. Returns the descriptor of the calls to answer."""
     seccomp, machine, calls = CALLS[platform.machine()]
     load, equal, answer = 0x20, 0x15, 0x06
     steps = [
@@ -101,7 +101,7 @@ def main(flag, *program):
         if not ancillary:
             os._exit(0)
         listener = array.array("i", ancillary[0][2])[0]
-        # Whoever waits for the program's output to end must not wait for this.
+        # A caller that waits for the end of the program's output must not wait for this.
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nothing, stream)

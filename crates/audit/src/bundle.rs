@@ -58,7 +58,7 @@ pub enum BundleError {
     /// The file or the disk under it.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is not a bundle, or not in the one encoding.
+    /// Not a bundle, or not in its one encoding.
     #[error("not a bundle: {0}")]
     Malformed(String),
 }
@@ -111,8 +111,8 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads the next byte string of a CBOR sequence into `item`. Returns whether there is one. Its head must
-/// be the one that this program writes, so that a sequence has one encoding.
+/// Reads the next byte string of a CBOR sequence into `item`. Returns whether there is one. Its
+/// head must be the one that this program writes, so that a sequence has one encoding.
 fn next(
     bundle: &mut impl Read,
     at: &mut u64,
@@ -163,8 +163,8 @@ fn take(bundle: &mut impl Read, count: usize, into: &mut Vec<u8>) -> io::Result<
     Ok(read == count)
 }
 
-/// Verifies a bundle in full, with the key that checks the workspace's checkpoints, if the auditor has
-/// it. Without the key the report names the key that the bundle itself brings.
+/// Verifies a bundle in full, with the key that checks the workspace's checkpoints, if the auditor
+/// has it. Without the key the report names the key that the bundle itself brings.
 ///
 /// # Errors
 /// [`BundleError`].

@@ -1,8 +1,8 @@
 //! Verification of a workspace's log: a bundle file, or commits as they arrive.
 //!
 //! [`verify::Verifier`] checks every signature of the ledger, every index and every root. In full
-//! depth it also checks every actor's signature and decides every command again. An auditor's program
-//! needs this crate and nothing else: no network, no database, no async runtime.
+//! depth it also checks every actor's signature and decides every command again. An auditor's
+//! program needs this crate and nothing else: no network, no database, no async runtime.
 //!
 //! ```no_run
 //! # fn example() -> Result<(), Box<dyn std::error::Error>> {

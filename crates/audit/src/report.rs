@@ -26,7 +26,8 @@ pub struct Report {
     pub workspace: WorkspaceName,
     /// The ledger.
     pub ledger: LedgerId,
-    /// The key that signed the commits: the first entry names it, and the ledger's id vouches for it.
+    /// The key that signed the commits: the first entry names it, and the ledger's id vouches for
+    /// it.
     pub key: Option<Identity>,
     /// The number of entries from the first on that verified.
     pub entries: u64,

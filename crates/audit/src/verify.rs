@@ -1,5 +1,5 @@
-//! The verifier of a log. It checks every signature of the ledger, every index and every root; in full
-//! depth also every actor's signature, and it decides every command again.
+//! The verifier of a log. It checks every signature of the ledger, every index and every root; in
+//! full depth also every actor's signature, and it decides every command again.
 //!
 //! It cannot detect a truncated tail without a later checkpoint, receipt or read model.
 
@@ -73,8 +73,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies the next commit, now or later. After a commit that does not fit, all further ones are
-    /// ignored, since nothing can be said about them.
+    /// Verifies the next commit, now or later. After a commit that does not fit, all further ones
+    /// are ignored, since they cannot be verified.
     pub fn commit(&mut self, bytes: &[u8]) {
         if self.stopped {
             return;

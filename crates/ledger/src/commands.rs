@@ -32,7 +32,7 @@ pub(crate) struct Commands {
     memory: MemoryBudget,
 }
 
-/// What the answer needs of a request, as far as it was read.
+/// The parts of a request that its answer needs, as far as they were read.
 struct RequestInfo {
     digest: Digest,
     trusted_size: TreeSize,
@@ -197,8 +197,8 @@ impl Commands {
         Ok(Some(session))
     }
 
-    /// A writer is started only for a workspace that the log has, or for an operator, who may create
-    /// one: names that anybody can make up must not cost a task each.
+    /// A writer is started only for a workspace that the log has, or for an operator, who may
+    /// create one: names that anybody can make up must not cost a task each.
     async fn check_workspace_exists(
         &self,
         workspace: &WorkspaceName,

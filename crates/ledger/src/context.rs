@@ -1,4 +1,5 @@
-//! What all parts of a ledger share: who it is, its streams, its read model, its health, its clock.
+//! The context that all parts of a ledger share: its identity, streams, read model, health and
+//! clock.
 
 mod await_projection;
 
@@ -24,7 +25,7 @@ pub struct Context {
     pub ledger: LedgerId,
     /// Its online key.
     pub key: SigningKey,
-    /// What a workspace's first entry records of that key.
+    /// The record of that key in a workspace's first entry.
     pub created: WorkspaceCreated,
     /// Members of no workspace who may create workspaces and run the service.
     pub operators: Vec<Identity>,
@@ -32,10 +33,10 @@ pub struct Context {
     pub log: Arc<dyn Log>,
     /// Sealed values.
     pub vault: Arc<Vault>,
-    /// What is wrong.
+    /// The known problems.
     pub health: Arc<Health>,
-    /// Every round of a writer holds it for reading; a recovery holds it alone. The number counts the
-    /// logs that there were: a state that was loaded from an earlier log is worthless.
+    /// Every round of a writer holds it for reading; a recovery holds it alone. The number counts
+    /// the logs so far: a state that was loaded from an earlier log is worthless.
     pub gate: tokio::sync::RwLock<u64>,
     /// How far the read model is.
     pub progress: ProgressReader,
@@ -67,7 +68,7 @@ impl Context {
         self.operators.contains(identity)
     }
 
-    /// Runs something on a workspace as the read model has it now.
+    /// Runs a function on a workspace in the present read model.
     pub(crate) fn with_workspace<T>(
         &self,
         workspace: &WorkspaceName,

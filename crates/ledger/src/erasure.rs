@@ -1,9 +1,10 @@
-//! The eraser finishes logged erasures and rotations: it erases destroyed values in the vault, copies
-//! values from a retired key epoch to the new one and erases the old epoch, and sweeps orphans.
+//! The eraser finishes logged erasures and rotations: it erases destroyed values in the vault,
+//! copies values from a retired key epoch to the new one and erases the old epoch, and sweeps
+//! orphans.
 //!
-//! All work is in the log, so any replica takes it up where another stopped, and several at once do no
-//! harm: a value is stored once, an erased value stays erased, and results are recorded under the
-//! fence.
+//! All work is in the log, so any replica takes it up where another stopped, and several at once do
+//! no harm: a value is stored once, an erased value stays erased, and results are recorded under
+//! the fence.
 
 mod destroyed;
 mod old_epoch;
@@ -29,8 +30,8 @@ use orphans::FollowIntervals;
 
 /// Vault messages read, written or erased at once: each may take three times 64 KiB of memory.
 const CONCURRENT_REQUESTS: usize = 64;
-/// Messages overwritten at once: a server does one after the other, writing up to 8 MiB for each, and must
-/// answer the last in time.
+/// Messages overwritten at once: a server does one after the other, writing up to 8 MiB for each,
+/// and must answer the last in time.
 const OVERWRITES: usize = 16;
 /// Versions read from the read model at once.
 const CHUNK: usize = 1_000;
@@ -77,7 +78,7 @@ async fn run_all<T>(work: Vec<BoxFuture<'_, Result<T, Rejection>>>) -> Result<Ve
     run_bounded(work, CONCURRENT_REQUESTS).await
 }
 
-/// As [`run_all`], so many at a time.
+/// As [`run_all`], `at_once` at a time.
 async fn run_bounded<T>(
     work: Vec<BoxFuture<'_, Result<T, Rejection>>>,
     at_once: usize,
@@ -131,7 +132,7 @@ impl Eraser {
     /// Finishes the logged erasures and rotations of every workspace, as far as possible.
     ///
     /// # Errors
-    /// Why work is left. Another run takes it up there.
+    /// The reason why work is left. The next run continues there.
     pub async fn run_once(&self) -> Result<(), Rejection> {
         let progress = &self.context.progress;
         progress.wait_until_current(AWAIT_PROJECTION).await;
@@ -165,8 +166,8 @@ impl Eraser {
         self.context.await_head(workspace).await
     }
 
-    /// Records an action of the ledger itself. `false` when the workspace has changed so that the action
-    /// no longer fits: another replica's eraser was first.
+    /// Records an action of the ledger itself. `false` when the workspace has changed so that the
+    /// action no longer fits: another replica's eraser was first.
     async fn record_own_action(
         &self,
         workspace: &WorkspaceName,

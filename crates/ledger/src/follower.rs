@@ -36,15 +36,14 @@ pub use requests::{FollowerHandle, FollowerRequest, Replaced};
 pub(crate) use scrub::scrub;
 pub(crate) use start::start;
 
-/// How long messages are gathered before they are folded in, when the last transaction was recent and nobody
-/// waits. A transaction costs as much as some twenty entries.
+/// How long messages are gathered before they are folded in, when the last transaction was recent
+/// and no query waits. A transaction costs as much as some twenty entries.
 const GATHER: Duration = Duration::from_millis(20);
-/// How long a transaction may stay unflushed. What a crash takes of the read model is read from the log
-/// again.
+/// How long a transaction may stay unflushed. Rows that a crash takes are read from the log again.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// How long an unused workspace stays in memory, with its writer and with the follower. The next user
-/// waits until its state is read again.
+/// How long an unused workspace stays in memory, with its writer and with the follower. The next
+/// user waits until its state is read again.
 pub const IDLE: Duration = Duration::from_secs(300);
 
 /// An event that was folded in, for subscribers.
@@ -74,7 +73,7 @@ enum Stop {
 pub struct Follower {
     /// The log.
     pub log: Arc<dyn Log>,
-    /// Where it is folded into.
+    /// Folds it into the read model.
     pub fold: Fold,
     /// Publishes how far it is.
     pub progress: ProgressPublisher,
@@ -84,12 +83,12 @@ pub struct Follower {
     pub notices: mpsc::Sender<Notice>,
     /// Requests of other parts.
     pub requests: mpsc::Receiver<FollowerRequest>,
-    /// What is wrong.
+    /// The known problems.
     pub health: Arc<Health>,
     /// Whether to wait for a recovery, because the log does not fit the read model.
     pub halted: bool,
-    /// The end of the log when the read model was opened again: once that is reached, commands are accepted
-    /// again.
+    /// The end of the log when the read model was opened again: once that is reached, commands are
+    /// accepted again.
     pub catching_up: Option<Sequence>,
 }
 
@@ -239,7 +238,7 @@ impl Follower {
         self.health.fail(code, error.to_string());
     }
 
-    /// Folds messages in. Gives the reason if following stops.
+    /// Folds messages in. Returns the reason if following stops.
     fn step_and_stop(&mut self, messages: MessageBatch, durable: bool) -> Option<Stop> {
         let failed = messages.then.is_some();
         match self.step(messages, durable) {
@@ -275,7 +274,7 @@ impl Follower {
     }
 }
 
-/// Resolves when what is unflushed has been so for long enough; never when nothing is.
+/// Resolves when a transaction has been unflushed for [`FLUSH`]; never if none is.
 async fn flush_due(unflushed: Option<Instant>) {
     match unflushed {
         Some(since) => tokio::time::sleep_until(since + FLUSH).await,

@@ -1,11 +1,11 @@
-//! The conditions that are known to be wrong. While one stops commands, they are refused; queries are
-//! still answered where they can be.
+//! The conditions that are known to be wrong. While one stops commands, they are refused; queries
+//! are still answered where they can be.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use keyroll_core::{Code, Rejection, WorkspaceName};
 
-/// What a condition is about. If several stop a command, it is refused for the first in this order.
+/// The kind of a condition. If several stop a command, it is refused for the first in this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionKind {
     /// The log is damaged or was set back. Only a recovery ends this.
@@ -26,7 +26,7 @@ pub enum ConditionKind {
     Orphans(WorkspaceName),
 }
 
-/// What a condition stops.
+/// How much a condition stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stops {
     /// The whole ledger: commands, the read model, and the service as such.
@@ -42,12 +42,12 @@ pub enum Stops {
     Nothing,
 }
 
-/// One thing that is wrong.
+/// A known problem and its effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
-    /// What it is about.
+    /// Its kind.
     pub kind: ConditionKind,
-    /// What it stops. A condition of one workspace stops it in that workspace only.
+    /// How much it stops. A condition of one workspace stops it in that workspace only.
     pub stops: Stops,
     /// The refusal that it causes.
     pub reason: Rejection,
@@ -125,8 +125,8 @@ impl Conditions {
     }
 }
 
-/// The conditions of a ledger. The follower and the service's monitors set them; the writers and queries
-/// refuse by them.
+/// The conditions of a ledger. The follower and the service's monitors set them; the writers and
+/// queries refuse by them.
 #[derive(Debug, Default)]
 pub struct Health(RwLock<Conditions>);
 
@@ -159,8 +159,8 @@ impl Health {
         }
     }
 
-    /// Sets a condition that passes, and logs when it begins, changes or ends. Monitors set it again and
-    /// again while it lasts.
+    /// Sets a condition that passes, and logs when it begins, changes or ends. Monitors set it
+    /// again and again while it lasts.
     fn set_passing(&self, kind: ConditionKind, reason: Option<Rejection>, ended: &str) {
         let mut conditions = self.write();
         let known = conditions.find(&kind).map(|condition| &condition.reason);
@@ -303,7 +303,7 @@ impl Health {
         })
     }
 
-    /// What is wrong with the log.
+    /// The problems of the log.
     pub fn broken(&self) -> Vec<String> {
         self.describe(|condition| {
             matches!(
@@ -313,8 +313,8 @@ impl Health {
         })
     }
 
-    /// Everything that is wrong with the ledger as a whole, and then with the workspaces that `shown`
-    /// lets through: a list that is cut leaves out workspaces.
+    /// The problems of the ledger as a whole, then those of the workspaces that `shown` lets
+    /// through: a list that is cut leaves out workspaces.
     pub fn problems(&self, shown: impl Fn(&WorkspaceName) -> bool) -> Vec<String> {
         let mut problems = self.describe(|condition| condition.kind.workspace().is_none());
         problems.extend(self.describe(|condition| condition.kind.workspace().is_some_and(&shown)));

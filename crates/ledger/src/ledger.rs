@@ -1,4 +1,4 @@
-//! A running ledger: it owns the parts, hands requests to them, and gives signed bytes back.
+//! A running ledger: it owns the parts, hands requests to them, and returns signed bytes.
 
 mod dispatch;
 mod log_head;
@@ -72,17 +72,17 @@ impl Ledger {
         self.context.ledger
     }
 
-    /// What is wrong.
+    /// The known problems.
     pub fn health(&self) -> &Health {
         &self.context.health
     }
 
-    /// How the ledger is, from memory and the read model alone.
+    /// The ledger's health, from memory and the read model alone.
     pub fn health_summary(&self) -> HealthSummary {
         self.status.health_summary()
     }
 
-    /// Sets what the service observed of its environment, for status queries.
+    /// Sets the environment as the service observed it, for status queries.
     pub fn set_environment(&self, environment: Environment) {
         self.status.set_environment(environment);
     }
@@ -101,13 +101,13 @@ impl Ledger {
     /// Waits until the read model holds all that the log holds now.
     ///
     /// # Errors
-    /// What is wrong, or that the log cannot be read.
+    /// The ledger's problem, or that the log cannot be read.
     pub async fn caught_up(&self) -> Result<(), Rejection> {
         self.context.await_log_end().await
     }
 
-    /// Makes the read model durable before an orderly end: the next start then notices a log that was
-    /// set back meanwhile.
+    /// Makes the read model durable before an orderly end: the next start then notices a log that
+    /// was set back meanwhile.
     pub async fn flush(&self) {
         // The follow record first: it vouches for all that the read model holds.
         let recorded = self.eraser.record_following(true);
@@ -127,8 +127,9 @@ impl Ledger {
         self.keyring.erase_past_sealing_keys(now).await
     }
 
-    /// What a client needs before it can ask for anything: the bytes of an [`ServiceInfo`], or of a signed
-    /// reply with the error when the sealing key of the day cannot be read or made.
+    /// The information that a client needs before its first request: the bytes of a
+    /// [`ServiceInfo`], or of a signed reply with the error when the sealing key of the day cannot
+    /// be read or made.
     pub async fn info(&self) -> Response {
         let (context, now) = (&self.context, self.context.now());
         let period = period_of(now);

@@ -1,8 +1,8 @@
 //! A ledger over a log, a vault and a key store.
 //!
 //! A command goes to the writer of its workspace, which decides it and appends it to the log. The
-//! follower folds the log into the read model, and queries read that. The eraser finishes erasures and
-//! key rotations; recovery rebuilds a damaged log. [`Ledger`] owns these parts and starts them.
+//! follower folds the log into the read model, and queries read that. The eraser finishes erasures
+//! and key rotations; recovery rebuilds a damaged log. [`Ledger`] owns these parts and starts them.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,5 +1,5 @@
-//! Long requests. A client sends one again when its connection breaks: the same bytes join the request
-//! that is running and get its answer.
+//! Long requests. A client sends one again when its connection breaks: the same bytes join the
+//! request that is running and get its answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::response::Response;
 
-/// How long an answer is kept for a caller who missed it: longer than a client waits before it retries.
+/// How long an answer is kept for a caller who missed it: longer than a client waits before it
+/// retries.
 const KEEP: Duration = Duration::from_secs(60);
 /// Long requests at a time, including those whose answer is kept.
 const MOST: usize = 64;

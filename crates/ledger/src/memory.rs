@@ -5,8 +5,8 @@ use std::sync::Arc;
 use keyroll_core::{Code, Rejection, limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// KiB for released values on their way to callers. Each value is in memory three times: as the vault
-/// holds it, as it is released, and as it is sent.
+/// KiB for released values on their way to callers. Each value is in memory three times: as the
+/// vault holds it, as it is released, and as it is sent.
 const BUDGET_KIB: u32 = 96 * 1_024;
 /// The most that one value takes: 64 KiB, three times.
 const VALUE_KIB: u32 = 3 * 66;
@@ -30,7 +30,7 @@ impl Default for MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Waits until there is memory for so many values.
+    /// Waits until there is memory for this many values.
     pub(crate) async fn acquire(&self, values: usize) -> Result<MemoryPermit, Rejection> {
         let values = u32::try_from(values).unwrap_or(u32::MAX);
         let kib = values.saturating_mul(VALUE_KIB).min(ANSWER_KIB);

@@ -1,5 +1,6 @@
-//! The read model in redb. It contains no rules: the fold names the rows that changed, and they are written.
-//! A deleted file is built again from the log, and its canonical dump is the same to the last byte.
+//! The read model in redb. It contains no rules: the fold names the rows that changed, and they are
+//! written. A deleted file is built again from the log, and its canonical dump is the same to the
+//! last byte.
 
 mod building;
 mod commits;
@@ -170,8 +171,8 @@ pub fn plain_files() -> Opener {
 /// Memory for redb's pages.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// A file up to this size is read when it is opened, and every checksum is compared. A larger one would
-/// make the start slow. redb compares its checksums only then, so rows have their own.
+/// A file up to this size is read when it is opened, and every checksum is compared. A larger one
+/// would make the start slow. redb compares its checksums only then, so rows have their own.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 fn open_checked(path: &Path, opener: &Opener) -> Result<Database, ProjectionError> {
@@ -263,8 +264,8 @@ impl Projection {
         self.write(&WriteBatch::default(), true)
     }
 
-    /// As [`Projection::open`], but a file that is damaged or of another schema is set aside and created
-    /// again: the log holds everything.
+    /// As [`Projection::open`], but a file that is damaged or of another schema is set aside and
+    /// created again: the log holds everything.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -283,8 +284,8 @@ impl Projection {
         }
     }
 
-    /// Closes the file and opens it again after the error `why`. It then holds what it held durably; a
-    /// damaged file is set aside, and the new one is empty.
+    /// Closes the file and opens it again after the error `why`. It then holds what it held
+    /// durably; a damaged file is set aside, and the new one is empty.
     ///
     /// # Errors
     /// [`ProjectionError`]. The file then stays closed, and this can be tried again.
@@ -329,8 +330,8 @@ impl Projection {
         self.with(View::begin)
     }
 
-    /// Writes a batch in one transaction. `durable` also makes everything written before it durable. What a
-    /// crash takes otherwise is read from the log again.
+    /// Writes a batch in one transaction. `durable` also makes everything written before it
+    /// durable. Otherwise, rows that a crash takes are read from the log again.
     ///
     /// # Errors
     /// [`ProjectionError`]; nothing of the batch is written then.

@@ -1,4 +1,4 @@
-//! Receipts and proofs out of the read model, for entries that the writer no longer holds in memory.
+//! Receipts and proofs from the read model, for entries that the writer no longer holds in memory.
 
 use keyroll_core::{Code, Digest, Index, Rejection, TreeSize, WorkspaceName};
 use keyroll_merkle::{Hash, consistency_proof, inclusion_proof};
@@ -39,8 +39,8 @@ pub(crate) async fn consistency(
     extends(&found, trusted_size, size)
 }
 
-/// The tree head that a refusal was decided on, with the proof that it extends the tree that the caller
-/// trusts: so a log that was rolled back shows in refusals as well.
+/// The tree head that a refusal was decided on, with the proof that it extends the tree that the
+/// caller trusts: so a log that was rolled back shows in refusals as well.
 pub(crate) async fn prove_head(
     context: &Context,
     workspace: &WorkspaceName,
@@ -116,7 +116,7 @@ pub(crate) fn receipt(
     })
 }
 
-/// The checkpoint of what the read model holds: all of it is acknowledged.
+/// The checkpoint over all entries in the read model: all of them are acknowledged.
 pub(crate) fn checkpoint(
     context: &Context,
     workspace: &WorkspaceView<'_>,

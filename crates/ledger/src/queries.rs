@@ -67,7 +67,7 @@ impl Queries {
         Self { context, erasure }
     }
 
-    /// Answers a query, and puts down the tree head that the answer was made on.
+    /// Answers a query, and notes the tree head that the answer was made on.
     pub(crate) async fn answer(
         &self,
         workspace: &WorkspaceName,
@@ -93,8 +93,8 @@ impl Queries {
         self.answer_on(&found, &Asker { member, now }, &asked.ask)
     }
 
-    /// Strangers are refused before anything else is checked: neither the size that they claim to have
-    /// seen nor whether the workspace exists changes their answer.
+    /// Strangers are refused before anything else is checked: neither the size that they claim to
+    /// have seen nor whether the workspace exists changes their answer.
     async fn check_member(
         &self,
         workspace: &WorkspaceName,
@@ -103,14 +103,15 @@ impl Queries {
         if self.is_member(workspace, identity)? {
             return Ok(());
         }
-        // Another replica may just have added the member. A known fault says more than that the log
-        // cannot be read.
+        // Another replica may just have added the member. A known fault is a better answer than
+        // that the log cannot be read.
         let reached = self.context.await_head(workspace).await;
         reached.or_else(|why| self.context.health.ledger().and(Err(why)))?;
         if self.is_member(workspace, identity)? {
             return Ok(());
         }
-        // The read model of a ledger that is out of service may lack the entry that added the member.
+        // The read model of a ledger that is out of service may lack the entry that added the
+        // member.
         self.context.health.ledger()?;
         Err(not_a_member(workspace))
     }

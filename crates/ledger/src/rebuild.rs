@@ -53,8 +53,8 @@ impl Rebuilder {
         })
     }
 
-    /// Builds the read model again from the log, compares it with the present one at the same message,
-    /// and moves it into its place. Commands and queries go on meanwhile.
+    /// Builds the read model again from the log, compares it with the present one at the same
+    /// message, and moves it into its place. Commands and queries continue meanwhile.
     pub(crate) async fn rebuild(&self) -> Result<ProjectionRebuild, Rejection> {
         self.context.health.ledger()?;
         let _alone = self.alone.lock().await;
@@ -66,7 +66,8 @@ impl Rebuilder {
             .with_extension("redb.rebuild");
         let generation = *self.context.gate.read().await;
         let fold = self.build(&path).await;
-        // A recovery may have replaced the log meanwhile. None finishes until the new file is in place.
+        // A recovery may have replaced the log meanwhile. None finishes until the new file is in
+        // place.
         let gate = self.context.gate.read().await;
         if *gate != generation {
             let message =

@@ -1,10 +1,10 @@
-//! Recovery of a log that is damaged or was set back. The longest verified chain of commits is appended to
-//! a new log. The commits come from this replica's read model, from files that an operator puts beside
-//! it, and from the log itself.
+//! Recovery of a log that is damaged or was set back. The longest verified chain of commits is
+//! appended to a new log. The commits come from this replica's read model, from files that an
+//! operator puts beside it, and from the log itself.
 //!
 //! Recovery has three steps, so that this process never needs a NATS user that may delete a stream.
-//! `plan` reads and changes nothing. `begin` stops every writer and saves what only the broken log
-//! holds. The operator's program then replaces the stream, and `finish` appends.
+//! `plan` reads and changes nothing. `begin` stops every writer and saves the commits that only the
+//! broken log holds. The operator's program then replaces the stream, and `finish` appends.
 
 mod append;
 mod chains;
@@ -34,10 +34,10 @@ use crate::projection::{self, FollowRecord, Projection, WriteBatch};
 use crate::rebuild;
 use crate::value_check::ValueCheck;
 
-/// How long a recovery that has begun may take until the ledger goes on as it was.
+/// How long a recovery may take from its beginning until the ledger resumes without it.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What `begin` leaves for `finish`.
+/// The data that `begin` leaves for `finish`.
 struct StartedRecovery {
     plan: RecoveryPlan,
     chains: Chains,
@@ -48,8 +48,9 @@ fn conflict(why: &str) -> Rejection {
     Rejection::new(Code::Conflict, why)
 }
 
-/// The digest that identifies a plan: only the plan that was shown is carried out. Commits of healthy
-/// workspaces do not change it; a different choice of histories does, even if its words are the same.
+/// The digest that identifies a plan: only the plan that was shown is carried out. Commits of
+/// healthy workspaces do not change it; a different choice of histories does, even if its words are
+/// the same.
 fn plan_digest(plan: &RecoveryPlan, chains: &Chains) -> Digest {
     let mut request = RecoveryPlan {
         plan: Digest([0; 32]),
@@ -183,8 +184,8 @@ impl Recovery {
         Ok((plan, chains))
     }
 
-    /// Reports missing streams that `known` does not mention. A stream that has just gone was not noticed
-    /// yet, and without it every value would seem to be lost.
+    /// Reports missing streams that `known` does not mention. A stream that has just gone was not
+    /// noticed yet, and without it every value would seem to be lost.
     async fn missing(&self, known: &[String]) -> Result<Vec<String>, Rejection> {
         let there = [
             ("KEYROLL_LOG", self.made().await?.is_some()),
@@ -208,7 +209,7 @@ impl Recovery {
         RecoveryFiles::beside(&self.context.projection())
     }
 
-    /// Stops every writer, saves what only the log holds, and waits for the new log.
+    /// Stops every writer, saves the commits that only the log holds, and waits for the new log.
     pub(crate) async fn begin(&self, request: &RecoverBegin) -> Result<RecoveryPlan, Rejection> {
         let mut started = self.started.lock().await;
         self.context.health.set_recovery(true);
@@ -230,7 +231,7 @@ impl Recovery {
         Ok(listed(plan))
     }
 
-    /// Makes the ledger go on as it was if the operator does not finish the recovery in time.
+    /// Makes the ledger resume as it was if the operator does not finish the recovery in time.
     fn give_up_later(&self, number: u64) {
         let (started, health) = (Arc::clone(&self.started), Arc::clone(&self.context.health));
         let follower = self.follower.clone();
@@ -280,8 +281,8 @@ impl Recovery {
         self.follower.resume().await;
     }
 
-    /// Appends the chains to the new log, records what could not be restored, builds the read model from
-    /// the log, and erases destroyed values again.
+    /// Appends the chains to the new log, records the losses, builds the read model from the log,
+    /// and erases destroyed values again.
     pub(crate) async fn finish(&self, request: &RecoverFinish) -> Result<Recovered, Rejection> {
         let mut slot = self.started.lock().await;
         let started = slot
@@ -342,8 +343,8 @@ impl Recovery {
         })
     }
 
-    /// Builds the read model of the new log in a file beside the present one. Any fault in what was just
-    /// appended is an error here.
+    /// Builds the read model of the new log in a file beside the present one. Any fault in the
+    /// appended commits is an error here.
     async fn build_read_model(&self, path: &Path) -> Result<Fold, Rejection> {
         let (context, health) = (&self.context, Arc::new(Health::default()));
         let keys = (context.ledger, context.online_key());

@@ -1,4 +1,4 @@
-//! What goes back to a caller: signed replies, and the tree head that they are bound to.
+//! Responses to a caller: signed replies, and the tree head that they are bound to.
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::{Digest, Rejection, TreeSize, cose};
@@ -7,7 +7,7 @@ use keyroll_wire::reply::{Reply, ReplyBody};
 
 use crate::memory::MemoryPermit;
 
-/// What goes back to a caller.
+/// The response to a caller.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// The bytes of the reply.
@@ -18,8 +18,8 @@ pub struct Response {
     pub permit: Option<MemoryPermit>,
 }
 
-/// The tree that an answer was made on: its size and root, and the proof that it extends the tree that
-/// the caller trusts. The default names no tree.
+/// The tree that an answer was made on: its size and root, and the proof that it extends the tree
+/// that the caller trusts. The default names no tree.
 pub(crate) struct ProvenHead {
     pub(crate) size: TreeSize,
     pub(crate) root: Digest,

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::erasure::{ErasureProgress, RotationProgress};
 use crate::queries::workspaces_of;
 
-/// What the service last observed of its nats-server and its own clock.
+/// The state of the nats-server and of the service's own clock, as last observed.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// Name and version of the nats-server.
@@ -21,16 +21,16 @@ pub struct Environment {
     pub clock_ahead_ms: i64,
 }
 
-/// How the ledger is, as far as it knows without a request to anybody.
+/// The ledger's health, as far as it is known without a request to any server.
 #[derive(Debug, Clone)]
 pub struct HealthSummary {
     /// The last message of the log that is in the read model.
     pub projected: Sequence,
     /// Entries in the read model, of all workspaces; none while it cannot be read.
     pub entries: Option<u64>,
-    /// What is wrong with the ledger or its workspaces.
+    /// The number of problems of the ledger and its workspaces.
     pub problems: usize,
-    /// Problems that are about to arise.
+    /// The number of problems that are about to arise.
     pub warnings: usize,
     /// Why all commands are refused, if they are.
     pub refusing: Option<Rejection>,
@@ -38,7 +38,7 @@ pub struct HealthSummary {
     pub clock_ahead_ms: i64,
 }
 
-/// Reports how the ledger is.
+/// Reports the ledger's health.
 pub(crate) struct StatusReport {
     context: Arc<Context>,
     erasure: Arc<ErasureProgress>,
@@ -77,7 +77,7 @@ impl StatusReport {
         }
     }
 
-    /// Operators see everything, members what is wrong with their workspaces.
+    /// Operators see everything, members the problems of their workspaces.
     pub(crate) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
         let operator = self.context.is_operator(&asker);
         let own = workspaces_of(&self.context, asker)?;
@@ -130,7 +130,8 @@ impl StatusReport {
     }
 }
 
-/// Lines of one kind that a status shows at most: an asker may be a member of thousands of workspaces.
+/// Lines of one kind that a status shows at most: an asker may be a member of thousands of
+/// workspaces.
 const LISTED: usize = 200;
 
 fn listed(mut lines: Vec<String>) -> Vec<String> {
@@ -140,7 +141,7 @@ fn listed(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// What the eraser is doing in a workspace.
+/// The eraser's present work in a workspace.
 fn work_under_way(
     name: &WorkspaceName,
     row: &WorkspaceRow,

@@ -1,5 +1,5 @@
-//! Checks the streams: every message of the log exists, the vault holds every live value, and no
-//! destroyed one.
+//! Checks the streams: every message of the log exists, the vault holds every live value, and it
+//! holds no destroyed one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,8 +82,8 @@ impl StorageCheck {
         })
     }
 
-    /// Every message up to the read model's head must exist, and those of the workspace must be the bytes
-    /// that the read model holds.
+    /// Every message up to the read model's head must exist, and those of the workspace must be the
+    /// bytes that the read model holds.
     async fn check_log(
         &self,
         view: &View,

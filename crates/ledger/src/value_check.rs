@@ -1,9 +1,9 @@
 //! Checks that the vault holds every live value of the log, and no erased one.
 //!
-//! Values move during the check: a rotation copies them under another key and erases the old copies, a
-//! destroy erases them for good. So no value is judged by the state at the beginning. A missing value
-//! is looked for again by the newest state of the log; it is lost only if that state has it live and
-//! it has not moved since it was looked for.
+//! Values move during the check: a rotation copies them under another key and erases the old
+//! copies, and a destroy erases them for good. So no value is judged by the state at the beginning.
+//! A missing value is looked for again by the newest state of the log; it is lost only if that
+//! state has it live and it has not moved since it was looked for.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub(crate) struct ValueReport {
     pub(crate) ahead: Vec<LostVersion>,
 }
 
-/// A live version, and where its value lies.
+/// A live version, and the location of its value.
 struct LiveVersion {
     id: SecretId,
     name: SecretName,
@@ -93,8 +93,8 @@ pub(crate) struct ValueCheck<'a> {
 }
 
 impl ValueCheck<'_> {
-    /// The stored values of a workspace, for [`ValueCheck::check_values`]. They are listed before the state
-    /// is read, because a value is stored before its entry is appended.
+    /// The stored values of a workspace, for [`ValueCheck::check_values`]. They are listed before
+    /// the state is read, because a value is stored before its entry is appended.
     pub(crate) async fn stored(
         &self,
         workspace: &WorkspaceName,
@@ -152,8 +152,8 @@ impl ValueCheck<'_> {
         Ok(values)
     }
 
-    /// Sorts the stored values by their state in the log. A value that is gone by now does not count: an
-    /// erasure may have gone on meanwhile.
+    /// Sorts the stored values by their state in the log. A value that is gone by now does not
+    /// count: an erasure may have gone on meanwhile.
     async fn check_stored(
         &self,
         state: &State,
@@ -214,7 +214,7 @@ impl ValueCheck<'_> {
         Ok(missing)
     }
 
-    /// Looks for one value. It counts as missing only for certain: a vault that does not answer is an error.
+    /// Looks for one value. A vault that does not answer is an error, not a missing value.
     async fn find(
         &self,
         workspace: &WorkspaceName,
@@ -256,8 +256,8 @@ impl ValueCheck<'_> {
             .await
     }
 
-    /// Looks for missing values by the newest state until that state does not change between two checks.
-    /// The values that are still missing then are lost.
+    /// Looks for missing values by the newest state until that state does not change between two
+    /// checks. The values that are still missing then are lost.
     async fn confirm(
         &self,
         state: &State,

@@ -1,5 +1,5 @@
-//! The writer: one task per active workspace. It owns the workspace's state, decides the commands that
-//! wait, appends them as one commit, and answers only once the commit is acknowledged.
+//! The writer: one task per active workspace. It owns the workspace's state, decides the commands
+//! that wait, appends them as one commit, and answers only once the commit is acknowledged.
 
 mod checkpoint;
 mod outcome;
@@ -20,7 +20,7 @@ pub use registry::Writers;
 
 /// Commands of one workspace that may wait; more are refused as busy.
 pub const QUEUE: usize = 4_096;
-/// What waits for a writer.
+/// A request that waits for a writer.
 pub(crate) enum Queued {
     /// Whether a command would be accepted now, and the epoch to store its values under.
     Precheck(Arc<Verified>, oneshot::Sender<Result<Epoch, Rejection>>),

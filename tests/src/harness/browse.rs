@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 pub struct Page {
     /// The status.
     pub status: u16,
-    /// Where it leads to.
+    /// The target of a redirect.
     pub location: Option<String>,
     /// The head, in lower case.
     pub head: String,
     /// The body.
     pub body: String,
-    /// From the request's first byte to the answer's last.
+    /// The time from the request's first byte to the answer's last.
     pub took: Duration,
 }
 
@@ -36,7 +36,7 @@ pub struct Browse {
 }
 
 impl Browse {
-    /// A window on the console at an origin, signed in by nobody.
+    /// A window on the console at an origin, not signed in.
     ///
     /// # Panics
     /// When it is not plain HTTP.
@@ -51,7 +51,7 @@ impl Browse {
     /// Opens a one-time link.
     ///
     /// # Panics
-    /// When it opens nothing.
+    /// When it is not accepted.
     pub fn open(link: &str) -> Self {
         let (origin, token) = link.split_once("/enter?token=").expect("a one-time link");
         let mut window = Self::new(origin);
@@ -66,18 +66,18 @@ impl Browse {
         self.get_as(path, &self.host.clone())
     }
 
-    /// Gets a page under another name of the host.
+    /// Gets a page under another host name.
     pub fn get_as(&mut self, path: &str, host: &str) -> Page {
         self.send(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n"), "")
     }
 
-    /// Gets a page with more in the head, as a browser that was led there.
+    /// Gets a page with one more header, as a browser that followed a link.
     pub fn get_with(&mut self, path: &str, header: &str) -> Page {
         let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.host);
         self.send(&head, "")
     }
 
-    /// Posts what is no form.
+    /// Posts JSON instead of a form.
     pub fn post_json(&mut self, path: &str, body: &serde_json::Value) -> Page {
         let (host, body) = (&self.host, body.to_string());
         let head = format!(

@@ -1,4 +1,4 @@
-//! Clients that speak to a private ledger without the command line.
+//! Clients that use a private ledger without the command line.
 
 use ed25519_dalek::SigningKey;
 use keyroll_client::{Client, Settings};
@@ -10,7 +10,7 @@ use super::raw::identity;
 /// The workspace of a private ledger.
 ///
 /// # Panics
-/// Never: this is a name.
+/// Never: the name is valid.
 pub fn demo() -> WorkspaceName {
     "demo".parse().expect("a name")
 }
@@ -21,7 +21,7 @@ impl Dev {
         self.client_with(self.owner()).await
     }
 
-    /// A client as somebody else.
+    /// A client as another person.
     pub async fn client_as(&self, who: &Person) -> Client {
         self.client_with(identity(&who.home.join("identity.pem")))
             .await

@@ -41,7 +41,7 @@ fn user(name: &str) -> Credential {
 impl Cluster {
     /// Starts `servers` nats-servers (1, or 3 that keep every stream three times) and makes the
     /// ledger. Each of `doors` is an account of clients: requests through a door reach only the
-    /// services at it.
+    /// services at that door.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -50,7 +50,7 @@ impl Cluster {
     }
 
     /// One nats-server, and services, on a disk that can be broken with [`Cluster::break_disk`].
-    /// None where the kernel does not allow that; then the test is skipped.
+    /// `None` where the kernel does not allow that; then the test is skipped.
     ///
     /// # Panics
     /// As [`Cluster::start`].
@@ -181,7 +181,7 @@ impl Cluster {
         self.client_as(self.owner(), door, server).await
     }
 
-    /// A client as anybody.
+    /// A client with any identity.
     ///
     /// # Panics
     /// When it cannot connect.
@@ -255,7 +255,7 @@ fn at_door(name: &str, door: usize) -> String {
 impl Drop for Cluster {
     fn drop(&mut self) {
         for server in &self.servers {
-            // A stopped process dies of SIGKILL all the same; this is for its log.
+            // SIGKILL also ends a stopped process; it is continued for its log.
             if server.is_running() && server.process().is_stopped() {
                 server.process().signal(Signal::SIGCONT);
             }

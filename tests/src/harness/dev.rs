@@ -17,7 +17,7 @@ use super::programs;
 use super::run::Run;
 use super::wait::{PATIENCE, until};
 
-/// A private ledger with workspace `demo`, and its owner's home. Dropped, it is killed.
+/// A private ledger with workspace `demo`, and its owner's home. It is killed when dropped.
 pub struct Dev {
     child: Child,
     home: Option<Home>,
@@ -26,10 +26,10 @@ pub struct Dev {
     stdout: Option<BufReader<ChildStdout>>,
 }
 
-/// Somebody else, with an identity and a home of their own.
+/// Another person, with their own identity and home.
 #[derive(Debug, Clone)]
 pub struct Person {
-    /// What they are called.
+    /// Their name.
     pub name: String,
     /// Their home.
     pub home: PathBuf,
@@ -43,7 +43,7 @@ impl Dev {
         Self::start_in(Home::new())
     }
 
-    /// Starts one in a directory where there may have been one before.
+    /// Starts one in a directory that may have been used before.
     ///
     /// # Panics
     /// When it does not become ready.
@@ -78,7 +78,7 @@ impl Dev {
             .spawn()
             .expect("keyroll dev starts");
         let stdout = child.stdout.take().expect("piped");
-        // From here on `Drop` kills it, whatever happens.
+        // From here on `Drop` kills it, whatever else happens.
         let mut dev = Self {
             child,
             home: Some(home),
@@ -97,7 +97,7 @@ impl Dev {
         &self.ready
     }
 
-    /// Where everything lies.
+    /// Its directory.
     pub fn home(&self) -> &Home {
         self.home.as_ref().expect("there until it is stopped")
     }
@@ -114,7 +114,7 @@ impl Dev {
             .in_directory(self.home().scratch())
     }
 
-    /// Somebody new, who is no member of anything.
+    /// A new person, who is no member of any workspace.
     pub fn person(&self, name: &str) -> Person {
         let home = self.home().scratch().join(format!("home-{name}"));
         let made = Run::keyroll(["identity", "new"])
@@ -130,7 +130,7 @@ impl Dev {
         }
     }
 
-    /// Somebody new, who is a member of `demo` in a role, for the names that fit a pattern.
+    /// A new person, who is a member of `demo` in a role, for the names that fit a pattern.
     pub fn member(&self, name: &str, role: &str, secrets: &str) -> Person {
         let person = self.person(name);
         let add = [
@@ -147,7 +147,7 @@ impl Dev {
         person
     }
 
-    /// A command of somebody else.
+    /// A command of another person.
     pub fn keyroll_as<W: AsRef<OsStr>>(
         &self,
         who: &Person,
@@ -169,7 +169,7 @@ impl Dev {
     }
 
     /// Imports a file of many secrets. On a busy machine a large commit may take longer than the
-    /// client waits; the same import then goes on.
+    /// client waits; the same import then continues.
     pub fn import_many(&self, file: &str) {
         until("a large import", || {
             let import = ["import", file, "--yes", "--skip-existing"];
@@ -208,8 +208,8 @@ impl Dev {
         digest["digest"].as_str().expect("a digest").to_owned()
     }
 
-    /// Full verification finds nothing wrong. (Whether the end is proven depends on what the owner
-    /// has seen before.)
+    /// Full verification finds no problem. (Whether the end is proven depends on the owner's
+    /// trusted checkpoint.)
     #[track_caller]
     pub fn verifies(&self) -> Value {
         let verify = ["audit", "verify", "--full", "--json"];
@@ -276,7 +276,7 @@ impl Dev {
         self.home.take().expect("there until now")
     }
 
-    /// Waits until it has ended: its exit status, or nothing when a signal ended it.
+    /// Waits until it has ended. Returns its exit status; `None` when a signal ended it.
     pub fn ended(&mut self) -> Option<i32> {
         until("the end of keyroll dev", || {
             self.child.try_wait().expect("its status")

@@ -1,6 +1,6 @@
-//! A ledger that holds its keys and does not tell the truth. Its log, vault, keys and answers are
-//! those of the real one; where a test wants a lie, its entry is written by hand and signed with the
-//! ledger's own key. The log goes on in good order: no checkpoint shows that anything is wrong.
+//! A dishonest ledger that holds its keys. Its log, vault, keys and answers are those of the real
+//! one; where a test wants a lie, the entry is written by hand and signed with the ledger's own
+//! key. The log stays consistent: no checkpoint shows that anything is wrong.
 
 use std::collections::HashMap;
 use std::fs;
@@ -47,7 +47,7 @@ struct Lies {
     entries: Option<InEntries>,
     replies: Option<InReplies>,
     answers: Option<InAnswers>,
-    /// Sealed values that nobody stored, by digest, with their data keys.
+    /// Sealed values that were never stored, by digest, with their data keys.
     values: HashMap<Digest, (Blob, Key)>,
 }
 
@@ -58,16 +58,16 @@ struct Parts {
     vault: Vault,
     statement: Blob,
     online: SigningKey,
-    /// Asks for proofs, as an owner may.
+    /// Queries for proofs, as an owner may.
     owner: SigningKey,
     id: LedgerId,
     lies: Mutex<Lies>,
 }
 
-/// The only service of a [`Cluster`]. Honest, until it is told what to lie about.
+/// The only service of a [`Cluster`]. It is honest until it is told to lie.
 pub struct Dishonest {
     parts: Arc<Parts>,
-    // Ends with it.
+    // It ends with this.
     _runtime: Runtime,
     _read_model: tempfile::TempDir,
 }
@@ -95,7 +95,7 @@ impl Dishonest {
         }
     }
 
-    /// From now on entries say what this makes of the true events.
+    /// From now on entries have the result of `lie` on the true events.
     pub fn lie_in_entries(
         &self,
         lie: impl FnMut(&State, &Action, &mut Vec<Event>) + Send + 'static,
@@ -103,7 +103,7 @@ impl Dishonest {
         self.lies().entries = Some(Box::new(lie));
     }
 
-    /// As [`Dishonest::lie_in_entries`], about what reveals say was released.
+    /// As [`Dishonest::lie_in_entries`], on the values that reveals record as released.
     pub fn lie_in_reveals(&self, mut lie: impl FnMut(&State, &mut Vec<Revealed>) + Send + 'static) {
         self.lie_in_entries(move |state, _, events| {
             if let [Event::SecretRevealed(revealed)] = events.as_mut_slice() {
@@ -112,22 +112,22 @@ impl Dishonest {
         });
     }
 
-    /// From now on what comes with an entry is what this makes of it.
+    /// From now on replies have the result of `lie` on the data beside the entry.
     pub fn lie_in_replies(&self, lie: impl FnMut(&mut CommittedCommand) + Send + 'static) {
         self.lies().replies = Some(Box::new(lie));
     }
 
-    /// From now on answers to queries are what this makes of them.
+    /// From now on answers to queries are the result of `lie` on the true ones.
     pub fn lie_in_answers(&self, lie: impl FnMut(&mut Answer) + Send + 'static) {
         self.lies().answers = Some(Box::new(lie));
     }
 
-    /// From now on it tells the truth.
+    /// From now on it is honest.
     pub fn be_honest(&self) {
         *self.lies() = Lies::default();
     }
 
-    /// Seals a value that nobody ever gave to a secret. Lies can name its digest.
+    /// Seals a value that no secret ever had. Lies can name its digest.
     ///
     /// # Panics
     /// When the system has no randomness.
@@ -152,7 +152,7 @@ impl Dishonest {
     }
 }
 
-/// What a reveal of a secret's version would truly say.
+/// The true record of a reveal of a secret's version.
 ///
 /// # Panics
 /// When there is no such secret or version.
@@ -199,7 +199,7 @@ async fn serve(parts: Arc<Parts>, responder: Client) {
         if let Some(code) = refused {
             headers.insert("Nats-Service-Error", code);
         }
-        // Who asked may be gone.
+        // The caller may be gone.
         let _ = responder
             .publish_with_headers(inbox, headers, bytes.into())
             .await;
@@ -300,7 +300,7 @@ impl Parts {
         (cbor::encode(&reply), refused)
     }
 
-    /// What comes of a command that is lied about; none for one that is not.
+    /// The outcome of a command that is lied about; `None` for another.
     async fn lied(
         &self,
         workspace: &WorkspaceName,
@@ -370,7 +370,7 @@ impl Parts {
         }
     }
 
-    /// The workspace by all that the log holds, and its last message.
+    /// The state of the workspace after the whole log, and its last message.
     async fn state(&self, workspace: &WorkspaceName) -> (State, Sequence) {
         let mut state = State::new(self.id, workspace.clone());
         let mut head = Sequence(0);
@@ -411,8 +411,8 @@ impl Parts {
             workspace: Some(workspace.clone()),
             delegation: None,
         };
-        // It waits until the read model has the entry; the proof from what was seen comes with
-        // another one.
+        // It waits until the read model has the entry; another query gives the proof from the
+        // trusted size.
         let prove = async |seen| {
             let query = Query {
                 seen,
@@ -438,7 +438,7 @@ impl Parts {
         }
     }
 
-    /// A value out of the vault, or one that was forged, for who signed the command.
+    /// A value from the vault, or a forged one, for the signer of the command.
     async fn release(
         &self,
         state: &State,
@@ -468,7 +468,7 @@ impl Parts {
         }
     }
 
-    /// The value with a digest, whichever secret's it is.
+    /// The value with a digest, of any secret.
     async fn stored(&self, state: &State, digest: &Digest) -> (Blob, Key) {
         let found = state.secrets().find_map(|(id, secret)| {
             let mut versions = (1..).map(Version).zip(&secret.versions);

@@ -1,4 +1,4 @@
-//! What a run came to, and what must be true of it.
+//! The results of a run, and checks on them.
 #![expect(
     clippy::return_self_not_must_use,
     reason = "a check may be the last of its chain"
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A run that has ended. Each check gives it back, for the next.
+/// A run that has ended. Each check returns it for the next.
 pub struct Done {
     pub(super) words: String,
     pub(super) code: i32,
@@ -19,7 +19,7 @@ pub struct Done {
     pub took: Duration,
 }
 
-/// More of an output than this says no more.
+/// The end of a longer output is left out.
 const SHOWN: usize = 4_000;
 
 impl fmt::Display for Done {
@@ -126,7 +126,7 @@ impl Done {
         self
     }
 
-    /// The code of the error on stderr: in JSON, or in brackets at the end of the words.
+    /// The code of the error on stderr: in JSON, or in brackets at the end of the message.
     fn said_code(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.stderr);
         let in_json = text.lines().find_map(|line| {
@@ -140,7 +140,7 @@ impl Done {
         })
     }
 
-    /// The words of the error on stderr.
+    /// The message of the error on stderr.
     #[track_caller]
     pub fn message(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);

@@ -15,7 +15,7 @@ use super::wait::PATIENCE;
 /// Descriptors that a flood needs on its own side.
 const DESCRIPTORS: u64 = 8_192;
 
-/// `127.0.0.last`: loopback has as many addresses as one wants.
+/// `127.0.0.last`: loopback has any number of addresses.
 pub fn loopback(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
@@ -44,8 +44,8 @@ pub fn connect(from: IpAddr, origin: &str) -> TcpStream {
 pub struct Flood(Vec<TcpStream>);
 
 impl Flood {
-    /// Opens `count` connections to `http://address`, each from the next of some addresses, and sends
-    /// the next of some words over each. What is refused is counted among them: it was tried.
+    /// Opens `count` connections to `http://address`, each from the next of some addresses, and
+    /// sends the next of some words over each. Refused ones count as opened.
     ///
     /// # Panics
     /// When a connection cannot be made at all.
@@ -64,7 +64,7 @@ impl Flood {
         Self(streams.collect())
     }
 
-    /// The number that are still open. It reads and drops what was sent to them.
+    /// The number that are still open. It reads and drops the data sent to them.
     pub fn open(&mut self) -> usize {
         let is_open = |stream: &mut TcpStream| {
             stream.set_nonblocking(true).expect("not blocking");
@@ -121,7 +121,7 @@ pub fn drip(mut stream: TcpStream) -> String {
 }
 
 impl Process {
-    /// How many descriptors it has open.
+    /// The number of its open descriptors.
     ///
     /// # Panics
     /// When it is gone.

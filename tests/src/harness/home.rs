@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// A data directory, and room beside it. Both are gone when this is dropped.
+/// A data directory, and scratch space beside it. Both are deleted when this is dropped.
 #[derive(Debug)]
 pub struct Home {
     directory: TempDir,
@@ -33,37 +33,37 @@ impl Home {
         self.directory.path().join("data")
     }
 
-    /// Room for anything else.
+    /// Scratch space for anything else.
     pub fn scratch(&self) -> PathBuf {
         self.directory.path().join("scratch")
     }
 
-    /// A path in [`Home::scratch`], as a word for a command line.
+    /// A path in [`Home::scratch`], as an argument for a command line.
     pub fn path(&self, name: &str) -> String {
         let path = self.scratch().join(name);
         path.to_str().expect("a path in UTF-8").to_owned()
     }
 
-    /// Writes a file into [`Home::scratch`], and gives its path.
+    /// Writes a file into [`Home::scratch`], and returns its path.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::write(&path, bytes).expect("written");
         path
     }
 
-    /// Copies something out of the data directory, to be put back later.
+    /// Copies a file or directory out of the data directory, to be put back later.
     pub fn save(&self, name: &str, as_name: &str) {
         copy(&self.data().join(name), &self.scratch().join(as_name));
     }
 
-    /// Puts back in place of what is there now.
+    /// Puts it back in place of the present one.
     pub fn put_back(&self, saved: &str, name: &str) {
         let to = self.data().join(name);
         remove(&to);
         copy(&self.scratch().join(saved), &to);
     }
 
-    /// Removes something from the data directory.
+    /// Removes a file or directory from the data directory.
     pub fn remove(&self, name: &str) {
         remove(&self.data().join(name));
     }
@@ -78,7 +78,7 @@ fn remove(path: &Path) {
     removed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Copies a file, or a directory with all that is in it.
+/// Copies a file, or a directory with its contents.
 ///
 /// # Panics
 /// When that fails, or a directory is there already.
@@ -94,7 +94,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below a directory. What vanishes meanwhile is left out.
+/// Every file below a directory. Files that vanish meanwhile are left out.
 pub fn files(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! A web server on loopback that keeps what it is asked and says it back.
+//! A web server on loopback that keeps the requests it gets and echoes them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Lets a block reach a server of this machine, and asks for JSON.
+/// Lets a block reach a server of this machine, and prints JSON.
 pub const ALLOW: [&str; 5] = [
     "--allow-address",
     "127.0.0.0/8",
@@ -57,7 +57,7 @@ impl Echo {
         format!("http://{}{path}", self.address)
     }
 
-    /// What came in, each request with head and body.
+    /// The requests received, each with head and body.
     pub fn requests(&self) -> Vec<String> {
         self.requests
             .lock()
@@ -89,7 +89,7 @@ fn take(
             count => request.extend_from_slice(&buffer[..count]),
         }
     }
-    // Kept before the answer: whoever has that finds the request here.
+    // Kept before the answer: a caller with the answer finds the request here.
     let text = String::from_utf8_lossy(&request).into_owned();
     kept.lock()
         .unwrap_or_else(PoisonError::into_inner)

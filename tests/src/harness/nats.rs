@@ -98,7 +98,8 @@ impl Nats {
         subscriber
     }
 
-    /// Returns when the server has processed what was sent before. (`flush` returns when it is sent.)
+    /// Returns when the server has processed everything sent before. (`flush` returns when it is
+    /// sent.)
     pub async fn round_trip(&self) {
         self.request(self.asked, Vec::new()).await;
     }

@@ -1,17 +1,17 @@
-//! A Node.js that has what the tests written in it need.
+//! A Node.js with the packages that the tests written in it need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory with `node_modules` of `tests/NAME/package-lock.json`, in `tools/NAME` of the target
-/// directory; made at first use and whenever that list has changed.
+/// The directory with `node_modules` of `tests/NAME/package-lock.json`, in `tools/NAME` of the
+/// target directory; made at first use and whenever that list has changed.
 ///
 /// # Panics
 /// When npm is not installed or cannot install a package.
 pub fn packages(name: &str) -> PathBuf {
     let listed = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    // Test programs lie in `debug/deps` of it.
+    // Test programs lie in `debug/deps` of the target directory.
     let test = std::env::current_exe().expect("the path of this test");
     let target = test.ancestors().nth(3).expect("a target directory");
     let home = target.join("tools").join(name);

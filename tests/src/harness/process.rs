@@ -107,7 +107,7 @@ impl Frozen {
         frozen
     }
 
-    /// Lets it go on.
+    /// Lets it continue.
     pub fn thaw(self) {
         drop(self);
     }
@@ -120,8 +120,8 @@ impl Drop for Frozen {
     }
 }
 
-/// Command line and environment of every process that belongs to a directory: it names it in its
-/// command line or environment, or works in it.
+/// Command line and environment of every process that belongs to a directory: one that names the
+/// directory in its command line or environment, or works in it.
 pub fn words_of_processes(directory: &str) -> Vec<(u32, Vec<u8>)> {
     let words = |pid: u32| {
         let mut words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

@@ -1,4 +1,4 @@
-//! A Python that has what the tests written in it need.
+//! A Python with the packages that the tests written in it need.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 /// directory; made at first use and whenever that list has changed.
 ///
 /// # Panics
-/// When Python 3 or a package is not to be had.
+/// When Python 3 or a package cannot be installed.
 pub fn python() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Test programs lie in `debug/deps` of it.
+    // Test programs lie in `debug/deps` of the target directory.
     let test = std::env::current_exe().expect("the path of this test");
     let target = test.ancestors().nth(3).expect("a target directory");
     let (tools, wanted) = (target.join("tools"), tests.join("tools/requirements.txt"));
@@ -40,11 +40,11 @@ pub fn python() -> PathBuf {
     python
 }
 
-/// Installs packages into the environment of an interpreter, with the pip of `python3`: Debian keeps the
-/// one that environments bring along in a package of its own.
+/// Installs packages into the environment of an interpreter, with the pip of `python3`: Debian
+/// keeps the pip of environments in a separate package.
 ///
 /// # Panics
-/// When a package is not to be had.
+/// When a package cannot be installed.
 pub fn install<W: AsRef<OsStr>>(python: &Path, packages: impl IntoIterator<Item = W>) {
     let pip = "install --quiet --disable-pip-version-check --only-binary :all:";
     must(

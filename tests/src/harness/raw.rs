@@ -1,4 +1,4 @@
-//! Commands put together by hand, and replies taken apart.
+//! Commands built by hand, and replies taken apart.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ use super::nats::Nats;
 /// Reads an identity file.
 ///
 /// # Panics
-/// When it is none.
+/// When it is not one.
 pub fn identity(path: &Path) -> SigningKey {
     let text =
         fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -46,7 +46,7 @@ impl Dev {
         id.parse().expect("a ledger id")
     }
 
-    /// An unsigned command of now for workspace `demo`.
+    /// An unsigned command for workspace `demo`, made now.
     pub fn command(&self, action: Action) -> Command {
         Command {
             v: 1,
@@ -75,7 +75,7 @@ pub fn signed(command: &Command, key: &SigningKey) -> Vec<u8> {
     request(&cose::sign(command, key))
 }
 
-/// Who signs for the ledger, by its own word and under its id.
+/// The key that signs for the ledger, by the ledger's statement and under its id.
 pub async fn online_key(dev: &Dev, nats: &Nats) -> Identity {
     let reply = nats.request("keyroll.v1._ledger.info", Vec::new()).await;
     let info: ServiceInfo = cbor::decode(&reply.payload).expect("the ledger's keys");
@@ -84,7 +84,7 @@ pub async fn online_key(dev: &Dev, nats: &Nats) -> Identity {
         .key
 }
 
-/// The receipt and values that a reply brings.
+/// The receipt and values in a reply.
 ///
 /// # Panics
 /// When it is a refusal.
@@ -97,17 +97,17 @@ pub fn done(reply: &Message) -> CommittedCommand {
     }
 }
 
-/// The refusal that a reply is: the same code in header and body, and the body signed by `ledger`
-/// over `request`'s command.
+/// The refusal in a reply: the same code in header and body, and the body signed by `ledger` over
+/// `request`'s command.
 ///
 /// # Panics
-/// When it is none.
+/// When it is not a refusal.
 #[track_caller]
 pub fn refusal(reply: &Message, ledger: Identity, about: &[u8]) -> Rejection {
     let signed = match cbor::decode(&reply.payload) {
         Ok(CommandReply::Refused(signed)) => signed.0,
         Ok(CommandReply::Committed(done)) => panic!("carried out as entry {}", done.receipt.index),
-        // A query's refusal comes as it is.
+        // The refusal of a query has no wrapper.
         Err(_) => reply.payload.to_vec(),
     };
     let opened = cose::open::<Reply>(&signed).expect("a signed reply");
@@ -132,7 +132,7 @@ pub fn refusal(reply: &Message, ledger: Identity, about: &[u8]) -> Rejection {
     rejection
 }
 
-/// As [`refusal`], and its code.
+/// The code of the [`refusal`] in a reply.
 #[track_caller]
 pub fn refused_as(reply: &Message, ledger: Identity, about: &[u8], code: Code) -> Rejection {
     let rejection = refusal(reply, ledger, about);

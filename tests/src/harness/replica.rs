@@ -13,11 +13,11 @@ use super::process::Process;
 use super::tied;
 use super::wait::until;
 
-/// A service with a read model of its own. Dropped, it is killed.
+/// A service with its own read model. It is killed when dropped.
 pub struct Replica {
     child: Child,
     stderr: PathBuf,
-    /// Until its first line is read.
+    /// `Some` until its first line is read.
     unread: Option<ChildStdout>,
     // Held open: a process that writes to a closed pipe is killed.
     stdout: Option<BufReader<ChildStdout>>,
@@ -86,7 +86,7 @@ impl Replica {
         }
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("its status")
     }
@@ -102,7 +102,7 @@ impl Replica {
         self.ended();
     }
 
-    /// Bytes of memory it has, as the system counts them.
+    /// Its resident memory in bytes, as the system counts it.
     pub fn resident(&self) -> u64 {
         self.process().resident()
     }
@@ -115,7 +115,7 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        // What has ended already is only reaped.
+        // A process that has ended is only reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
         drop(self.stdout.take());

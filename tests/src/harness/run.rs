@@ -29,13 +29,13 @@ impl Run {
         words.into_iter().fold(run, Self::arg)
     }
 
-    /// A program, called `name` where it is spoken of. Of the environment it gets what a shell
-    /// needs, and nothing that belongs to whoever runs the tests.
+    /// A program, called `name` in messages. Its environment has the variables that a shell needs,
+    /// and none of the user who runs the tests.
     pub fn program(path: impl AsRef<OsStr>, name: &str) -> Self {
         let mut command = Command::new(path);
         command.env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        // Nothing of a person's own is ever read or written.
+        // No file of the user's own is ever read or written.
         command.env("HOME", "/nonexistent");
         Self {
             command,
@@ -45,7 +45,7 @@ impl Run {
         }
     }
 
-    /// One word more.
+    /// Adds an argument.
     pub fn arg(mut self, word: impl AsRef<OsStr>) -> Self {
         self.words
             .push(word.as_ref().to_string_lossy().into_owned());
@@ -53,7 +53,7 @@ impl Run {
         self
     }
 
-    /// Some words more.
+    /// Adds arguments.
     pub fn args<W: AsRef<OsStr>>(self, words: impl IntoIterator<Item = W>) -> Self {
         words.into_iter().fold(self, Self::arg)
     }
@@ -64,22 +64,22 @@ impl Run {
         self
     }
 
-    /// Where it runs.
+    /// Sets its working directory.
     pub fn in_directory(mut self, directory: impl AsRef<std::path::Path>) -> Self {
         self.command.current_dir(directory);
         self
     }
 
-    /// What it reads from standard input; nothing when this is not said.
+    /// Sets its standard input, which is empty by default.
     pub fn stdin(mut self, bytes: impl AsRef<[u8]>) -> Self {
         bytes.as_ref().clone_into(&mut self.stdin);
         self
     }
 
-    /// Writes its standard output into a file, where it can be read while it runs.
+    /// Writes its standard output to a file, which can be read while it runs.
     ///
     /// # Panics
-    /// When there is no such file to be made.
+    /// When the file cannot be created.
     pub fn out_to(mut self, file: impl AsRef<std::path::Path>) -> Self {
         self.out = Some(File::create(file).expect("a file for the output"));
         self
@@ -130,13 +130,13 @@ type Collected = thread::JoinHandle<Vec<u8>>;
 fn collect(mut from: impl Read + Send + 'static) -> Collected {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What came before an error is still what came.
+        // The output before an error still counts.
         let _ = from.read_to_end(&mut bytes);
         bytes
     })
 }
 
-/// A run that goes on. Dropped before its end, it is killed.
+/// A running program. It is killed when dropped before its end.
 pub struct Running {
     child: Child,
     words: Vec<String>,
@@ -158,7 +158,7 @@ impl Running {
         let words = self.words.join(" ");
         let status = until(&words, || self.child.try_wait().expect("its status"));
         let took = self.begun.elapsed();
-        // As a shell puts it.
+        // Like a shell.
         let code = status
             .code()
             .or_else(|| status.signal().map(|signal| 128 + signal));
@@ -179,7 +179,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Of what has ended already nothing is left to kill.
+        // A process that has ended need not be killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,9 +1,9 @@
-//! Looking for a value where none may be.
+//! Searching for a value in places where it must not be.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A value that is planted, and every form of it that is looked for.
+/// A planted value, and every form of it that is searched for.
 pub struct Canary {
     /// The value.
     pub value: String,
@@ -23,7 +23,7 @@ impl Canary {
             ("in upper-case hex", hex::encode_upper(bytes).into_bytes()),
             ("as numbers", numbers(bytes).into_bytes()),
         ];
-        // Base64 of a text around it has one of three forms inside, by where it begins.
+        // Base64 of a text around it contains one of three forms, depending on its offset.
         for (what, skipped) in [
             ("in base64", 0),
             ("in base64, after 1", 2),
@@ -37,10 +37,10 @@ impl Canary {
         Self { value, forms }
     }
 
-    /// In which form `bytes` hold it, if they do. Any half of it counts.
+    /// The form in which `bytes` hold it, if they do. Any half of it counts.
     pub fn found_in(&self, bytes: &[u8]) -> Option<&'static str> {
         let held = |form: &Vec<u8>| {
-            // Longer than what all canaries have in common.
+            // Longer than the common part of all canaries.
             let half = form.len() / 2;
             let (start, end) = (&form[..half.max(24)], &form[half..]);
             contains(bytes, start) || contains(bytes, end)

@@ -1,11 +1,11 @@
-//! Tests that cannot run on this machine say so by name.
+//! Reports tests that cannot run on this machine by name.
 
 use std::io::Write as _;
 
 /// Reports that this test does not run here, and why. Its caller returns.
 ///
-/// What a test prints is shown only when it fails, so this goes past that. With `KEYROLL_SKIP=never`,
-/// as in CI, a test that cannot run has failed.
+/// The output of a test is shown only when it fails, so this writes to stderr directly. With
+/// `KEYROLL_SKIP=never`, as in CI, a test that cannot run has failed.
 ///
 /// # Panics
 /// With `KEYROLL_SKIP=never`.
@@ -14,6 +14,6 @@ pub fn skipped(reason: &str) {
     assert!(!never, "this test cannot run here: {reason}");
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("a test");
-    // Nothing is lost where nobody reads it.
+    // An error does no harm: then no one reads it.
     let _ = writeln!(std::io::stderr(), "test {name} ... skipped, {reason}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The bound: far above what anything here takes.
+/// The bound: far above the time that anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Polls until `found` returns a value.

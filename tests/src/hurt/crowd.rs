@@ -102,13 +102,13 @@ impl Crowd {
         (0..callers).map(start).collect()
     }
 
-    /// Stops callers before their next call. Calls under way go on.
+    /// Stops callers before their next call. Calls under way continue.
     pub fn rest(&self) {
         self.stop.send_replace(true);
     }
 
     async fn caller(self, mut numbers: Seeded, stop: watch::Receiver<bool>) {
-        // A delayed caller of an earlier shift must not go on in the next one.
+        // A delayed caller of an earlier shift must not continue in the next one.
         while !*stop.borrow() && !stop.has_changed().unwrap_or(true) {
             let via = usize::try_from(numbers.below(self.clients.len() as u64)).expect("small");
             let (secret, id) = numbers.pick(&self.shared).clone();
@@ -268,7 +268,8 @@ impl Crowd {
         self.submit(via, bytes, doubtful).await
     }
 
-    /// Sends bytes with an unknown outcome again. A failure this time proves nothing about the first time.
+    /// Sends bytes with an unknown outcome again. A failure this time proves nothing about the
+    /// first time.
     pub(super) async fn send_again(&self, via: usize, bytes: Vec<u8>) -> Result<(), ClientError> {
         let doubtful = |code| {
             let again = matches!(code, Code::Busy | Code::AuditUnavailable);

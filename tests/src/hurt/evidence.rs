@@ -1,4 +1,4 @@
-//! Compares the answers that callers got with the log, once all is quiet.
+//! Compares the answers that callers got with the log, once all callers rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::harness::wait::within;
 
 /// How long a ledger may take to answer again after the last fault. Only a failing test reaches it.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// Values that are looked at, at the end.
+/// Values checked at the end.
 const LOOKED_AT: usize = 200;
 
 /// A workspace's entries.
@@ -30,7 +30,7 @@ pub struct Log {
 pub struct Summary {
     /// Entries in the log.
     pub entries: usize,
-    /// Acknowledged to somebody.
+    /// Entries that were acknowledged to a caller.
     pub acked: usize,
     /// Values released.
     pub released: usize,
@@ -169,9 +169,9 @@ fn is_passing(code: Code) -> bool {
 /// Compares all answers with the log, verifies the log, and rebuilds the read model.
 ///
 /// # Panics
-/// When an acknowledged entry is lost or another, a command is in the log twice, one that was
-/// refused for good is in it, a value left without its entry, a value is lost, verification finds
-/// anything, or the read model built anew differs.
+/// When an acknowledged entry is lost or different, a command is in the log twice, one that was
+/// refused for good is in it, a value was released without its entry, a value is lost, verification
+/// finds a problem, or the rebuilt read model differs.
 pub async fn check(cluster: &Cluster, crowd: &Crowd, spies: Vec<Spy>) -> Summary {
     let (client, workspace) = (&crowd.clients()[0], crowd.workspace());
     recovered(client, workspace).await;
@@ -240,7 +240,7 @@ async fn values_are_kept(client: &Client, workspace: &WorkspaceName, record: &Re
     }
 }
 
-/// Through the built program.
+/// Verifies with the built program.
 async fn verified(cluster: &Cluster) {
     let run = |words: &[&str]| {
         let run = cluster.keyroll(words);

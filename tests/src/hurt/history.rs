@@ -129,7 +129,7 @@ enum CallResult {
 /// One caller: `calls` reads and writes of any of the subjects, one after the other.
 ///
 /// # Panics
-/// When something comes back that must not.
+/// When a result is not allowed.
 pub async fn call(
     client: Client,
     workspace: WorkspaceName,

@@ -1,6 +1,6 @@
-//! Checks linearizability: whether a secret that does one thing at a time could have given concurrent
-//! callers these results. The search is Wing and Gong's with Lowe's memoization. It uses only the times
-//! at which calls began and ended.
+//! Checks linearizability: whether a secret that executes one call at a time could have given
+//! concurrent callers these results. The search is Wing and Gong's with Lowe's memoization. It uses
+//! only the times at which calls began and ended.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,7 @@ impl Chosen {
     }
 }
 
-/// Whether some order of `calls` that keeps to their times explains every one, from `first` on.
+/// Whether some order of `calls` that respects their times explains every one, from `first` on.
 pub fn is_linearizable(first: Content, calls: &[Call]) -> bool {
     let mut calls = calls.to_vec();
     calls.sort_by_key(|call| call.begun);
@@ -121,8 +121,8 @@ fn next(
     None
 }
 
-/// Makes the last of the reads that began after some write had ended one of what was there before
-/// that write. False when there is no such read.
+/// Makes the last read that began after the end of some write return the content before that write.
+/// Returns `false` when there is no such read.
 pub fn plant_stale_read(calls: &mut [Call]) -> bool {
     let writes: Vec<(u64, Content)> = calls
         .iter()
@@ -240,7 +240,7 @@ mod tests {
         ]));
     }
 
-    /// What callers of one real secret see, with overlapping calls.
+    /// The results of callers of one real secret, with overlapping calls.
     fn history(numbers: &mut Seeded) -> Vec<Call> {
         let (mut now, mut calls) = (FIRST, Vec::new());
         for moment in 0..200_u64 {

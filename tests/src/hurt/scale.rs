@@ -38,7 +38,7 @@ impl FromStr for Scale {
     }
 }
 
-/// The one of three numbers that is asked for.
+/// The one of three numbers that `KEYROLL_FAULTS` selects.
 ///
 /// # Panics
 /// When `KEYROLL_FAULTS` has another value.
@@ -50,7 +50,7 @@ pub fn scale<T>(short: T, bounded: T, long: T) -> T {
     }
 }
 
-/// How many rounds: `KEYROLL_FAULTS_ROUNDS`, to do a long form in pieces, or as many as are usual.
+/// The number of rounds: `KEYROLL_FAULTS_ROUNDS`, to split a long form into pieces, or `usual`.
 ///
 /// # Panics
 /// When `KEYROLL_FAULTS_ROUNDS` is no number.
@@ -58,7 +58,7 @@ pub fn rounds(usual: u64) -> u64 {
     setting("KEYROLL_FAULTS_ROUNDS").unwrap_or(usual)
 }
 
-/// A seed to print: `KEYROLL_FAULTS_SEED`, or another every time.
+/// A seed to print: `KEYROLL_FAULTS_SEED`, or a new one every time.
 ///
 /// # Panics
 /// When `KEYROLL_FAULTS_SEED` is no number.

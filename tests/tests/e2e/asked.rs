@@ -1,4 +1,4 @@
-//! Commands do what they say and say what they did: consent, conflicts, names that came back.
+//! Commands do what they promise, and report it: consent, conflicts, reused names.
 
 use keyroll_tests::harness::Dev;
 use serde_json::json;
@@ -26,7 +26,7 @@ fn what_is_hard_to_take_back_is_asked_for() {
     for words in asked {
         let refused = dev.keyroll(words).run().code(2).error_code("usage");
         refused.stderr_has("--yes");
-        // Without a ledger too: nothing is sent before.
+        // Also without a ledger: no command is sent before consent.
         if words[1] != "rename" {
             let nowhere = ["--nats", "nats://127.0.0.1:1"];
             let refused = dev.keyroll(nowhere).args(words).run();
@@ -34,7 +34,7 @@ fn what_is_hard_to_take_back_is_asked_for() {
         }
     }
     assert_eq!(dev.audit(), before);
-    // What nothing uses is renamed at once; so is a member given another name.
+    // A secret without uses is renamed at once; so is a member.
     dev.create("Free", "the value");
     for words in [
         &["secret", "rename", "Free", "Freed"] as &[&str],
@@ -104,14 +104,14 @@ fn a_name_that_another_secret_has_is_said_and_an_id_restores() {
     let gone = dev.keyroll(["--json", "secret", "list", "--deleted"]);
     let gone = gone.run().code(0).rows();
     let id = |at: usize| gone[at]["id"].as_str().expect("an id").to_owned();
-    // In the order of their making.
+    // In the order of creation.
     let (first, second) = (id(0), id(1));
     let restore = |what: &str| dev.keyroll(["secret", "restore", what]).run();
     for what in ["Key", &first] {
         let refused = restore(what).code(5).error_code("conflict");
         refused.stderr_has("another secret has the name Key now");
     }
-    // By name it is the one that was deleted last.
+    // By name it is the secret that was deleted last.
     restore("Key").code(5).stderr_has(&second);
     dev.keyroll(["secret", "rename", "Key", "Third"])
         .run()

@@ -1,4 +1,4 @@
-//! Time travel: what was, as the log has it.
+//! Time travel: the state at earlier points of the log.
 
 use keyroll_tests::harness::Dev;
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ fn a_point_is_a_number_a_time_or_a_duration() {
     }
 }
 
-/// Who could read `Api_Key` at a point.
+/// The members who could read `Api_Key` at a point.
 fn readers(dev: &Dev, at: &str) -> String {
     let show = ["secret", "show", "Api_Key", "--readers", "--json", "--at"];
     let shown = dev.keyroll(show).arg(at).run().code(0).json();
@@ -161,7 +161,7 @@ fn who_could_read_it_then() {
     assert_eq!(readers(&end), "");
     assert_eq!([&alone, &all, &end].map(|at| members(at)), [1, 4, 3]);
 
-    // Permission is as of now: who is out learns nothing of then.
+    // Permission is as of now: a removed member learns nothing of the past.
     dev.keyroll_as(&bob, ["secret", "list", "--at", &all])
         .run()
         .code(4)
@@ -192,7 +192,7 @@ fn a_membership_that_ended_by_then_reads_nothing() {
     dev.keyroll(add).run().code(0);
     let readers = |at: &str| readers(&dev, at);
     assert_eq!(readers("0s"), "owner carol");
-    // The log has nothing later, and the time that was asked for is what counts.
+    // The log has nothing later, and the requested time counts.
     assert_eq!(readers("2100-01-01T00:00:00Z"), "owner");
 }
 
@@ -261,7 +261,7 @@ fn history_says_who_has_seen_a_version() {
     // It is a part of the audit log, which an editor may not read.
     let rows = dev.keyroll_as(&bob, history).run().code(0).rows();
     assert_eq!(rows[1]["seen_by"], Value::Null);
-    // A read model built anew knows the same.
+    // A rebuilt read model gives the same.
     dev.keyroll(["projection", "rebuild", "--yes"])
         .run()
         .code(0);

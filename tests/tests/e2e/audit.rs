@@ -1,4 +1,4 @@
-//! Verification as members and strangers do it, and what it says of a log that was tampered with.
+//! Verification by members and by strangers, and its reports on a log that was tampered with.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn with_history() -> Dev {
     dev
 }
 
-/// A bundle, and the key that an auditor was given by other means.
+/// A bundle, and the key that an auditor got by other means.
 fn exported(dev: &Dev) -> (String, String) {
     let bundle = dev.home().path("bundle");
     dev.keyroll(["audit", "export", "--out", &bundle])
@@ -38,7 +38,7 @@ fn exported(dev: &Dev) -> (String, String) {
     (bundle, key.trim().to_owned())
 }
 
-/// Verification on a machine that has nothing but the bundle.
+/// Verification on a machine that has only the bundle.
 fn verify(bundle: &str, more: &[&str]) -> Done {
     let words = ["audit", "verify", "--json", "--bundle", bundle];
     Run::keyroll(words.iter().chain(more))
@@ -74,19 +74,19 @@ fn a_bundle_verifies_without_the_ledger() {
     let _home = dev.stop();
     let report = verify(&bundle, &["--key", &key]).code(0).json();
     assert_eq!(report["entries"], entries, "{report}");
-    // An older bundle of the same log would verify as well: it says so.
+    // An older bundle of the same log would verify as well: the report shows that.
     assert_eq!(report["end_proven"], false, "{report}");
     let warnings = report["warnings"].to_string();
     assert!(warnings.contains("the end is not proven"), "{warnings}");
     assert!(!warnings.contains("origin"), "{warnings}");
-    // Without a key it verifies itself by itself, and says so.
+    // Without a key the bundle is verified by its own key, and the report shows that.
     let report = verify(&bundle, &[]).code(0).json();
     let warning = report["warnings"].to_string();
     assert!(
         warning.contains("proves nothing about its origin") && warning.contains("ed25519:"),
         "{warning}"
     );
-    // The key of another ledger, of another workspace, and none at all.
+    // The key of another ledger, of another workspace, and a malformed one.
     let other = Dev::start();
     let wrong = other.keyroll(["audit", "key"]).run().code(0).text();
     let report = verify(&bundle, &["--key", wrong.trim()]).code(6).json();
@@ -113,7 +113,7 @@ fn a_flipped_byte_of_a_bundle_is_found_and_placed() {
         let run = verify(&changed, &["--key", &key]).code(6);
         tried += 1;
         if run.bytes().is_empty() {
-            // The frame around the commits does not hold any more.
+            // The frame around the commits is broken.
             run.error_code("malformed");
             continue;
         }
@@ -181,7 +181,7 @@ fn commits_left_out_swapped_doubled_or_of_another_log_are_found() {
     found(&changed(&|items| drop(items.remove(4))), "gap");
     found(&changed(&|items| items.swap(4, 5)), "gap");
     found(&changed(&|items| items.insert(5, items[4].clone())), "gap");
-    // A cut end: the header's checkpoint covers more.
+    // A truncated end: the header's checkpoint covers more.
     found(&changed(&|items| items.truncate(count - 1)), "checkpoint");
     found(&changed(&|items| items.truncate(1)), "checkpoint");
     let other = with_history();
@@ -193,7 +193,7 @@ fn commits_left_out_swapped_doubled_or_of_another_log_are_found() {
         &changed(&|items| items[0] = theirs[0].clone()),
         "ledger_key",
     );
-    // Cut in the middle of a commit, empty, and nothing of the kind.
+    // Cut in the middle of a commit, empty, and not a bundle.
     for bytes in [&whole[..whole.len() - 3], &[], b"not a bundle"] {
         let cut = dev.home().write("cut", bytes);
         verify(&cut, &["--key", &key])
@@ -211,7 +211,7 @@ fn a_shorter_bundle_with_its_own_checkpoint_is_right_and_old() {
     let entries = dev.audit().len();
     let old_bytes = fs::read(&old).expect("read");
     dev.create("Later", "value");
-    // Nobody can tell from the old bundle that there is more, and it does not say so.
+    // The old bundle alone does not show that there is more, and the report does not claim it.
     let report = verify(&old, &["--key", &key]).code(0).json();
     assert_eq!(report["entries"], entries);
     assert!(fs::read(&old).expect("read") == old_bytes);
@@ -274,7 +274,7 @@ fn proofs_and_checkpoints_verify_for_a_stranger() {
         .stdout("");
     let text = fs::read_to_string(&out).expect("read");
     assert_eq!(TlogProof::parse(&text).expect("a proof").format(), text);
-    // The receipt that came with an act is such a proof as well.
+    // The receipt of an action is such a proof as well.
     let done = dev
         .keyroll(["secret", "create", "More", "--stdin", "--json"])
         .stdin("x")

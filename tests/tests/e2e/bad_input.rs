@@ -1,4 +1,4 @@
-//! Bad input on the command line: each gets its code, its exit status and words.
+//! Bad input on the command line: each gets its code, exit status and message.
 
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::done::Done;
@@ -254,7 +254,7 @@ fn what_is_not_there_or_not_as_expected_is_said() {
 fn a_version_that_moved_on_is_a_conflict() {
     let dev = Dev::start();
     dev.create("A", "one");
-    // Two edits of the same version: both have looked before either has written.
+    // Two edits of the same version: both have read it before either has written.
     let edit = |value: &str| {
         dev.keyroll(["secret", "edit", "A", "--stdin"])
             .stdin(value)
@@ -306,7 +306,7 @@ fn without_a_ledger_there_is_no_long_wait() {
     let without = keyroll_tests::harness::Run::keyroll(["-w", "demo", "secret", "list"])
         .env("KEYROLL_HOME", &home);
     without.run().code(1).stderr_has("keyroll identity new");
-    // Another ledger than the one that was pinned is not believed.
+    // A ledger other than the pinned one is not trusted.
     let other = Dev::start();
     let run = dev
         .keyroll(["--nats", other.nats_url(), "secret", "list"])

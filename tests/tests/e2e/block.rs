@@ -84,7 +84,7 @@ fn a_block_sends_the_values_and_shows_none() {
         json!({"card": card, "list": [1, "token-value-1"], "other": "{{workflow.input}}"});
     assert_eq!(body, expected);
 
-    // One entry for all of them, which says what they were for.
+    // One entry for all of them, with their purpose.
     let rows = dev.audit();
     let [row] = &rows[before..] else {
         panic!("one entry was expected: {:?}", &rows[before..])
@@ -143,7 +143,7 @@ fn after_a_rotation_the_next_run_has_the_new_value() {
             && requests[1].contains("Bearer second-value-2"),
         "{requests:?}"
     );
-    // A person gets the body, masked as well.
+    // Output for people has the body, masked as well.
     let words = [
         "block",
         "run",
@@ -229,7 +229,7 @@ fn what_cannot_be_sent_is_not_revealed() {
     assert_eq!(dev.audit().len(), before.len() + 1);
 }
 
-/// Whatever a block's own words make wrong is found without a value, and so before one is released.
+/// Any error in a block's own text is found without a value, and so before one is released.
 #[test]
 fn what_needs_no_value_is_checked_before_the_reveal() {
     let dev = Dev::start();
@@ -317,7 +317,7 @@ fn what_needs_no_value_is_checked_before_the_reveal() {
     }
     assert_eq!(dev.audit(), before, "nothing was revealed");
     assert_eq!(server.requests(), Vec::<String>::new(), "nothing was sent");
-    // What is allowed goes to the address that was checked.
+    // An allowed request goes to the address that was checked.
     let localhost = of(&json!({"url": format!("http://localhost:{port}")}));
     let path = file(&dev, &json!([localhost]));
     let words = [
@@ -372,7 +372,7 @@ fn a_runner_runs_blocks_and_sees_no_value() {
         .run()
         .code(4)
         .error_code("denied");
-    // The owner may not be shown it, not even by a block.
+    // The owner may not see it, not even through a block.
     run(&dev, &path).code(4).error_code("denied");
     assert_eq!(server.requests().len(), 1);
     let kinds: Vec<_> = dev.audit()[3..]

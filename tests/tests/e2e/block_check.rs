@@ -1,4 +1,4 @@
-//! What `block check` finds.
+//! The findings of `block check`.
 
 use keyroll_tests::harness::Dev;
 use serde_json::json;
@@ -47,7 +47,7 @@ fn known_values_are_found_on_record_and_not_repeated() {
     done.lacks("cGFzc")
         .lacks("hidden-value")
         .lacks("Unused_Here");
-    // All values in one entry, which says what they were for.
+    // All values in one entry, with their purpose.
     let rows = dev.audit();
     let [row] = &rows[before.len()..] else {
         panic!("one entry was expected: {rows:?}")
@@ -55,7 +55,7 @@ fn known_values_are_found_on_record_and_not_repeated() {
     assert_eq!(row["type"], "secret.revealed");
     assert_eq!(row["reason"], "block check --values written.json");
     assert_eq!(row["secrets"].as_array().map(Vec::len), Some(4), "{row}");
-    // Who may not see a value does not search for it.
+    // A member who may not see a value cannot search for it.
     let rudi = dev.member("rudi", "runner", "*");
     dev.keyroll_as(&rudi, ["block", "check", &file, "--values"])
         .run()

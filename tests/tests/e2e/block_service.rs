@@ -1,4 +1,4 @@
-//! Blocks against services that mean harm, values that are awkward, and a ledger that cannot write.
+//! Blocks against hostile services, awkward values, and a ledger that cannot write.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -31,7 +31,7 @@ fn post(url: &str) -> Value {
         "body": {"json": {"key": "{{secrets.Token}}"}}})
 }
 
-/// How a service may spell what it got.
+/// How a service may spell the value that it got.
 fn spelling(number: &str) -> Option<String> {
     let bytes = VALUE.as_bytes();
     let each = |spell: fn(u8) -> String| bytes.iter().map(|byte| spell(*byte)).collect::<String>();
@@ -308,7 +308,7 @@ async fn what_cannot_be_recorded_is_not_released() {
     run(&dev, &post(&server.url("/"))).code(0);
 }
 
-/// The file that the manual and the plan begin with.
+/// The file at the beginning of the manual and the plan.
 #[test]
 fn the_first_block_file_of_the_manual_runs() {
     let dev = Dev::start();

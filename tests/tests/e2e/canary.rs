@@ -1,4 +1,4 @@
-//! A planted value is nowhere but with whoever was given it.
+//! A planted value reaches only those who were given it.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use keyroll_tests::harness::scan::Canary;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Dev, Done, Home};
 
-/// Every file of a test's directory in which a canary is found, and in which form.
+/// Every file of a test's directory in which a canary is found, and its form.
 fn found_in_files(home: &Home, canary: &Canary) -> Vec<String> {
     let all = files(&home.data())
         .into_iter()
@@ -24,7 +24,7 @@ fn found_in_files(home: &Home, canary: &Canary) -> Vec<String> {
     found.collect()
 }
 
-/// A run that must show nothing of a canary.
+/// A run that must not show any part of a canary.
 fn silent(run: Done, canary: &Canary) -> Done {
     assert_eq!(canary.found_in(run.bytes()), None, "{run}");
     assert_eq!(canary.found_in(run.error_bytes()), None, "{run}");
@@ -42,7 +42,7 @@ async fn a_value_is_in_no_file_no_message_and_no_process() {
     let mut notices = client.subscribe("keyroll.events.>").await;
     let mut mail = client.subscribe("_INBOX_client.dev.>").await;
 
-    // Everything that handles a value, done well and refused.
+    // Every command that handles a value, successful and refused.
     let keyroll = |words: &[&str], stdin: &Canary| dev.keyroll(words).stdin(&stdin.value).run();
     silent(
         keyroll(&["secret", "create", "A", "--stdin"], &first).code(0),
@@ -153,7 +153,7 @@ async fn a_value_is_in_no_file_no_message_and_no_process() {
     dev.keyroll(["audit", "export", "--out", &bundle])
         .run()
         .code(0);
-    // While a command that was given a value still runs.
+    // Checked while a command that was given a value still runs.
     let waiting = waiting_for_input(&dev);
 
     let directory = dev.home().data().display().to_string();
@@ -203,7 +203,7 @@ async fn a_value_is_in_no_file_no_message_and_no_process() {
     let home = dev.stop();
     assert_eq!(found_in_files(&home, &first), Vec::<String>::new());
 
-    // The control: leaks of every kind are found by the same scan.
+    // The control: the same scan finds leaks of every kind.
     let leaks = [
         ("log", first.value.clone()),
         ("hex", hex::encode(&first.value)),
@@ -240,7 +240,7 @@ fn block_for(url: &str, secret: &str) -> String {
     .to_string()
 }
 
-/// A command that reads the log for as long as it is let.
+/// A command that follows the log until it is stopped.
 fn waiting_for_input(dev: &Dev) -> Running {
     let following = dev.keyroll(["audit", "log", "--follow"]).start();
     let directory = dev.home().data().display().to_string();

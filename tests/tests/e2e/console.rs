@@ -1,4 +1,4 @@
-//! The console over plain HTTP: beside a service of one's own, imports, and how much a page is.
+//! The console over plain HTTP: beside a separate service, imports, and the size of pages.
 //! Everything that needs a browser is in `tests/browser`.
 
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     assert_eq!(rows[0]["delegate_key"], made["key"]);
     assert_eq!(rows[0]["actor_name"], json!("owner"));
 
-    // Who is removed is signed out, with the next request.
+    // A removed member is signed out with the next request.
     let home = cluster.home().scratch().join("home-vera");
     let as_vera = |words: &[&str]| cluster.keyroll(words).env("KEYROLL_HOME", &home);
     let made = as_vera(&["identity", "new"]).run().code(0).text();
@@ -116,10 +116,10 @@ fn a_file_is_looked_at_before_it_is_imported_and_no_page_holds_a_value() {
         assert!(look.body.contains(words), "{words}: {}", look.body);
     }
     pages.push(look);
-    // Another session of the same person has nothing to confirm.
+    // Another session of the same person has no confirmation to make.
     let mut other = login(&dev);
     assert_eq!(other.post(&address, &[("create", "2")]).status, 404);
-    // What was confirmed is what is done.
+    // Only the confirmed import is carried out.
     dev.create("Between", "x");
     assert_eq!(window.post(&address, &[("create", "3")]).status, 422);
     assert_eq!(dev.audit().len(), before + 1);

@@ -1,4 +1,4 @@
-//! What `--json` says, as docs/cli.md has it.
+//! The fields of `--json`, as docs/cli.md has them.
 
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::done::shape;

@@ -1,4 +1,4 @@
-//! Bytes of the log that change on disk: the ledger names the place and writes nothing beyond it.
+//! Bytes of the log that change on disk: the ledger reports the place and writes nothing beyond it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) fn block(home: &Home) -> PathBuf {
         .join("jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk")
 }
 
-/// Changes one byte on disk, at a place that depends on how many there are.
+/// Changes one byte on disk, at a place that depends on the size.
 pub(crate) fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
     let path = block(home);
     let mut bytes = fs::read(&path).expect("the log's only block");
@@ -30,7 +30,7 @@ pub(crate) fn flip(home: &Home, at: impl FnOnce(usize) -> usize) {
     fs::write(&path, bytes).expect("written");
 }
 
-/// Commands are refused, with the place; queries say the same or go on with what is known.
+/// Commands are refused, with the place; queries report the same or answer from what is known.
 fn refuses(dev: &Dev) {
     let problems = || {
         dev.keyroll(["status", "--json"])
@@ -39,7 +39,7 @@ fn refuses(dev: &Dev) {
             .json()["problems"]
             .clone()
     };
-    // A long log takes its time to be read through.
+    // Reading through a long log takes time.
     until("the damage to be found", || {
         problems()[0]
             .as_str()

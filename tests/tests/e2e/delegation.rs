@@ -1,4 +1,4 @@
-//! Keys that speak for an identity for a while.
+//! Keys that act for an identity for a time.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use keyroll_tests::harness::{Dev, Run};
 use serde_json::{Value, json};
 
-/// Words of the owner under a delegated key.
+/// A command of the owner under a delegated key.
 fn through(dev: &Dev, file: &str, words: &[&str]) -> Run {
     dev.keyroll(["--identity", file]).args(words)
 }
@@ -44,7 +44,7 @@ fn a_delegated_key_acts_for_its_identity_within_limits() {
     through(&dev, &page, &["audit", "verify", "--full"])
         .run()
         .code(0);
-    // Who, and through what.
+    // The actor, and the key.
     let rows = dev.audit();
     for row in &rows[rows.len() - 2..] {
         assert_eq!(
@@ -67,7 +67,7 @@ fn a_delegated_key_acts_for_its_identity_within_limits() {
             .code(4)
             .error_code("denied");
     }
-    // What the ledger would refuse is not made in the first place.
+    // A delegation that the ledger would refuse is not created.
     let twice = dev.home().path("twice.pem");
     through(&dev, &page, &["delegation", "new", "--out", &twice])
         .run()
@@ -106,7 +106,7 @@ fn a_delegation_is_worth_what_its_identity_is() {
             .run()
     };
     reveal().code(0).stdout("the value");
-    // In another workspace it is nothing, though its identity may be something there.
+    // In another workspace it has no rights, although its identity may have some there.
     dev.keyroll(["workspace", "create", "other"]).run().code(0);
     let add = [
         "-w", "other", "member", "add", "eve", &eve.key, "--role", "editor",
@@ -117,7 +117,7 @@ fn a_delegation_is_worth_what_its_identity_is() {
         .run()
         .code(4)
         .error_code("denied");
-    // Roles hold for the key as for its identity, from the next command on.
+    // Roles apply to the key as to its identity, from the next command on.
     dev.keyroll(["member", "change", "eve", "--role", "viewer", "--yes"])
         .run()
         .code(0);
@@ -126,7 +126,7 @@ fn a_delegation_is_worth_what_its_identity_is() {
         .run()
         .code(0);
     reveal().code(0);
-    // An owner ends it; nobody else does.
+    // Only an owner revokes it.
     let bob = dev.member("bob", "editor", "*");
     let key = made["key"].as_str().expect("a key");
     let revoke = ["delegation", "revoke", key, "--of", "eve"];
@@ -139,7 +139,7 @@ fn a_delegation_is_worth_what_its_identity_is() {
     dev.verifies();
 }
 
-/// The ledger ends what it has seen in use, and says whose it was.
+/// The ledger revokes a delegation that it has seen in use, and reports whose it was.
 #[test]
 fn a_key_is_ended_for_whom_it_was_seen_to_act() {
     let dev = Dev::start();
@@ -157,7 +157,7 @@ fn a_key_is_ended_for_whom_it_was_seen_to_act() {
             .run()
     };
     let revoke = ["--json", "delegation", "revoke", key];
-    // Never used: it is not known for whom it acts.
+    // Never used: the ledger does not know for whom it acts.
     for unseen in [
         dev.keyroll(revoke).run(),
         dev.keyroll_as(&eve, revoke).run(),
@@ -165,10 +165,10 @@ fn a_key_is_ended_for_whom_it_was_seen_to_act() {
         unseen.code(3).error_code("not_found").stderr_has("--of");
     }
     reveal().code(0);
-    // To who may not end it, it is as if it were unseen.
+    // A member who may not revoke it gets the same answer as for an unseen one.
     let refused = dev.keyroll_as(&bob, revoke).run();
     refused.code(3).error_code("not_found");
-    // An owner who names somebody else is told that it goes on.
+    // An owner who names another identity is told that it is still valid.
     let wrong = dev.keyroll(["delegation", "revoke", key, "--of", "bob"]);
     wrong.run().code(0).stderr_has("still acts for eve");
     reveal().code(0);
@@ -180,7 +180,7 @@ fn a_key_is_ended_for_whom_it_was_seen_to_act() {
     );
     reveal().code(4).error_code("denied").lacks("the value");
     dev.keyroll(revoke).run().code(5).error_code("conflict");
-    // Unseen keys are ended by name.
+    // Unseen keys are revoked by name.
     let second = dev.home().path("second.pem");
     let new = ["--json", "delegation", "new", "--out", &second];
     let made = dev.keyroll_as(&eve, new).run().code(0).json();
@@ -230,7 +230,7 @@ fn an_identity_file_with_a_passphrase_is_openssls_too() {
     let wrong = dev.home().write("wrong", "several other words");
     chmod(&wrong);
     shown(&wrong).code(1).stderr_has("passphrase");
-    // openssl opens it, locks it anew in its own way, and that is read again.
+    // openssl opens it, encrypts it again in its own way, and that is readable as well.
     let openssl = |arguments: &[&str]| {
         let run = Command::new("openssl")
             .args(arguments)

@@ -1,5 +1,4 @@
-//! Deletion that is real: what is destroyed is in no file of JetStream any more, whatever happens
-//! on the way there.
+//! Deletion is real: no file of JetStream has a destroyed value any more, whatever happens before.
 
 use std::fs;
 
@@ -23,7 +22,7 @@ pub(super) fn on_disk(home: &Home, bytes: &[u8]) -> bool {
         .any(|path| fs::read(path).is_ok_and(|held| contains(&held, bytes)))
 }
 
-/// A message of a stream, as an operator reads it.
+/// A message of a stream, read as an operator.
 async fn message(dev: &Dev, stream: &str, which: Value) -> Vec<u8> {
     let operator = dev.nats_as("operator").await;
     let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
@@ -34,7 +33,7 @@ async fn message(dev: &Dev, stream: &str, which: Value) -> Vec<u8> {
     STANDARD.decode(data).expect("base64")
 }
 
-/// Parts of a vault's message: of the wrapped key at its beginning, and of the sealed value.
+/// Parts of a vault's message: bytes of the wrapped key at its beginning, and of the sealed value.
 pub(super) async fn parts(dev: &Dev, sequence: u64) -> [Vec<u8>; 2] {
     let stored = message(dev, "KEYROLL_VAULT", json!({"seq": sequence})).await;
     let (key, sealed) = (&stored[10..42], &stored[stored.len() - 64..]);
@@ -61,7 +60,7 @@ fn rebuilds_the_same(dev: &Dev) {
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
 }
 
-/// A secret of so many versions; the value of each is its number.
+/// A secret with `count` versions; the value of each is its number.
 async fn versions(dev: &Dev, client: &Client, count: u32) -> SecretId {
     dev.create("Many", "1");
     let shown = dev.keyroll(["secret", "show", "Many"]).run().code(0).text();
@@ -126,7 +125,7 @@ async fn no_copy_of_a_destroyed_value_is_left_in_jetstream() {
     ] {
         dev.keyroll(refused).run().code(3).error_code("destroyed");
     }
-    // The story is all there, and holds.
+    // The history is complete, and verifies.
     assert_eq!(states(&dev, "Key"), ["erased", "erased"]);
     let kinds: Vec<Value> = dev.audit().iter().map(|row| row["type"].clone()).collect();
     let told = [
@@ -156,7 +155,7 @@ async fn a_kill_between_entry_and_erasure_is_made_good() {
     let destroyed = client
         .execute(&demo(), Action::SecretDestroy(destroy))
         .await;
-    // Nothing more reaches the store from here on, and so the last values are still there.
+    // From here on nothing reaches the store, so the last values are still there.
     let frozen = dev.freeze_nats();
     destroyed.expect("destroyed");
     let home = dev.kill();
@@ -215,11 +214,11 @@ async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     assert_eq!(conflict.code(), keyroll_core::Code::Conflict);
     let home = dev.kill();
     drop(frozen);
-    // It was cut short: the old key is there as before.
+    // It was cut short: the old key is still there.
     assert!(on_disk(&home, &old_key));
 
     let dev = Dev::start_in(home);
-    // While it goes on again, values are to be had.
+    // While it continues, values can be revealed.
     dev.keyroll(["secret", "reveal", "Key_599"])
         .run()
         .code(0)
@@ -253,7 +252,7 @@ async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
     dev.verifies();
     rebuilds_the_same(&dev);
 
-    // And once more, from the command line, which waits for the end.
+    // Once more, by the command line, which waits for the end.
     let second = wrapped_key(&dev, 2).await;
     let rotate = ["key", "rotate", "--json"];
     let done = dev.keyroll(rotate).run().code(0).json();
@@ -266,7 +265,8 @@ async fn a_key_rotation_outlives_a_kill_and_leaves_nothing_of_the_old_key() {
         .stdout("value 0");
 }
 
-/// A rollback seals the old value anew: whoever destroys a version is told where else its value is.
+/// A rollback seals the old value again: a member who destroys a version is told where else its
+/// value is.
 #[test]
 fn copies_of_a_destroyed_version_are_named() {
     let dev = Dev::start();

@@ -1,4 +1,4 @@
-//! `keyroll dev` as a program: what it says, when it ends, what it leaves.
+//! `keyroll dev` as a program: its output, its end, and the files it leaves.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn it_says_one_line_when_it_is_ready() {
         (&status["sync_verified"], &status["problems"]),
         (&true.into(), &serde_json::json!([]))
     );
-    // It says nothing on stderr as long as nothing is wrong.
+    // It prints nothing on stderr as long as nothing is wrong.
     assert_eq!(dev.stderr(), "");
 }
 
@@ -166,7 +166,7 @@ fn one_directory_holds_one_at_a_time() {
         .stdout("")
         .stderr_has("in use")
         .stderr_has("another data directory");
-    // The first one is not disturbed: configuration and credentials are still its own.
+    // The first one is not disturbed: its configuration and credentials are unchanged.
     dev.keyroll(["secret", "reveal", "A"])
         .run()
         .code(0)
@@ -213,7 +213,7 @@ fn an_ephemeral_one_leaves_nothing() {
         .in_directory(home.scratch())
         .run()
         .code(2);
-    // Stopped by a signal it leaves nothing either.
+    // When a signal stops it, it leaves nothing either.
     let words = [
         "dev",
         "--ephemeral",
@@ -248,7 +248,7 @@ fn a_directory_of_another_ledger_or_of_nobody_is_refused() {
         .stdout("")
         .stderr_has("is the read model of ledger ed25519:");
     home.put_back("own-keys", "keys");
-    // A file in place of the directory.
+    // A file instead of the directory.
     let file = home.write("file", "x");
     Run::keyroll(["dev", "--data-dir", &file, "--", "true"])
         .run()

@@ -1,4 +1,5 @@
-//! Nobody holds the doors of the console and the metrics shut, whatever they send or do not send.
+//! No client can block the doors of the console and the metrics, whatever it sends or does not
+//! send.
 
 use std::io::Write as _;
 use std::thread;
@@ -11,7 +12,7 @@ use keyroll_tests::harness::{Cluster, Dev, Replica};
 const DESCRIPTORS: usize = 1_024;
 /// More than the limit.
 const MANY: usize = 1_200;
-/// What the service keeps for itself at least.
+/// Descriptors that the service keeps for itself at least.
 const KEPT: usize = 256;
 
 /// A service with both doors open, in a workspace with a secret.
@@ -45,7 +46,7 @@ impl Served {
         }
     }
 
-    /// Somebody signs in and works, at 127.0.0.1; somebody else at a terminal; monitoring looks.
+    /// A person signs in and works at 127.0.0.1, another works at a terminal, and monitoring polls.
     fn is_usable(&self, round: &str) {
         let login = ["--json", "console", "login", &self.console];
         let made = self.cluster.keyroll(login).run().code(0).json();
@@ -69,7 +70,7 @@ impl Served {
     }
 }
 
-/// Requests that are never whole.
+/// Incomplete requests.
 const HALF: [&[u8]; 4] = [
     b"",
     b"GET / HTTP/1.1\r\nhost",
@@ -77,7 +78,7 @@ const HALF: [&[u8]; 4] = [
     b"POST",
 ];
 
-/// What is asked for a body and sends a part of it.
+/// A request that announces a body and sends a part of it.
 fn half_body(origin: &str) -> String {
     let host = origin.trim_start_matches("http://");
     format!(
@@ -94,7 +95,7 @@ fn floods_of_half_sent_requests_hold_nothing_shut() {
     let body = half_body(&served.console);
     let mut words = HALF.to_vec();
     words.push(body.as_bytes());
-    // From one address, from the very address of those who work here, and from everywhere.
+    // From one address, from the address that real users have, and from everywhere.
     let own = [loopback(1)];
     for (round, from) in [
         ("one", &everywhere[..1]),
@@ -111,7 +112,7 @@ fn floods_of_half_sent_requests_hold_nothing_shut() {
     assert!(said.contains("too many connections"), "{said}");
 }
 
-/// Whole requests, of which nobody reads the answers; and connections that were once of use.
+/// Whole requests whose answers are never read, and connections that are idle after a request.
 #[test]
 fn floods_of_whole_requests_hold_nothing_shut() {
     let served = Served::start(&[]);
@@ -162,7 +163,7 @@ fn a_named_proxy_may_have_what_one_address_may_not() {
         .stderr_has("invalid IP address");
 }
 
-/// Without any other connection, what is never whole ends as well.
+/// Incomplete requests end even without any other connection.
 #[test]
 fn what_never_becomes_a_request_is_closed() {
     let dev = Dev::start();
@@ -176,7 +177,7 @@ fn what_never_becomes_a_request_is_closed() {
     let body = half_body(origin);
     let heads = HALF.map(send);
     let waiting = send(body.as_bytes());
-    // Byte by byte there is no more time than otherwise.
+    // Sending byte by byte gives no more time.
     let slow = [&b"GET / HTTP/1.1\r\nx-long: "[..], body.as_bytes()].map(send);
     let slow = slow.map(|stream| thread::spawn(move || drip(stream)));
     for stream in heads {

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 type Values = BTreeMap<String, String>;
 
-/// What means something to one reader or another.
+/// Characters that are special to one reader or another.
 const PIECES: [&str; 34] = [
     "'", "\"", "\\", "`", "$", "${", "}", "{", "#", " #", " ", "\t", "\n", "=", "~", "!", "a",
     "HOME", "n", "r", "0", ":", ";", "&", "(", ")", "[", "*", "|", "<", "\u{a0}", "\u{2028}",
     "é😀", "export ",
 ];
 
-/// Numbers that look random and are the same every time.
+/// Pseudorandom numbers, the same every time.
 fn numbers() -> impl FnMut(usize) -> usize {
     let mut state = 7_u64;
     move |below| {
@@ -85,7 +85,7 @@ fn npm_dotenv(file: &Path) -> [Values; 2] {
     serde_json::from_value(done.json()).expect("values")
 }
 
-/// Exports [`values`]: the file, and those of them that have a dotenv form.
+/// Exports [`values`]. Returns the file, and the values that have a dotenv form.
 fn exported(dev: &Dev) -> (PathBuf, Values) {
     let values = values();
     let file = dev.home().write("values.json", json!(values).to_string());
@@ -123,7 +123,7 @@ fn what_is_exported_other_programs_read_exactly() {
     let (out, expected) = exported(&dev);
     must_equal("bash", &bash(&out), &expected);
     must_equal("python-dotenv", &python_dotenv(&out), &expected);
-    // And so does keyroll.
+    // keyroll reads it back, too.
     let to = Dev::start();
     to.keyroll(["import", "--yes"]).arg(&out).run().code(0);
     let back = to.keyroll(["export", "--format", "json"]).run().code(0);

@@ -106,14 +106,14 @@ fn what_would_be_refused_is_refused_with_its_code_and_leaves_no_entry() {
         let before = dev.audit().len();
         by(&dev, who, &words(asked)).code(exit).error_code(code);
         assert_eq!(dev.audit().len(), before, "{asked:?}");
-        // The command itself ends the same way; some leave a refusal on record.
+        // The command itself ends the same way; some refusals are recorded.
         let real: Vec<&str> = asked.iter().copied().chain(["--yes"]).collect();
         by(&dev, who, &real).code(exit).error_code(code);
     }
     dev.verifies();
 }
 
-/// An import shows what it would do, and then the refusal.
+/// An import shows its changes, and then the refusal.
 #[test]
 fn an_import_that_would_be_refused_ends_as_it_would() {
     let dev = Dev::start();
@@ -161,7 +161,7 @@ fn what_would_be_done_is_said_and_not_done() {
         (&json!(true), &json!(null))
     );
     assert_eq!((dev.audit(), dev.digest()), before);
-    // What is restricted is shown to nobody, so it is not rolled back either.
+    // A restricted value is shown to no one, so it cannot be rolled back either.
     dev.keyroll(["secret", "describe", "Db_main", "--restricted"])
         .run()
         .code(0);

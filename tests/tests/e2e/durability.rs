@@ -1,4 +1,4 @@
-//! A nats-server that no longer writes to disk before it acknowledges, while the service runs.
+//! A nats-server that stops writing to disk before it acknowledges, while the service runs.
 
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Done, Replica};
@@ -46,7 +46,7 @@ fn a_server_that_comes_back_without_syncing_is_given_no_commands() {
         told.then_some(run)
     });
     refused.code(8).stdout("").error_code("audit_unavailable");
-    // Once the read model has the reveals that came before it was seen.
+    // Queries work once the read model has the earlier reveals.
     let list = until("queries to be answered", || {
         let run = cluster.keyroll(["--json", "secret", "list"]).run();
         run.is_code(0).then_some(run)
@@ -78,7 +78,7 @@ fn a_service_starts_while_one_server_of_three_is_away() {
     drop(service);
 
     cluster.kill_server(2);
-    // The others may still be choosing who leads a stream.
+    // The others may still be electing the leader of a stream.
     let service = until("a service on what is left", || {
         let mut service = cluster.service(0).servers(&[2, 0]).start();
         service.is_ready().then_some(service)
@@ -101,7 +101,7 @@ fn a_service_starts_while_one_server_of_three_is_away() {
     let said = unlisted.stderr();
     assert!(said.contains("server-1, server-2"), "{said}");
 
-    // The one that is left with it does not sync: no majority that does.
+    // The remaining one that is left with it does not sync: no majority syncs.
     cluster.kill_server(1);
     cluster.configure_server(1, |text| text.replace(ALWAYS, ""));
     cluster.restart_server(1);

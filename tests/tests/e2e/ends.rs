@@ -1,4 +1,4 @@
-//! What the log says is to end does end, wherever the service is killed on the way there.
+//! Logged erasures and rotations finish, wherever the service is killed on the way.
 
 use std::fs;
 
@@ -14,8 +14,8 @@ use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, demo};
 use serde_json::{Value, json};
 
-/// Where the eraser can be killed, at the how-manieth visit, and what of the destroyed values and of
-/// the old key is on disk by then.
+/// The points where the eraser can be killed, at which visit, and what is then left on disk of the
+/// destroyed values and of the old key.
 const POINTS: [(&str, u64, Left); 9] = [
     ("erasure.ending", 1, Left::All),
     ("erasure.erased", 2, Left::Key),
@@ -32,12 +32,12 @@ const POINTS: [(&str, u64, Left); 9] = [
 enum Left {
     /// Everything.
     All,
-    /// The old key; of the destroyed values at most some.
+    /// The old key, and at most some of the destroyed values.
     Key,
     Nothing,
 }
 
-/// A question to JetStream, as an operator asks it.
+/// A request to JetStream, as an operator sends it.
 async fn asked(cluster: &Cluster, subject: &str, body: Value) -> Value {
     let operator = cluster.operator(0).await;
     let subject = format!("$JS.API.STREAM.{subject}");
@@ -82,7 +82,7 @@ fn on_disk(cluster: &Cluster, bytes: &[u8]) -> bool {
 
 fn epoch(cluster: &Cluster) -> u64 {
     let would = ["key", "rotate", "--dry-run", "--json"];
-    // A rotation that is under way ends first.
+    // A rotation under way ends first.
     let would = until("the key can be rotated", || {
         let would = cluster.keyroll(would).run();
         would.is_code(0).then(|| would.json())
@@ -90,7 +90,7 @@ fn epoch(cluster: &Cluster) -> u64 {
     would["epoch"].as_u64().expect("a number") - 1
 }
 
-/// A secret with values, and where they lie in the vault.
+/// A secret with values, and their places in the vault.
 async fn secret(cluster: &Cluster, client: &Client, name: &str, values: u32) -> SecretId {
     let create = ["secret", "create", name, "--stdin"];
     cluster
@@ -126,7 +126,7 @@ fn states(cluster: &Cluster, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether all is erased, as a service says that may end any moment.
+/// Whether all is erased, according to a service that may end any moment.
 fn is_erased(cluster: &Cluster, name: &str) -> bool {
     let history = ["secret", "history", name, "--json"];
     let run = cluster.keyroll(history).run();
@@ -159,7 +159,8 @@ async fn killed_at(cluster: &Cluster, (point, times, left): (&str, u64, Left)) {
         name: gone.parse().expect("a name"),
         versions: None,
     });
-    // What is on record is done, whether its caller hears of it or not; the same bytes again until it is.
+    // A logged command is finished, whether its caller gets the answer or not; the same bytes are
+    // sent again until it is logged.
     let command = client.sign_command(&demo(), new_command_id(), destroy);
     while replica.has_ended().is_none() {
         match client.submit(&demo(), command.clone(), Vec::new()).await {
@@ -232,7 +233,7 @@ async fn killed_at_any_step_of_an_erasure_or_rotation_it_is_finished() {
     let rebuild = ["projection", "rebuild", "--json"];
     let rebuilt = cluster.keyroll(rebuild).run().code(0).json();
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
-    // Each was said once, however often it was begun.
+    // Each is logged once, however often it was begun.
     let log = ["audit", "log", "--json", "--limit", "10000"];
     let rows = cluster.keyroll(log).run().code(0).rows();
     let count = |kind: &str| rows.iter().filter(|row| row["type"] == kind).count();

@@ -1,4 +1,4 @@
-//! Signing in: nobody is signed in, or out, by a link that somebody else had them visit.
+//! Signing in: following another person's link signs no one in or out.
 
 use keyroll_client::delegate;
 use keyroll_core::{Identity, Millis};
@@ -53,7 +53,7 @@ fn a_visit_that_somebody_else_may_have_caused_asks_first() {
         asks(&page, "Sign in to this console?");
         assert!(page.body.contains(&vera.key), "{}", page.body);
         assert_eq!(nobody.cookie(), None);
-        // Going back to it or reloading it is not another visit.
+        // Going back to it or reloading it is the same visit.
         asks(
             &nobody.get_with(&path, NONE),
             "Go on only if you asked for this link",
@@ -119,16 +119,16 @@ fn somebody_elses_session_ends_only_by_a_yes_to_that() {
     assert_eq!(window.post("/enter", &fields).status, 303);
     let page = window.get("/w/demo/secrets");
     assert!(page.body.contains(&vera.key) && !page.body.contains(&owner));
-    // What the cookie opened has ended with it.
+    // Everything that the cookie opened has ended with it.
     let mut nobody = Browse::new(&origin(&dev));
     let page = nobody.get_with("/w/demo/secrets", &format!("cookie: {old}"));
     assert_eq!(page.status, 401, "{}", page.body);
 
-    // The same person enters again without a question.
+    // The same person signs in again without a question.
     let (path, token) = link(&dev, Some(&vera));
     assert!(window.get_with(&path, NONE).body.contains(AUTO));
     assert_eq!(window.post("/enter", &[("token", &token)]).status, 303);
-    // A link that opens nothing changes nothing.
+    // An expired link changes nothing.
     let over = window.get_with(&path, NONE);
     assert!(
         over.status == 401 && over.body.contains("This link has expired"),
@@ -139,7 +139,7 @@ fn somebody_elses_session_ends_only_by_a_yes_to_that() {
     assert_eq!(window.get("/w/demo/secrets").status, 200);
 }
 
-/// What a program says and hears that signs somebody in.
+/// The messages of a program that signs someone in.
 struct Login {
     window: Browse,
     dev: Dev,
@@ -174,7 +174,7 @@ fn nobody_takes_a_sign_in_away_by_beginning_many() {
     let begun = login.begin();
     let others: Vec<_> = (0..1_100).map(|_| login.begin()).collect();
     let finish = login.delegation(&begun);
-    // What was said with one key finds no other.
+    // The state of one key does not fit another.
     let mut mixed = finish.clone();
     mixed["state"] = others[0]["state"].clone();
     assert_eq!(login.window.post_json("/login/finish", &mixed).status, 401);
@@ -188,7 +188,7 @@ fn nobody_takes_a_sign_in_away_by_beginning_many() {
         "{}",
         again.body
     );
-    // A delegation has no need of more.
+    // No delegation needs more.
     let long = json!({"key": finish["key"], "delegation": "x".repeat(20_000), "state": ""});
     assert_eq!(login.window.post_json("/login/finish", &long).status, 413);
 }
@@ -213,7 +213,7 @@ fn nobody_ends_the_sessions_of_others_by_signing_in_often() {
         windows.push(Browse::open(done["url"].as_str().expect("a link")));
     }
     let mut status = |at: usize| windows[at].get("/w/demo/secrets").status;
-    // Sixteen of one person, the latest.
+    // One person's sixteen latest sessions.
     assert_eq!([status(3), status(4), status(19)], [401, 200, 200]);
     assert_eq!(hers.get("/w/demo/secrets").status, 200);
 }

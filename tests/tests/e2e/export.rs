@@ -1,4 +1,4 @@
-//! Values into files: on record, for their owner alone, and readable again.
+//! Exported values: recorded, private to their owner, and readable again.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -41,7 +41,7 @@ fn what_is_exported_is_imported_byte_for_byte() {
             .code(0);
         for (name, value) in NASTY {
             let reveal = to.keyroll(["secret", "reveal", name]).run();
-            // No other program reads these in a dotenv file as they are.
+            // Other programs cannot read these in a dotenv file as they are.
             if format == "dotenv" && ["Quotes", "Lines"].contains(&name) {
                 reveal.code(3);
                 continue;

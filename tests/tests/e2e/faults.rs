@@ -13,7 +13,7 @@ use keyroll_wire::reply::ReplyBody;
 use keyroll_wire::{CommandReply, Reply};
 use nix::sys::signal::Signal;
 
-/// What a caller may have to wait, and as much again for a busy machine.
+/// How long a caller may have to wait, and as much again for a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
 
 fn in_bounded_time(run: Done) -> Done {
@@ -43,7 +43,7 @@ fn with_a_frozen_server_nothing_is_released_and_nothing_is_lost() {
         .stdout("the value");
     dev.create("C", "works again");
     dev.verifies();
-    // What was asked for in vain may have happened, once, and is on record if it did.
+    // A command without an answer may have been carried out, once, and is then logged.
     let rows = dev.audit();
     let count = |kind: &str| {
         rows[before..]
@@ -56,7 +56,8 @@ fn with_a_frozen_server_nothing_is_released_and_nothing_is_lost() {
 }
 
 /// Commands are on their way when the server freezes, for longer than an acknowledgement is waited
-/// for. Some are carried out, of some it is not known: sent again each is carried out once.
+/// for. Some are carried out, and some have an unknown outcome: sent again, each is carried out
+/// once.
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
     let dev = Dev::start();
@@ -117,7 +118,7 @@ async fn with_a_server_frozen_half_way_every_command_takes_effect_once() {
     assert_eq!(rebuilt["identical"], true);
 }
 
-/// Connected before the server freezes, a caller has its question on the way when nothing answers
+/// A caller that connected before the server freezes has its query on the way when nothing answers
 /// any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reveal_on_its_way_to_a_frozen_server_is_unknown_and_releases_nothing() {
@@ -172,7 +173,7 @@ fn describe(id: SecretId, number: usize) -> Action {
     })
 }
 
-/// Sends a request until its fate is known, and gives its entry's index.
+/// Sends a request until its fate is known, and returns its entry's index.
 async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
     let again = async {
         loop {
@@ -193,7 +194,7 @@ async fn carried_out(nats: &Nats, request: &[u8]) -> u64 {
                     assert!(passing, "{rejection}");
                 }
             }
-            // The ledger is settling what was in doubt.
+            // The ledger is resolving the unknown append.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -262,7 +263,7 @@ async fn with_a_full_vault_nothing_is_recorded() {
             run.code_in(&[7, 8]).stdout("").lacks("another");
         }
         assert_eq!(dev.audit(), before);
-        // What is there can be read.
+        // Existing values can be read.
         dev.keyroll(["secret", "reveal", "A"])
             .run()
             .code(0)

@@ -1,4 +1,5 @@
-//! Another client, written in Python from `docs/protocol.md` and `schemas/` alone, on the real service.
+//! Another client, written in Python from `docs/protocol.md` and `schemas/` alone, on the real
+//! service.
 
 use std::path::Path;
 

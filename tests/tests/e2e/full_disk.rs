@@ -1,5 +1,5 @@
-//! The read model, and the log, on a small file system of its own, which is filled and emptied again.
-//! Mounting one takes root: where that is not to be had, the tests say so and try nothing.
+//! The read model, and the log, on a small file system of its own, which is filled and emptied
+//! again. Mounting one needs root: without it, the tests are skipped and report that.
 
 use std::fs;
 use std::io::Write as _;
@@ -43,7 +43,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // Lazily: whatever still has a file open there keeps it until it ends.
+        // Lazily: a process that still has a file open there keeps it until it ends.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -88,13 +88,13 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
     println!("{made} secrets were made");
     dev.verifies();
     let digest = dev.digest();
-    // And it is what the log gives.
+    // The read model equals one rebuilt from the log.
     let home = dev.stop();
     fs::remove_file(&file).expect("the link");
     assert_eq!(Dev::start_in(home).digest(), digest);
 }
 
-/// Told before it is full.
+/// Warned before it is full.
 #[test]
 fn a_disk_that_is_nearly_full_under_a_stream_is_a_warning() {
     let dev = Dev::start();
@@ -135,7 +135,7 @@ fn copy_all(from: &Path, to: &Path) {
     assert!(copied.is_ok_and(|done| done.success()), "copied");
 }
 
-/// What nats-server cannot write it does not acknowledge; it may ask to be started again.
+/// nats-server does not acknowledge messages that it cannot write; it may need a restart.
 #[test]
 fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
     let dev = Dev::start();
@@ -179,13 +179,14 @@ fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
     let rebuild = ["projection", "rebuild", "--json"];
     let rebuilt = dev.keyroll(rebuild).run().code(0).json();
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
-    // Before the directory that it lies in.
+    // The file system goes before the directory that it lies in.
     let home = dev.stop();
     drop(small);
     drop(home);
 }
 
-/// JetStream's own bound: a warning before it is reached, and then why nothing is taken.
+/// JetStream's own limit: a warning before it is reached, and then the reason why nothing is
+/// accepted.
 #[test]
 fn a_store_that_is_nearly_used_is_a_warning_and_a_full_one_a_problem() {
     let mut cluster = Cluster::start(1, 1);

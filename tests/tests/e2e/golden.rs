@@ -1,4 +1,4 @@
-//! The data directories that earlier programs left behind, under the program of today.
+//! The data directories that earlier programs left behind, opened by the present program.
 
 use ed25519_dalek::SigningKey;
 use keyroll_audit::bundle::{Header, Reader, write_commit, write_header};
@@ -14,10 +14,10 @@ use keyroll_tests::harness::wait::until;
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
-/// Fields that say something of the present moment.
+/// Fields that depend on the present moment.
 const OF_NOW: [&str; 2] = ["stale", "unused"];
 
-/// Rows have all that they had, and it says the same. They may have more by now.
+/// Rows have all their former fields, with the same content. They may have more by now.
 #[track_caller]
 fn same(found: &[Value], expected: &[Value]) {
     assert_eq!(found.len(), expected.len(), "{found:?}");
@@ -57,7 +57,7 @@ fn verifies(dev: &Dev, workspace: &str, entries: u64) {
 fn opens(set: &Set) {
     let expected = &set.expected.dev;
     let dev = Dev::start_in(set.unpack());
-    // Names that do not show were taken by the first rules alone.
+    // Only the first rules accepted names with invisible characters.
     let odd = expected.workspaces["demo"].members.iter();
     let odd = odd.filter(|row| row["name"] == "Zo\u{200b}e").count();
     assert_eq!(odd == 1, set.directory.ends_with("rules-1"));
@@ -71,7 +71,7 @@ fn opens(set: &Set) {
     let storage = ["--json", "audit", "verify", "--storage"];
     let report = dev.keyroll(storage).run().code(0).json();
     assert_eq!(report["problems"], json!([]), "{report}");
-    // From the read model that the old program wrote, and from the log alone.
+    // From the read model of the old program, and from the log alone.
     let digest = dev.digest();
     let recorded = expected.digests.get(&SCHEMA);
     assert_eq!(
@@ -96,7 +96,7 @@ fn opens(set: &Set) {
     goes_on(dev);
 }
 
-/// What somebody is called since rules that took the name keeps nobody from changing the rest.
+/// A member whose name was accepted by older rules can still be changed otherwise.
 fn keeps_old_names(dev: &Dev) {
     let rows = dev.keyroll(["--json", "member", "list"]);
     let rows = rows.run().code(0).rows();
@@ -112,7 +112,7 @@ fn keeps_old_names(dev: &Dev) {
     changed(&["--name", "Zoe"]).code(0);
 }
 
-/// New commands are taken, by the rules of today.
+/// New commands are accepted, by the present rules.
 fn goes_on(dev: Dev) {
     dev.create("New", "a new value");
     dev.keyroll(["secret", "reveal", "New"])
@@ -145,8 +145,8 @@ fn golden_data_directories_open_as_they_were_and_go_on() {
     }
 }
 
-/// What a program of later rules will write next, signed by the ledger's own key. Its entry has no
-/// form that is known today.
+/// The next commit of a program with later rules, signed by the ledger's own key. Its entry has a
+/// form that is unknown today.
 fn by_later_rules(dev: &Dev, report: &Value) -> Commit {
     let root = report["root"].as_str().expect("a root");
     let root = hex::decode(root).expect("hex").try_into().expect("a root");
@@ -162,7 +162,7 @@ fn by_later_rules(dev: &Dev, report: &Value) -> Commit {
     }
 }
 
-/// Makes one of it that is longer by a commit.
+/// A bundle that is longer by a commit.
 fn longer(bundle: &[u8], commit: &Commit, online: &SigningKey) -> Vec<u8> {
     let mut reader = Reader::new(bundle).expect("a bundle");
     let mut longer = Vec::new();
@@ -185,7 +185,7 @@ fn longer(bundle: &[u8], commit: &Commit, online: &SigningKey) -> Vec<u8> {
     longer
 }
 
-/// A service stops where a later program wrote, says so, and raises no alarm.
+/// A service stops at the commit of a later program, reports it, and raises no alarm.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_later_program_wrote_wants_an_upgrade_and_is_no_alarm() {
     let dev = Dev::start();

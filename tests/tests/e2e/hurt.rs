@@ -1,7 +1,7 @@
-//! The ledger is hurt on purpose, under load, and what is left is judged: docs/reliability.md.
+//! Faults are injected into the ledger, under load, and the result is checked: docs/reliability.md.
 //!
-//! `KEYROLL_FAULTS` says how often (`short`, `bounded`, `long`), `KEYROLL_FAULTS_SEED` by which numbers;
-//! each test prints both what it did and its seed.
+//! `KEYROLL_FAULTS` sets how often (`short`, `bounded`, `long`), `KEYROLL_FAULTS_SEED` the seed;
+//! each test prints its faults and its seed.
 
 mod clocks;
 mod crashes;

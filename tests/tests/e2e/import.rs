@@ -88,7 +88,7 @@ fn a_preview_shows_no_values_and_changes_nothing() {
         .code(0)
         .stdout_has("skip")
         .lacks("hunter2");
-    // A name that is taken stops all of it, before anything is sent.
+    // A name that is taken stops the whole import, before anything is sent.
     dev.keyroll(["import", &file, "--yes"])
         .run()
         .code(5)
@@ -105,7 +105,7 @@ fn a_preview_shows_no_values_and_changes_nothing() {
         (json!(1), json!(["taken"]))
     );
     assert_eq!(names(&dev), ["NEW", "Taken"]);
-    // Without a terminal somebody has to have said yes.
+    // Without a terminal, consent must be given beforehand.
     let more = dev.home().write("y.env", "MORE=hunter2-value\n");
     dev.keyroll(["import", &more])
         .run()
@@ -158,7 +158,7 @@ fn names_that_exist_get_new_versions_when_somebody_says_so() {
         .stdout_has("replace")
         .stderr_has("1 to replace by a new version")
         .lacks("hunter2");
-    // Somebody has to say yes, and sees before what that changes.
+    // It needs consent, and shows the changes before.
     import(&["--replace"])
         .code(2)
         .error_code("usage")
@@ -166,7 +166,8 @@ fn names_that_exist_get_new_versions_when_somebody_says_so() {
         .stderr_has("1 to create, 1 to replace by a new version");
     assert_eq!(names(&dev), ["Cased", "Other", "Taken"]);
     import(&["--replace", "--skip-existing"]).code(2);
-    // Who may not edit is told so, by a trial as well, and nobody has to say yes for nothing.
+    // A member who may not edit is refused, also in a dry run, and is not asked for consent in
+    // vain.
     let vera = dev.member("vera", "viewer", "*");
     let taken = dev.home().write("taken.env", "Taken=hunter2-third\n");
     for how in ["--dry-run", "--yes"] {
@@ -192,7 +193,7 @@ fn names_that_exist_get_new_versions_when_somebody_says_so() {
     let reveal = |name: &str| dev.keyroll(["secret", "reveal", name]).run().code(0).text();
     assert_eq!(reveal("Taken"), "hunter2-second");
     assert_eq!(reveal("Other"), "hunter2-first");
-    // Again, it is a new import.
+    // Run again, it is a new import.
     import(&["--replace", "--yes"]).code(0);
     // Another spelling is another name.
     let file = dev
@@ -282,7 +283,7 @@ fn a_thousand_secrets_are_one_entry_and_more_are_several() {
     let done = dev.keyroll(import).run().code(0).json();
     assert_eq!(done["created"], 1_000);
     assert_eq!(done["entries"].as_array().map(Vec::len), Some(1));
-    // One entry: a row for each secret, all of the same index.
+    // One entry, with a row for each secret, all of the same index.
     let rows = dev.audit();
     assert_eq!(rows.len() - before, 1_000);
     assert!(
@@ -290,14 +291,14 @@ fn a_thousand_secrets_are_one_entry_and_more_are_several() {
             .iter()
             .all(|row| row["index"] == done["entries"][0])
     );
-    // The limit is one of rows, also within an entry.
+    // The limit counts rows, also within an entry.
     let last = dev.keyroll(["audit", "log", "--json", "--limit", "3"]);
     assert_eq!(last.run().code(0).rows(), rows[rows.len() - 3..]);
     dev.keyroll(["secret", "reveal", "KEY_00999"])
         .run()
         .code(0)
         .stdout("value-of-999");
-    // The same file again: its names are taken, as it was finished.
+    // The same file again: its names are taken, since it was finished.
     dev.keyroll(import).run().code(5).error_code("conflict");
     let larger = dev.home().write("larger.env", dotenv(2_500));
     let rest = ["import", &larger, "--yes", "--json", "--skip-existing"];
@@ -318,7 +319,7 @@ fn an_import_that_was_cut_short_goes_on() {
     let dev = Dev::start();
     let file = dev.home().write("cut.env", dotenv(2_200));
     let import = ["import", &file, "--yes", "--json"];
-    // The journal that the import writes before it sends anything, as a kill would leave it.
+    // The journal that the import writes before it sends anything, as it is after a kill.
     let journals = dev.home().data().join("imports");
     let running = dev.keyroll(import).start();
     let made = || names(&dev).len();
@@ -329,12 +330,12 @@ fn an_import_that_was_cut_short_goes_on() {
     let again = dev.keyroll(import).run();
     if left == 1 {
         let again = again.code(0).json();
-        // What was under way when it was killed may have come in only now.
+        // A command under way at the kill may have been committed only now.
         let count = |field: &str| again[field].as_u64().expect("a number");
         assert!(count("done_before") >= after as u64, "{again}");
         assert_eq!(count("done_before") + count("created"), 2_200);
     } else {
-        // It was quicker than the kill: then it is whole.
+        // It was faster than the kill: then it is complete.
         assert_eq!(after, 2_200);
         again.code(5);
     }

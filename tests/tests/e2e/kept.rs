@@ -1,4 +1,5 @@
-//! What a client keeps, and what it leaves behind: a home that is full, and a command that is stopped.
+//! The files that a client keeps, and those it leaves behind: a home that is full, and a command
+//! that is stopped.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Dev, Done, Run, programs};
 use nix::sys::signal::Signal;
 
-/// `keyroll` that can write no file, as on a full disk.
+/// `keyroll` that cannot write any file, as on a full disk.
 fn without_room(dev: &Dev, words: &str) -> Done {
     let program = programs::keyroll().display();
     let line = format!("trap '' XFSZ; ulimit -f 0; exec '{program}' {words}");
@@ -35,7 +36,7 @@ fn with_a_full_home_a_command_says_that_it_has_happened() {
         .stderr_has(&format!("it is entry {} of demo", before + 1))
         .stderr_has("reveal again");
     let list = without_room(&dev, "--json secret list");
-    // Nothing new to keep, or it says what it could not.
+    // There is nothing new to keep, or it reports what it could not keep.
     list.code_in(&[0, 1]).lacks("has happened");
     let rows = dev.audit();
     assert_eq!(rows.len(), before + 2, "both happened once");
@@ -56,7 +57,7 @@ fn an_export_that_is_stopped_leaves_nothing() {
         dev.home().scratch().join("bundle"),
         dev.home().scratch().join("bundle.part"),
     );
-    // It may be whole before it is stopped: then it is tried again.
+    // It may be complete before it is stopped: then it is tried again.
     until("an export that is stopped", || {
         let export = dev.keyroll(["audit", "export", "--out"]).arg(&out);
         let running = export.start();

@@ -1,5 +1,5 @@
-//! What a client believes of a ledger that holds its keys and lies: of an old value, of another
-//! secret's, of one without its hosts. The log goes on in good order all the while.
+//! How a client handles the lies of a ledger that holds its keys: an old value, another secret's
+//! value, a secret without its hosts. The log stays consistent all the while.
 
 mod hosts;
 mod memory;
@@ -37,7 +37,7 @@ impl World {
         self.keyroll(words).run()
     }
 
-    /// The same owner on another machine, which has seen nothing yet.
+    /// The same owner on another machine, without any memory of the ledger.
     fn elsewhere<const N: usize>(&self, words: [&str; N]) -> Run {
         let home = self.home().scratch().join("elsewhere");
         if !home.exists() {
@@ -63,7 +63,7 @@ impl World {
         edit.stdin(value).run().code(0);
     }
 
-    /// The owner reveals a secret, without a word on stderr.
+    /// The owner reveals a secret, with an empty stderr.
     #[track_caller]
     fn reveals(&self, name: &str, value: &str) {
         let reveal = self.run(["secret", "reveal", name]);
@@ -75,7 +75,7 @@ impl World {
         rows.code(0).rows().len()
     }
 
-    /// A file of what the owner remembers of the ledger.
+    /// A file of the owner's memory of the ledger.
     fn memory(&self, name: &str) -> PathBuf {
         let ledger = self.cluster.ledger().to_string().replace(':', "-");
         self.home().data().join("seen").join(ledger).join(name)

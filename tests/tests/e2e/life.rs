@@ -120,7 +120,7 @@ fn a_secret_lives_from_create_to_restore() {
         ("secret.revealed", "API_Key@1"),
         ("secret.described", "API_Key@null"),
         ("secret.renamed", "API_Key@null Key_2@null"),
-        // A rollback reads the old value to seal it anew: that is a reveal like any other.
+        // A rollback reads the old value to seal it again: that is a reveal like any other.
         ("secret.revealed", "Key_2@1"),
         ("secret.edited", "Key_2@3"),
         ("secret.revealed", "Key_2@3"),
@@ -132,7 +132,7 @@ fn a_secret_lives_from_create_to_restore() {
         .zip(expected)
         .map(|(index, (kind, secrets))| (index, kind.to_owned(), secrets.to_owned()))
         .collect();
-    // Refusals for other reasons than permission are on nobody's record.
+    // Refusals for other reasons than permission are not recorded.
     assert_eq!(found, expected);
     let owner = dev.keyroll(["identity", "show"]).run().code(0).text();
     for row in &rows {

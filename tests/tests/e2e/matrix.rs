@@ -36,7 +36,7 @@ fn reveal(purpose: Purpose, session: SessionRef) -> Action {
     })
 }
 
-/// Every action that anybody may ask for and that carries no value, on a secret that is there.
+/// Every action that any member may request and that carries no value, on an existing secret.
 fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
     let name = || "Db_main".parse().expect("a name");
     let label = |text: &str| text.parse::<Label>().expect("a label");
@@ -132,7 +132,7 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
     ]
 }
 
-/// A session of somebody's in a workspace.
+/// A member's session in a workspace.
 async fn session(dev: &Dev, who: &Person, place: &str) -> SessionRef {
     let client = dev.client_as(who).await;
     let session = client.session(&place.parse().expect("a name"));
@@ -181,8 +181,8 @@ fn questions() -> Vec<(Question, Permission)> {
     ]
 }
 
-/// What came of a command: its code, or none when it was carried out. A dry run of the same bytes has
-/// said so before.
+/// The code of a command's refusal; `None` when it was carried out. A dry run of the same bytes has
+/// given the same before.
 async fn outcome(
     dev: &Dev,
     nats: &Nats,
@@ -277,13 +277,13 @@ async fn the_table_holds_for_signed_requests_in_every_workspace() {
     dev.keyroll(other).stdin(VALUE).run().code(0);
     let nats = dev.nats().await;
     for role in Role::ALL {
-        // A member of one workspace each, for one pattern each: two reads and nothing else.
+        // One member for all names, and one for a pattern that no secret fits.
         let inside = dev.member(&format!("{}1", role.as_str()), role.as_str(), "*");
         let narrow = dev.member(&format!("{}2", role.as_str()), role.as_str(), "Mail_*");
         let begun = session(&dev, &inside, "demo").await;
         for (action, permission) in actions(secret_id(&dev, "Db_main"), begun) {
             let case = format!("{role:?} {}", action.name());
-            // Elsewhere nobody is anything, whatever they are here.
+            // In another workspace no one has rights, whatever the role here.
             let elsewhere = outcome(&dev, &nats, &inside, "other", action.clone()).await;
             assert_eq!(elsewhere, Some(Code::Denied), "{case} in other");
             let about_name = !action.names().is_empty() || permission == Permission::Manage;
@@ -309,7 +309,7 @@ async fn the_table_holds_for_signed_requests_in_every_workspace() {
             }
         }
     }
-    // Nothing of all that was carried out, and the other workspace holds nobody's attempt.
+    // None of these was carried out, and the other workspace recorded no attempt.
     let shown = dev.keyroll(["secret", "reveal", "Db_main"]).run().code(0);
     shown.stdout(VALUE);
     let elsewhere = dev.keyroll(["-w", "other", "audit", "log", "--json"]);
@@ -326,7 +326,7 @@ async fn those_whom_the_table_allows_get_through() {
         let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "db_*");
         let begun = session(&dev, &who, "demo").await;
         for (action, permission) in actions(secret_id(&dev, "Db_main"), begun) {
-            // Of what changes the secret for those after it, only what can be repeated.
+            // Of the actions that change the secret for later ones, only repeatable ones are tried.
             let reveals = matches!(permission, Permission::Reveal | Permission::RevealForBlock);
             if !(reveals || matches!(action, Action::SecretDescribe(_))) {
                 continue;
@@ -354,7 +354,7 @@ async fn those_whom_the_table_allows_get_through() {
     dev.verifies();
 }
 
-/// A reply with the name that was asked for, and what belongs to the one request, cut out.
+/// A reply without the requested name and the parts that belong to one request.
 fn bare(reply: &[u8], name: &str) -> (Code, String, TreeSize, usize) {
     let reply = cose::open::<Reply>(reply).expect("a signed reply").payload;
     let ReplyBody::Error(rejection) = reply.body else {
@@ -401,7 +401,7 @@ async fn not_found_and_denied_look_alike() {
         assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
         assert_eq!(seen[0].0.0, Code::Denied);
     }
-    // Whoever is told no hears the same of a workspace that does not exist.
+    // A refused caller gets the same answer for a workspace that does not exist.
     let ask = || {
         Question::MemberList(MemberList {
             limit: 100,
@@ -412,7 +412,7 @@ async fn not_found_and_denied_look_alike() {
     let none = asked(&dev, &nats, &stranger, "nono", ask()).await;
     assert_eq!(bare(&one, "demo"), bare(&none, "nono"));
     assert_eq!(one.len(), none.len());
-    // Commands: the message, and the entry that it becomes, differ in the name alone.
+    // Commands: the message, and the entry that it becomes, differ only in the name.
     for name in ["Secret_one", "Secret_not"] {
         let run = dev
             .keyroll_as(&who, ["--json", "secret", "reveal", name])

@@ -1,5 +1,5 @@
-//! The rest of the matrix: acts that bring values, acts that are the ledger's own, and every
-//! question. What is listed here and in `matrix` is all that there is: see `is_tried`.
+//! The rest of the matrix: actions that bring values, the ledger's own actions, and every query.
+//! Together, the lists here and in `matrix` are complete: see `is_tried`.
 
 use keyroll_client::Client;
 use keyroll_client::{ClientError, NewSecretSpec, new_secret_id};
@@ -42,7 +42,7 @@ fn code<T>(result: Result<T, ClientError>) -> Option<Code> {
     result.err().map(|error| error.code())
 }
 
-/// What comes of the four acts that bring values.
+/// The outcomes of the four actions that bring values.
 async fn brought(client: &Client, at: &WorkspaceName, id: SecretId) -> [Option<Code>; 4] {
     let (value, name) = (b"another value".as_slice(), called("Db_main"));
     let fresh = || new_secret_id().expect("an id");
@@ -96,7 +96,7 @@ fn own_acts(id: SecretId) -> Vec<Action> {
     ]
 }
 
-/// No act is forgotten: a new one does not compile until somebody has looked here.
+/// No action is forgotten: a new one does not compile until it is added here.
 const fn is_tried(action: &Action) -> &'static str {
     match action {
         Action::SecretReveal(_)
@@ -126,7 +126,7 @@ const fn is_tried(action: &Action) -> &'static str {
     }
 }
 
-/// Every question about a workspace, with what it needs and whether it names a secret.
+/// Every query about a workspace, with the permission it needs and whether it names a secret.
 fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
     use Permission::{Audit, Read};
     let named = |at| SecretShow {
@@ -185,7 +185,7 @@ fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
     ]
 }
 
-/// Every question about the ledger that is for its operators.
+/// Every query about the ledger that is for its operators.
 fn operators_questions() -> Vec<Question> {
     let (plan, seen) = (Digest([0; 32]), vec![]);
     vec![
@@ -239,7 +239,7 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
             }
         }
     }
-    // Of all that nothing happened.
+    // None of these was carried out.
     let list = dev
         .keyroll(["secret", "list", "--json"])
         .run()
@@ -250,12 +250,12 @@ async fn what_brings_values_and_what_is_the_ledgers_own_follows_the_table_too() 
         (1, &1.into()),
         "{list:?}"
     );
-    // And those whom the table lets get through, an editor once more within a pattern.
+    // The allowed members succeed, among them an editor limited to a pattern.
     let editor = dev.member("eve", "editor", "db_*");
     let editor = dev.client_as(&editor).await;
     assert_eq!(brought(&editor, &workspace("demo"), id).await, [None; 4]);
     let removed = editor.execute(&workspace("demo"), remove()).await;
-    // Which workflows there are is not for who may touch some names only.
+    // A member limited to some names may not learn which workflows exist.
     assert_eq!(code(removed), Some(Code::Denied));
     dev.verifies();
 }
@@ -290,7 +290,7 @@ async fn every_question_follows_the_table() {
             let asked = inside.query(None, ask.clone()).await;
             assert_eq!(code(asked), Some(Code::Denied), "{role:?} {ask:?}");
         }
-        // A receipt is for whoever sent the command, and for members only.
+        // A receipt is for the sender of the command, and for members only.
         let command = CommandId([7; 16]);
         let receipt = || Question::Receipt(ReceiptQuery { command });
         let asked = inside.query(Some(&demo), receipt()).await;

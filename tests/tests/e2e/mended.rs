@@ -1,4 +1,4 @@
-//! A value that is damaged is lost for as long as it is, and no longer.
+//! A damaged value counts as lost while it is damaged, and no longer.
 
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Stream;
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use keyroll_tests::harness::Cluster;
 
-/// Puts other bytes under a subject, as an operator who puts a backup back; or none.
+/// Puts other bytes under a subject, as an operator who restores a backup, or no bytes.
 async fn replace(cluster: &Cluster, stream: &Stream<()>, subject: &str, bytes: Option<Bytes>) {
     let operator = cluster.operator(0).await;
     let there = stream.get_last_raw_message_by_subject(subject).await;
@@ -44,7 +44,7 @@ async fn is_lost_until_mended(stream: &str, filter: &str) {
     *flipped.last_mut().expect("bytes") ^= 1;
     let cut = whole.slice(..whole.len() / 2);
     for hurt in [Some(flipped.into()), Some(cut), Some(Bytes::new()), None] {
-        // One that has nothing in memory yet.
+        // A service with nothing in memory yet.
         drop(service);
         service = cluster.serve(0, 0, 0);
         replace(&cluster, &stored, subject, hurt).await;

@@ -1,10 +1,10 @@
-//! What is longer than a page, as the program prints it.
+//! Lists longer than a page, as the program prints them.
 
 use std::fmt::Write as _;
 
 use keyroll_tests::harness::Dev;
 
-/// More rows than the pages have that the program keeps while it looks for the first one.
+/// More rows than fit the pages that the program keeps while it looks for the first one.
 const MANY: usize = 5_500;
 
 #[test]
@@ -30,7 +30,7 @@ fn a_log_of_many_pages_is_printed_whole_and_in_order() {
     let expected = (0..MANY).map(|at| format!("KEY_{at}"));
     assert!(names.into_iter().eq(expected));
 
-    // The newest ones, also where that ends within an entry.
+    // The newest ones, even if that ends within an entry.
     let limit = (MANY - 777).to_string();
     let newest = dev.keyroll(["audit", "log", "--json", "--limit", &limit]);
     assert_eq!(

@@ -1,9 +1,9 @@
-//! Who may do what, through the command line, and what is on record of those who may not.
+//! Permissions, through the command line, and the recorded refusals.
 
 use keyroll_tests::harness::{Dev, Person};
 use serde_json::{Value, json};
 
-/// What is on record of refusals: attempted action, actor, reason, names.
+/// The recorded refusals: attempted action, actor, reason, names.
 fn denials(dev: &Dev) -> Vec<Value> {
     let rows = dev
         .keyroll(["audit", "log", "--outcome", "denied", "--json"])
@@ -103,7 +103,7 @@ fn a_refusal_names_its_entry_and_whether_a_secret_exists_stays_unsaid() {
     };
     let (there, not_there) = (said("Db_main"), said("Db_none"));
     assert_eq!(there, not_there);
-    // Out of one's patterns even the name of a secret cannot be learned.
+    // Outside a member's patterns, even the name of a secret cannot be learned.
     dev.create("Hidden", "x");
     let show = |name: &str| {
         dev.keyroll_as(&vera, ["--json", "secret", "show", name])
@@ -140,14 +140,15 @@ fn an_editor_works_within_patterns() {
     let before = denials(&dev).len();
     refused(&dev, &eve, &["secret", "reveal", "Mail_key"]);
     refused(&dev, &eve, &["secret", "create", "Mail_more", "--stdin"]);
-    // Both names of a rename have to be within one's patterns.
+    // Both names of a rename must be within the member's patterns.
     refused(&dev, &eve, &["secret", "rename", "Db_third", "Mail_third"]);
     refused(&dev, &eve, &["member", "remove", "owner", "--yes"]);
     refused(&dev, &eve, &["audit", "log"]);
     let told = denials(&dev).len();
     assert_eq!(told - before, 4);
-    // What is not shown to her is tried all the same, whether it is there or not, so that it is on
-    // record; a trial run is not. (By owners within a pattern: ten of each are recorded a minute.)
+    // A secret that she may not see is tried all the same, whether it exists or not, so the attempt
+    // is recorded; a dry run is not. (By owners within a pattern: ten of each are recorded a
+    // minute.)
     for name in ["Mail_key", "Mail_none"] {
         let olga = dev.member(&format!("olga {name}"), "owner", "db_*");
         for (words, attempted) in [
@@ -169,7 +170,7 @@ fn an_editor_works_within_patterns() {
     dev.verifies();
 }
 
-/// The names that a refused command spoke of.
+/// The names in a refused command.
 fn names_of(words: &[&str]) -> Vec<String> {
     let names = words[2..]
         .iter()
@@ -204,7 +205,7 @@ fn restricted_secrets_and_runners() {
     run.error_code("denied")
         .stderr_has("restricted")
         .lacks("the value");
-    // Nor is there a way round it for those who may change what is said of it.
+    // Members who may change its description cannot get round that either.
     let open = ["secret", "describe", "Only_blocks", "--restricted=false"];
     dev.keyroll(open).run().code(5).error_code("conflict");
     let kept = ["secret", "describe", "Only_blocks", "--restricted"];
@@ -269,7 +270,7 @@ fn who_is_out_is_out() {
     refused(&dev, &bob, &["secret", "reveal", "A"]);
     refused(&dev, &bob, &["secret", "list"]);
     refused(&dev, &bob, &["status"]);
-    // Strangers are refused without an entry, or anybody could fill the log.
+    // Strangers are refused without an entry; otherwise anybody could fill the log.
     let stranger = dev.person("stranger");
     refused(&dev, &stranger, &["secret", "reveal", "A"]);
     refused(&dev, &stranger, &["workspace", "create", "mine"]);
@@ -290,7 +291,7 @@ fn who_is_out_is_out() {
             .len(),
         2
     );
-    // A name that is free again can be given away again, and so can a key.
+    // A name that is free again can be reused, and so can a key.
     dev.keyroll(["member", "add", "bob", &bob.key, "--role", "viewer"])
         .run()
         .code(0);
@@ -398,7 +399,7 @@ fn refusals_do_not_fill_the_log() {
         refused(&dev, &vera, &["secret", "reveal", "A"]);
     }
     let count = denials(&dev).len();
-    // Ten a minute; the test may run across the turn of a minute.
+    // Ten a minute; the test may cross into the next minute.
     assert!((10..=14).contains(&count), "{count}");
     dev.verifies();
 }

@@ -1,4 +1,4 @@
-//! The read model is a function of the log: dropped or damaged it comes back the same.
+//! The read model is a function of the log: after loss or damage it comes back the same.
 
 use std::fs;
 
@@ -161,14 +161,15 @@ fn a_flipped_byte_in_the_read_model_is_never_believed() {
     let whole = fs::read(home.scratch().join("whole.redb")).expect("read");
     for part in 1..8 {
         let mut bytes = whole.clone();
-        // A page's worth, so that something that is in use is hit.
+        // A page's worth, so that a page in use is hit.
         let at = bytes.len() / 8 * part;
         bytes[at..at + 4096]
             .iter_mut()
             .for_each(|byte| *byte ^= 0x55);
         fs::write(home.data().join("ledger.redb"), bytes).expect("written");
         let dev = Dev::start_in(home);
-        // Queries may say that the read model is damaged; what they say of secrets is never wrong.
+        // Queries may report that the read model is damaged; their answers about secrets are never
+        // wrong.
         let list = dev.keyroll(["secret", "list", "--json"]).run();
         let shown = list.code_in(&[0, 1, 6]);
         if shown.error_bytes().is_empty() {

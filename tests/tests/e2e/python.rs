@@ -55,7 +55,7 @@ result = {"id": document["id"], "text": document["text"], "big": document["big"]
         })
     );
     assert_eq!(report["output"], "printed [REDACTED:Api_Key] <secret> 8\n");
-    // One entry per secret that was asked for, none for the one that was not.
+    // One entry per requested secret, and none for the other one.
     let rows = dev.audit();
     let names: Vec<&Value> = rows[before..]
         .iter()
@@ -70,7 +70,7 @@ result = {"id": document["id"], "text": document["text"], "big": document["big"]
         );
     }
     dev.verifies();
-    // The result is the data for people, too.
+    // The result is the data in output for people, too.
     let path = file(&dev, "print('words')\nresult = [1, secrets.Other]");
     dev.keyroll(["block", "run", &path])
         .run()
@@ -118,7 +118,7 @@ fn a_name_that_is_not_written_out_is_not_to_be_had() {
     run(&dev, "secrets.Bytes")
         .code(2)
         .error_code("value_illegal_for_context");
-    // A block may go on without a secret; what it does wrong then is its own failure.
+    // A block may continue without a secret; its errors then are its own.
     let done = run(
         &dev,
         "result = [hasattr(secrets, 'Missing'), hasattr(secrets, '__path__')]",
@@ -191,7 +191,7 @@ fn a_block_that_goes_too_far_is_stopped() {
     run(&dev, "import sys\nresult = 1\nsys.exit(0)").code(0);
 }
 
-/// A text of `depth` arrays in each other.
+/// A text of `depth` nested arrays.
 fn nested(depth: usize) -> String {
     "[".repeat(depth) + &"]".repeat(depth)
 }
@@ -210,7 +210,7 @@ fn a_result_is_what_json_can_say() {
         );
         done.code(0).stdout_has(&masked).lacks("deep-value");
     }
-    // Of one that Python writes and nobody reads again it is said what is wrong with it.
+    // The error names the fault even of a result that Python writes and the parent does not parse.
     for (code, says) in [
         ("result = deep(513)", "nested more than 512 deep"),
         ("result = {'a': deep(600)}", "nested more than 512 deep"),
@@ -233,7 +233,7 @@ fn a_result_is_what_json_can_say() {
         assert!(stderr.contains("the result cannot be"), "{code}: {stderr}");
         assert!(stderr.contains(says), "{code}: {stderr}");
     }
-    // A library's names for its own purposes are names like any other here.
+    // Private names of a library are ordinary names here.
     let odd = r"{'$serde_json::private::Number': '12', '$serde_json::private::RawValue': '[1'}";
     let report = run(&dev, &format!("result = {odd}")).code(0);
     report.stdout_has(
@@ -246,7 +246,7 @@ fn a_result_is_what_json_can_say() {
     )
     .code(0)
     .stdout_has(&format!("[{digits},-0.0,1e-300,1{},true]", "0".repeat(30)));
-    // The block speaks on the channel itself.
+    // The block writes to the channel directly.
     for (result, says) in [
         (nested(513), "nested more than 512 deep"),
         (r#""\ud800""#.to_owned(), "unpaired surrogate"),
@@ -288,7 +288,7 @@ fn a_document_is_read_whole_or_not_at_all() {
     ] {
         with(text, "result = 1").code(2).stderr_has(says);
     }
-    // This Python's own limit, where it has one.
+    // This Python's own limit, if it has one.
     let done = with(digits.as_bytes(), "result = document");
     if !done.is_code(0) {
         done.code(2)
@@ -343,7 +343,7 @@ result = [len(refused), sorted(set(refused))]
 #[test]
 fn names_are_found_behind_other_names_of_the_module() {
     let dev = Dev::start();
-    // No class of ours hides a secret.
+    // No class of ours shadows a secret.
     for name in ["SecretError", "Inner", "Hidden"] {
         dev.create(name, format!("value-of-{name}"));
     }
@@ -365,7 +365,7 @@ result = [len(late()), len(s.SecretError)]
         .stderr_has("as `secrets.NAME`");
 }
 
-/// The block speaks to its parent itself: it can say nothing that gets it more.
+/// The block talks to its parent directly: no message gets it more.
 #[test]
 fn a_forged_message_reveals_nothing() {
     let dev = Dev::start();
@@ -401,7 +401,7 @@ secrets.Declared
     assert_eq!(dev.audit(), before);
 }
 
-/// The standard library's own tests of the module that blocks see under the same name.
+/// The standard library's tests of the module that blocks see under the same name.
 #[test]
 fn the_secrets_object_passes_the_standard_modules_tests() {
     let dev = Dev::start();
@@ -417,7 +417,8 @@ else:
     done = unittest.TextTestRunner(io.StringIO()).run(unittest.defaultTestLoader.loadTestsFromModule(tests))
     result = {'run': done.testsRun, 'ok': done.wasSuccessful(), 'failures': str(done.failures + done.errors)}
 ";
-    // Outside the sandbox, as the interpreter that has these tests may lie in a closed directory.
+    // Outside the sandbox, because the interpreter that has these tests may lie in a closed
+    // directory.
     let report = run_with(&dev, code, &["--sandbox", "off"]).code(0).json();
     if let Some(reason) = report["result"]["skipped"].as_str() {
         skipped(&format!("this Python ships no tests of its own: {reason}"));

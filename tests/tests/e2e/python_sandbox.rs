@@ -1,4 +1,4 @@
-//! The walls around a Python block: what it cannot do, what it still can, and its end.
+//! The sandbox of a Python block: what it forbids, what it allows, and its end.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::python::{file, run, run_with};
 
-/// Each attempt with what it raises. `OSError` is any refusal by the kernel.
+/// Each attempt with the error it raises. `OSError` is any refusal by the kernel.
 const ATTEMPTS: &[&str] = &[
     "os.fork()",
     "os.posix_spawn(sys.executable, ['python3', '-c', ''], {})",
@@ -71,7 +71,7 @@ const ATTEMPTS: &[&str] = &[
     "call(322, 3, b'', 0, 0, 0x1000)",
     "call(298, 0, 0, -1, -1, 0)",
     "call(323, 0)",
-    // Memory, messages and semaphores of others, by ids that are there already.
+    // Memory, messages and semaphores of others, by existing ids.
     "call(30, 0, 0, 0)",
     "call(31, 0, 2, 0)",
     "call(69, 0, 0, 0, 0)",
@@ -79,7 +79,7 @@ const ATTEMPTS: &[&str] = &[
     "call(65, 0, 0, 0)",
     "call(66, 0, 0, 13)",
     "call(241, b'name')",
-    // What happens to files, and what is written beside them.
+    // Watching files, and their extended attributes.
     "call(254, 0, b'/', 1)",
     "call(253)",
     "os.getxattr('/usr/lib', 'user.name')",
@@ -113,7 +113,7 @@ const ATTEMPTS: &[&str] = &[
     "call(149, 0, 0)",
     "call(162)",
     "os.fsync(1)",
-    // Calls by other ways in.
+    // Calls through other entry points.
     "call(206, 1, 0)",
     "call(425, 8, 0)",
     "call(437, -100, b'/etc/passwd', b'\\0' * 24, 24)",
@@ -151,7 +151,7 @@ for attempt in {attempts}:
     );
     let report = run(&dev, &code).code(0).json();
     assert_eq!(report["result"], json!([]), "{report}");
-    // The same attempts are no empty words: without the sandbox most of them succeed.
+    // The control: without the sandbox most of these attempts succeed.
     let harmless = r"
 import os, socket
 socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -199,7 +199,7 @@ result = {
     assert_eq!(report["result"], expected, "{report}");
 }
 
-/// Every call that the list does not allow, made for real in a real block.
+/// Every call that the list does not allow, really made in a real block.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn no_call_outside_the_list_gets_through() {
@@ -212,7 +212,7 @@ fn no_call_outside_the_list_gets_through() {
             (number.parse().expect("a number"), outcome)
         })
         .collect();
-    // Without arguments the calls that are refused in some cases would do something.
+    // Without arguments, the calls that are refused only in some cases would have an effect.
     let answered = |number: &u32| match rows.get(number) {
         Some(&"refused" | &"network") => Some(1),
         Some(&"unknown") | None => Some(38),
@@ -240,7 +240,7 @@ for number, errno in expected.items():
     assert_eq!(report["result"], json!([]), "{report}");
 }
 
-/// Calls by the numbers of 32-bit programs, which are others.
+/// Calls by the different numbers of 32-bit programs.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_block_that_calls_as_another_kind_of_program_is_ended() {
@@ -257,7 +257,7 @@ result = ctypes.CFUNCTYPE(ctypes.c_int)(address)()
     assert!(stderr.contains("signal"), "{stderr}");
 }
 
-/// The program that the list was derived from, in the sandbox that has the list.
+/// The program that the list was derived from, in the sandbox that uses the list.
 fn workload(dev: &Dev, more: &[&str]) -> String {
     let code = include_str!("../../../crates/resolver/syscalls/workload.py");
     let report = run_with(dev, code, more).code(0).json();
@@ -271,7 +271,7 @@ fn workload(dev: &Dev, more: &[&str]) -> String {
 fn what_the_list_was_derived_from_runs_in_the_sandbox() {
     let dev = Dev::start();
     let left_out = workload(&dev, &[]);
-    // This Python may lack numpy, and no more than that.
+    // This Python may lack numpy, but nothing else.
     let numpy = left_out.contains("ModuleNotFoundError: No module named 'numpy'");
     assert!(
         left_out.is_empty() || numpy && left_out.lines().count() == 1,
@@ -282,7 +282,7 @@ fn what_the_list_was_derived_from_runs_in_the_sandbox() {
 #[test]
 #[ignore = "it needs a large package from PyPI: just test-parts"]
 fn numpy_computes_in_the_sandbox() {
-    // Where every user may read it, as the sandbox's own is nobody in particular.
+    // Every user may read it, because the sandbox's user is unprivileged.
     let home = tempfile::tempdir().expect("a directory");
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(home.path(), open).expect("its mode");
@@ -310,8 +310,8 @@ fn numpy_computes_in_the_sandbox() {
     assert_eq!(workload(&dev, &["--python", own]), "");
 }
 
-/// It leaves its process group, closes everything that it has and does nothing: neither its silence
-/// nor its group decide when it ends.
+/// It leaves its process group, closes all its files and does nothing: neither its silence nor its
+/// group decides when it ends.
 #[test]
 fn a_block_that_hides_is_ended_all_the_same() {
     let dev = Dev::start();
@@ -334,8 +334,8 @@ time.sleep(1000)
         let stderr = report["stderr"].as_str().expect("text");
         assert!(stderr.contains("without a result"), "{stderr}");
     }
-    // Where it keeps the channel, it is the time that ends it: stopped, or with its first thread
-    // gone, which is the process to others.
+    // If it keeps the channel, the timeout ends it: stopped, or without its first thread, which
+    // others see as the process.
     for code in [
         "import signal\nsignal.raise_signal(signal.SIGSTOP)",
         "import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()\nctypes.CDLL(None).syscall(60, 0)",
@@ -344,7 +344,7 @@ time.sleep(1000)
             .code(1)
             .error_code("timeout");
     }
-    // Without a sandbox it can leave a process behind that holds its outputs open.
+    // Without a sandbox it can leave a process that holds its outputs open.
     let leaves = r"
 import os, time
 print('before', flush=True)
@@ -363,18 +363,18 @@ result = 'all of it'
     );
 }
 
-/// Whether any thread of a process does.
+/// Whether any thread of a process runs.
 fn runs(pid: u32) -> bool {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     threads.into_iter().flatten().flatten().any(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The name before it may hold anything.
+        // The name before it may contain anything.
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
         state.is_some_and(|rest| !rest.starts_with(['Z', 'X']))
     })
 }
 
-/// What a process has started and what still runs.
+/// The children of a process that still run.
 fn children(parent: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").expect("processes").flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -408,9 +408,10 @@ for fd in range(3):
     let read = |pid: u32, name| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
     for ends in [
         "time.sleep(1000)",
-        // The same interpreter once more, in its place.
+        // The same interpreter again, in its place.
         "os.execv('/proc/self/exe', ['python3', '-I', '-c', 'import time; time.sleep(1000)'])",
-        // The first thread, which is the process to others, and the one that the tie was made for.
+        // The first thread, which others see as the process, and which the tie to the parent was
+        // made for.
         "libc.syscall(60, 0)",
     ] {
         let before = dev.audit().len();
@@ -439,7 +440,7 @@ for fd in range(3):
     }
 }
 
-/// A block of root runs as another user, whom not every root may end.
+/// A block of root runs as another user, whose processes not every root may end.
 #[test]
 fn a_root_that_could_not_end_a_block_starts_none() {
     if !nix::unistd::geteuid().is_root() {

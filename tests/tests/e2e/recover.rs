@@ -11,7 +11,7 @@ use keyroll_tests::harness::{Dev, Home};
 use crate::damage::flip;
 use crate::destroy::{on_disk, parts};
 
-/// Six secrets, and a first one that has two versions.
+/// Six secrets, the first with two versions.
 fn filled() -> Dev {
     let dev = Dev::start();
     for number in 0..6 {
@@ -25,7 +25,7 @@ fn refused(dev: &Dev, code: &str) {
     reveal.code(6).error_code(code).lacks("value 0");
 }
 
-/// Shows a plan and changes nothing, asks before it acts, and acts.
+/// Shows a plan without changes, asks before it acts, and acts.
 fn recovers(dev: &Dev) -> serde_json::Value {
     let dry = ["recover", "--dry-run", "--json"];
     let plan = dev.keyroll(dry).run().code(0).json();
@@ -39,7 +39,7 @@ fn recovers(dev: &Dev) -> serde_json::Value {
     done
 }
 
-/// Everything is served, verified and the same after a rebuild and a restart.
+/// Everything is served, verified, and unchanged after a rebuild and a restart.
 fn whole_again(dev: Dev, secrets: usize) -> Dev {
     for number in 0..secrets {
         let name = format!("S{number}");
@@ -68,7 +68,8 @@ fn truncations(dev: &Dev) -> usize {
     rows.iter().filter(of).count()
 }
 
-/// nats-server does not know a stream without its `meta.inf`, and finds its messages when it is made.
+/// nats-server does not know a stream without its `meta.inf`, and finds its messages when the
+/// stream is created.
 #[test]
 fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
     for stream in ["KEYROLL_LOG", "KEYROLL_VAULT", "KEYROLL_KEYS"] {
@@ -85,7 +86,7 @@ fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
     }
 }
 
-/// To the copy `earlier`. Only the log: the vault still holds the later values.
+/// To the copy `earlier`. Only the log is set back: the vault still holds the later values.
 fn set_log_back(home: &Home) {
     let log = "LEDGER/streams/KEYROLL_LOG";
     let to = home.data().join("jetstream").join(log);
@@ -111,7 +112,7 @@ fn a_log_that_was_set_back_is_recovered_without_loss() {
     assert_eq!(truncations(&dev), 0);
 }
 
-/// Another replica's read model, or what an auditor was handed, in the directory `recover`.
+/// Another replica's read model, or an auditor's bundle, in the directory `recover`.
 #[test]
 fn what_lies_beside_gives_what_log_and_read_model_have_lost() {
     for kind in ["redb", "bundle"] {
@@ -165,7 +166,7 @@ fn what_is_lost_in_the_middle_is_named_and_the_rest_goes_on() {
     assert_eq!(done["workspaces"][0]["known"], 7, "{done}");
     let kept = done["workspaces"][0]["entries"].as_u64().expect("a number");
     assert!((1..7).contains(&kept), "{done}");
-    // Whoever saw what is gone is told so, and goes on only on purpose.
+    // A client that has seen the lost entries is told, and continues only on purpose.
     dev.keyroll(["secret", "reveal", "S0"]).run().code(6);
     dev.keyroll(["audit", "verify"]).run().code(6);
     let accepted = dev.keyroll(["audit", "accept"]).run().code(0);
@@ -228,7 +229,7 @@ async fn messages_that_do_not_belong_stop_one_workspace_at_most() {
     };
     put("demo", b"no commit at all".to_vec()).await;
     put("demo", old.to_vec()).await;
-    // Reported, and stop nothing.
+    // They are reported, and stop nothing.
     let reveal = dev.keyroll(["secret", "reveal", "S0"]).run();
     reveal.code(0).stdout("value 0");
     let verify = ["audit", "verify", "--json"];
@@ -307,7 +308,7 @@ async fn lost_and_swapped_values_are_named_and_go_on_record() {
         "{done}"
     );
     assert_eq!(done["workspaces"][0]["values"], 2, "{done}");
-    // On record it is no problem any more, and the secrets can have new values.
+    // A recorded loss is no problem any more, and the secrets can have new values.
     let report = dev.keyroll(storage).run().code(0).json();
     assert!(
         report["warnings"]
@@ -362,7 +363,7 @@ async fn what_was_destroyed_and_came_back_with_a_copy_is_erased_again() {
     assert_eq!(truncations(&dev), 0);
 }
 
-/// `KEYROLL_RESTARTS` says how many; the seconds that a start takes are what it costs.
+/// `KEYROLL_RESTARTS` sets the number; each costs the seconds of a start.
 #[test]
 fn restarts_and_kills_raise_no_alarm() {
     let asked = std::env::var("KEYROLL_RESTARTS").ok();
@@ -371,7 +372,7 @@ fn restarts_and_kills_raise_no_alarm() {
     for round in 0..rounds {
         let value = format!("value {round}");
         dev.create(&format!("S{round}"), &value);
-        // Killed, the read model may lack what was not flushed yet, and the log may not.
+        // After a kill, the read model may lack unflushed rows, while the log has them.
         let home = if round % 2 == 0 {
             dev.kill()
         } else {

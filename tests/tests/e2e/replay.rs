@@ -1,4 +1,4 @@
-//! Running again what ran before, while names and files move on.
+//! Replaying earlier runs, while names and files change.
 
 use keyroll_tests::harness::http::{ALLOW, Echo};
 use keyroll_tests::harness::{Dev, Done};
@@ -41,7 +41,7 @@ fn a_replay_is_of_the_secret_and_not_of_its_name() {
         .stdin("value-of-later")
         .run()
         .code(0);
-    // The name goes on to another secret, whose first version is another value.
+    // The name now belongs to another secret, whose first version is another value.
     dev.keyroll(["secret", "rename", "Token", "Former"])
         .run()
         .code(0);
@@ -50,7 +50,7 @@ fn a_replay_is_of_the_secret_and_not_of_its_name() {
     assert_eq!(again["secrets"], json!([{"name": "Former", "version": 1}]));
     let again = block(&dev, &["replay", &runs[1], &read]).code(0).json();
     assert_eq!(again["result"], true);
-    // A block that was mended after the rename means the same secret.
+    // A block that was corrected after the rename means the same secret.
     let mended = write(&dev, "mended.json", &api(&server.url("/"), "Former"));
     block(&dev, &["replay", &runs[0], &mended]).code(0);
     let requests = server.requests();
@@ -63,7 +63,7 @@ fn a_replay_is_of_the_secret_and_not_of_its_name() {
         .code(3)
         .stderr_has("did not use the secret Unknown");
 
-    // What is gone is said, though another secret has its old name.
+    // A deleted secret is reported, although another secret has its old name.
     dev.keyroll(["secret", "delete", "Former", "--yes"])
         .run()
         .code(0);
@@ -137,7 +137,7 @@ fn a_run_that_was_started_here_is_known_by_its_name_alone() {
     let again = block(&dev, &["replay", id, "--input", &other]).code(0);
     assert_eq!(again.json()["result"], json!([13, 8]));
 
-    // What is kept says where the block lies, and nothing of what it says.
+    // The kept file has the block's path, and none of its content.
     let runs = dev.home().data().join("runs");
     let kept = std::fs::read_to_string(runs.join(format!("{id}.json"))).expect("kept");
     assert!(

@@ -1,4 +1,4 @@
-//! Where the root key is kept: a file, a file under a passphrase, systemd's credentials.
+//! The places of the root key: a file, a file under a passphrase, systemd's credentials.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +24,7 @@ fn moved(cluster: &Cluster, to: &str, (variable, value): (&str, &str)) -> Done {
     cluster.keyroll(words).env(variable, value).run()
 }
 
-/// A service in this environment: it shows the value, or has ended with this status and said why.
+/// A service in this environment either shows the value, or ends with this status and the reason.
 fn serves(
     cluster: &Cluster,
     environment: &[(&'static str, String)],
@@ -58,7 +58,7 @@ fn the_root_key_is_kept_where_an_operator_wants_it() {
     let words = private(&cluster, "words", "several easy words\n");
     let said = |text: String| vec![(WORDS, text)];
 
-    // Under a passphrase. Nothing of the key or of the words is in what it writes.
+    // Under a passphrase. The output has nothing of the key or of the passphrase.
     moved(&cluster, "passphrase", (WORDS, "/nonexistent")).code(1);
     let short = private(&cluster, "short", "too short\n");
     moved(&cluster, "passphrase", (WORDS, &short)).code(2);
@@ -105,8 +105,8 @@ fn the_root_key_is_kept_where_an_operator_wants_it() {
     serves(&cluster, &[]).expect("the file is the key");
 }
 
-/// With another root key nothing could be wrapped or unwrapped: that is said at the start, and not
-/// at the first reveal.
+/// With another root key no key can be wrapped or unwrapped: that is reported at the start, not at
+/// the first reveal.
 #[test]
 fn another_root_key_is_noticed_at_the_start() {
     let cluster = Cluster::start(1, 1);

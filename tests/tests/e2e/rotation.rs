@@ -1,5 +1,5 @@
-//! Rotations of the key of so many values that most are deleted by the block: what is said meanwhile,
-//! across a kill, and that nothing of the old generation stays on disk.
+//! Rotations over so many values that most are deleted by the block: the reports meanwhile, across
+//! a kill, and a check that nothing of the old epoch stays on disk.
 
 use keyroll_client::Client;
 use keyroll_client::NewSecretSpec;
@@ -9,9 +9,9 @@ use keyroll_tests::harness::{Dev, demo};
 
 use crate::destroy::{on_disk, parts};
 
-/// With a thousand values and more a fence comes before the copies.
+/// From a thousand values on, a fence comes before the copies.
 const VALUES: u32 = 1_200;
-/// The value that is really taken away, by its message's number.
+/// The value that is really removed, by its message's number.
 const GONE: u64 = 777;
 
 async fn fill(client: &Client) {
@@ -28,7 +28,8 @@ async fn fill(client: &Client) {
     }
 }
 
-/// What a storage check and a plan of recovery say is lost now: names of it, and how many.
+/// The values that a storage check and a recovery plan report as lost now: their names, and their
+/// number.
 fn lost(dev: &Dev) -> (Vec<String>, u64) {
     let storage = ["audit", "verify", "--storage", "--json"];
     let report = dev.keyroll(storage).run().code_in(&[0, 6]).json();
@@ -68,8 +69,8 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
         assert!(!on_disk(dev.home(), part), "a wrapped key is on disk");
     }
 
-    // Once more, when values lie under a generation that their entries do not name; killed half way,
-    // and one value is gone.
+    // Once more, when values lie under an epoch that their entries do not name; killed half way,
+    // and with one value removed.
     let operator = dev.nats_as("operator").await;
     let context = async_nats::jetstream::new(operator.client.clone());
     let vault = context
@@ -91,7 +92,7 @@ async fn while_a_key_is_rotated_only_what_was_taken_away_is_lost() {
     let mut looks = 0;
     while erased(&dev) < 2 {
         let (now, count) = lost(&dev);
-        // Until it is on record.
+        // Until the loss is recorded.
         assert!(now.is_empty() || now == gone, "look {looks}: {now:?}");
         assert!(count <= 1, "look {looks}: {count}");
         looks += 1;

@@ -53,7 +53,7 @@ fn the_status_is_the_commands() {
     sh("exit 7").code(7);
     sh("kill -KILL $$").code(137);
     sh("kill -TERM $$").code(143);
-    // What cannot be started gets no value.
+    // A command that cannot be started gets no value.
     let before = dev.audit();
     for (program, code) in [
         ("/nonexistent/program", 127),
@@ -65,7 +65,7 @@ fn the_status_is_the_commands() {
     }
     assert_eq!(dev.audit(), before);
     dev.keyroll(["run"]).run().code(2);
-    // More than a pipe holds, of both outputs.
+    // More than a pipe holds, on both outputs.
     sh("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2").code(0);
 }
 
@@ -124,7 +124,7 @@ fn more_than_fit_one_entry_are_revealed_in_several() {
         .error_code("too_large");
 }
 
-/// As a person sees it: the file holds what a terminal would show.
+/// As a terminal would show it: a person's view, in a file.
 #[test]
 fn output_does_not_wait_behind_a_prompt_or_for_grandchildren() {
     let dev = Dev::start();
@@ -142,7 +142,7 @@ fn output_does_not_wait_behind_a_prompt_or_for_grandchildren() {
             "printf '%s' \"$PROMPT\"; while [ ! -e '{}' ]; do sleep 0.05; done; echo \", $Api_Key.\"",
             go.display()
         );
-        // The shell gives the file; what is run is `keyroll run`.
+        // The shell opens the file; the program run is `keyroll run`.
         let command = dev
             .keyroll(["run", "--", "sh", "-c", &script])
             .env("PROMPT", prompt)
@@ -156,7 +156,7 @@ fn output_does_not_wait_behind_a_prompt_or_for_grandchildren() {
         let shown = fs::read_to_string(&out).expect("read");
         assert_eq!(shown, format!("{prompt}, [REDACTED:Api_Key].\n"));
     }
-    // More than a pipe holds, and somebody who holds both outputs open.
+    // More than a pipe holds, and a process that holds both outputs open.
     let pid = scratch.join("pid");
     let script = format!(
         "sleep 600 & echo $! > '{}'; head -c 300000 /dev/zero; echo $Api_Key; echo end >&2; exit 7",

@@ -1,4 +1,4 @@
-//! A log that lost its end, went another way, or is gone with its vault.
+//! A log with a truncated tail, a log with another history, and one that is lost with its vault.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use keyroll_tests::harness::home::copy;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Dev, Done, Home};
 
-/// A ledger whose streams were set back to an earlier copy, once it has gone on.
+/// A ledger whose streams were set back to an earlier copy after further entries.
 struct SetBack {
     home: Home,
     entries: usize,
@@ -48,7 +48,7 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
             .lacks("the value")
             .lacks("newer");
     }
-    // Queries go on, with all that the read model knows.
+    // Queries are still answered, with all that the read model knows.
     assert_eq!(dev.secrets().len(), 2);
     assert_eq!(dev.audit().len(), entries);
     let status = dev.keyroll(["status", "--json"]).run().code(6).json();
@@ -59,7 +59,7 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
         "{status}"
     );
     dev.keyroll(["audit", "verify", "--full"]).run().code(6);
-    // Started again it says the same.
+    // After a restart it reports the same.
     let home = dev.stop();
     let dev = Dev::start_in(home);
     dev.keyroll(["secret", "reveal", "A"])
@@ -68,7 +68,7 @@ fn a_log_that_was_set_back_is_refused_and_can_be_looked_at() {
         .error_code("rollback");
 }
 
-/// nats-server comes back with an older copy, and the service was never away.
+/// nats-server comes back with an older copy, while the service keeps running.
 #[test]
 fn a_log_that_is_set_back_under_a_service_is_refused() {
     let mut cluster = Cluster::start(1, 1);
@@ -98,7 +98,7 @@ fn a_log_that_is_set_back_under_a_service_is_refused() {
     fs::remove_dir_all(&streams).expect("removed");
     copy(&earlier, &streams);
     cluster.restart_server(0);
-    // Until it has looked nothing is taken at all; then it says why.
+    // Until it has checked, nothing is accepted at all; then it reports why.
     until("it says so", || {
         let reveal = keyroll(&cluster, &["secret", "reveal", "A"]);
         reveal.lacks("the value").is_code(6).then_some(())
@@ -123,7 +123,7 @@ fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
     let SetBack { home, .. } = set_back();
     home.remove("ledger.redb");
     let dev = Dev::start_in(home);
-    // The ledger itself cannot know; whoever saw more does.
+    // The ledger itself cannot know; a client that has seen more does.
     for words in [
         &["secret", "reveal", "A"] as &[&str],
         &["secret", "list"],
@@ -146,7 +146,7 @@ fn a_client_with_a_later_checkpoint_sees_that_everything_was_set_back() {
     assert_eq!(report["ok"], false, "{report}");
     assert_eq!(report["problems"][0]["kind"], "rollback", "{report}");
 
-    // The words at the start of `dev` say it, and so does whoever accepts it.
+    // The first lines of `dev` report it, and so does accepting it.
     assert!(
         dev.stderr().contains("set back") || dev.stderr().contains("rolled back"),
         "{}",
@@ -175,7 +175,7 @@ fn a_fork_is_seen_by_whoever_saw_the_other_side() {
     let SetBack { home, entries } = set_back();
     home.remove("ledger.redb");
     let dev = Dev::start_in(home);
-    // Somebody without memory writes on, past what the owner has seen.
+    // A client without memory continues the log, past the size that the owner has seen.
     let seen = dev.home().data().join("seen");
     let aside = dev.home().scratch().join("seen-aside");
     fs::rename(&seen, &aside).expect("moved");
@@ -211,7 +211,7 @@ fn a_lost_stream_is_damage_and_is_not_made_anew() {
     let home = dev.stop();
     home.save("jetstream", "whole");
     home.remove("jetstream");
-    // It starts, so that an operator can look, and makes nothing anew by itself.
+    // It starts, so that an operator can inspect it, and creates nothing by itself.
     let refused = |home: &Home| {
         let reveal = ["secret", "reveal", "A"];
         let run = dev_once(home, &reveal).code_in(&[6, 8]);
@@ -235,12 +235,12 @@ fn a_lost_stream_is_damage_and_is_not_made_anew() {
 }
 
 fn home_put(home: &Home, saved: &str, name: &str) {
-    // Something has to be there to be replaced.
+    // There must be something to replace.
     fs::create_dir_all(home.data().join(name)).expect("made");
     home.put_back(saved, name);
 }
 
-/// Runs a command of the owner on a ledger of its own.
+/// Runs a command of the owner on a separate ledger.
 fn dev_once(home: &Home, command: &[&str]) -> Done {
     let data = home.data();
     let program = keyroll_tests::harness::programs::keyroll();
@@ -303,7 +303,7 @@ fn rollback(dev: &Dev, words: &[&str]) {
         .stderr_has("audit accept");
 }
 
-/// Log and read model are gone together: to such a ledger everybody is a stranger.
+/// Log and read model are lost together: to such a ledger everybody is a stranger.
 #[test]
 fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
     const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
@@ -319,7 +319,7 @@ fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
         rollback(dev, &["secret", "reveal", "A"]);
         rollback(dev, &["secret", "create", "B", "--generate"]);
         rollback(dev, &["audit", "log"]);
-        // Not one entry more: a log that begins anew under this name would be evidence against it.
+        // It adds no entry: a log that begins anew under this name would be evidence against it.
         rollback(dev, &["workspace", "create", "demo"]);
         let verify = ["audit", "verify", "--json"];
         let report = dev.keyroll(verify).run().code(6).json();
@@ -328,7 +328,7 @@ fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
         assert_eq!(status["entries"], 0, "{status}");
     };
     looks(&dev);
-    // It is no time to accept while it can still be put back.
+    // Nothing is accepted while the log can still be put back.
     dev.keyroll(["audit", "accept"]).run().code(6);
     dev.keyroll(["recover", "--yes"]).run().code(0);
     looks(&dev);
@@ -346,7 +346,7 @@ fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
     dev.verifies();
 }
 
-/// Whoever was removed is a stranger to a ledger that is whole, and hears no alarm.
+/// A removed member is a stranger to an intact ledger, and gets no alarm.
 #[test]
 fn who_was_removed_is_denied_and_sees_no_rollback() {
     let dev = Dev::start();

@@ -1,10 +1,10 @@
-//! Streams that go, and nats-servers of which too few are left, while a service runs.
+//! Streams that are lost, and nats-servers without a quorum, while a service runs.
 
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Replica};
 use serde_json::{Value, json};
 
-/// A service that monitoring looks at, and a secret.
+/// A service that monitoring polls, and a secret.
 fn serving(cluster: &Cluster) -> Replica {
     let service = cluster.service(0).with_metrics().ready();
     cluster
@@ -51,7 +51,7 @@ fn recovery_plan(cluster: &Cluster) -> Value {
     plan.code(0).json()
 }
 
-/// Missed before it was noticed, noticed before a value is given or taken, and made anew.
+/// The loss is reported before a value is released or stored, and the stream is created again.
 async fn is_missed_and_made_anew(stream: &str) {
     let cluster = Cluster::start(1, 1);
     let service = serving(&cluster);
@@ -110,7 +110,7 @@ async fn keys_that_go_under_a_service_are_missed_and_made_anew() {
     is_missed_and_made_anew("KEYROLL_KEYS").await;
 }
 
-/// One of three cannot write anything; it says so before anybody tries.
+/// One server of three cannot write anything; it reports that before any command.
 #[test]
 fn while_too_few_servers_are_there_nobody_is_told_that_commands_are_taken() {
     let mut cluster = Cluster::start(3, 1);
@@ -138,7 +138,7 @@ fn while_too_few_servers_are_there_nobody_is_told_that_commands_are_taken() {
     assert_eq!(problems(&cluster), json!([]));
 }
 
-/// Whoever sets up a ledger again, on whatever is left of one, makes nothing.
+/// Setting up a ledger again creates nothing, whatever is left of the old one.
 #[test]
 fn where_a_ledger_is_none_is_set_up() {
     let cluster = Cluster::start(1, 1);

@@ -1,4 +1,4 @@
-//! What uses which secret, and running again what ran before.
+//! The uses of secrets, and replays of earlier runs.
 
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::http::{ALLOW, Echo};
@@ -67,7 +67,7 @@ fn a_saved_workflow_says_what_uses_a_secret() {
         .code(0)
         .stdout_has("billing/api +1")
         .stdout_has("billing/py");
-    // Who takes away what is used is told so.
+    // Taking away a secret in use gives a warning.
     dev.keyroll(["secret", "rename", "Inner", "Outer"])
         .run()
         .code(2)
@@ -170,7 +170,7 @@ fn a_replay_has_the_versions_of_its_run() {
     run(&["block", "replay", api_run, &other])
         .code(2)
         .stderr_has("billing");
-    // Who may run blocks need not be one who may look back.
+    // Running blocks does not need permission to look back.
     let rudi = dev.member("rudi", "runner", "Token");
     dev.keyroll_as(
         &rudi,
@@ -222,7 +222,7 @@ fn a_replay_of_a_destroyed_version_says_so() {
     }
     assert_eq!(revealed(), before, "nothing was revealed");
     assert_eq!(server.requests().len(), 1, "only the first run asked");
-    // The latest version is there as before.
+    // The latest version is unchanged.
     run(&["block", "run", &path, "--block", "api"]).code(0);
     dev.verifies();
 }

@@ -19,7 +19,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("Largest", largest),
         ("One", b"x".to_vec()),
         ("Zero", vec![0]),
-        // As padding ends: 0x80, then zeros.
+        // Like the end of padding: 0x80, then zeros.
         ("Padding", [&[0x80_u8] as &[u8], &[0; 255]].concat()),
         ("Crlf", b"a\r\nb\r\n\tc\r".to_vec()),
         ("Inside", b"\n\none\n\ntwo".to_vec()),

@@ -1,4 +1,4 @@
-//! The service as any NATS client meets it: good requests, bad bytes, hostile reply subjects.
+//! The service from the view of any NATS client: good requests, bad bytes, hostile reply subjects.
 
 mod bad_bytes;
 mod bystanders;

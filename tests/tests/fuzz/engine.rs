@@ -1,4 +1,4 @@
-//! Changing inputs at random, and trying a target with them.
+//! Changes inputs at random, and runs a target with them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Tries for each target where no time is given: a few seconds for all in a debug build.
+/// Tries for each target if no time is given: a few seconds for all in a debug build.
 pub(crate) const TRIES: u64 = 4_000;
 /// Longer inputs than any form needs slow the search down.
 const MOST_BYTES: usize = 8 * 1024;
@@ -60,7 +60,7 @@ pub(crate) fn vectors(file: &str) -> Value {
     read(&directory().join(file))
 }
 
-/// Everything in the vectors, and what they do not have.
+/// Everything in the vectors, and inputs that they lack.
 fn corpus() -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = [
         "{{secrets.API_Key}}",

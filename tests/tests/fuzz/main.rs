@@ -1,9 +1,9 @@
 //! Hostile bytes for every decoder, the template parser and the redactor: the test vectors, changed
-//! at random. Nothing may panic, and what is accepted must be the one encoding of what it says.
+//! at random. Nothing may panic, and accepted input must be the only encoding of its content.
 //!
-//! A bounded number of tries for each target, always the same ones, or as many as
-//! `KEYROLL_FUZZ_SECONDS` allow (`just fuzz`), others every time or those of `KEYROLL_FUZZ_SEED`. A
-//! failure prints the input in hex.
+//! Each target gets a bounded number of tries, always the same ones, or as many as
+//! `KEYROLL_FUZZ_SECONDS` allow (`just fuzz`), with a new seed every time or that of
+//! `KEYROLL_FUZZ_SEED`. A failure prints the input in hex.
 
 mod engine;
 mod model;
@@ -41,7 +41,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A test of its own for each target, so that they are shared out among the processors.
+/// A separate test for each target, so that they are shared among the processors.
 macro_rules! targets {
     ($($name:ident: $run:expr;)+) => {
         $(

@@ -1,5 +1,5 @@
-//! The read model of somebody else's disk, as `keyroll recover` is given one: its pages and
-//! checksums are right, its rows say anything at all.
+//! A read model from an untrusted disk, as `keyroll recover` may get one: its pages and checksums
+//! are right, and its rows hold anything at all.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use redb::{Database, Key, ReadableTable as _, StorageBackend, TableDefinition, W
 use crate::engine::{Random, edited, vectors};
 use crate::values::workspace;
 
-/// A file in memory. Who has it can look at it again after redb closed it.
+/// A file in memory, which can be read again after redb closed it.
 #[derive(Debug, Clone, Default)]
 struct File(Arc<Mutex<Vec<u8>>>);
 
@@ -30,7 +30,7 @@ impl File {
 
     fn open(&self) -> Database {
         let file = self.clone();
-        // Room for pages is laid out when it is opened, which would take most of a try's time.
+        // Opening a database allocates its page cache, which would take most of a try's time.
         let db = Database::builder()
             .set_cache_size(1024 * 1024)
             .create_with_backend(file);
@@ -40,7 +40,7 @@ impl File {
     fn projection(&self) -> Result<Projection, ProjectionError> {
         let file = self.clone();
         let opener = Arc::new(move |_: &Path| Ok(file.open()));
-        // redb is given the memory; this is only where the file would lie.
+        // redb uses the memory; this path is only a placeholder.
         Projection::open_with(Path::new("/dev/null"), &ledger(), opener)
     }
 }
@@ -94,7 +94,7 @@ fn ledger() -> LedgerId {
     *LEDGER
 }
 
-/// The log of the vectors, and after it every other entry that they have: one of each kind.
+/// The log of the vectors, followed by all other entries in them: one of each kind.
 fn entries() -> Vec<Blob> {
     let (log, entries) = (vectors("log.json"), vectors("entries.json"));
     let forms = [&log["entries"], &entries["forms"]];
@@ -161,7 +161,7 @@ static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
     Whole { file, last, key }
 });
 
-/// Changes one of a table's rows, and makes its checksum anew, if rows of that table have one.
+/// Changes one of a table's rows, and computes its checksum again, if rows of that table have one.
 struct Change<'a> {
     random: &'a mut Random,
     input: &'a [u8],
@@ -216,7 +216,7 @@ impl Change<'_> {
     }
 }
 
-/// More than there are secrets in the log.
+/// More than the number of secrets in the log.
 const MANY: u32 = 16;
 
 fn read_all(view: &View) -> Result<(), ProjectionError> {
@@ -273,7 +273,7 @@ fn read_past(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
     Ok(())
 }
 
-/// As a recovery reads it, and as an audit does.
+/// Reads as a recovery does, and as an audit does.
 fn read_log(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
     let mut at = Index(0);
     while let Ok(Some(commit)) = found.commit_of(at) {
@@ -291,8 +291,7 @@ fn read_log(found: &WorkspaceView<'_>) -> Result<(), ProjectionError> {
     Ok(())
 }
 
-/// What a changed row says is read or refused. The input is what is put into it, and what chooses
-/// the row and the change.
+/// A changed row is read or refused. The input chooses the row and the change, and is put into it.
 pub(crate) fn read_model(bytes: &[u8]) {
     let chosen = Digest::of(bytes).0.first_chunk::<8>().copied();
     let mut random = Random::seeded(u64::from_be_bytes(chosen.expect("32 bytes")));

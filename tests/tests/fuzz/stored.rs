@@ -1,4 +1,4 @@
-//! What lies in the vault and among the keys, where whoever runs nats-server can write as well.
+//! Messages of the vault and the keys, which anyone who runs nats-server can write as well.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -22,10 +22,10 @@ use crate::text;
 use crate::values::{LEDGER, workspace};
 
 const EPOCH: Epoch = Epoch(1);
-/// The sealing period that keys are stored of.
+/// The sealing period of the stored keys.
 const PERIOD: u32 = 7;
 
-/// What is asked of memory is there at once.
+/// A request to memory is answered at once.
 fn at_once<T>(asked: impl Future<Output = T>) -> T {
     asked.now_or_never().expect("nothing to wait for")
 }
@@ -35,7 +35,7 @@ fn subject_and_bytes(objects: &MemoryObjects) -> (String, Vec<u8>) {
     (subject, bytes.to_vec())
 }
 
-/// Every way to change a message that `at` chooses from: a bit, an end that is missing, one byte more.
+/// Every change of a message that `at` chooses from: a bit, a missing end, one byte more.
 fn changes(message: &[u8], at: usize) -> [Vec<u8>; 3] {
     let at = at % message.len();
     let mut flipped = message.to_vec();
@@ -47,8 +47,8 @@ fn sum(bytes: &[u8]) -> usize {
     bytes.iter().map(|byte| usize::from(*byte)).sum()
 }
 
-/// A message of the vault that is anything at all; then one that the ledger stored, of any sealed
-/// bytes, and changed since.
+/// A vault message of any bytes; then one that the ledger stored, of any sealed bytes, and changed
+/// since.
 pub(crate) fn vault_message(bytes: &[u8]) {
     let (workspace, key, place) = (workspace(), Key::new([5; 32]), ObjectId([4; 32]));
     let context = WrapContext {
@@ -79,10 +79,10 @@ pub(crate) fn vault_message(bytes: &[u8]) {
     }
 }
 
-/// Stored keys that are anything at all, or were changed since they were stored.
+/// Stored keys of any bytes, or changed since they were stored.
 pub(crate) fn stored_keys(bytes: &[u8]) {
     let (workspace, objects) = (workspace(), MemoryObjects::default());
-    // Nothing is kept in memory from one look to the next.
+    // Nothing is kept in memory between checks.
     let keyring = || Keyring::new(Key::new([5; 32]), LEDGER, Arc::new(objects.clone()));
     at_once(keyring().make_workspace_key(&workspace, EPOCH)).expect("made");
     let (subject, message) = subject_and_bytes(&objects);
@@ -93,7 +93,7 @@ pub(crate) fn stored_keys(bytes: &[u8]) {
     }
     objects.overwrite(&subject, bytes.to_vec());
     assert!(at_once(keyring().workspace_key(&workspace, EPOCH)).is_err());
-    // What is no stored key says nothing about the root key.
+    // Bytes that are no stored key prove nothing about the root key.
     let _ = at_once(keyring().fits_root());
     objects.lose_all();
     at_once(keyring().sealing_key(PERIOD)).expect("made");
@@ -107,7 +107,7 @@ pub(crate) fn stored_keys(bytes: &[u8]) {
     assert!(at_once(keyring().sealing_key(PERIOD)).is_err());
 }
 
-/// Subjects that nobody of keyroll's wrote to: what is no place or generation is passed over.
+/// Subjects that keyroll did not write: those without an object id or an epoch are skipped.
 pub(crate) fn subjects(bytes: &[u8]) {
     let (workspace, text) = (workspace(), text(bytes));
     let objects = MemoryObjects::default();
@@ -130,7 +130,7 @@ pub(crate) fn subjects(bytes: &[u8]) {
     let listed = at_once(vault.list(&workspace, None, None)).expect("listed");
     assert!(listed.contains(&at), "{listed:?}");
     for at in listed {
-        // What is named is what lies there: it can be looked at, and erased.
+        // A listed object exists: it can be read, and erased.
         let held = at_once(vault.info(&workspace, at)).expect("looked at");
         assert!(held.is_some(), "{at:?}");
     }
@@ -139,7 +139,7 @@ pub(crate) fn subjects(bytes: &[u8]) {
     let _ = at_once(keyring.erase_past_sealing_keys(Millis(u64::MAX)));
 }
 
-/// What a recovery saved, cut anywhere: the commits before the cut are there.
+/// Commits saved by a recovery, cut anywhere: the commits before the cut are read.
 pub(crate) fn saved_commits(bytes: &[u8]) {
     let found = commit_file::read(bytes).len();
     let known = usize::from(Commit::decode(bytes).is_ok());
@@ -152,7 +152,7 @@ pub(crate) fn saved_commits(bytes: &[u8]) {
     assert_eq!(commit_file::read(&behind).len(), known + found);
 }
 
-/// What can be read as a bundle is what would be written of it, to the last byte.
+/// A readable bundle is, to the last byte, as this program would write it.
 pub(crate) fn bundle(bytes: &[u8]) {
     let Ok(mut reader) = bundle::Reader::new(bytes) else {
         return;
@@ -168,8 +168,7 @@ pub(crate) fn bundle(bytes: &[u8]) {
     }
 }
 
-/// Files of keys, and what a client keeps of what it has verified: what can be read is kept as it
-/// was read.
+/// Key files, and a client's files of what it has verified: what can be read is kept unchanged.
 pub(crate) fn local_files(bytes: &[u8]) {
     thread_local! {
         static HOME: tempfile::TempDir = tempfile::tempdir().expect("a directory");

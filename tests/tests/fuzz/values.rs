@@ -1,4 +1,4 @@
-//! Names, values and keys, and what templates, blocks and files are made of.
+//! Names, values and keys, and the parts of templates, blocks and files.
 
 use std::sync::LazyLock;
 
@@ -53,8 +53,7 @@ pub(crate) fn workspace() -> WorkspaceName {
     "demo".parse().expect("a name")
 }
 
-/// Sealed bytes that somebody made or changed who knows every key: what holds opens to what was
-/// sealed.
+/// Sealed bytes made or changed with knowledge of every key: valid ones open to the sealed value.
 pub(crate) fn sealed_value(bytes: &[u8]) {
     let (key, workspace) = (Key::new([5; 32]), workspace());
     let context = SealContext {
@@ -116,7 +115,7 @@ pub(crate) fn wrapped_keys_and_sessions(bytes: &[u8]) {
     }
 }
 
-/// What is read from a block becomes a request, or is refused.
+/// A block that can be read becomes a request, or is refused.
 pub(crate) fn block_file(bytes: &[u8]) {
     let Ok(file) = BlockFile::parse(bytes) else {
         return;
@@ -131,7 +130,7 @@ pub(crate) fn block_file(bytes: &[u8]) {
     }
 }
 
-/// What was read from a file of secrets and is written again is read as the same.
+/// A file of secrets that was read and written again reads as the same.
 pub(crate) fn file(format: Format, bytes: &[u8]) {
     let read = keyroll_files::read(format, bytes, Empty::Refuse);
     if !read.problems.is_empty() {
@@ -154,7 +153,7 @@ pub(crate) fn file(format: Format, bytes: &[u8]) {
 
 pub(crate) fn redactor(bytes: &[u8]) {
     const VALUE: &[u8] = b"{{secrets.API_Key}}";
-    // Made once: that is what takes the time.
+    // Built once, since that takes the time.
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new(&[("A", VALUE)]));
     let redactor = &*REDACTOR;
     let whole = redactor.redact(bytes);

@@ -1,5 +1,5 @@
-//! What earlier programs left behind is read, verified and judged as it was. The data directory of
-//! each set is opened by the end-to-end tests.
+//! Data of earlier programs is read, verified and judged as before. The data directory of each set
+//! is opened by the end-to-end tests.
 
 mod mutations;
 mod tree;
@@ -38,7 +38,7 @@ fn entries(bytes: &[u8]) -> Vec<(Rules, Recorded)> {
     entries
 }
 
-/// As the program that wrote it showed each event.
+/// The rows of events, as the program that wrote it showed them.
 fn rows(bytes: &[u8]) -> Vec<String> {
     let entries = entries(bytes);
     let rows = entries.iter().flat_map(|(_, recorded)| {
@@ -60,7 +60,7 @@ fn bundles(sets: &[Set]) -> impl Iterator<Item = (&Set, &str, &Bundle)> {
     })
 }
 
-/// Whatever is added to the table of events needs a golden log that holds it: `just golden`.
+/// An addition to the table of events needs a golden log that holds it: `just golden`.
 #[test]
 fn there_is_a_golden_log_of_every_kind_of_event_and_reason() {
     let sets = sets();
@@ -95,7 +95,7 @@ fn there_is_a_golden_log_of_every_kind_of_event_and_reason() {
     );
 }
 
-/// Rules that others have replaced never change again.
+/// Replaced rules never change again.
 #[test]
 fn there_is_a_golden_set_of_all_rules_before_those_in_force() {
     let sets = sets();

@@ -1,5 +1,5 @@
-//! A bundle is what its ledger wrote, to the last bit, or verification says so. What docs/protocol.md
-//! allows besides is tested here as well.
+//! A bundle is as its ledger wrote it, to the last bit, or verification reports the difference. The
+//! variations that docs/protocol.md allows are tested here as well.
 
 use std::sync::Mutex;
 
@@ -20,12 +20,12 @@ fn key(set: &Set, file: &str) -> VerifierKey {
     VerifierKey::parse(&set.expected.bundles[file].key).expect("a key")
 }
 
-/// Whether verification reports damage, and does not take it for a newer form.
+/// Whether verification reports damage, and does not report a newer form.
 fn is_detected(bytes: &[u8], key: &VerifierKey) -> bool {
     verify(bytes, Some(key)).map_or(true, |report| !report.ok() && !report.wants_upgrade())
 }
 
-/// Every case is found; shared among the cores.
+/// Every case is detected; shared among the cores.
 fn all_found(key: &VerifierKey, cases: Vec<(String, Vec<u8>)>) {
     assert!(!cases.is_empty());
     let (cases, missed) = (Mutex::new(cases.into_iter()), Mutex::new(Vec::new()));
@@ -76,7 +76,7 @@ fn every_byte_counts() {
             bytes[at] ^= mask;
             cases.push((format!("byte {at} {what}"), bytes));
         };
-        // Every bit of what no signature of the ledger covers as a whole.
+        // Every bit of the part that no signature of the ledger covers as a whole.
         let bits = if at < header {
             0..8
         } else {
@@ -152,7 +152,7 @@ fn what_is_no_byte_string_is_no_item() {
         [&first[..], &[0x5a], &size.to_be_bytes(), &content].concat()
     };
     let larger = of_size((1 << 20) + 1);
-    // Refused before it is read, and nothing smaller is.
+    // It is refused before it is read, and nothing smaller is.
     let why = verify(larger.as_slice(), Some(&key)).expect_err("refused");
     assert!(why.to_string().contains("the limit is 1048576"), "{why}");
     verify(of_size(1 << 20).as_slice(), Some(&key)).expect("it is read");
@@ -171,7 +171,7 @@ fn what_is_no_byte_string_is_no_item() {
     );
 }
 
-/// Headers and commits that are genuine, each for itself.
+/// Genuine headers and commits that do not belong together.
 #[test]
 fn parts_of_several_bundles_make_none() {
     let set = set();
@@ -258,7 +258,7 @@ fn parts_of_several_bundles_make_none() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
-/// One that was valid once, before later commits that are genuine too.
+/// A header that was valid once, before later commits that are genuine too.
 #[test]
 fn a_header_covers_exactly_the_commits_behind_it() {
     let set = set();
@@ -279,8 +279,7 @@ fn a_header_covers_exactly_the_commits_behind_it() {
     assert!(!report.end_proven);
 }
 
-/// C2SP lets anybody add a signature: those of unknown keys are ignored, and so is one that is there
-/// twice.
+/// C2SP lets anybody add a signature: those of unknown keys are ignored, and so is a repeated one.
 #[test]
 fn further_signatures_of_a_checkpoint_are_ignored() {
     let set = set();

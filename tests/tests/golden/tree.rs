@@ -1,4 +1,4 @@
-//! CBOR taken apart into its heads, those within byte strings too, so that any one of them can be
+//! CBOR parsed into its heads, including those within byte strings, so that any one of them can be
 //! written in another way.
 
 /// A data item.
@@ -12,7 +12,7 @@ pub(crate) struct Node {
 enum Content {
     None,
     Bytes(Vec<u8>),
-    /// Items of an array, keys and values of a map, what a tag is of, or a byte string's content.
+    /// Items of an array, keys and values of a map, the item of a tag, or a byte string's content.
     Items(Vec<Node>),
 }
 
@@ -20,7 +20,7 @@ enum Content {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Shortest,
-    /// With so many bytes of argument.
+    /// With this many bytes of argument.
     Wide(u8),
     /// Without a length, in one chunk.
     Chunked,
@@ -43,7 +43,7 @@ fn head(bytes: &[u8]) -> Option<(u8, u64, &[u8])> {
 }
 
 impl Node {
-    /// The item that `bytes` begin with, and what follows it.
+    /// The first item of `bytes`, and the rest.
     fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (major, argument, mut rest) = head(bytes)?;
         let count = usize::try_from(argument).ok();
@@ -80,7 +80,7 @@ impl Node {
         Some((node, rest))
     }
 
-    /// What is CBOR to its last byte, and more than a number by chance.
+    /// An item that takes all of `bytes`, and is more than a number by chance.
     fn whole(bytes: &[u8]) -> Option<Self> {
         let (node, rest) = Self::read(bytes)?;
         (rest.is_empty() && matches!(node.content, Content::Items(_))).then_some(node)
@@ -141,7 +141,7 @@ impl Node {
     }
 }
 
-/// What stands before and behind the content.
+/// The bytes before and after the content.
 fn frame(major: u8, argument: u64, form: Form) -> Option<(Vec<u8>, Vec<u8>)> {
     let kind = major << 5;
     let least = match argument {

@@ -1,5 +1,5 @@
-//! The ids of all executed commands: no actor may use an id twice. A log has millions of them, so each
-//! takes twenty bytes, and they are compared once, at the end.
+//! The ids of all executed commands: no actor may use an id twice. A log has millions of them, so
+//! each takes twenty bytes, and they are compared once, at the end.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
-//! Decodes commits and checks their signatures and those of their entries. That needs no earlier commit
-//! and is nearly all of the work, so all cores do it, while the verifier compares the results with the
-//! commits before.
+//! Decodes commits and checks their signatures and those of their entries. That needs no earlier
+//! commit and is nearly all of the work, so all cores do it, while the verifier compares the
+//! results with the commits before.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,8 +11,8 @@ use keyroll_core::{Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
 use super::Depth;
 
-/// Bytes of commits in one batch for a thread: some hundred entries, so that the hand-over costs little
-/// in comparison.
+/// Bytes of commits in one batch for a thread: some hundred entries, so that the hand-over costs
+/// little in comparison.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Batches under way for each thread: one in work and one waiting.
 const BATCHES_PER_THREAD: usize = 2;
@@ -29,7 +29,7 @@ pub(super) struct DecodedCommit {
     pub(super) rules: Result<Rules, Rejection>,
     /// Its entries, up to the first that is malformed.
     pub(super) entries: Vec<DecodedEntry>,
-    /// Why that one is malformed.
+    /// Why the entry after them is malformed.
     pub(super) malformed: Option<Rejection>,
 }
 

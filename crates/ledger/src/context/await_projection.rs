@@ -22,7 +22,7 @@ impl Context {
     /// Waits until the read model holds all that the log holds now.
     ///
     /// # Errors
-    /// What is wrong, or that the log cannot be read.
+    /// The ledger's problem, or that the log cannot be read.
     pub(crate) async fn await_log_end(&self) -> Result<(), Rejection> {
         let last = self.log_end().await?;
         loop {
@@ -51,7 +51,7 @@ impl Context {
         self.health.ledger()
     }
 
-    /// Waits until the read model holds so many entries of a workspace. A size that the log does not
+    /// Waits until the read model holds `size` entries of a workspace. A size that the log does not
     /// have is an error at once, not a wait.
     pub(crate) async fn await_size(
         &self,
@@ -72,7 +72,7 @@ impl Context {
         if held >= size {
             return Ok(());
         }
-        // A read model that has stopped for good never holds what the log may hold.
+        // A read model that has stopped for good never catches up with the log.
         self.health.following(workspace)?;
         if sequence < head {
             return Err(behind());
@@ -92,8 +92,8 @@ impl Context {
         self.await_size(workspace, index.tree_size()).await
     }
 
-    /// Waits until the read model holds all that the log has of a workspace now. After the time limit
-    /// the caller goes on with what the read model holds by then.
+    /// Waits until the read model holds all that the log has of a workspace now. After the time
+    /// limit the caller continues with the read model as it is then.
     pub(crate) async fn await_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let head = self.log_head(workspace).await?;
         let reached = |now: &Progress| now.head_of(workspace).0 >= head;
@@ -103,7 +103,8 @@ impl Context {
     }
 
     /// As [`Context::await_head`], but a read model that is late is an error. Where following has
-    /// stopped, nothing is decided any more, and the read model already holds all that there will be.
+    /// stopped, nothing is decided any more, and the read model already holds all that there will
+    /// be.
     pub(crate) async fn require_head(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         if self.health.is_recovering() || self.health.following(workspace).is_err() {
             return Ok(());

@@ -9,8 +9,8 @@ use super::{CHUNK, OVERWRITES, run_bounded};
 use crate::projection::StoredVersion;
 
 impl Eraser {
-    /// Erases destroyed values. They are recorded as erased only while no epoch is retiring: until then a
-    /// copy under way could bring a value back.
+    /// Erases destroyed values. They are recorded as erased only while no epoch is retiring: until
+    /// then a copy under way could bring a value back.
     pub(super) async fn erase_destroyed(&self, workspace: &WorkspaceName) -> Result<(), Rejection> {
         let mut after = (0, 0);
         loop {

@@ -1,10 +1,11 @@
 //! Erasing all values of a retired key epoch, without rewriting the store once per value.
 //!
-//! nats-server keeps messages in blocks of at most 8 MiB, and erases a message by rewriting its block:
-//! 100,000 values cost half a terabyte of writes. When the last message of a block is deleted, the
-//! block is deleted as a file. So a message is only deleted, at the cost of one small write, where its
-//! block certainly holds only messages that are all to be erased: where at least a block's length of
-//! them lies between it and the nearest message that stays. All others are overwritten (ADR 0026).
+//! nats-server keeps messages in blocks of at most 8 MiB, and erases a message by rewriting its
+//! block: 100,000 values cost half a terabyte of writes. When the last message of a block is
+//! deleted, the block is deleted as a file. So a message is only deleted, at the cost of one small
+//! write, where its block certainly holds only messages that are all to be erased: where at least a
+//! block's length of them lies between it and the nearest message that stays. All others are
+//! overwritten (ADR 0026).
 
 use std::collections::HashMap;
 
@@ -18,10 +19,10 @@ use super::Eraser;
 use super::{CHUNK, CONCURRENT_REQUESTS, OVERWRITES, run_all};
 use keyroll_store::objects::{Erasure, ObjectInfo};
 
-/// The most that a block of the store holds.
+/// Maximum size of a block of the store.
 const BLOCK: u64 = 8 * 1024 * 1024;
-/// A fence between the old epoch and the new one: a little more than a block of meaningless bytes, in
-/// messages of this size each.
+/// A fence between the old epoch and the new one: a little more than a block of meaningless bytes,
+/// in messages of this size each.
 const FENCE: usize = 9;
 const FENCE_BYTES: usize = 950_000;
 /// With fewer values than this, rewriting the blocks is quicker.
@@ -37,8 +38,8 @@ struct ErasureTarget {
 }
 
 impl Eraser {
-    /// Stores a fence behind the values of the old epoch, so that none of them shares a block with the
-    /// copies that follow. It is erased with the old epoch.
+    /// Stores a fence behind the values of the old epoch, so that none of them shares a block with
+    /// the copies that follow. It is erased with the old epoch.
     pub(super) async fn fence(
         &self,
         workspace: &WorkspaceName,
@@ -104,8 +105,8 @@ impl Eraser {
         });
         let stays = self.find_neighbors(&targets).await?;
         mark(&mut targets, &stays);
-        // Messages in shared blocks come first. If this is cut short, the rest is judged again, and the
-        // judgement never rests on a message that is gone from a shared block.
+        // Messages in shared blocks come first. If this is cut short, the rest is judged again, and
+        // the judgement never rests on a message that is gone from a shared block.
         for shares_block in [true, false] {
             let those = targets
                 .iter()
@@ -153,7 +154,7 @@ impl Eraser {
         Ok(())
     }
 
-    /// The positions among these messages before which a message lies that stays.
+    /// The positions in `targets` that follow a message that stays.
     async fn find_neighbors(&self, targets: &[ErasureTarget]) -> Result<Vec<usize>, Rejection> {
         let mut last = 0;
         let mut gaps = Vec::new();
@@ -180,8 +181,8 @@ impl Eraser {
     }
 }
 
-/// Marks the messages that may share a block with one that stays. Such a message lies before each position
-/// in `stays`, and after all of them, since the store goes on being written.
+/// Marks the messages that may share a block with one that stays. Such a message lies before each
+/// position in `stays`, and after all of them, since the store is still written to.
 fn mark(targets: &mut [ErasureTarget], stays: &[usize]) {
     let mut begin = 0;
     let ends = stays.iter().copied().chain([targets.len()]);
@@ -195,8 +196,8 @@ fn mark(targets: &mut [ErasureTarget], stays: &[usize]) {
     }
 }
 
-/// Marks the messages of a run that have less than a block's length of it on some side. If `is_open`,
-/// nothing lies before the run.
+/// Marks the messages of a run that lie less than a block's length from its beginning or its end.
+/// If `is_open`, nothing lies before the run.
 fn mark_run(run: &mut [ErasureTarget], is_open: bool) {
     let total: u64 = run.iter().map(|one| one.held.bytes).sum();
     let mut before = 0;

@@ -1,5 +1,5 @@
-//! Which orphans a crash left, and which may be values of entries that the log has lost: a truncated log
-//! can be restored, erased values cannot.
+//! Tells orphans that a crash left from values of entries that the log may have lost: a truncated
+//! log can be restored, erased values cannot.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,8 @@ use keyroll_core::{Millis, Rejection, WorkspaceName, limits};
 use super::Eraser;
 use crate::projection::{FollowRecord, ProjectionError};
 
-/// How long after its last follow record a service may have stored something: it records every 30 s.
+/// How long after its last follow record a service may have stored something: it records every 30
+/// s.
 const RECORD_MARGIN_MS: u64 = 40 * 1_000;
 /// How far the clocks of the service and of the vault may be apart.
 const CLOCKS_MS: u64 = 5_000;
@@ -75,8 +76,8 @@ impl FollowIntervals {
 }
 
 impl FollowInterval {
-    /// Whether a value was stored while nobody followed the log with this read model. Another service
-    /// stored it then, and this one knows only what the log still has of it.
+    /// Whether a value was stored while no service followed the log with this read model. Another
+    /// service stored it then, and this one knows only the entries that the log still has.
     fn is_in_gap(&self, stored: Millis) -> bool {
         let after = self.previous_end.is_some_and(|end| stored > end);
         after && stored.0 + CLOCKS_MS < self.began.0
@@ -84,9 +85,9 @@ impl FollowInterval {
 }
 
 impl Eraser {
-    /// Records for the next start that this service follows the log. It records nothing before the vault
-    /// was scanned: the next start would erase what this one has to leave alone. `ended` marks the last
-    /// record of an orderly end.
+    /// Records for the next start that this service follows the log. It records nothing before the
+    /// vault was scanned: the next start would erase orphans that this one must leave alone.
+    /// `ended` marks the last record of an orderly end.
     ///
     /// # Errors
     /// When the read model cannot be written.
@@ -112,8 +113,8 @@ impl Eraser {
         self.context.projection().follow_record()
     }
 
-    /// The time from which every stored value is known to be in the log or an orphan of a crash. Older
-    /// orphans are left alone and reported.
+    /// The time from which every stored value is known to be in the log or an orphan of a crash.
+    /// Older orphans are left alone and reported.
     pub(super) async fn complete_since(
         &self,
         workspace: &WorkspaceName,

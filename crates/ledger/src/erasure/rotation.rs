@@ -1,5 +1,5 @@
-//! Rotating the wrapping key: every live value is copied under the new epoch and read back. Only then is
-//! the old epoch erased, its values first, its key last.
+//! Rotating the wrapping key: every live value is copied under the new epoch and read back. Only
+//! then is the old epoch erased, its values first, its key last.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -22,12 +22,13 @@ struct Rotation<'a> {
     old: Epoch,
     new: Epoch,
     new_key: Key,
-    /// Or why it cannot be read.
+    /// The key of the old epoch, or why it cannot be read.
     old_key: Result<Key, Rejection>,
-    /// The objects under the new epoch when the pass began. Other values are copied without a look: a
-    /// later copy is found when this one is stored.
+    /// The objects under the new epoch when the pass began. Other values are copied without looking
+    /// for a copy: a later copy is found when this one is stored.
     copied_before: HashSet<ObjectId>,
-    /// The messages of the old epoch that were read to be copied: erasing them need not fetch them again.
+    /// The messages of the old epoch that were read to be copied: erasing them need not fetch them
+    /// again.
     old_messages: Mutex<HashMap<ObjectId, ObjectInfo>>,
 }
 
@@ -75,8 +76,8 @@ impl Eraser {
         Ok(())
     }
 
-    /// Checks that the new key is stored, not only in memory. The keys stream may have been lost during the
-    /// copies, and once the old epoch is erased the copies are all that is left.
+    /// Checks that the new key is stored, not only in memory. The keys stream may have been lost
+    /// during the copies, and once the old epoch is erased the copies are all that is left.
     async fn check_stored_key(
         &self,
         workspace: &WorkspaceName,
@@ -87,8 +88,8 @@ impl Eraser {
         self.keyring.workspace_key(workspace, new).await.map(drop)
     }
 
-    /// The next versions that may be under the old epoch, and the cursor after them. The read model that
-    /// shows the rotation holds all older versions.
+    /// The next versions that may be under the old epoch, and the cursor after them. The read model
+    /// that shows the rotation holds all older versions.
     fn chunk(
         &self,
         retiring: &Rotation<'_>,
@@ -162,8 +163,8 @@ impl Eraser {
         self.record_lost(retiring, &chunk).await
     }
 
-    /// Records values that are under neither epoch as lost. Recorded under the fence, and only if this
-    /// epoch is still retiring then: values of later epochs were not looked for.
+    /// Records values that are under neither epoch as lost. Recorded under the fence, and only if
+    /// this epoch is still retiring then: values of later epochs were not looked for.
     async fn record_lost(
         &self,
         retiring: &Rotation<'_>,
@@ -173,7 +174,7 @@ impl Eraser {
             id: one.id,
             version: one.version,
         };
-        // In a vault that is gone nothing is found, and its backup may bring everything back.
+        // A missing vault has no values, and its backup may bring all of them back.
         self.context.health.workspace(retiring.workspace)?;
         if !self.context.vault.exists().await? {
             return Err(Rejection::new(Code::AuditUnavailable, "there is no vault"));
@@ -248,7 +249,8 @@ impl Eraser {
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
             Err(rejection) if is_lost(&rejection) => {
-                // Another replica may be repairing it, so only the message that was damaged is erased.
+                // Another replica may be repairing it, so only the message that was damaged is
+                // erased.
                 damaged = self.context.vault.info(workspace, at(new.epoch)).await?;
                 match self
                     .context
@@ -266,7 +268,8 @@ impl Eraser {
         }
         let old_key = match &retiring.old_key {
             Ok(old_key) => old_key,
-            // There is a value and no key: only people can repair that, so nothing is recorded as lost.
+            // There is a value and no key: only people can repair that, so nothing is recorded as
+            // lost.
             Err(why) => {
                 let held = self.context.vault.info(workspace, at(old.epoch)).await?;
                 return held.map_or(Ok(false), |_| Err(why.clone()));

@@ -1,5 +1,5 @@
-//! The sweep erases again what a replica that had stalled stored too late, and erases orphans once the log
-//! names them.
+//! The sweep erases again the values that a stalled replica stored too late, and erases orphans
+//! once the log names them.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ struct VaultReferences {
 }
 
 impl Eraser {
-    /// Sweeps every workspace. Gives the number of messages of vault and keys that were erased.
+    /// Sweeps every workspace. Returns the number of vault and key messages that were erased.
     ///
     /// # Errors
     /// The first failure; the other workspaces are swept all the same.
@@ -35,7 +35,7 @@ impl Eraser {
             .await;
         let named = |progress: &Progress| progress.workspaces.keys().cloned().collect();
         let workspaces: Vec<WorkspaceName> = self.context.progress.read(named);
-        // Another replica may have erased what this one still holds in memory.
+        // Another replica may have erased values that this one still holds in memory.
         self.context.vault.forget();
         let (mut all, mut looked) = (Ok(0), true);
         for workspace in workspaces {
@@ -99,8 +99,8 @@ impl Eraser {
         })
     }
 
-    /// Erases orphans once an entry names them. That entry is decided under the fence, so no earlier entry
-    /// refers to them, and a later command that would is stale.
+    /// Erases orphans once an entry names them. That entry is decided under the fence, so no
+    /// earlier entry refers to them, and a later command that would is stale.
     async fn sweep_orphans(
         &self,
         workspace: &WorkspaceName,

@@ -1,10 +1,10 @@
-//! Whether a message is the next commit of its workspace, and what it is if not.
+//! Tells the next commit of a workspace from an anomaly.
 
 use keyroll_core::{Code, Commit, Identity, LedgerId, Rejection, State, TreeSize, WorkspaceName};
 
 use super::prepare::{OpenedCommit, open};
 
-/// What a message is, if it is not the next commit.
+/// A message that is not the next commit of its workspace.
 pub(crate) enum Anomaly {
     /// No commit. It is reported, and ignored.
     Foreign(String),
@@ -22,7 +22,7 @@ pub(crate) enum Anomaly {
     Broken(Code, String),
 }
 
-/// What follows from an anomaly.
+/// The consequence of an anomaly.
 pub(super) enum Severity {
     /// It is reported as a problem of this kind.
     Ignored(&'static str),
@@ -71,7 +71,7 @@ impl std::fmt::Display for Anomaly {
 /// Checks that a commit belongs to a workspace of a ledger, wherever its place is.
 ///
 /// # Errors
-/// Whose it is instead.
+/// The workspace that it names instead.
 pub(crate) fn check_owner(
     commit: &Commit,
     ledger: &LedgerId,
@@ -134,7 +134,7 @@ pub(super) fn next(
 /// Folds a commit into a state, if it is the next one, and does nothing else.
 ///
 /// # Errors
-/// What it is instead. The state is then unchanged.
+/// The anomaly. The state is then unchanged.
 pub(crate) fn fold_next(
     state: &mut State,
     ledger: &LedgerId,

@@ -20,9 +20,9 @@ pub async fn catch_up(
     until: Sequence,
 ) -> Result<(), ProjectionError> {
     let stretch = LogRange::new(log, fold.sequence(), until);
-    // While one batch is folded in, the next is gathered and taken apart on another core.
+    // While one batch is folded in, the next is gathered and prepared on another core.
     let (ahead, mut prepared) = mpsc::channel(1);
-    // Ends with this, whatever ends this.
+    // The task ends with this function, however that ends.
     let mut preparing = JoinSet::new();
     preparing.spawn(prepare_ahead(stretch, fold.key(), ahead));
     while fold.sequence() < until {
@@ -38,7 +38,7 @@ pub(super) fn failed(error: impl std::fmt::Display) -> ProjectionError {
     ProjectionError::Storage(error.to_string())
 }
 
-/// Gathers messages, as many as make a transaction, and takes them apart.
+/// Gathers the messages of a transaction and prepares them.
 async fn prepare_ahead(
     mut stretch: LogRange,
     key: Identity,

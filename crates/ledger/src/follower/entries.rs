@@ -48,8 +48,8 @@ pub(super) fn apply(
             workspace.latest = recorded.at.0;
             part.times.push((recorded.at, recorded.index));
         }
-        // After every entry, not after the batch: names between two entries count too, however the log
-        // is cut into batches.
+        // After every entry, not after the batch: names between two entries count too, however the
+        // log is cut into batches.
         let named = changes
             .secrets
             .iter()
@@ -63,7 +63,7 @@ pub(super) fn apply(
     Ok(kinds)
 }
 
-/// The rows that this one entry changed, as it left them: for looking back.
+/// The rows that this entry changed, as it left them, for history.
 fn remember(
     state: &State,
     index: Index,

@@ -1,4 +1,5 @@
-//! Folding messages into a projection: decode, check the signature, the place and the root, fold, write.
+//! Folding messages into a projection: decode, check the signature, the place and the root, fold,
+//! write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Goes on where a projection ends. `key` is the ledger's online key.
+    /// Continues where a projection ends. `key` is the ledger's online key.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -81,7 +82,8 @@ impl Fold {
         (self.idle / IDLE_LOOKS).max(Duration::from_millis(1))
     }
 
-    /// Drops idle workspaces from memory. They are loaded from the read model again when they are used.
+    /// Drops idle workspaces from memory. They are loaded from the read model again when they are
+    /// used.
     pub(super) fn forget_idle(&mut self) {
         let idle = self.idle;
         self.workspaces.retain(|_, slot| slot.used.elapsed() < idle);
@@ -117,7 +119,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Opens the file again after a disk error, and goes on where the file ends.
+    /// Opens the file again after a disk error, and continues where the file ends.
     ///
     /// # Errors
     /// [`ProjectionError`]. It can be tried again then.
@@ -155,7 +157,7 @@ impl Fold {
             .ok_or_else(|| ProjectionError::Damaged("a workspace vanished".to_owned()))
     }
 
-    /// Folds messages in, writes them as one transaction, and gives the notices of their events.
+    /// Folds messages in, writes them as one transaction, and returns the notices of their events.
     ///
     /// # Errors
     /// [`ProjectionError`]. The fold must be dropped then: its states are ahead of the file.

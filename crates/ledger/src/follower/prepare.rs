@@ -1,5 +1,5 @@
-//! Preparing messages: they are decoded and their signature is checked, which needs no state. Many messages
-//! are shared among the cores.
+//! Preparing messages: they are decoded and their signature is checked, which needs no state. Many
+//! messages are shared among the cores.
 
 use keyroll_core::{Code, Commit, Identity, Index, Recorded, Rejection, Rules, cose};
 
@@ -19,7 +19,7 @@ pub(crate) struct OpenedCommit {
     pub(crate) commit: Commit,
     /// The rules that decided it.
     pub(crate) rules: Rules,
-    /// Where in its bytes the entries begin.
+    /// The offset of the entries in its bytes.
     pub(super) begin: u16,
     pub(super) entries: Result<Vec<Recorded>, Rejection>,
 }
@@ -27,8 +27,8 @@ pub(crate) struct OpenedCommit {
 /// Decodes a commit and checks its signature. `key` is the ledger's.
 ///
 /// # Errors
-/// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once the signature is known to be
-/// the ledger's.
+/// As [`Commit::decode`]; [`Code::BadSignature`]; as [`Commit::rules`], once the signature is known
+/// to be the ledger's.
 pub(crate) fn open(bytes: &[u8], key: &Identity) -> Result<OpenedCommit, Rejection> {
     let not_signed = || {
         let message = "the commit is not signed by the ledger's key";
@@ -75,7 +75,7 @@ pub(super) fn prepare_all(messages: Vec<Message>, key: &Identity) -> Vec<Prepare
     messages.into_iter().map(one).collect()
 }
 
-/// Prepares messages, on all cores when there is enough of them. `key` is the ledger's.
+/// Prepares messages, on all cores when there are enough of them. `key` is the ledger's.
 pub(super) fn prepare(messages: Vec<Message>, key: &Identity) -> Vec<Prepared> {
     let bytes: usize = messages.iter().map(|message| message.bytes.len()).sum();
     let worthwhile = messages.len().min(bytes / WORTHWHILE);
@@ -124,7 +124,7 @@ mod tests {
         let message = |number: u64| Message {
             sequence: Sequence(number),
             workspace: None,
-            // Of sizes that divide evenly among no number of cores.
+            // These sizes divide evenly among no number of cores.
             bytes: vec![0; 7_919 * usize::try_from(number % 13).expect("small")].into(),
         };
         for count in [0, 1, 2, 61, 200] {

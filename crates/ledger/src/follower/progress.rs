@@ -1,4 +1,4 @@
-//! How far the read model is, and who waits for it.
+//! The read model's progress, and those who wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Progress {
     }
 }
 
-/// Reads how far the read model is. While nobody waits, the follower gathers messages into larger
+/// Reads how far the read model is. While no query waits, the follower gathers messages into larger
 /// transactions; a waiter makes it write at once.
 #[derive(Clone)]
 pub struct ProgressReader {
@@ -48,8 +48,8 @@ pub struct ProgressPublisher {
 #[derive(Default)]
 struct Waiters {
     count: AtomicUsize,
-    /// The last message that is known to be in the log and thus expected here: the follower received
-    /// it, or a writer got its acknowledgement.
+    /// The last message that is known to be in the log and thus expected here: the follower
+    /// received it, or a writer got its acknowledgement.
     expected: AtomicU64,
     arrived: Notify,
 }
@@ -129,8 +129,8 @@ impl ProgressReader {
         (publisher, Self { progress, waiting })
     }
 
-    /// Reads the present progress. The progress is locked meanwhile: a second read inside `of`, while
-    /// the follower waits to publish, would lock both for ever. So `of` reads nothing else.
+    /// Reads the present progress. The progress is locked meanwhile: a second read inside `of`,
+    /// while the follower waits to publish, would lock both for ever. So `of` reads nothing else.
     pub fn read<T>(&self, of: impl FnOnce(&Progress) -> T) -> T {
         of(&self.progress.borrow())
     }
@@ -152,15 +152,15 @@ impl ProgressReader {
         self.waiting.expect_message(message);
     }
 
-    /// Waits until the read model holds all that was received from the log or acknowledged by it so far,
-    /// or `patience` is over. So a query sees every entry that was answered before it, and nobody
-    /// notices the gathering.
+    /// Waits until the read model holds all that was received from the log or acknowledged by it so
+    /// far, or `patience` is over. So a query sees every entry that was acknowledged before it, and
+    /// gathering goes unnoticed.
     pub async fn wait_until_current(&self, patience: Duration) {
         let expected = Sequence(self.waiting.expected.load(Ordering::Acquire));
         if self.read(|progress| progress.sequence) < expected {
             let there = self.wait_for(|progress| progress.sequence >= expected);
-            // Late or not, the query is answered by what the read model holds then. A message that never
-            // arrives, because following has stopped, is waited for only once.
+            // Late or not, the query is answered by what the read model holds then. A message that
+            // never arrives, because following has stopped, is waited for only once.
             if tokio::time::timeout(patience, there).await.is_err() {
                 let there = self.read(|progress| progress.sequence);
                 let known = &self.waiting.expected;

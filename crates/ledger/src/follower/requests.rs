@@ -1,4 +1,4 @@
-//! What other parts ask of the follower.
+//! Requests of other parts to the follower.
 
 use keyroll_core::{Code, Digest, Rejection};
 use tokio::sync::{mpsc, oneshot};
@@ -8,8 +8,8 @@ use crate::projection::{FollowRecord, ProjectionError};
 
 /// A request to the follower's task.
 pub enum FollowerRequest {
-    /// Replace the present read model by this one, which was rebuilt from the log: catch up, compare,
-    /// move its file into place.
+    /// Replace the present read model by this one, which was rebuilt from the log: catch up,
+    /// compare, move its file into place.
     Replace(
         Box<Fold>,
         oneshot::Sender<Result<Replaced, ProjectionError>>,
@@ -25,17 +25,17 @@ pub enum FollowerRequest {
     Halt(oneshot::Sender<()>),
     /// Follow again from where it stopped.
     Resume,
-    /// The log was replaced, and this read model was built from the new one: move its file into place,
-    /// and follow it.
+    /// The log was replaced, and this read model was built from the new one: move its file into
+    /// place, and follow it.
     Adopt(Box<Fold>, oneshot::Sender<Result<(), ProjectionError>>),
 }
 
 /// The digests of a read model that was replaced and of its replacement, at the same message.
 #[derive(Debug, Clone, Copy)]
 pub struct Replaced {
-    /// Of the one that was dropped.
+    /// The digest of the dropped one.
     pub before: Digest,
-    /// Of the rebuilt one.
+    /// The digest of the rebuilt one.
     pub after: Digest,
 }
 

@@ -1,5 +1,5 @@
-//! The scrub reads the part of the log again that the read model already holds: a message that was lost
-//! there would otherwise show only in the next rebuild. It folds nothing in.
+//! The scrub reads the part of the log again that the read model already holds: a message that was
+//! lost there would otherwise show only in the next rebuild. It folds nothing in.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) async fn scrub(log: Arc<dyn Log>, until: Sequence, health: Arc<Health
             }
             // The follower finds that out by itself.
             Err(RangeError::Log(FollowError::Behind { .. })) => return,
-            // The nats-server is away: go on when it is back, since nothing else reads the rest.
+            // The nats-server is away: continue when it is back, since nothing else reads the rest.
             Err(RangeError::TimedOut(_)) => stretch = LogRange::new(log.as_ref(), at, last),
         }
     }

@@ -15,7 +15,7 @@ use crate::projection::{Projection, ProjectionError, catch_panics};
 /// Notices that wait to be sent. More are dropped: notices are best effort.
 const NOTICES: usize = 4_096;
 
-/// A follower that runs, as others see it.
+/// A running follower, as other parts use it.
 pub(crate) struct Started {
     pub(crate) handle: FollowerHandle,
     pub(crate) progress: ProgressReader,

@@ -1,4 +1,5 @@
-//! Putting another file in the place of the read model: after a rebuild, a recovery or a disk error.
+//! Putting another file in the place of the read model: after a rebuild, a recovery or a disk
+//! error.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Follower {
     pub(super) async fn replace(&mut self, mut fresh: Fold) -> Result<Replaced, ProjectionError> {
-        // The follower goes on behind the present one, and would fold the same messages in again.
+        // The follower continues after the present one, and would fold the same messages in again.
         if fresh.sequence() > self.fold.sequence() {
             return Err(failed(
                 "the read model was set back by its disk during the rebuild: rebuild it again",
@@ -47,9 +48,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Without a read model nothing can be decided, and redb accepts nothing more after an I/O error.
-    /// So commands are refused, and the file is opened again until that works: what it held durably is
-    /// still there, and the rest is read from the log again.
+    /// Without a read model nothing can be decided, and redb accepts nothing more after an I/O
+    /// error. So commands are refused, and the file is opened again until that works: what it held
+    /// durably is still there, and the rest is read from the log again.
     pub(super) async fn reopen(&mut self, why: &ProjectionError) {
         let message = format!(
             "{why}; nothing is lost, and the service resumes by itself when the disk can be written again"

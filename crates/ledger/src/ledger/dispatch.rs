@@ -1,4 +1,4 @@
-//! Queries: opened, handed to the part that answers, and the answer signed.
+//! Queries are opened and handed to the part that answers, and the answer is signed.
 
 use keyroll_core::{Code, Digest, Identity, Rejection, WorkspaceName, cose, limits};
 use keyroll_wire::query::{Query, Question};

@@ -8,8 +8,8 @@ use crate::projection::Projection;
 use keyroll_store::log::Log;
 use keyroll_store::log::{TAIL_CHECK_PAUSE, TAIL_CHECKS};
 
-/// Compares the read model's last message with the log. A log that is shorter, or has other bytes there,
-/// was set back.
+/// Compares the read model's last message with the log. A log that is shorter, or has other bytes
+/// there, was set back.
 pub(super) async fn check_head(
     log: &dyn Log,
     projection: &Projection,
@@ -49,8 +49,8 @@ pub(super) async fn check_head(
     }
 }
 
-/// The last message of the log. If it seems to be before `known`, the leader is asked for a while: a new
-/// leader may answer before it has caught up with its own log.
+/// The last message of the log. If it seems to be before `known`, the leader is asked for a while:
+/// a new leader may answer before it has caught up with its own log.
 async fn last_after_catch_up(log: &dyn Log, known: Sequence) -> Result<Sequence, OpenError> {
     let mut last = Sequence(0);
     for _ in 0..TAIL_CHECKS {

@@ -1,4 +1,5 @@
-//! Opening a ledger: its keys, its read model and the end of its log are checked; then its parts start.
+//! Opening a ledger: its keys, its read model and the end of its log are checked; then its parts
+//! start.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use crate::status::StatusReport;
 use crate::storage_check::StorageCheck;
 use crate::writer::Writers;
 
-/// What a ledger is opened on.
+/// Options for opening a ledger.
 pub struct Options {
     /// The online key's statement, signed by the ledger's id.
     pub statement: Blob,
@@ -39,7 +40,7 @@ pub struct Options {
     pub key: SigningKey,
     /// The root key.
     pub root: Key,
-    /// Who may create workspaces and ask about the read model.
+    /// The identities that may create workspaces and ask about the read model.
     pub operators: Vec<Identity>,
     /// The directory of `ledger.redb`.
     pub data_dir: PathBuf,
@@ -51,10 +52,10 @@ pub struct Options {
     pub keys: Arc<dyn Objects>,
     /// The wall clock.
     pub clock: fn() -> Millis,
-    /// What is already known to be wrong with the streams. The ledger is then out of service until a
-    /// recovery.
+    /// A known problem of the streams. The ledger is then out of service until a recovery.
     pub damage: Option<String>,
-    /// How long an unused workspace stays in memory: [`IDLE`](crate::follower::IDLE), except in tests.
+    /// How long an unused workspace stays in memory: [`IDLE`](crate::follower::IDLE), except in
+    /// tests.
     pub idle: Duration,
 }
 
@@ -90,7 +91,7 @@ fn verify_statement(statement: &Blob, online: Identity) -> Result<LedgerKey, Ope
     Ok(verified)
 }
 
-/// Notes in `health` what is wrong with the log before anything is started on it.
+/// Notes the log's problems in `health` before anything is started on it.
 async fn check_log(
     log: &dyn Log,
     projection: &Projection,
@@ -113,7 +114,8 @@ async fn check_log(
 }
 
 impl Ledger {
-    /// Opens a ledger and starts to follow its log. Gives the notices of entries that are folded in.
+    /// Opens a ledger and starts to follow its log. Returns the notices of entries that are folded
+    /// in.
     ///
     /// # Errors
     /// [`OpenError`]. A log that was set back is no error here: commands are refused with it.
@@ -123,7 +125,7 @@ impl Ledger {
         let keyring = Keyring::new(options.root, statement.ledger, options.keys);
         let path = options.data_dir.join("ledger.redb");
         let projection = Projection::open_or_recreate(&path, &statement.ledger)?;
-        // After the read model: its error says better whose directory this is.
+        // After the read model: its error names the owner of this directory.
         if !keyring.fits_root().await {
             return Err(OpenError::Root);
         }

@@ -1,5 +1,5 @@
-//! A file under construction. Until it is complete it is worthless, so nothing is flushed to disk before:
-//! redb can reuse freed pages without waiting for a disk.
+//! A file under construction. Until it is complete it is worthless, so nothing is flushed to disk
+//! before: redb can reuse freed pages without waiting for a disk.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -21,7 +21,7 @@ struct Building {
     whole: Arc<AtomicBool>,
 }
 
-/// Opens a file of which nothing is flushed before `whole` says so; then everything is.
+/// Opens a file that is not flushed until `whole` is set; then all of it is.
 pub(super) fn open(path: &Path, whole: Arc<AtomicBool>) -> Result<Database, DatabaseError> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let file = FileBackend::new(file)?;

@@ -1,5 +1,5 @@
-//! The log's commits, verbatim, in pieces cut between entries: one entry is read from its piece, not from
-//! the half megabyte of a commit made under load.
+//! The log's commits, verbatim, in pieces cut between entries: one entry is read from its piece,
+//! not from the half megabyte of a commit made under load.
 
 use bytes::Bytes;
 use keyroll_core::{Blob, Commit, Index, Recorded, cbor};
@@ -9,15 +9,16 @@ use super::schema::COMMITS;
 use super::view::damaged;
 use super::{ProjectionError, WorkspaceView, rows};
 
-/// Bytes of a piece, unless its only entry is longer: with its key a page of 16 KiB of redb's.
+/// Bytes of a piece, unless its only entry is longer: with its key it fills one of redb's pages of
+/// 16 KiB.
 const PIECE_BYTES: usize = 16 * 1024 - 256;
 
-/// Bytes of a commit from one entry on; of its first, from the commit's beginning on.
+/// Bytes of a commit from one entry on; for its first entry, from the commit's beginning on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// The first entry in it.
     pub first: Index,
-    /// Where in `bytes` that begins: 0, unless the commit begins here.
+    /// The offset of that entry in `bytes`: 0, unless the commit begins here.
     begin: u16,
     bytes: Bytes,
 }
@@ -83,7 +84,7 @@ pub(super) fn write(
     Ok(())
 }
 
-/// A row: where the first entry in it begins, and the bytes.
+/// The parts of a row: the offset of the first entry in it, and the bytes.
 fn parts(row: &[u8]) -> Result<(usize, &[u8]), ProjectionError> {
     let (begin, bytes) = rows::without_checksum(row)?
         .split_first_chunk::<2>()

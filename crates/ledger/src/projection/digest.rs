@@ -14,7 +14,7 @@ use super::schema::{
 };
 use super::{ProjectionError, View};
 
-/// The digest of what `view` shows.
+/// The digest of the read model that `view` shows.
 ///
 /// # Errors
 /// [`ProjectionError`].

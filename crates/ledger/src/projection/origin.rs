@@ -1,5 +1,5 @@
-//! The origin of a file: its ledger, and the program that wrote it. It decides whether this program can use
-//! the file.
+//! The origin of a file: its ledger, and the program that wrote it. It decides whether this program
+//! can use the file.
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use super::schema::{
 };
 use super::{ProjectionError, View};
 
-/// The row `schema`: the schema, followed by the rules that the file's program knew. A program that knew
-/// only the first rules wrote the schema alone.
+/// The row `schema`: the schema, followed by the rules that the file's program knew. A program that
+/// knew only the first rules wrote the schema alone.
 struct Tag {
     schema: u32,
     rules: u32,
@@ -48,8 +48,8 @@ impl Tag {
     }
 }
 
-/// The part of a row of META that belongs into the digest: the rules that the program knew change no other
-/// row.
+/// The part of a row of META that belongs in the digest: the rules that the program knew change no
+/// other row.
 pub(super) fn of_rows<'a>(key: &str, value: &'a [u8]) -> &'a [u8] {
     if key == "schema" {
         return value.first_chunk::<4>().map_or(value, |schema| schema);
@@ -103,8 +103,8 @@ fn check(db: &Database, path: &Path, ledger: &LedgerId) -> Result<(), Projection
     check_rules(db, &view, tag.rules)
 }
 
-/// A file may hold entries that only a later program knows, or lack what an earlier one stopped at.
-/// Any other is gone on with, and from now on no earlier program does.
+/// A file may hold entries that only a later program knows, or lack entries at which an earlier
+/// program stopped. Any other file is used, and from now on no earlier program uses it.
 fn check_rules(db: &Database, view: &View, rules: u32) -> Result<(), ProjectionError> {
     let own = Rules::CURRENT.number();
     if rules == own {

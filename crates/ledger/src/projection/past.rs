@@ -64,7 +64,7 @@ fn write_uses(
     Ok(())
 }
 
-/// Adds the batch's reveals to what is known of who has seen which version.
+/// Adds the batch's reveals to the exposures.
 fn write_exposures(
     tx: &WriteTransaction,
     number: u32,
@@ -162,8 +162,8 @@ impl WorkspaceView<'_> {
         Ok(Some(record))
     }
 
-    /// The ordinal of the last secret that the first `size` entries made: what has a later one is
-    /// younger, and need not be looked at.
+    /// The ordinal of the last secret that the first `size` entries made: a secret with a later one
+    /// is younger and need not be read.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -214,7 +214,7 @@ impl WorkspaceView<'_> {
         for ordinal in after.saturating_add(1)..=self.row().last_member {
             let mut before = table.range((n, ordinal, 0)..(n, ordinal, size.0))?;
             let Some(row) = before.next_back() else {
-                // Ordinals are given in order: who comes later joined later.
+                // Ordinals are given in order of joining.
                 break;
             };
             let record: MemberRecord = decode(row?.1.value())?;

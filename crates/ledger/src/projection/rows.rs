@@ -1,5 +1,6 @@
-//! Rows as bytes: CBOR or a piece of a commit, followed by a checksum. redb compares its own checksums only
-//! when a file is opened, and no command may be decided on a row that has changed on the disk.
+//! Rows as bytes: CBOR or a piece of a commit, followed by a checksum. redb compares its own
+//! checksums only when a file is opened, and no command may be decided on a row that has changed on
+//! the disk.
 
 use keyroll_core::cbor;
 use redb::Table;
@@ -9,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::ProjectionError;
 
-/// Bytes of the checksum: the first of a SHA-256. It protects against disk errors, not against attackers,
-/// who could compute it too.
+/// Bytes of the checksum: the first of a SHA-256. It protects against disk errors, not against
+/// attackers, who could compute it too.
 const CHECKSUM: usize = 8;
 
 fn checksum(row: &[u8]) -> [u8; CHECKSUM] {

@@ -10,9 +10,9 @@ use super::{ProjectionError, WorkspaceView};
 pub enum AuditScan {
     /// All entries.
     All,
-    /// Those that speak of the secret with this ordinal.
+    /// Those about the secret with this ordinal.
     Secret(u32),
-    /// Recorded refusals that spoke of a name (folded).
+    /// Recorded refusals about a name (folded).
     Denied(String),
     /// Those of the actor with this ordinal.
     Actor(u32),
@@ -26,7 +26,7 @@ pub enum AuditScan {
 pub type Indexes<'a> = Box<dyn Iterator<Item = Result<Index, ProjectionError>> + 'a>;
 
 impl WorkspaceView<'_> {
-    /// Indexes of audit rows, newest first, in `[from, until)`, read as they are asked for.
+    /// Indexes of audit rows, newest first, in `[from, until)`, read lazily.
     ///
     /// # Errors
     /// [`ProjectionError`].

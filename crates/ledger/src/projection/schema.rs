@@ -1,5 +1,5 @@
 //! Tables and rows. Keys begin with the workspace's number (order of first appearance in the log)
-//! and go on with something that grows, so that writes stay near the end of each tree.
+//! and continue with a value that grows, so that writes stay near the end of each tree.
 
 use keyroll_core::names::Label;
 use keyroll_core::state::{Member, Secret, VersionInfo, Workflow, WorkspaceRow};
@@ -24,7 +24,8 @@ pub(super) const WORKSPACE_NUMBERS: TableDefinition<'_, &str, u32> =
 /// 0 unless the commit begins here, and the commit's bytes from there on, to the next piece.
 pub(super) const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
 /// (workspace, level, block) → up to 32 hashes of complete subtrees that follow each other, levels
-/// 0, 8, 16, 24 only. Block `b` begins at index `32 b`: a row for each hash cost more than the hash.
+/// 0, 8, 16, 24 only. Block `b` begins at index `32 b`: a row for each hash cost more than the
+/// hash.
 pub(super) const NODES: TableDefinition<'_, (u32, u8, u64), &[u8]> = TableDefinition::new("nodes");
 /// (workspace, ordinal) → [`SecretRecord`], without the time of the last release.
 pub(super) const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
@@ -74,15 +75,15 @@ pub(super) const BY_ACTOR: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
 /// (workspace, kind of event, window) → which of the window's entries have such an event.
 pub(super) const BY_KIND: TableDefinition<'_, (u32, u32, u64), &[u8; 32]> =
     TableDefinition::new("by_kind");
-/// (workspace, folded name, index of a recorded refusal that spoke of it), whether or not a secret
-/// ever had the name.
+/// (workspace, folded name, index of a recorded refusal about it), whether or not a secret ever had
+/// the name.
 pub(super) const DENIED_NAMES: TableDefinition<'_, (u32, &str, u64), ()> =
     TableDefinition::new("denied_names");
 /// (workspace, [`run_key`] of a block's run, index of an entry of that run).
 pub(super) const BY_RUN: TableDefinition<'_, (u32, u64, u64), ()> = TableDefinition::new("by_run");
 /// (workspace, time) → first index whose time is later than that of every entry before it.
 pub(super) const TIMES: TableDefinition<'_, (u32, u64), u64> = TableDefinition::new("times");
-/// (workspace, or [`NO_WORKSPACE`], stream sequence) → [`ProblemRecord`].
+/// (workspace, or [`NO_WORKSPACE`], stream sequence) → [`Problem`].
 pub(super) const PROBLEMS: TableDefinition<'_, (u32, u64), &[u8]> =
     TableDefinition::new("problems");
 /// (workspace, folded name, ordinal): every name that a secret ever had.
@@ -98,13 +99,13 @@ pub(super) const WORKFLOWS: TableDefinition<'_, (u32, &str), &[u8]> =
 pub(super) const USES: TableDefinition<'_, (u32, &str, &str, &str), ()> =
     TableDefinition::new("uses");
 
-/// (workspace, secret's name, workflow, block, index) → whether that block references the name since
-/// that entry.
+/// (workspace, secret's name, workflow, block, index) → whether that block references the name
+/// since that entry.
 pub(super) const USES_SINCE: TableDefinition<'_, (u32, &str, &str, &str, u64), bool> =
     TableDefinition::new("uses_since");
 
-/// The key of a run in an index: the first bytes of SHA-256 of its name, which may be long. A collision
-/// costs an answer only time, because rows are compared by name.
+/// The key of a run in an index: the first bytes of SHA-256 of its name, which may be long. A
+/// collision costs an answer only time, because rows are compared by name.
 pub fn run_key(run: &str) -> u64 {
     let digest = Digest::of(run.as_bytes()).0;
     digest
@@ -115,10 +116,10 @@ pub fn run_key(run: &str) -> u64 {
 /// Stands for a message whose subject is no workspace's.
 pub(super) const NO_WORKSPACE: u32 = u32::MAX;
 
-/// The ordinal that stands for the ledger's own key, and for whoever made the workspace.
+/// The ordinal that stands for the ledger's own key, and for the creator of the workspace.
 pub const LEDGER_ORDINAL: u32 = 0;
 
-/// Where a workspace is.
+/// The head of a workspace, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceHead {
     /// Its name.
@@ -143,7 +144,7 @@ pub struct WorkspaceHead {
 pub struct Problem {
     /// `foreign`, `stale`, or the code that stopped the workspace.
     pub kind: String,
-    /// The words.
+    /// A description.
     pub detail: String,
     /// The message.
     pub sequence: Sequence,
@@ -202,7 +203,7 @@ pub struct Exposure {
     pub count: u64,
     /// When first.
     pub first: Millis,
-    /// The entry that says so last.
+    /// The entry of the last one.
     pub index: Index,
 }
 

@@ -28,7 +28,7 @@ impl WorkspaceView<'_> {
     pub(super) fn all_secrets(&self) -> Result<Vec<(SecretId, Secret)>, ProjectionError> {
         let secrets = self.tx().open_table(SECRETS)?;
         let mut rows = secrets.range((self.number(), 0)..=(self.number(), u32::MAX))?;
-        // A vector that grows is there twice, and a workspace may have very many secrets.
+        // A growing vector is in memory twice, and a workspace may have very many secrets.
         let last = rows.next_back().transpose()?;
         let count = last.as_ref().map_or(0, |(key, _)| u64::from(key.value().1));
         let count = count.min(secrets.len()?);
@@ -103,8 +103,8 @@ impl WorkspaceView<'_> {
         Ok(())
     }
 
-    /// Ordinals of secrets by name, those after the folded name and the ordinal `after`, until `more`
-    /// says stop.
+    /// Ordinals of secrets by name, those after the folded name and the ordinal `after`, until
+    /// `more` says stop.
     ///
     /// # Errors
     /// [`ProjectionError`], or what `more` fails with.

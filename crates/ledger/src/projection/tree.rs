@@ -1,4 +1,4 @@
-//! The Merkle tree, read back from the rows that are kept of it.
+//! The Merkle tree, read back from its stored rows.
 
 use keyroll_merkle::{Hash, Nodes, node_hash};
 use redb::{ReadableTable as _, WriteTransaction};
@@ -12,7 +12,7 @@ use super::{ProjectionError, WorkspaceView};
 const BLOCK: u64 = 32;
 const HASH: usize = 32;
 
-/// Adds the complete subtrees of a batch behind those that are there.
+/// Adds the complete subtrees of a batch after those already stored.
 pub(super) fn write(
     tx: &WriteTransaction,
     number: u32,

@@ -10,10 +10,10 @@ use super::{ProjectionError, WorkspaceView};
 /// A place in the order of versions: a secret's ordinal, and a version of it.
 pub type Cursor = (u32, u32);
 
-/// A version with the secret it is of.
+/// A version with its secret.
 #[derive(Debug, Clone)]
 pub struct StoredVersion {
-    /// Where it stands in the order.
+    /// Its place in the order.
     pub cursor: Cursor,
     /// The secret.
     pub id: SecretId,
@@ -56,7 +56,7 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    /// Versions after a place in their order that are ended and not yet said to be erased, at most
+    /// Versions after a place in their order that are ended and not yet recorded as erased, at most
     /// `limit`.
     ///
     /// # Errors

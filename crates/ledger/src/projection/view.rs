@@ -30,7 +30,7 @@ pub struct WorkspaceView<'a> {
 /// The delegating identity, the delegated key, and the end.
 type UsedDelegation = ((Identity, Identity), Millis);
 
-/// The most anomalous messages that are shown.
+/// Maximum number of anomalous messages shown.
 const PROBLEMS_SHOWN: usize = 100;
 
 pub(super) fn damaged(what: impl Into<String>) -> ProjectionError {
@@ -119,8 +119,8 @@ impl View {
         Ok(numbers.get(name.as_str())?.map(|row| row.value()))
     }
 
-    /// The entry that a command became, by its workspace's number, its actor's ordinal and its id. Every
-    /// command needs this lookup, so it reads nothing else.
+    /// The entry that a command became, by its workspace's number, its actor's ordinal and its id.
+    /// Every command needs this lookup, so it reads nothing else.
     ///
     /// # Errors
     /// [`ProjectionError`].
@@ -177,7 +177,7 @@ impl WorkspaceView<'_> {
         self.number
     }
 
-    /// Where it is.
+    /// Its head.
     pub const fn head(&self) -> &WorkspaceHead {
         &self.head
     }
@@ -200,7 +200,7 @@ impl WorkspaceView<'_> {
         &self.head.row
     }
 
-    /// The whole state: what a replay of the log up to here gives.
+    /// The whole state, as a replay of the log up to here gives it.
     ///
     /// # Errors
     /// [`ProjectionError`].

@@ -1,5 +1,5 @@
-//! Indexes of frequent properties: the entries of an actor, or with an event of a kind. Entries are numbered
-//! without a gap, so one row covers 256 consecutive entries, one bit each.
+//! Indexes of frequent properties: the entries of an actor, or with an event of a kind. Entries are
+//! numbered without a gap, so one row covers 256 consecutive entries, one bit each.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::scan::Indexes;
 use super::write_batch::WorkspaceBatch;
 use super::{ProjectionError, WorkspaceView};
 
-/// (workspace, of what, window) → the window's bits.
+/// (workspace, property, window) → the window's bits.
 pub(super) type Windows = TableDefinition<'static, (u32, u32, u64), &'static [u8; 32]>;
 type Bits = [u8; 32];
 
-/// Entries of one window: the last byte of an index says where in it.
+/// Entries of one window: the last byte of an index is its place in it.
 const WINDOW: u64 = 256;
 
 /// An index's window, and its byte and bit there.
@@ -23,7 +23,7 @@ const fn bit_of(index: u64) -> (u64, usize, u8) {
     (index / WINDOW, (at / 8) as usize, 1 << (at % 8))
 }
 
-/// Adds what the batch's entries are.
+/// Adds the properties of the batch's entries.
 pub(super) fn write(
     tx: &WriteTransaction,
     number: u32,
@@ -62,7 +62,7 @@ fn put(
     Ok(())
 }
 
-/// The indexes in `[from, last]` that the bits of a window name, newest first.
+/// The indexes in `[from, last]` that are set in the bits of a window, newest first.
 fn named(
     window: u64,
     bits: &Bits,
@@ -78,7 +78,7 @@ fn named(
 }
 
 impl WorkspaceView<'_> {
-    /// Indexes in `[from, last]` that a table has of something, newest first.
+    /// Indexes in `[from, last]` that a table has of a property, newest first.
     pub(super) fn scan_windows(
         &self,
         table: Windows,

@@ -1,4 +1,4 @@
-//! What one transaction writes: the rows that the fold changed.
+//! The contents of one transaction: the rows that the fold changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub struct EntryFacts {
     pub secrets: Vec<u32>,
     /// Values that it released: secrets' ordinals and versions.
     pub revealed: Vec<(u32, Version)>,
-    /// Who signed it.
+    /// Its signer.
     pub by: Identity,
     /// Kinds of its events.
     pub kinds: BTreeSet<u8>,
@@ -50,7 +50,7 @@ pub struct Use {
     pub block: Label,
 }
 
-/// What changed in one workspace.
+/// The changes of one workspace.
 #[derive(Debug, Default)]
 pub struct WorkspaceBatch {
     /// The workspace's row, as it is after the batch.

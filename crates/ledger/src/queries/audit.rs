@@ -1,4 +1,4 @@
-//! The audit log: rows are made from the entries themselves, which an index finds.
+//! The audit log: rows are made from the entries themselves, which are found by an index.
 
 mod candidates;
 
@@ -15,8 +15,8 @@ use super::{Asker, actor_name};
 use crate::page::Page;
 use crate::projection::{ProjectionError, WorkspaceView};
 
-/// Entries read for one answer at most. A filter that no index serves goes on from there on the next
-/// page.
+/// Entries read for one answer at most. A filter that no index serves continues from there on the
+/// next page.
 const LOOKED_AT: usize = 20_000;
 /// Members named in one summary of refusals: a workspace has thousands.
 const SUMMARIZED: usize = 50;

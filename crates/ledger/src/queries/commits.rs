@@ -1,4 +1,4 @@
-//! Commits as the log has them, and what is wrong with the log beyond them.
+//! Commits as the log has them, and the problems of the log beyond them.
 
 use keyroll_core::{Blob, Code, Index, Rejection};
 use keyroll_wire::query::PAGE_ROWS;
@@ -34,7 +34,7 @@ pub(super) fn commits(
     })
 }
 
-/// What is wrong with a workspace's log beyond the commits that fit each other.
+/// The problems of a workspace's log beyond the commits that fit each other.
 fn problems_of(context: &Context, view: &WorkspaceView<'_>) -> Result<Vec<LogProblem>, Rejection> {
     let name = &view.head().name;
     let anomaly = view.problems()?;

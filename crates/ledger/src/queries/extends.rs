@@ -1,4 +1,5 @@
-//! Whether the ledger still has the tree that a caller has seen: docs/adr/0028-a-member-refused-as-a-stranger.md.
+//! Whether the ledger still has the tree that a caller has seen:
+//! docs/adr/0028-a-member-refused-as-a-stranger.md.
 
 use keyroll_core::command::Nothing;
 use keyroll_core::decide::not_a_member;
@@ -11,8 +12,8 @@ use crate::follower::Progress;
 use crate::proofs;
 use crate::response::ProvenHead;
 
-/// Answers anybody who knows the root of a workspace at some size, member or not. Everybody else gets
-/// the answer of a stranger. `trusted_size` is the size that the asker has seen by now.
+/// Answers anybody who knows the root of a workspace at some size, member or not. Everybody else
+/// gets the answer of a stranger. `trusted_size` is the size that the asker has seen by now.
 pub(crate) async fn extends(
     context: &Context,
     workspace: &WorkspaceName,

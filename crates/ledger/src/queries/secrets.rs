@@ -86,8 +86,8 @@ fn used_by(
     Ok(uses.into_iter().map(used_by).collect())
 }
 
-/// The secret with an ordinal, if it has or had this name and the asker may see it. An asker who may
-/// not see its present name does not see it under an old name either.
+/// The secret with an ordinal, if it has or had this name and the asker may see it. An asker who
+/// may not see its present name does not see it under an old name either.
 fn shown(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,
@@ -173,8 +173,8 @@ fn readers_of(
     Ok((count, named.collect::<Result<_, Rejection>>()?))
 }
 
-/// The active secret of this name, or else the one that was deleted last. Permission is judged on the
-/// name alone, so that an asker who may not list it learns nothing.
+/// The active secret of this name, or else the one that was deleted last. Permission is judged on
+/// the name alone, so that an asker who may not list it learns nothing.
 fn find(
     view: &WorkspaceView<'_>,
     asker: &Asker<'_>,

@@ -39,8 +39,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Unverified<Query>, Rejection> {
 }
 
 impl SignedQuery {
-    /// Checks that a query is for this ledger and this workspace, is fresh, and that its delegation, if
-    /// any, is for its signer.
+    /// Checks that a query is for this ledger and this workspace, is fresh, and that its
+    /// delegation, if any, is for its signer.
     pub(crate) fn check(
         opened: Unverified<Query>,
         context: &Context,
@@ -58,7 +58,7 @@ impl SignedQuery {
         Ok(Self { opened, delegation })
     }
 
-    /// The member who asks, herself or through a delegated key.
+    /// The member who asks, directly or through a delegated key.
     pub(crate) fn identity(&self) -> Identity {
         let delegation = self.delegation.as_ref();
         delegation.map_or(self.opened.signer, |delegation| delegation.identity)

@@ -61,7 +61,7 @@ impl Cursor<'_> {
     }
 }
 
-/// Appends all chains: each in its order, and among each other by the time of the commits. Gives the last
+/// Appends all chains: each in its order, and merged by the time of the commits. Returns the last
 /// message of each.
 pub(super) async fn chains(
     log: &dyn Log,
@@ -132,7 +132,7 @@ async fn one(
 }
 
 impl Recovery {
-    /// Records what could not be restored. Gives the number of entries for it.
+    /// Records the losses. Returns the number of entries that record them.
     pub(super) async fn append_losses(
         &self,
         started: &StartedRecovery,
@@ -205,7 +205,7 @@ impl Recovery {
         Ok(cose::sign(&commit, &context.key).into())
     }
 
-    /// Erases destroyed values again. Gives the number of objects that were erased.
+    /// Erases destroyed values again. Returns the number of objects that were erased.
     pub(super) async fn erase_destroyed(&self, chains: &Chains) -> Result<u64, Rejection> {
         let mut erased = 0;
         for (_, chain) in chains.iter() {

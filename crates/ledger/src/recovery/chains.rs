@@ -11,9 +11,9 @@ use keyroll_wire::reply::{RecoveryRow, SecretVersion};
 use super::pool::LongestChain;
 use crate::value_check::ValueReport;
 
-/// The most lines of one kind in a plan.
+/// Maximum number of lines of one kind in a plan.
 const WORDS: usize = 100;
-/// The most lost values that a plan names.
+/// Maximum number of lost values that a plan names.
 const NAMED: usize = 100;
 
 /// The chain of one workspace.
@@ -124,8 +124,8 @@ impl Chain {
         is_new.then_some(known.max(recalled.unwrap_or(known)))
     }
 
-    /// The size to record as the highest that there was. A workspace that is lost as a whole has no log to
-    /// record it in.
+    /// The size to record as the highest that there was. A workspace that is lost as a whole has no
+    /// log to record it in.
     pub(super) fn truncated(&self, unattributed: u64) -> Option<TreeSize> {
         let is_there = self.state.size().0 > 0;
         self.lost_size(unattributed).filter(|_| is_there)
@@ -223,7 +223,7 @@ impl Chains {
         self.put(workspace.clone(), chain);
     }
 
-    /// Notes that somebody has seen so many entries.
+    /// Notes that a client has seen this many entries.
     pub(super) fn note_seen(&mut self, workspace: &WorkspaceName, size: TreeSize) {
         let mut chain = self.take(workspace);
         chain.known = chain.known.max(size.0);
@@ -242,7 +242,7 @@ impl Chains {
         }
     }
 
-    /// Notes the lost values, and gives the workspace's row of the plan.
+    /// Notes the lost values, and returns the workspace's row of the plan.
     pub(super) fn put_values(
         &mut self,
         workspace: &WorkspaceName,
@@ -313,7 +313,7 @@ impl Chains {
         &self.unused
     }
 
-    /// The digest of the read model's entries that are of no chain; none if there are no such.
+    /// The digest of the read model's entries that are of no chain; `None` if there are none.
     pub(super) fn left(&self) -> Option<Digest> {
         let roots = self.by.values().filter_map(|chain| chain.abandoned_root);
         let roots: Vec<u8> = roots.flat_map(|root| root.0).collect();

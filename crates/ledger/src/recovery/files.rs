@@ -1,5 +1,5 @@
-//! The files that a recovery writes beside the read model before the log is replaced: what it needs if it
-//! is interrupted, and what it leaves out.
+//! The files that a recovery writes beside the read model before the log is replaced: the data that
+//! it needs if it is interrupted, and the commits that it leaves out.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::sources::{failed, put};
 use crate::projection::Projection;
 use keyroll_audit::commit_file;
 
-/// The sizes of what is lost, in a file: the log that shows them is about to be deleted.
+/// The sizes of logs with lost entries, in a file: the log that shows them is about to be deleted.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sizes {
@@ -44,8 +44,8 @@ impl RecoveryFiles {
         self.0.join("saved.sizes")
     }
 
-    /// Writes the commits of no chain under names that no recovery reads; then the commits that only the
-    /// log holds, and the sizes to record.
+    /// Writes the commits of no chain under names that no recovery reads; then the commits that
+    /// only the log holds, and the sizes to record.
     pub(super) fn keep(
         &self,
         chains: &Chains,
@@ -90,8 +90,8 @@ impl RecoveryFiles {
         Ok((sizes.made != made).then_some(sizes.sizes))
     }
 
-    /// Checks that no recovery was interrupted after it had deleted the log. The new log is valid as far as
-    /// it goes, and does not show what is missing.
+    /// Checks that no recovery was interrupted after it had deleted the log. The new log is valid
+    /// as far as it goes, and does not show the missing entries.
     ///
     /// # Errors
     /// When one was, or the file cannot be read.
@@ -107,7 +107,7 @@ impl RecoveryFiles {
     /// Removes the files: their content is in the log, recorded there, or left out.
     pub(super) fn done(&self) {
         for file in [self.sizes(), self.commits()] {
-            // It may never have existed. If it reappears after a crash, it says nothing new.
+            // It may never have existed. If it reappears after a crash, it adds nothing.
             let _ = std::fs::remove_file(&file);
             let _ = crate::durable::names_beside(&file);
         }

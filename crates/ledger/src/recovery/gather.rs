@@ -41,7 +41,7 @@ struct Gatherer<'a> {
     different: Vec<DivergentMessage>,
 }
 
-/// The longest chain of each workspace, and what is wrong with the log.
+/// The longest chain of each workspace, and the problems of the log.
 pub(super) async fn gather(
     log: &dyn Log,
     view: &View,
@@ -79,8 +79,8 @@ impl Gatherer<'_> {
         Ok(())
     }
 
-    /// Folds the read model's commits of a workspace, and shows the state before each. Gives also why it
-    /// stopped early, if it did.
+    /// Folds the read model's commits of a workspace, and shows the state before each. Also returns
+    /// why it stopped early, if it did.
     fn replay(
         &self,
         workspace: &WorkspaceName,
@@ -175,8 +175,8 @@ impl Gatherer<'_> {
         Ok(())
     }
 
-    /// A commit of this workspace that the ledger's key signed, or why it is none. Its place in the tree is
-    /// not checked.
+    /// A commit of this workspace that the ledger's key signed, or why it is none. Its place in the
+    /// tree is not checked.
     ///
     /// # Errors
     /// [`Code::UpgradeNeeded`] for a commit of a later program: this one would leave it out.
@@ -305,7 +305,7 @@ impl Gatherer<'_> {
         };
         let is_other =
             |one: &&UnplacedCommit| one.first < size || (one.first == size && one.root != root);
-        // Of each source: where it leaves the chosen history, and how far it goes.
+        // For each source: where it leaves the chosen history, and how far it goes.
         let mut others: BTreeMap<usize, (TreeSize, u64)> = BTreeMap::new();
         for other in left().filter(is_other) {
             for from in &other.from {

@@ -1,5 +1,5 @@
-//! Commits from any source that the read model does not hold, and the longest history that they make. Each
-//! names the root over all entries before it, so it fits one place only.
+//! Commits from any source that the read model does not hold, and the longest history that they
+//! make. Each names the root over all entries before it, so it fits one place only.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use keyroll_core::{Commit, Digest, Identity, LedgerId, State, TreeSize, Workspac
 
 use crate::follower::fold_next;
 
-/// The most bytes of such commits: they stay in memory until they are in the new log.
+/// Maximum size of such commits together: they stay in memory until they are in the new log.
 const BYTES: usize = 256 * 1024 * 1024;
 
 /// A commit that the ledger's key signed, and whose place is not known yet.
@@ -89,7 +89,8 @@ impl CommitIndex {
         self.0.keys()
     }
 
-    /// The longest continuation of a state. Of equally long ones, the one that was found first.
+    /// The longest continuation of a state. If several are equally long, the one that was found
+    /// first.
     pub(super) fn longest(
         &self,
         state: State,

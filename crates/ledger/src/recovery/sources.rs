@@ -1,5 +1,5 @@
-//! The files that an operator puts into the directory `recover` beside the read model: read models of
-//! other replicas (`*.redb`), bundles (`*.bundle`), and commits that an earlier recovery saved.
+//! The files that an operator puts into the directory `recover` beside the read model: read models
+//! of other replicas (`*.redb`), bundles (`*.bundle`), and commits that an earlier recovery saved.
 
 use std::fs::File;
 use std::io::{BufReader, Write as _};
@@ -33,8 +33,8 @@ pub(super) fn files(beside: &Path) -> Result<Vec<PathBuf>, Rejection> {
     Ok(paths)
 }
 
-/// Hands every commit of a file on, unverified. An unreadable file is an error: somebody put it there for
-/// a reason.
+/// Passes every commit of a file on, unverified. An unreadable file is an error: an operator put it
+/// there for a reason.
 pub(super) fn read(path: &Path, ledger: &LedgerId, take: &mut Take<'_>) -> Result<(), Rejection> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("redb") => read_model(path, ledger, take)?,

@@ -13,7 +13,8 @@ pub struct Submission {
     pub trusted_size: TreeSize,
     /// The epoch that its values are stored under, once they are.
     pub stored: Option<Epoch>,
-    /// Why it must be refused, unless it was carried out before: then it gets its receipt all the same.
+    /// Why it must be refused, unless it was carried out before: then it gets its receipt all the
+    /// same.
     pub inadmissible: Option<Rejection>,
     /// The epoch that must still be retiring when it is decided: the command rests on that.
     pub while_retiring: Option<Epoch>,

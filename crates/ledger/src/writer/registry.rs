@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use super::{Queued, Writer};
 use crate::context::Context;
 
-/// One writer for each workspace that is in use. The first command starts it; it ends when no command has
-/// arrived for a while, so that an idle workspace takes no memory.
+/// One writer for each workspace that is in use. The first command starts it; it ends when no
+/// command has arrived for a while, so that an idle workspace takes no memory.
 pub struct Writers {
     idle: Duration,
     by_name: Mutex<HashMap<WorkspaceName, Writer>>,
@@ -29,7 +29,7 @@ impl Writers {
         self.lock().len()
     }
 
-    /// The writer of a workspace, started if there is none.
+    /// The writer of a workspace, started if necessary.
     pub fn of(self: &Arc<Self>, context: &Arc<Context>, workspace: &WorkspaceName) -> Writer {
         let mut writers = self.lock();
         let start = || Writer::start_in(self, Arc::clone(context), workspace.clone());
@@ -44,8 +44,8 @@ impl Writers {
         self.idle
     }
 
-    /// Removes a writer that has nothing to do. A writer stays while anybody holds its handle and may
-    /// still send a command: handles are given out under the lock that is held here.
+    /// Removes a writer that has nothing to do. A writer stays while anybody holds its handle and
+    /// may still send a command: handles are given out under the lock that is held here.
     pub(super) fn leave(
         &self,
         workspace: &WorkspaceName,

@@ -43,10 +43,10 @@ pub(super) struct Task {
     unknown_append: Option<UnknownAppend>,
     /// A message that is known to be in the log: a state may be loaded only if it contains it.
     min_head: Sequence,
-    /// Commands of an append that was resolved, until a state that was loaded afterwards shows their
-    /// outcome.
+    /// Commands of an append that was resolved, until a state that was loaded afterwards shows
+    /// their outcome.
     in_doubt: Vec<(Identity, CommandId)>,
-    /// Why the last wait was in vain.
+    /// Why the last wait failed.
     failed: Option<Rejection>,
     /// A view for looking up receipts, taken at the beginning of this round.
     view: Option<View>,
@@ -123,8 +123,8 @@ impl Task {
         }
     }
 
-    /// Whether the task ends because nobody needs it. It stays while it knows something that a new task
-    /// would not find in the read model: the outcome of a command, or that a message is in the log.
+    /// Whether the task ends because it is unused. It stays while it knows something that is not in
+    /// the read model: the outcome of a command, or that a message is in the log.
     fn leaves(&self, waiting: &mpsc::Receiver<Queued>) -> bool {
         let known = |progress: &Progress| progress.workspaces.get(&self.workspace).copied();
         let known = self.context.progress.read(known).unwrap_or_default();
@@ -191,8 +191,8 @@ impl Task {
             match job {
                 Queued::Precheck(_, answer) => drop(answer.send(Err(rejection.clone()))),
                 Queued::Submit(submission, answer) => {
-                    // A command that may still be committed must not be answered as refused. A broken
-                    // log says nothing about it.
+                    // A command that may still be committed must not be answered as refused. A
+                    // broken log does not show its outcome.
                     let broken = matches!(rejection.code, Code::Corrupt | Code::Rollback);
                     let refusal = if submission.dry_run {
                         rejection.clone()
@@ -220,7 +220,7 @@ impl Task {
             self.load().await?;
         }
         // The order matters: the view, taken after `projected`, holds all that the pruning forgets;
-        // unless a disk error has just set the read model back to what it held durably.
+        // unless a disk error has just set the read model back to its durable part.
         let known = |progress: &Progress| (progress.sequence, progress.head_of(&self.workspace).1);
         let (sequence, projected) = self.context.progress.read(known);
         let projection = self.context.projection.borrow().clone();

@@ -21,7 +21,8 @@ use keyroll_store::log::MemoryLog;
 use keyroll_store::objects::MemoryObjects;
 use keyroll_store::vault::Vault;
 
-/// In as many it stopped every time, when the writer looked twice at once.
+/// With so many rounds it stopped every time, while the writer still read the progress twice at
+/// once.
 const ROUNDS: u32 = 20_000;
 
 fn demo() -> WorkspaceName {
@@ -50,7 +51,8 @@ fn creation(owner: &SigningKey, ledger: LedgerId) -> Arc<Verified> {
     )
 }
 
-/// All that a writer needs, with an operator who may make workspaces; what has to be kept beside it.
+/// The context of a writer, its operator, who may create workspaces, and the parts that must stay
+/// alive.
 fn context() -> (Context, SigningKey, ProgressPublisher, impl Sized) {
     let (key, owner) = (
         SigningKey::from_bytes(&[1; 32]),
@@ -81,8 +83,8 @@ fn context() -> (Context, SigningKey, ProgressPublisher, impl Sized) {
     (context, owner, told, (directory, told_of))
 }
 
-/// Has a writer of its own look at the read model's progress in one round after the other, while
-/// that is changed without a pause. Says when it is done.
+/// Has a writer read the read model's progress in round after round, while that is changed without
+/// a pause. Reports on `done` when it has finished.
 fn look_and_change(done: &mpsc::Sender<()>) {
     let (context, owner, told, _kept) = context();
     let ledger = context.ledger;
@@ -107,8 +109,8 @@ fn look_and_change(done: &mpsc::Sender<()>) {
     done.send(()).expect("somebody waits");
 }
 
-/// A lock that is read twice at once, with who wants to change it in between, is one for ever: it
-/// stopped a whole service. On threads of its own, since no timer of the runtime would go off.
+/// Two reads of one lock at once, with a write waiting in between, block for ever: that stopped a
+/// whole service. It runs on threads of its own, since no timer of the runtime would fire.
 #[test]
 fn writer_and_follower_do_not_wait_for_each_other() {
     let (done, over) = mpsc::channel();
@@ -117,8 +119,8 @@ fn writer_and_follower_do_not_wait_for_each_other() {
         .expect("both go on");
 }
 
-/// Between the look whether a command would be accepted and the command itself its value is stored,
-/// which may take longer than a writer stays idle.
+/// A value is stored between the precheck of its command and the command itself, and that may take
+/// longer than a writer stays idle.
 #[tokio::test]
 async fn a_writer_that_somebody_holds_does_not_end() {
     let (context, owner, _told, _kept) = context();

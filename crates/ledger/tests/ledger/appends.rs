@@ -1,4 +1,4 @@
-//! Appends that fail, are not heard of, or meet others.
+//! Appends that fail, remain unknown, or conflict with others.
 
 use keyroll_core::roles::Role;
 use keyroll_core::{Action, Code, Index, SecretId};
@@ -88,7 +88,7 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
     );
-    // The settling append is in doubt as well, then refused: still nobody is told anything final.
+    // The append that resolves it is unknown as well, then refused: still no final answer is given.
     assert_eq!(
         code(world.send(reveal.clone(), vec![]).await),
         Some(Code::AuditUnknown)
@@ -109,8 +109,8 @@ async fn while_an_append_is_in_doubt_nothing_is_final() {
     assert_eq!(world.log.deliver_delayed(), 0);
 }
 
-/// Two servers that lead for a moment both get what is published: the word of the one that is behind
-/// is not the last.
+/// Two servers that lead for a moment both receive the message: the answer of the one that is
+/// behind does not decide.
 #[tokio::test]
 async fn what_one_server_contradicts_another_may_still_take() {
     let world = World::with_demo().await;
@@ -127,14 +127,15 @@ async fn what_one_server_contradicts_another_may_still_take() {
     assert_eq!(world.log.bytes().len(), 3);
 }
 
-/// It landed, it was settled, and then nobody can be asked what became of it.
+/// The append was committed and resolved, but no server can then be asked for the command's
+/// outcome.
 #[tokio::test]
 async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     world.projected().await;
     let reveal = reveal_of(&world).await;
-    // Sent again it lands, and the read model does not come to it.
+    // The second copy is appended, and the read model does not receive it.
     world.log.simulate([SimulatedAppend::Contradicted]);
     world.log.hold(true);
     let told = code(world.send(reveal.clone(), vec![]).await);
@@ -145,7 +146,7 @@ async fn what_was_settled_and_not_looked_at_is_not_told_as_refused() {
     assert_eq!(known.receipt.index, Index(2));
 }
 
-/// Sent again to a service that cannot ask anybody whether what it knows is the present state.
+/// A command is sent again to a service that cannot check whether its state is the newest.
 #[tokio::test]
 async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
     let world = World::with_demo().await;
@@ -155,7 +156,7 @@ async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
     world.log.leaderless(true);
     let again = code(world.send(reveal.clone(), vec![]).await);
     assert_eq!(again, Some(Code::AuditUnknown));
-    // Of what is refused anyway nothing happened.
+    // A command that is refused anyway certainly had no effect.
     let none = code(world.reveal(&owner(), "Nothing").await);
     assert_eq!(none, Some(Code::AuditUnavailable));
     world.log.leaderless(false);
@@ -163,7 +164,7 @@ async fn what_is_in_the_log_is_not_told_as_refused_while_nobody_leads() {
     assert_eq!(known.receipt.index, first.receipt.index);
 }
 
-/// Once something lies behind the fence a conflict is what it says, and nothing is sent again.
+/// Once a message lies behind the fence, a conflict is final, and nothing is sent again.
 #[tokio::test]
 async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
     let world = World::with_demo().await;
@@ -173,7 +174,7 @@ async fn after_a_conflict_that_is_one_a_command_is_decided_anew() {
         .simulate([SimulatedAppend::Contradicted, SimulatedAppend::Refused]);
     let first = code(world.reveal(&owner(), "Key").await);
     assert_eq!(first, Some(Code::AuditUnknown));
-    // Something else comes first after all.
+    // Another message comes first after all.
     world.reveal(&owner(), "Key").await.expect("settled before");
     assert_eq!(world.log.deliver_delayed(), 0);
     assert_eq!(world.log.bytes().len(), 4);
@@ -204,7 +205,7 @@ async fn two_replicas_fence_each_other() {
             .await
             .expect("created");
     }
-    // Removed on one, refused on the other at once.
+    // A member who is removed on one replica is refused on the other at once.
     let viewer = signing_key(20);
     world
         .act(
@@ -285,8 +286,8 @@ async fn what_is_in_the_log_is_never_told_as_if_it_were_not() {
     assert_eq!(again.receipt.index, first.receipt.index);
 }
 
-/// The vault is read while the commit is on its way: the value of a reveal that nobody was answered
-/// is in memory, sealed, and still there when the vault has lost it.
+/// The vault is read while the commit is on its way: the value of an unanswered reveal is in
+/// memory, sealed, and still there when the vault has lost it.
 #[tokio::test]
 async fn a_reveal_reads_the_vault_beside_its_append() {
     let world = World::with_demo().await;
@@ -299,7 +300,7 @@ async fn a_reveal_reads_the_vault_beside_its_append() {
     assert_eq!(code(unknown), Some(Code::AuditUnknown));
     let stored = world.vault.all();
     assert_eq!(stored.len(), 1);
-    // Whatever was begun goes on as far as it can.
+    // Lets every task that has begun run as far as it can.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

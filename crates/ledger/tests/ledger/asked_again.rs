@@ -1,4 +1,4 @@
-//! Questions that come twice, and the one that a former member asks.
+//! Queries that arrive twice, and the query of a former member.
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::Nothing;
@@ -55,7 +55,7 @@ async fn who_knows_the_root_is_told_and_nobody_else() {
     let asked = async |workspace: WorkspaceName, root, size| {
         let size = TreeSize(size);
         let ask = Question::AuditExtends(AuditExtends { root, size });
-        // Raised by a command beside it.
+        // A command sent at the same time raised the size.
         let seen = size.0.min(1) * 2;
         let bytes = signed(&world, &stranger, (Some(&workspace), ask, seen));
         let answer = world.ask_bytes(Some(&workspace), &bytes).await;

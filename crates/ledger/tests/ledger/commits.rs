@@ -1,4 +1,4 @@
-//! Commits are kept in pieces: every one of them, and every entry, comes back as it went in.
+//! Commits are stored in pieces: every commit and every entry is read back unchanged.
 
 use ed25519_dalek::Signer as _;
 use keyroll_core::{Commit, Index, TreeSize};
@@ -14,7 +14,7 @@ fn every_commit_and_entry_comes_back_however_the_log_is_cut() {
     }
     let size = history.entries.len() as u64;
     let dir = tempfile::tempdir().expect("directory");
-    // Of one entry, of a few, of as many as make many pieces, and of all.
+    // Of one entry, of a few, of enough for many pieces, and of all entries.
     let cuts = [&[1][..], &[1, 3, 31, 32, 33], &[255, 1], &[1_000]];
     for (number, lengths) in cuts.into_iter().enumerate() {
         let messages = history.commits(lengths);

@@ -14,7 +14,7 @@ use redb::{Database, ReadableTable as _, TableDefinition};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Of each kind: flipped bits, and cuts.
+/// Rounds of each kind of damage: flipped bits, and cuts.
 const FLIPS: u64 = 1_800;
 const CUTS: u64 = 200;
 
@@ -26,7 +26,7 @@ pub(crate) fn messages(steps: u8) -> Vec<Message> {
     history.commits(&[1, 3])
 }
 
-/// A directory in memory, where there is such a thing: thousands of files are flushed.
+/// A directory in memory where the machine has one: thousands of files are flushed.
 fn in_memory() -> tempfile::TempDir {
     let beside = || tempfile::tempdir().expect("directory");
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| beside())
@@ -48,7 +48,7 @@ impl Drawn {
     }
 }
 
-/// What came of a damaged file.
+/// The results for the damaged files.
 #[derive(Debug, Default)]
 struct Tally {
     unharmed: u64,
@@ -91,7 +91,7 @@ fn a_damaged_file_is_never_taken_for_what_it_was() {
     };
     for round in 0..FLIPS {
         let mut hurt = bytes.clone();
-        // Most of the file is empty: every second flip is where something lies.
+        // Most of the file is empty: every second flip is where there are data.
         let at = if round % 2 == 0 {
             used[drawn.below(used.len())]
         } else {
@@ -108,7 +108,7 @@ fn a_damaged_file_is_never_taken_for_what_it_was() {
     println!("{} bytes, {tally:?}", bytes.len());
     assert!(tally.anew > 0 && tally.unharmed > 0, "{tally:?}");
     assert_eq!(tally.refused, 0, "what is wrong is begun anew");
-    // What was begun anew becomes the same from the log.
+    // A file that was created again becomes the same from the log.
     std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("written");
     let anew = Projection::open_or_recreate(&path, &LEDGER).expect("opens");
     let key = identity(&signing_key(2));
@@ -121,8 +121,8 @@ fn a_damaged_file_is_never_taken_for_what_it_was() {
 const SECRETS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("secrets");
 const COMMITS: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("commits");
 
-/// Changes a bit of a table's first row behind redb's back: its own checksums are right, as those of
-/// a file are that is too large to be read through when it is opened.
+/// Changes a bit of a table's first row behind redb's back: its own checksums are right, like those
+/// of a file that is too large to be checked when it is opened.
 fn change_first_row<K>(path: &Path, table: TableDefinition<'_, K, &'static [u8]>)
 where
     K: redb::Key + for<'a> redb::Value<SelfType<'a> = K> + 'static,
@@ -170,7 +170,7 @@ async fn a_row_that_changed_on_the_disk_is_not_decided_on() {
     assert_eq!(revealed.expect("revealed"), b"v");
 }
 
-/// The follower meets it with the next commit, here of another replica.
+/// The follower finds it with the next commit, here of another replica.
 #[tokio::test]
 async fn a_read_model_with_a_row_that_changed_is_built_anew_by_its_follower() {
     let world = with_a_changed_row(SECRETS).await;

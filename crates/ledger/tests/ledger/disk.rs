@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
-/// A file on a disk that takes nothing while it is full.
+/// A file on a disk that refuses writes while it is full.
 #[derive(Debug)]
 struct Disk {
     file: FileBackend,
@@ -158,7 +158,7 @@ async fn after_a_full_disk_it_goes_on_by_itself_and_misses_nothing() {
     assert_eq!(digest_of(&at.projection), digest_of(beside.projection()));
 }
 
-/// What a crash right now would leave of a read model.
+/// How much of a read model a crash right now would leave.
 fn after_a_crash(world: &World, beside: &Path) -> Sequence {
     std::fs::copy(world.dir.path().join("ledger.redb"), beside).expect("copied");
     let left = Projection::open(beside, &world.id()).expect("opens");
@@ -242,14 +242,15 @@ fn command(action: Action) -> Arc<Verified> {
     Arc::new(verified.expect("signed"))
 }
 
-/// What the writer forgot, because the read model was said to have it, is looked for there: if it
-/// was set back since, nothing is decided, or a command sent twice would take effect twice.
+/// A command that the writer forgot, because the read model was reported to hold it, is looked up
+/// there. If the read model was set back since, nothing is decided: a command sent twice would take
+/// effect twice.
 #[tokio::test]
 async fn a_command_is_not_decided_on_an_older_read_model_than_was_told() {
     let dir = tempfile::tempdir().expect("directory");
     let open = |file: &str| Projection::open(&dir.path().join(file), &LEDGER).expect("opens");
     let (log, health) = (MemoryLog::default(), Arc::new(Health::default()));
-    // What is told of one, while the writer looks at another.
+    // The progress is reported of one file, while the writer reads the other.
     let (told_of, looked_at) = (open("one.redb"), open("other.redb"));
     let (progress, progressed) = ProgressReader::begin(progress_of(&told_of).expect("where it is"));
     let (_other, projection) = watch::channel(looked_at);

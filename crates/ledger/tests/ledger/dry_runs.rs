@@ -1,4 +1,5 @@
-//! Commands that are only decided: nothing is written, and refusals are those of the command itself.
+//! Commands that are only decided: nothing is written, and refusals are those of the command
+//! itself.
 
 use keyroll_core::command::{Command, DelegationRevoke, MemberRemove, Nothing, SecretRef};
 use keyroll_core::roles::Role;
@@ -13,7 +14,7 @@ use crate::support::{World, advance, code, demo, fresh, identity, name, now, own
 
 type Key = ed25519_dalek::SigningKey;
 
-/// What the ledger answers to a dry run of signed bytes, asked for by `actor`.
+/// The ledger's answer to a dry run of signed bytes, asked for by `actor`.
 async fn ask(
     world: &World,
     ledger: &Ledger,
@@ -110,7 +111,7 @@ async fn whatever_would_be_refused_is_refused_and_nothing_is_written() {
         let tried = action(&world, actor, asked.clone()).await;
         assert_eq!(code(tried), Some(refused), "{words}");
         assert_eq!(world.log.bytes(), before, "{words}");
-        // The command itself says the same.
+        // The command itself gets the same refusal.
         let done = world.act(actor, asked).await;
         let real = match &done {
             Ok(done) => crate::support::denied(done),
@@ -136,7 +137,7 @@ async fn a_taken_name_is_refused_on_every_replica() {
     let (command, _) = world
         .create_command(&owner(), SecretId([5; 16]), "Key", b"v")
         .await;
-    // The other replica has decided on the state before.
+    // The other replica has already decided on the earlier state.
     let free = ask(&world, &other, (&owner(), now()), command.clone()).await;
     assert_eq!(kinds(free), ["secret.created"]);
     world.create(&owner(), "Key", b"v").await.expect("created");
@@ -148,7 +149,7 @@ async fn a_taken_name_is_refused_on_every_replica() {
 async fn refusals_of_dry_runs_are_not_summed_up_either() {
     let (world, viewer) = World::with_viewer().await;
     let secret = world.create(&owner(), "Key", b"v").await.expect("created");
-    // More than get an entry each.
+    // More refusals than get an entry each.
     for _ in 0..2 * limits::DENIALS_PER_MINUTE {
         let tried = action(&world, &viewer, delete(secret)).await;
         assert_eq!(code(tried), Some(Code::Denied));
@@ -176,7 +177,7 @@ async fn a_dry_run_is_as_fresh_and_as_signed_as_a_command() {
     assert_eq!(code(stale), Some(Code::Stale));
     let stale = ask(&world, &world.ledger, (&owner(), old), signed(at)).await;
     assert_eq!(code(stale), Some(Code::Stale));
-    // Somebody else's command, and one that nobody signed so.
+    // Another member's command, and one whose signature does not fit.
     let others = bytes(&world, &signing_key(99), signed(at)).await;
     assert_eq!(code(others), Some(Code::Denied));
     let mut broken = signed(at);
@@ -185,7 +186,7 @@ async fn a_dry_run_is_as_fresh_and_as_signed_as_a_command() {
     }
     let broken = bytes(&world, &owner(), broken).await;
     assert_eq!(code(broken), Some(Code::BadSignature));
-    // What was carried out comes to nothing more.
+    // A command that was carried out has no further effect.
     let command = signed(now());
     world.send(command.clone(), vec![]).await.expect("deleted");
     assert_eq!(bytes(&world, &owner(), command).await, Ok(vec![]));
@@ -208,7 +209,7 @@ async fn no_value_leaves_by_a_dry_run() {
     assert_eq!(revealed.secrets[0].name, name("Key"));
     assert!(cbor::encode(&events).len() < 200, "no room for a value");
     assert_eq!(world.log.bytes(), before);
-    // The same command is still good: it was not carried out.
+    // The same command is still valid: it was not carried out.
     let done = world.send(command, vec![]).await.expect("revealed");
     assert_eq!(done.released.len(), 1);
 }
@@ -216,7 +217,7 @@ async fn no_value_leaves_by_a_dry_run() {
 #[tokio::test]
 async fn the_largest_command_can_be_tried() {
     let world = World::with_demo().await;
-    // Blocks are what makes a command large without values.
+    // Only blocks make a command large without values.
     let block = |number: usize| keyroll_core::command::BlockUse {
         name: format!("{number:04}{}", "b".repeat(100))
             .parse()
@@ -280,7 +281,7 @@ async fn use_delegated(world: &World, by: &Key, to: &Key) {
     assert_eq!(done.expect("revealed").released.len(), 1);
 }
 
-/// What was seen in use survives a restart, on the read model alone, and a rebuild.
+/// A delegation that was seen in use survives a restart, on the read model alone, and a rebuild.
 #[tokio::test]
 async fn a_delegation_seen_before_a_restart_is_ended_by_its_key() {
     let world = World::with_demo().await;

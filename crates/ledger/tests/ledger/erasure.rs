@@ -1,4 +1,5 @@
-//! What is to end ends: after a crash at any step, with two replicas at once, and for good.
+//! Erasures and rotations finish: after a crash at any step, with two replicas at once, and for
+//! good.
 
 use keyroll_audit::verify::{Depth, Verifier};
 use keyroll_core::command::{Nothing, SecretDestroy, SecretRef};
@@ -25,11 +26,11 @@ fn rotate() -> Action {
 
 async fn act(world: &World, action: Action) {
     world.act(&owner(), action).await.expect("carried out");
-    // The eraser works by the read model.
+    // The eraser reads the read model.
     world.projected().await;
 }
 
-/// Places in the vault by their end: `.1` is the first generation.
+/// Subjects in the vault by their end: `.1` is the first epoch.
 fn under(world: &World, epoch: u32) -> usize {
     let end = format!(".{epoch}");
     let all = world.vault.all();
@@ -78,7 +79,7 @@ async fn replica(world: &World) -> (Ledger, tempfile::TempDir) {
     (ledger, dir)
 }
 
-/// Three secrets: one of two versions, one deleted, one of which a version is destroyed.
+/// Three secrets: one with two versions, one deleted, and one with a destroyed version.
 pub(crate) async fn three() -> (World, SecretId) {
     let world = World::with_demo().await;
     let one = world.create(&owner(), "One", b"1").await.expect("created");
@@ -97,7 +98,8 @@ pub(crate) async fn three() -> (World, SecretId) {
     (world, gone)
 }
 
-/// After a rotation and the destruction of `Part`'s first version, whatever happened on the way.
+/// Checks the state after a rotation and the destruction of `Part`'s first version, whatever
+/// happened on the way.
 async fn is_done(world: &World, gone: SecretId) {
     let status = key_status(world).await;
     assert_eq!(
@@ -175,7 +177,7 @@ async fn values_are_read_at_either_generation_while_one_is_retired() {
     assert_eq!(world.reveal(&owner(), "One").await.expect("value"), b"2");
     world.create(&owner(), "New", b"6").await.expect("created");
     assert_eq!((under(&world, 1), under(&world, 2)), (5, 1));
-    // Enough to copy some, and not to erase: then everything is still to be had.
+    // Enough to copy some, and not to erase: every value can still be revealed.
     world.vault.fail_after(14);
     assert!(world.ledger.eraser().run_once().await.is_err());
     world.vault.fail_after(u64::MAX);
@@ -261,7 +263,7 @@ async fn two_erasers_at_once_do_no_harm() {
     act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
     for _ in 0..20 {
         other.caught_up().await.expect("caught up");
-        // One may find the other's work half done: the next pass finds the rest.
+        // Each may find the other's work half done: the next pass finds the rest.
         let (_, _) = tokio::join!(world.ledger.eraser().run_once(), other.eraser().run_once());
         world.ledger.caught_up().await.expect("caught up");
         if world.ledger.progress().unfinished.is_empty() {
@@ -276,7 +278,7 @@ async fn what_is_at_neither_generation_is_lost_and_skipped() {
     let (world, _) = three().await;
     let lost = world.vault.all()[0].0.clone();
     assert!(world.vault.lose(&lost));
-    // Damaged: it is there, and not what the log says.
+    // A damaged value exists, but is not the one that the log names.
     let damaged = world.vault.all()[0].0.clone();
     world.vault.overwrite(&damaged, &b"something else"[..]);
     act(&world, rotate()).await;
@@ -302,7 +304,7 @@ async fn a_missing_key_stops_a_rotation_and_loses_nothing() {
     let (other, _dir) = replica(&world).await;
     assert_eq!(code(other.eraser().run_once().await), Some(Code::ValueLost));
     assert_eq!((under(&world, 1), under(&world, 2)), (4, 0));
-    // The stream is mended, and it goes on.
+    // The stream is repaired, and the rotation continues.
     world.keys.overwrite(subject, key.expect("there").1);
     other.eraser().run_once().await.expect("tended");
     world.ledger.caught_up().await.expect("caught up");
@@ -317,7 +319,7 @@ async fn a_missing_vault_stops_a_rotation_and_loses_nothing() {
     world.vault.set_missing(true);
     let stopped = world.ledger.eraser().run_once().await;
     assert_eq!(code(stopped), Some(Code::AuditUnavailable));
-    // The stream is back, with all that it held.
+    // The stream is back, with all its messages.
     world.vault.set_missing(false);
     world.ledger.eraser().run_once().await.expect("finished");
     world.ledger.eraser().sweep().await.expect("swept");
@@ -333,7 +335,7 @@ async fn what_a_sleeping_replica_puts_back_is_swept() {
     act(&world, destroy(part(&world).await, "Part", Some(&[1]))).await;
     world.ledger.eraser().run_once().await.expect("tended");
     for (subject, bytes) in old {
-        // Of the retired generation, and as a late copy under the new one.
+        // Under the retired epoch, and as a late copy under the new one.
         world.vault.overwrite(&subject, bytes.clone());
         let late = subject.trim_end_matches(".1").to_owned() + ".2";
         if !world.vault.all().iter().any(|(at, _)| *at == late) {
@@ -357,7 +359,7 @@ async fn a_value_stored_long_ago_serves_no_command() {
     let refused = world.send(command.clone(), values.clone()).await;
     assert_eq!(code(refused), Some(Code::AuditUnavailable));
     assert_eq!(world.vault.count(), 1);
-    // The same act signed anew under the same id, when the sweep may be near.
+    // The same command, signed again under the same id when the sweep may be near.
     advance(keyroll_core::limits::STORED_AGAIN_MS + 1);
     let signed = keyroll_core::SignedCommand::decode(&command).expect("signed");
     let said = signed.command();
@@ -374,8 +376,8 @@ async fn an_eraser_that_slept_through_a_rotation_loses_nothing() {
     act(&world, rotate()).await;
     other.caught_up().await.expect("caught up");
     world.vault.lose(&subject);
-    // The other looks for the value again and again; meanwhile it comes back, and is carried two
-    // generations on, where the other does not look.
+    // The other looks for the value again and again. Meanwhile it comes back, and is copied two
+    // epochs on, where the other does not look.
     let sleeper = other.eraser().run_once();
     let meanwhile = async {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -394,7 +396,7 @@ async fn an_eraser_that_slept_through_a_rotation_loses_nothing() {
     }
 }
 
-/// The keys stream goes while values are copied: the old ones are all that could be read again.
+/// The keys stream is lost while values are copied: only the old copies can still be read.
 #[tokio::test]
 async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
     let world = World::with_demo().await;
@@ -411,7 +413,7 @@ async fn nothing_old_is_erased_on_the_word_of_a_key_that_is_not_stored() {
     world.keys.lose_all();
     assert!(world.ledger.eraser().run_once().await.is_err());
     assert_eq!(under_old(&world), 1, "the old value is still there");
-    // With the stream from its backup it goes on.
+    // With the stream from its backup the rotation continues.
     for (subject, bytes) in before {
         world.keys.overwrite(&subject, bytes.to_vec());
     }

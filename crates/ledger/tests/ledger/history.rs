@@ -24,7 +24,7 @@ use crate::support::{demo, fresh, identity, name, signing_key};
 
 pub(crate) const LEDGER: LedgerId = LedgerId([1; 32]);
 
-/// A history being made: only what `decide` accepts becomes an entry.
+/// A growing history: only commands that `decide` accepts become entries.
 pub(crate) struct History {
     pub(crate) state: State,
     at: u64,
@@ -84,7 +84,7 @@ impl History {
         self.entries.push(bytes.into());
     }
 
-    /// Something that may or may not be possible, by two dice.
+    /// A command that may or may not be possible, chosen by two dice.
     pub(crate) fn step(&mut self, what: u8, which: u8) {
         self.at += u64::from(what) * 700;
         let (secret, called) = (SecretId([which % 6; 16]), format!("Key_{}", which % 6));
@@ -171,7 +171,7 @@ impl History {
         self.try_act(actor, action);
     }
 
-    /// Acts besides those that make, change and reveal; `edit` is one that would fit.
+    /// Actions besides create, edit and reveal; `edit` is one that would fit.
     fn rarer(&self, what: u8, which: u8, edit: SecretEdit) -> Action {
         match what {
             8 => Action::MemberAdd(MemberRecord {
@@ -263,7 +263,7 @@ pub(crate) fn fold(dir: &std::path::Path, file: &str) -> Fold {
     Fold::resume(projection, LEDGER, identity(&signing_key(2)), health).expect("resumes")
 }
 
-/// To look at it, or for one of three runs of a block.
+/// The purpose of a reveal: to view the value, or one of three runs of a block.
 fn purpose(which: u8) -> Purpose {
     let run = match which % 4 {
         0 => return Purpose::View(Nothing {}),

@@ -1,4 +1,4 @@
-//! A workspace that nobody uses leaves memory, and whoever uses it again notices nothing.
+//! An unused workspace leaves memory, and its next user notices nothing.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn another(world: &World, dir: &std::path::Path, idle: Duration) -> Ledger
     World::replica_that_idles(&world.log, stored, dir, keys, idle).await
 }
 
-/// Waits until nothing of it is in memory.
+/// Waits until no workspace is in memory.
 async fn gone(ledger: &Ledger) {
     for _ in 0..2_000 {
         if ledger.in_memory() == (0, 0) {
@@ -99,7 +99,7 @@ async fn what_is_used_again_has_its_fence_its_receipts_and_its_checkpoint() {
     verifies(&world);
 }
 
-/// Commands come just when a writer ends: each is carried out, once.
+/// Commands arrive just when a writer ends: each is carried out, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_come_while_it_leaves_are_carried_out_once() {
     let world = idles(Duration::from_millis(2)).await;

@@ -77,7 +77,7 @@ async fn the_log_and_the_vault_hold_no_value_and_no_key() {
     };
     assert!(!holds(&everything, canary));
     assert!(!holds(&everything, &data_key));
-    // The control: the search does find what is there.
+    // The control: the search finds text that is there.
     assert!(holds(&everything, b"secret.create"));
 }
 
@@ -140,7 +140,7 @@ async fn a_command_takes_effect_once() {
     let again = world.send(reveal, vec![]).await.expect("the receipt");
     assert_eq!((first.released.len(), again.released.len()), (1, 0));
 
-    // Another command under the same id is a conflict; under another actor's it is no matter.
+    // Another command under the same id is a conflict, unless it is another actor's.
     let other = world.command_bytes(&owner(), id, now(), Action::DelegationRevoke(revoke()));
     assert_eq!(code(world.send(other, vec![]).await), Some(Code::Conflict));
     let stranger = world.command_bytes(
@@ -200,7 +200,7 @@ async fn digest(world: &World) -> keyroll_core::Digest {
 }
 
 async fn ask_ledger(world: &World, ask: Question) -> Result<Answer, keyroll_core::Rejection> {
-    // The same bytes would be the same question, asked again.
+    // The same bytes would be the same query, sent again.
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let query = keyroll_wire::Query {
         v: 1,

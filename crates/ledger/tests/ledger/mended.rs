@@ -1,4 +1,5 @@
-//! What is damaged or gone is lost for as long as it is, and no longer: nothing remembers it.
+//! A value that is damaged or missing counts as lost while it is, and no longer: nothing remembers
+//! it.
 
 use bytes::Bytes;
 use keyroll_core::Code;
@@ -6,7 +7,7 @@ use keyroll_store::objects::MemoryObjects;
 
 use crate::support::{World, code, owner};
 
-/// A stored thing that is hurt in several ways, one after the other.
+/// Damages to one stored object, one after the other.
 fn hurts(whole: &Bytes) -> Vec<Option<Vec<u8>>> {
     let flipped = |at: usize| {
         let mut bytes = whole.to_vec();
@@ -60,7 +61,7 @@ async fn a_value_is_lost_until_its_wrapping_key_is_right_again() {
     is_lost_until_it_is_mended(|world| &world.keys, "keyroll.keys.demo.").await;
 }
 
-/// The key under which values travel is no value: it is not lost, it cannot be used.
+/// The key under which values travel is no value: it is not lost, but unusable.
 #[tokio::test]
 async fn sessions_begin_again_once_the_sealing_key_is_right_again() {
     let mut world = World::with_demo().await;

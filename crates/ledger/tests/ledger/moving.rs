@@ -1,4 +1,4 @@
-//! What is said of values while they move: during a rotation, an edit, a destroy, and after each of
+//! Reports about values while they move: during a rotation, an edit, a destroy, and after each of
 //! them was cut short.
 
 use keyroll_core::command::{Nothing, SecretDestroy};
@@ -9,7 +9,7 @@ use keyroll_wire::reply::{Answer, StorageReport};
 use crate::support::{World, advance, demo, name, now, owner};
 
 async fn ask(world: &World, ask: Question) -> Answer {
-    // The same bytes would be the same question, and its answer is known.
+    // The same bytes would be the same query, whose answer is kept.
     advance(1);
     let query = Query {
         v: QUERY_V,
@@ -33,7 +33,7 @@ async fn storage(world: &World) -> StorageReport {
     }
 }
 
-/// Problems of a storage check, and the losses that a recovery would put on record.
+/// Problems of a storage check, and the losses that a recovery would record.
 async fn problems_and_checked(world: &World) -> (Vec<String>, u64) {
     let report = storage(world).await;
     let ask = Question::RecoverPlan(RecoverPlan { seen: Vec::new() });
@@ -62,7 +62,7 @@ async fn destroy(world: &World, id: SecretId, called: &str, version: u32) {
     world.projected().await;
 }
 
-/// Three secrets of two versions: the first one's id, and the place of the last one's value.
+/// Three secrets of two versions each: the id of the first, and the object of the last one's value.
 async fn three() -> (World, SecretId, String) {
     let (world, mut first, mut last) = (World::with_demo().await, None, Vec::new());
     for number in 0..3 {
@@ -82,7 +82,7 @@ async fn three() -> (World, SecretId, String) {
     (world, first.expect("there are three"), place)
 }
 
-/// Takes a stored value away, wherever it lies.
+/// Removes a stored value, under any epoch.
 fn lose(world: &World, place: &str) {
     let all = world.vault.all();
     for (subject, _) in all.iter().filter(|(at, _)| at.contains(place)) {
@@ -90,7 +90,7 @@ fn lose(world: &World, place: &str) {
     }
 }
 
-/// Also in a second rotation, when values lie under a generation that their entries do not name.
+/// Also in a second rotation, when values lie under an epoch that their entries do not name.
 #[tokio::test]
 async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_not_is_named() {
     for rotations in [0, 1] {
@@ -113,12 +113,12 @@ async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_no
                 if is_lost {
                     lose(&world, &place);
                 }
-                // Here, and by another service after this one was killed.
+                // By this service, and by another one after this one was killed.
                 let (problems, lost) = problems_and_checked(&world).await;
                 let expected = usize::from(is_lost);
                 assert_eq!(problems.len(), expected, "step {step}: {problems:?}");
                 assert_eq!(lost, u64::from(is_lost), "step {step}");
-                // Which takes a moment to end.
+                // Ending this service takes a moment.
                 if step % 6 != 0 {
                     continue;
                 }
@@ -131,7 +131,7 @@ async fn at_every_step_of_a_rotation_every_value_is_there_and_the_one_that_is_no
     }
 }
 
-/// One read of the look is so slow that all this happens in between.
+/// One read of the check is so slow that all this happens during it.
 #[tokio::test]
 async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
     for is_lost in [false, true] {
@@ -148,7 +148,7 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
                     let edited = world.edit(&owner(), (id, "S0"), 3 + round, b"newer").await;
                     edited.expect("edited");
                     destroy(&world, id, "S0", 1 + round).await;
-                    // It would put on record what is lost, which then is none any more.
+                    // The eraser would record the loss, and then nothing is lost any more.
                     if is_lost {
                         break;
                     }
@@ -170,7 +170,7 @@ async fn while_it_is_looked_rotations_edits_and_destroys_lose_nothing() {
     }
 }
 
-/// The entry of a rotation is lost with the end of the log, and its copies are all that there is.
+/// The entry of a rotation is in the truncated tail, and its copies are all that is left.
 #[tokio::test]
 async fn values_under_a_key_that_the_log_has_lost_are_not_lost() {
     use keyroll_store::log::MemoryLog;

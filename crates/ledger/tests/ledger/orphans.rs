@@ -18,7 +18,7 @@ async fn what_never_became_an_entry_is_named_and_swept() {
     assert_eq!(world.vault.count(), 6);
     advance(1);
     let entries = world.log.bytes().len();
-    // The entry comes first: without it nothing is erased.
+    // The entry comes first: without it no orphan is erased.
     world.log.simulate([SimulatedAppend::Refused]);
     assert!(world.ledger.eraser().sweep().await.is_err());
     assert_eq!(world.vault.count(), 6);
@@ -42,7 +42,8 @@ fn cut(world: &World, gone: usize) -> MemoryLog {
     log
 }
 
-/// Opens a ledger on a log, and sweeps when every orphan is old enough. What it says is wrong.
+/// Opens a ledger on a log, and sweeps when every orphan is old enough. Returns the number of
+/// erased messages and the reported problems.
 async fn swept(world: &World, log: &MemoryLog, dir: &std::path::Path) -> (usize, String) {
     let keys = (&world.id, &world.online);
     let ledger = World::replica(log, &world.vault, &world.keys, dir, keys).await;
@@ -65,7 +66,7 @@ async fn values_of_entries_that_a_log_has_lost_are_left_alone_and_said() {
         said.contains("2 stored values belong to no entry"),
         "{said}"
     );
-    // With the whole log nothing is amiss.
+    // With the whole log there is no problem.
     let World { log, .. } = &world;
     let again = tempfile::tempdir().expect("directory");
     let (_, said) = self::swept(&world, log, again.path()).await;
@@ -84,7 +85,7 @@ async fn so_are_those_that_came_while_nobody_followed_with_this_read_model() {
     first.flush().await;
     drop(first);
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    // An hour later another service takes a value, and then the log loses its entry.
+    // An hour later another service stores a value, and then the log loses its entry.
     advance(60 * 60 * 1_000);
     world
         .create(&owner(), "Late", b"late")

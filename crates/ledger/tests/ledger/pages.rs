@@ -1,4 +1,4 @@
-//! Lists of any size: no history that members can write makes one that no reply could carry.
+//! Lists of any size: no history that members can write makes a list too large for a reply.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::support::{World, fresh, name, now, owner};
 
-/// Bytes of rows that no page may have, but for a first row that is larger by itself.
+/// Checks the size of a page; only a first row that is larger by itself may exceed it.
 fn small_enough<R: Serialize>(rows: &[R]) {
     let bytes: usize = rows.iter().map(|row| cbor::encode_row(row).len()).sum();
     assert!(bytes <= PAGE_BYTES, "{bytes} bytes in {} rows", rows.len());
@@ -38,7 +38,7 @@ async fn secret_pages(world: &World, first: SecretList) -> Vec<Vec<SecretRow>> {
     }
 }
 
-/// A secret of the largest row there is, deleted again so that its name is free.
+/// A secret with the largest possible row, deleted again so that its name is free.
 async fn largest(world: &World, called: &str) -> SecretId {
     let id = world.create(&owner(), called, b"v").await.expect("created");
     let host = |n: usize| format!("{n}.{}.example", vec!["a".repeat(60); 3].join("."));
@@ -80,7 +80,7 @@ async fn secrets_of_one_name_are_listed_whatever_their_number() {
     let rows: Vec<SecretRow> = pages.into_iter().flatten().collect();
     let found: BTreeSet<_> = rows.iter().map(|row| row.id.0).collect();
     assert_eq!((rows.len(), found), (140, made));
-    // By rows too, and behind a name as a whole.
+    // By rows too, and after a whole name.
     let pages = secret_pages(
         &world,
         SecretList {

@@ -1,4 +1,4 @@
-//! Commands that are refused: on record or not, and what they cost.
+//! Commands that are refused: whether they are recorded, and their cost.
 
 use keyroll_core::command::{Nothing, SecretRef};
 use keyroll_core::{Action, Code, Millis, SecretId, TreeSize, cose};
@@ -8,8 +8,8 @@ use keyroll_wire::reply::Answer;
 
 use crate::support::{World, code, demo, denied, fresh, name, now, owner, signing_key};
 
-/// Bob is refused and told in which entry; whoever then looks for it finds it, though she has seen
-/// nothing of what he did and the read model has not come so far.
+/// Bob is refused, and his answer names the entry. Another member who then looks for it finds it,
+/// although she has not seen Bob's answer and the read model is behind.
 #[tokio::test]
 async fn what_one_was_answered_the_next_one_sees() {
     let (world, viewer) = World::with_viewer().await;
@@ -71,7 +71,7 @@ async fn refusals_of_members_are_on_record_and_bounded() {
     };
     assert_eq!(rows.rows.len(), 10);
     assert_eq!(rows.rows[0].attempted.as_deref(), Some("secret.reveal"));
-    // Whoever asks for a name finds the tries at it, though no secret ever had it.
+    // A filter by name finds the refused attempts, even if no secret ever had the name.
     for (called, tries) in [("key", 5), ("nothing", 5), ("other", 0)] {
         let log = AuditLog {
             limit: 100,
@@ -283,7 +283,7 @@ async fn strangers_learn_neither_size_nor_existence() {
     );
 }
 
-/// So it is for commands, whatever else is wrong with them, and for their dry runs.
+/// The same holds for commands, whatever else is wrong with them, and for their dry runs.
 #[tokio::test]
 async fn strangers_learn_nothing_by_what_is_wrong_with_their_commands() {
     let world = World::with_demo().await;

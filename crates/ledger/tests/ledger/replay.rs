@@ -1,5 +1,5 @@
-//! The read model is a pure function of the log: whatever the history and however it is cut into
-//! commits and batches, what redb holds is what a replay gives.
+//! The read model is a pure function of the log: whatever the history, and however it is cut into
+//! commits and batches, redb holds the result of a replay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ proptest! {
         let held = view.workspace(&demo()).expect("reads").expect("there").state(LEDGER).expect("loads");
         prop_assert!(held == history.state);
 
-        // And all at once: the same to the last byte.
+        // All at once gives the same to the last byte.
         let mut at_once = fold(dir.path(), "at-once.redb");
         at_once.fold(&messages, true).expect("folds");
         let other = at_once.projection().view().expect("a view");
@@ -62,7 +62,8 @@ fn another_history_has_another_digest() {
     assert_ne!(digests[0], digests[1]);
 }
 
-/// Rows that stand for 256 entries, or for 32 nodes of the tree, are filled, left and begun anew.
+/// Rows that stand for 256 entries, or for 32 nodes of the tree, are filled, completed and begun
+/// anew.
 #[test]
 fn what_is_kept_by_the_window_is_what_going_through_the_log_finds() {
     let mut history = History::new();
@@ -91,7 +92,7 @@ fn what_is_kept_by_the_window_is_what_going_through_the_log_finds() {
         check_windows(&history, &found);
         digest(&view).expect("a digest")
     });
-    // Commits are kept as they were, so only their batches may differ.
+    // Commits are stored as they were, so only the batches may differ.
     let mut at_once = fold(dir.path(), "at-once.redb");
     at_once
         .fold(&history.commits(cuts[1].0), true)
@@ -163,7 +164,7 @@ fn check_windows(history: &History, view: &WorkspaceView<'_>) {
     }
 }
 
-/// What a replay of the first `size` entries gives.
+/// The state after a replay of the first `size` entries.
 fn replayed(history: &History, size: usize) -> State {
     let mut state = State::new(LEDGER, demo());
     for entry in &history.entries[..size] {
@@ -200,7 +201,8 @@ proptest! {
             let time = view.time_of(size).expect("a time");
             prop_assert_eq!(time, then.at());
 
-            // Every secret, found by the names that secrets ever had, once and under its name then.
+            // Every secret, found by all names that secrets ever had, once and under its name at
+            // that time.
             let mut found = BTreeMap::new();
             view.scan_names_ever(None, |folded, ordinal| {
                 if let Some(record) = view.secret_at(ordinal, size)?
@@ -249,7 +251,7 @@ proptest! {
             prop_assert_eq!(members, expected);
         }
 
-        // The time T is before the first entry later than T, also where clocks went back.
+        // The time T is before the first entry later than T, even where clocks went back.
         for time in (0..8).map(|part| Millis(1_800_000_000_000 + part * 400_000)) {
             let naive = (0..history.entries.len())
                 .position(|index| replayed(&history, index + 1).at() > time)
@@ -257,7 +259,7 @@ proptest! {
             prop_assert_eq!(view.first_after(time).expect("an index").0, naive as u64);
         }
 
-        // Who has seen what: counted by going through the log.
+        // The exposures, counted by a pass through the log.
         let mut seen = BTreeMap::new();
         for (index, entry) in (0..).zip(&history.entries) {
             let recorded = Recorded::decode(Index(index), &entry.0).expect("an entry");

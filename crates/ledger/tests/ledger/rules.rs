@@ -1,5 +1,6 @@
-//! Commits that name other rules than those in force: what a later program wrote stops an earlier
-//! one, which says so and loses nothing; and nobody goes back to rules that allowed more.
+//! Commits that name other rules than those in force. The commits of a later program stop an
+//! earlier one, which reports that and loses nothing; and no one returns to rules that allowed
+//! more.
 
 use std::path::Path;
 
@@ -41,7 +42,7 @@ fn kinds(report: &Report) -> Vec<&str> {
     problems.map(|problem| problem.kind.as_str()).collect()
 }
 
-/// The state after the log, and what decides on it.
+/// The state after the log, and the authority that decides on it.
 fn state(world: &World) -> (State, Authority) {
     let mut state = State::new(world.id(), demo());
     for commit in world.log.bytes() {
@@ -72,7 +73,8 @@ fn next(world: &World, rules: u32, entries: Vec<Blob>) -> Commit {
     }
 }
 
-/// As an earlier program would have written it: a member whose name shows nothing.
+/// A commit as an earlier program would have written it: a member with invisible characters in the
+/// name.
 fn anomalous_member(world: &World, rules: Rules) -> Commit {
     let (state, authority) = state(world);
     let member = World::member(&signing_key(20), "Zo\u{200b}e", Role::Viewer, &["*"]);
@@ -93,7 +95,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     let world = World::with_demo().await;
     world.create(&owner(), "Key", b"v").await.expect("created");
     let known = world.log.bytes().len();
-    // An entry that has no form here.
+    // An entry whose form is unknown here.
     let later = next(&world, LATER, vec![vec![0xa0].into()]);
     world.log.inject(&demo(), cose::sign(&later, &world.online));
     world.ledger.caught_up().await.expect("caught up");
@@ -103,7 +105,8 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     assert!(refused.message.contains("upgrade keyroll"), "{refused}");
     let asked = Question::SecretList(SecretList::default());
     assert!(world.ask(&owner(), asked).await.is_ok(), "queries go on");
-    // Whoever saw those entries through a later program is told why they are not here: no rollback.
+    // A client that has seen those entries through a later program is told why they are missing: it
+    // is no rollback.
     let query = Query {
         v: QUERY_V,
         at: now(),
@@ -125,7 +128,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     assert_eq!(kinds(&report), ["upgrade_needed"]);
     assert!(report.wants_upgrade() && !report.ok() && !report.end_proven);
     assert_eq!(report.entries, 2);
-    // So it is from the first entry on.
+    // The same holds from the first entry on.
     let first = Commit {
         first: TreeSize(0),
         ..later
@@ -133,7 +136,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     let first = cose::sign(&first, &world.online);
     let report = verified(&world, &[first.into()]);
     assert_eq!(kinds(&report), ["upgrade_needed"]);
-    // Also after a restart, where the read model says so.
+    // Also after a restart, where the read model has recorded it.
     world.ledger.caught_up().await.expect("caught up");
     let again = world.again(|_| {}).await;
     let refused = code(again.reveal(&owner(), "Key").await);
@@ -141,7 +144,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
     assert_eq!(again.log.bytes().len(), known + 1);
 }
 
-/// Later forms raise the rules, too. One that does not is still nothing that was changed.
+/// Later forms raise the rules, too. A form that does not is still not reported as damage.
 #[tokio::test]
 async fn a_later_form_of_a_command_wants_an_upgrade_as_well() {
     let world = World::with_demo().await;
@@ -186,7 +189,7 @@ async fn whoever_is_not_the_ledger_makes_nobody_upgrade() {
     assert_eq!(code(refused), Some(Code::Corrupt));
 }
 
-/// As a later program signs it, under the name of its own version.
+/// Signs as a later program does, under the name of its own version.
 fn sign_later(commit: &Commit, key: &SigningKey) -> Vec<u8> {
     #[derive(Serialize, Deserialize)]
     #[serde(transparent)]
@@ -208,7 +211,7 @@ async fn a_later_form_of_a_commit_is_believed_when_the_ledger_signed_it() {
     let later = sign_later(&commit, &world.online);
     let report = verified(&world, &with(later.clone()));
     assert_eq!(kinds(&report), ["upgrade_needed"]);
-    // By somebody else, or under the name of this version.
+    // Signed by another key, or under the name of this version.
     let v2 = Commit {
         v: 2,
         ..commit.clone()
@@ -274,7 +277,7 @@ async fn there_are_no_rules_0() {
     assert_eq!(code(refused), Some(Code::Corrupt));
 }
 
-/// A log that rules 1 began, and what the present program makes of it.
+/// A log that began under rules 1, read by the present program.
 #[tokio::test]
 async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     let world = World::with_demo().await;
@@ -307,7 +310,7 @@ async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     });
     let numbers: Vec<u32> = numbers.collect();
     assert_eq!(numbers, [1, 1, Rules::CURRENT.number()]);
-    // Decided by the rules of now the old entry would have been refused.
+    // The present rules would have refused the old entry.
     let mut lie = anomaly;
     lie.rules = Rules::CURRENT.number();
     let lie = cose::sign(&lie, &old.online);
@@ -318,7 +321,7 @@ async fn old_entries_are_judged_as_they_were_and_new_ones_as_now() {
     assert_eq!(kinds(&report), ["decision"]);
 }
 
-/// Sets which schema and rules a file says it is of.
+/// Sets the schema and rules in a file's tag.
 fn set_tag(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let db = Database::open(path).expect("opens");
     let tx = db.begin_write().expect("begun");
@@ -342,7 +345,7 @@ fn tag(path: &Path) -> Vec<u8> {
     found
 }
 
-/// As a program that knew none but the first rules wrote it.
+/// Sets the tag of a program that knew only the first rules.
 fn as_by_rules_1(tag: &mut Vec<u8>) {
     tag.truncate(4);
 }
@@ -361,11 +364,11 @@ fn a_read_model_of_earlier_rules_is_gone_on_with_and_then_of_the_present_ones() 
     let own = tag(&path);
     set_tag(&path, as_by_rules_1);
     let opened = Projection::open(&path, &LEDGER).expect("opens");
-    // Which rules a program knew is no row of the log's.
+    // The rules that a program knew are not in the digest.
     assert_eq!(read(&opened).expect("a digest"), before);
     drop(opened);
     assert_eq!(tag(&path), own);
-    // What a later program wrote may hold entries that this one does not know.
+    // A later program may have written entries that this one does not know.
     set_tag(&path, |tag| tag[7] += 1);
     let refused = Projection::open(&path, &LEDGER).err().expect("refused");
     assert!(refused.wants_rebuild(), "{refused}");
@@ -381,7 +384,7 @@ async fn what_stopped_an_earlier_program_is_folded_in_by_a_later_one() {
     let later = next(&world, LATER, vec![vec![0xa0].into()]);
     world.log.inject(&demo(), cose::sign(&later, &world.online));
     world.ledger.caught_up().await.expect("caught up");
-    // The same file under a later program: what it was stopped by is not what stops that one.
+    // The same file under a later program: it is not stopped where the earlier one was.
     let ledger = world.id();
     let again = world
         .again(|path| {

@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// Ends and is opened again, after something was done to its read model's file.
+    /// Ends, changes its read model's file by `between`, and opens again.
     pub(crate) async fn again(self, between: impl FnOnce(&std::path::Path)) -> Self {
         let Self {
             ledger,
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// Why a command is refused that is for the workspace that it names.
+    /// The refusal of a command that is sent to the workspace that it names.
     pub(crate) async fn refused_in(&self, actor: &SigningKey, command: &Command) -> Rejection {
         let request = CommandRequest {
             seen: TreeSize(0),
@@ -282,7 +282,7 @@ impl World {
             .await
     }
 
-    /// Waits, for a while, until the read model has what the log has of the workspace.
+    /// Waits, for a while, until the read model holds all that the log has of the workspace.
     pub(crate) async fn projected(&self) {
         let Ok(head) = self.log.head(&demo()).await else {
             return;

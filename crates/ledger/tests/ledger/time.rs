@@ -1,4 +1,4 @@
-//! What happens as time goes by.
+//! Changes with the passage of time.
 
 use crate::support::{World, advance, code, fresh, now, owner, set_back, signing_key};
 use keyroll_core::command::Nothing;
@@ -14,11 +14,11 @@ async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
     for _ in 0..13 {
         let reveal = World::reveal_action(&session, "Key");
         let command = world.command_bytes(&viewer, fresh(), now(), reveal);
-        // Ten are on record, three are not.
+        // Ten are recorded, three are not.
         drop(world.send(command, vec![]).await);
     }
     advance(60_000);
-    // Whatever comes next brings the summary with it.
+    // The next command, of any kind, brings the summary with it.
     assert_eq!(
         code(world.reveal(&owner(), "Key").await),
         Some(Code::NotFound)
@@ -37,8 +37,8 @@ async fn refusals_beyond_the_share_of_a_minute_are_counted_in_one_entry() {
     assert_eq!(rows.rows[0].reason.as_deref(), Some("vera: 3"));
 }
 
-/// What has ended by the log's time has ended for questions as for commands, also where this
-/// service's clock is a little behind; and with it goes what a former asker could still watch.
+/// A membership that has ended by the log's time has ended for queries as for commands, even if
+/// this service's clock is a little behind. A former member can no longer watch anything either.
 #[tokio::test]
 async fn a_membership_ends_for_questions_by_the_logs_time() {
     let world = World::with_demo().await;
@@ -65,7 +65,7 @@ async fn a_membership_ends_for_questions_by_the_logs_time() {
         let asked = code(world.ask(&bob, ask).await);
         assert!(matches!(asked, None | Some(Code::NotFound)), "{asked:?}");
     }
-    // The log goes on past the end; then the clock is set back by less than is held.
+    // The log continues past the end; then the clock is set back by less than `HOLD_MS`.
     advance(5_000);
     assert_eq!(code(world.create(&owner(), "Later", b"value").await), None);
     world.ledger.caught_up().await.expect("caught up");

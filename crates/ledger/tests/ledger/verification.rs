@@ -1,4 +1,4 @@
-//! A log that is as it should be, and what does not fit.
+//! A valid log, and commits that do not fit.
 
 use ed25519_dalek::SigningKey;
 use keyroll_audit::bundle::{Header, verify, write_commit, write_header};
@@ -125,7 +125,7 @@ async fn an_act_that_nobody_asked_for_is_found_by_full_verification() {
     }
 }
 
-/// A reveal leads to the same events again, so nothing else tells.
+/// A reveal gives the same events again, so no other check finds it.
 #[tokio::test]
 async fn a_command_that_was_carried_out_twice_is_found() {
     let world = World::with_demo().await;
@@ -155,7 +155,7 @@ async fn a_command_that_was_carried_out_twice_is_found() {
     assert_eq!(problems, [repeated(3), repeated(4)]);
 }
 
-/// The ledger vouches for two online keys, and one of them made the log.
+/// The ledger vouches for two online keys, and one of them signed the log.
 #[tokio::test]
 async fn a_checkpoint_by_another_key_of_the_ledger_is_not_the_logs() {
     let world = World::with_demo().await;
@@ -264,8 +264,8 @@ async fn a_commit_that_does_not_fit_stops_its_workspace() {
     );
 }
 
-/// As whoever has the ledger's key and a place in its log could write them. The last one fits, and
-/// shows that nothing else was wrong with the others.
+/// Commits that someone with the ledger's key and write access to its log could write. The last one
+/// fits, which shows that nothing else was wrong with the others.
 #[tokio::test]
 async fn a_commit_under_the_right_key_is_followed_only_where_it_fits() {
     let world = World::with_demo().await;

@@ -1,4 +1,4 @@
-//! What uses a secret, as saved workflows say.
+//! The blocks that use a secret, according to saved workflows.
 
 use keyroll_core::Action;
 use keyroll_core::command::{BlockUse, WorkflowRemove, WorkflowSave};
@@ -61,7 +61,7 @@ async fn a_secret_says_which_blocks_use_it() {
     };
     let counts: Vec<usize> = page.rows.iter().map(|row| row.used_by.len()).collect();
     assert_eq!(counts, [2, 1]);
-    // Saved anew, what it used before is forgotten; removed, all of it.
+    // A workflow that is saved again loses its former uses; one that is removed loses all.
     let again = save("bills", "post", &["Key_2"]);
     world.act(&owner(), again).await.expect("saved");
     assert_eq!(uses(&world, "Key").await, ["alarms/send"]);

@@ -1,4 +1,4 @@
-//! A bundle of a long log: written and verified by the program, and how much memory either takes.
+//! A bundle of a long log, written and verified by the program, and the memory that both take.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,10 +11,10 @@ use crate::service::{Service, keyroll};
 use crate::stats::float;
 use crate::{Failed, machine, say};
 
-/// How often a program is looked at. What it had in memory at most it says itself.
+/// How often a program's memory is sampled. It reports its own peak.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Runs `keyroll` to its end: in which time, and how much of it was in memory at most.
+/// Runs `keyroll` to its end. Returns the time it took, and its peak memory.
 fn run(home: &Path, words: &[&str]) -> Result<(f64, u64), Failed> {
     let begun = Instant::now();
     let mut child = Command::new(keyroll()?)

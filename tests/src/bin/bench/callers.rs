@@ -1,5 +1,5 @@
-//! Callers: this program once more, as a process of its own, with one connection and as many tasks
-//! as there are callers. It is told what to do line by line, in JSON, and answers each line with one.
+//! Callers: this program again, as a separate process, with one connection and one task for each
+//! caller. It reads its orders line by line, in JSON, and answers each line with one.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,13 +24,13 @@ const SECRETS: u32 = 200;
 /// A line to the callers.
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
-    /// The first: which ledger.
+    /// The first line: the ledger to connect to.
     Connect {
         url: String,
         data: PathBuf,
         workspace: WorkspaceName,
     },
-    /// Everything after it.
+    /// Every later line.
     Do {
         what: What,
         callers: usize,
@@ -38,35 +38,35 @@ enum Line {
     },
 }
 
-/// What callers do, each one thing after the other.
+/// The actions of callers, each done one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     /// Reveal a secret, check the receipt, open the value and compare it.
     Reveal,
     /// Create a secret.
     Create,
-    /// Give a secret of one's own a new value.
+    /// Give the caller's own secret a new value.
     Edit,
 }
 
-/// What they say when the time is over.
+/// The callers' results when the time is over.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
-    /// How many things were done.
+    /// Number of actions done.
     pub(crate) count: u64,
-    /// In which time.
+    /// The time they took.
     pub(crate) seconds: f64,
-    /// How long half of them took at most, in microseconds.
+    /// Median duration, in microseconds.
     pub(crate) p50: f64,
-    /// And 99 of 100.
+    /// 99th percentile.
     pub(crate) p99: f64,
-    /// Processor time that the callers took.
+    /// Processor time of the callers.
     pub(crate) computed: f64,
-    /// In hex, the bytes of an entry that was made.
+    /// The bytes of one new entry, in hex.
     pub(crate) entry: String,
 }
 
-/// The process, from the outside. Dropped, it is killed.
+/// The process, from the outside. It is killed when dropped.
 pub(crate) struct Callers {
     child: Child,
     stdin: ChildStdin,
@@ -74,7 +74,7 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    /// Starts it, and has it make the secrets that it will reveal.
+    /// Starts it, and makes it create the secrets that it will reveal.
     pub(crate) fn start(url: &str, data: &Path, workspace: &WorkspaceName) -> Result<Self, Failed> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("callers")
@@ -96,7 +96,7 @@ impl Callers {
         Ok(callers)
     }
 
-    /// Has `callers` of them do something for a time.
+    /// Lets `callers` of them repeat an action for a time.
     pub(crate) fn act(
         &mut self,
         what: What,
@@ -110,7 +110,7 @@ impl Callers {
         })
     }
 
-    /// Each thing they do ends within the client's own patience, so a line comes.
+    /// Each action ends within the client's own timeout, so a line comes.
     fn tell(&mut self, line: &Line) -> Result<Done, Failed> {
         writeln!(self.stdin, "{}", serde_json::to_string(line)?)?;
         let mut answer = String::new();
@@ -123,7 +123,7 @@ impl Callers {
 
 impl Drop for Callers {
     fn drop(&mut self) {
-        // What has ended already is only reaped.
+        // A process that has ended is only reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -188,7 +188,7 @@ struct Crowd {
     editors: Arc<AtomicU64>,
 }
 
-/// What one caller did.
+/// The results of one caller.
 #[derive(Default)]
 struct Share {
     times: Times,

@@ -1,4 +1,4 @@
-//! The console's first pages beside a long log: what a browser waits for, and how much it gets.
+//! The console's first pages beside a long log: how long a browser waits, and how much it receives.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::service::{self, Service};
 use crate::stats::{Times, float};
 use crate::{Failed, fill, say};
 
-/// Entries of the log; a tenth of them make a secret each.
+/// Entries of the log; a tenth of them create a secret each.
 const ENTRIES: u64 = 100_000;
 const WORKSPACE: &str = "archive";
 /// Requests for each page.
 const REQUESTS: usize = 100;
 
-/// Long enough for secrets that nobody used for 90 days.
+/// Long enough for secrets that were not used for 90 days.
 const MONTHS: u32 = 4;
 
 /// `bench fill DIR`: fills the log of a data directory that no service uses, for the tests in a
@@ -38,12 +38,12 @@ pub(crate) fn run_fill(mut words: impl Iterator<Item = String>) -> Result<(), Fa
     Ok(())
 }
 
-/// A person's own console as a process. Dropped, it is killed.
+/// A person's own console as a process. It is killed when dropped.
 struct Console(Child);
 
 impl Drop for Console {
     fn drop(&mut self) {
-        // What has ended already is reaped already.
+        // A process that has ended is reaped already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -77,7 +77,7 @@ fn get(window: &mut Browse, path: &str) -> Result<Page, Failed> {
     }
 }
 
-/// Bytes of what a page brings along: styles, module, icon.
+/// Bytes of a page's assets: styles, module, icon.
 fn assets(window: &mut Browse, page: &Page) -> Result<usize, Failed> {
     let paths = page
         .body

@@ -39,31 +39,31 @@ use crate::{Failed, machine, service};
 const MEMBERS: u64 = 8;
 /// Secrets that are revealed and edited.
 const SECRETS: u64 = 1_000;
-/// One entry in so many makes a secret, up to the most of them.
+/// One entry in this many creates a secret, up to `MOST_SECRETS` of them.
 const CREATE_EVERY: u64 = 10;
 const MOST_SECRETS: u64 = 100_000;
-/// Secrets that every other reveal is of.
+/// Secrets that half of the reveals are of.
 const HOT: u64 = 20;
-/// One entry in so many is an edit.
+/// One entry in this many is an edit.
 const EDIT_EVERY: u64 = 100;
-/// The log covers so much time and ends now.
+/// The log covers this much time and ends now.
 pub(crate) const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Room that a commit's own fields and signature take.
+/// Bytes that a commit's own fields and signature take.
 const COMMIT_OVERHEAD: usize = 1_024;
 /// Batches of signed commands, and commits, that may wait for the next step.
 const WAITING: usize = 4;
 
-/// What queries can ask for in the log that is made here: each finds 50 rows also in a short one.
+/// Filters that queries use on the log made here: each finds 50 rows even in a short one.
 pub(crate) fn hot_secret() -> Result<SecretName, Failed> {
     Ok(name(0)?)
 }
 
-/// A secret of which the rows lie far apart.
+/// A secret whose rows lie far apart.
 pub(crate) fn cold_secret() -> Result<SecretName, Failed> {
     Ok(name(HOT + 7)?)
 }
 
-/// Entries that one run of a block lies among: ten of them are its own.
+/// Entries that one run of a block is spread over: ten of them are its own.
 const RUN_EVERY: u64 = 40;
 
 /// A run of a block about half way.
@@ -76,7 +76,7 @@ pub(crate) fn editor() -> Identity {
     Identity(member_key(3).verifying_key().to_bytes())
 }
 
-/// So much time up to now, from the first entry to the last.
+/// The times of the first entry and of the last, `long` apart; the log ends now.
 pub(crate) fn span(long: Duration) -> (Millis, Millis) {
     let end = now();
     (Millis(end.0 - millis(long)), end)
@@ -86,7 +86,7 @@ fn millis(long: Duration) -> u64 {
     u64::try_from(long.as_millis()).unwrap_or(0)
 }
 
-/// Everything a ledger signs with, and the log that is to be.
+/// All keys of a ledger, and the log to be made.
 struct World {
     ledger: LedgerId,
     online: SigningKey,
@@ -99,7 +99,7 @@ struct World {
     batch: u64,
 }
 
-/// What was made.
+/// The result of filling a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Filled {
     pub(crate) commits: u64,
@@ -225,11 +225,11 @@ impl World {
     /// When the batch that an entry belongs to is decided.
     fn at(&self, entry: u64) -> Millis {
         let span = millis(self.span);
-        // A minute before now, so that no entry that a service adds is earlier.
+        // A minute before now, so that no entry that a service adds has an earlier time.
         Millis(self.begin.0 + (span - 60_000) / self.entries * (entry / self.batch * self.batch))
     }
 
-    /// Secrets that are made.
+    /// Number of secrets created.
     fn secrets(&self) -> u64 {
         (self.entries / CREATE_EVERY).clamp(SECRETS, MOST_SECRETS)
     }
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// The command of an entry, and who signs it.
+    /// The command of an entry, and its signer.
     fn action(&self, entry: u64) -> Result<(Action, usize), Failed> {
         let Some(after_members) = entry.checked_sub(MEMBERS) else {
             return Ok((self.welcome(entry)?, 0));
@@ -330,7 +330,7 @@ impl World {
     fn sign(&self, entry: u64) -> Result<SignedCommand, Failed> {
         let (action, by) = self.action(entry)?;
         let at = self.at(entry);
-        // As a UUIDv7: time, then what differs.
+        // As a UUIDv7: time, then a distinct part.
         let mut id = [0; 16];
         id[..6].copy_from_slice(&at.0.to_be_bytes()[2..]);
         id[6..8].copy_from_slice(&[0x70, 0]);
@@ -376,7 +376,7 @@ impl World {
             let begin = batch * self.batch;
             let end = (begin + self.batch).min(self.entries);
             let commands: Result<Vec<_>, _> = (begin..end).map(|entry| self.sign(entry)).collect();
-            // Whoever decides may have failed.
+            // The task that decides may have failed.
             if signed.send(commands).is_err() {
                 return;
             }
@@ -401,7 +401,7 @@ impl World {
         Ok(())
     }
 
-    /// The next commit, of as many commands as fit it.
+    /// The next commit, with as many commands as fit it.
     fn commit(
         &self,
         state: &mut State,

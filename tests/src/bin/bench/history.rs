@@ -17,7 +17,7 @@ use crate::{Extent, Failed, bundle, fill, limits, machine, say};
 
 /// Rows of one audit query, as a page shows them.
 const ROWS: u32 = 50;
-/// Rows of a secret that is seldom used, each in another commit.
+/// Rows of a rarely used secret, each in another commit.
 const SCATTERED: u32 = 25;
 /// Rows of a run of a block.
 const OF_RUN: u32 = 10;
@@ -82,7 +82,7 @@ impl Filled {
         })
     }
 
-    /// Stops it and starts it again: how long that takes.
+    /// Stops it and starts it again. Returns the time that this takes.
     async fn again(self, kill: bool) -> Result<(Self, f64), Failed> {
         let data = self.service.data().to_owned();
         drop(self.client);
@@ -190,7 +190,7 @@ fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
     ])
 }
 
-/// Asks both in turns: the ratio of p99 of all kinds of queries.
+/// Sends queries to both in turns. Returns the ratio of p99 over all kinds of queries.
 async fn queries(
     plan: &Extent,
     short: &Filled,
@@ -264,7 +264,7 @@ async fn queries(
     Ok(())
 }
 
-/// A page of secrets as they were in the middle of the log.
+/// A page of secrets as of the middle of the log.
 async fn looking_back(filled: &Filled, report: &mut Report) -> Result<(), Failed> {
     let (client, workspace) = (&filled.client, Some(&filled.workspace));
     let middle = AsOf::Size(TreeSize(filled.entries / 2));
@@ -324,7 +324,8 @@ async fn digest(client: &Client) -> Result<Digest, Failed> {
     }
 }
 
-/// Rebuilds in turns with a bare drain of the same log: entries per second of each, per round.
+/// Rebuilds in turns with a bare drain of the same log. Returns entries per second of each, per
+/// round.
 pub(crate) async fn rebuild_beside_drain(
     plan: &Extent,
     service: &Service,
@@ -348,7 +349,7 @@ pub(crate) async fn rebuild_beside_drain(
     Ok((rate, drained))
 }
 
-/// Starts it several times over, after an orderly end and after a kill.
+/// Starts it several times, after an orderly end and after a kill.
 async fn starts(plan: &Extent, mut filled: Filled, report: &mut Report) -> Result<Filled, Failed> {
     let entries = filled.entries;
     say(&format!("starts on {entries} entries"));

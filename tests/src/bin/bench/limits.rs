@@ -1,4 +1,4 @@
-//! What the machine and nats-server allow: plain publishes, a bare drain, bare verification.
+//! The limits of the machine and of nats-server: plain publishes, a bare drain, bare verification.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,13 @@ const SUBJECT: &str = "bench.publish";
 const IN_FLIGHT: usize = 1_024;
 /// Longer than any acknowledgement takes.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Messages asked for at once while draining.
+/// Messages requested at once while draining.
 const BATCH: usize = 5_000;
-/// And bytes: nats-server drops a connection that is 64 MiB behind, and what was on its way is lost.
+/// The same in bytes: nats-server drops a connection that is 64 MiB behind, and the messages on
+/// their way are lost.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// Publishes into a stream like the log's, in the same account, of a message like an entry.
+/// Publishes messages like an entry into a stream like the log's, in the same account.
 pub(crate) struct Publisher {
     context: jetstream::Context,
     payload: Bytes,
@@ -88,7 +89,7 @@ impl Publisher {
     }
 }
 
-/// A request that another connection answers at once: what asking a service costs before it does
+/// A request that another connection answers at once: the cost of a request before the service does
 /// anything.
 pub(crate) struct Echo {
     asking: async_nats::Client,
@@ -129,7 +130,7 @@ impl Echo {
     }
 }
 
-/// Reads the whole log and does nothing with it: messages and seconds.
+/// Reads the whole log and discards it. Returns messages and seconds.
 pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Failed> {
     let context = jetstream::new(operator);
     let log = context.get_stream(LedgerStream::Log.name()).await?;
@@ -160,7 +161,8 @@ pub(crate) async fn drain(operator: async_nats::Client) -> Result<(u64, f64), Fa
     Ok((count, begun.elapsed().as_secs_f64()))
 }
 
-/// Signatures of a message like a command that one core verifies, strictly, in a second.
+/// Verifies signatures of messages like a command on one core, strictly. Returns their number and
+/// the time.
 pub(crate) fn verify_strict(time: Duration) -> Result<(u64, Duration), Failed> {
     let key = SigningKey::from_bytes(&[7; 32]);
     let signer = key.verifying_key();
@@ -181,7 +183,7 @@ pub(crate) fn verify_strict(time: Duration) -> Result<(u64, Duration), Failed> {
     Ok((count, begun.elapsed()))
 }
 
-/// The same on all cores at once: where cores share parts, less than the product.
+/// The same on all cores at once: less than the product where cores share parts.
 pub(crate) fn verify_strict_together(time: Duration, cores: usize) -> Result<f64, Failed> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cores)

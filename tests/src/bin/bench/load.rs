@@ -20,13 +20,13 @@ use crate::{Extent, Failed, history, say};
 const MANY: usize = 256;
 const SOME: usize = 64;
 
-/// What callers and the service did in one round, per round.
+/// The results of callers and service, per round.
 #[derive(Default)]
 struct Rounds {
     rate: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
-    /// Processor microseconds per thing done: callers, service, nats-server.
+    /// Processor microseconds per action: callers, service, nats-server.
     computed: [Vec<f64>; 3],
 }
 
@@ -199,7 +199,7 @@ pub(crate) async fn measure(
     service.stop()
 }
 
-/// Verifies what the load wrote, and builds its read model anew.
+/// Verifies the log that the load wrote, and rebuilds its read model.
 async fn look_back(
     plan: &Extent,
     service: &Service,

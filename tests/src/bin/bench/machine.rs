@@ -1,4 +1,4 @@
-//! The machine, and what its processes use, as `/proc` shows it.
+//! The machine, and the resources that its processes use, as `/proc` shows them.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// What the figures depend on.
+/// The machine's properties that the figures depend on.
 pub(crate) fn describe(scratch: &Path) -> Result<Value, Failed> {
     let version = Command::new(programs::nats_server())
         .arg("--version")
@@ -43,7 +43,7 @@ pub(crate) fn describe(scratch: &Path) -> Result<Value, Failed> {
     }))
 }
 
-/// The mount that holds a directory is the longest one that it starts with.
+/// A directory is on the mount with the longest path that the directory's path starts with.
 fn file_system(directory: &Path) -> String {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
     let holds = mounts.lines().filter_map(|line| {
@@ -56,8 +56,8 @@ fn file_system(directory: &Path) -> String {
         .map_or_else(String::new, |(_, kind)| kind.to_owned())
 }
 
-/// Sees how much others take of the machine meanwhile: that spoils the figures, and not each of them
-/// to the same degree.
+/// Measures how much of the machine other processes use meanwhile: that spoils the figures, and not
+/// all of them equally.
 pub(crate) struct Watch {
     begun: Instant,
     busy: Duration,
@@ -71,8 +71,8 @@ impl Watch {
         }
     }
 
-    /// Cores that processes other than this one and those it started kept busy, on average. Exact
-    /// once what was started has ended.
+    /// Cores kept busy, on average, by processes other than this one and those it started. Exact
+    /// once all started processes have ended.
     pub(crate) fn others(&self) -> Result<f64, Failed> {
         let mut own = 0;
         for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
@@ -85,14 +85,14 @@ impl Watch {
     }
 }
 
-/// What all cores have computed since the machine started: user, nice and system time.
+/// Time that all cores have computed since the machine started: user, nice and system time.
 fn busy() -> Duration {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let times = text.split_whitespace().skip(1).take(3);
     TICK * times.filter_map(|word| word.parse::<u32>().ok()).sum()
 }
 
-/// Processes that wanted a core in the last minute: others than ours spoil the figures.
+/// Processes that wanted a core in the last minute: processes other than ours spoil the figures.
 pub(crate) fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ')
@@ -116,12 +116,12 @@ pub(crate) fn resident(pid: u32) -> u64 {
     number(&format!("/proc/{pid}/status"), "VmRSS").unwrap_or(0) * 1_024
 }
 
-/// Bytes of a process that were in memory at most; 0 once it has ended.
+/// Peak resident bytes of a process; 0 once it has ended.
 pub(crate) fn most_resident(pid: u32) -> u64 {
     number(&format!("/proc/{pid}/status"), "VmHWM").unwrap_or(0) * 1_024
 }
 
-/// What a process has computed so far.
+/// Processor time of a process so far.
 pub(crate) fn computed(pid: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // `pid (name) state …`: user and system time are the 12th and 13th after the name.

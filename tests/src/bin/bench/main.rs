@@ -1,11 +1,11 @@
-//! `just bench`: what keyroll does in a second, each figure beside the limit that the same machine
-//! has in the same run.
+//! `just bench`: keyroll's throughput and latency, each figure beside the limit that the same
+//! machine has in the same run.
 //!
-//! The service is the real `keyroll dev` and every message is on disk before it is acknowledged.
-//! Callers are a process of their own, as they are in life. Limit and figure are measured in turns,
-//! round by round; what is shown is the median of the rounds, and a ratio is the median of the
-//! rounds' ratios. Whatever fails ends the run: each value revealed is checked and opened by the
-//! client, each read model built anew is compared, each log measured is verified.
+//! The service is the real `keyroll dev`, and every message is on disk before it is acknowledged.
+//! Callers are a separate process, as in production. Limit and figure are measured in turns, round
+//! by round; the figure shown is the median of the rounds, and a ratio is the median of the rounds'
+//! ratios. Any failure ends the run: the client checks and opens each revealed value, each rebuilt
+//! read model is compared, and each measured log is verified.
 
 mod bundle;
 mod callers;
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use report::Report;
 
-/// Anything that went wrong ends the run.
+/// Any failure ends the run.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: bench [--quick] [--only load|history|past|rotation] [--values N] [--commit-entries N] [--out FILE]
@@ -42,7 +42,7 @@ const USAGE: &str = "usage: bench [--quick] [--only load|history|past|rotation] 
   --commit-entries N  entries per commit of the long log that is filled in [950, which fill its 512 KiB]
   --out FILE          in place of target/bench.json";
 
-/// What is measured.
+/// The parts that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Load,
@@ -55,18 +55,18 @@ enum Part {
 #[derive(Debug, Clone)]
 struct Extent {
     quick: bool,
-    /// The one part to measure, when it is not all.
+    /// The one part to measure; `None` for all.
     only: Option<Part>,
     /// Rounds of everything that is measured in turns.
     rounds: usize,
-    /// How long one measurement of throughput goes on.
+    /// Duration of one measurement of throughput.
     long: Duration,
-    /// How long one measurement of latency goes on.
+    /// Duration of one measurement of latency.
     short: Duration,
     /// Entries of the short and of the long log.
     entries: [u64; 2],
     commit_entries: u64,
-    /// Values whose key is rotated.
+    /// Number of values in the rotation.
     values: u64,
     out: PathBuf,
 }
@@ -129,7 +129,7 @@ impl Extent {
     }
 }
 
-/// Where cargo builds: on a real disk, as a rule, which a directory for temporary files may not be.
+/// Cargo's target directory: it is usually on a real disk, unlike a directory for temporary files.
 fn target() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target"))
@@ -156,7 +156,7 @@ fn ended(outcome: Result<(), Failed>) -> ExitCode {
     }
 }
 
-/// Set by a signal: what waits for long looks at it.
+/// Set by a signal: long waits check it.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
 fn is_stopping() -> bool {
@@ -184,12 +184,12 @@ async fn bench(plan: &Extent) -> Result<(), Failed> {
     let mut report = Report::new(plan.quick, machine::describe(scratch.path())?);
     let measured = tokio::select! {
         measured = measure(plan, scratch.path(), &mut report) => measured,
-        // What was started is dropped with the measurement, and so stopped.
+        // All started processes are dropped with the measurement, and so stopped.
         _ = stopped => Err("stopped".into()),
     };
     report.others(watch.others()?);
     if let Err(error) = measured {
-        // What was measured until then is worth something, and so are the services' last words.
+        // The results until then are useful, and so are the services' last lines.
         report.incomplete(&error.to_string());
         println!("{report}");
         return Err(format!("{error}{}", last_words(scratch.path())).into());
@@ -223,7 +223,7 @@ async fn measure(plan: &Extent, scratch: &Path, report: &mut Report) -> Result<(
 /// Lines of each service's stderr that are shown when a run fails.
 const LAST_WORDS: usize = 20;
 
-/// What the services said at the end, which goes with the directory that they lie in.
+/// The end of the services' stderr, which is deleted with their directory.
 fn last_words(scratch: &Path) -> String {
     let files = std::fs::read_dir(scratch).into_iter().flatten().flatten();
     let mut all = String::new();
@@ -242,7 +242,7 @@ fn last_words(scratch: &Path) -> String {
     all
 }
 
-/// Says what is being done; the table comes at the end.
+/// Prints the present step; the table comes at the end.
 fn say(words: &str) {
     eprintln!("bench: {words}");
 }

@@ -1,4 +1,4 @@
-//! Looking back: `secret list --at` on a log of 100,000 entries, as the command does it.
+//! Looking back: `secret list --at` on a log of 100,000 entries, read as the command reads it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ const ENTRIES: u64 = 100_000;
 /// Lists at each point.
 const LISTS: usize = 100;
 
-/// All secrets of then, page by page: how long the first page took, and all of them; how many.
+/// Lists all secrets of a point, page by page. Returns the time of the first page, the time of all,
+/// and the number.
 async fn list(
     client: &Client,
     workspace: &WorkspaceName,
@@ -69,7 +70,7 @@ pub(crate) async fn measure(
     let service = Service::start(&data)?;
     let client = service.client().await?;
     let (mut pages, mut whole) = (Times::default(), Times::default());
-    // Early, when few secrets were there of all that came since, in the middle, and at the end.
+    // Early, when only a few of the secrets existed, in the middle, and at the end.
     for size in [ENTRIES / 100, ENTRIES / 2, ENTRIES] {
         let point = Question::WorkspaceAt(AsOf::Size(TreeSize(size)));
         let Answer::WorkspaceAt(found) = client.query(Some(&workspace), point).await?.answer else {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Failed;
 
-/// What a ratio must come to.
+/// The goal of a ratio.
 #[derive(Debug, Clone, Copy)]
 enum Goal {
     AtLeast(f64),
@@ -42,21 +42,21 @@ impl fmt::Display for Goal {
     }
 }
 
-/// From here on other processes are more than a machine at rest has, in cores.
+/// From this many cores on, other processes use more than on a machine at rest.
 const DISTURBED: f64 = 0.1;
 
-/// What was measured.
+/// The results.
 pub(crate) struct Report {
     quick: bool,
     disturbed: bool,
-    /// Why it ended early, if it did.
+    /// Why the run ended early, if it did.
     incomplete: Option<String>,
     machine: Value,
     ratios: Vec<(&'static str, f64)>,
     figures: Vec<(String, Value, &'static str)>,
 }
 
-/// Four significant digits say more than any of this repeats.
+/// The figures do not repeat to more than four significant digits.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
@@ -99,13 +99,13 @@ impl Report {
             .push((name.into(), json!(rounded(value)), unit));
     }
 
-    /// Cores that others kept busy meanwhile.
+    /// Records the cores that other processes kept busy meanwhile.
     pub(crate) fn others(&mut self, cores: f64) {
         self.disturbed = cores > DISTURBED;
         self.figure("others_busy_cores", cores, "cores, on average");
     }
 
-    /// The run ended early: what is here is what was measured until then.
+    /// Marks the run as ended early: the report has the results until then.
     pub(crate) fn incomplete(&mut self, why: &str) {
         self.incomplete = Some(why.to_owned());
     }

@@ -1,5 +1,5 @@
-//! A rotation of the key of many values, with reveals going on; then a check of the storage and a
-//! rebuild, and what the service had in memory at most.
+//! A key rotation over many values while reveals continue; then a storage check and a rebuild, and
+//! the service's peak memory.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,15 +18,15 @@ use crate::service::Service;
 use crate::stats::{float, median};
 use crate::{Extent, Failed, say};
 
-/// Values sent with one command, and commands at once, when they are made.
+/// Values sent with one command, and commands sent at once, while they are created.
 const TOGETHER: u64 = 200;
 const AT_ONCE: usize = 8;
-/// Callers that reveal meanwhile, as long as this each time.
+/// Callers that reveal meanwhile, and how long each measurement takes.
 const CALLERS: usize = 64;
 const TURN: Duration = Duration::from_secs(1);
 /// How long the storage check and the rebuild may take.
 const LONG: Duration = Duration::from_secs(1_800);
-/// How often it is asked how far it is.
+/// How often the progress is queried.
 const POLL: Duration = Duration::from_millis(100);
 
 async fn fill(client: &Client, workspace: &WorkspaceName, values: u64) -> Result<(), Failed> {
@@ -65,7 +65,7 @@ async fn key_status(client: &Client, workspace: &WorkspaceName) -> Result<KeySta
     }
 }
 
-/// Rotates, and waits for the end. How long it copied, and how long it took in all.
+/// Rotates, and waits for the end. Returns the time of the copies and the time in all.
 async fn rotate(
     client: &Client,
     workspace: &WorkspaceName,

@@ -41,15 +41,15 @@ pub(crate) fn keyroll() -> Result<PathBuf, Failed> {
     .into())
 }
 
-/// A running ledger. Dropped, it is killed, and its nats-server goes with it.
+/// A running ledger. When dropped, it is killed with its nats-server.
 pub(crate) struct Service {
     child: Child,
     nats: Process,
     ready: Value,
     data: PathBuf,
-    /// From its start until it said that it was ready.
+    /// The time from its start until it was ready.
     pub(crate) started_in: Duration,
-    // Whoever writes to a closed pipe is ended by that.
+    // Held open: a process that writes to a closed pipe is killed.
     _stdout: BufReader<ChildStdout>,
 }
 
@@ -81,7 +81,7 @@ impl Service {
         let (Some((ready, stdout)), Some(nats)) =
             (ready, Process::child(child.id(), "nats-server"))
         else {
-            // Reaped, so that nothing is left.
+            // Reaped, so that no process is left.
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!("keyroll dev is not ready: {}", fs::read_to_string(said)?).into());
@@ -96,7 +96,7 @@ impl Service {
         })
     }
 
-    /// Stops it in an orderly way.
+    /// Stops it in order.
     pub(crate) fn stop(mut self) -> Result<(), Failed> {
         self.end(Signal::SIGTERM)?;
         Ok(())
@@ -129,7 +129,7 @@ impl Service {
         Ok(())
     }
 
-    /// Where everything of it lies.
+    /// Its data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }
@@ -183,7 +183,7 @@ impl Service {
         }
     }
 
-    /// Bytes in memory: of the service, of its nats-server.
+    /// Resident bytes of the service and of its nats-server.
     pub(crate) fn resident(&self) -> (u64, u64) {
         (
             machine::resident(self.child.id()),
@@ -191,7 +191,7 @@ impl Service {
         )
     }
 
-    /// Bytes that the service had in memory at most.
+    /// Peak resident bytes of the service.
     pub(crate) fn most_resident(&self) -> u64 {
         machine::most_resident(self.child.id())
     }
@@ -199,7 +199,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // What has ended already is reaped already.
+        // A process that has ended is reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -210,14 +210,14 @@ pub(crate) fn owner(data: &Path) -> Result<SigningKey, Failed> {
     Ok(read_signing_key(&data.join("identity.pem"))?)
 }
 
-/// Reads the first line, in bounded time; nothing when there is none.
+/// Reads the first line, in bounded time; `None` when there is none.
 fn first_line(stdout: ChildStdout) -> Option<(String, BufReader<ChildStdout>)> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();
         if reader.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
-            // Whoever waited may have given up.
+            // The caller may have given up waiting.
             let _ = sender.send((line, reader));
         }
     });

@@ -8,7 +8,7 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The middle one; the mean of the two in the middle for an even number.
+/// The middle value; for an even number, the mean of the two in the middle.
 ///
 /// # Panics
 /// When there are none.
@@ -52,7 +52,7 @@ impl Times {
         self.0.len() as u64
     }
 
-    /// In microseconds; `part` of a thousand are not above it. 0 when there are none.
+    /// The value, in microseconds, that `part` of a thousand do not exceed. 0 when there are none.
     pub(crate) fn permille(&self, part: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();

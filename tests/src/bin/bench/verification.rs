@@ -1,4 +1,4 @@
-//! Full verification of a log as anybody can make it, from commits that the service hands out.
+//! Full verification of a log as any client can do it, from commits that the service returns.
 
 use std::time::{Duration, Instant};
 
@@ -26,26 +26,26 @@ pub(crate) struct Exported {
 pub(crate) struct Verification {
     /// Actors' and the ledger's signatures per second.
     pub(crate) signatures: f64,
-    /// What one core verifies per second and does nothing else.
+    /// Signatures that one core verifies per second if it does nothing else.
     pub(crate) strict: f64,
-    /// What all cores together do.
+    /// Signatures that all cores together verify.
     pub(crate) strict_together: f64,
     /// The median of the rounds' ratios, over the product of `strict` and cores.
     pub(crate) ratio: f64,
-    /// Microseconds of a core for each signature in a full verification; and where nothing else is done.
+    /// Core microseconds per signature in a full verification, and in bare verification.
     pub(crate) computed: [f64; 2],
-    /// The median of the rounds' ratios of these. Other work on the machine moves it less.
+    /// The median of the rounds' ratios of these. Other work on the machine affects it less.
     pub(crate) ratio_computed: f64,
 }
 
-/// How many were verified in a second, and the microseconds of a core that each took.
+/// Signatures verified per second, and the core microseconds of each.
 struct Pace {
     rate: f64,
     computed: f64,
 }
 
 impl Pace {
-    /// Of something that says how many it verified, and in which time.
+    /// The pace of a function that returns the number of signatures it verified and the time.
     fn of(verify: impl FnOnce() -> Result<(u64, Duration), Failed>) -> Result<Self, Failed> {
         let before = machine::computed(std::process::id());
         let (count, took) = verify()?;
@@ -58,7 +58,7 @@ impl Pace {
 }
 
 impl Exported {
-    /// Asks for everything there is.
+    /// Fetches the whole log.
     pub(crate) async fn of(client: &Client, workspace: &WorkspaceName) -> Result<Self, Failed> {
         let asked = client
             .query(Some(workspace), Question::AuditCheckpoint(Nothing {}))
@@ -97,7 +97,7 @@ impl Exported {
         self.commits.len() as u64
     }
 
-    /// Verifies all of it: how many signatures, in which time.
+    /// Verifies all of it. Returns the number of signatures and the time.
     fn verify(&self) -> Result<(u64, Duration), Failed> {
         let begun = Instant::now();
         let mut verifier = Verifier::new(self.ledger, self.workspace.clone(), Depth::Full);

@@ -1,4 +1,4 @@
-//! What happens in the ledger whose directory is kept: everything that members can do, and all that
+//! The actions in the ledger whose directory is kept: everything that members can do, and all that
 //! the ledger does by itself while nothing is wrong.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const ORPHAN: Duration = Duration::from_secs(305);
 /// Refusals are summed up in the minute after theirs.
 const MINUTES: Duration = Duration::from_secs(130);
 
-/// Words of the owner that must succeed.
+/// Runs a command of the owner that must succeed.
 fn ok(dev: &Dev, words: &[&str]) {
     dev.keyroll(words).run().code(0);
 }
@@ -54,7 +54,7 @@ pub(crate) async fn begin(dev: &Dev) {
         name: name.parse().expect("a name"),
         version: None,
     };
-    // Together, as commands under load are.
+    // Sent together, like commands under load.
     let reveals = (0..24).map(|number| {
         let (client, wanted) = (&client, [wanted("Plain"), wanted("STRIPE_Live")]);
         async move {
@@ -68,8 +68,9 @@ pub(crate) async fn begin(dev: &Dev) {
     join_all(reveals).await;
 }
 
-/// Of several secrets of one name that are created at once one is, and the values of others are in
-/// the vault by then. Not before a key is rotated: that erases such values by itself.
+/// Of several secrets of one name that are created at once, only one is created, and the values of
+/// the others are in the vault by then. This comes after the key rotation, which erases such values
+/// by itself.
 pub(crate) async fn orphan(dev: &Dev) {
     let client = dev.client().await;
     for number in 0..20 {
@@ -104,7 +105,7 @@ pub(crate) async fn orphan(dev: &Dev) {
     panic!("no value was stored in vain");
 }
 
-/// The rest of what members do.
+/// The other actions of members.
 pub(crate) fn go_on(dev: &Dev) {
     members(dev);
     values_change(dev);
@@ -179,7 +180,7 @@ fn values_change(dev: &Dev) {
     );
 }
 
-/// Saved, used by a runner, saved again, removed.
+/// A workflow is saved, used by a runner, saved again, removed.
 fn workflows(dev: &Dev) {
     let rudi = dev.member("rudi", "runner", "STRIPE_*");
     ok(
@@ -227,7 +228,7 @@ fn block(dev: &Dev, server: &Echo, secrets: &[&str]) -> String {
         .write(&format!("{}.json", secrets.join("-")), text)
 }
 
-/// A new key that speaks for somebody: the file, and the key.
+/// A new delegated key: its file, and the key.
 fn delegate(dev: &Dev, who: Option<&Person>, file: &str) -> (String, String) {
     let path = dev.home().path(file);
     let words = [
@@ -256,11 +257,11 @@ fn delegations(dev: &Dev) {
         &["--identity", &page, "secret", "edit", "First"],
         "through a key",
     );
-    // More than a delegated key may, and then anything at all.
+    // An action that a delegated key may not do, and then any action at all.
     through(&["key", "rotate"]).run().code(4);
     ok(dev, &["delegation", "revoke", &key]);
     through(&["secret", "reveal", "Plain"]).run().code(4);
-    // Of somebody else.
+    // A delegation of another member.
     let dora = dev.member("dora", "editor", "*");
     let (page, key) = delegate(dev, Some(&dora), "doras.pem");
     let words = ["--identity", &page, "secret", "reveal", "STRIPE_Live"];
@@ -281,13 +282,13 @@ fn wait(what: &str, patience: Duration, is_there: impl Fn() -> bool) {
     }
 }
 
-/// Waits for what the ledger puts on record by itself.
+/// Waits for the entries that the ledger records by itself.
 pub(crate) fn until_swept(dev: Dev) -> Dev {
     for kind in ["denials.summarized", "value.erased", "key.erased"] {
         wait(kind, MINUTES, || has(&dev, kind));
     }
     std::thread::sleep(ORPHAN);
-    // It looks when it starts.
+    // It sweeps when it starts.
     let dev = Dev::start_in(dev.stop());
     wait("values.swept", MINUTES, || has(&dev, "values.swept"));
     dev

@@ -1,6 +1,6 @@
-//! Writes a golden set: what a ledger of this very program leaves behind, for later programs to
-//! read for ever. Everything goes through the built program on a real nats-server; the clock is
-//! the real one too, so this takes seven minutes. `tests/golden/README.md` says what for.
+//! Writes a golden set: the data that a ledger of this program leaves behind, for all later
+//! programs to read. Everything goes through the built program on a real nats-server; the clock is
+//! the real one too, so this takes seven minutes. `tests/golden/README.md` explains its purpose.
 
 mod acts;
 mod recovered;
@@ -15,7 +15,7 @@ use keyroll_ledger::projection::SCHEMA;
 use keyroll_tests::golden::{Bundle, DevDirectory, Expected, Rows};
 use keyroll_tests::harness::{Dev, Home, Run};
 
-/// What the program says of a workspace that the tests compare later.
+/// The program's output about a workspace, which the tests compare later.
 fn rows(dev: &Dev, workspace: &str) -> Rows {
     let ask = |words: &[&str]| dev.keyroll(["-w", workspace, "--json"]).args(words).run();
     let secrets = ask(&["secret", "list"]).code(0).rows();
@@ -34,7 +34,7 @@ fn rows(dev: &Dev, workspace: &str) -> Rows {
     }
 }
 
-/// Exports a workspace into the set, and what the program makes of it.
+/// Exports a workspace into the set. Returns the program's output about the bundle.
 fn export(dev: &Dev, out: &Path, workspace: &str, file: &str) -> Bundle {
     let path = out.join(file);
     let path = path.to_str().expect("a path in UTF-8");
@@ -67,7 +67,8 @@ fn pack(home: &Home, out: &Path) {
     assert!(status.expect("Python 3").success(), "the archive");
 }
 
-/// JSON in ASCII: some of the names show nothing, or change how what stands beside them is shown.
+/// JSON in ASCII: some names have invisible characters, or characters that change how their
+/// neighbours are shown.
 fn escaped(json: &str) -> String {
     let one = |character: char| {
         if character.is_ascii() {
@@ -87,7 +88,7 @@ async fn make(out: &Path) {
         "recovered.bundle".to_owned(),
         recovered::make(|dev| export(dev, out, "demo", "recovered.bundle")).await,
     );
-    // What was stored before a service has looked through the vault is never swept.
+    // A value stored before a service has scanned the vault is never swept.
     let dev = Dev::start_in(Dev::start().stop());
     acts::begin(&dev).await;
     let early = export(&dev, out, "demo", "early.bundle");
@@ -112,7 +113,7 @@ async fn make(out: &Path) {
     dev.verifies();
     let digest = dev.digest();
     let home = dev.stop();
-    // Made anew at every start.
+    // Created again at every start.
     home.remove("run");
     pack(&home, out);
     let version = Run::keyroll(["-V"]).run().code(0).text();
@@ -135,12 +136,12 @@ async fn main() -> ExitCode {
         eprintln!("usage: golden DIR (tests/golden/NAME, which must not be there)");
         return ExitCode::from(2);
     };
-    // A set that is there is evidence: it is never made again.
+    // An existing set is evidence: it is never made again.
     if let Err(error) = fs::create_dir(&out) {
         eprintln!("golden: {}: {error}", Path::new(&out).display());
         return ExitCode::FAILURE;
     }
-    // Other programs get the paths, from other directories.
+    // Other programs run in other directories and get the paths.
     let out = fs::canonicalize(&out).expect("it was just made");
     make(&out).await;
     ExitCode::SUCCESS

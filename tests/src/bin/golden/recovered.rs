@@ -5,7 +5,7 @@ use std::fs;
 use keyroll_tests::golden::Bundle;
 use keyroll_tests::harness::{Dev, Home};
 
-/// Makes one, and gives what `export` makes of it.
+/// Makes one, and returns the result of `export` on it.
 pub(crate) async fn make(export: impl FnOnce(&Dev) -> Bundle) -> Bundle {
     let dev = Dev::start();
     for number in 0..6 {
@@ -14,7 +14,7 @@ pub(crate) async fn make(export: impl FnOnce(&Dev) -> Bundle) -> Bundle {
     lose_first_value(&dev).await;
     let home = dev.stop();
     damage(&home);
-    // Nothing has what is lost.
+    // No file has the lost entries.
     home.remove("ledger.redb");
     let dev = Dev::start_in(home);
     dev.keyroll(["recover", "--yes"]).run().code(0);

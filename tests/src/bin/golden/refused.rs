@@ -1,10 +1,10 @@
-//! What is refused and goes on record, for each reason; and names that a later rule may refuse.
+//! Refusals that are recorded, for each reason; and names that a later rule may refuse.
 
 use std::time::Duration;
 
 use keyroll_tests::harness::Dev;
 
-/// With characters that show nothing, or change how what stands beside them is shown.
+/// Names with characters that are invisible, or that change how their neighbours are shown.
 const ODD_NAMES: [&str; 12] = [
     "Zo\u{200b}e",
     "mallory\u{202e}gpj",
@@ -25,23 +25,23 @@ pub(crate) fn all(dev: &Dev) {
         dev.keyroll_as(who, words).run().code(4);
     };
     let rudi = dev.member("rudi two", "runner", "STRIPE_*");
-    // The role, for a command that runners may one day give.
+    // Refused for the role, with a command that runners may one day use.
     let run = ["run", "--only", "STRIPE_Live", "--", "true"];
     denied(&rudi, &run);
-    // The patterns.
+    // Refused for the patterns.
     let nils = dev.member("nils", "editor", "Bob*");
     denied(&nils, &["secret", "reveal", "Plain"]);
-    // What blocks alone use.
+    // Refused for a restricted secret.
     dev.keyroll(["secret", "reveal", "Blocks_Only"])
         .run()
         .code(4);
-    // The end of a membership.
+    // Refused for the end of a membership.
     let eve = dev.person("eve");
     let add = ["member", "add", "eve", &eve.key, "--role", "editor"];
     dev.keyroll(add).args(["--expires", "3s"]).run().code(0);
     std::thread::sleep(Duration::from_secs(4));
     denied(&eve, &["secret", "reveal", "Plain"]);
-    // More than have an entry each.
+    // More refusals than have an entry each.
     let vera = dev.member("vera", "viewer", "*");
     for _ in 0..14 {
         denied(&vera, &["secret", "reveal", "Plain"]);
@@ -49,7 +49,7 @@ pub(crate) fn all(dev: &Dev) {
     unusual_names(dev);
 }
 
-/// Added, and changed to, where the program takes them.
+/// Adds members with such names, and renames members to them, where the program accepts it.
 fn unusual_names(dev: &Dev) {
     for (number, name) in ODD_NAMES.iter().enumerate() {
         let key = dev.person(&format!("odd-{number}")).key;

@@ -222,7 +222,7 @@ fn revealed(world: &World) -> Event {
 
 type Act = (Action, Vec<Event>);
 
-/// Acts on values and what is said of secrets.
+/// Actions on values and on the properties of secrets.
 fn on_secrets(world: &World) -> Vec<Act> {
     let none = Nothing {};
     let made = |action: Action, event: fn(Stored) -> Event| {
@@ -259,7 +259,7 @@ fn on_secrets(world: &World) -> Vec<Act> {
     ]
 }
 
-/// Acts on the workspace, its members and workflows.
+/// Actions on the workspace, its members and workflows.
 fn on_workspace(world: &World) -> Vec<Act> {
     let none = Nothing {};
     let (alice, bob) = (identity(&world.alice), identity(&world.bob));
@@ -303,7 +303,7 @@ fn on_workspace(world: &World) -> Vec<Act> {
     ]
 }
 
-/// Acts of the ledger's own key.
+/// Actions of the ledger's own key.
 fn of_ledger(world: &World) -> Vec<Act> {
     let none = Nothing {};
     let (id, version) = (secret_ref(world).id, Version(2));
@@ -341,7 +341,7 @@ fn of_ledger(world: &World) -> Vec<Act> {
     ]
 }
 
-/// Every action with the events that come of it when it is carried out, and the key that may ask for it.
+/// Every action with the events that it causes, and the key that may sign it.
 fn all(world: &World) -> Vec<(Act, &SigningKey)> {
     let by = |acts: Vec<Act>, key| acts.into_iter().map(move |act| (act, key));
     by(on_workspace(world), &world.alice)

@@ -1,4 +1,4 @@
-//! Every answer, as it could be.
+//! Every answer, with plausible content.
 
 use keyroll_core::command::Nothing;
 use keyroll_core::event::KeyRotated;
@@ -21,7 +21,7 @@ use crate::queries::THEN;
 use crate::world::{START, World, fixed, identity};
 use crate::{actions, log, tree};
 
-/// One with losses, and one of a log that is well.
+/// One plan with losses, and one for a healthy log.
 fn recovery_plan(world: &World, lost: bool) -> RecoveryPlan {
     let version = SecretVersion {
         name: "STRIPE_KEY".parse().expect("a name"),

@@ -19,7 +19,7 @@ const COMMITS: [usize; 4] = [1, 3, 7, 13];
 pub(crate) struct Log {
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) commits: Vec<Vec<u8>>,
-    /// All of it: the tree at every size comes from here.
+    /// The whole tree: the tree at every size is derived from it.
     pub(crate) tree: RecentTree,
     pub(crate) leaves: Vec<Hash>,
 }
@@ -135,7 +135,7 @@ impl Log {
         (9, &self.entries[9])
     }
 
-    /// Who acted in an entry.
+    /// The actor of an entry.
     fn actor(entry: &[u8]) -> Value {
         let recorded = Recorded::decode_strict(Index(0), entry).expect("our own entry");
         json!(recorded.command.actor())
@@ -168,7 +168,7 @@ impl Log {
     }
 }
 
-/// The identity that the ledger's own acts are signed by.
+/// The identity that signs the ledger's own actions.
 pub(crate) fn ledger_actor(world: &World) -> keyroll_core::Identity {
     identity(&world.online)
 }

@@ -1,6 +1,6 @@
-//! Writes the test vectors in `schemas/vectors` from fixed keys, nonces and times: the same files on
-//! every run. Everything goes through the ledger's own code; `tests/tools/check_vectors.py` reads the
-//! files with other libraries.
+//! Writes the test vectors in `schemas/vectors` from fixed keys, nonces and times: the same files
+//! on every run. Everything goes through the ledger's own code; `tests/tools/check_vectors.py`
+//! reads the files with other libraries.
 
 mod actions;
 mod answers;

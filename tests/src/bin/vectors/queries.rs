@@ -1,4 +1,4 @@
-//! Every question and every answer.
+//! Every query and every answer.
 
 use keyroll_core::command::Nothing;
 use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
@@ -16,7 +16,7 @@ use crate::log::Log;
 use crate::world::{PERIOD, START, World, fixed, identity};
 use crate::{actions, forms, tree};
 
-/// What the asker had seen before.
+/// The size that the asker has already seen.
 pub(crate) const SEEN: u64 = 7;
 /// A point in history.
 pub(crate) const THEN: PointInTime = PointInTime {
@@ -245,7 +245,7 @@ pub(crate) fn seen_sizes(world: &World) -> Vec<TrustedSize> {
     }]
 }
 
-/// The name on the wire of what a reply says.
+/// The wire name of a reply's answer.
 fn answer_name(reply: &Reply) -> String {
     let value = json!(reply.body);
     let inner = value
@@ -354,7 +354,7 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
     )
 }
 
-/// A second command that makes the same secret.
+/// A second command that creates the same secret.
 pub(crate) fn second_create(world: &World) -> Vec<u8> {
     let action: Action = actions::create(world);
     cose::sign(&world.command(14, action), &world.alice)

@@ -1,4 +1,4 @@
-//! CBOR and COSE_Sign1 put together by hand, so that they can be put together wrongly.
+//! CBOR and COSE_Sign1 built by hand, so that they can be built wrongly.
 
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -37,7 +37,7 @@ pub(crate) fn map(fields: &Fields) -> Vec<u8> {
         })
 }
 
-/// Parts of a COSE_Sign1, to be put together wrongly.
+/// Parts of a COSE_Sign1, to be assembled wrongly.
 pub(crate) struct Parts<'a> {
     pub(crate) protected: Vec<u8>,
     pub(crate) unprotected: Vec<u8>,

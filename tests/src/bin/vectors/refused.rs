@@ -1,4 +1,4 @@
-//! Bytes that must be refused, each with the code, as far as a form alone decides it.
+//! Bytes that must be refused, each with its code, as far as the form alone decides it.
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::Nothing;
@@ -24,7 +24,7 @@ const L: [u8; 32] = [
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
-/// The fields of a good `workspace.create`.
+/// The fields of a valid `workspace.create`.
 fn fields(world: &World) -> Fields {
     let command = world.command(1, Action::WorkspaceCreate(Nothing {}));
     let action = vec![(tstr("workspace.create"), head(5, 0))];
@@ -60,7 +60,7 @@ impl<'a> Cases<'a> {
         self.parts(map(&fields(self.world)))
     }
 
-    /// Writes a case down after a look at what our own code says of it.
+    /// Adds a case after checking the code that our own decoder gives it.
     fn add(
         &mut self,
         rule: &str,
@@ -85,7 +85,7 @@ impl<'a> Cases<'a> {
         self.add("signed-command", name, bytes, code, said);
     }
 
-    /// A payload that is well signed and still wrong.
+    /// A payload with a valid signature that is still wrong.
     fn payload(&mut self, name: &str, payload: Vec<u8>, code: Code) {
         let bytes = self.parts(payload).sign1();
         self.command(name, &bytes, code);
@@ -339,7 +339,7 @@ impl<'a> Cases<'a> {
             &good.with(&[0xd2], &large),
             Code::BadSignature,
         );
-        // The neutral element as key and R, and S = 0: lenient verifiers take it for any message.
+        // The neutral element as key and R, and S = 0: lenient verifiers accept it for any message.
         let mut neutral = [0; 32];
         neutral[0] = 1;
         let weak = Parts {

@@ -1,4 +1,4 @@
-//! Bundles that are none, though all that is signed in them is genuine.
+//! Invalid bundles whose signed parts are all genuine.
 
 use keyroll_audit::bundle::{Header, verify};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub(crate) fn bundles(world: &World, log: &Log) -> Vec<Value> {
         "what is changed is good"
     );
     let first = bundle(&header, &[]).len();
-    // The header's length takes two bytes, a commit's too.
+    // The header's length takes two bytes, and a commit's too.
     let wider = |at: usize| {
         let mut bytes = good.clone();
         assert_eq!(bytes[at], 0x59);

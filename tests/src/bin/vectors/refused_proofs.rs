@@ -1,4 +1,4 @@
-//! Proofs and texts that prove nothing.
+//! Proofs and texts that are refused.
 
 use keyroll_merkle::{SignedCheckpoint, TlogProof, verify_consistency, verify_inclusion};
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::world::{PERIOD, World, fixed, identity};
 
-/// A purpose with what it is bound to, as the associated data of a seal.
+/// A purpose and the values that it is bound to, as the associated data of a seal.
 fn context<T: Serialize>(purpose: &str, parts: &T) -> String {
     hex::encode(cbor::encode(&(purpose, parts)))
 }
@@ -172,7 +172,7 @@ fn session(world: &World) -> Value {
     })
 }
 
-/// Sealed bytes that nobody may open, each as the first sealed value with one thing changed.
+/// Sealed bytes that must not open, each being the first sealed value with one change.
 fn refused(world: &World) -> Vec<Value> {
     let good = sealed(world, "a short value", 1, b"hunter2");
     let text = |field: &str| good[field].as_str().expect("hex").to_owned();

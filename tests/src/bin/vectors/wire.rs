@@ -1,4 +1,4 @@
-//! NATS bodies around commands, what lies in the vault and key streams, and a bundle.
+//! NATS bodies around commands, messages of the vault and key streams, and a bundle.
 
 use keyroll_audit::bundle::{Header, write_commit, write_header};
 use keyroll_core::crypto::{

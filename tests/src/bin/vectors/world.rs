@@ -1,4 +1,4 @@
-//! Who and what the vectors speak of: keys from fixed seeds, one session, one secret.
+//! The actors and objects of the vectors: keys from fixed seeds, one session, one secret.
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{Command, NewSecret, SessionRef};
@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use crate::forms;
 
-/// When all of it happens: 2026-06-01T00:00:00Z and the minutes after.
+/// The time of all vectors: 2026-06-01T00:00:00Z and the minutes after.
 pub(crate) const START: u64 = 1_780_272_000_000;
 /// The day of [`START`].
 pub(crate) const PERIOD: u32 = 20_605;
 
-/// Fixed bytes for a purpose: the start of SHA-256 of it.
+/// Fixed bytes for a purpose: the first bytes of its SHA-256.
 pub(crate) fn fixed<const N: usize>(purpose: &str) -> [u8; N] {
     let hash = Digest::of(format!("keyroll vectors: {purpose}").as_bytes());
     hash.0
@@ -57,7 +57,7 @@ impl TryRng for Fixed {
 
 impl TryCryptoRng for Fixed {}
 
-/// A value on its way: what the client makes of it.
+/// A value on its way, as the client seals it.
 #[derive(Clone)]
 pub(crate) struct Sealed {
     pub(crate) id: SecretId,
@@ -175,7 +175,7 @@ impl World {
         self.delegation_of(&self.alice, &self.console)
     }
 
-    /// A delegation that says it is alice's, signed by `signer`, to `to`.
+    /// A delegation that claims to be alice's, signed by `signer`, to `to`.
     pub(crate) fn delegation_of(&self, signer: &SigningKey, to: &SigningKey) -> Vec<u8> {
         let delegation = Delegation {
             v: 1,
@@ -201,7 +201,7 @@ impl World {
         })
     }
 
-    /// What the first entry says of the ledger's key.
+    /// The record of the ledger's key in the first entry.
     pub(crate) fn created(&self) -> WorkspaceCreated {
         WorkspaceCreated {
             key: identity(&self.online),
@@ -253,7 +253,7 @@ impl World {
         self.session.reference
     }
 
-    /// A secret to create, with hosts and a period or without.
+    /// A secret to create, with or without hosts and a period.
     pub(crate) fn new_secret(&self, name: &str, value: &[u8], full: bool) -> NewSecret {
         let sealed = self.seal(name, 1, value);
         let hosts =

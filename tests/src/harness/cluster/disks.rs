@@ -1,4 +1,4 @@
-//! Disks that stop taking what is written to them.
+//! Disks that stop accepting writes.
 
 use std::fs;
 use std::path::PathBuf;

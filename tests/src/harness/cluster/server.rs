@@ -12,7 +12,7 @@ use crate::harness::process::Process;
 use crate::harness::wait::until;
 use crate::harness::{Home, programs, tied};
 
-/// A nats-server with fixed addresses. Dropped, it is killed.
+/// A nats-server with fixed addresses. It is killed when dropped.
 pub(super) struct NatsServer {
     pub(super) name: String,
     /// While this file exists, the server cannot sync what it writes.
@@ -26,7 +26,7 @@ pub(super) struct NatsServer {
 impl Drop for NatsServer {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // Where it has ended already, this only reaps it.
+            // If it has ended already, this only reaps it.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -36,7 +36,7 @@ impl Drop for NatsServer {
 impl NatsServer {
     /// Writes the configuration of a server that does not run yet.
     ///
-    /// `route` is where the other servers reach it, `others` where it reaches them.
+    /// The other servers reach it at `route`, and it reaches them at `others`.
     pub(super) fn new(
         number: usize,
         (home, users, doors): (&Home, &Users, usize),
@@ -149,7 +149,7 @@ impl Cluster {
     /// Changes a server's configuration, which is read at its next start.
     ///
     /// # Panics
-    /// When that changes nothing.
+    /// When that has no effect.
     pub fn configure_server(&self, server: usize, change: impl FnOnce(&str) -> String) {
         let path = &self.servers[server].config;
         let text = fs::read_to_string(path).expect("a configuration");
@@ -165,8 +165,8 @@ pub(super) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     held.map(|listener| listener.local_addr().expect("an address"))
 }
 
-/// Lets a server reach the others over the given wires only: the addresses that servers advertise to
-/// each other lead nowhere.
+/// Lets a server reach the others over the given wires only: the addresses that servers advertise
+/// to each other lead nowhere.
 fn clustered(text: String, listen: SocketAddr, others: &[SocketAddr]) -> String {
     if others.is_empty() {
         return text;

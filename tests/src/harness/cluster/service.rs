@@ -8,7 +8,7 @@ use super::Cluster;
 use crate::harness::replica::Replica;
 use crate::harness::{programs, tied};
 
-/// A service to start. Without more it stands at the first door of the first server.
+/// A service to start. By default it is at the first door of the first server.
 #[must_use = "nothing starts before `start` or `ready`"]
 pub struct Service<'a> {
     cluster: &'a Cluster,
@@ -21,7 +21,7 @@ pub struct Service<'a> {
 }
 
 impl Cluster {
-    /// A service with a read model of its own; replica 0 has the home of the owner.
+    /// A service with its own read model; replica 0 has the owner's home.
     pub fn service(&self, replica: usize) -> Service<'_> {
         Service {
             cluster: self,
@@ -64,13 +64,13 @@ impl Cluster {
 }
 
 impl Service<'_> {
-    /// The door at which it stands.
+    /// Sets its door.
     pub fn door(mut self, door: usize) -> Self {
         self.door = door;
         self
     }
 
-    /// The servers of which it uses any.
+    /// Sets the servers that it may use.
     pub fn servers(mut self, servers: &[usize]) -> Self {
         servers.clone_into(&mut self.servers);
         self
@@ -88,7 +88,7 @@ impl Service<'_> {
         self.env("KEYROLL_FAILPOINT", format!("{point}:{times}"))
     }
 
-    /// More words on its command line.
+    /// Adds arguments to its command line.
     pub fn args<W: Into<String>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.words.extend(words.into_iter().map(Into::into));
         self
@@ -99,7 +99,7 @@ impl Service<'_> {
         self.args(["--metrics", "127.0.0.1:0"])
     }
 
-    /// Lets it have so many open files.
+    /// Limits its number of open files.
     pub fn descriptors(mut self, descriptors: usize) -> Self {
         self.descriptors = Some(descriptors);
         self

@@ -1,4 +1,4 @@
-//! The service's clock is set while it runs: by an hour and by a year, forth and back.
+//! The service's clock is set while it runs: by an hour and by a year, forward and back.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ async fn reveal(client: &Client) -> Result<Vec<u8>, ClientError> {
         .to_vec())
 }
 
-/// A command of somebody whose clock is as far off as the service's.
+/// A command of a client whose clock is as far off as the service's.
 async fn describe_at(cluster: &Cluster, client: &Client, id: SecretId, offset: i64) -> Code {
     let command = Command {
         v: COMMAND_V,
@@ -64,7 +64,7 @@ async fn describe_at(cluster: &Cluster, client: &Client, id: SecretId, offset: i
     }
 }
 
-/// Waits until the service has an opinion of its clock.
+/// Waits until the service has checked its clock.
 async fn until_told(cluster: &Cluster, wrong: bool) {
     for _ in 0..600 {
         let status = cluster.keyroll(["status", "--json"]);
@@ -76,7 +76,7 @@ async fn until_told(cluster: &Cluster, wrong: bool) {
                 return;
             }
         } else if wrong {
-            // The question itself is refused as stale: that, too, is of the clock.
+            // The query itself is refused as stale: that, too, shows the wrong clock.
             sleep(Duration::from_secs(3)).await;
             return;
         }
@@ -112,7 +112,8 @@ async fn a_clock_that_is_set_stops_commands_until_it_is_right_again() {
         let before = client.checkpoint(&demo()).await.expect("a checkpoint").1;
         clock.set(offset);
         until_told(&cluster, true).await;
-        // Whoever's clock is right is refused, and so is whoever's is wrong in the same way.
+        // A client with the right clock is refused, and so is one whose clock is wrong in the same
+        // way.
         let error = reveal(&client).await.expect_err("refused");
         assert!(
             matches!(

@@ -10,7 +10,7 @@ use keyroll_tests::harness::{Cluster, Replica, programs};
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
 use tokio::time::sleep;
 
-/// Every place where a test can end the service, with how many visits to wait for at most.
+/// Every failpoint of the service, with the maximum number of visits to wait for.
 const POINTS: [(&str, u64); 21] = [
     ("command.verified", 60),
     ("vault.before_store", 12),
@@ -37,7 +37,7 @@ const POINTS: [(&str, u64); 21] = [
 /// Callers of each shift.
 const CALLERS: usize = 12;
 
-/// That the program without them has none is checked by `just shipped`.
+/// `just shipped` checks that the program without them has none.
 #[test]
 fn the_program_under_test_has_every_failpoint() {
     let program = fs::read(programs::keyroll()).expect("the program");
@@ -47,16 +47,16 @@ fn the_program_under_test_has_every_failpoint() {
     }
 }
 
-/// What has to happen for a step to be taken at all.
+/// The condition for a step to be reached at all.
 enum Wants {
     /// Work.
     Nothing,
     /// Another service that writes.
     Rival,
-    /// A nats-server that is silent for longer than an acknowledgement is waited for: what was sent
-    /// lands when it goes on.
+    /// A nats-server that is silent for longer than the wait for an acknowledgement: the sent
+    /// messages are appended when it continues.
     Silence,
-    /// A nats-server that dies with what was sent to it.
+    /// A nats-server that dies with the messages sent to it.
     Death,
 }
 
@@ -133,7 +133,7 @@ async fn killed_at(point: &str, most: u64, kills: u64, numbers: &mut Seeded) {
     drop(last);
 }
 
-/// One point after the other; each test takes a part, so that they run side by side.
+/// One point after the other; each test takes a part, so that they run in parallel.
 async fn killed_at_some(part: usize, parts: usize) {
     let seed = seed();
     let kills = rounds(scale(1, 5, 50));

@@ -1,5 +1,5 @@
-//! Many callers at once, callers that do not read, large bodies: the service stays small, and says
-//! `busy` instead of anything else.
+//! Many callers at once, callers that do not read, large bodies: the service's memory stays small,
+//! and its only refusal is `busy`.
 
 mod floods;
 
@@ -21,14 +21,14 @@ use keyroll_wire::reply::ReplyBody;
 use keyroll_wire::{CommandReply, Reply, subjects};
 use tokio::time::sleep;
 
-/// What a service may have in memory, whatever it is asked.
+/// Maximum memory of a service, whatever requests it gets.
 const RESIDENT: u64 = 512 * 1024 * 1024;
 /// Callers share connections, as threads of a program do.
 const CONNECTIONS: usize = 8;
-/// Far above what any answer takes.
+/// Far above the time of any answer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// After this one is asked again: nats-server hangs up on a connection that is not read for 10 s, as
-/// happens to a test on a busy machine, and what was on its way is gone.
+/// After this time a request is sent again: nats-server closes a connection that is not read for 10
+/// s, as happens to a test on a busy machine, and messages on their way are lost.
 const AGAIN: Duration = Duration::from_secs(20);
 
 /// A ledger with one service, workspace `demo` and secret `A`.
@@ -52,7 +52,7 @@ async fn ledger() -> (Cluster, Replica, Vec<Client>) {
     (cluster, service, clients)
 }
 
-/// Watches how much memory a service has, until it is asked for the most.
+/// Samples the memory of a service until its peak is read.
 struct Scales {
     stop: Arc<AtomicBool>,
     most: Arc<AtomicU64>,
@@ -71,7 +71,7 @@ impl Scales {
         Self { stop, most }
     }
 
-    /// The most, in MiB, after a check that it was not too much.
+    /// The peak, in MiB, after a check that it was not too much.
     fn read(&self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let most = self.most.load(Ordering::Relaxed);
@@ -96,7 +96,7 @@ fn reveal(client: &Client) -> Vec<u8> {
     client.sign_command(&demo(), new_command_id(), action)
 }
 
-/// Sends the same bytes until they are answered, which is once unless a connection is lost.
+/// Sends the same bytes until they are answered: once, unless a connection is lost.
 async fn answered(client: &Client, subject: String, bytes: Vec<u8>) -> async_nats::Message {
     let (end, bytes) = (Instant::now() + PATIENCE, bytes::Bytes::from(bytes));
     loop {
@@ -110,7 +110,7 @@ async fn answered(client: &Client, subject: String, bytes: Vec<u8>) -> async_nat
     }
 }
 
-/// Sends a signed command: its entry, or the code it was refused with.
+/// Sends a signed command. Returns its entry, or the code of its refusal.
 async fn send(client: &Client, command: &[u8]) -> Result<Index, Code> {
     let reply = answered(client, subjects::command(&demo()), raw::request(command)).await;
     match cbor::decode(&reply.payload).expect("a reply") {
@@ -239,7 +239,7 @@ async fn fill(clients: &[Client]) {
     }
 }
 
-/// A page of commits, asked for now.
+/// A page of commits, requested now.
 fn page(client: &Client, cluster: &Cluster) -> Vec<u8> {
     let query = Query {
         v: QUERY_V,
@@ -253,7 +253,7 @@ fn page(client: &Client, cluster: &Cluster) -> Vec<u8> {
     cose::sign(&query, &cluster.owner())
 }
 
-/// Somebody asks for page after page of half a megabyte and reads nothing. Others are served.
+/// A caller requests page after page of half a megabyte and reads nothing. Others are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_holds_up_nobody() {
     let (cluster, service, clients) = ledger().await;
@@ -281,7 +281,7 @@ async fn who_does_not_read_holds_up_nobody() {
         .into_bytes();
         publish.extend_from_slice(&query);
         publish.extend_from_slice(b"\r\n");
-        // In the end nats-server hangs up on who is so slow.
+        // In the end nats-server closes such a slow connection.
         if deaf.write_all(&publish).is_err() {
             break;
         }
@@ -304,7 +304,7 @@ async fn who_does_not_read_holds_up_nobody() {
                 assert_eq!(values[0].value.as_slice(), b"the value");
             }
             Err(error) => {
-                // On a machine that has no time for its nats-server an acknowledgement is late, too.
+                // On an overloaded machine an acknowledgement is late, too.
                 let code = error.code();
                 assert!(matches!(code, Code::Busy | Code::AuditUnknown), "{error}");
                 busy += 1;

@@ -1,4 +1,4 @@
-//! Two and three services on one ledger: any takes any command.
+//! Two and three services on one ledger: any of them takes any command.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ async fn make_workspace(client: &Client) {
     client.execute(&demo(), create).await.expect("a workspace");
 }
 
-/// One round: 8 clients at once, each one thing after the other; gives what happened.
+/// One round: 8 clients at once, each making one call after the other. Returns the calls.
 async fn round(
     cluster: &Cluster,
     calls: u64,
@@ -56,7 +56,8 @@ async fn round(
     (happened.into_inner().expect("whole"), subjects)
 }
 
-/// Whether the history of each secret can be explained, and a stale read put into it can not.
+/// Checks that the history of each secret is linearizable, and that a stale read put into it is
+/// not.
 fn judge(happened: &mut History, subjects: &[history::Subject], seed: u64) {
     happened.assert_in_order();
     let mut planted = 0;
@@ -74,7 +75,7 @@ fn judge(happened: &mut History, subjects: &[history::Subject], seed: u64) {
     assert!(planted > 0, "no stale read could be planted");
 }
 
-/// Each read model alone says the same, and is what the log gives.
+/// Each read model alone gives the same, and equals one rebuilt from the log.
 fn assert_same(cluster: &Cluster, replicas: Vec<Replica>) {
     let count = replicas.len();
     for replica in replicas {
@@ -120,7 +121,7 @@ async fn concurrent_clients(services: usize) {
     let took = begun.elapsed();
     let log = Log::fetch(&client, &demo()).await;
     log.commands();
-    // Every one that was acknowledged, the workspace's own, and what nobody heard of.
+    // All acknowledged entries, the workspace's own, and those without an answer.
     let unheard = codes.get(Code::AuditUnknown.as_str()).copied().unwrap_or(0);
     let told = entries + 1;
     assert!(
@@ -148,7 +149,7 @@ async fn three_services_are_as_one() {
     Box::pin(concurrent_clients(3)).await;
 }
 
-/// A member that can be sent away, with a client at another service than the owner's.
+/// A member that can be removed, with a client at another service than the owner's.
 struct Victim {
     client: Client,
     identity: Identity,
@@ -171,7 +172,7 @@ impl Victim {
         })
     }
 
-    /// Reveals, and gives the entry; none when it was denied.
+    /// Reveals, and returns the entry; `None` when it was denied.
     async fn reveal(&self, secret: &str) -> Option<Index> {
         let wanted = [RequestedValue {
             name: secret.parse().expect("a name"),
@@ -188,7 +189,7 @@ impl Victim {
                     );
                 }
                 Err(error) if error.code() == Code::Denied => return None,
-                // On a slow disk: whatever that one came to, the next is what counts.
+                // On a slow disk: whatever its outcome, the next attempt counts.
                 Err(error) => assert!(is_passing(&error), "{}: {error}", error.code()),
             }
         }
@@ -214,8 +215,8 @@ async fn act(client: &Client, action: Action) -> Executed {
     }
 }
 
-/// The member is removed at one service. A reveal at the other that begins when that is
-/// acknowledged is refused; one that runs beside it is refused, or came before it in the log.
+/// The member is removed at one service. A reveal at the other that begins after the
+/// acknowledgement is refused; a concurrent one is refused, or comes before the removal in the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_removed_at_one_service_is_refused_at_the_other_at_once() {
     let races = scale(50, 200, 1_000);

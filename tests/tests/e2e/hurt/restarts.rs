@@ -1,5 +1,5 @@
-//! nats-server is killed and started again under the commands that take their time, at many moments of
-//! each: they end well or with an error, and what they left is whole.
+//! nats-server is killed and started again during long commands, at many moments of each: they end
+//! well or with an error, and leave consistent data.
 
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use keyroll_tests::harness::{Cluster, Done, Replica};
 use keyroll_tests::hurt::{rounds, scale};
 
 const SECRETS: usize = 300;
-/// What a command may end with when the server goes away under it: 1 for what a service that begins anew
-/// does not know any more, 5 for a recovery that has to be begun again, 7 and 8 for what is out of reach.
+/// Possible exit statuses of a command when the server goes away: 1 if a restarted service has lost
+/// the request, 5 for a recovery that has to begin again, 7 and 8 for a server that cannot be
+/// reached.
 const ENDS: [i32; 5] = [0, 1, 5, 7, 8];
 
 fn filled() -> (Cluster, Replica) {
@@ -29,14 +30,14 @@ fn filled() -> (Cluster, Replica) {
     (cluster, service)
 }
 
-/// The moments, spread over the time that the command takes and what comes before it.
+/// The moments, spread over the time of the command and of its start.
 fn moments() -> impl Iterator<Item = Duration> {
     let times = rounds(scale(4, 20, 20));
     (0..times).map(move |time| Duration::from_millis(20 + 1_000 * time / times))
 }
 
-/// Runs a command, kills nats-server at a moment of it and starts it again. Both how it ended and that it
-/// ended is told by the harness's own patience, which no wait of the program may reach.
+/// Runs a command, kills nats-server at a moment of it and starts it again. The harness checks its
+/// exit status, and that it ends: no wait of the program may reach the harness's timeout.
 fn hurt(cluster: &mut Cluster, words: &[&str], moment: Duration) -> Done {
     let running = cluster.keyroll(words).start();
     std::thread::sleep(moment);
@@ -51,7 +52,7 @@ fn hurt(cluster: &mut Cluster, words: &[&str], moment: Duration) -> Done {
     done
 }
 
-/// It goes on by itself.
+/// It resumes by itself.
 fn recovers_by_itself(cluster: &Cluster) {
     until("values are released again", || {
         let run = cluster.keyroll(["secret", "reveal", "S7"]).run();
@@ -99,7 +100,8 @@ fn a_rotation_ends() {
     for moment in moments() {
         let rotate = ["key", "rotate"];
         hurt(&mut cluster, &rotate, moment);
-        // Once it is on record it goes on whatever becomes of the command, and only then is there another.
+        // Once it is logged it continues, whatever happens to the command, and only then can
+        // another begin.
         until("the rotation is over", || {
             let run = cluster.keyroll(["key", "rotate"]).run();
             run.is_code(0).then_some(())

@@ -1,6 +1,6 @@
-//! A disk that takes bytes and then says that it could not keep them: fsync fails, of the real
-//! nats-server and of the real read model. It takes a kernel that lets an unprivileged process answer
-//! for system calls; elsewhere these tests are skipped.
+//! A disk that accepts bytes and then reports that it could not keep them: fsync fails, of the real
+//! nats-server and of the real read model. It takes a kernel that lets an unprivileged process
+//! answer for system calls; elsewhere these tests are skipped.
 
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 const CALLERS: usize = 8;
 
-/// Files of messages, with how many bytes they have.
+/// Files of messages, with their sizes.
 fn blocks(cluster: &Cluster, stream: &str) -> Vec<(PathBuf, u64)> {
     let streams = cluster
         .home()
@@ -30,7 +30,7 @@ fn blocks(cluster: &Cluster, stream: &str) -> Vec<(PathBuf, u64)> {
     blocks.map(sized).collect()
 }
 
-/// What a disk has that never took more.
+/// Cuts the files to the size that a disk has if it never took more.
 fn cut(blocks: &[(PathBuf, u64)]) {
     for (path, size) in blocks {
         let file = OpenOptions::new().write(true).open(path);
@@ -38,8 +38,8 @@ fn cut(blocks: &[(PathBuf, u64)]) {
     }
 }
 
-/// The disk under nats-server fails while callers are at work. It is started again on what the disk
-/// has: all that was written, or no more than was there when it began to fail.
+/// The disk under nats-server fails while callers are at work. It is started again on the content
+/// of the disk: all that was written, or no more than when the disk began to fail.
 async fn with_a_broken_disk(stream: &str) {
     let Some(mut cluster) = Cluster::start_breakable() else {
         return;
@@ -55,7 +55,7 @@ async fn with_a_broken_disk(stream: &str) {
         shifts.extend(crowd.work(CALLERS));
         sleep(Duration::from_millis(50 + numbers.below(300))).await;
         cluster.break_disk("server", stream);
-        // From here on nothing more is acknowledged.
+        // From here on nothing is acknowledged.
         let kept = blocks(&cluster, stream);
         sleep(Duration::from_millis(300 + numbers.below(2_500))).await;
         crowd.rest();
@@ -102,7 +102,7 @@ fn with_secret(cluster: &Cluster) -> Replica {
     service
 }
 
-/// What callers are told, step by step.
+/// The answers that callers get, step by step.
 #[test]
 fn while_the_log_cannot_be_synced_no_value_is_released_and_queries_go_on() {
     let Some(mut cluster) = Cluster::start_breakable() else {
@@ -115,7 +115,7 @@ fn while_the_log_cannot_be_synced_no_value_is_released_and_queries_go_on() {
     let second = reveal(&cluster).run().code(8).lacks("the value");
     second.error_code("audit_unavailable");
     cluster.keyroll(["secret", "list"]).run().code(0);
-    // nats-server stops the stream for good, so that a disk that is well again is not enough.
+    // nats-server stops the stream for good, so a repaired disk is not enough.
     cluster.mend_disk("server");
     reveal(&cluster).run().code(8).lacks("the value");
     cluster.kill_server(0);
@@ -129,7 +129,7 @@ fn while_the_log_cannot_be_synced_no_value_is_released_and_queries_go_on() {
     assert_eq!(report["problems"], serde_json::json!([]), "{report}");
 }
 
-/// The read model: it is opened again until the disk is well.
+/// The read model's disk: the file is opened again until the disk works.
 #[test]
 fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_again() {
     let Some(cluster) = Cluster::start_breakable() else {
@@ -168,8 +168,8 @@ fn while_the_read_model_cannot_be_synced_commands_are_refused_and_then_taken_aga
     assert_eq!(rebuilt["identical"], true, "{rebuilt}");
 }
 
-/// The stream takes no more writes, and says nothing of that itself: whoever watches hears of it, with
-/// its name, its disk and what to do, until nats-server is started again.
+/// The stream takes no more writes, and nats-server does not report that: the service reports it,
+/// with the stream, the disk and the remedy, until nats-server is started again.
 fn is_told_of(stream: &str, write: &[&str]) {
     let Some(mut cluster) = Cluster::start_breakable() else {
         return;
@@ -202,7 +202,7 @@ fn is_told_of(stream: &str, write: &[&str]) {
     let figures = service.monitoring().get("/metrics").body;
     assert!(figures.contains("keyroll_ready 0"), "{figures}");
     assert!(!figures.contains("keyroll_problems 0"), "{figures}");
-    // A disk that is well again is not enough, and is not taken for that.
+    // A repaired disk is not enough, and is not reported as enough.
     cluster.mend_disk("server");
     assert!(problems(&cluster).contains("restart nats-server"));
     cluster.kill_server(0);

@@ -1,5 +1,5 @@
-//! Three nats-servers that keep every stream three times, one of them killed, frozen or cut off from
-//! the others under load.
+//! Three nats-servers that keep every stream three times; one of them is killed, frozen or cut off
+//! from the others under load.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 const CALLERS: usize = 8;
 
-/// Which server leads the log, once one does.
+/// The server that leads the log, once one does.
 async fn leader(cluster: &Cluster, asked: usize) -> usize {
     for _ in 0..100 {
         if let Some(leader) = cluster.leader_of_log(asked).await {
@@ -22,22 +22,23 @@ async fn leader(cluster: &Cluster, asked: usize) -> usize {
     panic!("the log has no leader");
 }
 
-/// What is done to the log's leader.
+/// The fault of the log's leader.
 #[derive(Debug, Clone, Copy)]
 enum Hurt {
     /// It dies, and is started again.
     Killed,
-    /// It stands still, and goes on later with what it held: for all it knows it leads.
+    /// It is stopped, and continues later with the messages it held, still believing that it leads.
     Frozen,
-    /// It goes on, with its clients and its service, and hears nothing of the others: for all it
-    /// knows it leads, and it keeps what it is given. Heard again, what was sent meanwhile arrives.
+    /// It runs, with its clients and its service, but gets nothing from the others: it believes
+    /// that it leads, and keeps the messages it gets. When the wires are whole again, the messages
+    /// sent meanwhile arrive.
     Unheard,
-    /// The same, with connections that end.
+    /// The same, with connections that are closed.
     CutOff,
 }
 
 impl Hurt {
-    /// Two are enough: a new leader is chosen, and work goes on.
+    /// Two are enough: they elect a new leader, and work continues.
     async fn leader(self, cluster: &mut Cluster, hurt: usize) {
         let mut frozen = None;
         match self {
@@ -57,7 +58,7 @@ impl Hurt {
     }
 }
 
-/// Services stand at two servers; the log's leader is hurt, again and again, and comes back each time.
+/// Services use two servers; the log's leader fails, again and again, and comes back each time.
 async fn nothing_is_lost_or_doubled(hurt: Hurt) {
     let (seed, times) = (seed(), rounds(scale(1, 4, 12)));
     eprintln!("seed {seed}, the leader of three {hurt:?} {times} times");

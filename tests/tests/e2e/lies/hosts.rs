@@ -20,7 +20,7 @@ fn run_block(world: &World, file: &str) -> keyroll_tests::harness::Done {
     world.cluster.keyroll(words.iter().chain(&ALLOW)).run()
 }
 
-/// Where the answer to a question lifts the hosts, the entry still has them: that counts.
+/// If only the answer to a query lifts the hosts, the entry still has them, and they count.
 #[test]
 fn hosts_are_those_of_the_entry() {
     let world = World::new();
@@ -39,7 +39,7 @@ fn hosts_are_those_of_the_entry() {
     let run = run_block(&world, &file).code(4);
     run.error_code("host_not_allowed").lacks("bound-value");
     assert_eq!(server.requests(), Vec::<String>::new());
-    // A Python block with an open network could send it anywhere, so it is not given the value.
+    // A Python block with an open network could send the value anywhere, so it does not get it.
     let code = json!({"name": "b", "type": "python", "code": "result = secrets.Key + ''"});
     let text = json!({"workflow": "w", "blocks": [code]}).to_string();
     let python = world.home().write("python.json", text);
@@ -55,7 +55,7 @@ fn hosts_are_those_of_the_entry() {
     );
 }
 
-/// Where the entry lifts them as well, the person is told, once.
+/// If the entry lifts them as well, the person is warned, once.
 #[test]
 fn lifted_hosts_are_told_once() {
     let world = World::new();
@@ -81,7 +81,7 @@ fn lifted_hosts_are_told_once() {
     run.stderr_has(words);
     let again = run_block(&world, &file).code(0).quiet();
     assert_eq!(warnings(&again), Vec::<String>::new());
-    // Bound again is fine, and is what the next lie is held against.
+    // Binding it again is accepted, and the next lie is compared with that.
     world.ledger.be_honest();
     world.reveals("Key", "bound-value");
     lift(&world);
@@ -89,13 +89,13 @@ fn lifted_hosts_are_told_once() {
     reveal.stdout("bound-value").stderr_has(words);
 }
 
-/// Hosts are held against those of the entry, also where it is a version of the past.
+/// Hosts are compared with those of the entry, even for a past version.
 #[test]
 fn an_old_version_with_lifted_hosts_is_told() {
     let world = World::new();
     world.create_for("*.example.com", "Key", "first");
     world.edit("Key", "second");
-    // By somebody else: more hosts, and then fewer.
+    // By another client: more hosts, and then fewer.
     let describe = |host: &str| {
         let words = ["secret", "describe", "Key", "--allow-host", host];
         world.elsewhere(words).run().code(0);

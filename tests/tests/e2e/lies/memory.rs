@@ -1,4 +1,4 @@
-//! The files of what a client remembers.
+//! The files of a client's memory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{World, warnings};
 
-/// Runs keyroll under a umask, as whoever started it may have set it.
+/// Runs keyroll under a umask that its caller may have set.
 fn under(dev: &Dev, umask: &str, home: &Path, words: &[&str]) -> Run {
     let script = format!("umask {umask}; exec \"$0\" \"$@\"");
     let run = Run::program("/bin/sh", "sh").args(["-c", &script]);
@@ -22,7 +22,7 @@ fn under(dev: &Dev, umask: &str, home: &Path, words: &[&str]) -> Run {
         .in_directory(dev.home().scratch())
 }
 
-/// Every file and directory of a home with its mode, where others have access.
+/// Every file and directory of a home that others have access to, with its mode.
 fn open_to_others(home: &Path) -> Vec<String> {
     let mut paths = files(home);
     let directories: Vec<_> = paths
@@ -41,7 +41,7 @@ fn open_to_others(home: &Path) -> Vec<String> {
         .collect()
 }
 
-/// All that a client ever keeps.
+/// Creates every file that a client ever keeps.
 fn use_everything(dev: &Dev, umask: &str, home: &Path) {
     let run = |words: &[&str]| under(dev, umask, home, words);
     run(&["identity", "new"]).run().code(0);
@@ -54,7 +54,7 @@ fn use_everything(dev: &Dev, umask: &str, home: &Path) {
     let create = run(&["secret", "create", &secret, "--stdin"]);
     create.stdin("the-value").run().code(0);
     run(&["secret", "reveal", &secret]).run().code(0);
-    // An interpreter makes files of its own, and needs to be able to.
+    // An interpreter creates its own files, and must be able to.
     if umask != "777" {
         let code = format!("result = len(secrets.{secret})");
         let block = json!({"name": "b", "type": "python", "code": code});
@@ -112,7 +112,7 @@ fn accepted_evidence_is_its_owners_alone() {
     }
 }
 
-/// As a keyroll before this one left them.
+/// Files as an earlier keyroll left them.
 #[test]
 fn what_others_could_read_is_closed_to_them() {
     let world = World::new();
@@ -158,7 +158,7 @@ fn a_damaged_memory_is_named_before_anything_is_recorded() {
         }
     }
     assert_eq!(world.entries(), before);
-    // Moved away, the client trusts anew.
+    // Without the file, the client trusts anew.
     fs::rename(&facts, world.home().path("away")).expect("moved");
     world.reveals("Key", "first");
 }
@@ -189,7 +189,7 @@ fn many_processes_remember_together() {
     }
     let text = fs::read_to_string(world.memory("demo.secrets")).expect("facts");
     assert_eq!(text.matches(" 2@").count(), names.len(), "{text}");
-    // Of many that see a secret made anew, one tells it.
+    // Of many processes that see a secret created again, one warns.
     world
         .elsewhere(["secret", "delete", "S0", "--yes"])
         .run()

@@ -1,4 +1,4 @@
-//! An old version, given out as the current one.
+//! An old version, returned as the current one.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use super::{World, warnings};
 const OLD: &str = "old-value-of-yesterday";
 const NEW: &str = "new-value-of-today";
 
-/// A secret at version 2, and a ledger that gives version 1 for it.
+/// A secret at version 2, and a ledger that returns version 1 for it.
 fn gives_old_values() -> World {
     let world = World::new();
     world.create("API_Key", OLD);
@@ -76,19 +76,19 @@ fn no_command_takes_an_old_value_for_the_current_one() {
     let checked = world.run(["block", "check", &api, "--values"]);
     checked.code(6).lacks(OLD).stderr_has("(rollback)");
 
-    // A version asked for by its number is no lie, and teaches nothing.
+    // A version requested by its number is no lie, and changes no memory.
     let first = ["secret", "reveal", "API_Key", "--version", "1"];
     world.run(first).code(0).stdout(OLD).quiet();
     is_rollback(world.run(["secret", "reveal", "API_Key"]));
     world.ledger.be_honest();
     world.reveals("API_Key", NEW);
     world.run(first).code(0).stdout(OLD).quiet();
-    // Nor does a rollback that its owner wants: it makes a version 3.
+    // The same holds for a rollback by its owner: it makes a version 3.
     let back = ["secret", "rollback", "API_Key", "--to", "1"];
     world.run(back).code(0);
     world.reveals("API_Key", OLD);
 
-    // The log holds what was lied about: whoever decides it again sees it.
+    // The log holds the lie: deciding the log again finds it.
     let report = world.run(["audit", "verify", "--json"]).code(0).json();
     assert_eq!(report["ok"], true, "{report}");
     let report = world.run(["audit", "verify", "--full", "--json"]).code(6);
@@ -97,7 +97,7 @@ fn no_command_takes_an_old_value_for_the_current_one() {
     assert!(problems.len() >= 8, "{report}");
 }
 
-/// A block that catches the error and goes on has no value, and its run still fails.
+/// A block that catches the error and continues has no value, and its run still fails.
 #[test]
 fn a_python_block_cannot_hush_it_up() {
     let world = gives_old_values();
@@ -117,7 +117,7 @@ result = {'got': got}
     assert!(String::from_utf8_lossy(run.error_bytes()).contains("\"rollback\""));
 }
 
-/// What is known of a secret was learned by reading it, by writing it, or in another process.
+/// A client learns a secret's version by reading it, by writing it, or from another process.
 #[test]
 fn whoever_has_read_a_version_expects_no_older_one() {
     let world = World::new();
@@ -126,14 +126,14 @@ fn whoever_has_read_a_version_expects_no_older_one() {
     elsewhere().code(0).stdout(OLD);
     world.edit("API_Key", NEW);
     lie(&world);
-    // The other machine has never seen version 2: to it the lie is an honest answer.
+    // The other machine has never seen version 2, so the lie is a valid answer to it.
     elsewhere().code(0).stdout(OLD);
     is_rollback(world.run(["secret", "reveal", "API_Key"]));
     world.ledger.be_honest();
     elsewhere().code(0).stdout(NEW);
     lie(&world);
     is_rollback(elsewhere());
-    // Under a name of another case, or after a rename, it is the same secret.
+    // Under a name in another case, or after a rename, it is the same secret.
     world.ledger.be_honest();
     world
         .run(["secret", "rename", "API_Key", "api_KEY"])
@@ -141,7 +141,7 @@ fn whoever_has_read_a_version_expects_no_older_one() {
     lie(&world);
     let renamed = world.run(["secret", "reveal", "api_KEY"]);
     renamed.code(6).error_code("rollback").lacks(OLD);
-    // Of several values none is given out.
+    // Of several values none is released.
     world.ledger.be_honest();
     world.create("Other", "another-value");
     lie(&world);
@@ -167,7 +167,7 @@ fn an_old_version_in_a_list_is_a_lie_as_well() {
         world.run(["secret", "show", "API_Key"]),
         world.run(["secret", "list"]),
         world.run(["run", "--", "true"]),
-        // Else it would seal the value for version 2 once more.
+        // Otherwise it would seal the value for version 2 again.
         world
             .keyroll(["secret", "edit", "API_Key", "--stdin"])
             .stdin("newest")
@@ -176,11 +176,11 @@ fn an_old_version_in_a_list_is_a_lie_as_well() {
     for done in refused {
         done.code(6).error_code("rollback");
     }
-    // In the past it was so.
+    // At that point in the past it was true.
     world.run(["secret", "list", "--at", &moment]).code(0);
 }
 
-/// The value is there, but the entry says that something else came of the edit.
+/// The value is stored, but the entry records another result of the edit.
 #[test]
 fn an_entry_that_does_not_fit_its_command_is_not_believed() {
     let world = World::new();
@@ -221,7 +221,7 @@ fn a_recovery_that_was_accepted_begins_anew() {
     let world = World::new();
     world.create("API_Key", OLD);
     world.edit("API_Key", NEW);
-    // What the ledger really holds is version 2, so there is nothing to accept.
+    // The ledger really holds version 2, so there is nothing to accept.
     let nothing = world.run(["audit", "accept"]).code(0);
     nothing.stderr_has("nothing to accept");
     lie(&world);
@@ -230,7 +230,7 @@ fn a_recovery_that_was_accepted_begins_anew() {
         .code(0)
         .stderr_has("nothing to accept");
     is_rollback(world.run(["secret", "reveal", "API_Key"]));
-    // A memory that knows of more than the log holds, as after a recovery elsewhere.
+    // A memory of more than the log holds, as after a recovery elsewhere.
     let facts = world.memory("demo.secrets");
     let text = std::fs::read_to_string(&facts).expect("facts");
     assert!(text.contains(" 2@"), "{text}");
@@ -260,7 +260,7 @@ fn a_recovery_that_was_accepted_begins_anew() {
     assert!(kept.next().is_none());
 }
 
-/// A person's console, ended with the test.
+/// A person's console, which ends with the test.
 struct Console {
     child: Child,
     link: String,
@@ -308,7 +308,7 @@ fn a_console_shows_no_old_value() {
         "{}",
         shown.body
     );
-    // What the command line learns meanwhile the console knows.
+    // The console knows everything that the command line learns meanwhile.
     world.edit("API_Key", NEW);
     lie(&world);
     let shown = window.post("/w/demo/secrets/API_Key/view", &[]);
@@ -316,7 +316,7 @@ fn a_console_shows_no_old_value() {
     assert!(!shown.body.contains(OLD), "{}", shown.body);
     let words = "gives version 1 of API_Key as the current one";
     assert!(shown.body.contains(words), "{}", shown.body);
-    // Until the log was looked at again nothing is shown at all.
+    // Until the log is verified again, no value is shown at all.
     let other = window.post("/w/demo/secrets/Free/view", &[]);
     assert!(
         other.status == 409 && !other.body.contains("free-value"),
@@ -325,7 +325,7 @@ fn a_console_shows_no_old_value() {
     );
 }
 
-/// The console tells what its owner has to know beside the value.
+/// The console shows its owner's warnings beside the value.
 #[test]
 fn a_console_tells_of_another_secret() {
     let world = World::new();

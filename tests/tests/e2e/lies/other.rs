@@ -1,4 +1,4 @@
-//! Another secret's value, or one that nobody ever gave.
+//! Another secret's value, or one that no secret ever had.
 
 use keyroll_core::{Blob, Digest, Index, Version};
 use keyroll_tests::harness::dishonest::truth;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{World, warnings};
 
-/// What to do to a reply, given what another reveal released.
+/// A change of a reply, given the value that another reveal released.
 type Lie = fn(&mut CommittedCommand, &ReleasedValue);
 
 #[test]
@@ -34,9 +34,9 @@ fn another_secret_under_a_name_is_told_once() {
         "{words}"
     );
     reveal.stderr_has("warning: Prod is another secret");
-    // It was told, and is remembered.
+    // The warning was given, and is remembered.
     world.reveals("Prod", "value-of-test");
-    // So is that the old one is back.
+    // The return of the old one is also warned about.
     world.ledger.be_honest();
     let back = world.run(["secret", "reveal", "Prod"]).code(0);
     back.stdout("value-of-prod")
@@ -46,12 +46,12 @@ fn another_secret_under_a_name_is_told_once() {
     world.run(["audit", "verify", "--full"]).code(6);
 }
 
-/// Each way to values says it, and before anybody has them.
+/// Each command that releases values warns, before it releases them.
 #[test]
 fn every_command_tells_it() {
     let world = World::new();
     let renew = || {
-        // By somebody else: what the owner does herself is no surprise to her.
+        // By another client: the owner is not warned of her own changes.
         let rename = ["secret", "delete", "Key", "--yes"];
         world.elsewhere(rename).run().code(0);
         let create = world.elsewhere(["secret", "create", "Key", "--stdin"]);
@@ -85,7 +85,7 @@ fn every_command_tells_it() {
     assert!(warnings(&run)[0].starts_with(words));
     let run = world.run(["block", "run", &file, "--json"]).code(0).quiet();
     assert_eq!(warnings(&run), Vec::<String>::new());
-    // An edit as well: it goes where the ledger says that the name leads.
+    // The same for an edit: it goes to the secret that the ledger names.
     renew();
     let edit = world.keyroll(["secret", "edit", "Key", "--stdin", "--json"]);
     let edit = edit.stdin("newer").run().code(0);
@@ -157,7 +157,7 @@ fn another_value_under_a_known_version_is_refused() {
         let done = world.cluster.keyroll(words).run().code(6);
         done.error_code("corrupt").lacks("forged-value").stdout("");
     }
-    // Who has not seen the true one has nothing to tell it by, until the log is decided again.
+    // A client that has not seen the true one cannot detect it, until the log is decided again.
     let believed = world.elsewhere(["secret", "reveal", "Key"]).run();
     believed.code(0).stdout("forged-value");
     world.ledger.be_honest();
@@ -210,7 +210,7 @@ fn what_comes_beside_an_honest_entry_has_to_fit_it() {
     both.code(6).error_code("corrupt").stdout("");
 }
 
-/// A replay asks which versions a run had: the ledger answers with the entries of another run.
+/// A replay asks for the versions of a run: the ledger answers with the entries of another run.
 #[test]
 fn a_replay_takes_no_other_run_for_the_one_it_repeats() {
     let world = World::new();
@@ -239,7 +239,7 @@ fn a_replay_takes_no_other_run_for_the_one_it_repeats() {
         replay.code(6).error_code("corrupt").stdout("");
     }
     world.ledger.be_honest();
-    // The versions of then are no older value of now.
+    // The versions of the past run are not older values of now.
     world.reveals("Key", "second-value");
     for run in [first, second] {
         let replay = world.run(["block", "replay", &run, "--json"]).code(0);
@@ -248,7 +248,7 @@ fn a_replay_takes_no_other_run_for_the_one_it_repeats() {
     world.reveals("Key", "second-value");
 }
 
-/// A proof out of an earlier tree is no proof of the present one.
+/// A proof from an earlier tree does not prove the present one.
 #[test]
 fn a_proof_is_of_the_tree_that_the_answer_names() {
     let world = World::new();
@@ -277,7 +277,7 @@ fn a_proof_is_of_the_tree_that_the_answer_names() {
     assert!(kept.lock().expect("whole").is_some());
 }
 
-/// A rollback seals the value that it was given once more: not one of another secret.
+/// A rollback seals the value that it was given again, but not one of another secret.
 #[test]
 fn a_rollback_takes_no_other_secrets_value() {
     let world = World::new();

@@ -1,4 +1,5 @@
-//! What was known when a recovery began is known to the next one, whatever became of the first.
+//! A recovery knows everything that was known when an earlier one began, whatever became of that
+//! one.
 
 use keyroll_tests::harness::{Dev, Home};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use super::{filled, flip, recovers, truncations, whole_again};
 
 const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
 
-/// A log with a message that cannot be read, and nobody who has seen it.
+/// A log with an unreadable message, whose entries no client has seen.
 fn with_a_hole(at: impl FnOnce(usize) -> usize) -> Home {
     let home = filled().stop();
     flip(&home, at);
@@ -21,7 +22,7 @@ fn recovery_plan(dev: &Dev) -> Value {
     plan.code(0).json()
 }
 
-/// Killed once everything is on disk that the next one needs, and nothing is deleted yet.
+/// Killed once everything that the next recovery needs is on disk, and nothing is deleted yet.
 fn give_up(dev: Dev) -> Home {
     let run = dev.keyroll(["recover", "--yes"]).run();
     assert!(!run.is_code(0), "{}", run.message());
@@ -57,7 +58,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
     assert_eq!(truncations(&dev), 1);
 }
 
-/// What was known of the log that could not be read says nothing of the one that was put back.
+/// The sizes of the unreadable log do not apply to the one that was put back.
 #[test]
 fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
     let home = filled().stop();
@@ -76,7 +77,7 @@ fn after_a_recovery_that_was_given_up_a_log_from_a_backup_is_whole() {
     whole_again(dev, 6);
 }
 
-/// By then the log looks well, as far as it goes.
+/// By then the log looks valid, as far as it goes.
 #[test]
 fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
     for point in ["recover.appended", "recover.recorded"] {
@@ -106,7 +107,7 @@ fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
     }
 }
 
-/// Who may not make streams finds out before the service stops for it.
+/// An operator who may not create streams learns that before the service stops.
 #[test]
 fn with_another_nats_user_nothing_is_begun() {
     let dev = Dev::start_in(with_a_hole(|length| length / 2));

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{filled, flip, recovers, refused, set_log_back, truncations, whole_again};
 
-/// A ledger that somebody wrote on who did not know `later`, and beside it the read model of those
-/// who did; the owner has seen the first of them.
+/// A ledger whose log was continued without `later`, and beside it the read model with `later`; the
+/// owner has seen the first of them.
 fn forked(later: &[&str]) -> Dev {
     let home = filled().stop();
     home.save("jetstream", "earlier");
@@ -61,7 +61,7 @@ fn of_two_histories_the_longer_one_is_taken() {
     other.code(3).error_code("not_found").lacks("history");
     let dev = whole_again(dev, 6);
     assert_eq!(truncations(&dev), 0);
-    // What was left out is kept, and taken again where there is nothing longer.
+    // The commits that were left out are kept, and used where there is nothing longer.
     let home = dev.stop();
     let beside = home.data().join("recover");
     let names = fs::read_dir(&beside).expect("a directory").flatten();
@@ -125,8 +125,8 @@ fn lay_beside(home: &Home, name: &str) {
     copy(&home.scratch().join(name), &beside.join(name));
 }
 
-/// A log of ten entries, and another history of it that leaves it after the fourth. In the room
-/// beside: `ten` (streams), `ten.redb`, `seven.redb`, `other.redb`, and bundles of each.
+/// A log of ten entries, and another history of it that leaves it after the fourth. In the scratch
+/// space: `ten` (streams), `ten.redb`, `seven.redb`, `other.redb`, and bundles of each.
 fn two_histories(others: usize) -> Home {
     let export = |dev: &Dev, name: &str| {
         let bundle = dev.home().path(name);
@@ -184,7 +184,7 @@ fn kept(plan: &Value) -> &Value {
     &plan["workspaces"][0]["entries"]
 }
 
-/// Neither the read model nor any file has all of the longest one.
+/// Neither the read model nor any file has the whole of the longest one.
 #[test]
 fn a_history_is_put_together_from_its_parts() {
     let home = two_histories(4);
@@ -212,7 +212,7 @@ fn a_hole_in_the_log_is_filled_from_a_shorter_file() {
     is_whole(dev);
 }
 
-/// It may well be longer; but that is not to be told without what comes before.
+/// It may be longer, but that cannot be known without the commits before it.
 #[test]
 fn the_end_of_another_history_says_nothing_of_a_whole_log() {
     let mut home = two_histories(9);

@@ -1,8 +1,8 @@
-//! Which secrets a command finds in its environment.
+//! The secrets in a command's environment.
 
 use keyroll_tests::harness::Dev;
 
-/// Whoever may create secrets must not choose what others execute.
+/// A member who may create secrets must not choose what others execute.
 #[test]
 fn a_secrets_name_does_not_steer_the_command_unless_it_is_asked_for() {
     let dev = Dev::start();
@@ -23,7 +23,8 @@ fn a_secrets_name_does_not_steer_the_command_unless_it_is_asked_for() {
     dev.keyroll(asked).run().code(0).stdout("[REDACTED:PATH]\n");
 }
 
-/// By shape, by list, and what the environment has already: named once each, and to be had by name.
+/// By pattern, by list, and because the environment has the name already: each is reported once,
+/// and available by name.
 #[test]
 fn what_may_steer_programs_is_left_out_by_its_shape_or_as_it_is_set_already() {
     let dev = Dev::start();
@@ -61,7 +62,7 @@ fn what_may_steer_programs_is_left_out_by_its_shape_or_as_it_is_set_already() {
         .stdout_has("http_proxy=[REDACTED:http_proxy]")
         .stdout_has("Set_Already=[REDACTED:")
         .stdout_has("CC=[REDACTED:");
-    // A rule about names is no fault of a value.
+    // A rule about names is no error of a value.
     env(&["--strict"]).stdout_has("Api_Key=");
 }
 

@@ -2,7 +2,7 @@
 
 use keyroll_tests::harness::Dev;
 
-/// Two good secrets, two that are no text, and one whose current version is destroyed.
+/// Two usable secrets, two that are not UTF-8 text, and one whose current version is destroyed.
 fn unusable_secrets() -> Dev {
     let dev = Dev::start();
     dev.create("Api_Key", "hunter2-hunter2");
@@ -87,7 +87,7 @@ fn what_shows_a_secret_shows_that_it_cannot_be_revealed() {
         .stderr_has("searched for the values of 2 secrets");
 }
 
-/// Whatever is wrong with one secret, the others are there.
+/// Whatever is wrong with one secret, the others are available.
 #[test]
 fn one_secret_never_stops_the_others() {
     let dev = unusable_secrets();
@@ -124,7 +124,7 @@ fn one_secret_never_stops_the_others() {
     run(&["--strict", "--except", "Old,Binary,Nul"])
         .code(0)
         .stdout("ao");
-    // By name as well; but nothing of what was asked for is nothing to start with.
+    // By name as well; but if none of the requested ones is usable, nothing is started.
     run(&["--only", "Old,Other,Binary"])
         .code(0)
         .stdout("o")
@@ -156,7 +156,7 @@ fn one_secret_never_stops_the_others() {
     run(&[]).code(0).stdout("aox");
 }
 
-/// One value of the vault is gone, which no entry says yet.
+/// One value of the vault is missing, and no entry records that yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_value_does_not_stop_the_others() {
     let dev = Dev::start();
@@ -186,7 +186,7 @@ async fn a_lost_value_does_not_stop_the_others() {
         .code(0)
         .stderr_has("version is lost: S2")
         .stdout_has("hunter2-4");
-    // On record, it is shown.
+    // Once recorded, it is shown.
     dev.keyroll(["recover", "--yes"]).run().code(0);
     let show = ["secret", "show", "S2", "--json"];
     let row = dev.keyroll(show).run().code(0).json();

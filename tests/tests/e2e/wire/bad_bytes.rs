@@ -1,4 +1,4 @@
-//! Bytes that are no request, or not one that was signed.
+//! Bytes that are not a request, or not the one that was signed.
 
 use futures::StreamExt as _;
 use keyroll_core::{Code, cose};
@@ -7,7 +7,7 @@ use keyroll_tests::harness::raw::{self, done, refusal, refused_as};
 
 use super::{COMMAND, QUERY, ask, deletion, query};
 
-/// Bytes that are no form at all, or not the one encoding of one.
+/// Bytes that are not a form, or not its only valid encoding.
 fn malformed(good: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut flipped = good.to_vec();
     flipped[0] ^= 0x20;
@@ -45,7 +45,7 @@ fn malformed(good: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The same request in other encodings of CBOR: none is the one.
+/// The same request in other encodings of CBOR: none is accepted.
 fn not_canonical(dev: &Dev, command: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| ciborium::Value::Text(text.to_owned());
     let encode = |pairs: Vec<(ciborium::Value, ciborium::Value)>| {
@@ -119,7 +119,7 @@ async fn bad_bytes_are_refused_and_the_service_goes_on() {
         .into_iter()
         .chain(not_canonical(&dev, &command))
     {
-        // A request that cannot be read is named by its own bytes.
+        // A refusal of an unreadable request is bound to the request's bytes.
         let rejection = refused_as(
             &ask(&nats, COMMAND, &bytes).await,
             ledger,
@@ -147,7 +147,7 @@ async fn bad_bytes_are_refused_and_the_service_goes_on() {
             "{rejection}"
         );
     }
-    // One form is not taken for another.
+    // One form is not accepted as another.
     let bytes = raw::request(&asked);
     refused_as(
         &ask(&nats, COMMAND, &bytes).await,

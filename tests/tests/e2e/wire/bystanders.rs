@@ -1,4 +1,4 @@
-//! What others hear, read and are sent: nothing that is not theirs.
+//! Bystanders hear, read and receive only their own messages.
 
 use futures::StreamExt as _;
 use keyroll_core::command::{MemberRecord, Nothing};
@@ -39,7 +39,8 @@ async fn hostile_reply_subjects_reach_nothing() {
             &dev.owner(),
         );
         for payload in [asked, command(number), b"garbage".to_vec()] {
-            // The client's user may not even ask with some of them: then nothing arrives at all.
+            // The client's user may not even send requests with some of them: then nothing arrives
+            // at all.
             let sent =
                 nats.client
                     .publish_with_reply(COMMAND, (*subject).to_owned(), payload.into());
@@ -55,7 +56,7 @@ async fn hostile_reply_subjects_reach_nothing() {
             .publish_with_reply("$SRV.PING", (*subject).to_owned(), "".into());
         sent.await.expect("sent");
     }
-    // Requests are taken in order: when this one is answered, so are those before it.
+    // Requests are processed in order: when this one is answered, so are those before it.
     done(
         &ask(
             &nats,
@@ -75,7 +76,7 @@ async fn hostile_reply_subjects_reach_nothing() {
         rows.iter().all(|row| row["type"] != "member.added"),
         "a request with such a reply was carried out"
     );
-    // In the streams' account nothing was heard but the ledger's own work.
+    // The streams' account carried only the ledger's own work.
     operator.round_trip().await;
     let mut heard = Vec::new();
     while let Some(Some(message)) = futures::FutureExt::now_or_never(everything.next()) {

@@ -1,4 +1,4 @@
-//! Commands that are well made, and not for this ledger, this workspace or this moment.
+//! Well-formed commands that are not for this ledger, this workspace or this moment.
 
 use keyroll_core::command::KeyErase;
 use keyroll_core::{
@@ -66,7 +66,7 @@ async fn commands_for_others_old_ones_and_forged_ones_are_refused() {
         ..good.clone()
     };
     refused(&with_delegation, COMMAND, Code::Malformed).await;
-    // What is the ledger's own to do, an owner may not.
+    // An owner may not do the ledger's own actions.
     let own = Action::KeyErase(KeyErase { epoch: Epoch(1) });
     assert_eq!(refusal_of(&dev, &nats, ledger, own).await, None);
 
@@ -95,7 +95,7 @@ async fn commands_for_others_old_ones_and_forged_ones_are_refused() {
         Code::BadSignature,
     );
 
-    // A value nobody named, and a size nobody can have seen.
+    // A value that the command does not name, and a size that no client can have seen.
     let bytes = cose::sign(&good, &owner);
     let value = keyroll_wire::reply::SealedValue {
         key: Blob(vec![1; 72]),
@@ -137,7 +137,7 @@ async fn commands_for_others_old_ones_and_forged_ones_are_refused() {
     dev.verifies();
 }
 
-/// The code of a refusal, or none when it became an entry (which then says that it was denied).
+/// The code of a refusal; `None` when it became an entry (which then records the denial).
 async fn refusal_of(dev: &Dev, nats: &Nats, ledger: Identity, action: Action) -> Option<Code> {
     let bytes = cose::sign(&dev.command(action), &dev.owner());
     let reply = ask(nats, COMMAND, &raw::request(&bytes)).await;

@@ -36,7 +36,7 @@ async fn a_command_takes_effect_once_however_often_it_is_sent() {
     );
     assert_eq!(dev.audit().len(), 3);
 
-    // Also much later, when everything around has changed, and after a restart.
+    // Also much later, when everything else has changed, and after a restart.
     dev.keyroll(["secret", "restore", "A"]).run().code(0);
     assert_eq!(
         done(&send(0).await).receipt.entry,
@@ -55,7 +55,7 @@ async fn a_command_takes_effect_once_however_often_it_is_sent() {
         .code(0)
         .stdout("value");
 
-    // The same id with other bytes is a conflict; somebody else's id is nobody's business.
+    // The same id with other bytes is a conflict; another actor's id has no effect.
     let other = Command {
         at: Millis(command.at.0 + 1),
         ..command.clone()
@@ -102,7 +102,7 @@ async fn a_replayed_reveal_brings_the_receipt_and_no_value() {
     assert_eq!(dev.audit().len(), 3);
 }
 
-/// A reveal under a session that only its maker could read the answer of.
+/// A reveal under a session whose answer only its maker can read.
 async fn reveal_of(dev: &Dev, name: &str) -> Action {
     let client = dev.client().await;
     let session = client
@@ -162,7 +162,7 @@ async fn a_signed_command_works_from_any_client() {
         .code(0)
         .stdout("value");
 
-    // What was signed can be looked at, and says whose it is.
+    // The signed command can be opened, and names its signer.
     let opened = dev
         .keyroll(["command", "open", "--json"])
         .stdin(delete.bytes())

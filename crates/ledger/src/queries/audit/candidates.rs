@@ -10,11 +10,11 @@ use crate::projection::{
     AuditScan, Indexes, LEDGER_ORDINAL, ProjectionError, WorkspaceView, run_key,
 };
 
-/// Skipping so many rows of an index costs about as much as reading one entry.
+/// Skipping this many rows of an index costs about as much as reading one entry.
 const PASSED: usize = 50;
 
-/// The indexes that serve a filter. Each part is a union, for example of several secrets that had one
-/// name; an entry has to be in all parts.
+/// The indexes that serve a filter. Each part is a union, for example of several secrets that had
+/// one name; an entry has to be in all parts.
 fn scans(view: &WorkspaceView<'_>, filter: &AuditLog) -> Result<Vec<Vec<AuditScan>>, Rejection> {
     let mut parts = Vec::new();
     if let Some(name) = &filter.secret {
@@ -119,7 +119,8 @@ impl Candidates {
         })
     }
 
-    /// The oldest of what the parts have next: nothing newer is in all of them. `None` at the end.
+    /// The oldest of the next entries of all parts: no newer entry is in all of them. `None` at the
+    /// end.
     fn oldest(&mut self) -> Option<Result<Index, ProjectionError>> {
         let mut oldest = Index(u64::MAX);
         for part in &mut self.parts {
@@ -241,7 +242,7 @@ mod tests {
         let found: Result<Vec<Step>, _> = candidates(vec![many, newest(&[&[450, 7]])]).collect();
         let found = found.expect("steps");
         assert_eq!(found.len(), 300 / PASSED, "{found:?}");
-        // Nothing from 8 on is in both.
+        // No entry from 8 on is in both.
         assert!(
             found
                 .iter()

@@ -18,7 +18,7 @@ use crate::writer::{
 use keyroll_store::log::AppendError;
 
 impl Task {
-    /// Appends a batch's commit and answers. Gives the commands back when another replica wrote first.
+    /// Appends a batch's commit and answers. Returns the commands when another replica wrote first.
     pub(super) async fn append(&mut self, batch: Batch) -> Result<(), Vec<Queued>> {
         let Batch { decided, commit } = batch;
         let Some(commit) = commit else {
@@ -75,8 +75,8 @@ impl Task {
         }
     }
 
-    /// A batch without an entry: before refusals and repeated receipts are answered, the leader confirms
-    /// that they were decided on the present state.
+    /// A batch without an entry: before refusals and repeated receipts are answered, the leader
+    /// confirms that they were decided on the present state.
     async fn confirm(&mut self, decided: Vec<Decided>) -> Result<(), Vec<Queued>> {
         match self.context.log.head(&self.workspace).await {
             Ok(head) if head == self.head => {
@@ -97,8 +97,8 @@ impl Task {
         }
     }
 
-    /// Makes the vault read the values of reveals while their commit is on its way. They stay sealed, and
-    /// here, until the commit is acknowledged.
+    /// Makes the vault read the values of reveals while their commit is on its way. They stay
+    /// sealed, and here, until the commit is acknowledged.
     fn read_ahead(&self, decided: &[Decided]) {
         let of = |one: &Decided| match &one.decision {
             Decision::Entry { locations, .. } => locations.clone(),
@@ -159,7 +159,7 @@ impl Task {
     }
 }
 
-/// What the receipts of one commit have in common.
+/// The common parts of the receipts of one commit.
 struct Proofs<'a> {
     state: &'a State,
     checkpoint: Arc<str>,
@@ -213,8 +213,8 @@ fn tree_head(state: &State, seen: TreeSize) -> Option<TreeHead> {
     })
 }
 
-/// Refuses a batch that was not appended. A command that is in the log from before is `audit_unknown`
-/// instead: its caller may have had no other answer yet.
+/// Refuses a batch that was not appended. A command that is in the log from before is
+/// `audit_unknown` instead: its caller may have had no other answer yet.
 fn refuse(decided: Vec<Decided>, rejection: &Rejection) {
     for one in decided {
         let why = match one.decision {

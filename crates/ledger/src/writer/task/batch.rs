@@ -39,7 +39,7 @@ pub(super) enum Decision {
     Refused(Rejection),
 }
 
-/// What one round appends and answers.
+/// The appends and answers of one round.
 pub(super) struct Batch {
     pub(super) decided: Vec<Decided>,
     /// The signed commit, when there is an entry.
@@ -47,7 +47,8 @@ pub(super) struct Batch {
 }
 
 impl Task {
-    /// Decides the waiting commands that fit one commit. None when there is nothing to append or answer.
+    /// Decides the waiting commands that fit one commit. None when there is nothing to append or
+    /// answer.
     pub(super) fn decide_batch(&mut self, queue: &mut VecDeque<Queued>) -> Option<Batch> {
         let mut state = self.state.take()?;
         // This state was loaded since: it shows the outcome of the commands in doubt.
@@ -162,8 +163,8 @@ impl Task {
         if let Some(earlier) = self.earlier(state, submission, decided) {
             return earlier;
         }
-        // A stranger cannot tell a workspace from none, whatever is wrong with the command. Operators may
-        // know of all workspaces.
+        // A stranger cannot tell whether a workspace exists, whatever is wrong with the command.
+        // Operators may know of all workspaces.
         let is_own = command.actor().0 == self.context.key.verifying_key().to_bytes();
         if !(known || is_own || self.context.operators.contains(&command.signer())) {
             return Decision::Refused(not_a_member(state.workspace()));
@@ -210,7 +211,8 @@ impl Task {
         }
     }
 
-    /// An earlier command of the same actor and id: the same bytes get its receipt, others are a conflict.
+    /// An earlier command of the same actor and id: the same bytes get its receipt, others are a
+    /// conflict.
     fn earlier(
         &self,
         state: &State,
@@ -312,8 +314,8 @@ fn recorded(
     }
 }
 
-/// The epoch to store a command's values under, if its events store any: a recorded refusal must not
-/// fill the vault.
+/// The epoch to store a command's values under, if its events store any: a recorded refusal must
+/// not fill the vault.
 fn stores(state: &State, events: &[Event]) -> Result<Epoch, Rejection> {
     for event in events {
         if matches!(event, Event::SecretCreated(_) | Event::SecretEdited(_)) {

@@ -23,8 +23,8 @@ impl Task {
             .await
             .map_err(|error| unavailable(error.0))?;
         if let Err(why) = self.catch_up(head.max(self.min_head)).await {
-            // A server whose disk failed names a message that it no longer has after its restart, so
-            // that message is waited for only once.
+            // A server whose disk failed names a message that it no longer has after its restart,
+            // so that message is waited for only once.
             self.min_head = Sequence(0);
             return Err(why);
         }

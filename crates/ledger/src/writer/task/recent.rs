@@ -44,7 +44,8 @@ impl Recent {
         self.in_order.is_empty()
     }
 
-    /// How many entries the read model must hold, so that no forgotten command is missing from both.
+    /// How many entries the read model must hold, so that no forgotten command is missing from
+    /// both.
     pub(super) const fn forgotten(&self) -> TreeSize {
         self.forgotten
     }

@@ -1,5 +1,5 @@
-//! Resolving an append without an answer: it may be in the log or not, and its workspace waits until
-//! that is known.
+//! Resolving an append without an answer: it may be in the log or not, and its workspace waits
+//! until that is known.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::batch::{Decided, Decision};
 use crate::writer::{Queued, Submission, unavailable};
 use keyroll_store::log::AppendError;
 
-/// How long to wait between checks for the other message, first and last: it may still be on its way to
-/// several disks.
+/// How long to wait between checks for the other message, first and last: it may still be on its
+/// way to several disks.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -23,7 +23,7 @@ pub(super) struct UnknownAppend {
     pub(super) commit: Vec<u8>,
     pub(super) expected: Sequence,
     pub(super) commands: Vec<(Identity, CommandId)>,
-    /// Whether the answer was that another message came first.
+    /// Whether the server answered that another message came first.
     pub(super) conflicted: bool,
 }
 
@@ -60,13 +60,13 @@ impl Task {
     }
 
     /// Resolves the unknown append by sending the same commit again with the same fence. An
-    /// acknowledgement means that it is in the log, once: the first copy can no longer be appended. A
-    /// conflict means that some message is, which the read model then shows.
+    /// acknowledgement means that it is in the log, once: the first copy can no longer be appended.
+    /// A conflict means that some message is, which the read model then shows.
     ///
-    /// A conflict alone resolves nothing. Three replicas also report one while the first copy is still
-    /// on its way. And after a partition two servers may lead for a moment: both receive the message,
-    /// and the one that is behind answers first. The append is resolved once a message lies behind its
-    /// fence.
+    /// A conflict alone resolves nothing. Three replicas also report one while the first copy is
+    /// still on its way. And after a partition two servers may lead for a moment: both receive the
+    /// message, and the one that is behind answers first. The append is resolved once a message
+    /// lies behind its fence.
     pub(super) async fn resolve(&mut self) {
         let Some(unknown_append) = &self.unknown_append else {
             return;
@@ -91,14 +91,15 @@ impl Task {
                     self.resolved();
                 }
             }
-            // A refusal of this copy says nothing about the first one.
+            // A refusal of this copy does not decide the first one.
             Err(AppendError::NotAppended(why) | AppendError::Unknown(why)) => {
                 tracing::debug!(workspace = %self.workspace, %why, "the append is still not resolved");
             }
         }
     }
 
-    /// Whether a message lies behind a fence: then no copy sent with that fence can be appended any more.
+    /// Whether a message lies behind a fence: then no copy sent with that fence can be appended any
+    /// more.
     async fn is_superseded(&mut self, expected: Sequence) -> bool {
         match self.context.log.head(&self.workspace).await {
             // The log no longer has the fence's message: it was set back.
@@ -127,8 +128,8 @@ impl Task {
         }
     }
 
-    /// The message behind the fence may be this very commit: its callers get no final answer before a
-    /// state that was loaded since shows it.
+    /// The message behind the fence may be this very commit: its callers get no final answer before
+    /// a state that was loaded since shows it.
     fn resolved(&mut self) {
         let settled = self.unknown_append.take();
         self.in_doubt = settled.map(|settled| settled.commands).unwrap_or_default();
@@ -143,8 +144,8 @@ impl Task {
             .any(|known| *known == name)
     }
 
-    /// Commands that arrived during a wait that failed get the same answer: a second wait after that one
-    /// would be longer than their callers wait.
+    /// Commands that arrived during a wait that failed get the same answer: a second wait after
+    /// that one would be longer than their callers wait.
     pub(super) fn refuse_waiting(&mut self, waiting: &mut mpsc::Receiver<Queued>) {
         let Some(rejection) = self.failed.take() else {
             return;
@@ -156,8 +157,8 @@ impl Task {
         self.refuse_all(&mut queue, &rejection);
     }
 
-    /// After a failed fsync, nats-server names a message as the subject's last that it neither delivers
-    /// nor counts, until it is restarted.
+    /// After a failed fsync, nats-server names a message as the subject's last that it neither
+    /// delivers nor counts, until it is restarted.
     pub(super) async fn check_is_there(&self, head: Sequence) -> Result<(), Rejection> {
         let last = self.context.log.last().await;
         let last = last.map_err(|error| unavailable(error.0))?;

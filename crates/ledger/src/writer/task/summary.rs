@@ -1,5 +1,5 @@
-//! Refusals without an entry of their own, because their member had used up its share of the minute:
-//! one entry records their number.
+//! Refusals without an entry of their own, because their member had used up its share of the
+//! minute: one entry records their number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Task {
         }
     }
 
-    /// The ledger's own command that records the counts of a past minute. If its append fails, the counts
-    /// are lost: each refusal was answered, and none released anything.
+    /// The ledger's own command that records the counts of a past minute. If its append fails, the
+    /// counts are lost: each refusal was answered, and none released anything.
     pub(super) fn summary(&mut self) -> Option<Queued> {
         let now = (self.context.clock)();
         if self.suppressed.is_empty() || now.0 / 60_000 <= self.suppressed.minute {

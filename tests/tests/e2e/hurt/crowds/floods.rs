@@ -18,13 +18,13 @@ use keyroll_wire::{Reply, subjects};
 
 use super::{CONNECTIONS, Scales, answered, demo, fill, ledger, page};
 
-/// What is in work, what is being refused, and the rest of the process. A flood that waits in memory
-/// comes to more where the scheduler favours who reads.
+/// The requests at work, those being refused, and the rest of the process. A flood that waits in
+/// memory takes more where the scheduler favours readers.
 const FLOODED_MIB: u64 = 256;
-/// 0.8 MB each: beyond 64 MB waiting for one connection, nats-server hangs up on it.
+/// 0.8 MB each: beyond 64 MB waiting for one connection, nats-server closes it.
 const IMPORTS: usize = 60;
 
-/// Says who it is, and gives the connection and its user.
+/// Authenticates, and returns the connection and its user.
 fn plain_connection(cluster: &Cluster) -> (TcpStream, String) {
     let url = cluster.client_url(0, 0);
     let (user, rest) = url
@@ -40,8 +40,8 @@ fn plain_connection(cluster: &Cluster) -> (TcpStream, String) {
     (connection, user.to_owned())
 }
 
-/// Requests as fast as nats-server takes them, faster than they can be refused. Not all are answered,
-/// but none stays in memory.
+/// Requests as fast as nats-server takes them, faster than they can be refused. Not all are
+/// answered, but none stays in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_requests_does_not_stay_in_memory() {
     let (cluster, service, _clients) = ledger().await;
@@ -68,7 +68,7 @@ async fn a_flood_of_requests_does_not_stay_in_memory() {
                 request.len()
             );
             let message = [head.as_bytes(), &request, b"\r\n"].concat();
-            // In the end nats-server may hang up on somebody who is so fast.
+            // In the end nats-server may close such a fast connection.
             let sent = (0..each).take_while(|_| connection.write_all(&message).is_ok());
             let sent = sent.count();
             let _ = connection.shutdown(std::net::Shutdown::Write);
@@ -137,7 +137,8 @@ async fn large_bodies_are_bounded_together() {
     let (cluster, service, clients) = ledger().await;
     fill(&clients).await;
     let imports = IMPORTS;
-    // Before all begins: it keeps the processors busy, and connections would not be read meanwhile.
+    // Sealed before the test begins: it keeps the processors busy, and connections would not be
+    // read meanwhile.
     let sealed: Vec<_> = (0..imports)
         .map(|number| import(&clients[number % CONNECTIONS], number))
         .collect();
@@ -170,7 +171,7 @@ async fn large_bodies_are_bounded_together() {
         tasks.push(tokio::spawn(async move {
             match client.submit(&demo(), command, values).await {
                 Ok(_) => "import",
-                // Not before the client's patience is at its end, on a slow disk.
+                // On a slow disk, only after the client's timeout.
                 Err(error) => {
                     let fine = matches!(
                         error.code(),
