@@ -19,11 +19,14 @@ fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Rejection> {
 fn distinct<T: Ord>(named: impl ExactSizeIterator<Item = T>, what: &str) -> Result<(), Rejection> {
     let count = named.len();
     if count == 0 || count > limits::ENDED_AT_ONCE {
-        let message = format!("one act names 1 to {} {what}", limits::ENDED_AT_ONCE);
+        let message = format!("a command names 1 to {} {what}", limits::ENDED_AT_ONCE);
         return rejected(Code::InvalidField, message);
     }
     if named.collect::<BTreeSet<T>>().len() < count {
-        return rejected(Code::InvalidField, format!("{what} stand twice in one act"));
+        return rejected(
+            Code::InvalidField,
+            format!("a command names each of its {what} once"),
+        );
     }
     Ok(())
 }
@@ -94,7 +97,7 @@ pub(super) fn erase(state: &State, erase: &ValueErase) -> Result<Vec<Event>, Rej
     distinct(erase.versions.iter(), "versions")?;
     if let Some(old) = state.row().retiring {
         // A copy under way could bring the value back.
-        let message = format!("epoch {old} is being retired: erased is said after that");
+        let message = format!("epoch {old} is being retired: erasures are recorded after that");
         return rejected(Code::Conflict, message);
     }
     for version in &erase.versions {

@@ -39,7 +39,7 @@ pub(super) fn lose(state: &State, lose: &ValuesLose) -> Result<Vec<Event>, Rejec
         }
     }
     if named.is_empty() {
-        let message = "no value is named that was lost";
+        let message = "the command names no lost value";
         return Err(Rejection::new(Code::InvalidField, message));
     }
     Ok(vec![Event::ValuesLost(Nothing {})])

@@ -213,15 +213,18 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
             })
             .collect::<Vec<_>>()
     };
-    match (event, action) {
-        (Event::SecretRevealed(revealed), _) => {
+    match event {
+        Event::SecretRevealed(revealed) => {
             let one = |one: &keyroll_core::event::Revealed| SecretVersion {
                 name: one.name.clone(),
                 version: Some(one.version),
             };
             revealed.secrets.iter().map(one).collect()
         }
-        (Event::SecretCreated(stored), Action::SecretImport(import)) => {
+        Event::SecretCreated(stored) => {
+            let Action::SecretImport(import) = action else {
+                return named(Some(Version::FIRST));
+            };
             let item = usize::try_from(stored.item)
                 .ok()
                 .and_then(|item| import.secrets.get(item));
@@ -231,11 +234,34 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
             });
             one.into_iter().collect()
         }
-        (Event::SecretCreated(_), _) => named(Some(Version::FIRST)),
-        (Event::SecretEdited(_), Action::SecretEdit(edit)) => named(Some(edit.version)),
-        (Event::SecretEdited(_), Action::SecretRollback(rollback)) => {
-            named(Some(rollback.edit.version))
+        Event::SecretEdited(_) => {
+            if let Action::SecretEdit(edit) = action {
+                named(Some(edit.version))
+            } else if let Action::SecretRollback(rollback) = action {
+                named(Some(rollback.edit.version))
+            } else {
+                named(None)
+            }
         }
-        _ => named(None),
+        Event::WorkspaceCreated(_)
+        | Event::MemberAdded(_)
+        | Event::MemberChanged(_)
+        | Event::MemberRemoved(_)
+        | Event::SecretDescribed(_)
+        | Event::SecretRenamed(_)
+        | Event::SecretDeleted(_)
+        | Event::SecretRestored(_)
+        | Event::SecretDestroyed(_)
+        | Event::WorkflowSaved(_)
+        | Event::WorkflowRemoved(_)
+        | Event::KeyRotated(_)
+        | Event::DelegationRevoked(_)
+        | Event::AccessDenied(_)
+        | Event::ValueErased(_)
+        | Event::ValuesSwept(_)
+        | Event::ValuesLost(_)
+        | Event::KeyErased(_)
+        | Event::LogTruncated(_)
+        | Event::DenialsSummarized(_) => named(None),
     }
 }
