@@ -83,7 +83,8 @@ impl Client {
                 nats.publish_with_reply(subject.to_owned(), inbox.clone(), bytes.clone().into());
             sent.await.map_err(unreachable)?;
             attempts += 1;
-            let mut send_again = Instant::now() + resend.next_pause();
+            let pause = resend.next_pause();
+            let mut send_again = Instant::now() + pause;
             loop {
                 match timeout(CHECK_INTERVAL, answers.next()).await {
                     Ok(None) => return Err(unreachable("the connection is closed")),
@@ -112,7 +113,7 @@ impl Client {
                     if self.services().await.is_ok_and(|count| count < 2) {
                         break;
                     }
-                    send_again = Instant::now() + resend.next_pause();
+                    send_again = Instant::now() + pause;
                 }
             }
         }
