@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use keyroll_server::nats::{Endpoint, ServerConfig, Users};
 
@@ -159,10 +160,27 @@ impl Cluster {
     }
 }
 
-/// Addresses that were free a moment ago.
+/// The first of the ports for servers that restart at the same address, and how many there are. They
+/// lie below those that the system gives to connections and to port 0, so nobody takes one between
+/// its choice and its use, or while its server is killed.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
+
+/// Addresses that no other test of this process uses and that are free.
 pub(super) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("an address"))
+    static CHOSEN: AtomicU32 = AtomicU32::new(0);
+    [(); N].map(|()| {
+        loop {
+            // Other processes of tests begin elsewhere.
+            let number = CHOSEN.fetch_add(1, Ordering::Relaxed);
+            let number = number.wrapping_add(std::process::id().wrapping_mul(211));
+            let port = FIRST_PORT + u16::try_from(number % u32::from(PORTS)).expect("a port");
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+    })
 }
 
 /// Lets a server reach the others over the given wires only: the addresses that servers advertise
