@@ -17,8 +17,8 @@ use keyroll_wire::reply::{Answer, CommandRequest, SealedValue};
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// The events that `action` would lead to now; none when it was executed before. Nothing is
-    /// written, not even a refusal.
+    /// Returns the events that `action` would lead to now; none when it was executed before. The
+    /// ledger writes nothing, not even a refusal.
     ///
     /// # Errors
     /// The refusal that the ledger would give for the command; otherwise as [`Client::query`].

@@ -111,7 +111,7 @@ impl SecretFactStore {
         Ok(warnings)
     }
 
-    /// Checks the current versions in an answer against the facts. Nothing is remembered, since no
+    /// Checks the current versions in an answer against the facts. It remembers nothing, since no
     /// entry proves them.
     ///
     /// # Errors

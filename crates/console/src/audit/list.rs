@@ -94,7 +94,7 @@ fn denied(request: &WorkspaceRequest) -> Markup {
         div.head { h1 { "Audit log" } }
         div.empty {
             h2 { "Owners and auditors read the audit log" }
-            p { "You are " (request.access.role.as_str()) " here. What you do is recorded all the same. Ask an owner if you need to read the log." }
+            p { "You are " (request.access.role.as_str()) " here. The audit log records your actions too. Ask an owner if you need to read the log." }
         }
     }
 }

@@ -133,8 +133,8 @@ async fn dialog(request: &WorkspaceRequest, token: &str) -> Result<Markup, Failu
         p { (summary(&statuses)) }
         div.scroll {
             table.import {
-                caption.vh { "What would be imported" }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "Line" } th scope="col" { "What happens" } } }
+                caption.vh { "Secrets in this import" }
+                thead { tr { th scope="col" { "Name" } th scope="col" { "Line" } th scope="col" { "Result" } } }
                 tbody {
                     @for ((_, secret), status) in pending.secrets.iter().zip(&statuses).take(ROWS) {
                         tr { th.mono scope="row" { (secret.name) } td { (secret.line) } td { (status.text()) } }
