@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyroll_core::crypto::{ClientSession, SessionContext};
 use keyroll_core::origin::verifier;
 use keyroll_core::statement::{LedgerKey, SealingKey};
-use keyroll_core::{Code, CommandId, Identity, LedgerId, SecretId, WorkspaceName, cbor, cose};
+use keyroll_core::{Code, CommandId, LedgerId, MemberId, SecretId, WorkspaceName, cbor, cose};
 use keyroll_merkle::{Checkpoint, VerifierKey};
 use keyroll_nats::Addresses;
 use keyroll_wire::time::now;
@@ -175,9 +175,9 @@ impl Client {
         self.connection.ledger
     }
 
-    /// The identity that acts, whichever key signs for it.
-    pub fn identity(&self) -> Identity {
-        self.signer().identity()
+    /// The member that acts, whichever key signs for it.
+    pub fn member(&self) -> MemberId {
+        self.signer().member()
     }
 
     /// The signer.
@@ -227,7 +227,7 @@ impl Client {
         let context = SessionContext {
             ledger: &self.connection.ledger,
             workspace,
-            actor: self.identity(),
+            actor: self.member(),
         };
         let session = ClientSession::begin(
             &sealing.key,

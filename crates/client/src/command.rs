@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_nats::RequestErrorKind;
 use keyroll_core::command::{COMMAND_V, Command};
 use keyroll_core::{
-    Action, Backoff, Blob, Code, CommandId, Digest, Entry, Identity, Index, SignedCommand,
+    Action, Backoff, Blob, Code, CommandId, Digest, Entry, Index, MemberId, SignedCommand,
     TreeSize, WorkspaceName, cbor, cose,
 };
 
@@ -75,7 +75,7 @@ impl Client {
     ) -> Result<Executed, ClientError> {
         let command = self.command(workspace, id, action);
         let bytes = cose::sign(&command, self.signer().key());
-        let signed = (&command, self.identity());
+        let signed = (&command, self.member());
         self.send(workspace, signed, bytes, values).await
     }
 
@@ -120,7 +120,7 @@ impl Client {
     async fn send(
         &self,
         workspace: &WorkspaceName,
-        signed: (&Command, Identity),
+        signed: (&Command, MemberId),
         command: Vec<u8>,
         values: Vec<SealedValue>,
     ) -> Result<Executed, ClientError> {

@@ -7,7 +7,7 @@ use keyroll_core::command::{Command, NewSecret, RevealItem, SecretEdit, SecretRe
 use keyroll_core::decide::denied;
 use keyroll_core::event::{SecretRevealed, Stored};
 use keyroll_core::{
-    Action, Code, Digest, Entry, Event, Identity, Index, ObjectId, SecretId, SecretName,
+    Action, Code, Digest, Entry, Event, Index, MemberId, ObjectId, SecretId, SecretName,
     SignedCommand, TreeSize, Version, WorkspaceName, cbor,
 };
 use keyroll_merkle::{Hash, leaf_hash, verify_inclusion};
@@ -60,7 +60,7 @@ impl Client {
         &self,
         workspace: &WorkspaceName,
         trusted: Option<&TrustedCheckpoint>,
-        ((command, actor), bytes): ((&Command, Identity), &[u8]),
+        ((command, actor), bytes): ((&Command, MemberId), &[u8]),
         committed: CommittedCommand,
     ) -> Result<Executed, ClientError> {
         let (entry, size, root) = self.check_receipt(workspace, &committed.receipt)?;
@@ -206,7 +206,7 @@ impl Client {
 
 /// Whether events can result from a command of `actor` that is not denied. This does not know the
 /// state of the workspace; only full verification does.
-pub(crate) fn can_lead_to(command: &Command, actor: Identity, events: &[Event]) -> bool {
+pub(crate) fn can_lead_to(command: &Command, actor: MemberId, events: &[Event]) -> bool {
     let stored = |stored: &Stored, item: u32, digest: &Digest| {
         stored.item == item && stored.place == ObjectId::of(&actor, &command.id, item, digest)
     };

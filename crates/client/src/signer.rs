@@ -5,7 +5,7 @@ use keyroll_core::cose;
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::names::Label;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Blob, Identity, LedgerId, Millis, Rejection, WorkspaceName};
+use keyroll_core::{Blob, Identity, LedgerId, MemberId, Millis, Rejection, WorkspaceName};
 
 /// An identity with its own key, or a key to which an identity delegated for a while.
 #[derive(Clone)]
@@ -48,10 +48,11 @@ impl Signer {
         })
     }
 
-    /// The identity that acts, whichever key signs for it.
-    pub fn identity(&self) -> Identity {
+    /// The member that acts, whichever key signs for it.
+    pub fn member(&self) -> MemberId {
         self.delegation()
             .map_or_else(|| public(&self.key), |delegation| delegation.identity)
+            .into()
     }
 
     /// The delegation, when the key is not the identity's own.
@@ -152,9 +153,9 @@ mod tests {
     #[test]
     fn a_delegated_key_acts_as_its_identity() {
         let signer = Signer::delegated(key(2), statement(1, 2, 2_000)).expect("fits");
-        assert_eq!(signer.identity(), public(&key(1)));
+        assert_eq!(signer.member(), public(&key(1)).into());
         assert_eq!(public(signer.key()), public(&key(2)));
-        assert_eq!(Signer::from(key(1)).identity(), public(&key(1)));
+        assert_eq!(Signer::from(key(1)).member(), public(&key(1)).into());
         assert!(Signer::from(key(1)).delegation().is_none());
     }
 

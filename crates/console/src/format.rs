@@ -50,9 +50,9 @@ pub(crate) fn time(at: Millis) -> Markup {
     html! { time datetime=(rfc3339(at)) { (moment(at)) } }
 }
 
-/// A public key, short enough for a table.
-pub(crate) fn short_key(key: &keyroll_core::Identity) -> String {
-    let text = key.to_string();
+/// A member id, short enough for a table.
+pub(crate) fn short_id(member: &keyroll_core::MemberId) -> String {
+    let text = member.to_string();
     let (start, end) = (text.get(..15), text.get(text.len().saturating_sub(4)..));
     match (start, end) {
         (Some(start), Some(end)) => format!("{start}…{end}"),

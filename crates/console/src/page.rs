@@ -98,7 +98,7 @@ impl WorkspaceRequest {
                 details.menu.me {
                     summary { span.vh { "You: " } span.name { (self.access.name) } span.flag { (self.access.role.as_str()) } }
                     ul {
-                        li.fact { span.dim { "Public key" } code { (self.session.client.identity()) } }
+                        li.fact { span.dim { "Public key" } code { (self.session.client.member()) } }
                         li.fact {
                             @if let Some(delegation) = self.session.client.signer().delegation() {
                                 span.dim { "Signing through" } code { (delegation.place) }

@@ -126,7 +126,7 @@ async fn resolve(
         }
         Err(error) => return Err(app.failure(&workspace, error)),
     };
-    let identity = session.client.identity();
+    let identity = session.client.member();
     let own = members
         .iter()
         .find(|row| row.member == identity && !row.removed);

@@ -133,8 +133,8 @@ impl Sessions {
     pub(crate) fn link(&self, pending: PendingSession, now: Millis) -> Result<String, ClientError> {
         let (token, digest) = token()?;
         let until = Millis(now.0.saturating_add(LINK_MS));
-        let identity = pending.client.identity();
-        let same = |other: &PendingSession| other.client.identity() == identity;
+        let identity = pending.client.member();
+        let same = |other: &PendingSession| other.client.member() == identity;
         self.links.insert(digest, until, pending, now, same);
         Ok(token)
     }
@@ -162,8 +162,8 @@ impl Sessions {
             flashes: Mutex::default(),
             list: Mutex::new(None),
         });
-        let identity = session.client.identity();
-        let same = |other: &Arc<Session>| other.client.identity() == identity;
+        let identity = session.client.member();
+        let same = |other: &Arc<Session>| other.client.member() == identity;
         self.open
             .insert(key, pending.until, Arc::clone(&session), now, same);
         Ok(Some((token, session)))

@@ -90,7 +90,7 @@ pub(crate) async fn sign_in(
         return expired(&app, responder, session.is_some());
     };
     if let Some(other) = other_session(session.clone(), &pending)
-        && instead != Some(other.client.identity().to_string())
+        && instead != Some(other.client.member().to_string())
     {
         // Browsers send no cookie with a request that another site caused, so the form's own request
         // is the first one that shows the session.
@@ -117,13 +117,13 @@ pub(crate) async fn sign_in(
 
 /// The browser's session, if it is another person's than the link's.
 fn other_session(session: Option<Arc<Session>>, pending: &PendingSession) -> Option<Arc<Session>> {
-    session.filter(|session| session.client.identity() != pending.client.identity())
+    session.filter(|session| session.client.member() != pending.client.member())
 }
 
 fn confirmation(token: &str, pending: &PendingSession, other: Option<&Session>) -> Response {
     let who = |client: &Client, only: Option<&WorkspaceName>| {
         html! {
-            code { (client.identity()) }
+            code { (client.member()) }
             @if let Some(workspace) = only { ", for the workspace " strong { (workspace) } }
         }
     };
@@ -142,7 +142,7 @@ fn confirmation(token: &str, pending: &PendingSession, other: Option<&Session>) 
         form.row method="post" action="/enter" data-plain="" {
             input type="hidden" name="token" value=(token);
             @if let Some(other) = other {
-                input type="hidden" name="instead" value=(other.client.identity());
+                input type="hidden" name="instead" value=(other.client.member());
             }
             button.main type="submit" { "Sign in" }
             a.button href="/" { @if other.is_some() { "Stay signed in" } @else { "Do not sign in" } }
@@ -194,7 +194,7 @@ pub(crate) async fn home(
     }
     let message = format!(
         "You are a member of no workspace. Ask an owner to add you; your public key is {}.",
-        session.client.identity()
+        session.client.member()
     );
     responder.failure(&Failure::denied(message), None)
 }

@@ -3,7 +3,7 @@
 
 use crate::command::{Action, Purpose, SignedCommand};
 use crate::event::DenialReason;
-use crate::ids::{Identity, Millis};
+use crate::ids::{MemberId, Millis};
 use crate::names::SecretName;
 use crate::roles::{Permission, allows};
 use crate::state::{Member, State};
@@ -18,7 +18,7 @@ pub enum Refusal {
 }
 
 /// The permission that an action needs; `None` for the ledger's own actions.
-fn needed(action: &Action, actor: Identity) -> Option<Permission> {
+fn needed(action: &Action, actor: MemberId) -> Option<Permission> {
     match action {
         Action::SecretReveal(reveal) => Some(match reveal.purpose {
             Purpose::Block(_) => Permission::RevealForBlock,
@@ -65,8 +65,10 @@ pub fn authorize(state: &State, signed: &SignedCommand, now: Millis) -> Result<(
     let actor = signed.actor();
     let action = &signed.command().action;
     let Some(permission) = needed(action, actor) else {
-        let own =
-            state.signing_key().is_some_and(|key| key == actor) && signed.delegation().is_none();
+        let own = state
+            .signing_key()
+            .is_some_and(|key| MemberId::from(key) == actor)
+            && signed.delegation().is_none();
         return if own {
             Ok(())
         } else {
@@ -80,7 +82,7 @@ pub fn authorize(state: &State, signed: &SignedCommand, now: Millis) -> Result<(
     may(member, permission, &action.names(), now).map_err(Refusal::Member)
 }
 
-fn refusal(state: &State, actor: Identity, reason: DenialReason) -> Refusal {
+fn refusal(state: &State, actor: MemberId, reason: DenialReason) -> Refusal {
     if state.member(&actor).is_some() {
         Refusal::Member(reason)
     } else {
@@ -125,7 +127,7 @@ fn delegation_holds(
     };
     let revokes = matches!(signed.command().action, Action::DelegationRevoke(_));
     delegation.covers(state.ledger(), state.workspace(), now)
-        && !state.is_revoked(&delegation.identity, &delegation.key)
+        && !state.is_revoked(&delegation.identity.into(), &delegation.key)
         && permission != Permission::Manage
         && !revokes
 }

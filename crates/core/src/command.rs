@@ -8,7 +8,7 @@ mod fields;
 use serde::{Deserialize, Serialize};
 
 use crate::cose::{self, Form, Unverified};
-use crate::ids::{Blob, CommandId, Identity, LedgerId, Millis};
+use crate::ids::{Blob, CommandId, Identity, LedgerId, MemberId, Millis};
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
 use crate::statement::Delegation;
@@ -107,11 +107,12 @@ impl SignedCommand {
         self.inner.signer
     }
 
-    /// The identity that acts: the delegating one when the signer is a delegated key.
-    pub fn actor(&self) -> Identity {
+    /// The member that acts: the delegating one when the signer is a delegated key.
+    pub fn actor(&self) -> MemberId {
         self.delegation
             .as_ref()
             .map_or(self.inner.signer, |opened| opened.payload.identity)
+            .into()
     }
 
     /// The delegation to the signing key, if that is not the actor's own.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Nothing;
-use crate::ids::{Blob, Digest, Epoch, Identity, ObjectId, SecretId, Version};
+use crate::ids::{Blob, Digest, Epoch, Identity, MemberId, ObjectId, SecretId, Version};
 use crate::names::{HostPattern, SecretName};
 
 /// The kind of an event: its number and its name.
@@ -159,7 +159,7 @@ pub struct KeyRotated {
 pub struct DelegationRevoked {
     /// The identities whose delegations to the key were revoked, when the command named none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub identities: Vec<Identity>,
+    pub identities: Vec<MemberId>,
 }
 
 /// Facts of `access.denied`.

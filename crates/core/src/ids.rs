@@ -108,8 +108,12 @@ macro_rules! fixed_bytes {
 }
 
 fixed_bytes!(
-    /// An identity that acts: an Ed25519 public key. Text form `ed25519:` and base64url.
+    /// A key that signs: an Ed25519 public key. Text form `ed25519:` and base64url.
     Identity, 32, "public key", "expected ed25519: and 43 characters of base64url", key_text, from_key_text
+);
+fixed_bytes!(
+    /// A member of a workspace. For a member with a key it is this public key, with its text form.
+    MemberId, 32, "member id", "expected ed25519: and 43 characters of base64url", key_text, from_key_text
 );
 fixed_bytes!(
     /// A ledger: the Ed25519 public key that signs its online keys.
@@ -136,6 +140,12 @@ fixed_bytes!(
     Encapsulated, 32, "encapsulated key", "expected 64 hex digits", hex_text, from_hex
 );
 
+impl From<Identity> for MemberId {
+    fn from(key: Identity) -> Self {
+        Self(key.0)
+    }
+}
+
 impl Digest {
     /// SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
@@ -145,7 +155,7 @@ impl Digest {
 
 impl ObjectId {
     /// The id of the only object that may hold item `item` of a command.
-    pub fn of(actor: &Identity, command: &CommandId, item: u32, sealed: &Digest) -> Self {
+    pub fn of(actor: &MemberId, command: &CommandId, item: u32, sealed: &Digest) -> Self {
         let hash = Sha256::new()
             .chain_update(actor.0)
             .chain_update(command.0)
@@ -287,7 +297,7 @@ mod tests {
     fn an_object_id_depends_on_all_of_its_parts() {
         let place = |actor, command, item, digest| {
             ObjectId::of(
-                &Identity([actor; 32]),
+                &MemberId([actor; 32]),
                 &CommandId([command; 16]),
                 item,
                 &Digest([digest; 32]),

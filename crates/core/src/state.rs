@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyroll_merkle::{Hash, RecentTree};
 
 use crate::event::WorkspaceCreated;
-use crate::ids::{Epoch, Identity, LedgerId, Millis, SecretId, TreeSize, Version};
+use crate::ids::{Epoch, Identity, LedgerId, MemberId, Millis, SecretId, TreeSize, Version};
 use crate::limits;
 use crate::names::{Label, SecretName, WorkspaceName};
 use crate::rules::Rules;
@@ -32,15 +32,15 @@ pub struct State {
     workspace: WorkspaceName,
     tree: RecentTree,
     row: WorkspaceRow,
-    members: BTreeMap<Identity, Member>,
+    members: BTreeMap<MemberId, Member>,
     secrets: BTreeMap<SecretId, Secret>,
     /// The secret under each active name, case folded.
     names: BTreeMap<String, SecretId>,
-    /// Revoked delegations: the delegating identity and the key.
-    revoked: BTreeSet<(Identity, Identity)>,
-    /// Delegations that entries have used, the delegating identity and the key, with their end.
-    delegations: BTreeMap<(Identity, Identity), Millis>,
-    denials: BTreeMap<Identity, Denials>,
+    /// Revoked delegations: the delegating member and the key.
+    revoked: BTreeSet<(MemberId, Identity)>,
+    /// Delegations that entries have used, the delegating member and the key, with their end.
+    delegations: BTreeMap<(MemberId, Identity), Millis>,
+    denials: BTreeMap<MemberId, Denials>,
     workflows: BTreeMap<Label, Workflow>,
 }
 
@@ -54,15 +54,15 @@ pub struct Parts {
     /// Number of entries.
     pub size: TreeSize,
     /// Members, former ones too.
-    pub members: Vec<(Identity, Member)>,
+    pub members: Vec<(MemberId, Member)>,
     /// Secrets with their versions.
     pub secrets: Vec<(SecretId, Secret)>,
-    /// Revoked delegations: the delegating identity and the key.
-    pub revoked: Vec<(Identity, Identity)>,
-    /// Delegations that entries have used, the delegating identity and the key, with their end.
-    pub delegations: Vec<((Identity, Identity), Millis)>,
+    /// Revoked delegations: the delegating member and the key.
+    pub revoked: Vec<(MemberId, Identity)>,
+    /// Delegations that entries have used, the delegating member and the key, with their end.
+    pub delegations: Vec<((MemberId, Identity), Millis)>,
     /// Refusals per member.
-    pub denials: Vec<(Identity, Denials)>,
+    pub denials: Vec<(MemberId, Denials)>,
     /// Saved workflows.
     pub workflows: Vec<(Label, Workflow)>,
 }
@@ -166,17 +166,17 @@ impl State {
     }
 
     /// A current member.
-    pub fn member(&self, identity: &Identity) -> Option<&Member> {
+    pub fn member(&self, identity: &MemberId) -> Option<&Member> {
         self.members.get(identity).filter(|member| !member.removed)
     }
 
     /// Members, former ones too.
-    pub fn members(&self) -> impl Iterator<Item = (&Identity, &Member)> {
+    pub fn members(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
         self.members.iter()
     }
 
     /// A current or former member.
-    pub fn any_member(&self, identity: &Identity) -> Option<&Member> {
+    pub fn any_member(&self, identity: &MemberId) -> Option<&Member> {
         self.members.get(identity)
     }
 
@@ -211,19 +211,19 @@ impl State {
         self.secrets.get(id)?.version(version)
     }
 
-    /// Whether the delegation of an identity to a key was revoked. Only the identity and members
+    /// Whether the delegation of a member to a key was revoked. Only that member and members
     /// who manage members may revoke it, so the key alone does not decide.
-    pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> bool {
-        self.revoked.contains(&(*identity, *key))
+    pub fn is_revoked(&self, member: &MemberId, key: &Identity) -> bool {
+        self.revoked.contains(&(*member, *key))
     }
 
     /// Delegations that were revoked.
-    pub fn revoked(&self) -> impl Iterator<Item = &(Identity, Identity)> {
+    pub fn revoked(&self) -> impl Iterator<Item = &(MemberId, Identity)> {
         self.revoked.iter()
     }
 
     /// Refusals per member.
-    pub fn denials(&self) -> impl Iterator<Item = (&Identity, &Denials)> {
+    pub fn denials(&self) -> impl Iterator<Item = (&MemberId, &Denials)> {
         self.denials.iter()
     }
 
@@ -238,14 +238,14 @@ impl State {
     }
 
     /// Whether another refusal of this member is recorded as its own entry at `now`.
-    pub fn records_denial(&self, actor: &Identity, now: Millis) -> bool {
+    pub fn records_denial(&self, actor: &MemberId, now: Millis) -> bool {
         self.denials.get(actor).is_none_or(|denials| {
             denials.minute != now.0 / 60_000 || denials.count < limits::DENIALS_PER_MINUTE
         })
     }
 
     /// Owners whose membership has no end. At least one must remain.
-    pub fn lasting_owners(&self) -> impl Iterator<Item = &Identity> {
+    pub fn lasting_owners(&self) -> impl Iterator<Item = &MemberId> {
         self.members
             .iter()
             .filter_map(|(identity, member)| member.is_lasting_owner().then_some(identity))

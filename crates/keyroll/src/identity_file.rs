@@ -272,7 +272,7 @@ mod tests {
         });
         let made = made.expect("made");
         let read = signer(&path, NOBODY).expect("read");
-        assert_eq!(read.identity(), identity(&owner));
+        assert_eq!(read.member(), identity(&owner).into());
         assert_eq!(identity(read.key()), identity(made.key()));
         assert_eq!(read.delegation(), made.delegation());
         // Where an identity's own key is needed, this one will not do.

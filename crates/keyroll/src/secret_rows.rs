@@ -232,7 +232,7 @@ mod tests {
             created_at: Millis(0),
             restricted: false,
             updated_at: Millis(1_700_000_000_000),
-            updated_by: Identity([7; 32]),
+            updated_by: keyroll_core::MemberId([7; 32]),
             description: "for billing".parse().expect("text"),
             value_state: None,
             rotate_every: None,

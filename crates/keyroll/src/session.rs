@@ -4,7 +4,7 @@ use keyroll_client::{Client, ClientError, Settings as ClientSettings};
 use keyroll_client::{Executed, RequestedValue, RevealedValue, RevealedValues, VerifiedAnswer};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
-use keyroll_core::{Action, Code, Identity, Index, SecretName, TreeSize, WorkspaceName};
+use keyroll_core::{Action, Code, Index, MemberId, SecretName, TreeSize, WorkspaceName};
 use keyroll_wire::query::{AsOf, PointInTime, SecretShow};
 use keyroll_wire::reply::{Answer, MemberRow, SecretRow, WorkspaceAt};
 use keyroll_wire::{Question, Receipt};
@@ -165,16 +165,16 @@ impl Session {
         Ok(self.client.members(&self.workspace, at).await?.0)
     }
 
-    /// A member by public key or by name. A present member goes before a former one.
-    pub(crate) async fn member(&self, name_or_key: &str) -> Result<MemberRow, Failure> {
+    /// A member by id or by name. A present member goes before a former one.
+    pub(crate) async fn member(&self, name_or_id: &str) -> Result<MemberRow, Failure> {
         let mut rows = self.members().await?;
         rows.sort_by_key(|row| row.removed);
-        let key = name_or_key.parse::<Identity>().ok();
-        let named = |row: &MemberRow| row.name.as_str().eq_ignore_ascii_case(name_or_key);
-        let meant = |row: &MemberRow| key.map_or_else(|| named(row), |key| key == row.member);
+        let id = name_or_id.parse::<MemberId>().ok();
+        let named = |row: &MemberRow| row.name.as_str().eq_ignore_ascii_case(name_or_id);
+        let meant = |row: &MemberRow| id.map_or_else(|| named(row), |id| id == row.member);
         rows.into_iter().find(meant).ok_or_else(|| {
             let message = format!(
-                "{} has no member {name_or_key:?}. `keyroll member list` shows the members",
+                "{} has no member {name_or_id:?}. `keyroll member list` shows the members",
                 self.workspace
             );
             Failure::coded(Code::NotFound, message)

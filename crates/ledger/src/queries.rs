@@ -17,7 +17,7 @@ use keyroll_core::event::DenialReason;
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, Identity, Millis, Rejection, SecretName, WorkspaceName};
+use keyroll_core::{Code, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
 use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
 
@@ -75,13 +75,13 @@ impl Queries {
         now: Millis,
         head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
-        let (identity, asked) = (query.identity(), &query.opened.payload);
-        self.check_member(workspace, &identity).await?;
+        let (asker, asked) = (query.member(), &query.opened.payload);
+        self.check_member(workspace, &asker).await?;
         self.context.await_size(workspace, asked.seen).await?;
         let view = self.context.view()?;
         let stranger = || not_a_member(workspace);
         let found = view.workspace(workspace)?.ok_or_else(stranger)?;
-        let member = found.member(&identity)?;
+        let member = found.member(&asker)?;
         let member = member.filter(|member| !member.removed);
         let member = &member.ok_or_else(stranger)?;
         *head = proofs::head_of(&found, asked.seen)?;
@@ -98,16 +98,16 @@ impl Queries {
     async fn check_member(
         &self,
         workspace: &WorkspaceName,
-        identity: &Identity,
+        member: &MemberId,
     ) -> Result<(), Rejection> {
-        if self.is_member(workspace, identity)? {
+        if self.is_member(workspace, member)? {
             return Ok(());
         }
         // Another replica may just have added the member. A known fault is a better answer than
         // that the log cannot be read.
         let reached = self.context.await_head(workspace).await;
         reached.or_else(|why| self.context.health.ledger().and(Err(why)))?;
-        if self.is_member(workspace, identity)? {
+        if self.is_member(workspace, member)? {
             return Ok(());
         }
         // The read model of a ledger that is out of service may lack the entry that added the
@@ -116,12 +116,12 @@ impl Queries {
         Err(not_a_member(workspace))
     }
 
-    fn is_member(&self, workspace: &WorkspaceName, identity: &Identity) -> Result<bool, Rejection> {
+    fn is_member(&self, workspace: &WorkspaceName, member: &MemberId) -> Result<bool, Rejection> {
         let view = self.context.view()?;
         let Some(found) = view.workspace(workspace)? else {
             return Ok(false);
         };
-        let member = found.member(identity)?;
+        let member = found.member(member)?;
         Ok(member.is_some_and(|member| !member.removed))
     }
 
@@ -135,7 +135,7 @@ impl Queries {
             let message = "the delegation is over or for another workspace";
             return Err(Rejection::new(Code::Denied, message));
         }
-        if view.is_revoked(&delegation.identity, &delegation.key)? {
+        if view.is_revoked(&delegation.identity.into(), &delegation.key)? {
             return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
         }
         Ok(())
@@ -226,7 +226,7 @@ impl Queries {
 }
 
 /// The name of an actor, for people. The ledger's own key is `ledger`.
-fn actor_name(view: &WorkspaceView<'_>, actor: &Identity) -> Result<String, Rejection> {
+fn actor_name(view: &WorkspaceView<'_>, actor: &MemberId) -> Result<String, Rejection> {
     let member = view.member(actor)?;
     Ok(member.map_or_else(|| "ledger".to_owned(), |member| member.name.to_string()))
 }

@@ -14,7 +14,7 @@ use keyroll_core::crypto::{
     wrap_root,
 };
 use keyroll_core::{
-    Blob, Code, Digest, Epoch, Identity, LedgerId, Millis, Rejection, WorkspaceName, cbor, limits,
+    Blob, Code, Digest, Epoch, LedgerId, MemberId, Millis, Rejection, WorkspaceName, cbor, limits,
 };
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -43,7 +43,7 @@ struct StoredSealing {
     wrapped: Blob,
 }
 
-type SessionName = (WorkspaceName, Identity, SessionRef);
+type SessionName = (WorkspaceName, MemberId, SessionRef);
 
 /// The ledger's keys in use.
 pub struct Keyring {
@@ -306,7 +306,7 @@ impl Keyring {
     pub async fn session(
         &self,
         workspace: &WorkspaceName,
-        actor: Identity,
+        actor: MemberId,
         session: &SessionRef,
         now: Millis,
     ) -> Result<SessionKeys, Rejection> {

@@ -3,7 +3,7 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::{
-    Blob, CommandId, Digest, Identity, Index, LedgerId, Millis, SecretName, TreeSize, Version,
+    Blob, CommandId, Digest, Index, LedgerId, MemberId, Millis, SecretName, TreeSize, Version,
     WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ pub struct AuditLog {
     pub run: Option<String>,
     /// Entries of this actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub actor: Option<Identity>,
+    pub actor: Option<MemberId>,
     /// Only entries from this index on, for following.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Index>,

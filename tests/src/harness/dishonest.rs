@@ -361,7 +361,7 @@ impl Parts {
     fn authority(&self, command: &Verified) -> Authority {
         let key = cose::open::<LedgerKey>(&self.statement.0).expect("a statement");
         Authority {
-            operator: command.actor() == public(&self.owner),
+            operator: command.actor() == public(&self.owner).into(),
             key: WorkspaceCreated {
                 key: key.payload.key,
                 serial: key.payload.serial,

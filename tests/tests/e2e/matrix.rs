@@ -44,7 +44,7 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
     let member = || MemberRecord {
         name: "x".parse().expect("a name"),
         role: Role::Owner,
-        member: Identity([3; 32]),
+        member: keyroll_core::MemberId([3; 32]),
         expires: None,
         secrets: vec![Glob::any()],
     };
@@ -118,14 +118,14 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
         (Action::MemberChange(member()), Permission::Manage),
         (
             Action::MemberRemove(MemberRemove {
-                member: Identity([4; 32]),
+                member: keyroll_core::MemberId([4; 32]),
             }),
             Permission::Manage,
         ),
         (
             Action::DelegationRevoke(DelegationRevoke {
                 key: Identity([5; 32]),
-                identity: Some(Identity([6; 32])),
+                identity: Some(keyroll_core::MemberId([6; 32])),
             }),
             Permission::Manage,
         ),

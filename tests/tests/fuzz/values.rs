@@ -10,8 +10,8 @@ use keyroll_core::crypto::{
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::names::{Label, MemberName, Text};
 use keyroll_core::{
-    CommandId, Digest, Epoch, Glob, Identity, LedgerId, ObjectId, SecretId, SecretName, Version,
-    WorkspaceName,
+    CommandId, Digest, Epoch, Glob, Identity, LedgerId, MemberId, ObjectId, SecretId, SecretName,
+    Version, WorkspaceName,
 };
 use keyroll_files::{Empty, Format};
 use keyroll_resolver::{
@@ -107,7 +107,7 @@ pub(crate) fn wrapped_keys_and_sessions(bytes: &[u8]) {
     let context = SessionContext {
         ledger: &LEDGER,
         workspace: &workspace,
-        actor: Identity([4; 32]),
+        actor: MemberId([4; 32]),
     };
     if let Ok(keys) = LedgerSession::accept(&secret, &session.enc, &context) {
         let opened = keys.open(Direction::ToLedger, &CommandId([8; 16]), 0, bytes);

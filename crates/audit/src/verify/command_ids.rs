@@ -3,19 +3,19 @@
 
 use std::collections::HashMap;
 
-use keyroll_core::{CommandId, Identity, Index};
+use keyroll_core::{CommandId, Index, MemberId};
 
 /// The actor and id of each command, by the index of its entry.
 #[derive(Default)]
 pub(super) struct CommandIds {
     /// A number for each actor.
-    actors: HashMap<Identity, u32>,
+    actors: HashMap<MemberId, u32>,
     all: Vec<(u32, CommandId)>,
 }
 
 impl CommandIds {
     /// Adds the command of the next entry.
-    pub(super) fn add(&mut self, actor: Identity, id: CommandId) {
+    pub(super) fn add(&mut self, actor: MemberId, id: CommandId) {
         let next = u32::try_from(self.actors.len()).unwrap_or(u32::MAX);
         let actor = *self.actors.entry(actor).or_insert(next);
         self.all.push((actor, id));
@@ -43,7 +43,7 @@ mod tests {
         let mut ids = CommandIds::default();
         let uses = [(1, 1), (1, 2), (2, 1), (1, 1), (2, 3), (1, 1), (2, 1)];
         for (actor, id) in uses {
-            ids.add(Identity([actor; 32]), CommandId([id; 16]));
+            ids.add(MemberId([actor; 32]), CommandId([id; 16]));
         }
         assert_eq!(ids.repeated(), [3, 5, 6].map(Index));
         assert_eq!(CommandIds::default().repeated(), []);

@@ -91,7 +91,7 @@ impl Filter {
     }
 }
 
-fn actor(members: &[MemberRow], who: &str) -> Result<keyroll_core::Identity, Failure> {
+fn actor(members: &[MemberRow], who: &str) -> Result<keyroll_core::MemberId, Failure> {
     if let Ok(key) = who.parse() {
         return Ok(key);
     }

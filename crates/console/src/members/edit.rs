@@ -4,7 +4,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::roles::Role;
-use keyroll_core::{Action, Glob, Identity, Millis};
+use keyroll_core::{Action, Glob, Identity, MemberId, Millis};
 use keyroll_wire::reply::MemberRow;
 use keyroll_wire::time;
 use keyroll_wire::time::now;
@@ -142,14 +142,14 @@ fn form(
 }
 
 fn member<'a>(request: &'a WorkspaceRequest, key: &str) -> Result<&'a MemberRow, Failure> {
-    let key: Identity = key
+    let member: MemberId = key
         .parse()
-        .map_err(|_| Failure::not_found("That is not a public key."))?;
-    let found = request.members.iter().find(|row| row.member == key);
+        .map_err(|_| Failure::not_found("That is not a member id."))?;
+    let found = request.members.iter().find(|row| row.member == member);
     found.ok_or_else(|| Failure::not_found("There is no such member."))
 }
 
-fn record(fields: &MemberFields, member: Identity) -> Result<MemberRecord, Failure> {
+fn record(fields: &MemberFields, member: MemberId) -> Result<MemberRecord, Failure> {
     let role = Role::ALL
         .into_iter()
         .find(|role| role.as_str() == fields.role);
@@ -190,7 +190,7 @@ impl WorkspaceForm for AddForm {
                 "A public key is ed25519: and 43 letters, as `keyroll identity show` prints it.",
             )
         })?;
-        let record = record(&self.fields, key)?;
+        let record = record(&self.fields, key.into())?;
         let name = record.name.clone();
         let index = request.act(Action::MemberAdd(record)).await?;
         Ok(Submitted::new(

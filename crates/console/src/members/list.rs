@@ -6,7 +6,7 @@ use keyroll_wire::reply::MemberRow;
 use maud::{Markup, html};
 
 use crate::failure::Failure;
-use crate::format::{ago, rfc3339, short_key, until};
+use crate::format::{ago, rfc3339, short_id, until};
 use crate::layout::icon;
 use crate::page::{Page, Tab};
 use crate::request::WorkspaceRequest;
@@ -86,7 +86,7 @@ fn table(request: &WorkspaceRequest, rows: &[&MemberRow], caption: &str) -> Mark
 }
 
 fn line(request: &WorkspaceRequest, row: &MemberRow) -> Markup {
-    let own = row.member == request.session.client.identity();
+    let own = row.member == request.session.client.member();
     html! {
         tr tabindex="-1" data-name=(row.name) {
             th scope="row" { span.who { (row.name) } " " @if own { span.flag data-flag="current" { "you" } } }
@@ -94,7 +94,7 @@ fn line(request: &WorkspaceRequest, row: &MemberRow) -> Markup {
             td data-label="Secrets" { code { (globs(row)) } }
             td data-label="Expires" { (expiry(row, request.now)) }
             td.key {
-                code title=(row.member) { (short_key(&row.member)) }
+                code title=(row.member) { (short_id(&row.member)) }
                 button.copy type="button" data-copy=(row.member) aria-label=(format!("Copy the public key of {}", row.name)) { (icon("copy")) }
             }
             td.acts {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    Digest, Encapsulated, Epoch, Identity, Millis, ObjectId, SecretId, TreeSize, Version,
+    Digest, Encapsulated, Epoch, Identity, MemberId, Millis, ObjectId, SecretId, TreeSize, Version,
 };
 use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text};
 use crate::roles::Role;
@@ -22,7 +22,7 @@ pub struct MemberRecord {
     /// What the member may do.
     pub role: Role,
     /// The member's public key.
-    pub member: Identity,
+    pub member: MemberId,
     /// When the membership ends, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Millis>,
@@ -35,7 +35,7 @@ pub struct MemberRecord {
 #[serde(deny_unknown_fields)]
 pub struct MemberRemove {
     /// The member's public key.
-    pub member: Identity,
+    pub member: MemberId,
 }
 
 /// Names a session: an HPKE exchange with the ledger's sealing key of one period.
@@ -278,7 +278,7 @@ pub struct DelegationRevoke {
     /// The identity that delegated to it. When absent, the ledger revokes the delegations to the
     /// key that it has seen in use, as far as the actor may revoke them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
+    pub identity: Option<MemberId>,
 }
 
 /// Fields of `value.erase`.
@@ -358,5 +358,5 @@ pub struct DenialCount {
     /// The number of refusals.
     pub count: u32,
     /// The member.
-    pub member: Identity,
+    pub member: MemberId,
 }

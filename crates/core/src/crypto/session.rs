@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::OpenError;
 use super::keys::{Key, context};
 use crate::command::SessionRef;
-use crate::ids::{CommandId, Digest, Encapsulated, Identity, LedgerId};
+use crate::ids::{CommandId, Digest, Encapsulated, LedgerId, MemberId};
 use crate::names::WorkspaceName;
 
 type Public = <X25519HkdfSha256 as Kem>::PublicKey;
@@ -31,7 +31,7 @@ pub struct SessionContext<'a> {
     /// The workspace.
     pub workspace: &'a WorkspaceName,
     /// The actor at the other end.
-    pub actor: Identity,
+    pub actor: MemberId,
 }
 
 impl SessionContext<'_> {

@@ -3,7 +3,7 @@
 use crate::authorize::may;
 use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing, Verified};
 use crate::event::{DelegationRevoked, Event};
-use crate::ids::{Identity, Millis};
+use crate::ids::{Identity, MemberId, Millis};
 use crate::limits;
 use crate::names::Glob;
 use crate::rejection::{Code, Rejection};
@@ -75,7 +75,7 @@ pub(super) fn revoke(
         }
         None => {
             let mut identities = in_use(state, command, &revoke.key, now)?;
-            let full = |identity: &Identity| check_revocations(state, identity).err();
+            let full = |identity: &MemberId| check_revocations(state, identity).err();
             let first = identities.first().and_then(full);
             // An identity at its limit does not prevent the revocation for the others.
             identities.retain(|identity| full(identity).is_none());
@@ -95,12 +95,12 @@ fn in_use(
     command: &Verified,
     key: &Identity,
     now: Millis,
-) -> Result<Vec<Identity>, Rejection> {
+) -> Result<Vec<MemberId>, Rejection> {
     let actor = command.actor();
     let manages = state
         .member(&actor)
         .is_some_and(|member| may(member, Permission::Manage, &[], now).is_ok());
-    let seen: Vec<(Identity, Millis)> = state
+    let seen: Vec<(MemberId, Millis)> = state
         .delegations()
         .filter(|((identity, of), _)| of == key && (manages || *identity == actor))
         .map(|((identity, _), end)| (*identity, *end))
@@ -113,10 +113,10 @@ fn in_use(
         );
         return Err(Rejection::new(Code::NotFound, message));
     }
-    let holds = |(identity, end): &(Identity, Millis)| {
+    let holds = |(identity, end): &(MemberId, Millis)| {
         (now <= *end && !state.is_revoked(identity, key)).then_some(*identity)
     };
-    let open: Vec<Identity> = seen.iter().filter_map(holds).collect();
+    let open: Vec<MemberId> = seen.iter().filter_map(holds).collect();
     if open.is_empty() {
         return Err(ended_already());
     }
@@ -128,7 +128,7 @@ fn ended_already() -> Rejection {
 }
 
 /// Checks that one more delegation of an identity can be revoked.
-fn check_revocations(state: &State, identity: &Identity) -> Result<(), Rejection> {
+fn check_revocations(state: &State, identity: &MemberId) -> Result<(), Rejection> {
     let ended = state.revoked().filter(|(of, _)| of == identity).count();
     if ended < limits::REVOCATIONS {
         return Ok(());
@@ -140,7 +140,7 @@ fn check_revocations(state: &State, identity: &Identity) -> Result<(), Rejection
     Err(Rejection::new(Code::TooLarge, message))
 }
 
-fn present(state: &State, member: &Identity) -> Result<(), Rejection> {
+fn present(state: &State, member: &MemberId) -> Result<(), Rejection> {
     if state.member(member).is_some() {
         return Ok(());
     }
@@ -150,7 +150,7 @@ fn present(state: &State, member: &Identity) -> Result<(), Rejection> {
     ))
 }
 
-fn another_owner(state: &State, member: &Identity) -> Result<(), Rejection> {
+fn another_owner(state: &State, member: &MemberId) -> Result<(), Rejection> {
     if state.lasting_owners().any(|owner| owner != member) {
         return Ok(());
     }
@@ -190,7 +190,7 @@ fn check_record(
     if record.expires.is_some_and(|end| end <= now) {
         return invalid("the membership would have ended already".to_owned());
     }
-    let other = |(identity, member): (&Identity, &crate::state::Member)| {
+    let other = |(identity, member): (&MemberId, &crate::state::Member)| {
         *identity != record.member
             && !member.removed
             && member

@@ -33,7 +33,11 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-fn id(seed: u8) -> Identity {
+fn id(seed: u8) -> MemberId {
+    MemberId(key(seed).verifying_key().to_bytes())
+}
+
+fn public(seed: u8) -> Identity {
     Identity(key(seed).verifying_key().to_bytes())
 }
 
@@ -186,7 +190,7 @@ struct Given {
 
 fn authority(operator: bool) -> Authority {
     let key = WorkspaceCreated {
-        key: id(ONLINE),
+        key: public(ONLINE),
         serial: 1,
         statement: Blob(vec![]),
     };

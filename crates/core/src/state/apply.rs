@@ -9,7 +9,7 @@ use super::{
 use crate::command::{Action, MemberRecord, NewSecret, SecretDescribe, SecretEdit};
 use crate::entry::Recorded;
 use crate::event::{Event, SecretRevealed, Stored, WorkspaceCreated};
-use crate::ids::{Epoch, Identity, Millis, SecretId, Version};
+use crate::ids::{Epoch, Identity, MemberId, Millis, SecretId, Version};
 use crate::names::{Glob, Label, MemberName};
 use crate::roles::Role;
 use crate::rules::Rules;
@@ -23,13 +23,13 @@ pub struct Changes {
     /// Versions whose row changed.
     pub versions: BTreeSet<(SecretId, Version)>,
     /// Members whose row changed.
-    pub members: BTreeSet<Identity>,
+    pub members: BTreeSet<MemberId>,
     /// Members whose count of refusals changed.
-    pub denials: BTreeSet<Identity>,
+    pub denials: BTreeSet<MemberId>,
     /// Revoked delegations: the delegating identity and the key.
-    pub revoked: BTreeSet<(Identity, Identity)>,
+    pub revoked: BTreeSet<(MemberId, Identity)>,
     /// Delegations that are remembered or forgotten: the delegating identity and the key.
-    pub delegations: BTreeSet<(Identity, Identity)>,
+    pub delegations: BTreeSet<(MemberId, Identity)>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
@@ -41,7 +41,7 @@ pub struct Changes {
 }
 
 /// The time and the actor of an entry.
-type By = (Millis, Identity);
+type By = (Millis, MemberId);
 
 impl State {
     /// Folds in one entry that these rules decided. The caller has checked that its index is the
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    fn begin(&mut self, created: &WorkspaceCreated, actor: Identity, changes: &mut Changes) {
+    fn begin(&mut self, created: &WorkspaceCreated, actor: MemberId, changes: &mut Changes) {
         self.row.created = Some(created.clone());
         self.row.epoch = Epoch(1);
         if let Ok(name) = "owner".parse() {
@@ -210,7 +210,7 @@ impl State {
         }
     }
 
-    fn put_member(&mut self, identity: Identity, record: &MemberRecord, changes: &mut Changes) {
+    fn put_member(&mut self, identity: MemberId, record: &MemberRecord, changes: &mut Changes) {
         let ordinal = if let Some(known) = self.members.get(&identity) {
             known.ordinal
         } else {
@@ -386,7 +386,7 @@ impl State {
     }
 }
 
-fn owner(member: Identity, name: MemberName) -> MemberRecord {
+fn owner(member: MemberId, name: MemberName) -> MemberRecord {
     MemberRecord {
         name,
         role: Role::Owner,

@@ -2,18 +2,18 @@
 
 use super::{Changes, State};
 use crate::entry::Recorded;
-use crate::ids::{Identity, Millis};
+use crate::ids::{Identity, MemberId, Millis};
 use crate::limits;
 
 impl State {
-    /// Used delegations, the delegating identity and the key, with their end. Expired ones may be
+    /// Used delegations, the delegating member and the key, with their end. Expired ones may be
     /// missing.
-    pub fn delegations(&self) -> impl Iterator<Item = (&(Identity, Identity), &Millis)> {
+    pub fn delegations(&self) -> impl Iterator<Item = (&(MemberId, Identity), &Millis)> {
         self.delegations.iter()
     }
 
     /// The end of a used delegation.
-    pub fn delegation(&self, pair: &(Identity, Identity)) -> Option<Millis> {
+    pub fn delegation(&self, pair: &(MemberId, Identity)) -> Option<Millis> {
         self.delegations.get(pair).copied()
     }
 
@@ -22,7 +22,8 @@ impl State {
         let Some(delegation) = recorded.command.delegation() else {
             return;
         };
-        let pair = (delegation.identity, delegation.key);
+        let member = MemberId::from(delegation.identity);
+        let pair = (member, delegation.key);
         let known = self.delegations.get(&pair).copied();
         if !delegation.covers(&self.ledger, &self.workspace, recorded.at)
             || known >= Some(delegation.not_after)
@@ -31,8 +32,7 @@ impl State {
         }
         self.delegations.insert(pair, delegation.not_after);
         changes.delegations.insert(pair);
-        let of =
-            (delegation.identity, Identity([0; 32]))..=(delegation.identity, Identity([0xff; 32]));
+        let of = (member, Identity([0; 32]))..=(member, Identity([0xff; 32]));
         let mut own: Vec<_> = self
             .delegations
             .range(of)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
-use crate::ids::{Digest, Epoch, Identity, Millis, ObjectId, TreeSize, Version};
+use crate::ids::{Digest, Epoch, MemberId, Millis, ObjectId, TreeSize, Version};
 use crate::limits;
 use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
 use crate::roles::Role;
@@ -139,7 +139,7 @@ pub struct Secret {
     /// When it was changed last (reveals do not count).
     pub updated_at: Millis,
     /// Who changed it last.
-    pub updated_by: Identity,
+    pub updated_by: MemberId,
     /// When a value was last released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_revealed_at: Option<Millis>,
@@ -209,7 +209,7 @@ pub struct VersionInfo {
     /// Bytes of the sealed value.
     pub size: u32,
     /// Who created it.
-    pub actor: Identity,
+    pub actor: MemberId,
     /// The epoch that its entry says wraps it.
     pub epoch: Epoch,
     /// Its object in the vault.
@@ -229,7 +229,7 @@ pub struct Workflow {
     /// When it was saved last.
     pub at: Millis,
     /// Who saved it last.
-    pub actor: Identity,
+    pub actor: MemberId,
     /// Its blocks.
     pub blocks: Vec<BlockUse>,
 }

@@ -7,7 +7,7 @@ use keyroll_client::delegate;
 use keyroll_core::command::DelegationRevoke;
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Action, Event, Identity};
+use keyroll_core::{Action, Event, Identity, MemberId};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
@@ -153,17 +153,17 @@ async fn revoke(
 /// the ledger has seen the key in use.
 async fn whose(
     session: &Session,
-    identity: Option<Identity>,
+    identity: Option<MemberId>,
     events: &[Event],
-) -> Result<Vec<(Identity, String)>, Failure> {
-    let mut ended: Vec<Identity> = identity.into_iter().collect();
+) -> Result<Vec<(MemberId, String)>, Failure> {
+    let mut ended: Vec<MemberId> = identity.into_iter().collect();
     for event in events {
         if let Event::DelegationRevoked(revoked) = event {
             ended.extend(&revoked.identities);
         }
     }
     let members = session.members().await?;
-    let name = |identity: Identity| {
+    let name = |identity: MemberId| {
         let row = members.iter().find(|row| row.member == identity);
         let name = row.map_or_else(|| identity.to_string(), |row| row.name.to_string());
         (identity, name)
@@ -175,7 +175,7 @@ async fn whose(
 async fn warn_of_others(
     context: &Context,
     session: &Session,
-    (key, ended): (&Identity, &[(Identity, String)]),
+    (key, ended): (&Identity, &[(MemberId, String)]),
     revoke: Action,
 ) {
     let Ok(events) = session.decide(revoke).await else {

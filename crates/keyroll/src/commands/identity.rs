@@ -1,9 +1,9 @@
 //! `keyroll identity`: the key pair that signs.
 
+use keyroll_core::MemberId;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use keyroll_core::Identity;
 use serde_json::json;
 
 use crate::context::Context;
@@ -46,16 +46,16 @@ pub(crate) fn run(context: &Context, command: &IdentityCommand) -> Result<(), Fa
                 .transpose()?;
             let words = passphrase.as_ref().map(|words| words.as_str());
             let key = identity_file::create(&path, words)?;
-            show(context, identity_file::identity(&key), &path)
+            show(context, identity_file::identity(&key).into(), &path)
         }
         IdentityCommand::Show => {
             let path = of_settings()?;
-            show(context, context.signer(&path)?.identity(), &path)
+            show(context, context.signer(&path)?.member(), &path)
         }
     }
 }
 
-fn show(context: &Context, identity: Identity, path: &Path) -> Result<(), Failure> {
+fn show(context: &Context, identity: MemberId, path: &Path) -> Result<(), Failure> {
     let path = path.display();
     if context.out.json {
         return context

@@ -144,7 +144,7 @@ async fn add(context: &Context, args: AddArgs) -> Result<(), Failure> {
     let record = MemberRecord {
         name: args.name.parse()?,
         role: args.role.into(),
-        member: key,
+        member: key.into(),
         expires: args
             .expires
             .map(|when| time::future(&when, now()))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyroll_core::command::BlockRun;
 use keyroll_core::names::Label;
-use keyroll_core::{Action, Event, Identity, Index, Recorded, SecretName, State};
+use keyroll_core::{Action, Event, Index, MemberId, Recorded, SecretName, State};
 use keyroll_merkle::Nodes as _;
 
 use super::anomaly::Anomaly;
@@ -174,7 +174,7 @@ fn denied_names(recorded: &Recorded) -> Vec<String> {
 }
 
 /// The ordinal of an actor in the indexes.
-pub(crate) fn actor_ordinal(state: &State, actor: &Identity) -> u32 {
+pub(crate) fn actor_ordinal(state: &State, actor: &MemberId) -> u32 {
     state
         .any_member(actor)
         .map_or(LEDGER_ORDINAL, |member| member.ordinal)

@@ -2,7 +2,7 @@
 
 use keyroll_core::names::Label;
 use keyroll_core::{
-    Digest, Identity, LedgerId, Rejection, SecretId, Sequence, State, WorkspaceName,
+    Digest, Identity, LedgerId, MemberId, Rejection, SecretId, Sequence, State, WorkspaceName,
 };
 use tokio::time::Instant;
 
@@ -88,14 +88,14 @@ impl LoadedWorkspace {
                 Some((secret.ordinal, *version, secret.version(*version)?.clone()))
             })
             .collect();
-        let member = |id: &Identity| state.any_member(id).map(|member| (*id, member.clone()));
+        let member = |id: &MemberId| state.any_member(id).map(|member| (*id, member.clone()));
         part.members = part.changes.members.iter().filter_map(member).collect();
         let denials = state
             .denials()
             .filter(|(id, _)| part.changes.denials.contains(id));
         let workflow = |name: &Label| (name.clone(), state.workflow(name).cloned());
         part.workflows = part.changes.workflows.iter().map(workflow).collect();
-        let delegation = |pair: &(Identity, Identity)| (*pair, state.delegation(pair));
+        let delegation = |pair: &(MemberId, Identity)| (*pair, state.delegation(pair));
         let delegations = part.changes.delegations.iter();
         part.delegations = delegations.map(delegation).collect();
         part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_core::state::Member;
-use keyroll_core::{Identity, Index, Millis, TreeSize, Version};
+use keyroll_core::{Index, MemberId, Millis, TreeSize, Version};
 use redb::{ReadableTable as _, WriteTransaction};
 
 use super::rows::{decode, put};
@@ -70,7 +70,7 @@ fn write_exposures(
     number: u32,
     batch: &WorkspaceBatch,
 ) -> Result<(), ProjectionError> {
-    let mut fresh: BTreeMap<(u32, u32, Identity), Exposure> = BTreeMap::new();
+    let mut fresh: BTreeMap<(u32, u32, MemberId), Exposure> = BTreeMap::new();
     for entry in &batch.entries {
         for (ordinal, version) in &entry.revealed {
             let (at, index) = (entry.at, entry.index);
@@ -208,7 +208,7 @@ impl WorkspaceView<'_> {
         &self,
         size: TreeSize,
         after: u32,
-        mut more: impl FnMut(Identity, Member) -> bool,
+        mut more: impl FnMut(MemberId, Member) -> bool,
     ) -> Result<(), ProjectionError> {
         let (n, table) = (self.number(), self.tx().open_table(MEMBERS_SINCE)?);
         for ordinal in after.saturating_add(1)..=self.row().last_member {
@@ -233,14 +233,14 @@ impl WorkspaceView<'_> {
         &self,
         ordinal: u32,
         version: Version,
-    ) -> Result<Vec<(Identity, Exposure)>, ProjectionError> {
+    ) -> Result<Vec<(MemberId, Exposure)>, ProjectionError> {
         let (n, table) = (self.number(), self.tx().open_table(EXPOSURES)?);
         let (least, most) = (&[0; 32], &[0xff; 32]);
         let range = (n, ordinal, version.0, least)..=(n, ordinal, version.0, most);
         let mut found = Vec::new();
         for row in table.range::<(u32, u32, u32, &[u8; 32])>(range)? {
             let (key, value) = row?;
-            found.push((Identity(*key.value().3), Exposure::of(value.value())));
+            found.push((MemberId(*key.value().3), Exposure::of(value.value())));
         }
         Ok(found)
     }

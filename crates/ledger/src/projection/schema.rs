@@ -4,7 +4,7 @@
 use keyroll_core::names::Label;
 use keyroll_core::state::{Member, Secret, VersionInfo, Workflow, WorkspaceRow};
 use keyroll_core::{
-    Digest, Identity, Index, Millis, Rejection, SecretId, Sequence, TreeSize, Version,
+    Digest, Index, MemberId, Millis, Rejection, SecretId, Sequence, TreeSize, Version,
     WorkspaceName,
 };
 use redb::TableDefinition;
@@ -210,7 +210,7 @@ pub struct Exposure {
 /// A member as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MemberRecord {
-    pub(super) identity: Identity,
+    pub(super) identity: MemberId,
     pub(super) member: Member,
 }
 

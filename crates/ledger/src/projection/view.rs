@@ -3,7 +3,7 @@
 use keyroll_core::names::Label;
 use keyroll_core::state::{Denials, Member, Parts, Workflow, WorkspaceRow};
 use keyroll_core::{
-    Digest, Identity, Index, LedgerId, Millis, Sequence, State, TreeSize, WorkspaceName,
+    Digest, Identity, Index, LedgerId, MemberId, Millis, Sequence, State, TreeSize, WorkspaceName,
 };
 use keyroll_merkle::Hash;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _};
@@ -28,7 +28,7 @@ pub struct WorkspaceView<'a> {
 }
 
 /// The delegating identity, the delegated key, and the end.
-type UsedDelegation = ((Identity, Identity), Millis);
+type UsedDelegation = ((MemberId, Identity), Millis);
 
 /// Maximum number of anomalous messages shown.
 const PROBLEMS_SHOWN: usize = 100;
@@ -224,7 +224,7 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn member(&self, identity: &Identity) -> Result<Option<Member>, ProjectionError> {
+    pub fn member(&self, identity: &MemberId) -> Result<Option<Member>, ProjectionError> {
         let members = self.view.tx.open_table(MEMBERS)?;
         let Some(row) = members.get((self.number, &identity.0))? else {
             return Ok(None);
@@ -236,7 +236,7 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    fn members(&self) -> Result<Vec<(Identity, Member)>, ProjectionError> {
+    fn members(&self) -> Result<Vec<(MemberId, Member)>, ProjectionError> {
         let mut found = Vec::new();
         for row in self.view.tx.open_table(MEMBERS)?.range(self.keys())? {
             let record: MemberRecord = decode(row?.1.value())?;
@@ -250,14 +250,14 @@ impl WorkspaceView<'_> {
         (self.number, &[0; 32])..=(self.number, &[0xff; 32])
     }
 
-    fn revoked(&self) -> Result<Vec<(Identity, Identity)>, ProjectionError> {
+    fn revoked(&self) -> Result<Vec<(MemberId, Identity)>, ProjectionError> {
         let mut found = Vec::new();
         let (least, most) = (&[0; 32], &[0xff; 32]);
         let range = (self.number, least, least)..=(self.number, most, most);
         for row in self.view.tx.open_table(REVOKED)?.range(range)? {
             let (key, _) = row?;
             let (_, identity, key) = key.value();
-            found.push((Identity(*identity), Identity(*key)));
+            found.push((MemberId(*identity), Identity(*key)));
         }
         Ok(found)
     }
@@ -269,7 +269,7 @@ impl WorkspaceView<'_> {
         for row in self.view.tx.open_table(DELEGATIONS)?.range(range)? {
             let (key, end) = row?;
             let (_, identity, key) = key.value();
-            found.push(((Identity(*identity), Identity(*key)), Millis(end.value())));
+            found.push(((MemberId(*identity), Identity(*key)), Millis(end.value())));
         }
         Ok(found)
     }
@@ -278,16 +278,16 @@ impl WorkspaceView<'_> {
     ///
     /// # Errors
     /// [`ProjectionError`].
-    pub fn is_revoked(&self, identity: &Identity, key: &Identity) -> Result<bool, ProjectionError> {
+    pub fn is_revoked(&self, identity: &MemberId, key: &Identity) -> Result<bool, ProjectionError> {
         let revoked = self.view.tx.open_table(REVOKED)?;
         Ok(revoked.get((self.number, &identity.0, &key.0))?.is_some())
     }
 
-    fn denials(&self) -> Result<Vec<(Identity, Denials)>, ProjectionError> {
+    fn denials(&self) -> Result<Vec<(MemberId, Denials)>, ProjectionError> {
         let mut found = Vec::new();
         for row in self.view.tx.open_table(DENIALS)?.range(self.keys())? {
             let (key, value) = row?;
-            found.push((Identity(*key.value().1), decode(value.value())?));
+            found.push((MemberId(*key.value().1), decode(value.value())?));
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyroll_core::names::Label;
 use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo, Workflow};
 use keyroll_core::{
-    CommandId, Digest, Identity, Index, Millis, SecretId, SecretName, Sequence, Version,
+    CommandId, Digest, Identity, Index, MemberId, Millis, SecretId, SecretName, Sequence, Version,
 };
 use keyroll_merkle::Hash;
 
@@ -28,7 +28,7 @@ pub struct EntryFacts {
     /// Values that it released: secrets' ordinals and versions.
     pub revealed: Vec<(u32, Version)>,
     /// Its signer.
-    pub by: Identity,
+    pub by: MemberId,
     /// Kinds of its events.
     pub kinds: BTreeSet<u8>,
     /// The folded names of a recorded refusal.
@@ -66,11 +66,11 @@ pub struct WorkspaceBatch {
     /// Changed versions: secret's ordinal, version, row.
     pub versions: Vec<(u32, Version, VersionInfo)>,
     /// Changed members.
-    pub members: Vec<(Identity, Member)>,
+    pub members: Vec<(MemberId, Member)>,
     /// Changed counts of refusals.
-    pub denials: Vec<(Identity, Denials)>,
+    pub denials: Vec<(MemberId, Denials)>,
     /// Delegations in use, with their end; `None` for a forgotten one.
-    pub delegations: Vec<((Identity, Identity), Option<Millis>)>,
+    pub delegations: Vec<((MemberId, Identity), Option<Millis>)>,
     /// Changed workflows; `None` for a removed one.
     pub workflows: Vec<(Label, Option<Workflow>)>,
     /// Secrets as single entries left them, reveals aside.
@@ -78,7 +78,7 @@ pub struct WorkspaceBatch {
     /// References to names that single entries began or ended.
     pub uses_since: Vec<(Index, Use, bool)>,
     /// Members as single entries left them.
-    pub members_since: Vec<(Index, Identity, Member)>,
+    pub members_since: Vec<(Index, MemberId, Member)>,
     /// Names that secrets had after some entry, with the secrets' ordinals.
     pub names: BTreeSet<(String, u32)>,
     /// Times at which the latest time grew, with the first entry of that time.

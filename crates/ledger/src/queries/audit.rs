@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use keyroll_core::command::BlockRun;
 use keyroll_core::roles::Permission;
-use keyroll_core::{Action, Digest, Event, Identity, Index, Millis, Recorded, Rejection, Version};
+use keyroll_core::{Action, Digest, Event, Index, MemberId, Millis, Recorded, Rejection, Version};
 use keyroll_wire::query::{AuditLog, AuditOutcome};
 use keyroll_wire::reply::{AuditRow, AuditRows, RunRow, SecretVersion};
 
@@ -108,7 +108,7 @@ fn fits(row: &AuditRow, recorded: &Recorded, filter: &AuditLog) -> bool {
 /// Makes rows of entries and caches the names of actors.
 struct Reader<'a> {
     view: &'a WorkspaceView<'a>,
-    names: BTreeMap<Identity, String>,
+    names: BTreeMap<MemberId, String>,
 }
 
 impl Reader<'_> {
@@ -118,7 +118,7 @@ impl Reader<'_> {
         Ok(found.ok_or_else(missing)?.recorded)
     }
 
-    fn name(&mut self, actor: Identity) -> Result<String, Rejection> {
+    fn name(&mut self, actor: MemberId) -> Result<String, Rejection> {
         if let Some(name) = self.names.get(&actor) {
             return Ok(name.clone());
         }

@@ -2,7 +2,7 @@
 
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
-use keyroll_core::{Code, Digest, Identity, Rejection, TreeSize};
+use keyroll_core::{Code, Digest, MemberId, Rejection, TreeSize};
 use keyroll_wire::query::{AsOf, MemberList, PointInTime};
 use keyroll_wire::reply::{MemberRow, MemberRows, WorkspaceAt};
 
@@ -69,7 +69,7 @@ pub(super) fn members(
     Ok(MemberRows { next, rows })
 }
 
-fn row(member: Identity, known: Member) -> MemberRow {
+fn row(member: MemberId, known: Member) -> MemberRow {
     MemberRow {
         name: known.name,
         role: known.role,

@@ -2,7 +2,7 @@
 
 use keyroll_core::cose::Unverified;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, Identity, Millis, Rejection, WorkspaceName, cose, limits};
+use keyroll_core::{Code, MemberId, Millis, Rejection, WorkspaceName, cose, limits};
 use keyroll_wire::query::{Query, Question};
 
 use crate::context::Context;
@@ -59,9 +59,10 @@ impl SignedQuery {
     }
 
     /// The member who asks, directly or through a delegated key.
-    pub(crate) fn identity(&self) -> Identity {
+    pub(crate) fn member(&self) -> MemberId {
         let delegation = self.delegation.as_ref();
-        delegation.map_or(self.opened.signer, |delegation| delegation.identity)
+        let key = delegation.map_or(self.opened.signer, |delegation| delegation.identity);
+        key.into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The workspaces that an identity is a member of.
+//! The workspaces that a key is a member of.
 
 use keyroll_core::state::Member;
 use keyroll_core::{Identity, Millis, Rejection};
@@ -8,10 +8,10 @@ use keyroll_wire::reply::{WorkspaceRow, WorkspaceRows};
 use crate::context::Context;
 use crate::page::Page;
 
-/// The workspaces that an identity is a member of, by name.
+/// The workspaces that a key is a member of, by name.
 pub(crate) fn workspaces_of(
     context: &Context,
-    identity: Identity,
+    key: Identity,
 ) -> Result<Vec<WorkspaceRow>, Rejection> {
     let view = context.view()?;
     let mut rows = Vec::new();
@@ -20,7 +20,7 @@ pub(crate) fn workspaces_of(
             continue;
         };
         let now = head.row.time_at(context.now());
-        let member = found.member(&identity)?;
+        let member = found.member(&key.into())?;
         if let Some(member) = member.filter(|member| is_current(member, now)) {
             rows.push(WorkspaceRow {
                 role: member.role,
@@ -35,12 +35,12 @@ pub(crate) fn workspaces_of(
 
 pub(crate) fn workspaces_page(
     context: &Context,
-    identity: Identity,
+    key: Identity,
     list: &WorkspaceList,
 ) -> Result<WorkspaceRows, Rejection> {
     let mut page = Page::<WorkspaceRow>::new(PAGE_ROWS);
     let (mut last, mut next) = (None, None);
-    for row in workspaces_of(context, identity)? {
+    for row in workspaces_of(context, key)? {
         if list.after.as_ref() >= Some(&row.workspace) {
             continue;
         }

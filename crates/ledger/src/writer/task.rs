@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyroll_core::{
-    Code, CommandId, Identity, Rejection, Sequence, State, TreeSize, WorkspaceName,
+    Code, CommandId, MemberId, Rejection, Sequence, State, TreeSize, WorkspaceName,
 };
 use tokio::sync::mpsc;
 
@@ -45,7 +45,7 @@ pub(super) struct Task {
     min_head: Sequence,
     /// Commands of an append that was resolved, until a state that was loaded afterwards shows
     /// their outcome.
-    in_doubt: Vec<(Identity, CommandId)>,
+    in_doubt: Vec<(MemberId, CommandId)>,
     /// Why the last wait failed.
     failed: Option<Rejection>,
     /// A view for looking up receipts, taken at the beginning of this round.

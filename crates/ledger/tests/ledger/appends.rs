@@ -9,7 +9,7 @@ use crate::support::{World, code, fresh, identity, now, owner, signing_key};
 pub(crate) fn revoke() -> keyroll_core::command::DelegationRevoke {
     keyroll_core::command::DelegationRevoke {
         key: identity(&signing_key(50)),
-        identity: Some(identity(&owner())),
+        identity: Some(identity(&owner()).into()),
     }
 }
 
@@ -221,7 +221,7 @@ async fn two_replicas_fence_each_other() {
         .await
         .expect("revealed");
     let remove = Action::MemberRemove(keyroll_core::command::MemberRemove {
-        member: identity(&viewer),
+        member: identity(&viewer).into(),
     });
     world.act(&owner(), remove).await.expect("removed");
     let reveal = world.command_bytes(

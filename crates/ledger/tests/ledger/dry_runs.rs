@@ -76,7 +76,7 @@ async fn whatever_would_be_refused_is_refused_and_nothing_is_written() {
     assert_eq!(world.log.bytes(), before);
     let remove = |of: &Key| {
         Action::MemberRemove(MemberRemove {
-            member: identity(of),
+            member: identity(of).into(),
         })
     };
     let ended = match World::member(&signing_key(30), "late", Role::Viewer, &["*"]) {
@@ -301,13 +301,13 @@ async fn a_delegation_seen_before_a_restart_is_ended_by_its_key() {
         other => panic!("{other:?}"),
     };
     let tried = action(&world, &owner(), revoke.clone()).await;
-    assert_eq!(ended(tried.expect("accepted")), [identity(&ana)]);
+    assert_eq!(ended(tried.expect("accepted")), [identity(&ana).into()]);
     let world = world
         .again(|file| std::fs::remove_file(file).expect("removed"))
         .await;
     let done = world.act(&owner(), revoke.clone()).await.expect("done");
     let entry: keyroll_core::Entry = cbor::decode(&done.receipt.entry.0).expect("an entry");
-    assert_eq!(ended(entry.events), [identity(&ana)]);
+    assert_eq!(ended(entry.events), [identity(&ana).into()]);
     assert_eq!(
         code(action(&world, &owner(), revoke).await),
         Some(Code::Conflict)

@@ -177,12 +177,12 @@ impl History {
             8 => Action::MemberAdd(MemberRecord {
                 name: format!("member {}", which % 3).parse().expect("name"),
                 role: Role::ALL[usize::from(which) % 5],
-                member: identity(&signing_key(20 + which % 3)),
+                member: identity(&signing_key(20 + which % 3)).into(),
                 expires: which.is_multiple_of(2).then(|| Millis(self.at + 5_000)),
                 secrets: vec!["key_*".parse().expect("pattern")],
             }),
             9 => Action::MemberRemove(MemberRemove {
-                member: identity(&signing_key(20 + which % 3)),
+                member: identity(&signing_key(20 + which % 3)).into(),
             }),
             10 => Action::WorkflowSave(WorkflowSave {
                 blocks: vec![BlockUse {
@@ -211,7 +211,7 @@ impl History {
             14 => Action::MemberChange(MemberRecord {
                 name: format!("member {}", which % 3).parse().expect("name"),
                 role: Role::ALL[usize::from(which / 3) % 5],
-                member: identity(&signing_key(20 + which % 3)),
+                member: identity(&signing_key(20 + which % 3)).into(),
                 expires: None,
                 secrets: vec!["*".parse().expect("pattern")],
             }),

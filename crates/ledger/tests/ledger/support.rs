@@ -316,7 +316,7 @@ impl World {
         Action::MemberAdd(MemberRecord {
             name: called.parse().expect("a member's name"),
             role,
-            member: identity(key),
+            member: identity(key).into(),
             expires: None,
             secrets: globs.iter().map(glob).collect(),
         })

@@ -117,7 +117,7 @@ async fn sealing_keys_end_with_their_day() {
     let late = keyring
         .session(
             &workspace,
-            Identity([3; 32]),
+            MemberId([3; 32]),
             &session,
             Millis(8 * DAY + GRACE_MS),
         )

@@ -1,6 +1,8 @@
 //! Replies about the log: rows, commits, problems and checkpoints.
 
-use keyroll_core::{Blob, Digest, Identity, Index, Millis, SecretName, Sequence, Version};
+use keyroll_core::{
+    Blob, Digest, Identity, Index, MemberId, Millis, SecretName, Sequence, Version,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::query::AuditOutcome;
@@ -29,7 +31,7 @@ pub struct AuditRow {
     #[serde(rename = "type")]
     pub kind: String,
     /// The actor's key.
-    pub actor: Identity,
+    pub actor: MemberId,
     /// The entry.
     pub index: Index,
     /// SHA-256 Merkle leaf of the entry.

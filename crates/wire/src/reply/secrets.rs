@@ -2,7 +2,7 @@
 
 use keyroll_core::names::{HostPattern, Text};
 use keyroll_core::state::{Lifecycle, ValueState};
-use keyroll_core::{Identity, Index, Millis, SecretId, SecretName, Version};
+use keyroll_core::{Index, MemberId, Millis, SecretId, SecretName, Version};
 use serde::{Deserialize, Serialize};
 
 /// A page of secrets.
@@ -43,7 +43,7 @@ pub struct SecretRow {
     /// When it was changed last.
     pub updated_at: Millis,
     /// The key of the identity that changed it last.
-    pub updated_by: Identity,
+    pub updated_by: MemberId,
     /// A description for people.
     pub description: Text,
     /// The state of the current value of a secret that is not destroyed, when it cannot be
@@ -90,7 +90,7 @@ pub struct VersionRow {
     #[serde(rename = "type")]
     pub kind: String,
     /// The key of its creator.
-    pub actor: Identity,
+    pub actor: MemberId,
     /// The state of its value.
     pub state: ValueState,
     /// The reason, if its creator gave one.
@@ -117,7 +117,7 @@ pub const READER_ROWS: usize = 100;
 #[serde(deny_unknown_fields)]
 pub struct SecretReader {
     /// Its key.
-    pub actor: Identity,
+    pub actor: MemberId,
     /// The number of releases.
     pub count: u64,
     /// The entry of the last release.

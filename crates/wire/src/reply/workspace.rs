@@ -2,7 +2,7 @@
 
 use keyroll_core::roles::Role;
 use keyroll_core::{
-    Digest, Epoch, Glob, Identity, MemberName, Millis, Rejection, TreeSize, WorkspaceName,
+    Digest, Epoch, Glob, MemberId, MemberName, Millis, Rejection, TreeSize, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct MemberRow {
     /// The member's role.
     pub role: Role,
     /// The member's public key.
-    pub member: Identity,
+    pub member: MemberId,
     /// When the membership ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Millis>,

@@ -291,7 +291,7 @@ impl World {
         Ok(Action::MemberAdd(MemberRecord {
             name: format!("editor {entry}").parse()?,
             role: Role::Editor,
-            member: Identity(key.verifying_key().to_bytes()),
+            member: Identity(key.verifying_key().to_bytes()).into(),
             expires: None,
             secrets: vec![Glob::any()],
         }))

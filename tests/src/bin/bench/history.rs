@@ -169,7 +169,7 @@ fn filters() -> Result<[(&'static str, AuditLog); 5], Failed> {
         (
             "actor",
             AuditLog {
-                actor: Some(fill::editor()),
+                actor: Some(fill::editor().into()),
                 ..page.clone()
             },
         ),

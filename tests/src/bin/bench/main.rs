@@ -12,6 +12,7 @@ mod callers;
 mod console;
 mod fill;
 mod history;
+mod idle;
 mod limits;
 mod load;
 mod machine;
@@ -32,13 +33,14 @@ use report::Report;
 /// Any failure ends the run.
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: bench [--quick] [--only load|history|past|rotation] [--values N] [--commit-entries N] [--out FILE]
+const USAGE: &str = "usage: bench [--quick] [--only load|history|past|rotation|idle] [--values N] [--commit-entries N] [--out FILE]
 
   --quick             10⁵ entries in place of 10⁶, and shorter rounds: under three minutes
   --only PART         measure `load` (reveals, creates, edits, verification), `history` (start,
-                      audit queries, rebuild), `past` (lists of then) or `rotation` (of the key)
-                      alone; writes no file
+                      audit queries, rebuild), `past` (lists of then), `rotation` (of the key) or
+                      `idle` (memory after six idle minutes) alone; writes no file
   --values N          values whose key is rotated [100000; 10000 with --quick]
+  --workspaces N      workspaces that become idle [2000; --quick leaves them out]
   --commit-entries N  entries per commit of the long log that is filled in [950, which fill its 512 KiB]
   --out FILE          in place of target/bench.json";
 
@@ -49,6 +51,7 @@ enum Part {
     History,
     Past,
     Rotation,
+    Idle,
 }
 
 /// How much to measure.
@@ -68,6 +71,8 @@ struct Extent {
     commit_entries: u64,
     /// Number of values in the rotation.
     values: u64,
+    /// Number of workspaces that become idle; 0 measures none.
+    workspaces: u64,
     out: PathBuf,
 }
 
@@ -82,6 +87,7 @@ impl Extent {
             entries: [10_000, 1_000_000],
             commit_entries: 950,
             values: 100_000,
+            workspaces: 2_000,
             out: target().join("bench.json"),
         };
         while let Some(word) = words.next() {
@@ -98,15 +104,18 @@ impl Extent {
                     plan.short = Duration::from_secs(1);
                     plan.entries = [10_000, 100_000];
                     plan.values = 10_000;
+                    plan.workspaces = 0;
                 }
                 "--only" => match value()?.as_str() {
                     "load" => plan.only = Some(Part::Load),
                     "history" => plan.only = Some(Part::History),
                     "past" => plan.only = Some(Part::Past),
                     "rotation" => plan.only = Some(Part::Rotation),
+                    "idle" => plan.only = Some(Part::Idle),
                     other => return Err(format!("there is no part {other}\n{USAGE}").into()),
                 },
                 "--values" => plan.values = value()?.parse()?,
+                "--workspaces" => plan.workspaces = value()?.parse()?,
                 "--commit-entries" => plan.commit_entries = value()?.parse()?,
                 "--out" => plan.out = value()?.into(),
                 _ => return Err(USAGE.into()),
@@ -216,6 +225,9 @@ async fn measure(plan: &Extent, scratch: &Path, report: &mut Report) -> Result<(
     }
     if plan.measures(Part::Rotation) {
         rotation::measure(plan, scratch, report).await?;
+    }
+    if plan.measures(Part::Idle) && plan.workspaces > 0 {
+        idle::measure(plan, scratch, report).await?;
     }
     Ok(())
 }

@@ -29,7 +29,12 @@ const LONG: Duration = Duration::from_secs(1_800);
 /// How often the progress is queried.
 const POLL: Duration = Duration::from_millis(100);
 
-async fn fill(client: &Client, workspace: &WorkspaceName, values: u64) -> Result<(), Failed> {
+/// Makes secrets with values, many with one command.
+pub(crate) async fn fill(
+    client: &Client,
+    workspace: &WorkspaceName,
+    values: u64,
+) -> Result<(), Failed> {
     let requests = (0..values).step_by(usize::try_from(TOGETHER)?);
     let create = |first: u64| async move {
         let numbers = first..(first + TOGETHER).min(values);

@@ -19,7 +19,7 @@ use keyroll_core::{
 use serde_json::{Value, json};
 
 use crate::forms;
-use crate::world::{World, fixed, identity};
+use crate::world::{World, fixed, member, public};
 
 pub(crate) const VALUE: &[u8] = b"correct horse battery staple";
 
@@ -31,7 +31,7 @@ pub(crate) fn member_add(who: &SigningKey, called: &str, role: Role, globs: &[&s
     Action::MemberAdd(MemberRecord {
         name: called.parse().expect("a member's name"),
         role,
-        member: identity(who),
+        member: member(who),
         expires: None,
         secrets: globs
             .iter()
@@ -158,7 +158,7 @@ fn change(world: &World) -> Action {
     Action::MemberChange(MemberRecord {
         name: "Bob".parse().expect("a member's name"),
         role: Role::Editor,
-        member: identity(&world.bob),
+        member: member(&world.bob),
         expires: Some(Millis(crate::world::START + 7_200_000)),
         secrets: vec![
             "STRIPE_*".parse().expect("a pattern"),
@@ -183,7 +183,7 @@ fn stored_value(world: &World, action: &Action, item: u32, digest: &Digest) -> S
     Stored {
         item,
         epoch: Epoch(1),
-        place: ObjectId::of(&identity(&world.alice), &id, item, digest),
+        place: ObjectId::of(&member(&world.alice), &id, item, digest),
     }
 }
 
@@ -262,16 +262,16 @@ fn on_secrets(world: &World) -> Vec<Act> {
 /// Actions on the workspace, its members and workflows.
 fn on_workspace(world: &World) -> Vec<Act> {
     let none = Nothing {};
-    let (alice, bob) = (identity(&world.alice), identity(&world.bob));
+    let (alice, bob) = (member(&world.alice), member(&world.bob));
     let add = member_add(&world.bob, "Bob", Role::Viewer, &["*"]);
     let remove = Action::MemberRemove(MemberRemove { member: bob });
     let workflow = "billing".parse().expect("a label");
     let revoke = DelegationRevoke {
-        key: identity(&world.console),
+        key: public(&world.console),
         identity: Some(alice),
     };
     let revoke_by_key = DelegationRevoke {
-        key: identity(&world.console),
+        key: public(&world.console),
         identity: None,
     };
     let by_key = DelegationRevoked {
@@ -322,7 +322,7 @@ fn of_ledger(world: &World) -> Vec<Act> {
     };
     let denials = vec![DenialCount {
         count: 37,
-        member: identity(&world.bob),
+        member: member(&world.bob),
     }];
     let summary = Action::DenialsSummarize(DenialsSummarize { denials });
     let truncate = Action::LogTruncate(LogTruncate {

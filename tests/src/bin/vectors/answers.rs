@@ -18,7 +18,7 @@ use keyroll_wire::reply::{
 
 use crate::log::Log;
 use crate::queries::THEN;
-use crate::world::{START, World, fixed, identity};
+use crate::world::{START, World, fixed, member, public};
 use crate::{actions, log, tree};
 
 /// One plan with losses, and one for a healthy log.
@@ -85,7 +85,7 @@ fn secret_row(world: &World, full: bool, state: Lifecycle) -> SecretRow {
         created_at: Millis(START + 240_005),
         restricted: full,
         updated_at: Millis(START + 720_005),
-        updated_by: identity(&world.alice),
+        updated_by: member(&world.alice),
         description: new.description,
         value_state: None,
         rotate_every: new.rotate_every,
@@ -98,7 +98,7 @@ fn version_rows(world: &World) -> VersionRows {
     let row = |version: u32, kind: &str, reason: Option<&str>, state: ValueState| VersionRow {
         at: Millis(START + 240_005),
         kind: kind.to_owned(),
-        actor: identity(&world.alice),
+        actor: member(&world.alice),
         state,
         reason: reason.map(|text| text.parse().expect("text")),
         seen_by: None,
@@ -107,7 +107,7 @@ fn version_rows(world: &World) -> VersionRows {
         seen_by_count: None,
     };
     let seen = SecretReader {
-        actor: identity(&world.nightly),
+        actor: member(&world.nightly),
         count: 3,
         index: Index(6),
         last_at: Millis(START + 600_005),
@@ -139,7 +139,7 @@ fn member_rows(world: &World) -> MemberRows {
     let row = |called: &str, role: Role, key, expires, removed| MemberRow {
         name: called.parse().expect("a member's name"),
         role,
-        member: identity(key),
+        member: member(key),
         expires,
         removed,
         secrets: vec!["*".parse().expect("a pattern")],
@@ -181,7 +181,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         reason: Some("role".to_owned()),
         outcome: AuditOutcome::Denied,
         attempted: Some("secret.reveal".to_owned()),
-        ..row(5, "access.denied", identity(&world.bob), "Bob", None)
+        ..row(5, "access.denied", member(&world.bob), "Bob", None)
     };
     let run = RunRow {
         run: "run-42".to_owned(),
@@ -193,14 +193,14 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         ..row(
             6,
             "secret.revealed",
-            identity(&world.nightly),
+            member(&world.nightly),
             "nightly",
             Some(1),
         )
     };
     let delegated = AuditRow {
-        delegate_key: Some(identity(&world.console)),
-        ..row(7, "secret.edited", identity(&world.alice), "owner", Some(2))
+        delegate_key: Some(public(&world.console)),
+        ..row(7, "secret.edited", member(&world.alice), "owner", Some(2))
     };
     let own = AuditRow {
         secrets: Vec::new(),

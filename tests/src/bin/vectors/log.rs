@@ -10,7 +10,7 @@ use keyroll_core::{
 use keyroll_merkle::{Hash, RecentTree};
 use serde_json::{Value, json};
 
-use crate::world::{START, World, identity};
+use crate::world::{START, World, member};
 use crate::{actions, forms};
 
 /// Sizes of the log after each commit.
@@ -61,7 +61,7 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
             Action::DenialsSummarize(DenialsSummarize {
                 denials: vec![DenialCount {
                     count: 3,
-                    member: identity(&world.nightly),
+                    member: member(&world.nightly),
                 }],
             }),
         ),
@@ -169,6 +169,6 @@ impl Log {
 }
 
 /// The identity that signs the ledger's own actions.
-pub(crate) fn ledger_actor(world: &World) -> keyroll_core::Identity {
-    identity(&world.online)
+pub(crate) fn ledger_actor(world: &World) -> keyroll_core::MemberId {
+    member(&world.online)
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};
 use crate::log::Log;
-use crate::world::{PERIOD, START, World, fixed, identity};
+use crate::world::{PERIOD, START, World, fixed, member};
 use crate::{actions, forms, tree};
 
 /// The size that the asker has already seen.
@@ -115,7 +115,7 @@ fn of_rows() -> Vec<(&'static str, Question, bool)> {
 fn every_filter(world: &World) -> AuditLog {
     AuditLog {
         run: Some("run-42".to_owned()),
-        actor: Some(identity(&world.nightly)),
+        actor: Some(member(&world.nightly)),
         after: Some(Index(2)),
         limit: 100,
         since: Some(Millis(START)),

@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::raw::{ALG, ALG_EDDSA, Fields, Parts, bstr, head, header, map, tstr, uint};
 use crate::refused_bundles::bundles;
 use crate::refused_proofs::proofs;
-use crate::world::{World, identity};
+use crate::world::{World, public};
 
 const AAD: &str = "keyroll/command/v1";
 const TYP: &str = "application/vnd.keyroll.command";
@@ -46,7 +46,7 @@ struct Cases<'a> {
 impl<'a> Cases<'a> {
     fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
         let key = &self.world.alice;
-        let protected = map(&header(ALG, &identity(key).0, TYP));
+        let protected = map(&header(ALG, &public(key).0, TYP));
         Parts {
             protected,
             unprotected: head(5, 0),
@@ -134,7 +134,7 @@ impl<'a> Cases<'a> {
             &unprotected.sign1(),
             Code::Malformed,
         );
-        let key = identity(&self.world.alice).0;
+        let key = public(&self.world.alice).0;
         for (name, protected) in [
             ("algorithm EdDSA", header(ALG_EDDSA, &key, TYP)),
             (
@@ -410,7 +410,7 @@ impl<'a> Cases<'a> {
             Code::WrongLedger,
             said,
         );
-        let signer = identity(&world.online);
+        let signer = public(&world.online);
         let statement = SealingKey::open(&world.sealing_statement(), &world.ledger, &signer)
             .expect("our own statement");
         let bytes = cose::sign(&statement, &world.ledger_key);

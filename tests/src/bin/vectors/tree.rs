@@ -8,7 +8,7 @@ use keyroll_merkle::{
 use serde_json::{Value, json};
 
 use crate::log::Log;
-use crate::world::{World, identity};
+use crate::world::{World, public};
 
 fn text(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
@@ -21,7 +21,7 @@ fn at_size(log: &Log, size: usize) -> RecentTree {
 }
 
 pub(crate) fn key(world: &World) -> VerifierKey {
-    verifier(&world.ledger, &world.workspace, &identity(&world.online)).expect("a key")
+    verifier(&world.ledger, &world.workspace, &public(&world.online)).expect("a key")
 }
 
 pub(crate) fn note(world: &World, log: &Log, size: usize) -> String {

@@ -9,7 +9,7 @@ use keyroll_core::{CommandId, Digest, Epoch, ObjectId, SecretId, Version, cbor};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::world::{PERIOD, World, fixed, identity};
+use crate::world::{PERIOD, World, fixed, member};
 
 /// A purpose and the values that it is bound to, as the associated data of a seal.
 fn context<T: Serialize>(purpose: &str, parts: &T) -> String {
@@ -115,7 +115,7 @@ fn under_root(name: &str, key: [u8; 32], of: &RootContext<'_>) -> Value {
 
 fn places(world: &World) -> Vec<Value> {
     let place = |item: u32| {
-        let (actor, command) = (identity(&world.alice), CommandId(fixed("command")));
+        let (actor, command) = (member(&world.alice), CommandId(fixed("command")));
         let digest = Digest(fixed("digest"));
         let place = ObjectId::of(&actor, &command, item, &digest);
         json!({ "actor": actor, "command": command, "item": item, "digest": digest, "place": place })
@@ -125,7 +125,7 @@ fn places(world: &World) -> Vec<Value> {
 
 fn session(world: &World) -> Value {
     let secret = SealingSecret::new(&Key::new(world.sealing)).expect("a key");
-    let actor = identity(&world.alice);
+    let actor = member(&world.alice);
     let of = SessionContext {
         ledger: &world.ledger,
         workspace: &world.workspace,

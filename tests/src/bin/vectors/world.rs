@@ -8,7 +8,8 @@ use keyroll_core::crypto::{
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{
-    Action, CommandId, Digest, Identity, LedgerId, Millis, SecretId, Version, WorkspaceName, cose,
+    Action, CommandId, Digest, Identity, LedgerId, MemberId, Millis, SecretId, Version,
+    WorkspaceName, cose,
 };
 use rand::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
@@ -89,7 +90,11 @@ pub(crate) struct World {
     pub(crate) session: ClientSession,
 }
 
-pub(crate) fn identity(key: &SigningKey) -> Identity {
+pub(crate) fn member(key: &SigningKey) -> MemberId {
+    public(key).into()
+}
+
+pub(crate) fn public(key: &SigningKey) -> Identity {
     Identity(key.verifying_key().to_bytes())
 }
 
@@ -97,7 +102,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let key = |name: &str| SigningKey::from_bytes(&fixed(name));
         let (ledger_key, alice) = (key("ledger id"), key("alice"));
-        let ledger = LedgerId(identity(&ledger_key).0);
+        let ledger = LedgerId(member(&ledger_key).0);
         let workspace: WorkspaceName = "demo".parse().expect("a workspace's name");
         let sealing = fixed("sealing key");
         let public = SealingSecret::new(&Key::new(sealing))
@@ -106,7 +111,7 @@ impl World {
         let context = SessionContext {
             ledger: &ledger,
             workspace: &workspace,
-            actor: identity(&alice),
+            actor: member(&alice),
         };
         let session = ClientSession::begin(&public, PERIOD, &context, &mut Fixed(fixed("session")));
         Self {
@@ -130,7 +135,7 @@ impl World {
                 "name": name,
                 "seed": hex::encode(key.to_bytes()),
                 "public": hex::encode(key.verifying_key().to_bytes()),
-                "text": identity(key),
+                "text": member(key),
             })
         };
         json!({
@@ -149,7 +154,7 @@ impl World {
     pub(crate) fn ledger_statement(&self) -> Vec<u8> {
         let statement = LedgerKey {
             v: 1,
-            key: identity(&self.online),
+            key: public(&self.online),
             ledger: self.ledger,
             serial: 1,
             not_after: Millis(START + 31_536_000_000),
@@ -179,10 +184,10 @@ impl World {
     pub(crate) fn delegation_of(&self, signer: &SigningKey, to: &SigningKey) -> Vec<u8> {
         let delegation = Delegation {
             v: 1,
-            key: identity(to),
+            key: public(to),
             place: "console at 127.0.0.1:8300".parse().expect("a label"),
             ledger: self.ledger,
-            identity: identity(&self.alice),
+            identity: public(&self.alice),
             not_after: Millis(START + 28_800_000),
             workspace: self.workspace.clone(),
             not_before: Millis(START),
@@ -204,7 +209,7 @@ impl World {
     /// The record of the ledger's key in the first entry.
     pub(crate) fn created(&self) -> WorkspaceCreated {
         WorkspaceCreated {
-            key: identity(&self.online),
+            key: public(&self.online),
             serial: 1,
             statement: self.ledger_statement().into(),
         }

@@ -160,7 +160,7 @@ impl Victim {
         Action::MemberAdd(MemberRecord {
             name: "victim".parse().expect("a name"),
             role: Role::Editor,
-            member: self.identity,
+            member: self.identity.into(),
             expires: None,
             secrets: vec!["*".parse().expect("a pattern")],
         })
@@ -168,7 +168,7 @@ impl Victim {
 
     fn remove(&self) -> Action {
         Action::MemberRemove(MemberRemove {
-            member: self.identity,
+            member: self.identity.into(),
         })
     }
 

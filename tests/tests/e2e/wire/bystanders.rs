@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use keyroll_core::command::{MemberRecord, Nothing};
-use keyroll_core::{Action, Identity, cose};
+use keyroll_core::{Action, cose};
 use keyroll_tests::harness::Dev;
 use keyroll_tests::harness::nats::next;
 use keyroll_tests::harness::raw::{self, done};
@@ -131,7 +131,7 @@ fn some_member() -> MemberRecord {
     MemberRecord {
         name: "intruder".parse().expect("a name"),
         role: keyroll_core::roles::Role::Owner,
-        member: Identity([9; 32]),
+        member: keyroll_core::MemberId([9; 32]),
         expires: None,
         secrets: vec![keyroll_core::Glob::any()],
     }

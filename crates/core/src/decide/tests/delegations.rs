@@ -16,7 +16,7 @@ fn ended_delegations_are_kept_once_and_not_without_end() {
         given = given.and(OWNER, revoke(key));
     }
     let one_more = DelegationRevoke {
-        key: id(1),
+        key: public(1),
         identity: Some(id(OWNER)),
     };
     given
@@ -30,10 +30,10 @@ fn delegated_keys_act_for_their_identity_within_limits() {
     let delegation = |change: &dyn Fn(&mut Delegation)| {
         let mut delegation = Delegation {
             v: 1,
-            key: id(40),
+            key: public(40),
             place: "console.example".parse().expect("label"),
             ledger: LEDGER,
-            identity: id(OWNER),
+            identity: public(OWNER),
             not_after: Millis(START + 1_000),
             workspace: "demo".parse().expect("name"),
             not_before: Millis(START),
@@ -57,7 +57,7 @@ fn delegated_keys_act_for_their_identity_within_limits() {
     let denied = DenialReason::Delegation;
     when(&given, add(20, "ana", Role::Viewer, &["*"]), &|_| {}).denied(denied);
     let revoke = Action::DelegationRevoke(DelegationRevoke {
-        key: id(40),
+        key: public(40),
         identity: Some(id(OWNER)),
     });
     when(&given, revoke.clone(), &|_| {}).denied(denied);
@@ -83,14 +83,14 @@ fn nobody_else_ends_a_delegation() {
         .and(OWNER, add(21, "vera", Role::Viewer, &["*"]));
     // A viewer may revoke its own delegation; the owner's delegation stays in force.
     let own = Action::DelegationRevoke(DelegationRevoke {
-        key: id(40),
+        key: public(40),
         identity: Some(id(21)),
     });
     let given = given.and(21, own);
-    assert!(given.state.is_revoked(&id(21), &id(40)));
-    assert!(!given.state.is_revoked(&id(OWNER), &id(40)));
+    assert!(given.state.is_revoked(&id(21), &public(40)));
+    assert!(!given.state.is_revoked(&id(OWNER), &public(40)));
     let others = Action::DelegationRevoke(DelegationRevoke {
-        key: id(40),
+        key: public(40),
         identity: Some(id(OWNER)),
     });
     given.when(21, others).denied(DenialReason::Role);
@@ -102,10 +102,10 @@ fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
     let mut command = given.command(reveal("Key"));
     let delegation = Delegation {
         v: 1,
-        key: id(40),
+        key: public(40),
         place: "x".parse().expect("label"),
         ledger: LEDGER,
-        identity: id(OWNER),
+        identity: public(OWNER),
         not_after: Millis(START + 1_000),
         workspace: "demo".parse().expect("name"),
         not_before: Millis(START),
@@ -125,10 +125,10 @@ fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
 fn delegated(by: u8, to: u8, not_after: u64) -> Blob {
     let delegation = Delegation {
         v: 1,
-        key: id(to),
+        key: public(to),
         place: "console.example".parse().expect("label"),
         ledger: LEDGER,
-        identity: id(by),
+        identity: public(by),
         not_after: Millis(not_after),
         workspace: "demo".parse().expect("name"),
         not_before: Millis(not_after - limits::DELEGATION_MS),
@@ -151,7 +151,7 @@ impl Given {
 
 fn end(to: u8) -> Action {
     Action::DelegationRevoke(DelegationRevoke {
-        key: id(to),
+        key: public(to),
         identity: None,
     })
 }
@@ -164,7 +164,7 @@ fn team() -> Given {
         .and(OWNER, add(21, "bob", Role::Editor, &["*"]))
 }
 
-fn ended(then: Then) -> Vec<Identity> {
+fn ended(then: Then) -> Vec<MemberId> {
     let events = then.happens(&["delegation.revoked"]);
     let [Event::DelegationRevoked(revoked)] = events.as_slice() else {
         panic!("{events:?}")
@@ -179,8 +179,8 @@ fn a_key_alone_ends_the_delegation_that_was_seen_in_use() {
     assert_eq!(ended(given.when(OWNER, end(40))), [id(20)]);
     assert_eq!(ended(given.when(20, end(40))), [id(20)]);
     let given = given.and(OWNER, end(40));
-    assert!(given.state.is_revoked(&id(20), &id(40)));
-    assert!(!given.state.is_revoked(&id(OWNER), &id(40)));
+    assert!(given.state.is_revoked(&id(20), &public(40)));
+    assert!(!given.state.is_revoked(&id(OWNER), &public(40)));
     let mut command = given.command(reveal("Key"));
     command.delegation = Some(delegated(20, 40, hour));
     let (at, authority) = (Millis(given.at), authority(true));
@@ -198,7 +198,7 @@ fn a_key_that_was_never_used_needs_its_identity() {
     assert_eq!(refused.code, Code::NotFound);
     assert!(refused.message.contains("--of"), "{}", refused.message);
     let named = Action::DelegationRevoke(DelegationRevoke {
-        key: id(40),
+        key: public(40),
         identity: Some(id(20)),
     });
     assert_eq!(ended(given.when(OWNER, named)), []);
@@ -265,7 +265,7 @@ fn no_more_are_remembered_than_can_be_ended() {
             key: public(one),
             place: "x".parse().expect("label"),
             ledger: LEDGER,
-            identity: id(20),
+            identity: public(&key(20)),
             not_after: Millis(if number == 1 { last - 1 } else { last }),
             workspace: "demo".parse().expect("name"),
             not_before: Millis(START),

@@ -38,7 +38,7 @@ fn each_role_may_what_the_table_says() {
         ),
         (
             Action::DelegationRevoke(DelegationRevoke {
-                key: id(40),
+                key: public(40),
                 identity: Some(id(41)),
             }),
             "+----",

@@ -246,7 +246,7 @@ mod tests {
                 workflow: "w".into(),
             }),
             kind: "secret.revealed".to_owned(),
-            actor: Identity([7; 32]),
+            actor: keyroll_core::MemberId([7; 32]),
             index: Index(12),
             digest: Digest([9; 32]),
             reason: None,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use keyroll_core::decide::{denied, not_a_member};
-use keyroll_core::{Authority, Rules, commit};
+use keyroll_core::{Authority, MemberId, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, State,
     TreeSize, Verified, cbor, cose, decide, limits,
@@ -261,7 +261,9 @@ impl Task {
     ) -> Result<Option<(Index, Digest)>, Rejection> {
         let command = &submission.command;
         let actor = command.actor();
-        if state.any_member(&actor).is_none() && state.signing_key() != Some(actor) {
+        if state.any_member(&actor).is_none()
+            && state.signing_key().map(MemberId::from) != Some(actor)
+        {
             return Ok(None);
         }
         let view = self

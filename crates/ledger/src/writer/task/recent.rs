@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use keyroll_core::{CommandId, Digest, Identity, Index, TreeSize};
+use keyroll_core::{CommandId, Digest, Index, MemberId, TreeSize};
 
-type Name = (Identity, CommandId);
+type Name = (MemberId, CommandId);
 
 /// The recent commands that the read model may lack. It holds all others, so how many are in memory
 /// depends on how far it lags, whatever the load.
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn what_the_read_model_has_takes_no_memory_and_nothing_else_is_forgotten() {
         let mut recent = Recent::default();
-        let name = |number: u8| (Identity([1; 32]), CommandId([number; 16]));
+        let name = |number: u8| (MemberId([1; 32]), CommandId([number; 16]));
         for number in 0..100 {
             let digest = Digest([number; 32]);
             recent.add(name(number), Index(u64::from(number)), digest);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_core::{Backoff, Code, CommandId, Identity, Rejection, Sequence};
+use keyroll_core::{Backoff, Code, CommandId, MemberId, Rejection, Sequence};
 use tokio::sync::mpsc;
 
 use super::Task;
@@ -22,7 +22,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct UnknownAppend {
     pub(super) commit: Vec<u8>,
     pub(super) expected: Sequence,
-    pub(super) commands: Vec<(Identity, CommandId)>,
+    pub(super) commands: Vec<(MemberId, CommandId)>,
     /// Whether the server answered that another message came first.
     pub(super) conflicted: bool,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyroll_core::command::{COMMAND_V, Command, DenialCount, DenialsSummarize};
-use keyroll_core::{Action, Code, CommandId, Identity, SignedCommand, TreeSize, cose};
+use keyroll_core::{Action, Code, CommandId, MemberId, SignedCommand, TreeSize, cose};
 use tokio::sync::oneshot;
 
 use super::Task;
@@ -17,7 +17,7 @@ use keyroll_store::keyring::random;
 #[derive(Default)]
 pub(super) struct Suppressed {
     minute: u64,
-    counts: BTreeMap<Identity, u32>,
+    counts: BTreeMap<MemberId, u32>,
 }
 
 impl Suppressed {

@@ -24,7 +24,7 @@ impl World {
         let context = SessionContext {
             ledger: &self.id(),
             workspace: &workspace,
-            actor: identity(actor),
+            actor: identity(actor).into(),
         };
         ClientSession::begin(
             &sealing.key,
