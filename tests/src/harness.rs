@@ -25,6 +25,7 @@ pub mod flood;
 pub mod home;
 pub mod http;
 pub mod nats;
+pub mod plain;
 pub mod node;
 pub mod process;
 pub mod programs;

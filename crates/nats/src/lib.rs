@@ -6,8 +6,10 @@
 
 mod addresses;
 pub mod creds;
+mod issuer;
 pub mod jwt;
 
 pub use addresses::Addresses;
 pub use creds::{Creds, CredsError};
+pub use issuer::{ClientIssuer, WORKSPACE_TAG};
 pub use nkeys;
