@@ -19,8 +19,8 @@ use nix::sys::signal::Signal;
 use self::doors::Doors;
 use self::server::{NatsServer, free_addresses};
 pub use self::service::Service;
-use super::wait::{until, within};
 use super::plain::plain_connection;
+use super::wait::{until, within};
 use super::wires::{Wire, Wires};
 use super::{Home, Run, programs, raw, skipped};
 

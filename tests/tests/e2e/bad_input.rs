@@ -310,9 +310,6 @@ fn without_a_ledger_there_is_no_long_wait() {
     let other = Dev::start();
     let creds = other.nats_creds().display().to_string();
     let nats = ["--nats", other.nats_url(), "--nats-creds", &creds];
-    let run = dev
-        .keyroll(nats)
-        .args(["secret", "list"])
-        .run();
+    let run = dev.keyroll(nats).args(["secret", "list"]).run();
     run.code(6).error_code("wrong_ledger");
 }

@@ -138,11 +138,7 @@ fn a_restart_keeps_everything() {
         (dev.audit(), dev.digest(), dev.ledger()),
         (rows, digest, ledger)
     );
-    assert_ne!(
-        dev.nats_url(),
-        old_url,
-        "the port is that of one run"
-    );
+    assert_ne!(dev.nats_url(), old_url, "the port is that of one run");
     dev.keyroll(["secret", "reveal", "A"])
         .run()
         .code(0)

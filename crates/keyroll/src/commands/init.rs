@@ -108,7 +108,8 @@ async fn complete(context: &Context, operator: &NatsClient, file: &str) -> Resul
         Err(error) if error.only_tokens_missing() => {
             create_missing(operator).await.map_err(local)?;
             let added = LedgerStream::Tokens.name();
-            let words = format!("added the stream {added} to the ledger. Start `keyroll serve` again");
+            let words =
+                format!("added the stream {added} to the ledger. Start `keyroll serve` again");
             context.out.done(&json!({"added": [added]}), &words)
         }
         _ => {

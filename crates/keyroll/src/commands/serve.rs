@@ -122,9 +122,7 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     };
     let service = creds(args.service_creds, file.service_creds)?;
     let responder = creds(args.responder_creds, file.responder_creds)?;
-    let seed = args
-        .clients_seed
-        .or_else(|| file.clients_seed.map(in_home));
+    let seed = args.clients_seed.or_else(|| file.clients_seed.map(in_home));
     let issuer = seed.map(|path| issuer(&responder, &path)).transpose()?;
     let options = ServeOptions {
         nats_url,

@@ -96,7 +96,10 @@ impl DevServer {
                     .into(),
                 source,
             })?;
-        let ready = tokio::time::timeout(READY_TIMEOUT, until_ready(&run, &supervisor, (config, operator)));
+        let ready = tokio::time::timeout(
+            READY_TIMEOUT,
+            until_ready(&run, &supervisor, (config, operator)),
+        );
         let ports = ready.await.map_err(|_elapsed| DevError::NotReady {
             reason: "it neither failed nor answered".to_owned(),
             log: run.log_tail(),

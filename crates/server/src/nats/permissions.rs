@@ -224,7 +224,10 @@ mod tests {
     #[test]
     fn only_what_guests_may_ask_is_answered_across_accounts() {
         assert!(may_answer("keyroll.v1._ledger.info", "_R_.a1B2"));
-        assert!(may_answer("keyroll.v1.demo.command", "_INBOX_client.alice.x"));
+        assert!(may_answer(
+            "keyroll.v1.demo.command",
+            "_INBOX_client.alice.x"
+        ));
         for (subject, reply) in [
             ("keyroll.v1._ledger.query", "_R_.a1B2"),
             ("keyroll.v1.demo.command", "_R_.a1B2"),

@@ -29,8 +29,13 @@ async fn it_stops_when_asked_and_its_data_can_be_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let ((config, keys), bin) = (config(directory.path()), nats_bin().await);
     let operator = keys.users().unwrap().operator;
-    let server = DevServer::start(&bin, None, &config, &operator).await.unwrap();
-    let second = DevServer::start(&bin, None, &config, &operator).await.err().unwrap();
+    let server = DevServer::start(&bin, None, &config, &operator)
+        .await
+        .unwrap();
+    let second = DevServer::start(&bin, None, &config, &operator)
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(second, DevError::InUse { .. }), "{second}");
     let status = server.stop().await;
     assert!(

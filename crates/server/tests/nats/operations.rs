@@ -47,7 +47,9 @@ async fn nats_server_takes_a_configuration_with_fixed_addresses() {
     let of_three = ServerConfig {
         cluster: Some(Cluster {
             listen: "127.0.0.1:6222".parse().unwrap(),
-            others: ["127.0.0.1:6223", "127.0.0.1:6224"].map(str::to_owned).to_vec(),
+            others: ["127.0.0.1:6223", "127.0.0.1:6224"]
+                .map(str::to_owned)
+                .to_vec(),
             advertise: Some("127.0.0.1:6222".to_owned()),
             credential: keys.routes().clone(),
             tls: None,

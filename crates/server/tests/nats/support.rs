@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectError, ConnectOptions, Event, RequestErrorKind, Subscriber};
 use futures::StreamExt as _;
+use keyroll_nats::Creds;
 use keyroll_nats::creds::seconds;
 use keyroll_nats::jwt::{self, User};
 use keyroll_nats::nkeys::KeyPair;
-use keyroll_nats::Creds;
 use keyroll_server::dev::{DevServer, find_nats_server};
 use keyroll_server::nats::permissions::{OPERATOR_INBOX, SERVICE_INBOX, client_inbox};
 use keyroll_server::nats::{
@@ -101,13 +101,11 @@ impl Harness {
     }
 
     pub(super) async fn service(&self) -> Connection {
-        self.connect(&self.users.service, SERVICE_INBOX)
-            .await
+        self.connect(&self.users.service, SERVICE_INBOX).await
     }
 
     pub(super) async fn operator(&self) -> Connection {
-        self.connect(&self.users.operator, OPERATOR_INBOX)
-            .await
+        self.connect(&self.users.operator, OPERATOR_INBOX).await
     }
 
     /// The responder has no inbox: it sends no requests.

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use keyroll_nats::Creds;
 use keyroll_nats::creds::seconds;
 use keyroll_nats::jwt::{self, Account, Limits, Template, User};
 use keyroll_nats::nkeys::KeyPair;
-use keyroll_nats::Creds;
 use keyroll_server::nats::permissions::{Permissions, client_of_all, responder};
 use keyroll_server::nats::{OperatorKeys, Trust, TrustedAccount, Users};
 
@@ -24,7 +24,7 @@ pub(super) struct Doors {
     pub(super) trust: Trust,
     pub(super) users: Users,
     pub(super) operator_keys: OperatorKeys,
-    doors: Vec<Door>,
+    all: Vec<Door>,
     home: PathBuf,
 }
 
@@ -54,7 +54,7 @@ impl Doors {
             trust,
             users,
             operator_keys,
-            doors: all,
+            all,
             home: home.scratch(),
         };
         made.write();
@@ -75,8 +75,9 @@ impl Doors {
         ] {
             self.write_one(name, &creds.render().expect("a text"));
         }
-        for (number, door) in self.doors.iter().enumerate() {
-            let texts = [&door.responder, &door.tester].map(|creds| creds.render().expect("a text"));
+        for (number, door) in self.all.iter().enumerate() {
+            let texts =
+                [&door.responder, &door.tester].map(|creds| creds.render().expect("a text"));
             self.write_one(&at_door("responder", number), &texts[0]);
             self.write_one(&at_door(TESTER, number), &texts[1]);
         }
@@ -135,7 +136,14 @@ fn further(operator_keys: &OperatorKeys, number: usize) -> (Door, TrustedAccount
         responder: user(at_door("responder", number - 1), responder()),
         tester: user(tester.clone(), client_of_all(&tester)),
     };
-    (door, TrustedAccount { name, public_key, jwt })
+    (
+        door,
+        TrustedAccount {
+            name,
+            public_key,
+            jwt,
+        },
+    )
 }
 
 /// The name of a user at a door; at the first door it is unchanged.

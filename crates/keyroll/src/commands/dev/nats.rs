@@ -9,7 +9,7 @@ use keyroll_nats::creds::seconds;
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{ClientIssuer, Creds};
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
-use keyroll_server::nats::{AccountName, OperatorKeys, Endpoint, NatsClient, ServerConfig, Users};
+use keyroll_server::nats::{AccountName, Endpoint, NatsClient, OperatorKeys, ServerConfig, Users};
 
 use super::home;
 use crate::commands::recover;
@@ -119,7 +119,7 @@ impl DevNats {
     pub(super) async fn operator(&self, nats_url: &str) -> Result<NatsClient, Failure> {
         let options = self.users.operator.connect_options();
         let options = options.custom_inbox_prefix(OPERATOR_INBOX);
-        options.connect(nats_url).await.map_err(local)
+        Box::pin(options.connect(nats_url)).await.map_err(local)
     }
 }
 

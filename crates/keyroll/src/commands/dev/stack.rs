@@ -6,7 +6,7 @@ use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, SignInPolicy};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
 use keyroll_server::keys::{KeyFiles, create_keys};
-use keyroll_server::nats::{NatsClient, create_missing, check_streams, create_streams};
+use keyroll_server::nats::{NatsClient, check_streams, create_missing, create_streams};
 use keyroll_server::service::{self, ServeOptions, Service};
 use keyroll_wire::time::now;
 

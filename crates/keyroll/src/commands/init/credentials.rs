@@ -57,7 +57,12 @@ impl CredentialArgs {
             .or_else(|| directory.map(|directory| directory.join(name)))
     }
 
-    fn needed(&self, named: Option<&PathBuf>, name: &str, option: &str) -> Result<PathBuf, Failure> {
+    fn needed(
+        &self,
+        named: Option<&PathBuf>,
+        name: &str,
+        option: &str,
+    ) -> Result<PathBuf, Failure> {
         self.file(named, name).ok_or_else(|| {
             Failure::usage(format!(
                 "no NATS credentials. Add --credentials DIR with what `keyroll init --print-nats-config` wrote, or \
@@ -120,9 +125,7 @@ impl Given {
             service: creds(SERVICE, &self.service)?,
             responder: creds(RESPONDER, &self.responder)?,
             clients_seed: seed.map(|seed| keep(CLIENTS_SEED, seed)).transpose()?,
-            console: console
-                .map(|console| creds(CONSOLE, console))
-                .transpose()?,
+            console: console.map(|console| creds(CONSOLE, console)).transpose()?,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use keyroll_core::Code;
 use keyroll_nats::Creds;
-use keyroll_server::nats::{OperatorKeys, Cluster, Endpoint, ServerConfig, TlsFiles};
+use keyroll_server::nats::{Cluster, Endpoint, OperatorKeys, ServerConfig, TlsFiles};
 use serde_json::json;
 
 use super::{local, unusable};
@@ -339,6 +339,8 @@ fn differences(out: &Path, files: &Files) -> Result<Vec<String>, Failure> {
 /// A line without what nobody can read, and without passwords.
 fn shown(line: &str) -> &str {
     let line = line.trim();
-    let end = line.find(['@', '"']).filter(|_| line.contains("eyJ") || line.contains("password"));
+    let end = line
+        .find(['@', '"'])
+        .filter(|_| line.contains("eyJ") || line.contains("password"));
     &line[..end.unwrap_or(line.len()).min(line.len())]
 }

@@ -81,7 +81,7 @@ impl OperatorKeys {
                 limits: Limits::plain().with_jetstream(),
                 ..plain()
             },
-            AccountName::Clients => self.clients_account()?,
+            AccountName::Clients => self.clients_account(),
             AccountName::Guests => Account {
                 imports: self.imports(name, AccountName::Clients, &GUEST_REQUESTS)?,
                 limits: Limits {
@@ -105,20 +105,20 @@ impl OperatorKeys {
     }
 
     /// The account of requests and answers, with the scoped key that the service has.
-    fn clients_account(&self) -> Result<Account, JwtError> {
+    fn clients_account(&self) -> Account {
         let Permissions { publish, subscribe } = permissions::issued_client();
         let template = Template {
             subs: CLIENT_SUBSCRIPTIONS,
             ..Template::new(publish, subscribe)
         };
         let scoped = ScopedKey::new(&self.clients_key().public_key(), "client", template);
-        Ok(Account {
+        Account {
             exports: GUEST_REQUESTS
                 .map(|subject| Export::private(subject, false))
                 .to_vec(),
             signing_keys: vec![SigningKey::Scoped(scoped)],
             ..plain()
-        })
+        }
     }
 
     /// Imports, each with the exporting account's activation for this subject and this account alone.

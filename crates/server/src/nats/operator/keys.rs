@@ -97,7 +97,7 @@ impl OperatorKeys {
     /// # Errors
     /// When the operating system has no randomness.
     pub fn generate() -> Result<Self, OperatorKeysError> {
-        Self::complete(Stored::default())
+        Self::complete(&Stored::default())
     }
 
     /// The operator of a text that [`OperatorKeys::render`] gave. If an earlier program wrote it, the keys that it
@@ -111,10 +111,10 @@ impl OperatorKeys {
         if stored.operator.is_none() || stored.made.is_none() {
             return Err(OperatorKeysError::Form("it has no operator".to_owned()));
         }
-        Self::complete(stored)
+        Self::complete(&stored)
     }
 
-    fn complete(stored: Stored) -> Result<Self, OperatorKeysError> {
+    fn complete(stored: &Stored) -> Result<Self, OperatorKeysError> {
         let mut accounts = BTreeMap::new();
         for name in AccountName::ALL {
             let seed = stored.accounts.get(name.as_str());
@@ -208,7 +208,8 @@ impl OperatorKeys {
 /// The key of a seed, or a new one.
 fn key(stored: Option<&String>, kind: KeyPairType) -> Result<KeyPair, OperatorKeysError> {
     if let Some(seed) = stored {
-        return key_of_seed(seed, &kind).map_err(|error| OperatorKeysError::Form(error.to_string()));
+        return key_of_seed(seed, &kind)
+            .map_err(|error| OperatorKeysError::Form(error.to_string()));
     }
     let mut bytes = [0_u8; 32];
     SysRng
@@ -252,7 +253,10 @@ mod tests {
 
     #[test]
     fn keys_that_an_earlier_program_did_not_have_are_made_and_kept() {
-        let text = OperatorKeys::generate().expect("made").render().expect("text");
+        let text = OperatorKeys::generate()
+            .expect("made")
+            .render()
+            .expect("text");
         let lines = text.lines().filter(|line| !line.starts_with("PURGE"));
         let earlier: String = lines.flat_map(|line| [line, "\n"]).collect();
         assert_ne!(earlier, text);
