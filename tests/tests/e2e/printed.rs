@@ -264,3 +264,24 @@ async fn a_ledger_without_the_stream_of_tokens_is_completed_by_init() {
     let _service = printed.serve();
     printed.is_usable();
 }
+
+#[test]
+fn a_service_with_another_users_credentials_names_user_and_subject() {
+    let printed = Printed::start(1);
+    printed.init();
+    for (user, subject) in [
+        ("responder", "$JS.API.STREAM.INFO.KEYROLL_LOG"),
+        ("backup", "_INBOX_service."),
+    ] {
+        let path = printed.out().join(format!("{user}.creds"));
+        let path = path.display().to_string();
+        let serve = ["serve", "--service-creds", &path];
+        let refused = printed.keyroll(&serve).run().code(1);
+        refused
+            .stderr_has(&format!("service (its JWT names {user})"))
+            .stderr_has(subject);
+    }
+    // No user at all is a guest, and credentials of nobody are refused.
+    let nobody = ["serve", "--service-creds", "/nonexistent.creds"];
+    printed.keyroll(&nobody).run().code(2);
+}

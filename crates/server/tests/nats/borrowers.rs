@@ -45,7 +45,7 @@ async fn filled() -> Harness {
 
 #[tokio::test]
 async fn a_backup_reads_everything_but_the_keys_and_another_user_the_keys_alone() {
-    let nats = filled().await;
+    let nats = Box::pin(filled()).await;
     let mut backup = nats.connect(&nats.users.backup, BACKUP_INBOX).await;
     let mut of_keys = nats
         .connect(&nats.users.backup_keys, BACKUP_KEYS_INBOX)
@@ -69,7 +69,7 @@ async fn a_backup_reads_everything_but_the_keys_and_another_user_the_keys_alone(
 
 #[tokio::test]
 async fn the_user_that_purges_reads_and_purges_the_log_and_no_other_stream() {
-    let nats = filled().await;
+    let nats = Box::pin(filled()).await;
     let mut purge = nats.connect(&nats.users.purge, PURGE_INBOX).await;
     assert!(reads(&purge, LedgerStream::Log).await["message"].is_object());
     for stream in [

@@ -1,10 +1,13 @@
 //! Guests: whoever connects without credentials.
 
 use async_nats::ConnectOptions;
+use keyroll_nats::creds::seconds;
+use keyroll_nats::jwt::{self, TimeRange, User};
+use keyroll_server::nats::AccountName;
 use keyroll_server::nats::permissions::{GUEST_INBOX, GUEST_REQUESTS, may_answer};
 
 use crate::permissions::DELETE_VAULT;
-use crate::support::{Connection, Harness, next};
+use crate::support::{Connection, Harness, next, user_of};
 
 async fn guest(nats: &Harness) -> Connection {
     let inbox = format!("{GUEST_INBOX}.x");
@@ -123,4 +126,28 @@ async fn guests_are_few() {
     assert_eq!(connected.len(), 64, "{refused}");
     // Members are not among them.
     nats.client(&["demo"]).await;
+}
+
+/// The sentinel has such ranges for the whole day: a guest cannot stay.
+#[tokio::test]
+async fn a_guests_connection_ends_with_its_range_of_the_day() {
+    let nats = Harness::bare().await;
+    let claims: jwt::Claims<User> = jwt::open(&nats.config.trust.sentinel).unwrap();
+    assert_eq!(claims.nats.times.len(), 24 * 12);
+    let clock = |from_now: u64| {
+        let second = seconds() + from_now;
+        let (minute, hour) = (second / 60 % 60, second / 3_600 % 24);
+        format!("{hour:02}:{minute:02}:{:02}", second % 60)
+    };
+    let short = User {
+        times: vec![TimeRange {
+            start: "00:00:00".to_owned(),
+            end: clock(3),
+        }],
+        ..claims.nats
+    };
+    let account = nats.keys.account(AccountName::Guests);
+    let creds = user_of(account, "guest", short, (0, None));
+    let mut guest = nats.connect(&creds, "_INBOX_guest.x").await;
+    guest.ended("expired").await;
 }
