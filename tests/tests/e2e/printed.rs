@@ -285,3 +285,71 @@ fn a_service_with_another_users_credentials_names_user_and_subject() {
     let nobody = ["serve", "--service-creds", "/nonexistent.creds"];
     printed.keyroll(&nobody).run().code(2);
 }
+
+/// A ledger of an earlier program: its streams lie under an account that is named LEDGER, and its service has
+/// passwords in URLs.
+fn as_before(printed: &mut Printed) {
+    for server in &mut printed.servers {
+        server.kill().expect("killed");
+        server.wait().expect("reaped");
+    }
+    printed.servers.clear();
+    let store = printed.home.scratch().join("store-0/jetstream");
+    let account = fs::read_dir(&store).expect("accounts").flatten();
+    let account = account.map(|entry| entry.path());
+    let account: Vec<_> = account
+        .filter(|path| path.join("streams").is_dir())
+        .collect();
+    fs::rename(&account[0], store.join("LEDGER")).expect("renamed");
+    let path = printed.home.data().join("serve.toml");
+    let text = fs::read_to_string(&path).expect("a file");
+    let kept = text
+        .lines()
+        .filter(|line| !line.contains("nats/") && !line.starts_with("nats_url"));
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
+    let urls = "ledger_url = \"nats://service:hunter2@h\"\nclient_account_url = \"nats://responder:hunter2@h\"\n";
+    fs::write(&path, format!("{urls}{kept}")).expect("written");
+    fs::remove_dir_all(printed.home.data().join("nats")).expect("removed");
+}
+
+#[test]
+fn a_ledger_from_before_on_one_server_moves_as_the_page_says() {
+    let mut printed = Printed::start(1);
+    printed.init();
+    let service = printed.serve();
+    printed.is_usable();
+    drop(service);
+    as_before(&mut printed);
+
+    let out = printed.out().display().to_string();
+    let again = ["init", "--credentials", &out];
+    printed.serve_nats("keyroll-1.conf");
+    let refused = printed.keyroll(&["serve"]).run().code(2);
+    refused.stderr_has("earlier version").lacks("hunter2");
+    let refused = printed.keyroll(&again).run().code(1);
+    refused.stderr_has("move them first");
+    let mut server = printed.servers.remove(0);
+    server.kill().expect("killed");
+    server.wait().expect("reaped");
+
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let (_, script) = page.split_once("```sh\n# Move").expect("the script");
+    let (script, _) = script.split_once("```").expect("its end");
+    let script = format!("# Move{script}")
+        .replace("/var/lib/nats", &printed.home.path("store-0"))
+        .replace(
+            "nats/keyroll-1.conf",
+            &printed.home.path("nats/keyroll-1.conf"),
+        );
+    let moved = Run::program("/bin/sh", "the script").args(["-ec", &script]);
+    moved.env("PATH", "/usr/bin:/bin").run().code(0);
+    printed.serve_nats("keyroll-1.conf");
+    let done = printed.keyroll(&again).run().code(0);
+    done.stderr_has("credentials in place of the passwords");
+    let _service = printed.serve();
+    let reveal = printed.keyroll(&["secret", "reveal", "A"]).run().code(0);
+    reveal.stdout("the value");
+    let create = ["secret", "create", "B", "--generate"];
+    printed.keyroll(&create).run().code(0);
+}
