@@ -153,6 +153,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: clock::now,
         damage,
+        credentials: None,
         idle: keyroll_ledger::follower::IDLE,
     });
     let (ledger, notices) = opened.await?;
