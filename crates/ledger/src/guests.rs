@@ -64,11 +64,16 @@ impl Ledger {
         })
     }
 
-    /// Answers a query for credentials. No other query is answered on that subject: guests reach it.
+    /// Answers a query for credentials. Guests reach that subject, so no other query is answered there but
+    /// `audit.extends`: a ledger that lost its log refuses credentials to all its members, and they find that
+    /// out by the root that they know.
     async fn credential(&self, query: &[u8]) -> Response {
-        match cose::open::<Query>(query) {
-            Ok(opened) if !matches!(opened.payload.ask, Question::LedgerCredential(_)) => {
-                let message = "only ledger.credential is asked on this subject";
+        match cose::open::<Query>(query).map(|opened| opened.payload) {
+            Ok(asked) if matches!(asked.ask, Question::AuditExtends(_)) => {
+                self.query(asked.workspace.as_ref(), query).await
+            }
+            Ok(asked) if !matches!(asked.ask, Question::LedgerCredential(_)) => {
+                let message = "only ledger.credential and audit.extends are asked on this subject";
                 self.refuse_query(query, Rejection::new(Code::InvalidField, message))
             }
             // Bytes that are no query are refused there.

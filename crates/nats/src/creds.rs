@@ -102,7 +102,10 @@ impl Creds {
         // The line after the one with `begin`. The lines around differ between tools in their dashes.
         let after = |begin: &str| {
             let (_, rest) = text.split_once(begin)?;
-            rest.lines().skip(1).map(str::trim).find(|line| !line.is_empty())
+            rest.lines()
+                .skip(1)
+                .map(str::trim)
+                .find(|line| !line.is_empty())
         };
         let jwt = after(&JWT_BEGIN[..JWT_BEGIN.len() - 5])
             .ok_or_else(|| form("it has no user JWT".to_owned()))?;
@@ -158,6 +161,11 @@ impl Creds {
     /// The public key of the user.
     pub fn public_key(&self) -> &str {
         &self.claims.sub
+    }
+
+    /// The user's key.
+    pub fn key(&self) -> &KeyPair {
+        &self.key
     }
 
     /// What the JWT says.
@@ -230,7 +238,6 @@ pub fn seconds() -> u64 {
     since.unwrap_or_default().as_secs()
 }
 
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
@@ -255,7 +262,10 @@ mod tests {
         );
         // As nsc writes them: five dashes at the end of each line.
         let other = text.replace("------", "-----");
-        assert_eq!(Creds::parse(&other, "here").expect("read").jwt(), creds.jwt());
+        assert_eq!(
+            Creds::parse(&other, "here").expect("read").jwt(),
+            creds.jwt()
+        );
     }
 
     #[test]

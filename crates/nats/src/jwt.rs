@@ -181,7 +181,9 @@ pub fn key_of_seed(seed: &str, kind: &KeyPairType) -> Result<KeyPair, JwtError> 
         return Ok(key);
     }
     let found = key.key_pair_type();
-    Err(JwtError::Key(format!("it is a seed of {found:?}, not of {kind:?}")))
+    Err(JwtError::Key(format!(
+        "it is a seed of {found:?}, not of {kind:?}"
+    )))
 }
 
 #[cfg(test)]

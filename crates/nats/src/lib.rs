@@ -5,9 +5,12 @@
 //! one reading of credentials. Neither of the two may depend on the other, so these are here.
 
 mod addresses;
+pub mod connection_key;
 pub mod creds;
+mod issuer;
 pub mod jwt;
 
 pub use addresses::Addresses;
 pub use creds::{Creds, CredsError};
+pub use issuer::{ClientIssuer, WORKSPACE_TAG};
 pub use nkeys;

@@ -6,6 +6,8 @@
 
 pub mod dev;
 mod dispatch;
+mod guest_room;
+pub mod issuing;
 mod key_file;
 pub mod keys;
 pub mod metrics;

@@ -243,6 +243,7 @@ async fn serve(
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
+        ("credential", subjects::CREDENTIAL),
     ] {
         let endpoint = micro
             .endpoint_builder()

@@ -7,13 +7,13 @@ use keyroll_core::{Action, Code, ConnectionKey, Digest, Millis, Rejection, TreeS
 use keyroll_ledger::GuestSubject;
 use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::query::{
-    CREDENTIAL_WORKSPACES, LedgerCredential, QUERY_V, Query, Question, WorkspaceList,
+    AuditExtends, CREDENTIAL_WORKSPACES, LedgerCredential, QUERY_V, Query, Question, WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, IssuedCredential, Reply, ReplyBody, ServiceInfo};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
-use crate::support::{World, advance, identity, now, owner, signing_key};
+use crate::support::{World, advance, demo, identity, now, owner, signing_key};
 
 const CONNECTION: ConnectionKey = ConnectionKey([5; 32]);
 
@@ -177,6 +177,37 @@ async fn guests_ask_nothing_else_there() {
             panic!("answered");
         };
         assert_eq!(refused.code, Code::InvalidField);
+    }
+}
+
+#[tokio::test]
+async fn whoever_knows_a_root_learns_as_a_guest_that_the_log_still_has_it() {
+    let world = World::with_demo().await;
+    world.projected().await;
+    let (stranger, extends) = (signing_key(77), |root, size| {
+        let ask = Question::AuditExtends(AuditExtends { root, size });
+        Query {
+            workspace: Some(demo()),
+            ..query(&world, ask)
+        }
+    });
+    let asked = Query {
+        workspace: Some(demo()),
+        ..query(&world, Question::AuditCheckpoint(Nothing {}))
+    };
+    let reply = world
+        .ledger
+        .query(Some(&demo()), &cose::sign(&asked, &owner()))
+        .await;
+    let reply = cose::open::<Reply>(&reply.bytes).expect("a reply").payload;
+    let (size, root) = (reply.size, reply.root);
+    for (root, known) in [(root, true), (Digest([1; 32]), false)] {
+        let body = cose::sign(&extends(root, size), &stranger);
+        let (opened, _) = as_guest(&world, GuestSubject::Credential, body).await;
+        let reply = cose::open::<Reply>(&opened)
+            .expect("a signed reply")
+            .payload;
+        assert_eq!(matches!(reply.body, ReplyBody::Answer(_)), known);
     }
 }
 

@@ -116,7 +116,11 @@ pub struct Export {
 impl Export {
     /// A service for accounts with an activation.
     pub fn private(subject: &str, streams_answers: bool) -> Self {
-        let response_type = if streams_answers { "Stream" } else { "Singleton" };
+        let response_type = if streams_answers {
+            "Stream"
+        } else {
+            "Singleton"
+        };
         Self {
             subject: subject.to_owned(),
             response_type: response_type.to_owned(),
