@@ -10,12 +10,13 @@ mod tests;
 mod workflows;
 
 use crate::authorize::{Refusal, authorize};
-use crate::command::{Action, Nothing, Verified};
+use crate::command::{Action, Nothing, Purpose, Verified};
 use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
+use crate::roles::Role;
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -49,6 +50,7 @@ pub fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     addressed(state, command)?;
     fresh(command, now)?;
+    known_by(rules, &command.command().action)?;
     if let Action::WorkspaceCreate(_) = command.command().action {
         return create_workspace(state, authority);
     }
@@ -56,7 +58,7 @@ pub fn decide(
         let message = format!("there is no workspace {}", state.workspace());
         return Err(Rejection::new(Code::NotFound, message));
     }
-    match authorize(state, command, now) {
+    match authorize(rules, state, command, now) {
         Ok(()) => {}
         Err(Refusal::Stranger) => return Err(not_a_member(state.workspace())),
         Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
@@ -162,6 +164,25 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
     Err(Rejection::new(Code::Stale, message))
 }
 
+/// Refuses forms that later rules brought, as programs of these rules did: such a program could not
+/// read them.
+fn known_by(rules: Rules, action: &Action) -> Result<(), Rejection> {
+    if rules >= Rules::V4 {
+        return Ok(());
+    }
+    let later = if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
+        (record.role == Role::Reader).then_some("role reader")
+    } else if let Action::SecretReveal(reveal) = action {
+        matches!(reveal.purpose, Purpose::Agent(_)).then_some("purpose agent")
+    } else {
+        None
+    };
+    later.map_or(Ok(()), |later| {
+        let message = format!("rules before 4 have no {later}");
+        Err(Rejection::new(Code::Malformed, message))
+    })
+}
+
 fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, Rejection> {
     if !authority.operator {
         let message = "only operators named in the ledger's configuration may create workspaces";
@@ -187,7 +208,7 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
         DenialReason::Role => "your role does not allow it",
         DenialReason::Scope => "a name is outside the patterns you were given",
         DenialReason::Restricted => {
-            "a secret is restricted: only members with the role runner can use it"
+            "a secret is restricted: only blocks of members with the role runner can use it"
         }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
     };

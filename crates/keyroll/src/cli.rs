@@ -14,7 +14,7 @@ use crate::options::Global;
 /// The output of `--version`: also the versions of the rules in the logs that this program reads.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
-    "\nreads logs of versions 1, 2 and 3"
+    "\nreads logs of versions 1, 2, 3 and 4"
 );
 
 /// An audit-first secret ledger. Every create, edit, reveal and delete of a secret is a signed entry

@@ -169,6 +169,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         digest: Digest(log.leaves[index].0),
         reason: None,
         outcome: AuditOutcome::Granted,
+        purpose: None,
         secrets: vec![SecretVersion {
             name: "STRIPE_KEY".parse().expect("a name"),
             version: version.map(Version),
@@ -180,6 +181,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     let denied = AuditRow {
         reason: Some("role".to_owned()),
         outcome: AuditOutcome::Denied,
+        purpose: Some(actions::agent_purpose(true)),
         attempted: Some("secret.reveal".to_owned()),
         ..row(5, "access.denied", member(&world.bob), "Bob", None)
     };
@@ -190,6 +192,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     };
     let for_block = AuditRow {
         run: Some(run),
+        purpose: Some(actions::block_purpose()),
         ..row(
             6,
             "secret.revealed",
@@ -263,7 +266,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         .map(|commit| commit.clone().into())
         .collect();
     let row = WorkspaceRow {
-        role: Role::Owner,
+        role: Role::Editor,
         size: TreeSize(size as u64),
         workspace: world.workspace.clone(),
     };
