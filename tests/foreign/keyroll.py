@@ -258,10 +258,13 @@ class Client:
         return sign("delegation", encode(delegation), self.key)
 
 
-async def connect(url):
-    """A connection with the inbox prefix of the URL's user."""
-    user = url.split("://", 1)[1].split("@", 1)[0].split(":", 1)[0]
-    return await nats.connect(url, inbox_prefix=f"_INBOX_client.{user}".encode(), max_reconnect_attempts=3)
+async def connect(url, creds):
+    """A connection with the credentials in a file, and the inbox prefix of the user whom their JWT names."""
+    jwt = Path(creds).read_text().splitlines()[1]
+    claims = jwt.split(".")[1]
+    user = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["name"]
+    inbox = f"_INBOX_client.{user}".encode()
+    return await nats.connect(url, user_credentials=str(creds), inbox_prefix=inbox, max_reconnect_attempts=3)
 
 
 def nkey(key):

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Dev(dev::DevArgs),
     /// Set up a ledger on your own nats-server: create its keys and streams (operators)
     #[command(
-        after_help = "Examples:\n  keyroll init --print-nats-config --client app > nats.conf\n  keyroll init --operator-nats nats://operator:PASSWORD@HOST:4222 --ledger-nats nats://service:PASSWORD@HOST:4222 --responder-nats nats://responder:PASSWORD@HOST:4222 --monitoring http://HOST:8222"
+        after_help = "Examples:\n  keyroll init --print-nats-config --out nats\n  keyroll init --nats nats://127.0.0.1:4222 --credentials nats --monitoring http://127.0.0.1:8222"
     )]
     Init(init::InitArgs),
     /// Run the service (operators)
@@ -138,7 +138,7 @@ pub(crate) enum Command {
     RootKey(root_key::RootKeyCommand),
     /// Repair a damaged or rolled-back log, after showing the plan (operators)
     #[command(
-        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-nats nats://operator:PASSWORD@HOST:4222"
+        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-creds operator.creds"
     )]
     Recover(recover::RecoverArgs),
     /// Show the service's status. The exit status is 6 while there are problems

@@ -25,7 +25,7 @@ fn bare<'a>(dev: &Dev, who: &Person, words: impl IntoIterator<Item = &'a str>) -
 
 /// The file of the issued credentials in a home.
 fn stored(home: &Path) -> PathBuf {
-    let files = fs::read_dir(home.join("nats")).expect("a directory");
+    let files = fs::read_dir(home.join("credentials")).expect("a directory");
     let files: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files[0].clone()
@@ -35,7 +35,11 @@ fn stored(home: &Path) -> PathBuf {
 fn owner(dev: &Dev, name: &str) -> Person {
     let home = dev.home().scratch().join(name);
     fs::create_dir(&home).expect("a directory");
-    fs::copy(dev.home().data().join("identity.pem"), home.join("identity.pem")).expect("copied");
+    fs::copy(
+        dev.home().data().join("identity.pem"),
+        home.join("identity.pem"),
+    )
+    .expect("copied");
     let key = Run::keyroll(["identity", "show"]).env("KEYROLL_HOME", &home);
     let key = key.run().code(0).text();
     Person {
@@ -50,14 +54,20 @@ fn a_member_needs_no_nats_user_and_keeps_the_credentials() {
     let dev = Dev::start();
     dev.create("Key", "value");
     let vera = dev.member("vera", "viewer", "*");
-    bare(&dev, &vera, ["secret", "list"]).run().code(0).stdout_has("Key");
+    bare(&dev, &vera, ["secret", "list"])
+        .run()
+        .code(0)
+        .stdout_has("Key");
     let file = stored(&vera.home);
     let mode = fs::metadata(&file).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let creds = Creds::load(&file).expect("credentials");
     assert_eq!(creds.claims().nats.tags, ["ws:demo"]);
     let raw = creds.public_key();
-    assert!(raw.starts_with('U') && !vera.key.contains(raw), "a key of its own: {raw}");
+    assert!(
+        raw.starts_with('U') && !vera.key.contains(raw),
+        "a key of its own: {raw}"
+    );
     bare(&dev, &vera, ["secret", "list"]).run().code(0);
     let again = Creds::load(&file).expect("credentials");
     assert_eq!(again.jwt(), creds.jwt(), "they are used again");
@@ -68,13 +78,21 @@ fn new_workspaces_and_members_need_no_edit_and_no_reload() {
     let dev = Dev::start();
     let ann = owner(&dev, "ann");
     let bob = dev.person("bob");
-    bare(&dev, &ann, ["workspace", "create", "billing"]).run().code(0);
+    bare(&dev, &ann, ["workspace", "create", "billing"])
+        .run()
+        .code(0);
     let other = |who: &Person, words: &[&str]| {
         let words = ["-w", "billing"].into_iter().chain(words.iter().copied());
         bare(&dev, who, words).run()
     };
-    other(&bob, &["secret", "list"]).code(4).stderr_has("not a member of workspace billing");
-    other(&ann, &["member", "add", "bob", &bob.key, "--role", "editor"]).code(0);
+    other(&bob, &["secret", "list"])
+        .code(4)
+        .stderr_has("not a member of workspace billing");
+    other(
+        &ann,
+        &["member", "add", "bob", &bob.key, "--role", "editor"],
+    )
+    .code(0);
     other(&bob, &["secret", "create", "Key", "--generate"]).code(0);
     other(&ann, &["secret", "reveal", "Key"]).code(0);
     // Both workspaces by one connection key.
@@ -89,13 +107,16 @@ fn new_workspaces_and_members_need_no_edit_and_no_reload() {
 fn a_stranger_gets_no_credentials() {
     let dev = Dev::start();
     let eve = dev.person("eve");
-    bare(&dev, &eve, ["secret", "list"]).run().code(4).stderr_has("not a member of workspace demo");
+    bare(&dev, &eve, ["secret", "list"])
+        .run()
+        .code(4)
+        .stderr_has("not a member of workspace demo");
     bare(&dev, &eve, ["-w", "none", "secret", "list"])
         .run()
         .code(4)
         .stderr_has("not a member of workspace none");
     bare(&dev, &eve, ["workspace", "list"]).run().code(4);
-    assert!(!eve.home.join("nats").exists());
+    assert!(!eve.home.join("credentials").exists());
 }
 
 #[test]
@@ -103,20 +124,26 @@ fn a_removed_member_is_refused_at_once_with_and_without_credentials() {
     let dev = Dev::start();
     let vera = dev.member("vera", "viewer", "*");
     bare(&dev, &vera, ["secret", "list"]).run().code(0);
-    dev.keyroll(["member", "remove", "vera", "--yes"]).run().code(0);
+    dev.keyroll(["member", "remove", "vera", "--yes"])
+        .run()
+        .code(0);
     // The log still has the entries that she saw: it is no rollback.
     bare(&dev, &vera, ["secret", "list"]).run().code(4);
-    fs::remove_dir_all(vera.home.join("nats")).expect("removed");
+    fs::remove_dir_all(vera.home.join("credentials")).expect("removed");
     bare(&dev, &vera, ["secret", "list"]).run().code(4);
 }
 
 #[test]
 fn credentials_for_one_workspace_do_not_reach_another() {
     let dev = Dev::start();
-    dev.keyroll(["workspace", "create", "billing"]).run().code(0);
+    dev.keyroll(["workspace", "create", "billing"])
+        .run()
+        .code(0);
     let vera = dev.member("vera", "owner", "*");
     let file = dev.home().path("vera.creds");
-    bare(&dev, &vera, ["nats", "creds", "--out", &file]).run().code(0);
+    bare(&dev, &vera, ["nats", "creds", "--out", &file])
+        .run()
+        .code(0);
     let creds = Creds::load(Path::new(&file)).expect("credentials");
     let with_file = |words: &[&str]| {
         let first = ["-w", "billing", "--nats-creds", &file];
@@ -129,7 +156,10 @@ fn credentials_for_one_workspace_do_not_reach_another() {
         let refused = with_file(words).code(4);
         let message = refused.message();
         assert!(message.contains(creds.name()), "{message}");
-        assert!(message.contains(&format!("keyroll.v1.billing.{kind}")), "{message}");
+        assert!(
+            message.contains(&format!("keyroll.v1.billing.{kind}")),
+            "{message}"
+        );
     }
     let first = ["-w", "demo", "--nats-creds", &file, "secret", "list"];
     bare(&dev, &vera, first).run().code(0);
@@ -140,7 +170,7 @@ fn a_home_that_cannot_keep_credentials_still_gets_them() {
     let dev = Dev::start();
     let vera = dev.member("vera", "viewer", "*");
     // A file where the directory would be: its owner may write anywhere.
-    fs::write(vera.home.join("nats"), "").expect("written");
+    fs::write(vera.home.join("credentials"), "").expect("written");
     for _ in 0..2 {
         bare(&dev, &vera, ["secret", "list"]).run().code(0);
     }

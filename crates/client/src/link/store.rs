@@ -17,11 +17,11 @@ pub(crate) struct CredentialStore {
 }
 
 impl CredentialStore {
-    /// `home/nats/<ledger>.creds`.
+    /// `home/credentials/<ledger>.creds`.
     pub(crate) fn in_home(home: &Path, ledger: &LedgerId) -> Self {
         let name = ledger.to_string().replace(':', "-");
         Self {
-            path: home.join("nats").join(format!("{name}.creds")),
+            path: home.join("credentials").join(format!("{name}.creds")),
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
     fn a_damaged_file_and_a_home_that_cannot_be_written_to_are_no_error() {
         let home = tempfile::tempdir().expect("a directory");
         let store = CredentialStore::in_home(home.path(), &LedgerId([7; 32]));
-        fs::create_dir(home.path().join("nats")).expect("made");
+        fs::create_dir(home.path().join("credentials")).expect("made");
         fs::write(&store.path, "half a file").expect("written");
         assert!(store.load().is_none());
         let file = home.path().join("file");

@@ -2,6 +2,7 @@
 
 mod child;
 mod home;
+mod nats;
 mod stack;
 
 use std::ffi::OsString;
@@ -104,7 +105,8 @@ fn ready(
     if context.out.json {
         return context.out.document(&json!({
             "ready": true,
-            "nats_url": stack.client_url(),
+            "nats_url": stack.nats_url(),
+            "nats_creds": stack.nats_creds().display().to_string(),
             "home": stack.home().display().to_string(),
             "workspace": home::WORKSPACE,
             "console_url": link,

@@ -24,7 +24,9 @@ async fn guest(dev: &Dev) -> async_nats::Client {
     let options = ConnectOptions::new()
         .custom_inbox_prefix("_INBOX_guest")
         .request_timeout(Some(Duration::from_secs(2)));
-    within("a guest", options.connect(dev.nats_url())).await.expect("connected")
+    within("a guest", options.connect(dev.nats_url()))
+        .await
+        .expect("connected")
 }
 
 fn envelope(body: Vec<u8>) -> (AnswerKey, Vec<u8>) {
@@ -46,7 +48,10 @@ fn query(dev: &Dev, ask: Question) -> Vec<u8> {
         workspace: None,
         delegation: None,
     };
-    cose::sign(&query, &raw::identity(&dev.home().data().join("identity.pem")))
+    cose::sign(
+        &query,
+        &raw::identity(&dev.home().data().join("identity.pem")),
+    )
 }
 
 fn for_demo(dev: &Dev) -> Vec<u8> {
@@ -64,15 +69,24 @@ async fn a_guest_gets_sealed_answers_on_its_subjects_and_none_on_others() {
     let mut overheard = other.subscribe("_INBOX_guest.>").await.expect("subscribed");
     other.flush().await.expect("flushed");
     let (key, request) = envelope(Vec::new());
-    let reply = ours.request(subjects::INFO, request.clone().into()).await.expect("an answer");
+    let reply = ours
+        .request(subjects::INFO, request.clone().into())
+        .await
+        .expect("an answer");
     let sealed: SealedAnswer = cbor::decode(&reply.payload).expect("sealed");
-    let info = key.open(&sealed.enc, &sealed.sealed.0, &Digest::of(&request)).expect("opened");
+    let info = key
+        .open(&sealed.enc, &sealed.sealed.0, &Digest::of(&request))
+        .expect("opened");
     let info: ServiceInfo = cbor::decode(&info).expect("the ledger's keys");
     let body = for_demo(&dev);
     let (key, request) = envelope(body);
-    let reply = ours.request(subjects::CREDENTIAL, request.clone().into()).await;
+    let reply = ours
+        .request(subjects::CREDENTIAL, request.clone().into())
+        .await;
     let sealed: SealedAnswer = cbor::decode(&reply.expect("an answer").payload).expect("sealed");
-    let reply = key.open(&sealed.enc, &sealed.sealed.0, &Digest::of(&request)).expect("opened");
+    let reply = key
+        .open(&sealed.enc, &sealed.sealed.0, &Digest::of(&request))
+        .expect("opened");
     let reply = cose::open::<Reply>(&reply).expect("a signed reply").payload;
     let ReplyBody::Answer(answer) = reply.body else {
         panic!("{:?}", reply.body);
@@ -82,7 +96,9 @@ async fn a_guest_gets_sealed_answers_on_its_subjects_and_none_on_others() {
     };
     // Another guest hears both answers, and understands neither.
     for _ in 0..2 {
-        let message = within("an answer", overheard.next()).await.expect("a message");
+        let message = within("an answer", overheard.next())
+            .await
+            .expect("a message");
         let bytes = &message.payload;
         for secret in [issued.jwt.as_bytes(), &info.ledger_key.0] {
             assert!(!bytes.windows(secret.len()).any(|part| part == secret));
@@ -90,11 +106,21 @@ async fn a_guest_gets_sealed_answers_on_its_subjects_and_none_on_others() {
         cbor::decode::<SealedAnswer>(bytes).expect("sealed");
     }
     let list = query(&dev, Question::WorkspaceList(WorkspaceList::default()));
-    for subject in [subjects::LEDGER_QUERY, "keyroll.v1.demo.query", "keyroll.v1.demo.command"] {
-        assert!(ours.request(subject, list.clone().into()).await.is_err(), "{subject}");
+    for subject in [
+        subjects::LEDGER_QUERY,
+        "keyroll.v1.demo.query",
+        "keyroll.v1.demo.command",
+    ] {
+        assert!(
+            ours.request(subject, list.clone().into()).await.is_err(),
+            "{subject}"
+        );
     }
     // Without an envelope there is a refusal, and no information.
-    let plain = ours.request(subjects::INFO, Vec::new().into()).await.expect("an answer");
+    let plain = ours
+        .request(subjects::INFO, Vec::new().into())
+        .await
+        .expect("an answer");
     assert!(cbor::decode::<ServiceInfo>(&plain.payload).is_err());
 }
 
@@ -113,7 +139,8 @@ async fn a_flood_of_guests_stops_no_member() {
             let request = envelope(body).1;
             while !stop.load(Ordering::Relaxed) {
                 let inbox = format!("_INBOX_guest.flood{number}");
-                let sending = guest.publish_with_reply(subjects::CREDENTIAL, inbox, request.clone().into());
+                let sending =
+                    guest.publish_with_reply(subjects::CREDENTIAL, inbox, request.clone().into());
                 if sending.await.is_ok() {
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
@@ -122,7 +149,10 @@ async fn a_flood_of_guests_stops_no_member() {
         }));
     }
     for _ in 0..20 {
-        bare(&dev, &ann, ["secret", "reveal", "Key"]).run().code(0).stdout("value");
+        bare(&dev, &ann, ["secret", "reveal", "Key"])
+            .run()
+            .code(0)
+            .stdout("value");
     }
     assert!(sent.load(Ordering::Relaxed) > 1_000, "a flood");
     stop.store(true, Ordering::Relaxed);

@@ -36,7 +36,9 @@ async fn client(cluster: &Cluster, servers: &[usize]) -> Client {
         ledger: Some(cluster.ledger()),
         home: None,
     };
-    within("a client", Box::pin(Client::connect(settings))).await.expect("connected")
+    within("a client", Box::pin(Client::connect(settings)))
+        .await
+        .expect("connected")
 }
 
 async fn with_secret(client: &Client) {
@@ -49,7 +51,9 @@ async fn with_secret(client: &Client) {
         restricted: false,
         rotate_every: None,
     };
-    let created = client.create(&demo(), &[(spec, b"the value".as_slice())]).await;
+    let created = client
+        .create(&demo(), &[(spec, b"the value".as_slice())])
+        .await;
     created.expect("a secret");
 }
 
@@ -80,7 +84,15 @@ async fn reveal_until(client: &Client, done: impl Fn(u64) -> bool + Send + Sync 
 }
 
 fn recorded(cluster: &Cluster) -> u64 {
-    let log = ["audit", "log", "--json", "--action", "secret.revealed", "--limit", "1000000"];
+    let log = [
+        "audit",
+        "log",
+        "--json",
+        "--action",
+        "secret.revealed",
+        "--limit",
+        "1000000",
+    ];
     cluster.keyroll(log).run().code(0).rows().len() as u64
 }
 
@@ -114,7 +126,15 @@ async fn no_reveal_is_lost_when_one_of_three_servers_dies_meanwhile() {
     let count = revealing.await.expect("every reveal");
     // A reveal that was sent again is one entry.
     let entries = until("the log", || {
-        let log = ["audit", "log", "--json", "--action", "secret.revealed", "--limit", "1000000"];
+        let log = [
+            "audit",
+            "log",
+            "--json",
+            "--action",
+            "secret.revealed",
+            "--limit",
+            "1000000",
+        ];
         let run = cluster.keyroll(log).run();
         run.is_code(0).then(|| run.rows().len() as u64)
     });
@@ -153,8 +173,15 @@ async fn the_connection_of_a_removed_member_ends_with_its_credentials() {
     shorten(&cluster);
     let _service = cluster.serve(0, 0, 0);
     with_secret(&client(&cluster, &[0]).await).await;
-    let (home, file) = (cluster.home().scratch().join("vera"), cluster.home().path("vera.creds"));
-    let made = Run::keyroll(["identity", "new"]).env("KEYROLL_HOME", &home).run().code(0).text();
+    let (home, file) = (
+        cluster.home().scratch().join("vera"),
+        cluster.home().path("vera.creds"),
+    );
+    let made = Run::keyroll(["identity", "new"])
+        .env("KEYROLL_HOME", &home)
+        .run()
+        .code(0)
+        .text();
     let key = made.split(' ').next().expect("the public id");
     let vera = |words: &[&str]| {
         Run::keyroll(words)
@@ -163,7 +190,10 @@ async fn the_connection_of_a_removed_member_ends_with_its_credentials() {
             .env("KEYROLL_WORKSPACE", "demo")
             .run()
     };
-    cluster.keyroll(["member", "add", "vera", key, "--role", "viewer"]).run().code(0);
+    cluster
+        .keyroll(["member", "add", "vera", key, "--role", "viewer"])
+        .run()
+        .code(0);
     vera(&["nats", "creds", "--out", &file]).code(0);
     let creds = Creds::load(&PathBuf::from(&file)).expect("credentials");
     let (ended, mut ends) = mpsc::unbounded_channel();
@@ -178,9 +208,14 @@ async fn the_connection_of_a_removed_member_ends_with_its_credentials() {
         });
     let nats = within("a connection", options.connect(cluster.nats_url(0))).await;
     let nats = nats.expect("connected");
-    cluster.keyroll(["member", "remove", "vera", "--yes"]).run().code(0);
+    cluster
+        .keyroll(["member", "remove", "vera", "--yes"])
+        .run()
+        .code(0);
     vera(&["secret", "list"]).code(4);
-    let error = within("the end of the connection", ends.recv()).await.expect("an error");
+    let error = within("the end of the connection", ends.recv())
+        .await
+        .expect("an error");
     assert!(error.to_lowercase().contains("expired"), "{error}");
     drop(nats);
     // The JWT has ended: it is refused, and its bearer is not made a guest.

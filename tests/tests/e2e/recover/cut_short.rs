@@ -111,10 +111,11 @@ fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
 #[test]
 fn with_another_nats_user_nothing_is_begun() {
     let dev = Dev::start_in(with_a_hole(|length| length / 2));
-    let mut words = vec!["recover", "--yes", "--operator-nats"];
-    words.push(dev.nats_url());
+    let mut words = vec!["recover", "--yes", "--operator-creds"];
+    let creds = dev.nats_creds().display().to_string();
+    words.push(&creds);
     let refused = dev.keyroll(words).run().code(1);
-    refused.stderr_has("--operator-nats");
+    refused.stderr_has("--operator-creds");
     let status = dev.keyroll(["status"]).run().code(6).text();
     assert!(!status.contains("recovery of the log"), "{status}");
     assert!(recovery_plan(&dev)["loses"].as_bool().expect("said"));
