@@ -12,9 +12,8 @@ use keyroll_core::{Code, Rejection, WorkspaceName};
 use keyroll_ledger::{GuestSubject, Ledger, Response};
 use tokio::sync::{Semaphore, watch};
 
-use crate::guest_room::GuestRoom;
 use crate::metrics::Metrics;
-use crate::nats::permissions::{is_client_inbox, may_answer};
+use crate::nats::permissions::is_client_inbox;
 
 /// KiB of requests in work at once, each counted as at least [`LEAST_KIB`]: 32,768 small ones, or 36 of
 /// the largest. Others are refused as busy.
@@ -44,7 +43,6 @@ pub(crate) struct Dispatcher {
     /// Room for refusals of small requests, and of large ones.
     refused: [Arc<Semaphore>; 2],
     queries: Arc<Semaphore>,
-    guests: GuestRoom,
     responder: async_nats::Client,
 }
 
@@ -57,7 +55,6 @@ impl Dispatcher {
             work,
             refused: [(); 2].map(|()| Arc::new(Semaphore::new(REFUSED_KIB))),
             queries: Arc::new(Semaphore::new(QUERIES)),
-            guests: GuestRoom::default(),
             responder,
         }
     }
@@ -80,7 +77,7 @@ impl Dispatcher {
             let reply = request.message.reply.as_deref();
             // The caller chooses the reply subject, so answers go to inboxes only. A command without a
             // reply subject is carried out all the same.
-            if reply.is_some_and(|reply| !may_answer(&request.message.subject, reply)) {
+            if reply.is_some_and(|reply| !is_client_inbox(reply)) {
                 tracing::debug!("dropped a request whose reply subject is not an inbox");
                 self.metrics.dropped();
                 continue;
@@ -92,9 +89,6 @@ impl Dispatcher {
 
     /// Admits a request, or refuses it as busy, or drops it when there is no memory for either.
     fn admit(self, kind: &'static str, mut request: Request) {
-        if is_guest(&request) {
-            return self.admit_guest(kind, request);
-        }
         let arrived = Instant::now();
         let kib = |kib: usize| u32::try_from(kib).unwrap_or(u32::MAX);
         let size = request.message.payload.len() / 1_024;
@@ -123,20 +117,6 @@ impl Dispatcher {
         }
     }
 
-    /// Admits a guest's request, or drops it when too many guests are waiting.
-    fn admit_guest(self, kind: &'static str, mut request: Request) {
-        let arrived = Instant::now();
-        let Some(room) = self.guests.enter() else {
-            return self.metrics.unheard();
-        };
-        request.message.payload = Bytes::copy_from_slice(&request.message.payload);
-        tokio::spawn(async move {
-            let answered = Box::pin(self.answer(kind, &request, arrived));
-            self.guests.work(answered).await;
-            drop(room);
-        });
-    }
-
     /// Answers a request. Its permits are released once the answer is sent.
     async fn answer(&self, kind: &'static str, request: &Request, arrived: Instant) {
         let turn = match addressed(request) {
@@ -163,20 +143,13 @@ fn addressed(request: &Request) -> (&str, Option<WorkspaceName>) {
     (tokens.next().unwrap_or_default(), workspace.parse().ok())
 }
 
-/// Whether a request came from a guest: nats-server has put a reply subject of its own in place of the
-/// guest's, who is in another account.
-fn is_guest(request: &Request) -> bool {
-    let reply = request.message.reply.as_deref();
-    reply.is_some_and(|reply| !is_client_inbox(reply))
-}
-
 async fn answer(ledger: &Ledger, request: &Request) -> Response {
     let payload = &request.message.payload;
     match addressed(request) {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
         // Members may ask without an envelope: nobody else reads their inboxes.
-        ("info", None) if payload.is_empty() && !is_guest(request) => ledger.info().await,
+        ("info", None) if payload.is_empty() => ledger.info().await,
         ("info", None) => ledger.guest(GuestSubject::Info, payload).await,
         ("credential", None) => ledger.guest(GuestSubject::Credential, payload).await,
         _ => refuse(

@@ -7,6 +7,7 @@
 pub mod dev;
 mod dispatch;
 mod guest_room;
+mod guests;
 pub mod issuing;
 mod key_file;
 pub mod keys;

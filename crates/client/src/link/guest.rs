@@ -84,7 +84,7 @@ impl Guest {
         &self,
         asked: &Asked<'_>,
     ) -> Result<IssuedCredential, ClientError> {
-        credential(&self.nats, asked).await
+        credential(&self.nats, true, asked).await
     }
 }
 
@@ -139,15 +139,17 @@ pub(super) fn no_keys() -> ClientError {
     ClientError::failed(Code::Internal, "the ledger's keys are not known yet")
 }
 
-/// Asks for credentials, again while the ledger is busy.
+/// Asks for credentials, again while the ledger is busy. Members ask as for anything else, where no flood of
+/// guests delays them.
 pub(super) async fn credential(
     nats: &async_nats::Client,
+    as_guest: bool,
     asked: &Asked<'_>,
 ) -> Result<IssuedCredential, ClientError> {
     let end = Instant::now() + CALL_TIMEOUT;
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let error = match credential_once(nats, asked).await {
+        let error = match credential_once(nats, as_guest, asked).await {
             Err(error) if matches!(error.code(), Code::Busy | Code::Unreachable) => error,
             other => return other,
         };
@@ -161,6 +163,7 @@ pub(super) async fn credential(
 
 async fn credential_once(
     nats: &async_nats::Client,
+    as_guest: bool,
     asked: &Asked<'_>,
 ) -> Result<IssuedCredential, ClientError> {
     let query = Query {
@@ -177,7 +180,14 @@ async fn credential_once(
     };
     let bytes = cose::sign(&query, asked.signer.key());
     let request = Digest::of(&bytes);
-    let reply = sealed(nats, subjects::CREDENTIAL, bytes).await?;
+    let reply = if as_guest {
+        sealed(nats, subjects::CREDENTIAL, bytes).await?
+    } else {
+        send(nats, subjects::LEDGER_QUERY, bytes)
+            .await?
+            .payload
+            .to_vec()
+    };
     let reply = check_reply(&reply, &request, &asked.keys.online.key)?;
     match reply.payload.body {
         ReplyBody::Answer(answer) => match *answer {
@@ -222,4 +232,26 @@ pub(super) async fn sealed(
     };
     let opened = key.open(&answer.enc, &answer.sealed.0, &digest);
     opened.map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
+}
+
+/// Sends a request, again while there are no responders.
+async fn send(
+    nats: &async_nats::Client,
+    subject: &str,
+    request: Vec<u8>,
+) -> Result<async_nats::Message, ClientError> {
+    let mut attempts = NO_RESPONDERS_ATTEMPTS;
+    loop {
+        match nats
+            .request(subject.to_owned(), request.clone().into())
+            .await
+        {
+            Ok(reply) => return Ok(reply),
+            Err(error) if error.kind() == RequestErrorKind::NoResponders && attempts > 1 => {
+                attempts -= 1;
+                tokio::time::sleep(NO_RESPONDERS_PAUSE).await;
+            }
+            Err(error) => return Err(unreachable(&error)),
+        }
+    }
 }

@@ -134,7 +134,7 @@ impl Live {
         &self,
         asked: &Asked<'_>,
     ) -> Result<IssuedCredential, ClientError> {
-        guest::credential(&self.nats, asked).await
+        guest::credential(&self.nats, false, asked).await
     }
 }
 
