@@ -260,11 +260,19 @@ class Client:
 
 async def connect(url, creds):
     """A connection with the credentials in a file, and the inbox prefix of the user whom their JWT names."""
-    jwt = Path(creds).read_text().splitlines()[1]
+    lines = [line for line in Path(creds).read_text().splitlines() if line and not line.startswith(("-", "*", "N"))]
+    jwt, seed = lines[0], lines[1]
     claims = jwt.split(".")[1]
     user = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["name"]
-    inbox = f"_INBOX_client.{user}".encode()
-    return await nats.connect(url, user_credentials=str(creds), inbox_prefix=inbox, max_reconnect_attempts=3)
+    # Two bytes of prefix, the seed, two bytes of checksum.
+    key = signing_key(base64.b32decode(seed + "=" * (-len(seed) % 8))[2:34])
+    return await nats.connect(
+        url,
+        user_jwt_cb=lambda: bytearray(jwt.encode()),
+        signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode())),
+        inbox_prefix=f"_INBOX_client.{user}".encode(),
+        max_reconnect_attempts=3,
+    )
 
 
 def nkey(key):

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  keyroll init --print-nats-config --out nats\n  keyroll init --nats nats://127.0.0.1:4222 --credentials nats --monitoring http://127.0.0.1:8222"
     )]
-    Init(init::InitArgs),
+    Init(Box<init::InitArgs>),
     /// Run the service (operators)
     #[command(
         after_help = "Examples:\n  keyroll --home /var/lib/keyroll serve\n  keyroll serve --metrics 127.0.0.1:9090 --console 127.0.0.1:8443"
@@ -163,13 +163,13 @@ impl Command {
     /// Runs the subcommand.
     pub(crate) async fn run(self, context: &Context) -> Result<Status, Failure> {
         let done = match self {
-            Self::Dev(args) => return dev::run(context, args).await,
+            Self::Dev(args) => return Box::pin(dev::run(context, args)).await,
             Self::Audit(command) => return audit::run(context, command).await,
             Self::Block(command) => return block::run(context, command).await,
             Self::Run(args) => return run::run(context, args).await,
             Self::Import(args) => import::run(context, args).await,
             Self::Export(args) => export::run(context, args).await,
-            Self::Init(args) => init::run(context, args).await,
+            Self::Init(args) => init::run(context, *args).await,
             Self::Serve(args) => serve::run(context, args).await,
             Self::Identity(command) => identity::run(context, &command),
             Self::Signed(command) => command::run(context, command).await,

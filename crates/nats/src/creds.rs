@@ -303,7 +303,7 @@ mod tests {
         let path = dir.path().join("a.creds");
         fs::write(&path, made(Some(1)).render().expect("a text")).expect("written");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
-        let refused = connect_options(&path).err().expect("expired");
+        let refused = connect_options(&path).expect_err("expired");
         assert!(matches!(refused, CredsError::Expired { .. }), "{refused}");
     }
 }

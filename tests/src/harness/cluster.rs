@@ -230,7 +230,7 @@ impl Cluster {
         let options = self.doors.users.operator.connect_options();
         let address = self.nats_url(server);
         let options = options.custom_inbox_prefix("_INBOX_operator");
-        within("a connection", options.connect(address))
+        within("a connection", Box::pin(options.connect(address)))
             .await
             .expect("connected")
     }

@@ -176,7 +176,10 @@ async fn connect(cluster: &Cluster, creds: &Path, inbox: Option<&str>) -> Client
     if let Some(inbox) = inbox {
         options = options.custom_inbox_prefix(inbox);
     }
-    let connected = within("a connection", options.connect(cluster.nats_url(0)));
+    let connected = within(
+        "a connection",
+        Box::pin(options.connect(cluster.nats_url(0))),
+    );
     connected.await.expect("connected")
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_nats::{Client, Event, Message, Subscriber};
 use futures::StreamExt as _;
 use keyroll_nats::Creds;
-use keyroll_server::nats::OperatorKeys;
+use keyroll_nats::jwt::{self, Template, User};
+use keyroll_nats::nkeys::KeyPair;
+use keyroll_server::nats::{AccountName, OperatorKeys};
 use tokio::sync::mpsc;
 
 use super::dev::Dev;
@@ -42,6 +44,8 @@ impl Dev {
         let creds = match user {
             "operator" => users.operator,
             "service" => users.service,
+            "responder" => users.responder,
+            "console" => users.console,
             _ => panic!("no user {user}"),
         };
         let inbox = format!("_INBOX_{user}");
@@ -49,8 +53,32 @@ impl Dev {
     }
 }
 
+impl Dev {
+    /// A connection that may ask services all that the NATS service protocol has.
+    pub async fn nats_discovery(&self) -> Nats {
+        let keys = self.nats_operator();
+        let (name, inbox) = ("discovery", "_INBOX_client.discovery");
+        let publish = vec!["$SRV.>".to_owned()];
+        let permissions = Template::new(publish, vec![format!("{inbox}.>")]);
+        let user = KeyPair::new_user();
+        let about = (&*user.public_key(), name);
+        let account = keys.account(AccountName::Clients);
+        let jwt = jwt::sign(account, about, (0, None), User::own(permissions));
+        let creds = Creds::new(jwt.expect("signed"), user).expect("credentials");
+        Nats::connect(self.nats_url(), (&creds, inbox), "$SRV.PING").await
+    }
+}
+
 impl Nats {
-    async fn connect(address: &str, (creds, inbox): (&Creds, &str), asked: &'static str) -> Self {
+    /// Connects with credentials.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn connect(
+        address: &str,
+        (creds, inbox): (&Creds, &str),
+        asked: &'static str,
+    ) -> Self {
         let (sender, errors) = mpsc::unbounded_channel();
         let options = creds
             .connect_options()
@@ -63,7 +91,7 @@ impl Nats {
                 }
                 async {}
             });
-        let client = within("a connection", options.connect(address)).await;
+        let client = within("a connection", Box::pin(options.connect(address))).await;
         Self {
             client: client.expect("connected"),
             errors,

@@ -306,12 +306,11 @@ fn rollback(dev: &Dev, words: &[&str]) {
 /// Log and read model are lost together: to such a ledger everybody is a stranger.
 #[test]
 fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
-    const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
     let dev = Dev::start();
     dev.create("A", "the value");
     let entries = dev.audit().len();
     let home = dev.stop();
-    home.remove(LOG);
+    home.remove(&home.stream("KEYROLL_LOG"));
     home.remove("ledger.redb");
     let dev = Dev::start_in(home);
     let looks = |dev: &Dev| {

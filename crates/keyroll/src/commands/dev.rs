@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
         (None, Some(named), _) | (None, None, Some(named)) => named.clone(),
         (None, None, None) => PathBuf::from(DATA_DIR),
     };
-    let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
+    let stack = Box::pin(Stack::start(&home, args.nats_bin.as_deref())).await?;
     let mut stop = ShutdownSignals::listen()?;
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));

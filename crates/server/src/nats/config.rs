@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential::Credential;
-use super::operator::Trust;
+use super::operator::{Trust, TrustedAccount};
 
 /// The largest NATS message, headers included: the log's limit of 1 MiB and room for headers.
 pub const MAX_PAYLOAD: usize = 1024 * 1024 + 64 * 1024;
@@ -118,15 +118,14 @@ impl Trust {
             accounts,
             sentinel,
         } = self;
-        let accounts: String = accounts
-            .iter()
-            .map(|account| {
-                format!(
-                    "  # {}\n  {}: \"{}\"\n",
-                    account.name, account.public_key, account.jwt
-                )
-            })
-            .collect();
+        let accounts = accounts.iter().fold(String::new(), |text, account| {
+            let TrustedAccount {
+                name,
+                public_key,
+                jwt,
+            } = account;
+            format!("{text}  # {name}\n  {public_key}: \"{jwt}\"\n")
+        });
         format!(
             r#"operator: "{operator}"
 system_account: {system_account}

@@ -35,8 +35,8 @@ pub const GUEST_REQUESTS: [&str; 4] = [
     "keyroll.v1._ledger.credential",
 ];
 
-/// The largest request of a guest: a query for credentials in its envelope.
-pub const GUEST_PAYLOAD: usize = 24 * 1024;
+/// The largest request of a guest: a sign-in brings a token, a request for credentials names workspaces.
+pub const GUEST_PAYLOAD: usize = 64 * 1024;
 
 /// Requests of clients.
 pub const REQUESTS: &str = "keyroll.v1";

@@ -24,7 +24,7 @@ pub(super) struct Doors {
     pub(super) trust: Trust,
     pub(super) users: Users,
     pub(super) operator_keys: OperatorKeys,
-    doors: Vec<Door>,
+    all: Vec<Door>,
     home: PathBuf,
 }
 
@@ -54,7 +54,7 @@ impl Doors {
             trust,
             users,
             operator_keys,
-            doors: all,
+            all,
             home: home.scratch(),
         };
         made.write();
@@ -75,7 +75,7 @@ impl Doors {
         ] {
             self.write_one(name, &creds.render().expect("a text"));
         }
-        for (number, door) in self.doors.iter().enumerate() {
+        for (number, door) in self.all.iter().enumerate() {
             let texts =
                 [&door.responder, &door.tester].map(|creds| creds.render().expect("a text"));
             self.write_one(&at_door("responder", number), &texts[0]);

@@ -6,8 +6,6 @@ use serde_json::Value;
 
 use super::{filled, flip, recovers, truncations, whole_again};
 
-const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
-
 /// A log with an unreadable message, whose entries no client has seen.
 fn with_a_hole(at: impl FnOnce(usize) -> usize) -> Home {
     let home = filled().stop();
@@ -41,7 +39,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
         "{before}"
     );
     let home = give_up(dev);
-    home.remove(LOG);
+    home.remove(&home.stream("KEYROLL_LOG"));
     let dev = Dev::start_in(home);
     let after = recovery_plan(&dev);
     for field in ["entries", "known"] {

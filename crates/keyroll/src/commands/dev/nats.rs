@@ -119,7 +119,7 @@ impl DevNats {
     pub(super) async fn operator(&self, nats_url: &str) -> Result<NatsClient, Failure> {
         let options = self.users.operator.connect_options();
         let options = options.custom_inbox_prefix(OPERATOR_INBOX);
-        options.connect(nats_url).await.map_err(local)
+        Box::pin(options.connect(nats_url)).await.map_err(local)
     }
 }
 

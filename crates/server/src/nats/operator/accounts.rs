@@ -81,7 +81,7 @@ impl OperatorKeys {
                 limits: Limits::plain().with_jetstream(),
                 ..plain()
             },
-            AccountName::Clients => self.clients_account()?,
+            AccountName::Clients => self.clients_account(),
             AccountName::Guests => Account {
                 imports: self.guest_imports()?,
                 limits: Limits {
@@ -105,20 +105,20 @@ impl OperatorKeys {
     }
 
     /// The account of requests and answers, with the scoped key that the service has.
-    fn clients_account(&self) -> Result<Account, JwtError> {
+    fn clients_account(&self) -> Account {
         let Permissions { publish, subscribe } = permissions::issued_client();
         let template = Template {
             subs: CLIENT_SUBSCRIPTIONS,
             ..Template::new(publish, subscribe)
         };
         let scoped = ScopedKey::new(&self.clients_key().public_key(), "client", template);
-        Ok(Account {
+        Account {
             exports: GUEST_REQUESTS
                 .map(|request| Export::private(&guest_arrival(request), false))
                 .to_vec(),
             signing_keys: vec![SigningKey::Scoped(scoped)],
             ..plain()
-        })
+        }
     }
 
     /// What guests may ask, under the subjects that everybody uses for it.

@@ -97,7 +97,7 @@ impl OperatorKeys {
     /// # Errors
     /// When the operating system has no randomness.
     pub fn generate() -> Result<Self, OperatorKeysError> {
-        Self::complete(Stored::default())
+        Self::complete(&Stored::default())
     }
 
     /// The operator of a text that [`OperatorKeys::render`] gave. If an earlier program wrote it, the keys that it
@@ -111,10 +111,10 @@ impl OperatorKeys {
         if stored.operator.is_none() || stored.made.is_none() {
             return Err(OperatorKeysError::Form("it has no operator".to_owned()));
         }
-        Self::complete(stored)
+        Self::complete(&stored)
     }
 
-    fn complete(stored: Stored) -> Result<Self, OperatorKeysError> {
+    fn complete(stored: &Stored) -> Result<Self, OperatorKeysError> {
         let mut accounts = BTreeMap::new();
         for name in AccountName::ALL {
             let seed = stored.accounts.get(name.as_str());

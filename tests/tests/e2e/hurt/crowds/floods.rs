@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Instant;
 
 use keyroll_client::Client;
@@ -10,8 +9,8 @@ use keyroll_client::{new_command_id, new_secret_id};
 use keyroll_core::command::{NewSecret, SecretImport};
 use keyroll_core::crypto::{Direction, Key, SealContext, seal_value};
 use keyroll_core::{Action, Code, Digest, Version, cose};
+use keyroll_tests::harness::raw;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, raw};
 use keyroll_tests::hurt::scale;
 use keyroll_wire::reply::{ReplyBody, SealedValue};
 use keyroll_wire::{Reply, subjects};
