@@ -150,7 +150,7 @@ pub(super) async fn credential(
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let error = match credential_once(nats, as_guest, asked).await {
-            Err(error) if matches!(error.code(), Code::Busy | Code::Unreachable) => error,
+            Err(error) if error.code() == Code::Busy => error,
             other => return other,
         };
         let pause = backoff.next_pause();
@@ -210,20 +210,7 @@ pub(super) async fn sealed(
         body: Blob(body),
     });
     let digest = Digest::of(&request);
-    let mut attempts = NO_RESPONDERS_ATTEMPTS;
-    let reply = loop {
-        match nats
-            .request(subject.to_owned(), request.clone().into())
-            .await
-        {
-            Ok(reply) => break reply,
-            Err(error) if error.kind() == RequestErrorKind::NoResponders && attempts > 1 => {
-                attempts -= 1;
-                tokio::time::sleep(NO_RESPONDERS_PAUSE).await;
-            }
-            Err(error) => return Err(unreachable(&error)),
-        }
-    };
+    let reply = send(nats, subject, request).await?;
     let Ok(answer) = cbor::decode::<SealedAnswer>(&reply.payload) else {
         return match cose::open::<Reply>(&reply.payload)?.payload.body {
             ReplyBody::Error(rejection) => Err(rejection.into()),
@@ -234,24 +221,27 @@ pub(super) async fn sealed(
     opened.map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
 }
 
-/// Sends a request, again while there are no responders.
+/// Sends a request that makes no entry: again while there are no responders, and once more without an answer,
+/// since a ledger drops requests while many guests ask.
 async fn send(
     nats: &async_nats::Client,
     subject: &str,
     request: Vec<u8>,
 ) -> Result<async_nats::Message, ClientError> {
-    let mut attempts = NO_RESPONDERS_ATTEMPTS;
+    let (mut attempts, begun) = (NO_RESPONDERS_ATTEMPTS, Instant::now());
     loop {
-        match nats
-            .request(subject.to_owned(), request.clone().into())
-            .await
-        {
+        let sent = nats.request(subject.to_owned(), request.clone().into());
+        let error = match sent.await {
             Ok(reply) => return Ok(reply),
-            Err(error) if error.kind() == RequestErrorKind::NoResponders && attempts > 1 => {
+            Err(error) => error,
+        };
+        match error.kind() {
+            RequestErrorKind::NoResponders if attempts > 1 => {
                 attempts -= 1;
                 tokio::time::sleep(NO_RESPONDERS_PAUSE).await;
             }
-            Err(error) => return Err(unreachable(&error)),
+            RequestErrorKind::TimedOut if begun.elapsed() + REQUEST_TIMEOUT / 2 < CALL_TIMEOUT => {}
+            _ => return Err(unreachable(&error)),
         }
     }
 }

@@ -8,7 +8,7 @@ use async_nats::ConnectOptions;
 use futures::StreamExt as _;
 use keyroll_core::crypto::AnswerKey;
 use keyroll_core::{ConnectionKey, Digest, TreeSize, cbor, cose};
-use keyroll_tests::harness::wait::within;
+use keyroll_tests::harness::wait::{until, within};
 use keyroll_tests::harness::{Dev, raw};
 use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::query::{LedgerCredential, QUERY_V, Query, Question, WorkspaceList};
@@ -161,5 +161,8 @@ async fn a_flood_of_guests_stops_no_member() {
     }
     // Whoever has no credentials gets them again once the flood is over.
     let vera = dev.member("vera", "viewer", "*");
-    bare(&dev, &vera, ["secret", "list"]).run().code(0);
+    until("credentials for a new member", || {
+        let list = bare(&dev, &vera, ["secret", "list"]).run();
+        list.is_code(0).then_some(())
+    });
 }
