@@ -14,7 +14,7 @@ pub struct CredentialLifetime(u64);
 
 /// Shorter ones would end before they are renewed. Longer ones would let a removed member hear notices.
 const SECONDS: RangeInclusive<u64> = 5..=3_600;
-/// Every life is shortened by up to a tenth, at random: clients that came at once do not come again at once.
+/// Every life is shortened by up to a tenth, at random: clients that came at once are spread over the hour.
 const SPREAD: u64 = 10;
 
 impl Default for CredentialLifetime {
