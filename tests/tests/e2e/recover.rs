@@ -88,10 +88,11 @@ fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
 
 /// To the copy `earlier`. Only the log is set back: the vault still holds the later values.
 fn set_log_back(home: &Home) {
-    let log = "LEDGER/streams/KEYROLL_LOG";
-    let to = home.data().join("jetstream").join(log);
+    let log = home.stream("KEYROLL_LOG");
+    let to = home.data().join(&log);
     fs::remove_dir_all(&to).expect("removed");
-    fs::rename(home.scratch().join("earlier").join(log), to).expect("put back");
+    let below = log.strip_prefix("jetstream/").expect("a stream");
+    fs::rename(home.scratch().join("earlier").join(below), to).expect("put back");
 }
 
 #[test]
