@@ -161,7 +161,7 @@ impl Client {
         let addresses: Addresses = settings.nats_url.parse()?;
         let (creds, signer) = (settings.nats_creds, settings.identity.clone());
         let link = Link::new(addresses, creds, signer, settings.home.clone());
-        let info = link.meet(settings.ledger.as_ref()).await?;
+        let info = Box::pin(link.meet(settings.ledger.as_ref())).await?;
         let ledger = match settings.ledger {
             Some(pinned) => pinned,
             None => cose::open::<LedgerKey>(&info.ledger_key.0)?.payload.ledger,

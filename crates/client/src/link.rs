@@ -118,7 +118,7 @@ impl Link {
     /// The ledger's keys, over the present connection.
     pub(crate) async fn info(&self) -> Result<ServiceInfo, ClientError> {
         let Some(live) = self.current() else {
-            let guest = Guest::connect(&self.addresses).await?;
+            let guest = Box::pin(Guest::connect(&self.addresses)).await?;
             return guest.info().await;
         };
         guest::plain_info(&live).await
@@ -139,7 +139,8 @@ impl Link {
         if let Some(live) = self.usable(need) {
             return Ok(live);
         }
-        self.replace(need).await?;
+        // Rare, and large: it connects twice.
+        Box::pin(self.replace(need)).await?;
         self.usable(need).ok_or_else(|| {
             let words =
                 "the new NATS credentials have ended already: check the clocks of both machines";
@@ -154,13 +155,11 @@ impl Link {
 
     /// Sends a query that guests may ask, and returns the signed reply.
     pub(crate) async fn ask_sealed(&self, query: Vec<u8>) -> Result<Vec<u8>, ClientError> {
-        match self.usable(None) {
-            Some(live) => guest::sealed(&live.nats, subjects::CREDENTIAL, query).await,
-            None => {
-                let guest = Guest::connect(&self.addresses).await?;
-                guest.ask(query).await
-            }
+        if let Some(live) = self.usable(None) {
+            return guest::sealed(&live.nats, subjects::CREDENTIAL, query).await;
         }
+        let guest = Box::pin(Guest::connect(&self.addresses)).await?;
+        guest.ask(query).await
     }
 
     /// The present connection, whatever it reaches.
@@ -237,7 +236,7 @@ impl Link {
             wanted.clone()
         };
         let one: VecDeque<WorkspaceName> = need.cloned().into_iter().collect();
-        let key = self.connection_key()?;
+        let key = self.connection_key();
         match self.ask_credential(&key, &all).await {
             Err(error) if error.code() == Code::Denied && all != one => {
                 let timed = self.ask_credential(&key, &one).await?;
@@ -279,34 +278,33 @@ impl Link {
             workspaces,
         };
         // A connection that is in force is quicker than a new one, and no flood of guests delays it.
-        let issued = match self.usable(None) {
-            Some(live) => live.ask_credential(&asked).await?,
-            None => {
-                let mut guest = self.guest.lock().await;
-                let connected = match guest.take() {
-                    Some(connected) if connected.is_connected() => connected,
-                    _ => Guest::connect(&self.addresses).await?,
-                };
-                let issued = connected.ask_credential(&asked).await;
-                // It may be asked again, for other workspaces.
-                *guest = issued.is_err().then_some(connected);
-                issued?
-            }
+        let issued = if let Some(live) = self.usable(None) {
+            live.ask_credential(&asked).await?
+        } else {
+            let mut guest = self.guest.lock().await;
+            let connected = match guest.take() {
+                Some(connected) if connected.is_connected() => connected,
+                _ => Guest::connect(&self.addresses).await?,
+            };
+            let issued = connected.ask_credential(&asked).await;
+            // It may be asked again, for other workspaces.
+            *guest = issued.is_err().then_some(connected);
+            issued?
         };
         Creds::new(issued.jwt, key.clone())
             .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
     }
 
     /// The key of this home's connections to the ledger. It is made once.
-    fn connection_key(&self) -> Result<KeyPair, ClientError> {
+    fn connection_key(&self) -> KeyPair {
         if let Some(timed) = lock(&self.newest).as_ref() {
-            return Ok(timed.creds.key().clone());
+            return timed.creds.key().clone();
         }
         let stored = self
             .keys
             .get()
             .and_then(|keys| self.store(&keys.ledger)?.load());
-        Ok(stored.map_or_else(KeyPair::new_user, |creds| creds.key().clone()))
+        stored.map_or_else(KeyPair::new_user, |creds| creds.key().clone())
     }
 
     fn store(&self, ledger: &LedgerId) -> Option<CredentialStore> {

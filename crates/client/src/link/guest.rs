@@ -18,10 +18,10 @@ use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
 
 use super::live::{CONNECT_TIMEOUT, Live, RequestFailed};
+use crate::ClientError;
 use crate::client::{CALL_TIMEOUT, LedgerKeys, REQUEST_TIMEOUT};
 use crate::query::{check_reply, unexpected};
 use crate::signer::Signer;
-use crate::{ClientError, random};
 
 /// All guests' inboxes lie below this token.
 const INBOX: &str = "_INBOX_guest";
@@ -48,12 +48,10 @@ pub(super) struct Asked<'a> {
 
 impl Guest {
     pub(super) async fn connect(addresses: &Addresses) -> Result<Self, ClientError> {
-        // All guests share a prefix: a random token in it keeps their inboxes apart.
-        let inbox = format!("{INBOX}.{}", hex(&random::<16>()?));
         let options = ConnectOptions::new()
             .name("keyroll guest")
             .request_timeout(Some(REQUEST_TIMEOUT))
-            .custom_inbox_prefix(inbox);
+            .custom_inbox_prefix(INBOX);
         let hosts = addresses.hosts();
         let connected = addresses.clone().connect(options, CONNECT_TIMEOUT).await;
         let nats = connected.map_err(|why| {
@@ -86,10 +84,6 @@ impl Guest {
     ) -> Result<IssuedCredential, ClientError> {
         credential(&self.nats, true, asked).await
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The ledger's keys, over a connection of a member.

@@ -258,6 +258,13 @@ fn status(entries: u64) -> Status {
     }
 }
 
+fn credential() -> Answer {
+    Answer::LedgerCredential(IssuedCredential {
+        jwt: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.AA".to_owned(),
+        not_after: Millis(START + 3_600_000),
+    })
+}
+
 pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
     let size = log.entries.len();
     let commits = log
@@ -349,10 +356,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             next: Some(row.workspace.clone()),
             rows: vec![row],
         }),
-        Answer::LedgerCredential(IssuedCredential {
-            jwt: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.AA".to_owned(),
-            not_after: Millis(START + 3_600_000),
-        }),
+        credential(),
         Answer::Status(Box::new(status(size as u64))),
         Answer::ProjectionStatus(at),
         Answer::ProjectionDigest(digest),
