@@ -58,15 +58,17 @@ for account in SERVICE BACKUP BACKUP_KEYS PURGE; do imports "$account"; done | s
     case "$subject" in *MSG.NEXT*) answers=Stream ;; *) answers=Singleton ;; esac
     nsc add export --account LEDGER --service --private --subject "$subject" --response-type "$answers"
 done
-imports GUESTS | while read -r subject; do
+# Requests of guests arrive under keyroll.v1._guest, apart from those of members.
+imports GUESTS | sed s/_ledger/_guest/ | while read -r subject; do
     nsc add export --account CLIENTS --service --private --subject "$subject"
 done
 for account in SERVICE BACKUP BACKUP_KEYS PURGE GUESTS; do
     case "$account" in GUESTS) from=CLIENTS ;; *) from=LEDGER ;; esac
     imports "$account" | while read -r subject; do
-        nsc generate activation --account "$from" --subject "$subject" --target-account "$(key "$account")" \
+        remote="$(printf '%s\n' "$subject" | case "$account" in GUESTS) sed s/_ledger/_guest/ ;; *) cat ;; esac)"
+        nsc generate activation --account "$from" --subject "$remote" --target-account "$(key "$account")" \
             --output-file "$out/activation"
-        nsc add import --account "$account" --token "$out/activation"
+        nsc add import --account "$account" --token "$out/activation" --local-subject "$subject"
         rm "$out/activation"
     done
 done

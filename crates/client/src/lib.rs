@@ -44,6 +44,7 @@ mod discovery;
 mod dry_run;
 mod error;
 mod import_split;
+mod link;
 pub mod private_files;
 mod query;
 mod receipt;

@@ -17,9 +17,9 @@ use keyroll_core::event::DenialReason;
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, MemberId, Millis, Rejection, SecretName, WorkspaceName};
+use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
-use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
+use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus, WorkspaceRow};
 
 use crate::context::Context;
 use crate::erasure::ErasureProgress;
@@ -28,8 +28,8 @@ use crate::proofs;
 use crate::response::ProvenHead;
 
 pub(crate) use extends::extends;
-pub(crate) use signed_query::{QUERY_BYTES, SignedQuery, open};
-pub(crate) use workspaces::{workspaces_of, workspaces_page};
+pub(crate) use signed_query::{CREDENTIAL_BYTES, QUERY_BYTES, SignedQuery, open};
+pub(crate) use workspaces::{current_member, workspaces_of, workspaces_page};
 
 /// The member who asks, and when.
 struct Asker<'a> {
@@ -95,7 +95,7 @@ impl Queries {
 
     /// Strangers are refused before anything else is checked: neither the size that they claim to
     /// have seen nor whether the workspace exists changes their answer.
-    async fn check_member(
+    pub(crate) async fn check_member(
         &self,
         workspace: &WorkspaceName,
         member: &MemberId,
@@ -114,6 +114,11 @@ impl Queries {
         // member.
         self.context.health.ledger()?;
         Err(not_a_member(workspace))
+    }
+
+    /// The workspaces that a key is a member of.
+    pub(crate) fn workspaces(&self, key: Identity) -> Result<Vec<WorkspaceRow>, Rejection> {
+        workspaces_of(&self.context, key)
     }
 
     fn is_member(&self, workspace: &WorkspaceName, member: &MemberId) -> Result<bool, Rejection> {
@@ -208,6 +213,7 @@ impl Queries {
             // The writer answers dry runs.
             Question::CommandDryRun(_)
             | Question::WorkspaceList(_)
+            | Question::LedgerCredential(_)
             | Question::Status(_)
             | Question::ProjectionStatus(_)
             | Question::ProjectionDigest(_)

@@ -29,6 +29,7 @@
 //! ```
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod guest;
 pub mod query;
 pub mod reply;
 pub mod subjects;

@@ -101,6 +101,13 @@ impl Ledger {
             Question::WorkspaceList(list) => {
                 queries::workspaces_page(&self.context, identity, list).map(Answer::WorkspaceList)
             }
+            Question::LedgerCredential(asked) => {
+                let issued = self
+                    .credentials
+                    .issue(&self.queries, identity, asked)
+                    .await?;
+                Ok(Answer::LedgerCredential(issued))
+            }
             Question::Status(_) => {
                 let status = self.status.status(identity).await?;
                 Ok(Answer::Status(Box::new(status)))

@@ -8,9 +8,9 @@ use redb::{Database, ReadableDatabase as _, WriteTransaction};
 
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
-    EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES, USES_SINCE,
-    VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, MEMBERSHIPS, META, NODES,
+    PROBLEMS, RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES,
+    USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -136,6 +136,7 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(SECRET_NAMES)?;
     tx.open_table(VERSIONS)?;
     tx.open_table(MEMBERS)?;
+    tx.open_table(MEMBERSHIPS)?;
     tx.open_table(DENIALS)?;
     tx.open_table(REVOKED)?;
     tx.open_table(DELEGATIONS)?;

@@ -16,8 +16,6 @@ use super::permissions::{self, Permissions};
 
 /// Subscriptions of a guest: one inbox, and room for a second request.
 const GUEST_SUBSCRIPTIONS: i64 = 5;
-/// Largest request of a guest: a sign-in brings a token, a request for credentials names workspaces.
-const GUEST_PAYLOAD: i64 = 64 * 1024;
 
 /// A guest's connection lasts between so many minutes and twice as long. Each step is a range in a JWT that the
 /// server reads for every guest: steps of a minute double the cost of a guest's connection.
@@ -164,7 +162,7 @@ impl OperatorKeys {
     fn sentinel(&self) -> Result<String, JwtError> {
         let guest = Template {
             subs: GUEST_SUBSCRIPTIONS,
-            payload: GUEST_PAYLOAD,
+            payload: i64::try_from(permissions::GUEST_PAYLOAD).unwrap_or(i64::MAX),
             bearer_token: true,
             times: guest_times(),
             times_location: "UTC".to_owned(),

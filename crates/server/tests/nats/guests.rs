@@ -4,7 +4,7 @@ use async_nats::ConnectOptions;
 use keyroll_nats::creds::seconds;
 use keyroll_nats::jwt::{self, TimeRange, User};
 use keyroll_server::nats::AccountName;
-use keyroll_server::nats::permissions::{GUEST_INBOX, GUEST_REQUESTS, may_answer};
+use keyroll_server::nats::permissions::{GUEST_INBOX, GUEST_REQUESTS, guest_arrival, is_crossing};
 
 use crate::permissions::DELETE_VAULT;
 use crate::support::{Connection, Harness, next, user_of};
@@ -23,9 +23,9 @@ async fn a_guest_is_answered_to_four_requests_and_reaches_nothing_else() {
     for subject in GUEST_REQUESTS {
         let answer = async {
             let request = next(&mut requests).await;
-            assert_eq!(&*request.subject, subject);
+            assert_eq!(&*request.subject, guest_arrival(subject));
             let reply = request.reply.unwrap();
-            assert!(may_answer(subject, &reply), "{reply}");
+            assert!(is_crossing(&reply), "{reply}");
             responder.client.publish(reply, "yes".into()).await.unwrap();
         };
         let (reply, ()) = tokio::join!(guest.client.request(subject, "".into()), answer);
@@ -33,6 +33,7 @@ async fn a_guest_is_answered_to_four_requests_and_reaches_nothing_else() {
     }
     for subject in [
         "keyroll.v1._ledger.query",
+        "keyroll.v1._guest.info",
         "keyroll.v1.demo.command",
         "keyroll.v1.demo.query",
         "$SRV.PING.keyroll",
