@@ -129,12 +129,11 @@ impl Printed {
         service
     }
 
-    /// A command of the owner, with the console's user: it needs no other.
+    /// A command of the owner, who gets NATS credentials from the service.
     fn keyroll(&self, words: &[&str]) -> Run {
         Run::keyroll(words)
             .env("KEYROLL_HOME", self.home.data())
             .env("KEYROLL_NATS_URL", self.url())
-            .env("KEYROLL_NATS_CREDS", self.out().join("console.creds"))
             .env("KEYROLL_WORKSPACE", "demo")
     }
 

@@ -46,6 +46,7 @@ pub(super) async fn complete(
             responder_creds: kept.responder,
             clients_seed: kept.clients_seed,
             console_creds: kept.console,
+            credential_seconds: None,
             monitoring: earlier.monitoring,
             operators: earlier.operators,
             root_key: earlier.root_key,
