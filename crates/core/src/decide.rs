@@ -5,12 +5,13 @@ mod erasure;
 mod members;
 mod recovery;
 mod secrets;
+mod sign_ins;
 #[cfg(test)]
 mod tests;
 mod workflows;
 
 use crate::authorize::{Refusal, authorize};
-use crate::command::{Action, Nothing, Verified};
+use crate::command::{Action, Command, Nothing, Verified};
 use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
@@ -49,8 +50,11 @@ pub fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     addressed(state, command)?;
     fresh(command, now)?;
+    if rules < Rules::V4 {
+        check_no_sign_in(command)?;
+    }
     if let Action::WorkspaceCreate(_) = command.command().action {
-        return create_workspace(state, authority);
+        return create_workspace(state, command, authority);
     }
     if state.created().is_none() {
         let message = format!("there is no workspace {}", state.workspace());
@@ -111,6 +115,8 @@ fn decide_action(
         Action::DelegationRevoke(revoke) => {
             Ok(members::revoke(rules, state, command, revoke, now)?)
         }
+        Action::SignInOpen(open) => Ok(sign_ins::open(state, command, open, now)?),
+        Action::SignInClose(close) => sign_ins::close(state, command, close, now),
         Action::SecretDestroy(destroy) => Ok(erasure::destroy(state, destroy)?),
         Action::KeyRotate(_) => Ok(erasure::rotate(state)?),
         Action::ValueErase(erase) => Ok(erasure::erase(state, erase)?),
@@ -162,8 +168,23 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
     Err(Rejection::new(Code::Stale, message))
 }
 
-fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, Rejection> {
-    if !authority.operator {
+/// Rules before 4 know no sign-ins.
+fn check_no_sign_in(command: &Verified) -> Result<(), Rejection> {
+    let Command { member, action, .. } = command.command();
+    if member.is_none() && !matches!(action, Action::SignInOpen(_) | Action::SignInClose(_)) {
+        return Ok(());
+    }
+    let message = "rules before 4 know no sign-ins";
+    Err(Rejection::new(Code::Malformed, message))
+}
+
+fn create_workspace(
+    state: &State,
+    command: &Verified,
+    authority: &Authority,
+) -> Result<Vec<Event>, Rejection> {
+    // The actor becomes the owner, and a claim to be somebody else's sign-in proves nothing here.
+    if !authority.operator || command.command().member.is_some() {
         let message = "only operators named in the ledger's configuration may create workspaces";
         return Err(Rejection::new(Code::Denied, message));
     }
@@ -190,6 +211,10 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
             "a secret is restricted: only members with the role runner can use it"
         }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
+        DenialReason::SignIn => "your sign-in has ended: sign in again with `keyroll login`",
+        DenialReason::OwnKey => {
+            "this needs your own key: use your identity file, at a terminal, not a sign-in"
+        }
     };
     format!("{action}: {why}")
 }

@@ -16,14 +16,16 @@ pub enum Rules {
     V2,
     /// `delegation.revoke` may omit the delegating identity.
     V3,
+    /// Members act through sign-ins.
+    V4,
 }
 
 impl Rules {
     /// All rules, oldest first.
-    pub const ALL: [Self; 3] = [Self::V1, Self::V2, Self::V3];
+    pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V3, Self::V4];
 
     /// The rules for new commands.
-    pub const CURRENT: Self = Self::V3;
+    pub const CURRENT: Self = Self::V4;
 
     /// Their number on the wire.
     pub const fn number(self) -> u32 {
@@ -31,6 +33,7 @@ impl Rules {
             Self::V1 => 1,
             Self::V2 => 2,
             Self::V3 => 3,
+            Self::V4 => 4,
         }
     }
 
