@@ -85,7 +85,7 @@ fn decoded(block: &str) -> Option<Vec<u8>> {
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::local(format!(
-            "{} does not exist. Create an identity with `keyroll identity new`, or name one with --identity",
+            "{} does not exist. Create an identity with `keyroll identity new`, name one with --identity, or sign in with `keyroll login`",
             path.display()
         )),
         _ => Failure::file(path, &error),
