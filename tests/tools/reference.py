@@ -178,7 +178,8 @@ def open_signed(schema, rule, data):
         raise Refused("malformed", "another length of key or signature")
     if isinstance(inner, dict) and inner.get("v", 1) != 1:
         raise Refused("upgrade_needed", "another version")
-    refuse_unknown(inner)
+    if form == "command":
+        refuse_unknown(inner)
     check(schema, form, inner)
     aad = f"keyroll/{form}/v1".encode()
     verify(kid, signature, encode(["Signature1", protected, aad, payload]))
@@ -188,15 +189,17 @@ def open_signed(schema, rule, data):
             raise Refused("bad_signature", "a delegation for another key or by another")
     if inner.get("member") == kid or {"member", "delegation"} <= inner.keys():
         raise Refused("malformed", "a member named by its own key, or beside a delegation")
-    if opened := inner.get("action", {}).get("signin.open"):
+    if form == "command" and (opened := inner["action"].get("signin.open")):
         check_sign_in(schema, kid, inner["ledger"], opened)
     return kid, inner
 
 
 def refuse_unknown(inner):
     """Kinds of proofs and approvals that a later program may know."""
-    opened = inner.get("action", {}).get("signin.open", {})
-    if "approval" in inner or set(opened.get("proof", {})) - {"key"}:
+    action = inner.get("action") if isinstance(inner, dict) else None
+    opened = action.get("signin.open") if isinstance(action, dict) else None
+    proof = opened.get("proof") if isinstance(opened, dict) else None
+    if isinstance(inner, dict) and "approval" in inner or isinstance(proof, dict) and set(proof) - {"key"}:
         raise Refused("upgrade_needed", "an unknown kind of proof or approval")
 
 

@@ -120,7 +120,7 @@ impl Client {
             workspace: workspace.clone(),
             member: self.signer().claim(),
             approval: None,
-            delegation: self.signer().statement(),
+            delegation: None,
         }
     }
 

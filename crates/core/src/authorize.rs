@@ -6,6 +6,7 @@ use crate::event::DenialReason;
 use crate::ids::{MemberId, Millis};
 use crate::names::SecretName;
 use crate::roles::{Permission, allows};
+use crate::rules::Rules;
 use crate::state::{Member, Signing, State};
 
 /// A refusal for lack of permission.
@@ -18,13 +19,13 @@ pub enum Refusal {
 }
 
 /// The permission that an action needs; `None` for the ledger's own actions.
-fn needed(action: &Action, actor: MemberId) -> Option<Permission> {
+fn needed(rules: Rules, action: &Action, actor: MemberId) -> Option<Permission> {
     match action {
         Action::SecretReveal(reveal) => Some(match reveal.purpose {
-            Purpose::Block(_) => Permission::RevealForBlock,
-            Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => {
-                Permission::Reveal
-            }
+            // Before rules 4, runners did not run programs.
+            Purpose::Run(_) if rules < Rules::V4 => Permission::Reveal,
+            Purpose::Run(_) | Purpose::Agent(_) | Purpose::Block(_) => Permission::Use,
+            Purpose::View(_) | Purpose::Copy(_) | Purpose::Export(_) => Permission::Reveal,
         }),
         Action::SecretCreate(_)
         | Action::SecretImport(_)
@@ -67,10 +68,15 @@ fn needed(action: &Action, actor: MemberId) -> Option<Permission> {
 ///
 /// # Errors
 /// The refusal.
-pub fn authorize(state: &State, signed: &SignedCommand, now: Millis) -> Result<(), Refusal> {
+pub fn authorize(
+    rules: Rules,
+    state: &State,
+    signed: &SignedCommand,
+    now: Millis,
+) -> Result<(), Refusal> {
     let actor = signed.actor();
     let action = &signed.command().action;
-    let Some(permission) = needed(action, actor) else {
+    let Some(permission) = needed(rules, action, actor) else {
         let own = state.signing_key() == Some(signed.signer()) && signed.acts_for_itself();
         return if own {
             Ok(())

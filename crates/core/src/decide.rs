@@ -11,12 +11,13 @@ mod tests;
 mod workflows;
 
 use crate::authorize::{Refusal, authorize};
-use crate::command::{Action, Command, Nothing, Verified};
+use crate::command::{Action, Command, Nothing, Purpose, Verified};
 use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
+use crate::roles::Role;
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -50,9 +51,7 @@ pub fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     addressed(state, command)?;
     fresh(command, now)?;
-    if rules < Rules::V4 {
-        check_no_sign_in(command)?;
-    }
+    known_by(rules, command.command())?;
     if let Action::WorkspaceCreate(_) = command.command().action {
         return create_workspace(state, command, authority);
     }
@@ -60,7 +59,7 @@ pub fn decide(
         let message = format!("there is no workspace {}", state.workspace());
         return Err(Rejection::new(Code::NotFound, message));
     }
-    match authorize(state, command, now) {
+    match authorize(rules, state, command, now) {
         Ok(()) => {}
         Err(Refusal::Stranger) => return Err(not_a_member(state.workspace())),
         Err(Refusal::Member(reason)) => return deny(state, command, now, reason),
@@ -168,14 +167,37 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
     Err(Rejection::new(Code::Stale, message))
 }
 
-/// Rules before 4 know no sign-ins.
-fn check_no_sign_in(command: &Verified) -> Result<(), Rejection> {
-    let Command { member, action, .. } = command.command();
-    if member.is_none() && !matches!(action, Action::SignInOpen(_) | Action::SignInClose(_)) {
-        return Ok(());
+/// Refuses forms that later rules brought, as programs of these rules did: such a program could not
+/// read them. Rules 4 have no delegations: members sign in.
+fn known_by(rules: Rules, command: &Command) -> Result<(), Rejection> {
+    let action = &command.action;
+    if rules >= Rules::V4 {
+        let revokes = matches!(action, Action::DelegationRevoke(_));
+        return if command.delegation.is_some() || revokes {
+            Err(delegations_ended())
+        } else {
+            Ok(())
+        };
     }
-    let message = "rules before 4 know no sign-ins";
-    Err(Rejection::new(Code::Malformed, message))
+    let later = if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
+        (record.role == Role::Reader).then_some("role reader")
+    } else if let Action::SecretReveal(reveal) = action {
+        matches!(reveal.purpose, Purpose::Agent(_)).then_some("purpose agent")
+    } else {
+        matches!(action, Action::SignInOpen(_) | Action::SignInClose(_)).then_some("sign-ins")
+    };
+    let later = later.or_else(|| command.member.map(|_| "sign-ins"));
+    later.map_or(Ok(()), |later| {
+        let message = format!("rules before 4 have no {later}");
+        Err(Rejection::new(Code::Malformed, message))
+    })
+}
+
+/// The refusal of everything that belongs to delegations.
+pub fn delegations_ended() -> Rejection {
+    let message = "delegations have ended: sign in with `keyroll login`, or with `keyroll console login` for a \
+                   console, both of this version of keyroll";
+    Rejection::new(Code::Denied, message)
 }
 
 fn create_workspace(
@@ -208,7 +230,7 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
         DenialReason::Role => "your role does not allow it",
         DenialReason::Scope => "a name is outside the patterns you were given",
         DenialReason::Restricted => {
-            "a secret is restricted: only members with the role runner can use it"
+            "a secret is restricted: only blocks of members with the role runner can use it"
         }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
         DenialReason::SignIn => "your sign-in has ended: sign in again with `keyroll login`",

@@ -8,21 +8,24 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Everything.
     Owner,
-    /// Secrets, their values included.
+    /// Names and values; changes them.
     Editor,
-    /// Names and history, never values.
+    /// Names and values; changes nothing. By rules 4.
+    Reader,
+    /// Names, never values.
     Viewer,
-    /// Names and history, and the whole audit log.
+    /// Names and the audit log, never values.
     Auditor,
-    /// Values for blocks, within the member's own patterns.
+    /// Values for blocks, programs and agents. For machines.
     Runner,
 }
 
 impl Role {
-    /// Every role, most powerful first.
-    pub const ALL: [Self; 5] = [
+    /// Every role, in the order of the documentation.
+    pub const ALL: [Self; 6] = [
         Self::Owner,
         Self::Editor,
+        Self::Reader,
         Self::Viewer,
         Self::Auditor,
         Self::Runner,
@@ -33,9 +36,22 @@ impl Role {
         match self {
             Self::Owner => "owner",
             Self::Editor => "editor",
+            Self::Reader => "reader",
             Self::Viewer => "viewer",
             Self::Auditor => "auditor",
             Self::Runner => "runner",
+        }
+    }
+
+    /// What the role is, for people who choose one.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Owner => "everything, and manages members",
+            Self::Editor => "names and values, changes them",
+            Self::Reader => "names and values, changes nothing",
+            Self::Viewer => "names, never values",
+            Self::Auditor => "names and the audit log, never values",
+            Self::Runner => "for machines: values for blocks, programs and agents",
         }
     }
 }
@@ -45,13 +61,15 @@ impl Role {
 pub enum Permission {
     /// List, show, history, time travel.
     Read,
-    /// Reveal to a person or program.
+    /// Reveal to look at or take along: view, copy, export.
     Reveal,
-    /// Reveal to a block.
-    RevealForBlock,
+    /// Reveal to use: run, block, agent.
+    Use,
+    /// Reveal restricted secrets, to blocks only.
+    UseRestricted,
     /// Create, edit, describe, rename, roll back, delete, restore, save workflows.
     Write,
-    /// Destroy, rotate keys, manage members, revoke others' delegations.
+    /// Destroy, rotate keys, manage members, close others' sign-ins.
     Manage,
     /// Audit log, proofs, export of the log.
     Audit,
@@ -59,10 +77,11 @@ pub enum Permission {
 
 impl Permission {
     /// Every row, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Reveal,
-        Self::RevealForBlock,
+        Self::Use,
+        Self::UseRestricted,
         Self::Write,
         Self::Manage,
         Self::Audit,
@@ -73,8 +92,15 @@ impl Permission {
 pub const fn allows(role: Role, permission: Permission) -> bool {
     match permission {
         Permission::Read => true,
-        Permission::Reveal | Permission::Write => matches!(role, Role::Owner | Role::Editor),
-        Permission::RevealForBlock => matches!(role, Role::Owner | Role::Editor | Role::Runner),
+        Permission::Reveal => matches!(role, Role::Owner | Role::Editor | Role::Reader),
+        Permission::Use => {
+            matches!(
+                role,
+                Role::Owner | Role::Editor | Role::Reader | Role::Runner
+            )
+        }
+        Permission::UseRestricted => matches!(role, Role::Runner),
+        Permission::Write => matches!(role, Role::Owner | Role::Editor),
         Permission::Manage => matches!(role, Role::Owner),
         Permission::Audit => matches!(role, Role::Owner | Role::Auditor),
     }
@@ -86,14 +112,15 @@ mod tests {
 
     #[test]
     fn the_role_table_cell_by_cell() {
-        // Columns as in Role::ALL: owner, editor, viewer, auditor, runner.
+        // Columns as in Role::ALL: owner, editor, reader, viewer, auditor, runner.
         let table = [
-            (Permission::Read, "+++++"),
-            (Permission::Reveal, "++---"),
-            (Permission::RevealForBlock, "++--+"),
-            (Permission::Write, "++---"),
-            (Permission::Manage, "+----"),
-            (Permission::Audit, "+--+-"),
+            (Permission::Read, "++++++"),
+            (Permission::Reveal, "+++---"),
+            (Permission::Use, "+++--+"),
+            (Permission::UseRestricted, "-----+"),
+            (Permission::Write, "++----"),
+            (Permission::Manage, "+-----"),
+            (Permission::Audit, "+---+-"),
         ];
         assert_eq!(table.map(|(permission, _)| permission), Permission::ALL);
         for (permission, row) in table {

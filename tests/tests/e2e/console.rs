@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_tests::harness::browse::Browse;
 use keyroll_tests::harness::{Cluster, Dev};
 use serde_json::json;
@@ -23,7 +24,7 @@ fn login(dev: &Dev) -> Browse {
 }
 
 #[test]
-fn a_service_serves_a_console_to_members_who_delegate() {
+fn a_service_serves_a_console_to_members_who_sign_in() {
     let cluster = Cluster::start(1, 1);
     let nats = cluster.client_url(0, 0);
     let more = ["--console", "127.0.0.1:0", "--console-nats", &nats];
@@ -59,7 +60,7 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     shown.code(0).stdout("canary-value");
     let filter = ["audit", "log", "--json", "--action", "secret.created"];
     let rows = cluster.keyroll(filter).run().code(0).rows();
-    assert_eq!(rows[0]["delegate_key"], made["key"]);
+    assert_eq!(rows[0]["sign_in_key"], made["key"]);
     assert_eq!(rows[0]["actor_name"], json!("owner"));
 
     // A removed member is signed out with the next request.
@@ -83,6 +84,44 @@ fn a_service_serves_a_console_to_members_who_delegate() {
     );
     assert!(!page.body.contains("Made_Here"));
     assert_eq!(window.get("/w/demo/secrets").status, 200);
+}
+
+/// The pages offer what the role table allows, and the ledger decides by the same table.
+#[test]
+fn each_role_sees_and_does_in_the_console_what_the_table_says() {
+    let dev = Dev::start();
+    dev.create("Db_main", "canary-value");
+    for role in Role::ALL {
+        let who = dev.member(&format!("{}1", role.as_str()), role.as_str(), "Db_*");
+        let words = ["--json", "console", "login", &origin(&dev)];
+        let made = dev.keyroll_as(&who, words).run().code(0).json();
+        let mut window = Browse::open(made["url"].as_str().expect("a link"));
+        let page = window.get("/w/demo/secrets").body;
+        for (control, permission) in [
+            ("View Db_main", Permission::Reveal),
+            ("Edit Db_main", Permission::Write),
+        ] {
+            let shown = page.contains(&format!("aria-label=\"{control}\""));
+            assert_eq!(shown, allows(role, permission), "{role:?}: {control}");
+        }
+        let seen = window.post("/w/demo/secrets/Db_main/view", &[]);
+        let reveals = allows(role, Permission::Reveal);
+        assert_eq!(seen.status, if reveals { 200 } else { 403 }, "{role:?}");
+        assert_eq!(seen.body.contains("canary-value"), reveals, "{role:?}");
+        let name = format!("Db_{}", role.as_str());
+        let made = window.post("/w/demo/new", &[("name", &name), ("value", "x")]);
+        let writes = allows(role, Permission::Write);
+        assert_eq!(made.status, if writes { 303 } else { 403 }, "{role:?}");
+    }
+    // The owner chooses among all roles, each in the words of the documentation.
+    let own = dev.ready()["console_url"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
+    let form = Browse::open(&own).get("/w/demo/members/add").body;
+    for role in Role::ALL {
+        assert!(form.contains(role.about()), "{role:?}: {form}");
+    }
 }
 
 #[test]
@@ -122,7 +161,8 @@ fn a_file_is_looked_at_before_it_is_imported_and_no_page_holds_a_value() {
     // Only the confirmed import is carried out.
     dev.create("Between", "x");
     assert_eq!(window.post(&address, &[("create", "3")]).status, 422);
-    assert_eq!(dev.audit().len(), before + 1);
+    // That session's sign-in is an entry, and so is what was made between.
+    assert_eq!(dev.audit().len(), before + 2);
     let done = window.post(&address, &[("create", "2")]);
     assert_eq!(done.status, 303, "{}", done.body);
     pages.push(done);

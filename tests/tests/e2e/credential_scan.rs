@@ -148,7 +148,15 @@ fn json_has_the_documented_shapes() {
         "digest",
     ];
     for row in &audit {
-        shape(row, &documented, &["delegate_key", "attempted", "reason"]);
+        let others = [
+            "sign_in_key",
+            "delegate_key",
+            "attempted",
+            "reason",
+            "purpose",
+            "agent",
+        ];
+        shape(row, &documented, &others);
     }
     shape(&audit[1]["secrets"][0], &["name", "version"], &[]);
     assert_eq!(audit[2]["reason"], "to see");

@@ -83,7 +83,12 @@ fn what_would_be_refused_is_refused_with_its_code_and_leaves_no_entry() {
             5,
             "conflict",
         ),
-        (None, &["delegation", "revoke", &x], 3, "not_found"),
+        (
+            None,
+            &["secret", "delete", "Nothing", "--yes"],
+            3,
+            "not_found",
+        ),
         (None, &["workspace", "create", "demo"], 5, "conflict"),
         (None, &["block", "remove", "billing"], 3, "not_found"),
         (Some(&vera), &["workspace", "create", "other"], 4, "denied"),

@@ -11,7 +11,6 @@ mod canary;
 mod console;
 mod credential_scan;
 mod damage;
-mod delegation;
 mod destroy;
 mod dev;
 mod doors;

@@ -1,8 +1,10 @@
 //! Every role, every action, in every workspace: through the command line and as signed requests.
 
+mod purposes;
+
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
-    BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
+    AgentUse, BlockRun, BlockUse, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
     SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, SignInClose,
     WorkflowSave,
 };
@@ -24,11 +26,34 @@ use keyroll_wire::{Query, Question, Reply};
 
 const VALUE: &str = "the value of it";
 
-fn reveal(purpose: Purpose, session: SessionRef) -> Action {
+/// Every purpose of a reveal, with the row of the role table that it needs.
+fn purposes() -> [(Purpose, Permission); 6] {
+    let label = |text: &str| text.parse::<Label>().expect("a label");
+    let agent = AgentUse {
+        run: Some(label("r")),
+        name: label("sidecar"),
+        max_age: Some(60),
+    };
+    let block = BlockRun {
+        run: label("r"),
+        block: label("b"),
+        workflow: label("w"),
+    };
+    [
+        (Purpose::View(Nothing {}), Permission::Reveal),
+        (Purpose::Copy(Nothing {}), Permission::Reveal),
+        (Purpose::Export(Nothing {}), Permission::Reveal),
+        (Purpose::Run(Nothing {}), Permission::Use),
+        (Purpose::Agent(agent), Permission::Use),
+        (Purpose::Block(block), Permission::Use),
+    ]
+}
+
+fn reveal(name: &str, purpose: Purpose, session: SessionRef) -> Action {
     Action::SecretReveal(SecretReveal {
         names: vec![RevealItem {
             id: None,
-            name: "Db_main".parse().expect("a name"),
+            name: name.parse().expect("a name"),
             version: None,
         }],
         reason: None,
@@ -49,32 +74,11 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
         expires: None,
         secrets: vec![Glob::any()],
     };
-    let block = BlockRun {
-        run: label("r"),
-        block: label("b"),
-        workflow: label("w"),
-    };
-    vec![
-        (
-            reveal(Purpose::View(Nothing {}), session),
-            Permission::Reveal,
-        ),
-        (
-            reveal(Purpose::Copy(Nothing {}), session),
-            Permission::Reveal,
-        ),
-        (
-            reveal(Purpose::Run(Nothing {}), session),
-            Permission::Reveal,
-        ),
-        (
-            reveal(Purpose::Export(Nothing {}), session),
-            Permission::Reveal,
-        ),
-        (
-            reveal(Purpose::Block(block), session),
-            Permission::RevealForBlock,
-        ),
+    let mut all: Vec<_> = purposes()
+        .into_iter()
+        .map(|(purpose, permission)| (reveal("Db_main", purpose, session), permission))
+        .collect();
+    all.extend(vec![
         (
             Action::SecretDescribe(SecretDescribe {
                 id,
@@ -130,14 +134,8 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
             }),
             Permission::Manage,
         ),
-        (
-            Action::DelegationRevoke(DelegationRevoke {
-                key: Identity([5; 32]),
-                identity: Some(keyroll_core::MemberId([6; 32])),
-            }),
-            Permission::Manage,
-        ),
-    ]
+    ]);
+    all
 }
 
 /// A member's session in a workspace.
@@ -336,7 +334,7 @@ async fn those_whom_the_table_allows_get_through() {
         let begun = session(&dev, &who, "demo").await;
         for (action, permission) in actions(secret_id(&dev, "Db_main"), begun) {
             // Of the actions that change the secret for later ones, only repeatable ones are tried.
-            let reveals = matches!(permission, Permission::Reveal | Permission::RevealForBlock);
+            let reveals = matches!(permission, Permission::Reveal | Permission::Use);
             if !(reveals || matches!(action, Action::SecretDescribe(_))) {
                 continue;
             }
@@ -345,16 +343,28 @@ async fn those_whom_the_table_allows_get_through() {
             let expected = (!allows(role, permission)).then_some(Code::Denied);
             assert_eq!(got, expected, "{case}");
         }
+        let print = ["printenv", "Db_main"];
+        let run = [
+            &["run", "--only", "Db_main", "--no-masking", "--"],
+            &print[..],
+        ]
+        .concat();
         for (words, permission) in [
-            (["secret", "reveal", "Db_main"], Permission::Reveal),
-            (["secret", "show", "Db_main"], Permission::Read),
-            (["secret", "history", "Db_main"], Permission::Read),
-            (["audit", "prove", "0"], Permission::Audit),
+            (
+                &["secret", "reveal", "Db_main"] as &[&str],
+                Permission::Reveal,
+            ),
+            (&["export", "--format", "dotenv"], Permission::Reveal),
+            (&run, Permission::Use),
+            (&["secret", "show", "Db_main"], Permission::Read),
+            (&["secret", "history", "Db_main"], Permission::Read),
+            (&["audit", "prove", "0"], Permission::Audit),
         ] {
             let run = dev.keyroll_as(&who, words).run();
             let run = run.code(if allows(role, permission) { 0 } else { 4 });
-            if permission == Permission::Reveal && allows(role, permission) {
-                run.stdout(VALUE);
+            let reveals = matches!(permission, Permission::Reveal | Permission::Use);
+            if reveals && allows(role, permission) {
+                run.stdout_has(VALUE);
             } else {
                 run.lacks(VALUE);
             }

@@ -110,14 +110,14 @@ const fn is_tried(action: &Action) -> &'static str {
         | Action::MemberAdd(_)
         | Action::MemberChange(_)
         | Action::MemberRemove(_)
-        | Action::SignInClose(_)
-        | Action::DelegationRevoke(_) => "matrix",
+        | Action::SignInClose(_) => "matrix",
         Action::SecretCreate(_)
         | Action::SecretImport(_)
         | Action::SecretEdit(_)
         | Action::SecretRollback(_) => "brought",
         Action::WorkflowRemove(_) => "below",
         Action::SignInOpen(_) => "sign_ins",
+        Action::DelegationRevoke(_) => "refused by rules 4",
         Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)

@@ -245,7 +245,7 @@ fn restricted_secrets_and_runners() {
         .collect();
     assert_eq!(
         readers,
-        [json!(["owner", "anything"]), json!(["rudi", "blocks"])]
+        [json!(["owner", "anything"]), json!(["rudi", "use"])]
     );
 }
 

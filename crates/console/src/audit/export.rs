@@ -7,6 +7,7 @@ use axum::extract::Query;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
+use keyroll_core::command::Purpose;
 use keyroll_wire::query::{AuditLog, AuditOutcome, PAGE_ROWS, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
 use serde_json::json;
@@ -114,6 +115,8 @@ fn line(workspace: &str, row: &AuditRow) -> Bytes {
         "outcome": match row.outcome { AuditOutcome::Granted => "granted", AuditOutcome::Denied => "denied" },
         "attempted": row.attempted,
         "reason": row.reason,
+        "purpose": row.purpose.as_ref().map(Purpose::as_str),
+        "agent": row.agent().map(|of| json!({"name": of.name, "max_age": of.max_age, "run": of.run})),
         "run": run.map(|run| json!({"workflow": run.workflow, "block": run.block, "run": run.run})),
         "digest": row.digest,
     });

@@ -2,6 +2,7 @@
 
 use axum::extract::Query;
 use axum::response::Response;
+use keyroll_core::command::Purpose;
 use keyroll_core::event::KINDS;
 use keyroll_wire::query::{AuditOutcome, Question};
 use keyroll_wire::reply::{Answer, AuditRow, AuditRows};
@@ -209,7 +210,25 @@ pub(super) fn what(row: &AuditRow) -> Markup {
         code { (row.kind) }
         @if let Some(attempted) = &row.attempted { span.dim { "tried " code { (attempted) } } }
         @if let Some(reason) = &row.reason { span.about { "“" (reason) "”" } }
-        @if let Some(run) = &row.run { span.dim { (run.workflow) " / " (run.block) " / " (run.run) } }
+        @if let Some(purpose) = &row.purpose { span.dim { (for_what(purpose)) } }
+    }
+}
+
+/// The purpose of a reveal, as the actor claims.
+fn for_what(purpose: &Purpose) -> Markup {
+    html! {
+        @match purpose {
+            Purpose::View(_) => "to view",
+            Purpose::Copy(_) => "to copy",
+            Purpose::Export(_) => "to export",
+            Purpose::Run(_) => "to run a program",
+            Purpose::Agent(of) => {
+                "for agent " (of.name)
+                @if let Some(run) = &of.run { " / " (run) }
+                @if let Some(seconds) = of.max_age { ", good for " (seconds) " s" }
+            }
+            Purpose::Block(of) => { (of.workflow) " / " (of.block) " / " (of.run) }
+        }
     }
 }
 

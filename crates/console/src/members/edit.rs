@@ -99,13 +99,6 @@ fn form(
     row: Option<&MemberRow>,
 ) -> Markup {
     let back = request.path("members");
-    let about = [
-        (Role::Owner, "everything"),
-        (Role::Editor, "secrets, their values included"),
-        (Role::Viewer, "names and history, never values"),
-        (Role::Auditor, "names, history and the audit log"),
-        (Role::Runner, "values for blocks, within its names"),
-    ];
     let role = row.map_or(Role::Viewer, |row| row.role);
     let secrets = row.map_or_else(|| "*".to_owned(), globs);
     let expires = row
@@ -121,8 +114,8 @@ fn form(
             (key)
             fieldset {
                 legend { "Role" }
-                @for (one, text) in about {
-                    label.check { input type="radio" name="role" value=(one.as_str()) checked[one == role]; span { strong { (one.as_str()) } " " span.dim { (text) } } }
+                @for one in Role::ALL {
+                    label.check { input type="radio" name="role" value=(one.as_str()) checked[one == role]; span { strong { (one.as_str()) } " " span.dim { (one.about()) } } }
                 }
             }
             div.field {

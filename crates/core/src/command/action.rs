@@ -91,12 +91,19 @@ actions! {
 impl Action {
     /// The block run that the values are for, if any.
     pub const fn block_run(&self) -> Option<&BlockRun> {
-        let Self::SecretReveal(reveal) = self else {
-            return None;
-        };
-        match &reveal.purpose {
-            Purpose::Block(run) => Some(run),
-            Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => None,
+        if let Some(Purpose::Block(run)) = self.purpose() {
+            Some(run)
+        } else {
+            None
+        }
+    }
+
+    /// The purpose of a reveal.
+    pub const fn purpose(&self) -> Option<&Purpose> {
+        if let Self::SecretReveal(reveal) = self {
+            Some(&reveal.purpose)
+        } else {
+            None
         }
     }
 

@@ -209,12 +209,43 @@ pub enum Purpose {
     /// To put it into a program's environment.
     #[serde(rename = "run")]
     Run(Nothing),
+    /// To hand it to the programs that an agent serves; by rules 4.
+    #[serde(rename = "agent")]
+    Agent(AgentUse),
     /// To write it into a file.
     #[serde(rename = "export")]
     Export(Nothing),
     /// To run a workflow's block.
     #[serde(rename = "block")]
     Block(BlockRun),
+}
+
+impl Purpose {
+    /// The purpose's name on the wire.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::View(_) => "view",
+            Self::Copy(_) => "copy",
+            Self::Run(_) => "run",
+            Self::Agent(_) => "agent",
+            Self::Export(_) => "export",
+            Self::Block(_) => "block",
+        }
+    }
+}
+
+/// What an agent says about its use of values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentUse {
+    /// The run that it asks for, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Label>,
+    /// The agent.
+    pub name: Label,
+    /// For how many seconds it may hand out the values without another reveal; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u32>,
 }
 
 /// A run of a block.

@@ -13,7 +13,7 @@ use crate::ids::{Digest, ObjectId, SecretId, Version};
 use crate::limits;
 use crate::names::SecretName;
 use crate::rejection::{Code, Rejection};
-use crate::roles::Role;
+use crate::roles::{Permission, allows};
 use crate::state::{Lifecycle, Secret, State, ValueState};
 
 fn rejected<T>(code: Code, message: impl Into<String>) -> Result<T, Rejection> {
@@ -273,11 +273,11 @@ fn reveal_one(
         let message = format!("{name} is another secret now");
         return Err(Rejection::new(Code::Conflict, message).into());
     }
-    // A restricted secret is for runners' blocks: members who may edit it may still not see it.
-    let runner = state
+    // A restricted secret is for blocks alone, whoever asks: whoever stored it was told so.
+    let allowed = state
         .member(&command.actor())
-        .is_some_and(|member| member.role == Role::Runner);
-    if secret.restricted && !(runner && matches!(reveal.purpose, Purpose::Block(_))) {
+        .is_some_and(|member| allows(member.role, Permission::UseRestricted));
+    if secret.restricted && !(allowed && matches!(reveal.purpose, Purpose::Block(_))) {
         return Err(Stop::Denied(DenialReason::Restricted));
     }
     let version = item.version.unwrap_or_else(|| secret.current());

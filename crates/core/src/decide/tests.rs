@@ -164,6 +164,14 @@ fn block() -> Purpose {
     })
 }
 
+fn agent() -> Purpose {
+    Purpose::Agent(AgentUse {
+        run: None,
+        name: "sidecar".parse().expect("label"),
+        max_age: Some(60),
+    })
+}
+
 fn record(seed: u8, called: &str, role: Role, globs: &[&str]) -> MemberRecord {
     MemberRecord {
         name: called.parse().expect("name"),

@@ -1,5 +1,6 @@
 //! `keyroll member`.
 
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::roles::{Permission, Role, allows};
@@ -93,29 +94,32 @@ pub(crate) struct ChangeArgs {
     dry: DryRun,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum RoleArg {
-    /// May do everything
-    Owner,
-    /// May change and reveal secrets
-    Editor,
-    /// May see names and history, but no values
-    Viewer,
-    /// May see names, history and the whole audit log, but no values
-    Auditor,
-    /// May run blocks with values of secrets
-    Runner,
+/// A role, as an argument: its choices and their words are those of [`Role`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoleArg(Role);
+
+impl ValueEnum for RoleArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: [RoleArg; Role::ALL.len()] = {
+            let mut all = [RoleArg(Role::Owner); Role::ALL.len()];
+            let mut at = 0;
+            while at < all.len() {
+                all[at] = RoleArg(Role::ALL[at]);
+                at += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.as_str()).help(self.0.about()))
+    }
 }
 
 impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Owner => Self::Owner,
-            RoleArg::Editor => Self::Editor,
-            RoleArg::Viewer => Self::Viewer,
-            RoleArg::Auditor => Self::Auditor,
-            RoleArg::Runner => Self::Runner,
-        }
+    fn from(RoleArg(role): RoleArg) -> Self {
+        role
     }
 }
 

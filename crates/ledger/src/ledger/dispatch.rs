@@ -72,10 +72,6 @@ impl Ledger {
         let query = SignedQuery::check(opened, &self.context, workspace, now)?;
         let asked = &query.opened.payload;
         let Some(workspace) = workspace else {
-            if query.delegation.is_some() {
-                let message = "a delegated key speaks for one workspace only";
-                return Err(Rejection::new(Code::Denied, message));
-            }
             return self.answer_for_ledger(&query, &asked.ask).await;
         };
         if let Question::CommandDryRun(command) = &asked.ask {

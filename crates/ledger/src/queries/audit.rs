@@ -172,6 +172,7 @@ impl Reader<'_> {
                 } else {
                     AuditOutcome::Granted
                 },
+                purpose: action.purpose().cloned(),
                 secrets: secrets_of(event, action),
                 attempted: denied.map(|_| action.name().to_owned()),
                 actor_name: actor_name.clone(),

@@ -1,5 +1,6 @@
 //! Replies about the log: rows, commits, problems and checkpoints.
 
+use keyroll_core::command::{AgentUse, Purpose};
 use keyroll_core::{
     Blob, Digest, Identity, Index, MemberId, Millis, SecretName, Sequence, Version,
 };
@@ -41,6 +42,9 @@ pub struct AuditRow {
     pub reason: Option<String>,
     /// Whether the actor was granted the action.
     pub outcome: AuditOutcome,
+    /// The purpose of a reveal, as the actor claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
     /// The secrets that it concerns.
     pub secrets: Vec<SecretVersion>,
     /// The action that was refused, for a refusal.
@@ -54,6 +58,16 @@ pub struct AuditRow {
     /// The delegated key that signed it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegate_key: Option<Identity>,
+}
+
+impl AuditRow {
+    /// What the agent said that the values were for, if one asked for them.
+    pub const fn agent(&self) -> Option<&AgentUse> {
+        match &self.purpose {
+            Some(Purpose::Agent(of)) => Some(of),
+            _ => None,
+        }
+    }
 }
 
 /// A run of a block.

@@ -2,8 +2,8 @@
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
-    BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase, LogTruncate,
-    LostValue, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate,
+    AgentUse, BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase,
+    LogTruncate, LostValue, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate,
     SecretDescribe, SecretDestroy, SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal,
     SecretRollback, SignInClose, StoredAt, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove,
     WorkflowSave,
@@ -136,6 +136,14 @@ pub(crate) fn block_purpose() -> Purpose {
     })
 }
 
+pub(crate) fn agent_purpose(full: bool) -> Purpose {
+    Purpose::Agent(AgentUse {
+        run: full.then(|| "run-7".parse().expect("a label")),
+        name: "sidecar".parse().expect("a label"),
+        max_age: full.then_some(60),
+    })
+}
+
 fn reveal_with_everything(world: &World) -> Action {
     let full = RevealItem {
         id: Some(secret_ref(world).id),
@@ -158,7 +166,7 @@ fn reveal_with_everything(world: &World) -> Action {
 fn change(world: &World) -> Action {
     Action::MemberChange(MemberRecord {
         name: "Bob".parse().expect("a member's name"),
-        role: Role::Editor,
+        role: Role::Reader,
         member: member(&world.bob),
         expires: Some(Millis(crate::world::START + 7_200_000)),
         secrets: vec![
@@ -404,6 +412,8 @@ pub(crate) fn commands(world: &World) -> Value {
         Purpose::Run(Nothing {}),
         Purpose::Export(Nothing {}),
         block_purpose(),
+        agent_purpose(true),
+        agent_purpose(false),
     ];
     for purpose in purposes {
         let signed = cose::sign(&world.command(1, reveal(world, purpose)), &world.alice);

@@ -186,6 +186,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         digest: Digest(log.leaves[index].0),
         reason: None,
         outcome: AuditOutcome::Granted,
+        purpose: None,
         secrets: vec![SecretVersion {
             name: "STRIPE_KEY".parse().expect("a name"),
             version: version.map(Version),
@@ -198,6 +199,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     let denied = AuditRow {
         reason: Some("role".to_owned()),
         outcome: AuditOutcome::Denied,
+        purpose: Some(actions::agent_purpose(true)),
         attempted: Some("secret.reveal".to_owned()),
         ..row(5, "access.denied", member(&world.bob), "Bob", None)
     };
@@ -208,6 +210,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
     };
     let for_block = AuditRow {
         run: Some(run),
+        purpose: Some(actions::block_purpose()),
         ..row(
             6,
             "secret.revealed",
@@ -257,7 +260,7 @@ fn of_a_recovery(world: &World) -> Vec<Answer> {
             added: 2,
             digest: Digest([7; 32]),
             erased: 1,
-            entries: 13,
+            entries: 14,
         }),
     ]
 }
@@ -285,26 +288,26 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         .map(|commit| commit.clone().into())
         .collect();
     let row = WorkspaceRow {
-        role: Role::Owner,
+        role: Role::Editor,
         size: TreeSize(size as u64),
         workspace: world.workspace.clone(),
     };
     let at = ProjectionStatus {
-        entries: 13,
+        entries: 14,
         projected: Sequence(4),
         workspaces: 1,
         log_sequence: Sequence(4),
     };
     let digest = ProjectionDigest {
         digest: Digest(fixed("read model")),
-        entries: 13,
+        entries: 14,
         projected: Sequence(4),
     };
     let rebuilt = ProjectionRebuild {
         root: Digest(fixed("roots")),
         digest: Digest(fixed("read model")),
         millis: 7,
-        entries: 13,
+        entries: 14,
         identical: true,
     };
     let mut answers = vec![
@@ -348,7 +351,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         }),
         Answer::AuditLog(audit_rows(world, log)),
         Answer::AuditCommits(Commits {
-            next: Some(Index(13)),
+            next: Some(Index(14)),
             commits,
             problems: vec![LogProblem {
                 kind: "stale".to_owned(),
@@ -356,7 +359,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
                 sequence: Sequence(9),
             }],
         }),
-        Answer::AuditProve(receipt(world, log, 9)),
+        Answer::AuditProve(receipt(world, log, 10)),
         Answer::AuditCheckpoint(CheckpointNote {
             checkpoint: tree::note(world, log, size),
         }),

@@ -20,32 +20,36 @@ fn each_role_may_what_the_table_says() {
         .and(OWNER, add(20, "editor", Role::Editor, &["*"]))
         .and(OWNER, add(21, "viewer", Role::Viewer, &["*"]))
         .and(OWNER, add(22, "auditor", Role::Auditor, &["*"]))
-        .and(OWNER, add(23, "runner", Role::Runner, &["*"]));
-    let actions: [(Action, &str); 12] = [
-        (reveal("Key"), "++---"),
-        (reveal_for(&["Key"], Purpose::Copy(Nothing {})), "++---"),
-        (reveal_for(&["Key"], Purpose::Run(Nothing {})), "++---"),
-        (reveal_for(&["Key"], Purpose::Export(Nothing {})), "++---"),
-        (reveal_for(&["Key"], block()), "++--+"),
-        (create(9, "Other"), "++---"),
-        (edit(1, "Key", 2), "++---"),
-        (rename(1, "Key", "Other"), "++---"),
-        (delete(1, "Key"), "++---"),
-        (add(30, "new", Role::Viewer, &["*"]), "+----"),
+        .and(OWNER, add(23, "runner", Role::Runner, &["*"]))
+        .and(OWNER, add(24, "reader", Role::Reader, &["*"]))
+        .and(OWNER, add(25, "other", Role::Viewer, &["*"]));
+    // Columns: owner, editor, reader, viewer, auditor, runner.
+    let actions: [(Action, &str); 13] = [
+        (reveal("Key"), "+++---"),
+        (reveal_for(&["Key"], Purpose::Copy(Nothing {})), "+++---"),
+        (reveal_for(&["Key"], Purpose::Export(Nothing {})), "+++---"),
+        (reveal_for(&["Key"], Purpose::Run(Nothing {})), "+++--+"),
+        (reveal_for(&["Key"], agent()), "+++--+"),
+        (reveal_for(&["Key"], block()), "+++--+"),
+        (create(9, "Other"), "++----"),
+        (edit(1, "Key", 2), "++----"),
+        (rename(1, "Key", "Other"), "++----"),
+        (delete(1, "Key"), "++----"),
+        (add(30, "new", Role::Viewer, &["*"]), "+-----"),
         (
             Action::MemberRemove(MemberRemove { member: id(21) }),
-            "+----",
+            "+-----",
         ),
         (
-            Action::DelegationRevoke(DelegationRevoke {
+            Action::SignInClose(SignInClose {
                 key: public(40),
-                identity: Some(id(41)),
+                member: Some(id(25)),
             }),
-            "+----",
+            "+-----",
         ),
     ];
     for (action, row) in actions {
-        for (actor, cell) in [OWNER, 20, 21, 22, 23].into_iter().zip(row.chars()) {
+        for (actor, cell) in [OWNER, 20, 24, 21, 22, 23].into_iter().zip(row.chars()) {
             let then = given.when(actor, action.clone());
             if cell == '-' {
                 then.denied(DenialReason::Role);

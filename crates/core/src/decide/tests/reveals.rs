@@ -79,18 +79,101 @@ fn a_reveal_fits_one_reply() {
 }
 
 #[test]
-fn restricted_secrets_are_for_runners_blocks() {
+fn restricted_secrets_are_for_runners_blocks_alone() {
     let given = Given::workspace()
         .and(OWNER, restricted(1, "Key"))
+        .and(OWNER, create(2, "Open"))
+        .and(OWNER, add(20, "editor", Role::Editor, &["*"]))
+        .and(OWNER, add(22, "reader", Role::Reader, &["*"]))
         .and(OWNER, add(23, "runner", Role::Runner, &["*"]));
-    given
-        .when(OWNER, reveal("Key"))
-        .denied(DenialReason::Restricted);
-    given
-        .when(OWNER, reveal_for(&["Key"], block()))
-        .denied(DenialReason::Restricted);
+    let nothing = Nothing {};
+    for purpose in [
+        Purpose::View(nothing),
+        Purpose::Copy(nothing),
+        Purpose::Export(nothing),
+        Purpose::Run(nothing),
+        agent(),
+        block(),
+    ] {
+        for actor in [OWNER, 20, 22] {
+            given
+                .when(actor, reveal_for(&["Key"], purpose.clone()))
+                .denied(DenialReason::Restricted);
+        }
+    }
+    // A runner uses other secrets in programs and agents, and restricted ones in blocks alone.
+    for purpose in [Purpose::Run(nothing), agent()] {
+        given
+            .when(23, reveal_for(&["Open"], purpose.clone()))
+            .happens(&["secret.revealed"]);
+        for names in [&["Key"] as &[&str], &["Open", "Key"]] {
+            given
+                .when(23, reveal_for(names, purpose.clone()))
+                .denied(DenialReason::Restricted);
+        }
+    }
     given.when(23, reveal("Key")).denied(DenialReason::Role);
     given
         .when(23, reveal_for(&["Key"], block()))
         .happens(&["secret.revealed"]);
+}
+
+#[test]
+fn readers_and_runners_stay_within_their_patterns() {
+    let given = Given::workspace()
+        .and(OWNER, create(1, "Stripe_Key"))
+        .and(OWNER, create(2, "Mail_Key"))
+        .and(OWNER, add(22, "reader", Role::Reader, &["stripe_*"]))
+        .and(OWNER, add(23, "runner", Role::Runner, &["stripe_*"]));
+    for (actor, purpose) in [
+        (22, Purpose::View(Nothing {})),
+        (22, agent()),
+        (23, Purpose::Run(Nothing {})),
+        (23, agent()),
+    ] {
+        given
+            .when(actor, reveal_for(&["Stripe_Key"], purpose.clone()))
+            .happens(&["secret.revealed"]);
+        for name in ["Mail_Key", "Nowhere"] {
+            given
+                .when(actor, reveal_for(&[name], purpose.clone()))
+                .denied(DenialReason::Scope);
+        }
+    }
+}
+
+#[test]
+fn rules_before_4_know_neither_reader_nor_agent_and_keep_runners_to_blocks() {
+    for rules in [Rules::V1, Rules::V2, Rules::V3] {
+        let given = Given::workspace()
+            .by(rules)
+            .and(OWNER, create(1, "Key"))
+            .and(OWNER, add(23, "runner", Role::Runner, &["*"]));
+        let reader = |called: &str| record(23, called, Role::Reader, &["*"]);
+        given
+            .when(OWNER, add(24, "reader", Role::Reader, &["*"]))
+            .rejected(Code::Malformed);
+        given
+            .when(OWNER, Action::MemberChange(reader("runner")))
+            .rejected(Code::Malformed);
+        for actor in [OWNER, 23] {
+            given
+                .when(actor, reveal_for(&["Key"], agent()))
+                .rejected(Code::Malformed);
+        }
+        given
+            .when(23, reveal_for(&["Key"], Purpose::Run(Nothing {})))
+            .denied(DenialReason::Role);
+        given
+            .when(23, reveal_for(&["Key"], block()))
+            .happens(&["secret.revealed"]);
+        // The same history by the rules in force.
+        let given = given.by(Rules::V4);
+        given
+            .when(23, reveal_for(&["Key"], Purpose::Run(Nothing {})))
+            .happens(&["secret.revealed"]);
+        given
+            .when(OWNER, Action::MemberChange(reader("runner")))
+            .happens(&["member.changed"]);
+    }
 }

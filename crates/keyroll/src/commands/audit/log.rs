@@ -5,6 +5,7 @@ mod pages;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use keyroll_core::command::Purpose;
 use keyroll_core::event::KINDS;
 use keyroll_core::{Index, WorkspaceName};
 use keyroll_wire::query::{AuditLog, AuditOutcome, PAGE_ROWS};
@@ -186,12 +187,25 @@ fn table() -> Table<AuditRow> {
             row.secrets.iter().map(secret).collect::<Vec<_>>().join(" ")
         }),
         ("OUTCOME", |row| outcome(row.outcome).to_owned()),
-        ("RUN", |row| match &row.run {
-            Some(run) => format!("{}/{}/{}", run.workflow, run.block, run.run),
-            None => String::new(),
+        ("PURPOSE", |row| {
+            row.purpose.as_ref().map(purpose).unwrap_or_default()
         }),
         ("REASON", |row| row.reason.clone().unwrap_or_default()),
     ])
+}
+
+/// What a reveal was for: of an agent its name and run, of a block its workflow, name and run.
+fn purpose(purpose: &Purpose) -> String {
+    match purpose {
+        Purpose::View(_) | Purpose::Copy(_) | Purpose::Run(_) | Purpose::Export(_) => {
+            purpose.as_str().to_owned()
+        }
+        Purpose::Agent(of) => match &of.run {
+            Some(run) => format!("agent {} for {run}", of.name),
+            None => format!("agent {}", of.name),
+        },
+        Purpose::Block(of) => format!("block {}/{}/{}", of.workflow, of.block, of.run),
+    }
 }
 
 fn secret(secret: &SecretVersion) -> String {
@@ -224,6 +238,10 @@ fn row_json(workspace: &WorkspaceName, row: &AuditRow) -> Value {
         "outcome": outcome(row.outcome),
         "attempted": row.attempted,
         "reason": row.reason,
+        "purpose": row.purpose.as_ref().map(Purpose::as_str),
+        "agent": row.agent().map(|of| {
+            json!({"name": of.name, "max_age": of.max_age, "run": of.run})
+        }),
         "run": row.run.as_ref().map(|run| {
             json!({"workflow": run.workflow, "block": run.block, "run": run.run})
         }),
@@ -233,6 +251,7 @@ fn row_json(workspace: &WorkspaceName, row: &AuditRow) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_core::command::AgentUse;
     use keyroll_core::{Digest, Identity, Millis, Version};
     use keyroll_wire::reply::RunRow;
 
@@ -252,6 +271,11 @@ mod tests {
             digest: Digest([9; 32]),
             reason: None,
             outcome: AuditOutcome::Granted,
+            purpose: Some(Purpose::Agent(AgentUse {
+                run: None,
+                name: "sidecar".parse().expect("label"),
+                max_age: Some(60),
+            })),
             secrets: vec![SecretVersion {
                 name: "API_Key".parse().expect("name"),
                 version: Some(Version(3)),
@@ -276,6 +300,11 @@ mod tests {
             ("secrets", json!([{"name": "API_Key", "version": 3}])),
             ("outcome", json!("granted")),
             ("run", json!({"workflow": "w", "block": "b", "run": "r"})),
+            ("purpose", json!("agent")),
+            (
+                "agent",
+                json!({"name": "sidecar", "max_age": 60, "run": null}),
+            ),
             ("digest", json!("09".repeat(32))),
         ] {
             assert_eq!(json[field], value, "{field}");
@@ -286,8 +315,7 @@ mod tests {
     fn people_get_a_line_per_event() {
         let text = table().render(&[row()], false);
         let line = text.lines().nth(1).expect("a row");
-        let wanted =
-            "12     2023-11-14 22:13:20Z  alice  secret.revealed  API_Key@3  granted  w/b/r\n";
+        let wanted = "12     2023-11-14 22:13:20Z  alice  secret.revealed  API_Key@3  granted  agent sidecar\n";
         assert_eq!(
             line.split_whitespace().collect::<Vec<_>>(),
             wanted.split_whitespace().collect::<Vec<_>>()

@@ -198,12 +198,13 @@ async fn readers(
 }
 
 fn purpose(role: Role, restricted: bool) -> Option<&'static str> {
-    match (restricted, role) {
-        (true, Role::Runner) => Some("blocks"),
-        (true, _) => None,
-        (false, _) if allows(role, Permission::Reveal) => Some("anything"),
-        (false, _) => allows(role, Permission::RevealForBlock).then_some("blocks"),
+    if restricted {
+        return allows(role, Permission::UseRestricted).then_some("blocks");
     }
+    if allows(role, Permission::Reveal) {
+        return Some("anything");
+    }
+    allows(role, Permission::Use).then_some("use")
 }
 
 fn reader_json(reader: &Reader) -> Value {
@@ -349,11 +350,9 @@ mod tests {
     #[test]
     fn readers_are_those_the_ledger_would_let() {
         let cells = |restricted| Role::ALL.map(|role| purpose(role, restricted));
-        let everything = Some("anything");
-        assert_eq!(
-            cells(false),
-            [everything, everything, None, None, Some("blocks")]
-        );
-        assert_eq!(cells(true), [None, None, None, None, Some("blocks")]);
+        // Columns: owner, editor, reader, viewer, auditor, runner.
+        let all = Some("anything");
+        assert_eq!(cells(false), [all, all, all, None, None, Some("use")]);
+        assert_eq!(cells(true), [None, None, None, None, None, Some("blocks")]);
     }
 }
