@@ -108,7 +108,7 @@ async fn resolve(
     let (members, size) = match session.client.members(&workspace, None).await {
         Ok(found) => found,
         // The member was removed or has expired, or the sign-in was closed; or it is only no member here.
-        Err(error) if error.code() == Code::Denied && has_ended(&session, &workspace).await => {
+        Err(error) if error.code() == Code::Denied && has_ended(&session).await => {
             app.end(&session);
             let message = format!(
                 "{} This session has ended. {}",
@@ -138,14 +138,16 @@ async fn resolve(
     })
 }
 
-/// Whether the sign-in of a session that was refused in a workspace has ended: it is open in no workspace, or
-/// was open in this one.
-async fn has_ended(session: &Session, workspace: &WorkspaceName) -> bool {
+/// Whether the sign-in of a session that was refused in a workspace has ended: it is open in none, or its
+/// member is a member of none.
+async fn has_ended(session: &Session) -> bool {
     if !session.signed_in() {
         return false;
     }
-    let opened = session.client.signed_in_workspaces().await;
-    opened.contains(workspace) || session.client.workspaces().await.is_err()
+    match session.client.workspaces().await {
+        Ok(rows) => rows.is_empty(),
+        Err(error) => error.code() == Code::Denied,
+    }
 }
 
 async fn workspace_of(parts: &mut Parts, app: &Arc<App>) -> Result<WorkspaceName, Failure> {

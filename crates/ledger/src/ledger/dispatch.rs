@@ -105,7 +105,7 @@ impl Ledger {
                 Ok(Answer::Status(Box::new(status)))
             }
             _ if query.sign_in_key().is_some() => {
-                let message = "a sign-in may not ask this: operators use their own key";
+                let message = "this is for operators, with their own key: a sign-in is none";
                 Err(Rejection::new(Code::Denied, message))
             }
             Question::ProjectionStatus(_) => {
