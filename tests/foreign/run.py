@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Use a running ledger through the foreign client: everything it can do, and all that it must reject.
 
-    run.py URL LEDGER WORKSPACE IDENTITY.pem HOME   with {"name": value of a secret made elsewhere} on standard input
+    run.py URL NATS.creds LEDGER WORKSPACE IDENTITY.pem HOME   with {"name": value of a secret made elsewhere} on standard input
 
 Prints {"made": {name: value}} for others to look up, or the first failure, and then exits 1.
 """
@@ -18,7 +18,7 @@ from forms import (
     Refused, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of,
     tree_root, verify,
 )
-from keyroll import Client, connect
+from keyroll import Client, connect, issued
 
 
 def must(good, what):
@@ -36,8 +36,8 @@ async def refused(code, doing, own=False):
 
 
 class Tour:
-    def __init__(self, client, home):
-        self.client, self.home, self.made = client, home, {}
+    def __init__(self, client, home, url):
+        self.client, self.home, self.url, self.made = client, home, url, {}
 
     def as_another(self, key, home, member=None):
         client, place = self.client, self.home / home
@@ -201,6 +201,18 @@ class Tour:
         await refused("denied", page.ask("secret.list", limit=1, deleted=False))
         self.made["Py_Page"] = "by the page"
 
+    async def guest(self):
+        """Credentials by the protocol alone, and their limits."""
+        client, key = self.client, Ed25519PrivateKey.generate()
+        own = await issued(self.url, client.ledger, [client.workspace], client.key)
+        there = await Client(own, client.ledger, client.workspace, client.key, self.home).meet()
+        must(await there.reveal("Py_First") == {"Py_First": b"one"}, "a reveal with issued credentials")
+        await own.close()
+        for names in ([client.workspace], ["nowhere"], []):
+            await refused("denied", issued(self.url, client.ledger, names, key))
+        many = [f"w{number}" for number in range(257)]
+        await refused("too_large", issued(self.url, client.ledger, many, client.key))
+
     async def wrong(self):
         """Invalid requests get the documented code."""
         client = self.client
@@ -220,15 +232,15 @@ async def later(do, *arguments):
     return do(*arguments)
 
 
-async def main(url, ledger, workspace, identity, home):
+async def main(url, creds, ledger, workspace, identity, home):
     key = load_pem_private_key(Path(identity).read_bytes(), None)
-    connection = await connect(url)
+    connection = await connect(url, creds)
     must(text_of(key_of(ledger)) == ledger, "the ledger's id as text")
     client = await Client(connection, key_of(ledger), workspace, key, home).meet()
-    tour = Tour(client, Path(home))
+    tour = Tour(client, Path(home), url)
     found = json.load(sys.stdin)
     await tour.life(found)
-    for step in (tour.many, tour.repetition, tour.members, tour.sign_in, tour.wrong, tour.disbelief, tour.proofs):
+    for step in (tour.many, tour.repetition, tour.members, tour.sign_in, tour.guest, tour.wrong, tour.disbelief, tour.proofs):
         await step()
         print(f"{step.__name__}: as the protocol says", file=sys.stderr)
     await connection.close()

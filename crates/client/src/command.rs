@@ -11,6 +11,7 @@ use keyroll_core::{
 
 use crate::checkpoints::TrustedCheckpoint;
 use crate::client::CALL_TIMEOUT;
+use crate::link::RequestFailed;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{
     CommandReply, CommandRequest, CommittedCommand, Receipt, ReleasedValue, ReplyBody, SealedValue,
@@ -204,13 +205,19 @@ impl Client {
         (end, unknown): (Instant, bool),
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
-        let sent = self
-            .connection
-            .nats
-            .request(subjects::command(workspace), bytes.into());
+        let live = match self.connection.link.live(Some(workspace)).await {
+            Ok(live) => live,
+            Err(error) if unknown => return Attempt::Retry(error),
+            Err(error) => return Attempt::Final(error),
+        };
+        let subject = subjects::command(workspace);
+        let sent = live.request(&subject, bytes);
         let reply = match tokio::time::timeout(left, sent).await {
             Err(_) => return Attempt::Retry(outcome_unknown()),
-            Ok(Err(error)) => return failed_request(&error, unknown),
+            // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
+            Ok(Err(RequestFailed::Forbidden(error))) if unknown => return Attempt::Retry(error),
+            Ok(Err(RequestFailed::Forbidden(error))) => return Attempt::Final(error),
+            Ok(Err(RequestFailed::Nats(error))) => return failed_request(&error, unknown),
             Ok(Ok(reply)) => reply,
         };
         let refusal = match cbor::decode::<CommandReply>(&reply.payload) {

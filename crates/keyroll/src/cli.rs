@@ -4,7 +4,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, block, command, completions, config, console, dev, export, identity, import, init, key,
-    login, member, projection, recover, root_key, run, secret, serve, signin, status, workspace,
+    login, member, nats, projection, recover, root_key, run, secret, serve, signin, status,
+    workspace,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -38,9 +39,9 @@ pub(crate) enum Command {
     Dev(dev::DevArgs),
     /// Set up a ledger on your own nats-server: create its keys and streams (operators)
     #[command(
-        after_help = "Examples:\n  keyroll init --print-nats-config --client app > nats.conf\n  keyroll init --operator-nats nats://operator:PASSWORD@HOST:4222 --ledger-nats nats://service:PASSWORD@HOST:4222 --responder-nats nats://responder:PASSWORD@HOST:4222 --monitoring http://HOST:8222"
+        after_help = "Examples:\n  keyroll init --print-nats-config --out nats\n  keyroll init --nats nats://127.0.0.1:4222 --credentials nats --monitoring http://127.0.0.1:8222"
     )]
-    Init(init::InitArgs),
+    Init(Box<init::InitArgs>),
     /// Run the service (operators)
     #[command(
         after_help = "Examples:\n  keyroll --home /var/lib/keyroll serve\n  keyroll serve --metrics 127.0.0.1:9090 --console 127.0.0.1:8443"
@@ -127,6 +128,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll console\n  keyroll console login https://keyroll.example.com"
     )]
     Console(console::ConsoleArgs),
+    /// Get NATS credentials for other NATS clients
+    #[command(
+        subcommand,
+        after_help = "Example:\n  keyroll nats creds --out app.creds"
+    )]
+    Nats(nats::NatsCommand),
     /// Inspect or rebuild the read model (operators)
     #[command(
         subcommand,
@@ -141,7 +148,7 @@ pub(crate) enum Command {
     RootKey(root_key::RootKeyCommand),
     /// Repair a damaged or rolled-back log, after showing the plan (operators)
     #[command(
-        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-nats nats://operator:PASSWORD@HOST:4222"
+        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-creds operator.creds"
     )]
     Recover(recover::RecoverArgs),
     /// Show the service's status. The exit status is 6 while there are problems
@@ -166,13 +173,13 @@ impl Command {
     /// Runs the subcommand.
     pub(crate) async fn run(self, context: &Context) -> Result<Status, Failure> {
         let done = match self {
-            Self::Dev(args) => return dev::run(context, args).await,
+            Self::Dev(args) => return Box::pin(dev::run(context, args)).await,
             Self::Audit(command) => return audit::run(context, command).await,
             Self::Block(command) => return block::run(context, command).await,
             Self::Run(args) => return run::run(context, args).await,
             Self::Import(args) => import::run(context, args).await,
             Self::Export(args) => export::run(context, args).await,
-            Self::Init(args) => init::run(context, args).await,
+            Self::Init(args) => init::run(context, *args).await,
             Self::Serve(args) => serve::run(context, args).await,
             Self::Identity(command) => identity::run(context, &command),
             Self::Signed(command) => command::run(context, command).await,
@@ -185,6 +192,7 @@ impl Command {
             Self::Secret(command) => secret::run(context, command).await,
             Self::Console(args) => console::run(context, args).await,
             Self::Key(command) => key::run(context, command).await,
+            Self::Nats(command) => nats::run(context, command).await,
             Self::Projection(command) => projection::run(context, command).await,
             Self::Recover(args) => recover::run(context, args).await,
             Self::Status => return status::run(context).await,

@@ -19,7 +19,7 @@ use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
-use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
+use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus, WorkspaceRow};
 
 use crate::context::Context;
 use crate::erasure::ErasureProgress;
@@ -28,13 +28,13 @@ use crate::proofs;
 use crate::response::ProvenHead;
 
 pub(crate) use extends::extends;
-pub(crate) use signed_query::{QUERY_BYTES, SignedQuery, open};
-pub(crate) use workspaces::{member_of_ledger, workspaces_of, workspaces_page};
+pub(crate) use signed_query::{CREDENTIAL_BYTES, QUERY_BYTES, SignedQuery, open};
+pub(crate) use workspaces::{current_member, member_of_ledger, workspaces_of, workspaces_page};
 
 /// The member that a query names, and the sign-in key that signed for it.
-struct Claim {
-    member: MemberId,
-    sign_in_key: Option<Identity>,
+pub(crate) struct Claim {
+    pub(crate) member: MemberId,
+    pub(crate) sign_in_key: Option<Identity>,
 }
 
 impl Claim {
@@ -133,7 +133,7 @@ impl Queries {
 
     /// Strangers are refused before anything else is checked: neither the size that they claim to
     /// have seen nor whether the workspace exists changes their answer.
-    async fn check_member(
+    pub(crate) async fn check_member(
         &self,
         workspace: &WorkspaceName,
         asker: &Claim,
@@ -152,6 +152,11 @@ impl Queries {
         // member.
         self.context.health.ledger()?;
         Err(not_a_member(workspace))
+    }
+
+    /// The workspaces that somebody is a member of.
+    pub(crate) fn workspaces(&self, id: MemberId) -> Result<Vec<WorkspaceRow>, Rejection> {
+        workspaces_of(&self.context, id)
     }
 
     fn is_member(&self, workspace: &WorkspaceName, asker: &Claim) -> Result<bool, Rejection> {
@@ -232,6 +237,7 @@ impl Queries {
             // The writer answers dry runs.
             Question::CommandDryRun(_)
             | Question::WorkspaceList(_)
+            | Question::LedgerCredential(_)
             | Question::Status(_)
             | Question::ProjectionStatus(_)
             | Question::ProjectionDigest(_)

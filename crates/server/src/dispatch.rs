@@ -9,7 +9,7 @@ use async_nats::service::endpoint::Endpoint;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use keyroll_core::{Code, Rejection, WorkspaceName};
-use keyroll_ledger::{Ledger, Response};
+use keyroll_ledger::{GuestSubject, Ledger, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
@@ -120,7 +120,7 @@ impl Dispatcher {
     /// Answers a request. Its permits are released once the answer is sent.
     async fn answer(&self, kind: &'static str, request: &Request, arrived: Instant) {
         let turn = match addressed(request) {
-            ("query", Some(_)) => self.queries.acquire().await.ok(),
+            ("query", Some(_)) | ("credential", None) => self.queries.acquire().await.ok(),
             _ => None,
         };
         let response = answer(&self.ledger, request).await;
@@ -148,7 +148,10 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
     match addressed(request) {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
-        ("info", None) => ledger.info().await,
+        // Members may ask without an envelope: nobody else reads their inboxes.
+        ("info", None) if payload.is_empty() => ledger.info().await,
+        ("info", None) => ledger.guest(GuestSubject::Info, payload).await,
+        ("credential", None) => ledger.guest(GuestSubject::Credential, payload).await,
         _ => refuse(
             ledger,
             request,
@@ -172,7 +175,13 @@ async fn respond(request: &Request, response: Response) {
         return;
     }
     let mut headers = HeaderMap::new();
-    if let Some(refusal) = &response.refusal {
+    // What a sealed answer says is for its reader alone.
+    let sealed = match addressed(request) {
+        ("credential", None) => true,
+        ("info", None) => !request.message.payload.is_empty(),
+        _ => false,
+    };
+    if let Some(refusal) = response.refusal.as_ref().filter(|_| !sealed) {
         // async-nats' own errors have no body. Ours is in the body, signed.
         headers.insert("Nats-Service-Error", refusal.code.as_str());
         headers.insert("Nats-Service-Error-Code", "400");

@@ -9,13 +9,15 @@ use async_nats::service::ServiceExt as _;
 use keyroll_core::{Identity, Rejection};
 use keyroll_ledger::follower::Notice;
 use keyroll_ledger::{Environment, Ledger, OpenError, Options};
-use keyroll_nats::Addresses;
+use keyroll_nats::{Addresses, ClientIssuer, Creds};
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use keyroll_wire::subjects;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::Dispatcher;
+use crate::guests::Guests;
+use crate::issuing::{CredentialLifetime, issuer};
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
 use crate::monitors::durability::{Durability, DurabilityReport};
@@ -28,6 +30,8 @@ use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
 /// Requests that the connection buffers before it drops them. The dispatcher empties the buffer at once,
 /// so it fills only when the process gets no processor time.
 const BUFFERED_REQUESTS: usize = 16_384;
+/// The services of one ledger share the requests of guests.
+const GUEST_QUEUE: &str = "keyroll";
 /// Time between two passes of erasure, and after a failed one.
 const ERASE_INTERVAL: Duration = Duration::from_millis(200);
 const ERASE_RETRY: Duration = Duration::from_secs(2);
@@ -38,10 +42,16 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The options of a service.
 pub struct ServeOptions {
-    /// URL with the service's own NATS user, for the streams.
-    pub ledger_url: String,
-    /// URL with the responder's NATS user, for requests and answers.
-    pub client_account_url: String,
+    /// URL of the nats-servers.
+    pub nats_url: String,
+    /// The service's own NATS user, for the streams.
+    pub service: Creds,
+    /// The NATS user for requests and answers.
+    pub responder: Creds,
+    /// Issues the credentials of clients; without one, somebody else does.
+    pub issuer: Option<ClientIssuer>,
+    /// How long those last.
+    pub credential_lifetime: CredentialLifetime,
     /// Monitoring addresses of all nats-servers, to check that each syncs always.
     pub monitoring: Vec<String>,
     /// The directory of `ledger.redb`.
@@ -102,6 +112,7 @@ pub struct Service {
 
 async fn connect(
     url: &str,
+    creds: &Creds,
     user: &'static str,
     inbox: Option<&str>,
 ) -> Result<async_nats::Client, ServeError> {
@@ -109,7 +120,8 @@ async fn connect(
         user,
         why: why.message,
     })?;
-    let mut options = async_nats::ConnectOptions::new()
+    let mut options = creds
+        .connect_options()
         .name(format!("keyroll {user}"))
         .subscription_capacity(BUFFERED_REQUESTS)
         .client_capacity(BUFFERED_REQUESTS);
@@ -126,13 +138,19 @@ async fn connect(
 /// # Errors
 /// [`ServeError`].
 pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
-    let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
-    let erasing = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
-    let responder = connect(&options.client_account_url, "responder", None).await?;
+    let (url, inbox) = (&*options.nats_url, Some(SERVICE_INBOX));
+    let client = connect(url, &options.service, "service", inbox).await?;
+    let erasing = connect(url, &options.service, "service", inbox).await?;
+    let responder = connect(url, &options.responder, "responder", None).await?;
+    let to_guests = connect(url, &options.responder, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream the service only answers what an operator needs for recovery.
     let damage = match check_streams(&client).await {
         Ok(_) => None,
+        // A ledger from before, which only has to be completed.
+        Err(error) if error.only_tokens_missing() => {
+            return Err(ServeError::Unfit(error.to_string()));
+        }
         Err(error) if error.only_missing() => Some(error.to_string()),
         Err(error) => return Err(ServeError::Unfit(error.to_string())),
     };
@@ -142,6 +160,8 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let first = replicas_of.borrow().clone();
     let report = check_durability(&mut durability, &client, &first).await?;
     let writes = open_streams(&client, erasing).await?;
+    let lifetime = options.credential_lifetime;
+    let credentials = options.issuer.map(|clients| issuer(clients, lifetime));
     let opened = Ledger::open(Options {
         statement: options.keys.statement,
         key: options.keys.online,
@@ -153,6 +173,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: clock::now,
         damage,
+        credentials,
         idle: keyroll_ledger::follower::IDLE,
     });
     let (ledger, notices) = opened.await?;
@@ -169,7 +190,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         tracing::error!(%wrong, "the ledger starts out of service");
     }
     let ledger = Arc::new(ledger);
-    let service = serve(Arc::clone(&ledger), responder, notices).await?;
+    let service = serve(Arc::clone(&ledger), (responder, to_guests), notices).await?;
     let stopped = || service.stopped.clone();
     let storage = writes.storage.clone();
     tokio::spawn(storage.run(monitoring, Arc::clone(&ledger), stopped()));
@@ -226,7 +247,7 @@ async fn open_streams(
 
 async fn serve(
     ledger: Arc<Ledger>,
-    responder: async_nats::Client,
+    (responder, to_guests): (async_nats::Client, async_nats::Client),
     notices: mpsc::Receiver<Notice>,
 ) -> Result<Service, ServeError> {
     let announce = |error: async_nats::Error| ServeError::Announce(error.to_string());
@@ -242,6 +263,7 @@ async fn serve(
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
+        ("credential", subjects::CREDENTIAL),
     ] {
         let endpoint = micro
             .endpoint_builder()
@@ -253,14 +275,20 @@ async fn serve(
         tokio::spawn(tokio::task::unconstrained(run));
     }
     let metrics = Arc::clone(dispatcher.metrics());
+    let requests = to_guests
+        .queue_subscribe(subjects::GUESTS, GUEST_QUEUE.to_owned())
+        .await;
+    let requests = requests.map_err(|error| ServeError::Announce(error.to_string()))?;
+    let guests = Guests::new(Arc::clone(&ledger), Arc::clone(&metrics), to_guests.clone());
+    tokio::spawn(tokio::task::unconstrained(guests.run(requests)));
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(housekeeping(Arc::clone(&ledger), stopped.clone()));
     tokio::spawn(erase(Arc::clone(&ledger), stopped.clone()));
     // Requests arrive once the server has the subscriptions.
-    responder
-        .flush()
-        .await
-        .map_err(|error| ServeError::Announce(error.to_string()))?;
+    for client in [&responder, &to_guests] {
+        let flushed = client.flush().await;
+        flushed.map_err(|error| ServeError::Announce(error.to_string()))?;
+    }
     Ok(Service {
         ledger,
         metrics,
