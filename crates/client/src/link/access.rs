@@ -32,8 +32,9 @@ pub(crate) struct Timed {
     pub(crate) creds: Creds,
     pub(crate) renew: Option<Instant>,
     pub(crate) ends: Option<Instant>,
-    /// Whether they reach only the workspaces of their tags.
-    pub(crate) issued: bool,
+    /// The file that they came from. Without one the ledger issued them, and they reach only the workspaces of
+    /// their tags.
+    pub(crate) file: Option<Arc<Path>>,
 }
 
 /// The newest credentials of a client.
@@ -46,22 +47,32 @@ impl Timed {
             let life = Duration::from_secs(end.saturating_sub(creds.claims().iat));
             life.saturating_sub(ROUNDING)
         });
-        Self::new(creds, asked, life, true)
+        Self::new(creds, asked, life, None)
     }
 
     /// Credentials that were kept: only the wall clock tells how much of their life is left.
     pub(crate) fn stored(creds: Creds) -> Self {
         let left = left(&creds);
-        Self::new(creds, Instant::now(), left, true)
+        Self::new(creds, Instant::now(), left, None)
     }
 
-    fn new(creds: Creds, begun: Instant, life: Option<Duration>, issued: bool) -> Self {
+    fn new(creds: Creds, begun: Instant, life: Option<Duration>, file: Option<Arc<Path>>) -> Self {
         Self {
             creds,
             renew: life.map(|life| begun + life * RENEW_NUMERATOR / RENEW_DENOMINATOR),
             ends: life.map(|life| begun + life),
-            issued,
+            file,
         }
+    }
+
+    /// These, or what their file has by now: somebody else renews it.
+    pub(crate) fn present(&self) -> Option<Self> {
+        let now = match &self.file {
+            Some(file) => read(file).ok()?,
+            None => self.clone(),
+        };
+        let in_force = now.ends.is_none_or(|end| Instant::now() < end);
+        in_force.then_some(now)
     }
 
     /// The workspaces of the tags.
@@ -92,5 +103,95 @@ pub(super) fn read(file: &Path) -> Result<Timed, ClientError> {
         return Err(ClientError::failed(Code::Denied, words));
     }
     let left = left(&creds);
-    Ok(Timed::new(creds, Instant::now(), left, false))
+    Ok(Timed::new(creds, Instant::now(), left, Some(file.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use keyroll_nats::jwt::{self, User};
+    use keyroll_nats::nkeys::KeyPair;
+
+    use super::*;
+
+    fn creds((from, until): (u64, u64), tags: &[&str]) -> Creds {
+        let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
+        let key = user.public_key();
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let grants = User::scoped(&account.public_key(), tags);
+        let jwt = jwt::sign(&account, (&key, &key), (from, Some(until)), grants);
+        Creds::new(jwt.expect("signed"), user).expect("they fit")
+    }
+
+    /// Their times count from the question, by the length of the life: this machine's date does not matter.
+    #[test]
+    fn issued_credentials_are_renewed_before_they_end_whatever_the_date_is() {
+        let asked = Instant::now();
+        for date in [0, seconds(), seconds() * 2] {
+            let timed = Timed::issued(creds((date, date + 101), &[]), asked);
+            let after = |at: Option<Instant>| at.expect("a time") - asked;
+            assert_eq!(after(timed.ends), Duration::from_secs(100));
+            assert_eq!(after(timed.renew), Duration::from_secs(80));
+        }
+        let short = Timed::issued(creds((7, 7), &[]), asked);
+        assert_eq!(short.ends, Some(asked), "a life of nothing has ended");
+    }
+
+    #[test]
+    fn stored_credentials_last_as_long_as_the_wall_clock_says() {
+        let now = seconds();
+        let timed = Timed::stored(creds((now, now + 1_000), &[]));
+        let left = timed.ends.expect("an end") - Instant::now();
+        assert!(left <= Duration::from_secs(1_000) && left > Duration::from_secs(900));
+        let past = Timed::stored(creds((1, 2), &[]));
+        assert!(past.ends.is_some_and(|end| end <= Instant::now()));
+    }
+
+    #[test]
+    fn a_file_that_somebody_renews_is_read_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.creds");
+        let write = |creds: &Creds| {
+            fs::write(&path, creds.render().expect("a text")).expect("written");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
+        };
+        let now = seconds();
+        let [first, second] = [100, 200].map(|life| creds((now, now + life), &[]));
+        write(&first);
+        let timed = read(&path).expect("credentials");
+        write(&second);
+        let present = timed.present().expect("in force");
+        assert_eq!(present.creds.jwt(), second.jwt());
+        write(&creds((1, 2), &[]));
+        assert!(
+            timed.present().is_none(),
+            "an expired JWT is never shown to a server"
+        );
+    }
+
+    #[test]
+    fn only_tags_of_workspaces_are_workspaces() {
+        let tags = ["ws:demo", "ws:*", "other:demo", "wsdemo", "ws:a-1", "ws:"];
+        let names: Vec<String> = Timed::stored(creds((1, 2), &tags))
+            .workspaces()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(names, ["demo", "a-1"]);
+    }
+
+    #[test]
+    fn an_expired_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.creds");
+        fs::write(&path, creds((1, 2), &[]).render().expect("a text")).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
+        let expired = read(&path).err().expect("expired");
+        assert_eq!(expired.code(), Code::Denied);
+        assert!(expired.to_string().contains("a.creds"), "{expired}");
+        let none = read(&dir.path().join("none")).err().expect("no file");
+        assert_eq!(none.code(), Code::InvalidField);
+    }
 }
