@@ -157,15 +157,18 @@ pub(crate) async fn run() -> Result<(), Failed> {
         home: None,
     })
     .await?;
-    let signed_in = client.with_signer(sign_in(&identity, client.ledger())?);
-    let crowd = Crowd {
+    let mut crowd = Crowd {
+        signed_in: client.clone(),
         client,
-        signed_in,
         workspace,
         created: Arc::default(),
         editors: Arc::default(),
     };
-    answer(&crowd.prepare().await?)?;
+    let prepared = crowd.prepare().await?;
+    // A sign-in is not older than the membership.
+    let signer = sign_in(&identity, crowd.client.ledger())?;
+    crowd.signed_in = crowd.client.with_signer(signer);
+    answer(&prepared)?;
     for line in lines {
         let Line::Do {
             what,
