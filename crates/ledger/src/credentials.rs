@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use keyroll_core::decide::not_a_member;
-use keyroll_core::{Code, ConnectionKey, Identity, Millis, Rejection, WorkspaceName};
+use keyroll_core::{Code, ConnectionKey, MemberId, Millis, Rejection, WorkspaceName};
 use keyroll_wire::query::{CREDENTIAL_WORKSPACES, LedgerCredential};
 use keyroll_wire::reply::IssuedCredential;
 
 use crate::context::Context;
-use crate::queries::{Queries, current_member};
+use crate::queries::{Claim, Queries, SignedQuery, current_member, member_of_ledger};
 
 /// Makes a NATS user for a connection key that reaches these workspaces, from now on.
 pub type CredentialIssuer = Arc<
@@ -28,14 +28,12 @@ impl Credentials {
         Self { context, issuer }
     }
 
-    /// Issues a credential to `signer`, for workspaces of which it is a member. An operator may name any:
-    /// whoever creates a workspace needs to reach it first.
-    ///
-    /// Here a further kind of signer would be admitted.
+    /// Issues a credential to a member, for workspaces of which it is one. An operator may name any: whoever
+    /// creates a workspace needs to reach it first. A sign-in is none, and has to be open in some workspace.
     pub(crate) async fn issue(
         &self,
         queries: &Queries,
-        signer: Identity,
+        query: &SignedQuery,
         asked: &LedgerCredential,
     ) -> Result<IssuedCredential, Rejection> {
         let Some(issuer) = &self.issuer else {
@@ -53,8 +51,12 @@ impl Credentials {
         let mut workspaces = asked.workspaces.clone();
         workspaces.sort_unstable();
         workspaces.dedup();
-        if !self.context.is_operator(&signer) {
-            self.check_membership(queries, signer, &workspaces).await?;
+        let operator =
+            query.sign_in_key().is_none() && self.context.is_operator(&query.opened.signer);
+        if !operator {
+            let member = member_of_ledger(&self.context, query).await?;
+            self.check_membership(queries, member, &workspaces).await?;
+            self.check_sign_in(query, &workspaces)?;
         }
         issuer(asked.connection, &workspaces, self.context.now())
     }
@@ -62,13 +64,17 @@ impl Credentials {
     async fn check_membership(
         &self,
         queries: &Queries,
-        signer: Identity,
+        member: MemberId,
         workspaces: &[WorkspaceName],
     ) -> Result<(), Rejection> {
-        let member = signer.into();
+        // Before it is opened in a workspace, a sign-in has to reach it.
+        let asker = Claim {
+            member,
+            sign_in_key: None,
+        };
         for workspace in workspaces {
             // The first refusal ends it: a stranger's query reads the log once at most.
-            queries.check_member(workspace, &member).await?;
+            queries.check_member(workspace, &asker).await?;
             let in_force = self.context.with_workspace(workspace, |view| {
                 current_member(&self.context, view, &member)
             })?;
@@ -76,9 +82,32 @@ impl Credentials {
                 return Err(not_a_member(workspace));
             }
         }
-        if workspaces.is_empty() && queries.workspaces(signer)?.is_empty() {
+        if workspaces.is_empty() && queries.workspaces(member)?.is_empty() {
             let message = "NATS credentials are for operators and members: this key is a member of no workspace";
             return Err(Rejection::new(Code::Denied, message));
+        }
+        Ok(())
+    }
+
+    /// A sign-in that was closed in a workspace does not reach it.
+    fn check_sign_in(
+        &self,
+        query: &SignedQuery,
+        workspaces: &[WorkspaceName],
+    ) -> Result<(), Rejection> {
+        let Some(key) = query.sign_in_key() else {
+            return Ok(());
+        };
+        for workspace in workspaces {
+            let known = self
+                .context
+                .with_workspace(workspace, |view| view.sign_in(&query.member(), &key))?;
+            if known.is_some_and(|known| known.closed.is_some()) {
+                let message = format!(
+                    "the sign-in was closed in {workspace}: sign in again with `keyroll login`"
+                );
+                return Err(Rejection::new(Code::Denied, message));
+            }
         }
         Ok(())
     }

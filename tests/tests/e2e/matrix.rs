@@ -4,8 +4,8 @@ mod purposes;
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
-    AgentUse, BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose,
-    RevealItem, SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef,
+    AgentUse, BlockRun, BlockUse, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
+    SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, SignInClose,
     WorkflowSave,
 };
 use keyroll_core::names::Label;
@@ -128,9 +128,9 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
             Permission::Manage,
         ),
         (
-            Action::DelegationRevoke(DelegationRevoke {
+            Action::SignInClose(SignInClose {
                 key: Identity([5; 32]),
-                identity: Some(keyroll_core::MemberId([6; 32])),
+                member: Some(keyroll_core::MemberId([6; 32])),
             }),
             Permission::Manage,
         ),
@@ -252,6 +252,7 @@ async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Question)
         seen: TreeSize(0),
         ledger: dev.ledger(),
         workspace: Some(place.parse().expect("a name")),
+        member: None,
         delegation: None,
     };
     let key = identity(&who.home.join("identity.pem"));

@@ -173,8 +173,9 @@ async fn credential_once(
         }),
         seen: TreeSize(0),
         ledger: asked.keys.ledger,
+        member: asked.signer.claim(),
         workspace: None,
-        delegation: asked.signer.statement(),
+        delegation: None,
     };
     let bytes = cose::sign(&query, asked.signer.key());
     let request = Digest::of(&bytes);

@@ -72,13 +72,7 @@ impl Ledger {
         let query = SignedQuery::check(opened, &self.context, workspace, now)?;
         let asked = &query.opened.payload;
         let Some(workspace) = workspace else {
-            if query.delegation.is_some() {
-                let message = "a delegated key speaks for one workspace only";
-                return Err(Rejection::new(Code::Denied, message));
-            }
-            return self
-                .answer_for_ledger(query.opened.signer, &asked.ask)
-                .await;
+            return self.answer_for_ledger(&query, &asked.ask).await;
         };
         if let Question::CommandDryRun(command) = &asked.ask {
             let dry_run = self
@@ -94,23 +88,29 @@ impl Ledger {
 
     async fn answer_for_ledger(
         &self,
-        identity: Identity,
+        query: &SignedQuery,
         ask: &Question,
     ) -> Result<Answer, Rejection> {
+        let identity = query.opened.signer;
         match ask {
             Question::WorkspaceList(list) => {
-                queries::workspaces_page(&self.context, identity, list).map(Answer::WorkspaceList)
+                let member = queries::member_of_ledger(&self.context, query).await?;
+                queries::workspaces_page(&self.context, member, list).map(Answer::WorkspaceList)
             }
             Question::LedgerCredential(asked) => {
-                let issued = self
-                    .credentials
-                    .issue(&self.queries, identity, asked)
-                    .await?;
+                let issued = self.credentials.issue(&self.queries, query, asked).await?;
                 Ok(Answer::LedgerCredential(issued))
             }
             Question::Status(_) => {
-                let status = self.status.status(identity).await?;
+                let member = queries::member_of_ledger(&self.context, query).await?;
+                // A sign-in is no operator, whoever signed in.
+                let operator = query.sign_in_key().is_none() && self.context.is_operator(&identity);
+                let status = self.status.status(member, operator).await?;
                 Ok(Answer::Status(Box::new(status)))
+            }
+            _ if query.sign_in_key().is_some() => {
+                let message = "this is for operators, with their own key: a sign-in is none";
+                Err(Rejection::new(Code::Denied, message))
             }
             Question::ProjectionStatus(_) => {
                 self.check_operator(identity)?;
@@ -149,6 +149,7 @@ impl Ledger {
             | Question::SecretHistory(_)
             | Question::MemberList(_)
             | Question::KeyStatus(_)
+            | Question::SignInList(_)
             | Question::WorkspaceAt(_)
             | Question::AuditLog(_)
             | Question::AuditCommits(_)

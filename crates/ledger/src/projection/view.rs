@@ -233,6 +233,8 @@ impl WorkspaceView<'_> {
             secrets: self.all_secrets()?,
             revoked: self.revoked()?,
             delegations: self.delegations()?,
+            sign_ins: self.sign_ins(None, None)?,
+            sign_in_counts: self.sign_in_counts()?,
             denials: self.denials()?,
             workflows: self.workflows()?,
         };
@@ -292,15 +294,6 @@ impl WorkspaceView<'_> {
             found.push(((MemberId(*identity), Identity(*key)), Millis(end.value())));
         }
         Ok(found)
-    }
-
-    /// Whether the delegation of an identity to a key was revoked.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn is_revoked(&self, identity: &MemberId, key: &Identity) -> Result<bool, ProjectionError> {
-        let revoked = self.view.tx.open_table(REVOKED)?;
-        Ok(revoked.get((self.number, &identity.0, &key.0))?.is_some())
     }
 
     fn denials(&self) -> Result<Vec<(MemberId, Denials)>, ProjectionError> {

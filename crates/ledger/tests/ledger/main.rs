@@ -17,6 +17,7 @@ mod pages;
 mod refusals;
 mod replay;
 mod rules;
+mod sign_ins;
 mod support;
 mod time;
 mod verification;
@@ -30,7 +31,7 @@ use keyroll_merkle::{Hash, SignedCheckpoint, leaf_hash, verify_inclusion};
 use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::Answer;
 
-use appends::revoke;
+use appends::close;
 use support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
 
 #[tokio::test]
@@ -142,14 +143,9 @@ async fn a_command_takes_effect_once() {
     assert_eq!((first.released.len(), again.released.len()), (1, 0));
 
     // Another command under the same id is a conflict, unless it is another actor's.
-    let other = world.command_bytes(&owner(), id, now(), Action::DelegationRevoke(revoke()));
+    let other = world.command_bytes(&owner(), id, now(), close());
     assert_eq!(code(world.send(other, vec![]).await), Some(Code::Conflict));
-    let stranger = world.command_bytes(
-        &signing_key(99),
-        id,
-        now(),
-        Action::DelegationRevoke(revoke()),
-    );
+    let stranger = world.command_bytes(&signing_key(99), id, now(), close());
     assert_eq!(code(world.send(stranger, vec![]).await), Some(Code::Denied));
 }
 
@@ -210,6 +206,7 @@ async fn ask_ledger(world: &World, ask: Question) -> Result<Answer, keyroll_core
         seen: keyroll_core::TreeSize(0),
         ledger: world.id(),
         workspace: None,
+        member: None,
         delegation: None,
     };
     world.ask_bytes(None, &cose::sign(&query, &owner())).await

@@ -213,6 +213,8 @@ impl World {
                 action,
                 ledger,
                 workspace,
+                member: None,
+                approval: None,
                 delegation: None,
             },
             actor,
@@ -292,6 +294,7 @@ impl World {
             seen: size,
             ledger: self.id(),
             workspace: Some(demo()),
+            member: None,
             delegation: None,
         };
         self.ask_bytes(Some(&demo()), &cose::sign(&query, actor))

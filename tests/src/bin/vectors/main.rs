@@ -11,6 +11,7 @@ mod raw;
 mod refused;
 mod refused_bundles;
 mod refused_proofs;
+mod refused_sign_ins;
 mod tree;
 mod values;
 mod wire;

@@ -7,7 +7,8 @@ use keyroll_core::{
 use keyroll_wire::query::{
     AsOf, AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage,
     CommandDryRun, LedgerCredential, MemberList, PointInTime, QUERY_V, ReceiptQuery, RecoverBegin,
-    RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow, TrustedSize, WorkspaceList,
+    RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList, SignInName,
+    TrustedSize, WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, ReplyBody};
 use keyroll_wire::{Query, Question, Reply};
@@ -34,12 +35,14 @@ fn query(world: &World, ask: Question, workspace: bool) -> Query {
         seen: TreeSize(if workspace { SEEN } else { 0 }),
         ledger: world.ledger,
         workspace: workspace.then(|| world.workspace.clone()),
+        member: None,
         delegation: None,
     }
 }
 
 fn asks(world: &World) -> Vec<(&'static str, Question, bool)> {
     let mut asks = of_rows();
+    asks.extend(of_sign_ins(world));
     asks.extend(of_the_log(world));
     asks.extend(of_the_ledger(world));
     asks
@@ -114,6 +117,14 @@ fn of_rows() -> Vec<(&'static str, Question, bool)> {
     ]
 }
 
+fn sign_ins(after: Option<SignInName>) -> Question {
+    Question::SignInList(SignInList {
+        after,
+        limit: 1_000,
+        member: after.map(|name| name.member),
+    })
+}
+
 fn every_filter(world: &World) -> AuditLog {
     AuditLog {
         run: Some("run-42".to_owned()),
@@ -127,6 +138,17 @@ fn every_filter(world: &World) -> AuditLog {
         secret: Some("STRIPE_KEY".parse().expect("a name")),
         outcome: Some(AuditOutcome::Granted),
     }
+}
+
+fn of_sign_ins(world: &World) -> Vec<(&'static str, Question, bool)> {
+    let after = SignInName {
+        key: world.sign_in().key,
+        member: member(&world.alice),
+    };
+    vec![
+        ("signin.list", sign_ins(None), true),
+        ("signin.list, next page", sign_ins(Some(after)), true),
+    ]
 }
 
 fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
@@ -153,7 +175,7 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
         ),
         (
             "audit.prove",
-            Question::AuditProve(AuditProve { index: Index(9) }),
+            Question::AuditProve(AuditProve { index: Index(10) }),
             true,
         ),
         ("key.status", Question::KeyStatus(none), true),
@@ -310,6 +332,15 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         "signed-query",
         &delegated,
     ));
+    let signed_in = Query {
+        member: Some(member(&world.alice)),
+        ..query(world, sign_ins(None), true)
+    };
+    list.push(forms::signed::<Query>(
+        "signin.list through a sign-in",
+        "signed-query",
+        &cose::sign(&signed_in, &world.console),
+    ));
     let size = log.entries.len();
     for answer in answers(world, log) {
         let of_ledger = matches!(
@@ -364,7 +395,7 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
     let message = "the name STRIPE_KEY is taken (by STRIPE_KEY)";
     let rejection = Rejection::new(Code::Conflict, message);
     cose::sign(
-        &reply_to(log, command, ReplyBody::Error(rejection), 13, SEEN),
+        &reply_to(log, command, ReplyBody::Error(rejection), 14, SEEN),
         &world.online,
     )
 }
@@ -372,5 +403,5 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
 /// A second command that creates the same secret.
 pub(crate) fn second_create(world: &World) -> Vec<u8> {
     let action: Action = actions::create(world);
-    cose::sign(&world.command(14, action), &world.alice)
+    cose::sign(&world.command(15, action), &world.alice)
 }

@@ -25,7 +25,7 @@ const L: [u8; 32] = [
 ];
 
 /// The fields of a valid `workspace.create`.
-fn fields(world: &World) -> Fields {
+pub(crate) fn fields(world: &World) -> Fields {
     let command = world.command(1, Action::WorkspaceCreate(Nothing {}));
     let action = vec![(tstr("workspace.create"), head(5, 0))];
     vec![
@@ -38,13 +38,13 @@ fn fields(world: &World) -> Fields {
     ]
 }
 
-struct Cases<'a> {
-    world: &'a World,
+pub(crate) struct Cases<'a> {
+    pub(crate) world: &'a World,
     list: Vec<Value>,
 }
 
 impl<'a> Cases<'a> {
-    fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
+    pub(crate) fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
         let key = &self.world.alice;
         let protected = map(&header(ALG, &public(key).0, TYP));
         Parts {
@@ -78,7 +78,7 @@ impl<'a> Cases<'a> {
             .push(json!({ "name": name, "rule": rule, "bytes": hex::encode(bytes), "code": code }));
     }
 
-    fn command(&mut self, name: &str, bytes: &[u8], code: Code) {
+    pub(crate) fn command(&mut self, name: &str, bytes: &[u8], code: Code) {
         let said = SignedCommand::decode(bytes)
             .and_then(SignedCommand::verify)
             .map(drop);
@@ -454,6 +454,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     cases.contents();
     cases.signatures();
     cases.delegations();
+    crate::refused_sign_ins::add(&mut cases);
     cases.other_forms(log);
     json!({
         "about": "Bytes that must be refused, each with its code; proofs that prove nothing, and bundles that do not verify.",

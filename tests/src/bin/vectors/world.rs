@@ -1,11 +1,13 @@
 //! The actors and objects of the vectors: keys from fixed seeds, one session, one secret.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::command::{Command, NewSecret, SessionRef};
+use keyroll_core::command::{Command, NewSecret, SessionRef, SignInOpen};
+use keyroll_core::cose::Form as _;
 use keyroll_core::crypto::{
     ClientSession, Key, SealContext, SealingSecret, SessionContext, seal_value,
 };
 use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{
     Action, CommandId, Digest, Identity, LedgerId, MemberId, Millis, SecretId, Version,
@@ -195,13 +197,68 @@ impl World {
         cose::sign(&delegation, signer)
     }
 
+    /// What alice consents to for the console's key.
+    pub(crate) fn sign_in_terms(&self) -> SignInTerms {
+        SignInTerms {
+            key: public(&self.console),
+            from: Millis(START + 480_000),
+            until: Millis(START + 480_000 + 28_800_000),
+            origin: "https://console.example".parse().expect("an origin"),
+        }
+    }
+
+    /// The statement of `signer` over the binding of `terms`.
+    pub(crate) fn sign_in_statement(&self, signer: &SigningKey, terms: &SignInTerms) -> Vec<u8> {
+        let binding = terms.binding(&self.ledger);
+        cose::sign(&SignInStatement { v: 1, binding }, signer)
+    }
+
+    /// Opens a sign-in of alice with the console's key.
+    pub(crate) fn sign_in(&self) -> SignInOpen {
+        let terms = self.sign_in_terms();
+        SignInOpen {
+            key: terms.key,
+            from: terms.from,
+            proof: SignInProof::Key(self.sign_in_statement(&self.alice, &terms).into()),
+            until: terms.until,
+            origin: terms.origin,
+        }
+    }
+
+    /// A command of alice, signed by the console's key through her sign-in.
+    pub(crate) fn signed_in(&self, minute: u64, action: Action) -> Vec<u8> {
+        let command = Command {
+            member: Some(member(&self.alice)),
+            ..self.command(minute, action)
+        };
+        cose::sign(&command, &self.console)
+    }
+
     pub(crate) fn statements(&self) -> Value {
+        let terms = self.sign_in_terms();
+        let covered = (
+            self.ledger,
+            terms.key,
+            terms.from,
+            terms.until,
+            &terms.origin,
+        );
         json!({
             "about": "Signed statements about keys.",
             "forms": [
                 forms::signed::<LedgerKey>("ledger key", "signed-ledger-key", &self.ledger_statement()),
                 forms::signed::<SealingKey>("sealing key", "signed-sealing-key", &self.sealing_statement()),
                 forms::signed::<Delegation>("delegation", "signed-delegation", &self.delegation()),
+                forms::signed::<SignInStatement>(
+                    "sign-in",
+                    "signed-sign-in",
+                    &self.sign_in_statement(&self.alice, &terms),
+                ),
+                forms::plain(
+                    "what the binding of the sign-in is the SHA-256 of",
+                    "sign-in-terms",
+                    &(SignInStatement::NAME, covered),
+                ),
             ],
         })
     }
@@ -229,6 +286,8 @@ impl World {
             action,
             ledger: self.ledger,
             workspace: self.workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         }
     }

@@ -48,6 +48,7 @@ fn query(dev: &Dev, ask: Question) -> Vec<u8> {
         ask,
         seen: TreeSize(0),
         ledger: dev.ledger(),
+        member: None,
         workspace: None,
         delegation: None,
     };
