@@ -204,12 +204,13 @@ impl Client {
         bytes: Vec<u8>,
         (end, unknown): (Instant, bool),
     ) -> Attempt {
-        let left = end.saturating_duration_since(Instant::now());
         let live = match self.connection.link.live(Some(workspace)).await {
             Ok(live) => live,
             Err(error) if unknown => return Attempt::Retry(error),
             Err(error) => return Attempt::Final(error),
         };
+        // A new connection takes its time, too.
+        let left = end.saturating_duration_since(Instant::now());
         let subject = subjects::command(workspace);
         let sent = live.request(&subject, bytes);
         let reply = match tokio::time::timeout(left, sent).await {
@@ -217,7 +218,9 @@ impl Client {
             // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
             Ok(Err(RequestFailed::Forbidden(error))) if unknown => return Attempt::Retry(error),
             Ok(Err(RequestFailed::Forbidden(error))) => return Attempt::Final(error),
-            Ok(Err(RequestFailed::Nats(error))) => return failed_request(&error, unknown),
+            // It may have been carried out: the same bytes over another connection bring the outcome.
+            Ok(Err(RequestFailed::Unheard(_))) => return Attempt::Retry(outcome_unknown()),
+            Ok(Err(RequestFailed::Nats(kind))) => return failed_request(kind, unknown),
             Ok(Ok(reply)) => reply,
         };
         let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
@@ -253,8 +256,8 @@ pub(crate) fn outcome_unknown() -> ClientError {
     )
 }
 
-fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
-    match error.kind() {
+fn failed_request(kind: RequestErrorKind, unknown: bool) -> Attempt {
+    match kind {
         RequestErrorKind::NoResponders if !unknown => Attempt::Final(ClientError::failed(
             Code::Unreachable,
             "no keyroll service answers there: start `keyroll serve` or `keyroll dev`",
@@ -264,7 +267,7 @@ fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
             Attempt::Retry(outcome_unknown())
         }
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            let message = format!("the command was not sent: {error}");
+            let message = format!("the command was not sent: {kind}");
             Attempt::Retry(ClientError::failed(Code::Unreachable, message))
         }
     }
