@@ -178,6 +178,7 @@ def open_signed(schema, rule, data):
         raise Refused("malformed", "another length of key or signature")
     if isinstance(inner, dict) and inner.get("v", 1) != 1:
         raise Refused("upgrade_needed", "another version")
+    refuse_unknown(inner)
     check(schema, form, inner)
     aad = f"keyroll/{form}/v1".encode()
     verify(kid, signature, encode(["Signature1", protected, aad, payload]))
@@ -185,7 +186,27 @@ def open_signed(schema, rule, data):
         signer, delegation = open_signed(schema, "signed-delegation", inner["delegation"])
         if signer != delegation["identity"] or delegation["key"] != kid:
             raise Refused("bad_signature", "a delegation for another key or by another")
+    if inner.get("member") == kid or {"member", "delegation"} <= inner.keys():
+        raise Refused("malformed", "a member named by its own key, or beside a delegation")
+    if opened := inner.get("action", {}).get("signin.open"):
+        check_sign_in(schema, kid, inner["ledger"], opened)
     return kid, inner
+
+
+def refuse_unknown(inner):
+    """Kinds of proofs and approvals that a later program may know."""
+    opened = inner.get("action", {}).get("signin.open", {})
+    if "approval" in inner or set(opened.get("proof", {})) - {"key"}:
+        raise Refused("upgrade_needed", "an unknown kind of proof or approval")
+
+
+def check_sign_in(schema, kid, ledger, opened):
+    """The binding, which the member's key signs: who the member is, the log alone can tell."""
+    _, statement = open_signed(schema, "signed-sign-in", opened["proof"]["key"])
+    terms = [ledger, opened["key"], opened["from"], opened["until"], opened["where"]]
+    binding = hashlib.sha256(encode(["keyroll/sign-in/v1", terms])).digest()
+    if statement["binding"] != binding or opened["key"] != kid:
+        raise Refused("bad_signature", "a proof for another sign-in, or sent by another key")
 
 
 def check(schema, rule, value):
@@ -198,7 +219,9 @@ def check(schema, rule, value):
 
 
 def actor_of(kid, command):
-    return decode(decode(command["delegation"]).value[2])["identity"] if "delegation" in command else kid
+    if "delegation" in command:
+        return decode(decode(command["delegation"]).value[2])["identity"]
+    return command.get("member", kid)
 
 
 # --- Merkle trees (RFC 6962, RFC 9162) and their texts (C2SP) -----------------------------------

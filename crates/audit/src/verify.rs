@@ -9,8 +9,7 @@ mod decode;
 use keyroll_core::event::{Event, WorkspaceCreated};
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Authority, Code, Index, LedgerId, MemberId, Recorded, Rejection, Rules, State, WorkspaceName,
-    decide,
+    Authority, Code, Index, LedgerId, Recorded, Rejection, Rules, State, WorkspaceName, decide,
 };
 use keyroll_merkle::Checkpoint;
 
@@ -229,9 +228,7 @@ impl Verifier {
         let Some(authority) = &self.authority else {
             return recorded;
         };
-        if MemberId::from(authority.key.key) == recorded.command.actor()
-            || recorded.index == Index(0)
-        {
+        if authority.key.key == recorded.command.signer() || recorded.index == Index(0) {
             self.asserted += 1;
         }
         // The signature was checked on another thread, and a bad one is reported.

@@ -19,6 +19,7 @@ use rand::rngs::SysRng;
 use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
+use crate::sign_in::OpenedIn;
 use crate::signer::Signer;
 use crate::sync::lock;
 use keyroll_wire::reply::{Reply, ReplyBody, ServiceInfo};
@@ -34,7 +35,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Settings {
     /// `nats://user:password@host:port`.
     pub nats_url: String,
-    /// The signer: an identity's own key (`key.into()`), or a delegated key.
+    /// The signer: a member's own key (`key.into()`), or a sign-in's.
     pub identity: Signer,
     /// The pinned ledger id: any other ledger is refused. Without one the first answer is trusted,
     /// and the caller keeps [`Client::ledger`] for the next time.
@@ -67,12 +68,15 @@ pub(crate) struct Connection {
 pub(crate) struct Actor {
     pub(crate) signer: Signer,
     pub(crate) sessions: Mutex<BTreeMap<WorkspaceName, ClientSession>>,
+    /// Where the ledger knows the signer's sign-in.
+    pub(crate) opened_in: OpenedIn,
 }
 
 impl Actor {
-    fn new(signer: Signer) -> Arc<Self> {
+    fn new(signer: Signer, opened_in: OpenedIn) -> Arc<Self> {
         Arc::new(Self {
             signer,
+            opened_in,
             sessions: Mutex::new(BTreeMap::new()),
         })
     }
@@ -156,17 +160,24 @@ impl Client {
             sealing: Mutex::new(sealing),
             verified: Mutex::new(None),
         });
-        let actor = Actor::new(settings.identity);
+        let opened_in = match (
+            settings.identity.consent(),
+            connection.checkpoints.directory(),
+        ) {
+            (Some(consent), Some(directory)) => OpenedIn::in_directory(directory, &consent.key)?,
+            _ => OpenedIn::default(),
+        };
+        let actor = Actor::new(settings.identity, opened_in);
         Ok(Self { connection, actor })
     }
 
     /// A client for another signer over the same connection: a web page for many people has one
-    /// connection, and a client for each person under a delegated key.
+    /// connection, and a client for the sign-in of each person.
     #[must_use]
     pub fn with_signer(&self, signer: Signer) -> Self {
         Self {
             connection: Arc::clone(&self.connection),
-            actor: Actor::new(signer),
+            actor: Actor::new(signer, OpenedIn::default()),
         }
     }
 

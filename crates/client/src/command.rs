@@ -73,6 +73,27 @@ impl Client {
         action: Action,
         values: Vec<SealedValue>,
     ) -> Result<Executed, ClientError> {
+        self.sign_in(workspace).await?;
+        self.execute_signed(workspace, id, action, values).await
+    }
+
+    /// As [`Client::execute`], without a look at whether the signer's sign-in is open.
+    pub(crate) async fn execute_now(
+        &self,
+        workspace: &WorkspaceName,
+        action: Action,
+    ) -> Result<Executed, ClientError> {
+        let id = crate::new_command_id();
+        self.execute_signed(workspace, id, action, Vec::new()).await
+    }
+
+    async fn execute_signed(
+        &self,
+        workspace: &WorkspaceName,
+        id: CommandId,
+        action: Action,
+        values: Vec<SealedValue>,
+    ) -> Result<Executed, ClientError> {
         let command = self.command(workspace, id, action);
         let bytes = cose::sign(&command, self.signer().key());
         let signed = (&command, self.member());
@@ -97,6 +118,8 @@ impl Client {
             action,
             ledger: self.connection.ledger,
             workspace: workspace.clone(),
+            member: self.signer().claim(),
+            approval: None,
             delegation: self.signer().statement(),
         }
     }

@@ -116,6 +116,9 @@ impl Client {
         question: Question,
         deadline: Deadline,
     ) -> Result<VerifiedAnswer, ClientError> {
+        if let Some(workspace) = workspace {
+            self.sign_in(workspace).await?;
+        }
         let answer = self.query_once(workspace, question, deadline).await;
         let (Err(refusal @ ClientError::Refused(_)), Some(workspace)) = (&answer, workspace) else {
             return answer;
@@ -144,6 +147,7 @@ impl Client {
             seen: trusted.as_ref().map_or(TreeSize(0), |trusted| trusted.size),
             ledger: self.connection.ledger,
             workspace: workspace.cloned(),
+            member: self.signer().claim(),
             delegation: self.signer().statement(),
         };
         let bytes = cose::sign(&query, self.signer().key());

@@ -217,6 +217,17 @@ pub(crate) fn can_lead_to(command: &Command, actor: MemberId, events: &[Event]) 
                 matches!(event, Event::SecretCreated(at) if stored(at, item, &new.digest))
             });
     }
+    if let Action::SignInOpen(open) = &command.action {
+        let opened = |event: &Event| {
+            matches!(event, Event::SignInOpened(opened)
+                if opened.until == open.until && opened.member == actor)
+        };
+        return match events {
+            [event] => opened(event),
+            [Event::SignInClosed(closed), event] => closed.key.is_some() && opened(event),
+            _ => false,
+        };
+    }
     let [event] = events else { return false };
     match (&command.action, event) {
         (Action::SecretCreate(create), Event::SecretCreated(at)) => {
@@ -236,6 +247,7 @@ pub(crate) fn can_lead_to(command: &Command, actor: MemberId, events: &[Event]) 
         (Action::DelegationRevoke(revoke), Event::DelegationRevoked(revoked)) => {
             revoke.identity.is_some() == revoked.identities.is_empty()
         }
+        (Action::SignInClose(_), Event::SignInClosed(closed)) => closed.key.is_none(),
         (Action::WorkspaceCreate(_), Event::WorkspaceCreated(_))
         | (Action::MemberAdd(_), Event::MemberAdded(_))
         | (Action::MemberChange(_), Event::MemberChanged(_))

@@ -1,17 +1,22 @@
 //! Signers of commands and queries.
 
+use std::sync::Arc;
+
 use ed25519_dalek::SigningKey;
 use keyroll_core::cose;
 use keyroll_core::limits::DELEGATION_MS;
 use keyroll_core::names::Label;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Blob, Identity, LedgerId, MemberId, Millis, Rejection, WorkspaceName};
+use keyroll_core::{Blob, Code, Identity, LedgerId, MemberId, Millis, Rejection, WorkspaceName};
 
-/// An identity with its own key, or a key to which an identity delegated for a while.
+use crate::sign_in::SignInConsent;
+
+/// A member's own key, a key that a member signed in with, or one to which it delegated.
 #[derive(Clone)]
 pub struct Signer {
     key: SigningKey,
     delegated: Option<Delegated>,
+    consent: Option<Arc<SignInConsent>>,
 }
 
 #[derive(Clone)]
@@ -25,6 +30,7 @@ impl From<SigningKey> for Signer {
         Self {
             key,
             delegated: None,
+            consent: None,
         }
     }
 }
@@ -45,11 +51,43 @@ impl Signer {
                 statement: Blob(statement),
                 delegation: opened.payload,
             }),
+            consent: None,
         })
+    }
+
+    /// A fresh key, and the member's consent to it. The client has the ledger open the sign-in in
+    /// each workspace at first use.
+    ///
+    /// # Errors
+    /// As [`SignInConsent::check`]; [`keyroll_core::Code::BadSignature`] when it is for another key.
+    pub fn signed_in(key: SigningKey, consent: SignInConsent) -> Result<Self, Rejection> {
+        consent.check()?;
+        if consent.key != public(&key) {
+            let message = "the sign-in is for another key";
+            return Err(Rejection::new(Code::BadSignature, message));
+        }
+        Ok(Self {
+            key,
+            delegated: None,
+            consent: Some(Arc::new(consent)),
+        })
+    }
+
+    /// The member's consent, when the key is a sign-in's.
+    pub fn consent(&self) -> Option<&SignInConsent> {
+        self.consent.as_deref()
+    }
+
+    /// The member that commands and queries name, when the key is a sign-in's.
+    pub fn claim(&self) -> Option<MemberId> {
+        self.consent().map(|consent| consent.member)
     }
 
     /// The member that acts, whichever key signs for it.
     pub fn member(&self) -> MemberId {
+        if let Some(member) = self.claim() {
+            return member;
+        }
         self.delegation()
             .map_or_else(|| public(&self.key), |delegation| delegation.identity)
             .into()
@@ -104,8 +142,6 @@ pub fn delegate(
 
 #[cfg(test)]
 mod tests {
-    use keyroll_core::Code;
-
     use super::*;
 
     /// Does not compile for a type that has the trait: the path is then ambiguous.

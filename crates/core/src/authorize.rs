@@ -1,5 +1,5 @@
 //! Authorization: whether the signer of a command may do what it asks for, by the role table of
-//! [`crate::roles`], the member's patterns and the delegation.
+//! [`crate::roles`], the member's patterns, and the key that signed for the member.
 
 use crate::command::{Action, Purpose, SignedCommand};
 use crate::event::DenialReason;
@@ -7,7 +7,7 @@ use crate::ids::{MemberId, Millis};
 use crate::names::SecretName;
 use crate::roles::{Permission, allows};
 use crate::rules::Rules;
-use crate::state::{Member, State};
+use crate::state::{Member, Signing, State};
 
 /// A refusal for lack of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +41,18 @@ fn needed(rules: Rules, action: &Action, actor: MemberId) -> Option<Permission> 
         Action::DelegationRevoke(revoke) if revoke.identity.is_none_or(|of| of == actor) => {
             Some(Permission::Read)
         }
+        // Nobody needs a permission to sign in, or out.
+        Action::SignInOpen(_) => Some(Permission::Read),
+        Action::SignInClose(close) if close.member.is_none_or(|of| of == actor) => {
+            Some(Permission::Read)
+        }
         Action::SecretDestroy(_)
         | Action::KeyRotate(_)
         | Action::MemberAdd(_)
         | Action::MemberChange(_)
         | Action::MemberRemove(_)
-        | Action::DelegationRevoke(_) => Some(Permission::Manage),
+        | Action::DelegationRevoke(_)
+        | Action::SignInClose(_) => Some(Permission::Manage),
         Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)
@@ -71,26 +77,32 @@ pub fn authorize(
     let actor = signed.actor();
     let action = &signed.command().action;
     let Some(permission) = needed(rules, action, actor) else {
-        let own = state
-            .signing_key()
-            .is_some_and(|key| MemberId::from(key) == actor)
-            && signed.delegation().is_none();
+        let own = state.signing_key() == Some(signed.signer()) && signed.acts_for_itself();
         return if own {
             Ok(())
         } else {
-            Err(refusal(state, actor, DenialReason::Role))
+            Err(refusal(state, signed, now))
         };
     };
     let member = state.member(&actor).ok_or(Refusal::Stranger)?;
-    if !delegation_holds(state, signed, permission, now) {
-        return Err(Refusal::Member(DenialReason::Delegation));
+    match state.signing(signed, now) {
+        Signing::OwnKey => {}
+        Signing::Delegated if delegation_holds(state, signed, permission, now) => {}
+        Signing::Delegated => return Err(Refusal::Member(DenialReason::Delegation)),
+        // On a shared console a sign-in that manages would make the console an owner.
+        Signing::SignIn if permission == Permission::Manage => {
+            return Err(Refusal::Member(DenialReason::OwnKey));
+        }
+        Signing::SignIn => {}
+        Signing::Ended => return Err(Refusal::Member(DenialReason::SignIn)),
+        Signing::Unknown => return Err(Refusal::Stranger),
     }
     may(member, permission, &action.names(), now).map_err(Refusal::Member)
 }
 
-fn refusal(state: &State, actor: MemberId, reason: DenialReason) -> Refusal {
-    if state.member(&actor).is_some() {
-        Refusal::Member(reason)
+fn refusal(state: &State, signed: &SignedCommand, now: Millis) -> Refusal {
+    if state.member(&signed.actor()).is_some() && state.is_of_member(signed, now) {
+        Refusal::Member(DenialReason::Role)
     } else {
         Refusal::Stranger
     }

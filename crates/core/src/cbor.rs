@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::limits;
 use crate::rejection::{Code, Rejection};
+use crate::union::UPGRADE;
 
 pub(crate) use ser::push_head;
 
@@ -45,7 +46,7 @@ pub fn encode_row<T: Serialize>(value: &T) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Code::Malformed`] when the bytes are not the canonical form of a `T`, [`Code::InvalidName`]
-/// when only a name is invalid.
+/// when only a name is invalid, [`Code::UpgradeNeeded`] for an unknown variant of a union.
 pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Rejection> {
     check(bytes)?;
     let value: T = decode_trusted(bytes)?;
@@ -62,6 +63,9 @@ pub fn decode<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Reject
 pub fn decode_trusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
     let mut reader = de::Reader::new(bytes);
     let value = T::deserialize(&mut reader).map_err(|de::Error(message)| {
+        if let Some(why) = message.strip_prefix(UPGRADE) {
+            return Rejection::new(Code::UpgradeNeeded, why);
+        }
         match message.strip_prefix("invalid_name: ") {
             Some(rule) => Rejection::new(Code::InvalidName, rule),
             None => malformed(&message),

@@ -11,6 +11,7 @@ use crate::cose::{self, Form, Unverified};
 use crate::ids::{Blob, CommandId, Identity, LedgerId, MemberId, Millis};
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
+use crate::sign_in::{self, Approval, SignInProof, SignInStatement};
 use crate::statement::Delegation;
 
 pub use action::{ACTIONS, Action};
@@ -33,6 +34,12 @@ pub struct Command {
     pub action: Action,
     /// The ledger it is meant for.
     pub ledger: LedgerId,
+    /// The member that acts, when a sign-in key signs. The member's own key signs without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+    /// The approval of a sensitive act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// The workspace it is meant for.
     pub workspace: WorkspaceName,
     /// A signed [`Delegation`], when the signing key is not the identity itself.
@@ -51,6 +58,24 @@ impl Form for Command {
 pub struct SignedCommand {
     inner: Unverified<Command>,
     delegation: Option<Unverified<Delegation>>,
+    /// The proof of a `signin.open`.
+    proof: Option<Unverified<SignInStatement>>,
+}
+
+/// How a form is opened: strictly, or as bytes that a verified signature of the ledger covers.
+#[derive(Clone, Copy)]
+enum Opening {
+    Strict,
+    Trusted,
+}
+
+impl Opening {
+    fn open<F: Form>(self, bytes: &[u8]) -> Result<Unverified<F>, Rejection> {
+        match self {
+            Self::Strict => cose::open(bytes),
+            Self::Trusted => cose::open_trusted(bytes),
+        }
+    }
 }
 
 impl SignedCommand {
@@ -66,7 +91,7 @@ impl SignedCommand {
                 format!("a command is at most {limit} bytes"),
             ));
         }
-        Self::finish(cose::open(bytes)?, cose::open)
+        Self::open(bytes, Opening::Strict)
     }
 
     /// Decodes bytes that a verified signature of the ledger covers.
@@ -74,22 +99,31 @@ impl SignedCommand {
     /// # Errors
     /// As [`SignedCommand::decode`].
     pub fn decode_trusted(bytes: &[u8]) -> Result<Self, Rejection> {
-        Self::finish(cose::open_trusted(bytes)?, |bytes| {
-            cose::open_trusted(bytes)
-        })
+        Self::open(bytes, Opening::Trusted)
     }
 
-    fn finish(
-        inner: Unverified<Command>,
-        open: impl FnOnce(&[u8]) -> Result<Unverified<Delegation>, Rejection>,
-    ) -> Result<Self, Rejection> {
-        let delegation = inner
-            .payload
-            .delegation
-            .as_ref()
-            .map(|bytes| open(&bytes.0))
-            .transpose()?;
-        Ok(Self { inner, delegation })
+    fn open(bytes: &[u8], opening: Opening) -> Result<Self, Rejection> {
+        let inner: Unverified<Command> = opening.open(bytes)?;
+        let Command {
+            member,
+            action,
+            delegation,
+            ..
+        } = &inner.payload;
+        sign_in::check_claim(inner.signer, *member, delegation.is_some())?;
+        let delegation = delegation.as_ref().map(|bytes| opening.open(&bytes.0));
+        let delegation = delegation.transpose()?;
+        let proof = if let Action::SignInOpen(open) = action {
+            let SignInProof::Key(statement) = &open.proof;
+            Some(opening.open(&statement.0)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            inner,
+            delegation,
+            proof,
+        })
     }
 
     /// The command.
@@ -107,12 +141,26 @@ impl SignedCommand {
         self.inner.signer
     }
 
-    /// The member that acts: the delegating one when the signer is a delegated key.
+    /// The member that acts, by the command's own claim: whoever signs with a sign-in key may name
+    /// any member. Only the state can tell whether the key acts for it.
     pub fn actor(&self) -> MemberId {
+        if let Some(member) = self.inner.payload.member {
+            return member;
+        }
         self.delegation
             .as_ref()
             .map_or(self.inner.signer, |opened| opened.payload.identity)
             .into()
+    }
+
+    /// Whether the signer acts for itself, neither through a sign-in nor through a delegation.
+    pub const fn acts_for_itself(&self) -> bool {
+        self.inner.payload.member.is_none() && self.delegation.is_none()
+    }
+
+    /// The key that signed the proof of a `signin.open`.
+    pub fn proof_signer(&self) -> Option<Identity> {
+        self.proof.as_ref().map(|proof| proof.signer)
     }
 
     /// The delegation to the signing key, if that is not the actor's own.
@@ -120,7 +168,7 @@ impl SignedCommand {
         self.delegation.as_ref().map(|opened| &opened.payload)
     }
 
-    /// Verifies the signature, and the delegation's when there is one.
+    /// Verifies the signature, and that of the delegation or the proof when there is one.
     ///
     /// # Errors
     /// [`Code::BadSignature`].
@@ -135,9 +183,24 @@ impl SignedCommand {
     /// [`Code::BadSignature`].
     pub fn check_signatures(&self) -> Result<(), Rejection> {
         self.inner.verify()?;
-        self.delegation.as_ref().map_or(Ok(()), |delegation| {
-            delegation.verify_for(&self.inner.signer)
-        })
+        if let Some(delegation) = &self.delegation {
+            delegation.verify_for(&self.inner.signer)?;
+        }
+        self.check_proof()
+    }
+
+    fn check_proof(&self) -> Result<(), Rejection> {
+        let (Some(proof), Action::SignInOpen(open)) = (&self.proof, &self.inner.payload.action)
+        else {
+            return Ok(());
+        };
+        proof.verify()?;
+        let binding = open.terms().binding(&self.inner.payload.ledger);
+        if proof.payload.binding == binding && open.key == self.inner.signer {
+            return Ok(());
+        }
+        let message = "the proof is for another sign-in, or another key than the sign-in's signed the command";
+        Err(Rejection::new(Code::BadSignature, message))
     }
 
     /// For full verification only, which checks the signatures on other threads and reports each

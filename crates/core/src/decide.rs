@@ -5,12 +5,13 @@ mod erasure;
 mod members;
 mod recovery;
 mod secrets;
+mod sign_ins;
 #[cfg(test)]
 mod tests;
 mod workflows;
 
 use crate::authorize::{Refusal, authorize};
-use crate::command::{Action, Nothing, Purpose, Verified};
+use crate::command::{Action, Command, Nothing, Purpose, Verified};
 use crate::event::{AccessDenied, DenialReason, Event, WorkspaceCreated};
 use crate::ids::Millis;
 use crate::limits;
@@ -50,9 +51,9 @@ pub fn decide(
 ) -> Result<Vec<Event>, Rejection> {
     addressed(state, command)?;
     fresh(command, now)?;
-    known_by(rules, &command.command().action)?;
+    known_by(rules, command.command())?;
     if let Action::WorkspaceCreate(_) = command.command().action {
-        return create_workspace(state, authority);
+        return create_workspace(state, command, authority);
     }
     if state.created().is_none() {
         let message = format!("there is no workspace {}", state.workspace());
@@ -113,6 +114,8 @@ fn decide_action(
         Action::DelegationRevoke(revoke) => {
             Ok(members::revoke(rules, state, command, revoke, now)?)
         }
+        Action::SignInOpen(open) => Ok(sign_ins::open(state, command, open, now)?),
+        Action::SignInClose(close) => sign_ins::close(state, command, close, now),
         Action::SecretDestroy(destroy) => Ok(erasure::destroy(state, destroy)?),
         Action::KeyRotate(_) => Ok(erasure::rotate(state)?),
         Action::ValueErase(erase) => Ok(erasure::erase(state, erase)?),
@@ -166,11 +169,15 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
 
 /// Refuses forms that later rules brought, as programs of these rules did: such a program could not
 /// read them.
-fn known_by(rules: Rules, action: &Action) -> Result<(), Rejection> {
+fn known_by(rules: Rules, command: &Command) -> Result<(), Rejection> {
     if rules >= Rules::V4 {
         return Ok(());
     }
-    let later = if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
+    let action = &command.action;
+    let signs_in = matches!(action, Action::SignInOpen(_) | Action::SignInClose(_));
+    let later = if command.member.is_some() || signs_in {
+        Some("sign-ins")
+    } else if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
         (record.role == Role::Reader).then_some("role reader")
     } else if let Action::SecretReveal(reveal) = action {
         matches!(reveal.purpose, Purpose::Agent(_)).then_some("purpose agent")
@@ -183,8 +190,13 @@ fn known_by(rules: Rules, action: &Action) -> Result<(), Rejection> {
     })
 }
 
-fn create_workspace(state: &State, authority: &Authority) -> Result<Vec<Event>, Rejection> {
-    if !authority.operator {
+fn create_workspace(
+    state: &State,
+    command: &Verified,
+    authority: &Authority,
+) -> Result<Vec<Event>, Rejection> {
+    // The actor becomes the owner, and a claim to be somebody else's sign-in proves nothing here.
+    if !authority.operator || command.command().member.is_some() {
         let message = "only operators named in the ledger's configuration may create workspaces";
         return Err(Rejection::new(Code::Denied, message));
     }
@@ -211,6 +223,10 @@ pub fn denial_message(action: &str, reason: DenialReason) -> String {
             "a secret is restricted: only blocks of members with the role runner can use it"
         }
         DenialReason::Delegation => "the delegated key may not do this, or no longer",
+        DenialReason::SignIn => "your sign-in has ended: sign in again with `keyroll login`",
+        DenialReason::OwnKey => {
+            "this needs your own key: use your identity file, at a terminal, not a sign-in"
+        }
     };
     format!("{action}: {why}")
 }

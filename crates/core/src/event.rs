@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Nothing;
-use crate::ids::{Blob, Digest, Epoch, Identity, MemberId, ObjectId, SecretId, Version};
+use crate::ids::{Blob, Digest, Epoch, Identity, MemberId, Millis, ObjectId, SecretId, Version};
 use crate::names::{HostPattern, SecretName};
 
 /// The kind of an event: its number and its name.
@@ -87,6 +87,10 @@ events! {
     LogTruncated(Nothing) = 22, "log.truncated";
     /// Refusals that have no entries of their own.
     DenialsSummarized(Nothing) = 23, "denials.summarized";
+    /// A sign-in was opened.
+    SignInOpened(SignInOpened) = 24, "signin.opened";
+    /// A sign-in was closed before its end.
+    SignInClosed(SignInClosed) = 25, "signin.closed";
 }
 
 /// Facts of `workspace.created`.
@@ -162,6 +166,26 @@ pub struct DelegationRevoked {
     pub identities: Vec<MemberId>,
 }
 
+/// Facts of `signin.opened`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInOpened {
+    /// When it ends.
+    pub until: Millis,
+    /// For whom the key acts.
+    pub member: MemberId,
+}
+
+/// Facts of `signin.closed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInClosed {
+    /// The actor's oldest sign-in, which made room for a new one; absent when the command names
+    /// the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Identity>,
+}
+
 /// Facts of `access.denied`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,6 +212,12 @@ pub enum DenialReason {
     /// The delegation has ended, was revoked or does not cover the action.
     #[serde(rename = "delegation")]
     Delegation,
+    /// The sign-in has ended.
+    #[serde(rename = "signin")]
+    SignIn,
+    /// The act needs the member's own key.
+    #[serde(rename = "own_key")]
+    OwnKey,
 }
 
 impl DenialReason {
@@ -199,6 +229,8 @@ impl DenialReason {
             Self::Scope => "scope",
             Self::Restricted => "restricted",
             Self::Delegation => "delegation",
+            Self::SignIn => "signin",
+            Self::OwnKey => "own_key",
         }
     }
 }

@@ -24,8 +24,10 @@ pub mod origin;
 pub mod rejection;
 pub mod roles;
 pub mod rules;
+pub mod sign_in;
 pub mod state;
 pub mod statement;
+mod union;
 
 pub use backoff::Backoff;
 pub use command::{Action, Command, SignedCommand, Verified};

@@ -78,6 +78,16 @@ pub const FRESH_MS: u64 = 60_000;
 pub const DENIALS_PER_MINUTE: u32 = 10;
 /// Longest life of a delegated key, in milliseconds.
 pub const DELEGATION_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Longest life of a sign-in, in milliseconds: a working day, with its evening.
+pub const SIGN_IN_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Open sign-ins of one member: a person has no more machines and browsers. Beyond that the oldest
+/// is closed.
+pub const OPEN_SIGN_INS: usize = 16;
+/// Entries of one member that open or close sign-ins, per minute: people do not sign in more often.
+pub const SIGN_INS_PER_MINUTE: u32 = 60;
+/// Sign-in keys of one member that are remembered until their sign-ins end, so that none is opened
+/// twice: all that a person can use in half a day.
+pub const REMEMBERED_SIGN_INS: usize = 256;
 /// Life of one sealing key, in milliseconds.
 pub const SEALING_PERIOD_MS: u64 = 24 * 60 * 60 * 1_000;
 /// A clock that steps back by less than this counts as the last entry's time.

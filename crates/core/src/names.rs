@@ -157,6 +157,22 @@ text_type!(
     Label, check_any_label
 );
 
+text_type!(
+    /// Where a sign-in is used, as its user claims: 1 to 128 printable ASCII characters.
+    ClaimedOrigin, check_claimed_origin
+);
+
+fn check_claimed_origin(text: &str) -> Result<(), String> {
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if printable && !text.is_empty() && text.len() <= limits::LABEL_BYTES {
+        return Ok(());
+    }
+    Err(format!(
+        "where a sign-in is used is 1 to {} printable ASCII characters",
+        limits::LABEL_BYTES
+    ))
+}
+
 fn check_any_label(text: &str) -> Result<(), String> {
     check_label(text, "a label")
 }

@@ -16,7 +16,8 @@ pub enum Rules {
     V2,
     /// `delegation.revoke` may omit the delegating identity.
     V3,
-    /// The role `reader`, the purpose `agent`, and runners that run programs.
+    /// Members act through sign-ins. The role `reader`, the purpose `agent`, and runners that run
+    /// programs.
     V4,
 }
 

@@ -4,6 +4,7 @@
 mod apply;
 mod delegations;
 mod rows;
+mod sign_ins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +18,10 @@ use crate::rules::Rules;
 
 pub use apply::Changes;
 pub use rows::{
-    Denials, Lifecycle, Member, Secret, ValueState, VersionInfo, VersionKind, Workflow,
-    WorkspaceRow,
+    Denials, Lifecycle, Member, Secret, SignIn, SignInCount, ValueState, VersionInfo, VersionKind,
+    Workflow, WorkspaceRow,
 };
+pub use sign_ins::Signing;
 
 /// Nodes kept in memory at each level of the tree: more than the entries of one commit, so that
 /// receipts of fresh entries need no disk read.
@@ -40,6 +42,9 @@ pub struct State {
     revoked: BTreeSet<(MemberId, Identity)>,
     /// Delegations that entries have used, the delegating member and the key, with their end.
     delegations: BTreeMap<(MemberId, Identity), Millis>,
+    /// Sign-in keys that are remembered, by member.
+    sign_ins: BTreeMap<(MemberId, Identity), SignIn>,
+    sign_in_counts: BTreeMap<MemberId, SignInCount>,
     denials: BTreeMap<MemberId, Denials>,
     workflows: BTreeMap<Label, Workflow>,
 }
@@ -61,6 +66,10 @@ pub struct Parts {
     pub revoked: Vec<(MemberId, Identity)>,
     /// Delegations that entries have used, the delegating member and the key, with their end.
     pub delegations: Vec<((MemberId, Identity), Millis)>,
+    /// Sign-in keys that are remembered, by member.
+    pub sign_ins: Vec<((MemberId, Identity), SignIn)>,
+    /// Entries that opened and closed sign-ins, per member.
+    pub sign_in_counts: Vec<(MemberId, SignInCount)>,
     /// Refusals per member.
     pub denials: Vec<(MemberId, Denials)>,
     /// Saved workflows.
@@ -80,6 +89,8 @@ impl State {
             names: BTreeMap::new(),
             revoked: BTreeSet::new(),
             delegations: BTreeMap::new(),
+            sign_ins: BTreeMap::new(),
+            sign_in_counts: BTreeMap::new(),
             denials: BTreeMap::new(),
             workflows: BTreeMap::new(),
         }
@@ -105,6 +116,8 @@ impl State {
             names,
             revoked: parts.revoked.into_iter().collect(),
             delegations: parts.delegations.into_iter().collect(),
+            sign_ins: parts.sign_ins.into_iter().collect(),
+            sign_in_counts: parts.sign_in_counts.into_iter().collect(),
             denials: parts.denials.into_iter().collect(),
             workflows: parts.workflows.into_iter().collect(),
         })
@@ -270,6 +283,8 @@ impl PartialEq for State {
             && self.names == other.names
             && self.revoked == other.revoked
             && self.delegations == other.delegations
+            && self.sign_ins == other.sign_ins
+            && self.sign_in_counts == other.sign_in_counts
             && self.denials == other.denials
             && self.workflows == other.workflows
     }

@@ -181,6 +181,8 @@ impl Eraser {
             action,
             ledger: self.context.ledger,
             workspace: workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         let signed = SignedCommand::decode(&cose::sign(&command, &self.context.key));

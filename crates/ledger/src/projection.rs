@@ -12,6 +12,7 @@ mod rows;
 mod scan;
 mod schema;
 mod secrets;
+mod sign_ins;
 mod tree;
 mod uses;
 mod values;

@@ -6,6 +6,7 @@ mod commits;
 mod extends;
 mod past;
 mod secrets;
+mod sign_ins;
 mod signed_query;
 mod workspaces;
 
@@ -17,7 +18,7 @@ use keyroll_core::event::DenialReason;
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, MemberId, Millis, Rejection, SecretName, WorkspaceName};
+use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
 use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
 
@@ -29,10 +30,42 @@ use crate::response::ProvenHead;
 
 pub(crate) use extends::extends;
 pub(crate) use signed_query::{QUERY_BYTES, SignedQuery, open};
-pub(crate) use workspaces::{workspaces_of, workspaces_page};
+pub(crate) use workspaces::{member_of_ledger, workspaces_of, workspaces_page};
+
+/// The member that a query names, and the sign-in key that signed for it.
+struct Claim {
+    member: MemberId,
+    sign_in_key: Option<Identity>,
+}
+
+impl Claim {
+    /// The membership; none for a stranger, and for a key that never signed in as the member here.
+    fn membership(&self, view: &WorkspaceView<'_>) -> Result<Option<Member>, Rejection> {
+        if let Some(key) = &self.sign_in_key
+            && view.sign_in(&self.member, key)?.is_none()
+        {
+            return Ok(None);
+        }
+        Ok(view.member(&self.member)?.filter(|member| !member.removed))
+    }
+
+    /// Checks that the sign-in is open.
+    fn check_open(&self, view: &WorkspaceView<'_>, now: Millis) -> Result<(), Rejection> {
+        let Some(key) = &self.sign_in_key else {
+            return Ok(());
+        };
+        let known = view.sign_in(&self.member, key)?;
+        if known.is_some_and(|known| known.is_open(now)) {
+            return Ok(());
+        }
+        let message = denial_message("the query", DenialReason::SignIn);
+        Err(Rejection::new(Code::Denied, message))
+    }
+}
 
 /// The member who asks, and when.
 struct Asker<'a> {
+    id: MemberId,
     member: &'a Member,
     now: Millis,
 }
@@ -75,14 +108,17 @@ impl Queries {
         now: Millis,
         head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
-        let (asker, asked) = (query.member(), &query.opened.payload);
+        let asked = &query.opened.payload;
+        let asker = Claim {
+            member: query.member(),
+            sign_in_key: query.sign_in_key(),
+        };
         self.check_member(workspace, &asker).await?;
         self.context.await_size(workspace, asked.seen).await?;
         let view = self.context.view()?;
         let stranger = || not_a_member(workspace);
         let found = view.workspace(workspace)?.ok_or_else(stranger)?;
-        let member = found.member(&asker)?;
-        let member = member.filter(|member| !member.removed);
+        let member = asker.membership(&found)?;
         let member = &member.ok_or_else(stranger)?;
         *head = proofs::head_of(&found, asked.seen)?;
         // A membership that has ended for a command has ended for a query.
@@ -90,7 +126,13 @@ impl Queries {
         if let Some(delegation) = &query.delegation {
             self.check_delegation(&found, delegation, now)?;
         }
-        self.answer_on(&found, &Asker { member, now }, &asked.ask)
+        asker.check_open(&found, now)?;
+        let asker = Asker {
+            id: asker.member,
+            member,
+            now,
+        };
+        self.answer_on(&found, &asker, &asked.ask)
     }
 
     /// Strangers are refused before anything else is checked: neither the size that they claim to
@@ -98,16 +140,16 @@ impl Queries {
     async fn check_member(
         &self,
         workspace: &WorkspaceName,
-        member: &MemberId,
+        asker: &Claim,
     ) -> Result<(), Rejection> {
-        if self.is_member(workspace, member)? {
+        if self.is_member(workspace, asker)? {
             return Ok(());
         }
-        // Another replica may just have added the member. A known fault is a better answer than
+        // Another replica may just have added the member, or opened the sign-in. A known fault is a better answer than
         // that the log cannot be read.
         let reached = self.context.await_head(workspace).await;
         reached.or_else(|why| self.context.health.ledger().and(Err(why)))?;
-        if self.is_member(workspace, member)? {
+        if self.is_member(workspace, asker)? {
             return Ok(());
         }
         // The read model of a ledger that is out of service may lack the entry that added the
@@ -116,13 +158,12 @@ impl Queries {
         Err(not_a_member(workspace))
     }
 
-    fn is_member(&self, workspace: &WorkspaceName, member: &MemberId) -> Result<bool, Rejection> {
+    fn is_member(&self, workspace: &WorkspaceName, asker: &Claim) -> Result<bool, Rejection> {
         let view = self.context.view()?;
         let Some(found) = view.workspace(workspace)? else {
             return Ok(false);
         };
-        let member = found.member(member)?;
-        Ok(member.is_some_and(|member| !member.removed))
+        Ok(asker.membership(&found)?.is_some())
     }
 
     fn check_delegation(
@@ -180,6 +221,9 @@ impl Queries {
             Question::KeyStatus(_) => {
                 asker.may(Permission::Read, &[])?;
                 Ok(Answer::KeyStatus(self.key_status(view)))
+            }
+            Question::SignInList(list) => {
+                sign_ins::list(view, asker, list).map(Answer::SignInList)
             }
             Question::AuditLog(filter) => audit::log(view, asker, filter).map(Answer::AuditLog),
             Question::AuditCommits(from) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyroll_core::state::WorkspaceRow;
-use keyroll_core::{Code, Identity, Rejection, Sequence, WorkspaceName};
+use keyroll_core::{Code, MemberId, Rejection, Sequence, WorkspaceName};
 use keyroll_wire::reply::Status;
 
 use crate::context::Context;
@@ -78,8 +78,11 @@ impl StatusReport {
     }
 
     /// Operators see everything, members the problems of their workspaces.
-    pub(crate) async fn status(&self, asker: Identity) -> Result<Status, Rejection> {
-        let operator = self.context.is_operator(&asker);
+    pub(crate) async fn status(
+        &self,
+        asker: MemberId,
+        operator: bool,
+    ) -> Result<Status, Rejection> {
         let own = workspaces_of(&self.context, asker)?;
         if !operator && own.is_empty() {
             let message = "only operators and members may ask for the status";

@@ -20,6 +20,7 @@
 //!     seen: TreeSize(0),
 //!     ledger: LedgerId([1; 32]),
 //!     workspace: Some(workspace),
+//!     member: None,
 //!     delegation: None,
 //! };
 //! let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);

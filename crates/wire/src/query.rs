@@ -3,8 +3,8 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::{
-    Blob, CommandId, Digest, Index, LedgerId, MemberId, Millis, SecretName, TreeSize, Version,
-    WorkspaceName,
+    Blob, CommandId, Digest, Identity, Index, LedgerId, MemberId, Millis, SecretName, TreeSize,
+    Version, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,9 @@ pub struct Query {
     pub seen: TreeSize,
     /// The ledger it is meant for.
     pub ledger: LedgerId,
+    /// The member who asks, when a sign-in key signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
     /// The workspace; `None` for a question about the ledger as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceName>,
@@ -62,6 +65,9 @@ pub enum Question {
     /// The wrapping keys of the workspace, and the progress of a rotation.
     #[serde(rename = "key.status")]
     KeyStatus(Nothing),
+    /// Open sign-ins.
+    #[serde(rename = "signin.list")]
+    SignInList(SignInList),
     /// The size, time and root of a point in history.
     #[serde(rename = "workspace.at")]
     WorkspaceAt(AsOf),
@@ -201,6 +207,30 @@ pub struct MemberList {
     pub after: Option<u32>,
     /// At most this many rows, [`PAGE_ROWS`] at most.
     pub limit: u32,
+}
+
+/// Fields of `signin.list`: the asker's own, and those of others for owners and auditors.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInList {
+    /// Only sign-ins after this one; for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<SignInName>,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
+    /// Of this member alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+}
+
+/// Names a sign-in in its workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInName {
+    /// Its key.
+    pub key: Identity,
+    /// Whose it is.
+    pub member: MemberId,
 }
 
 /// Fields of `workspace.list`. A page has [`PAGE_ROWS`] at most.

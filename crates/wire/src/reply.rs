@@ -18,7 +18,10 @@ pub use service::{
     ProjectionDigest, ProjectionRebuild, ProjectionStatus, Recovered, RecoveryPlan, RecoveryRow,
     Status, StorageProblem, StorageReport,
 };
-pub use workspace::{KeyStatus, MemberRow, MemberRows, WorkspaceAt, WorkspaceRow, WorkspaceRows};
+pub use workspace::{
+    KeyStatus, MemberRow, MemberRows, SignInRow, SignInRows, WorkspaceAt, WorkspaceRow,
+    WorkspaceRows,
+};
 
 /// A signed command with the values that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +151,9 @@ pub enum Answer {
     MemberList(MemberRows),
     #[serde(rename = "key.status")]
     KeyStatus(KeyStatus),
+    /// To `signin.list`.
+    #[serde(rename = "signin.list")]
+    SignInList(SignInRows),
     #[serde(rename = "workspace.at")]
     WorkspaceAt(WorkspaceAt),
     #[serde(rename = "audit.log")]

@@ -409,6 +409,7 @@ impl Parts {
             seen: seen.max(TreeSize(before.size().0 + 1)),
             ledger: self.id,
             workspace: Some(workspace.clone()),
+            member: None,
             delegation: None,
         };
         // It waits until the read model has the entry; another query gives the proof from the

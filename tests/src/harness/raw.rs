@@ -55,6 +55,8 @@ impl Dev {
             action,
             ledger: self.ledger(),
             workspace: "demo".parse().expect("a name"),
+            member: None,
+            approval: None,
             delegation: None,
         }
     }

@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
     AgentUse, BlockRun, BlockUse, DelegationRevoke, MemberRecord, MemberRemove, Nothing, Purpose,
     RevealItem, SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef,
-    WorkflowSave,
+    SignInClose, WorkflowSave,
 };
 use keyroll_core::names::Label;
 use keyroll_core::roles::{Permission, Role, allows};
@@ -124,6 +124,13 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
         (
             Action::MemberRemove(MemberRemove {
                 member: keyroll_core::MemberId([4; 32]),
+            }),
+            Permission::Manage,
+        ),
+        (
+            Action::SignInClose(SignInClose {
+                key: Identity([5; 32]),
+                member: Some(keyroll_core::MemberId([6; 32])),
             }),
             Permission::Manage,
         ),
@@ -252,6 +259,7 @@ async fn asked(dev: &Dev, nats: &Nats, who: &Person, place: &str, ask: Question)
         seen: TreeSize(0),
         ledger: dev.ledger(),
         workspace: Some(place.parse().expect("a name")),
+        member: None,
         delegation: None,
     };
     let key = identity(&who.home.join("identity.pem"));

@@ -16,7 +16,7 @@ use keyroll_tests::harness::Dev;
 use keyroll_wire::Question;
 use keyroll_wire::query::{
     AsOf, AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, PointInTime, ReceiptQuery,
-    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow,
+    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList,
 };
 use keyroll_wire::time::now;
 
@@ -110,12 +110,14 @@ const fn is_tried(action: &Action) -> &'static str {
         | Action::MemberAdd(_)
         | Action::MemberChange(_)
         | Action::MemberRemove(_)
+        | Action::SignInClose(_)
         | Action::DelegationRevoke(_) => "matrix",
         Action::SecretCreate(_)
         | Action::SecretImport(_)
         | Action::SecretEdit(_)
         | Action::SecretRollback(_) => "brought",
         Action::WorkflowRemove(_) => "below",
+        Action::SignInOpen(_) => "sign_ins",
         Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)
@@ -144,6 +146,10 @@ fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
         limit: 10,
         ..MemberList::default()
     };
+    let sign_ins = SignInList {
+        limit: 10,
+        ..SignInList::default()
+    };
     let log = AuditLog {
         limit: 10,
         ..AuditLog::default()
@@ -167,6 +173,7 @@ fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
         (Question::MemberList(members(None)), Read, false),
         (Question::MemberList(members(Some(then))), Read, false),
         (Question::KeyStatus(Nothing {}), Read, false),
+        (Question::SignInList(sign_ins), Read, false),
         (Question::WorkspaceAt(AsOf::Size(TreeSize(1))), Read, false),
         (Question::WorkspaceAt(AsOf::Time(now())), Read, false),
         (Question::AuditCheckpoint(Nothing {}), Read, false),

@@ -41,6 +41,7 @@ fn query(dev: &Dev) -> Query {
         seen: TreeSize(0),
         ledger: dev.ledger(),
         workspace: Some("demo".parse().expect("a name")),
+        member: None,
         delegation: None,
     }
 }

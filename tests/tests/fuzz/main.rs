@@ -11,6 +11,7 @@ mod stored;
 mod values;
 
 use keyroll_core::cose::{self, Form};
+use keyroll_core::sign_in::SignInStatement;
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
 use keyroll_files::Format;
@@ -79,6 +80,7 @@ mod target {
             let _ = Commit::decode_strict(bytes);
         };
         delegation: signed::<Delegation>;
+        sign_in: signed::<SignInStatement>;
         ledger_key: signed::<LedgerKey>;
         sealing_key: signed::<SealingKey>;
         bundle: |bytes| {

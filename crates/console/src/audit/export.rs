@@ -109,6 +109,7 @@ fn line(workspace: &str, row: &AuditRow) -> Bytes {
         "type": row.kind,
         "actor": row.actor,
         "actor_name": row.actor_name,
+        "sign_in_key": row.sign_in_key,
         "delegate_key": row.delegate_key,
         "secrets": secrets,
         "outcome": match row.outcome { AuditOutcome::Granted => "granted", AuditOutcome::Denied => "denied" },

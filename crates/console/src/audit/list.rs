@@ -200,6 +200,7 @@ fn line(request: &WorkspaceRequest, filter: &Filter, row: &AuditRow) -> Markup {
 pub(super) fn who(row: &AuditRow) -> Markup {
     html! {
         (row.actor_name)
+        @if row.sign_in_key.is_some() { span.flag title="Signed through a sign-in of the actor" { "signed in" } }
         @if row.delegate_key.is_some() { span.flag title="Signed by a key that the actor delegated to" { "delegated" } }
     }
 }

@@ -6,7 +6,7 @@ use super::fields::{
     BlockRun, DelegationRevoke, DenialsSummarize, KeyErase, LogTruncate, MemberRecord,
     MemberRemove, NewSecret, Nothing, Purpose, SecretCreate, SecretDescribe, SecretDestroy,
     SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal, SecretRollback, SessionRef,
-    ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
+    SignInClose, SignInOpen, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
 };
 use crate::ids::{Digest, SecretId, Version};
 use crate::names::SecretName;
@@ -70,6 +70,10 @@ actions! {
     KeyRotate(Nothing) = "key.rotate";
     /// Revoke a delegation.
     DelegationRevoke(DelegationRevoke) = "delegation.revoke";
+    /// Have a fresh key act for a member for a while.
+    SignInOpen(SignInOpen) = "signin.open";
+    /// Close a sign-in before it ends.
+    SignInClose(SignInClose) = "signin.close";
     /// The ledger's own: values of a destroyed secret are erased.
     ValueErase(ValueErase) = "value.erase";
     /// The ledger's own: stored values that no entry refers to are about to be erased.
@@ -127,6 +131,8 @@ impl Action {
             | Self::WorkflowRemove(_)
             | Self::KeyRotate(_)
             | Self::DelegationRevoke(_)
+            | Self::SignInOpen(_)
+            | Self::SignInClose(_)
             | Self::ValueErase(_)
             | Self::ValuesSweep(_)
             | Self::ValuesLose(_)
@@ -159,6 +165,8 @@ impl Action {
             | Self::WorkflowRemove(_)
             | Self::KeyRotate(_)
             | Self::DelegationRevoke(_)
+            | Self::SignInOpen(_)
+            | Self::SignInClose(_)
             | Self::ValueErase(_)
             | Self::ValuesSweep(_)
             | Self::ValuesLose(_)
@@ -189,6 +197,8 @@ impl Action {
             | Self::WorkflowRemove(_)
             | Self::KeyRotate(_)
             | Self::DelegationRevoke(_)
+            | Self::SignInOpen(_)
+            | Self::SignInClose(_)
             | Self::ValueErase(_)
             | Self::ValuesSweep(_)
             | Self::ValuesLose(_)

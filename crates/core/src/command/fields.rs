@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{
     Digest, Encapsulated, Epoch, Identity, MemberId, Millis, ObjectId, SecretId, TreeSize, Version,
 };
-use crate::names::{Glob, HostPattern, Label, MemberName, SecretName, Text};
+use crate::names::{ClaimedOrigin, Glob, HostPattern, Label, MemberName, SecretName, Text};
 use crate::roles::Role;
+use crate::sign_in::{SignInProof, SignInTerms};
 
 /// No fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -310,6 +311,46 @@ pub struct DelegationRevoke {
     /// key that it has seen in use, as far as the actor may revoke them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<MemberId>,
+}
+
+/// Fields of `signin.open`. The key that it names signs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInOpen {
+    /// The fresh key that is to sign.
+    pub key: Identity,
+    /// When the member consented.
+    pub from: Millis,
+    /// What shows that the member wants it.
+    pub proof: SignInProof,
+    /// When it ends, 12 h after `from` at most.
+    pub until: Millis,
+    /// Where it is used, as its user claims.
+    #[serde(rename = "where")]
+    pub origin: ClaimedOrigin,
+}
+
+impl SignInOpen {
+    /// What the proof has to cover.
+    pub fn terms(&self) -> SignInTerms {
+        SignInTerms {
+            key: self.key,
+            from: self.from,
+            until: self.until,
+            origin: self.origin.clone(),
+        }
+    }
+}
+
+/// Fields of `signin.close`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInClose {
+    /// The sign-in key. It need not be open here: then it never opens here.
+    pub key: Identity,
+    /// Whose it is; the actor's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
 }
 
 /// Fields of `value.erase`.

@@ -6,6 +6,7 @@ mod members;
 mod recovery;
 mod reveals;
 mod secrets;
+mod sign_ins;
 mod workflows;
 
 use ed25519_dalek::SigningKey;
@@ -230,6 +231,8 @@ impl Given {
             action,
             ledger: LEDGER,
             workspace: "demo".parse().expect("name"),
+            member: None,
+            approval: None,
             delegation: None,
         }
     }

@@ -30,6 +30,10 @@ pub struct Changes {
     pub revoked: BTreeSet<(MemberId, Identity)>,
     /// Delegations that are remembered or forgotten: the delegating identity and the key.
     pub delegations: BTreeSet<(MemberId, Identity)>,
+    /// Sign-ins that are remembered or forgotten, by member.
+    pub sign_ins: BTreeSet<(MemberId, Identity)>,
+    /// Members whose count of sign-ins changed.
+    pub sign_in_counts: BTreeSet<MemberId>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
@@ -65,10 +69,10 @@ impl State {
         let by = (recorded.at, recorded.command.actor());
         let action = &recorded.command.command().action;
         match event {
-            Event::WorkspaceCreated(created) => self.begin(created, by.1, changes),
+            Event::WorkspaceCreated(created) => self.begin(created, by, changes),
             Event::MemberAdded(_) | Event::MemberChanged(_) => {
                 if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
-                    self.put_member(record.member, record, changes);
+                    self.put_member(record.member, record, by.0, changes);
                 }
             }
             Event::MemberRemoved(_) => {
@@ -77,6 +81,7 @@ impl State {
                 {
                     member.removed = true;
                     changes.members.insert(remove.member);
+                    self.end_sign_ins(remove.member, by.0, changes);
                 }
             }
             Event::SecretCreated(stored) => self.put_created(action, stored, by, changes),
@@ -133,6 +138,12 @@ impl State {
                     }
                 }
             }
+            Event::SignInOpened(opened) => {
+                if let Action::SignInOpen(open) = action {
+                    self.open_sign_in(opened, open, by.0, changes);
+                }
+            }
+            Event::SignInClosed(closed) => self.close_sign_in(closed, action, by, changes),
             Event::AccessDenied(_) => self.count_denial(action, by, changes),
             Event::WorkflowSaved(_) | Event::WorkflowRemoved(_) => {
                 self.put_workflow(action, by, changes);
@@ -141,11 +152,11 @@ impl State {
         }
     }
 
-    fn begin(&mut self, created: &WorkspaceCreated, actor: MemberId, changes: &mut Changes) {
+    fn begin(&mut self, created: &WorkspaceCreated, (at, actor): By, changes: &mut Changes) {
         self.row.created = Some(created.clone());
         self.row.epoch = Epoch(1);
         if let Ok(name) = "owner".parse() {
-            self.put_member(actor, &owner(actor, name), changes);
+            self.put_member(actor, &owner(actor, name), at, changes);
         }
     }
 
@@ -210,8 +221,17 @@ impl State {
         }
     }
 
-    fn put_member(&mut self, identity: MemberId, record: &MemberRecord, changes: &mut Changes) {
-        let ordinal = if let Some(known) = self.members.get(&identity) {
+    fn put_member(
+        &mut self,
+        identity: MemberId,
+        record: &MemberRecord,
+        at: Millis,
+        changes: &mut Changes,
+    ) {
+        let known = self.members.get(&identity);
+        let current = known.filter(|known| !known.removed);
+        let joined = current.map_or(at, |known| known.joined);
+        let ordinal = if let Some(known) = known {
             known.ordinal
         } else {
             self.row.last_member = self.row.last_member.saturating_add(1);
@@ -224,6 +244,7 @@ impl State {
             removed: false,
             secrets: record.secrets.clone(),
             ordinal,
+            joined,
         };
         self.members.insert(identity, member);
         changes.members.insert(identity);

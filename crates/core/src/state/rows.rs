@@ -6,7 +6,7 @@ use crate::command::BlockUse;
 use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, MemberId, Millis, ObjectId, TreeSize, Version};
 use crate::limits;
-use crate::names::{Glob, HostPattern, MemberName, SecretName, Text};
+use crate::names::{ClaimedOrigin, Glob, HostPattern, MemberName, SecretName, Text};
 use crate::roles::Role;
 use crate::rules::Rules;
 
@@ -87,6 +87,8 @@ pub struct Member {
     pub secrets: Vec<Glob>,
     /// Order of first joining, from 1: a short key for indexes.
     pub ordinal: u32,
+    /// When the member was last added.
+    pub joined: Millis,
 }
 
 impl Member {
@@ -239,6 +241,44 @@ impl Workflow {
     pub fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.blocks.iter().flat_map(|block| &block.secrets)
     }
+}
+
+/// A sign-in key of a member. It is remembered until the sign-in ends, closed or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignIn {
+    /// When it ends by itself.
+    pub until: Millis,
+    /// Where it is used, as its user claimed; absent for a key that was closed before it was
+    /// opened here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<ClaimedOrigin>,
+    /// When it was opened here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Millis>,
+    /// When it was closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Millis>,
+}
+
+impl SignIn {
+    /// Whether its key acts for the member at `now`.
+    pub fn is_open(&self, now: Millis) -> bool {
+        self.opened.is_some() && self.closed.is_none() && !self.has_ended(now)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self, now: Millis) -> bool {
+        self.until < now
+    }
+}
+
+/// Entries of one member that opened or closed sign-ins in one minute of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SignInCount {
+    /// How many there were.
+    pub count: u32,
+    /// Minutes since 1970-01-01T00:00Z.
+    pub minute: u64,
 }
 
 /// Refusals of one member in one minute of the log.

@@ -76,6 +76,8 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
         id,
         action,
         ledger,
+        member: signer.claim(),
+        approval: None,
         workspace,
         delegation: signer.statement(),
     };
@@ -246,6 +248,8 @@ mod tests {
             action,
             ledger: LedgerId([3; 32]),
             workspace: "demo".parse().expect("name"),
+            member: None,
+            approval: None,
             delegation: None,
         };
         cose::sign(&command, &SigningKey::from_bytes(&[5; 32]))

@@ -26,7 +26,8 @@ impl Commands {
         let signed = SignedCommand::decode(&of.command.0)?;
         check_workspace(&signed, workspace)?;
         // Otherwise anybody who has seen a command could ask in place of its actor.
-        if signed.signer() != opened.signer || signed.command().delegation != query.delegation {
+        let claimed = (signed.command().member, &signed.command().delegation);
+        if signed.signer() != opened.signer || claimed != (query.member, &query.delegation) {
             let message = "only the signer of a command may ask for its dry run";
             return Err(Rejection::new(Code::Denied, message));
         }

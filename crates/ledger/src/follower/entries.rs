@@ -187,5 +187,7 @@ fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
     into.denials.extend(from.denials);
     into.revoked.extend(from.revoked);
     into.delegations.extend(from.delegations);
+    into.sign_ins.extend(from.sign_ins);
+    into.sign_in_counts.extend(from.sign_in_counts);
     into.workflows.extend(from.workflows);
 }

@@ -98,6 +98,13 @@ impl LoadedWorkspace {
         let delegation = |pair: &(MemberId, Identity)| (*pair, state.delegation(pair));
         let delegations = part.changes.delegations.iter();
         part.delegations = delegations.map(delegation).collect();
+        let sign_in =
+            |pair: &(MemberId, Identity)| (*pair, state.sign_in(&pair.0, &pair.1).cloned());
+        part.sign_ins = part.changes.sign_ins.iter().map(sign_in).collect();
+        let counts = state
+            .sign_in_counts()
+            .filter(|(id, _)| part.changes.sign_in_counts.contains(id));
+        part.sign_in_counts = counts.map(|(id, count)| (*id, *count)).collect();
         part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
     }
 }

@@ -76,9 +76,7 @@ impl Ledger {
                 let message = "a delegated key speaks for one workspace only";
                 return Err(Rejection::new(Code::Denied, message));
             }
-            return self
-                .answer_for_ledger(query.opened.signer, &asked.ask)
-                .await;
+            return self.answer_for_ledger(&query, &asked.ask).await;
         };
         if let Question::CommandDryRun(command) = &asked.ask {
             let dry_run = self
@@ -94,16 +92,25 @@ impl Ledger {
 
     async fn answer_for_ledger(
         &self,
-        identity: Identity,
+        query: &SignedQuery,
         ask: &Question,
     ) -> Result<Answer, Rejection> {
+        let identity = query.opened.signer;
         match ask {
             Question::WorkspaceList(list) => {
-                queries::workspaces_page(&self.context, identity, list).map(Answer::WorkspaceList)
+                let member = queries::member_of_ledger(&self.context, query)?;
+                queries::workspaces_page(&self.context, member, list).map(Answer::WorkspaceList)
             }
             Question::Status(_) => {
-                let status = self.status.status(identity).await?;
+                let member = queries::member_of_ledger(&self.context, query)?;
+                // A sign-in is no operator, whoever signed in.
+                let operator = query.sign_in_key().is_none() && self.context.is_operator(&identity);
+                let status = self.status.status(member, operator).await?;
                 Ok(Answer::Status(Box::new(status)))
+            }
+            _ if query.sign_in_key().is_some() => {
+                let message = "a sign-in may not ask this: operators use their own key";
+                Err(Rejection::new(Code::Denied, message))
             }
             Question::ProjectionStatus(_) => {
                 self.check_operator(identity)?;
@@ -142,6 +149,7 @@ impl Ledger {
             | Question::SecretHistory(_)
             | Question::MemberList(_)
             | Question::KeyStatus(_)
+            | Question::SignInList(_)
             | Question::WorkspaceAt(_)
             | Question::AuditLog(_)
             | Question::AuditCommits(_)

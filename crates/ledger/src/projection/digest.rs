@@ -9,8 +9,8 @@ use super::origin::of_rows;
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
     EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES, USES_SINCE, VERSIONS,
-    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE, SIGN_IN_COUNTS, SIGN_INS, TIMES, USES,
+    USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -33,6 +33,8 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, DENIALS, &mut hash)?;
     table(view, REVOKED, &mut hash)?;
     table(view, DELEGATIONS, &mut hash)?;
+    table(view, SIGN_INS, &mut hash)?;
+    table(view, SIGN_IN_COUNTS, &mut hash)?;
     table(view, RECEIPTS, &mut hash)?;
     table(view, BY_SECRET, &mut hash)?;
     table(view, BY_ACTOR, &mut hash)?;

@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 8;
+pub const SCHEMA: u32 = 9;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -51,6 +51,12 @@ pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
 /// (workspace, identity, key) of a delegation that was seen in use → its end.
 pub(super) const DELEGATIONS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), u64> =
     TableDefinition::new("delegations");
+/// (workspace, member, key) of a sign-in that is remembered → sign-in.
+pub(super) const SIGN_INS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), &[u8]> =
+    TableDefinition::new("sign_ins");
+/// (workspace, member) → sign-ins opened and closed.
+pub(super) const SIGN_IN_COUNTS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("sign_in_counts");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");

@@ -213,6 +213,8 @@ impl WorkspaceView<'_> {
             secrets: self.all_secrets()?,
             revoked: self.revoked()?,
             delegations: self.delegations()?,
+            sign_ins: self.sign_ins(None, None)?,
+            sign_in_counts: self.sign_in_counts()?,
             denials: self.denials()?,
             workflows: self.workflows()?,
         };

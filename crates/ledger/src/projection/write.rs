@@ -7,8 +7,9 @@ use redb::{Database, Durability, ReadableTable as _, WriteTransaction};
 use super::rows::put;
 use super::schema::{
     BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS, META,
-    MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SecretRecord,
-    TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
+    MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SIGN_IN_COUNTS,
+    SIGN_INS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    WorkflowRecord,
 };
 use super::write_batch::{EntryFacts, WorkspaceBatch, WriteBatch};
 use super::{ProjectionError, commits, past, rows, tree, windows};
@@ -161,6 +162,26 @@ fn write_rows(
             Some(end) => drop(delegations.insert(row, end.0)?),
             None => drop(delegations.remove(row)?),
         }
+    }
+    write_sign_ins(tx, number, batch)
+}
+
+fn write_sign_ins(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    for ((member, key), known) in &batch.sign_ins {
+        let mut sign_ins = tx.open_table(SIGN_INS)?;
+        let row = (number, &member.0, &key.0);
+        match known {
+            Some(known) => put(&mut sign_ins, row, known)?,
+            None => drop(sign_ins.remove(row)?),
+        }
+    }
+    for (member, count) in &batch.sign_in_counts {
+        let mut counts = tx.open_table(SIGN_IN_COUNTS)?;
+        put(&mut counts, (number, &member.0), count)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_core::names::Label;
-use keyroll_core::state::{Changes, Denials, Member, Secret, VersionInfo, Workflow};
+use keyroll_core::state::{
+    Changes, Denials, Member, Secret, SignIn, SignInCount, VersionInfo, Workflow,
+};
 use keyroll_core::{
     CommandId, Digest, Identity, Index, MemberId, Millis, SecretId, SecretName, Sequence, Version,
 };
@@ -71,6 +73,10 @@ pub struct WorkspaceBatch {
     pub denials: Vec<(MemberId, Denials)>,
     /// Delegations in use, with their end; `None` for a forgotten one.
     pub delegations: Vec<((MemberId, Identity), Option<Millis>)>,
+    /// Sign-ins that are remembered; `None` for a forgotten one.
+    pub sign_ins: Vec<((MemberId, Identity), Option<SignIn>)>,
+    /// Changed counts of sign-ins.
+    pub sign_in_counts: Vec<(MemberId, SignInCount)>,
     /// Changed workflows; `None` for a removed one.
     pub workflows: Vec<(Label, Option<Workflow>)>,
     /// Secrets as single entries left them, reveals aside.

@@ -151,6 +151,7 @@ impl Reader<'_> {
         let (actor, action) = (command.actor(), &command.command().action);
         let actor_name = self.name(actor)?;
         let reason = self.reason(action)?;
+        let sign_in_key = command.command().member.map(|_| command.signer());
         let delegate_key = command.delegation().map(|delegation| delegation.key);
         let row = |event: &Event| {
             let denied = if let Event::AccessDenied(denied) = event {
@@ -175,6 +176,7 @@ impl Reader<'_> {
                 secrets: secrets_of(event, action),
                 attempted: denied.map(|_| action.name().to_owned()),
                 actor_name: actor_name.clone(),
+                sign_in_key,
                 delegate_key,
             }
         };
@@ -257,6 +259,8 @@ fn secrets_of(event: &Event, action: &Action) -> Vec<SecretVersion> {
         | Event::WorkflowRemoved(_)
         | Event::KeyRotated(_)
         | Event::DelegationRevoked(_)
+        | Event::SignInOpened(_)
+        | Event::SignInClosed(_)
         | Event::AccessDenied(_)
         | Event::ValueErased(_)
         | Event::ValuesSwept(_)

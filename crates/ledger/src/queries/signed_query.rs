@@ -1,8 +1,9 @@
 //! A query as it came: its size, its signature and its address are checked before anything is read.
 
 use keyroll_core::cose::Unverified;
+use keyroll_core::sign_in;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Code, MemberId, Millis, Rejection, WorkspaceName, cose, limits};
+use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, WorkspaceName, cose, limits};
 use keyroll_wire::query::{Query, Question};
 
 use crate::context::Context;
@@ -48,6 +49,10 @@ impl SignedQuery {
         now: Millis,
     ) -> Result<Self, Rejection> {
         check_address(&opened.payload, context, workspace, now)?;
+        let Query {
+            member, delegation, ..
+        } = &opened.payload;
+        sign_in::check_claim(opened.signer, *member, delegation.is_some())?;
         let delegation = opened.payload.delegation.as_ref();
         let delegation = delegation.map(|bytes| cose::open::<Delegation>(&bytes.0));
         let delegation = delegation.transpose()?;
@@ -58,11 +63,21 @@ impl SignedQuery {
         Ok(Self { opened, delegation })
     }
 
-    /// The member who asks, directly or through a delegated key.
+    /// The member who asks, directly, through a sign-in or through a delegated key. Whoever signs
+    /// with a sign-in key may name any member: the read model knows whether the key acts for it.
     pub(crate) fn member(&self) -> MemberId {
+        if let Some(member) = self.opened.payload.member {
+            return member;
+        }
         let delegation = self.delegation.as_ref();
         let key = delegation.map_or(self.opened.signer, |delegation| delegation.identity);
         key.into()
+    }
+
+    /// The key of the sign-in that signed, if one did.
+    pub(crate) fn sign_in_key(&self) -> Option<Identity> {
+        let claimed = self.opened.payload.member;
+        claimed.map(|_| self.opened.signer)
     }
 }
 

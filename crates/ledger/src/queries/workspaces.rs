@@ -1,17 +1,43 @@
-//! The workspaces that a key is a member of.
+//! The workspaces that somebody is a member of.
 
 use keyroll_core::state::Member;
-use keyroll_core::{Identity, Millis, Rejection};
+use keyroll_core::{Code, MemberId, Millis, Rejection};
 use keyroll_wire::query::{PAGE_ROWS, WorkspaceList};
 use keyroll_wire::reply::{WorkspaceRow, WorkspaceRows};
 
+use super::SignedQuery;
 use crate::context::Context;
 use crate::page::Page;
 
-/// The workspaces that a key is a member of, by name.
+/// The member who asks about the ledger as a whole. A sign-in key speaks for it where it is open in
+/// any workspace: a proof is for the whole ledger, and each was opened with one.
+pub(crate) fn member_of_ledger(
+    context: &Context,
+    query: &SignedQuery,
+) -> Result<MemberId, Rejection> {
+    let member = query.member();
+    let Some(key) = query.sign_in_key() else {
+        return Ok(member);
+    };
+    let view = context.view()?;
+    for (_, head) in view.workspaces()? {
+        let Some(workspace) = view.workspace(&head.name)? else {
+            continue;
+        };
+        let now = head.row.time_at(context.now());
+        let known = workspace.sign_in(&member, &key)?;
+        if known.is_some_and(|known| known.is_open(now)) {
+            return Ok(member);
+        }
+    }
+    let message = "this key has no open sign-in of the member that it names";
+    Err(Rejection::new(Code::Denied, message))
+}
+
+/// The workspaces that somebody is a member of, by name.
 pub(crate) fn workspaces_of(
     context: &Context,
-    key: Identity,
+    id: MemberId,
 ) -> Result<Vec<WorkspaceRow>, Rejection> {
     let view = context.view()?;
     let mut rows = Vec::new();
@@ -20,7 +46,7 @@ pub(crate) fn workspaces_of(
             continue;
         };
         let now = head.row.time_at(context.now());
-        let member = found.member(&key.into())?;
+        let member = found.member(&id)?;
         if let Some(member) = member.filter(|member| is_current(member, now)) {
             rows.push(WorkspaceRow {
                 role: member.role,
@@ -35,12 +61,12 @@ pub(crate) fn workspaces_of(
 
 pub(crate) fn workspaces_page(
     context: &Context,
-    key: Identity,
+    id: MemberId,
     list: &WorkspaceList,
 ) -> Result<WorkspaceRows, Rejection> {
     let mut page = Page::<WorkspaceRow>::new(PAGE_ROWS);
     let (mut last, mut next) = (None, None);
-    for row in workspaces_of(context, key)? {
+    for row in workspaces_of(context, id)? {
         if list.after.as_ref() >= Some(&row.workspace) {
             continue;
         }

@@ -170,6 +170,8 @@ impl Recovery {
             action,
             ledger: context.ledger,
             workspace: state.workspace().clone(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         let bytes = cose::sign(&command, &context.key);

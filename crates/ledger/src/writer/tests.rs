@@ -41,6 +41,8 @@ fn creation(owner: &SigningKey, ledger: LedgerId) -> Arc<Verified> {
         action: Action::WorkspaceCreate(Nothing {}),
         ledger,
         workspace: demo(),
+        member: None,
+        approval: None,
         delegation: None,
     };
     let signed = SignedCommand::decode(&cose::sign(&command, owner));

@@ -20,6 +20,7 @@ fn signed(
         seen: TreeSize(seen),
         ledger: world.id(),
         workspace: workspace.cloned(),
+        member: None,
         delegation: None,
     };
     cose::sign(&query, key)

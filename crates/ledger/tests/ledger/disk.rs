@@ -235,6 +235,8 @@ fn command(action: Action) -> Arc<Verified> {
         action,
         ledger: LEDGER,
         workspace: demo(),
+        member: None,
+        approval: None,
         delegation: None,
     };
     let signed = SignedCommand::decode(&cose::sign(&command, &owner()));

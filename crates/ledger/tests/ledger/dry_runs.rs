@@ -30,6 +30,7 @@ async fn ask(
         seen: TreeSize(0),
         ledger: world.id(),
         workspace: Some(demo()),
+        member: None,
         delegation: None,
     };
     let bytes = cose::sign(&query, actor);
@@ -275,6 +276,8 @@ async fn use_delegated(world: &World, by: &Key, to: &Key) {
         action: World::reveal_action(&session, "Key"),
         ledger: world.id(),
         workspace: demo(),
+        member: None,
+        approval: None,
         delegation: Some(Blob(cose::sign(&delegation, by))),
     };
     let done = world.send(cose::sign(&command, to), vec![]).await;

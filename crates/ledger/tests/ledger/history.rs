@@ -50,6 +50,8 @@ impl History {
             action,
             ledger: LEDGER,
             workspace: demo(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         let signed = cose::sign(&command, &signing_key(actor));

@@ -209,6 +209,7 @@ async fn ask_ledger(world: &World, ask: Question) -> Result<Answer, keyroll_core
         seen: keyroll_core::TreeSize(0),
         ledger: world.id(),
         workspace: None,
+        member: None,
         delegation: None,
     };
     world.ask_bytes(None, &cose::sign(&query, &owner())).await

@@ -18,6 +18,7 @@ async fn ask(world: &World, ask: Question) -> Answer {
         seen: TreeSize(0),
         ledger: world.id(),
         workspace: None,
+        member: None,
         delegation: None,
     };
     let asked = world.ask_bytes(None, &cose::sign(&query, &owner())).await;

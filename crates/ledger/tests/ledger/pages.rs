@@ -202,6 +202,8 @@ async fn workspaces_are_listed_page_by_page() {
             action: Action::WorkspaceCreate(Nothing {}),
             ledger: world.id(),
             workspace: workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         let request = keyroll_wire::reply::CommandRequest {
@@ -225,6 +227,7 @@ async fn workspaces_are_listed_page_by_page() {
             seen: TreeSize(0),
             ledger: world.id(),
             workspace: None,
+            member: None,
             delegation: None,
         };
         let signed = cose::sign(&query, &owner());

@@ -24,6 +24,7 @@ async fn what_one_was_answered_the_next_one_sees() {
         seen: TreeSize(0),
         ledger: world.id(),
         workspace: Some(demo()),
+        member: None,
         delegation: None,
     };
     let query = cose::sign(&query, &owner());
@@ -129,6 +130,8 @@ async fn stale_and_misdirected_commands_are_refused() {
         action: delete(),
         ledger: keyroll_core::LedgerId([4; 32]),
         workspace: demo(),
+        member: None,
+        approval: None,
         delegation: None,
     };
     assert_eq!(
@@ -196,6 +199,8 @@ async fn names_that_anybody_can_think_of_cost_no_writer() {
         action: Action::WorkspaceCreate(Nothing {}),
         ledger: world.id(),
         workspace: "nowhere".parse().expect("name"),
+        member: None,
+        approval: None,
         delegation: None,
     };
     let request = keyroll_wire::CommandRequest {
@@ -261,6 +266,7 @@ async fn strangers_learn_neither_size_nor_existence() {
             seen: keyroll_core::TreeSize(seen),
             ledger: world.id(),
             workspace: Some(workspace.clone()),
+            member: None,
             delegation: None,
         };
         let signed = cose::sign(&query, &signing_key(99));
@@ -299,6 +305,8 @@ async fn strangers_learn_nothing_by_what_is_wrong_with_their_commands() {
                 action: World::reveal_action(&session, "Key"),
                 ledger: world.id(),
                 workspace: workspace.parse().expect("name"),
+                member: None,
+                approval: None,
                 delegation: None,
             };
             let refusal = world.refused_in(&stranger, &command).await;

@@ -114,6 +114,7 @@ async fn what_later_rules_decided_wants_an_upgrade() {
         seen: TreeSize(3),
         ledger: world.id(),
         workspace: Some(demo()),
+        member: None,
         delegation: None,
     };
     let signed = cose::sign(&query, &owner());

@@ -197,6 +197,8 @@ impl World {
                 action,
                 ledger,
                 workspace,
+                member: None,
+                approval: None,
                 delegation: None,
             },
             actor,
@@ -276,6 +278,7 @@ impl World {
             seen: size,
             ledger: self.id(),
             workspace: Some(demo()),
+            member: None,
             delegation: None,
         };
         self.ask_bytes(Some(&demo()), &cose::sign(&query, actor))

@@ -52,6 +52,9 @@ pub struct AuditRow {
     pub attempted: Option<String>,
     /// The actor's name.
     pub actor_name: String,
+    /// The key of the sign-in that signed it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in_key: Option<Identity>,
     /// The delegated key that signed it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegate_key: Option<Identity>,

@@ -1,12 +1,13 @@
 //! Replies about workspaces, their members and their keys.
 
+use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::roles::Role;
 use keyroll_core::{
-    Digest, Epoch, Glob, MemberId, MemberName, Millis, Rejection, TreeSize, WorkspaceName,
+    Digest, Epoch, Glob, Identity, MemberId, MemberName, Millis, Rejection, TreeSize, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::query::PointInTime;
+use crate::query::{PointInTime, SignInName};
 
 /// A page of members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,4 +96,34 @@ pub struct WorkspaceAt {
     pub at: PointInTime,
     /// The root over its entries.
     pub root: Digest,
+}
+
+/// A page of open sign-ins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInRows {
+    /// The `after` of the next page, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<SignInName>,
+    /// By member and key.
+    pub rows: Vec<SignInRow>,
+}
+
+/// An open sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInRow {
+    /// Its key.
+    pub key: Identity,
+    /// The member's name.
+    pub name: MemberName,
+    /// When it ends by itself.
+    pub until: Millis,
+    /// Where it is used, as its user claimed.
+    #[serde(rename = "where")]
+    pub origin: ClaimedOrigin,
+    /// Whose it is.
+    pub member: MemberId,
+    /// When it was opened in this workspace.
+    pub opened: Millis,
 }

@@ -342,6 +342,8 @@ impl World {
             action,
             ledger: self.ledger,
             workspace: self.workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         Ok(SignedCommand::decode_trusted(&cose::sign(

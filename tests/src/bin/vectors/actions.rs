@@ -5,16 +5,17 @@ use keyroll_core::command::{
     AgentUse, BlockRun, BlockUse, DelegationRevoke, DenialCount, DenialsSummarize, KeyErase,
     LogTruncate, LostValue, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem, SecretCreate,
     SecretDescribe, SecretDestroy, SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal,
-    SecretRollback, StoredAt, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
+    SecretRollback, SignInClose, StoredAt, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove,
+    WorkflowSave,
 };
 use keyroll_core::event::{
     AccessDenied, DelegationRevoked, DenialReason, KeyRotated, Revealed, SecretDestroyed,
-    SecretRevealed, Stored,
+    SecretRevealed, SignInClosed, SignInOpened, Stored,
 };
 use keyroll_core::roles::Role;
 use keyroll_core::{
-    Action, Blob, Command, Digest, Entry, Epoch, Event, Millis, ObjectId, SecretName, TreeSize,
-    Version, cose,
+    Action, Blob, Command, Digest, Entry, Epoch, Event, MemberId, Millis, ObjectId, SecretName,
+    TreeSize, Version, cose,
 };
 use serde_json::{Value, json};
 
@@ -349,6 +350,29 @@ fn of_ledger(world: &World) -> Vec<Act> {
     ]
 }
 
+/// Sign-ins, which are signed for alice by the console's key.
+fn of_sign_ins(world: &World) -> Vec<Act> {
+    let open = world.sign_in();
+    let (key, until, alice) = (open.key, open.until, member(&world.alice));
+    let opened = Event::SignInOpened(SignInOpened {
+        until,
+        member: alice,
+    });
+    let oldest = Some(public(&world.nightly));
+    let close = |member: Option<MemberId>| Action::SignInClose(SignInClose { key, member });
+    let closed = |key| Event::SignInClosed(SignInClosed { key });
+    vec![
+        (Action::SignInOpen(open.clone()), vec![opened.clone()]),
+        (Action::SignInOpen(open), vec![closed(oldest), opened]),
+        (close(None), vec![closed(None)]),
+        (close(Some(alice)), vec![closed(None)]),
+        (
+            edit(world),
+            vec![Event::SecretEdited(stored(world, &edit(world))[0])],
+        ),
+    ]
+}
+
 /// Every action with the events that it causes, and the key that may sign it.
 fn all(world: &World) -> Vec<(Act, &SigningKey)> {
     let by = |acts: Vec<Act>, key| acts.into_iter().map(move |act| (act, key));
@@ -399,6 +423,10 @@ pub(crate) fn commands(world: &World) -> Value {
         "secret.edit under a delegation",
         &delegated(world, 2, edit(world)),
     ));
+    for (action, _) in of_sign_ins(world) {
+        let called = format!("{} through a sign-in", action.name());
+        list.push(form(&called, &world.signed_in(0, action)));
+    }
     json!({ "about": "Every action as a signed command.", "forms": list })
 }
 
@@ -421,12 +449,18 @@ pub(crate) fn entries(world: &World) -> Value {
             )
         })
         .collect();
+    for (action, events) in of_sign_ins(world) {
+        let called = format!("{} through a sign-in", events[0].kind().name);
+        list.push(form(&called, world.signed_in(0, action), events));
+    }
     let reasons = [
         DenialReason::Expired,
         DenialReason::Role,
         DenialReason::Scope,
         DenialReason::Restricted,
         DenialReason::Delegation,
+        DenialReason::SignIn,
+        DenialReason::OwnKey,
     ];
     for reason in reasons {
         let command = cose::sign(&world.command(0, Action::KeyRotate(Nothing {})), &world.bob);

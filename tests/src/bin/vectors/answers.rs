@@ -7,13 +7,13 @@ use keyroll_core::state::{Lifecycle, ValueState};
 use keyroll_core::{
     Code, Digest, Epoch, Event, Index, Millis, Rejection, Sequence, TreeSize, Version,
 };
-use keyroll_wire::query::AuditOutcome;
+use keyroll_wire::query::{AuditOutcome, SignInName};
 use keyroll_wire::reply::{
     Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
     MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
     Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretReader, SecretRow, SecretRows,
-    SecretVersion, Status, StorageProblem, StorageReport, UsedBy, VersionRow, VersionRows,
-    WorkspaceAt, WorkspaceRow, WorkspaceRows,
+    SecretVersion, SignInRow, SignInRows, Status, StorageProblem, StorageReport, UsedBy,
+    VersionRow, VersionRows, WorkspaceAt, WorkspaceRow, WorkspaceRows,
 };
 
 use crate::log::Log;
@@ -91,6 +91,23 @@ fn secret_row(world: &World, full: bool, state: Lifecycle) -> SecretRow {
         rotate_every: new.rotate_every,
         updated_by_name: "owner".to_owned(),
         last_revealed_at: full.then_some(Millis(START + 600_005)),
+    }
+}
+
+fn sign_in_rows(world: &World) -> SignInRows {
+    let (open, member) = (world.sign_in(), member(&world.alice));
+    let row = SignInRow {
+        key: open.key,
+        name: "owner".parse().expect("a member's name"),
+        until: open.until,
+        origin: open.origin,
+        member,
+        opened: Millis(START + 5),
+    };
+    let key = open.key;
+    SignInRows {
+        next: Some(SignInName { key, member }),
+        rows: vec![row],
     }
 }
 
@@ -176,6 +193,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         }],
         attempted: None,
         actor_name: called.to_owned(),
+        sign_in_key: None,
         delegate_key: None,
     };
     let denied = AuditRow {
@@ -205,6 +223,10 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         delegate_key: Some(public(&world.console)),
         ..row(7, "secret.edited", member(&world.alice), "owner", Some(2))
     };
+    let signed_in = AuditRow {
+        sign_in_key: Some(public(&world.console)),
+        ..row(8, "secret.edited", member(&world.alice), "owner", Some(3))
+    };
     let own = AuditRow {
         secrets: Vec::new(),
         ..row(
@@ -216,7 +238,7 @@ fn audit_rows(world: &World, log: &Log) -> AuditRows {
         )
     };
     AuditRows {
-        rows: vec![denied, for_block, delegated, own],
+        rows: vec![denied, for_block, delegated, signed_in, own],
         before: Some(Index(5)),
     }
 }
@@ -312,6 +334,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         }),
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
+        Answer::SignInList(sign_in_rows(world)),
         Answer::KeyStatus(KeyStatus {
             done: 7,
             epoch: Epoch(2),

@@ -5,7 +5,8 @@ use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSiz
 use keyroll_wire::query::{
     AsOf, AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage,
     CommandDryRun, MemberList, PointInTime, QUERY_V, ReceiptQuery, RecoverBegin, RecoverFinish,
-    RecoverPlan, SecretHistory, SecretList, SecretShow, TrustedSize, WorkspaceList,
+    RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList, SignInName, TrustedSize,
+    WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, ReplyBody};
 use keyroll_wire::{Query, Question, Reply};
@@ -32,12 +33,14 @@ fn query(world: &World, ask: Question, workspace: bool) -> Query {
         seen: TreeSize(if workspace { SEEN } else { 0 }),
         ledger: world.ledger,
         workspace: workspace.then(|| world.workspace.clone()),
+        member: None,
         delegation: None,
     }
 }
 
 fn asks(world: &World) -> Vec<(&'static str, Question, bool)> {
     let mut asks = of_rows();
+    asks.extend(of_sign_ins(world));
     asks.extend(of_the_log(world));
     asks.extend(of_the_ledger(world));
     asks
@@ -112,6 +115,14 @@ fn of_rows() -> Vec<(&'static str, Question, bool)> {
     ]
 }
 
+fn sign_ins(after: Option<SignInName>) -> Question {
+    Question::SignInList(SignInList {
+        after,
+        limit: 1_000,
+        member: after.map(|name| name.member),
+    })
+}
+
 fn every_filter(world: &World) -> AuditLog {
     AuditLog {
         run: Some("run-42".to_owned()),
@@ -125,6 +136,17 @@ fn every_filter(world: &World) -> AuditLog {
         secret: Some("STRIPE_KEY".parse().expect("a name")),
         outcome: Some(AuditOutcome::Granted),
     }
+}
+
+fn of_sign_ins(world: &World) -> Vec<(&'static str, Question, bool)> {
+    let after = SignInName {
+        key: world.sign_in().key,
+        member: member(&world.alice),
+    };
+    vec![
+        ("signin.list", sign_ins(None), true),
+        ("signin.list, next page", sign_ins(Some(after)), true),
+    ]
 }
 
 fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
@@ -294,6 +316,15 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
         "member.list under a delegation",
         "signed-query",
         &delegated,
+    ));
+    let signed_in = Query {
+        member: Some(member(&world.alice)),
+        ..query(world, sign_ins(None), true)
+    };
+    list.push(forms::signed::<Query>(
+        "signin.list through a sign-in",
+        "signed-query",
+        &cose::sign(&signed_in, &world.console),
     ));
     let size = log.entries.len();
     for answer in answers(world, log) {

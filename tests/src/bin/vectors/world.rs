@@ -1,11 +1,12 @@
 //! The actors and objects of the vectors: keys from fixed seeds, one session, one secret.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::command::{Command, NewSecret, SessionRef};
+use keyroll_core::command::{Command, NewSecret, SessionRef, SignInOpen};
 use keyroll_core::crypto::{
     ClientSession, Key, SealContext, SealingSecret, SessionContext, seal_value,
 };
 use keyroll_core::event::WorkspaceCreated;
+use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{
     Action, CommandId, Digest, Identity, LedgerId, MemberId, Millis, SecretId, Version,
@@ -195,6 +196,43 @@ impl World {
         cose::sign(&delegation, signer)
     }
 
+    /// What alice consents to for the console's key.
+    pub(crate) fn sign_in_terms(&self) -> SignInTerms {
+        SignInTerms {
+            key: public(&self.console),
+            from: Millis(START),
+            until: Millis(START + 28_800_000),
+            origin: "https://console.example".parse().expect("an origin"),
+        }
+    }
+
+    /// The statement of `signer` over the binding of `terms`.
+    pub(crate) fn sign_in_statement(&self, signer: &SigningKey, terms: &SignInTerms) -> Vec<u8> {
+        let binding = terms.binding(&self.ledger);
+        cose::sign(&SignInStatement { v: 1, binding }, signer)
+    }
+
+    /// Opens a sign-in of alice with the console's key.
+    pub(crate) fn sign_in(&self) -> SignInOpen {
+        let terms = self.sign_in_terms();
+        SignInOpen {
+            key: terms.key,
+            from: terms.from,
+            proof: SignInProof::Key(self.sign_in_statement(&self.alice, &terms).into()),
+            until: terms.until,
+            origin: terms.origin,
+        }
+    }
+
+    /// A command of alice, signed by the console's key through her sign-in.
+    pub(crate) fn signed_in(&self, minute: u64, action: Action) -> Vec<u8> {
+        let command = Command {
+            member: Some(member(&self.alice)),
+            ..self.command(minute, action)
+        };
+        cose::sign(&command, &self.console)
+    }
+
     pub(crate) fn statements(&self) -> Value {
         json!({
             "about": "Signed statements about keys.",
@@ -202,6 +240,11 @@ impl World {
                 forms::signed::<LedgerKey>("ledger key", "signed-ledger-key", &self.ledger_statement()),
                 forms::signed::<SealingKey>("sealing key", "signed-sealing-key", &self.sealing_statement()),
                 forms::signed::<Delegation>("delegation", "signed-delegation", &self.delegation()),
+                forms::signed::<SignInStatement>(
+                    "sign-in",
+                    "signed-sign-in",
+                    &self.sign_in_statement(&self.alice, &self.sign_in_terms()),
+                ),
             ],
         })
     }
@@ -229,6 +272,8 @@ impl World {
             action,
             ledger: self.ledger,
             workspace: self.workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         }
     }

@@ -55,6 +55,8 @@ async fn describe_at(cluster: &Cluster, client: &Client, id: SecretId, offset: i
         }),
         ledger: client.ledger(),
         workspace: demo(),
+        member: None,
+        approval: None,
         delegation: None,
     };
     let bytes = cose::sign(&command, &cluster.owner());

@@ -248,6 +248,7 @@ fn page(client: &Client, cluster: &Cluster) -> Vec<u8> {
         seen: TreeSize(0),
         ledger: client.ledger(),
         workspace: Some(demo()),
+        member: None,
         delegation: None,
     };
     cose::sign(&query, &cluster.owner())

@@ -175,7 +175,7 @@ fn table() -> Table<AuditRow> {
     Table(vec![
         ("INDEX", |row| row.index.to_string()),
         ("AT", |row| time::short(row.at)),
-        ("ACTOR", |row| match &row.delegate_key {
+        ("ACTOR", |row| match row.sign_in_key.or(row.delegate_key) {
             Some(key) => format!("{} (through {key})", row.actor_name),
             None => row.actor_name.clone(),
         }),
@@ -232,6 +232,7 @@ fn row_json(workspace: &WorkspaceName, row: &AuditRow) -> Value {
         "type": row.kind,
         "actor": row.actor,
         "actor_name": row.actor_name,
+        "sign_in_key": row.sign_in_key,
         "delegate_key": row.delegate_key,
         "secrets": row.secrets.iter().map(secret).collect::<Vec<_>>(),
         "outcome": outcome(row.outcome),
@@ -281,6 +282,7 @@ mod tests {
             }],
             attempted: None,
             actor_name: "alice".to_owned(),
+            sign_in_key: None,
             delegate_key: None,
         }
     }

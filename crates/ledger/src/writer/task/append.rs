@@ -151,8 +151,9 @@ impl Task {
     fn head_for(&self, submission: &Submission) -> Option<TreeHead> {
         let command = &submission.command;
         let state = self.state.as_ref()?;
-        let allowed = self.context.operators.contains(&command.signer())
-            || state.any_member(&command.actor()).is_some();
+        let operator = self.context.operators.contains(&command.signer());
+        let at = state.recorded_time((self.context.clock)());
+        let allowed = operator && command.acts_for_itself() || state.is_of_member(command, at);
         allowed
             .then(|| tree_head(state, submission.trusted_size))
             .flatten()

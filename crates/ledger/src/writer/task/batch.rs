@@ -151,7 +151,7 @@ impl Task {
     ) -> Decision {
         let command = &submission.command;
         // Strangers learn nothing of a workspace, not even its size.
-        let known = state.any_member(&command.actor()).is_some();
+        let known = state.is_of_member(command, at);
         if known && submission.trusted_size > state.size() {
             let message = format!(
                 "the caller has seen {} entries, the log has {}: it was rolled back",
@@ -160,13 +160,17 @@ impl Task {
             );
             return Decision::Refused(Rejection::new(Code::Rollback, message));
         }
-        if let Some(earlier) = self.earlier(state, submission, decided) {
+        // Whoever claims to act for a member learns nothing of that member's commands.
+        if (known || command.acts_for_itself())
+            && let Some(earlier) = self.earlier(state, submission, decided)
+        {
             return earlier;
         }
         // A stranger cannot tell whether a workspace exists, whatever is wrong with the command.
         // Operators may know of all workspaces.
-        let is_own = command.actor().0 == self.context.key.verifying_key().to_bytes();
-        if !(known || is_own || self.context.operators.contains(&command.signer())) {
+        let is_own = command.signer().0 == self.context.key.verifying_key().to_bytes();
+        let is_operator = self.context.operators.contains(&command.signer());
+        if !(known || command.acts_for_itself() && (is_own || is_operator)) {
             return Decision::Refused(not_a_member(state.workspace()));
         }
         if let Some(rejection) = &submission.inadmissible {

@@ -37,10 +37,11 @@ impl Task {
                 continue;
             }
             let actor = one.submission.command.actor();
-            let member = self
-                .state
-                .as_ref()
-                .is_some_and(|state| state.member(&actor).is_some());
+            let member = self.state.as_ref().is_some_and(|state| {
+                let command = &one.submission.command;
+                let at = state.recorded_time((self.context.clock)());
+                state.member(&actor).is_some() && state.is_of_member(command, at)
+            });
             if rejection.code == Code::Denied && member {
                 if self.suppressed.counts.is_empty() {
                     self.suppressed.minute = minute;
@@ -71,6 +72,8 @@ impl Task {
             }),
             ledger: self.context.ledger,
             workspace: self.workspace.clone(),
+            member: None,
+            approval: None,
             delegation: None,
         };
         let signed = SignedCommand::decode(&cose::sign(&command, &self.context.key));
