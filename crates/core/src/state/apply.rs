@@ -34,6 +34,8 @@ pub struct Changes {
     pub sign_ins: BTreeSet<(MemberId, Identity)>,
     /// Members whose count of sign-ins changed.
     pub sign_in_counts: BTreeSet<MemberId>,
+    /// Invitations that were made, accepted or ended, by the code's key.
+    pub invitations: BTreeSet<Identity>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
@@ -73,6 +75,13 @@ impl State {
             Event::MemberAdded(_) | Event::MemberChanged(_) => {
                 if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
                     self.put_member(record.member, record, by.0, changes);
+                    self.end_invitations_by(record.member, changes);
+                }
+                if let Action::MemberAccept(_) = action {
+                    self.join((&recorded.command.signer(), by.1), by.0, changes);
+                }
+                if let Action::MemberConfirm(confirm) = action {
+                    self.join((&confirm.key, confirm.member), by.0, changes);
                 }
             }
             Event::MemberRemoved(_) => {
@@ -82,6 +91,22 @@ impl State {
                     member.removed = true;
                     changes.members.insert(remove.member);
                     self.end_sign_ins(remove.member, by.0, changes);
+                    self.end_invitations_by(remove.member, changes);
+                }
+            }
+            Event::MemberInvited(invited) => {
+                if let Action::MemberInvite(invite) = action {
+                    self.invite(invite, invited, by, changes);
+                }
+            }
+            Event::MemberAccepted(accepted) => {
+                if let Action::MemberAccept(_) = action {
+                    self.accept(&recorded.command, accepted, by.0, changes);
+                }
+            }
+            Event::MemberRevoked(_) => {
+                if let Action::MemberRevoke(revoke) = action {
+                    self.forget_invitation(&revoke.key, changes);
                 }
             }
             Event::SecretCreated(stored) => self.put_created(action, stored, by, changes),
@@ -148,7 +173,7 @@ impl State {
             Event::WorkflowSaved(_) | Event::WorkflowRemoved(_) => {
                 self.put_workflow(action, by, changes);
             }
-            Event::ValuesSwept(_) | Event::DenialsSummarized(_) => {}
+            Event::ValuesSwept(_) | Event::DenialsSummarized(_) | Event::MemberConfirmed(_) => {}
         }
     }
 
@@ -221,7 +246,7 @@ impl State {
         }
     }
 
-    fn put_member(
+    pub(super) fn put_member(
         &mut self,
         identity: MemberId,
         record: &MemberRecord,
