@@ -7,10 +7,10 @@ mod store;
 use std::sync::Arc;
 
 use keyroll_core::crypto::SessionKeys;
-use keyroll_core::decide::not_a_member;
+use keyroll_core::decide::{no_such_invitation, not_a_member};
 use keyroll_core::{
-    Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
-    WorkspaceName, cbor, limits,
+    Action, Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize,
+    Verified, WorkspaceName, cbor, limits,
 };
 use keyroll_store::keyring::Keyring;
 use keyroll_wire::reply::{CommandReply, CommandRequest, CommittedCommand, Receipt, ReplyBody};
@@ -214,7 +214,10 @@ impl Commands {
         if head.map_err(|why| unavailable(why.0))? > Sequence(0) {
             return Ok(());
         }
-        Err(not_a_member(workspace))
+        Err(match command.command().action {
+            Action::MemberAccept(_) => no_such_invitation(),
+            _ => not_a_member(workspace),
+        })
     }
 
     async fn submit(

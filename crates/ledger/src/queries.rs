@@ -4,6 +4,7 @@
 mod audit;
 mod commits;
 mod extends;
+mod invitations;
 mod past;
 mod secrets;
 mod sign_ins;
@@ -224,6 +225,9 @@ impl Queries {
             }
             Question::SignInList(list) => {
                 sign_ins::list(view, asker, list).map(Answer::SignInList)
+            }
+            Question::InvitationList(list) => {
+                invitations::list(view, asker, list).map(Answer::InvitationList)
             }
             Question::AuditLog(filter) => audit::log(view, asker, filter).map(Answer::AuditLog),
             Question::AuditCommits(from) => {

@@ -57,6 +57,9 @@ pub(super) const SIGN_INS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), &[u8
 /// (workspace, member) → sign-ins opened and closed.
 pub(super) const SIGN_IN_COUNTS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("sign_in_counts");
+/// (workspace, key of the code) of an invitation that nobody has joined by → invitation.
+pub(super) const INVITATIONS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("invitations");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");

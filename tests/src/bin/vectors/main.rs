@@ -5,6 +5,7 @@
 mod actions;
 mod answers;
 mod forms;
+mod invitations;
 mod log;
 mod queries;
 mod raw;

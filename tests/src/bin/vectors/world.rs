@@ -245,7 +245,9 @@ impl World {
                     "signed-sign-in",
                     &self.sign_in_statement(&self.alice, &self.sign_in_terms()),
                 ),
+                crate::invitations::form(self),
             ],
+            "codes": crate::invitations::codes(self),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use keyroll_core::decide::{denied, not_a_member};
-use keyroll_core::{Authority, MemberId, Rules, commit};
+use keyroll_core::{Action, Authority, MemberId, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, State,
     TreeSize, Verified, cbor, cose, decide, limits,
@@ -170,7 +170,9 @@ impl Task {
         // Operators may know of all workspaces.
         let is_own = command.signer().0 == self.context.key.verifying_key().to_bytes();
         let is_operator = self.context.operators.contains(&command.signer());
-        if !(known || command.acts_for_itself() && (is_own || is_operator)) {
+        // Whoever accepts an invitation is a stranger so far; all wrong codes get the same refusal.
+        let accepts = matches!(command.command().action, Action::MemberAccept(_));
+        if !(known || accepts || command.acts_for_itself() && (is_own || is_operator)) {
             return Decision::Refused(not_a_member(state.workspace()));
         }
         if let Some(rejection) = &submission.inadmissible {
