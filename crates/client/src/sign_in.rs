@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::command::SignInOpen;
+use keyroll_core::command::{SignInClose, SignInOpen};
 use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
 use keyroll_core::{
@@ -146,6 +146,38 @@ impl Client {
         // Without the file, the next process asks once more.
         let _ = opened.keep(&names);
         Ok(())
+    }
+
+    /// Closes the sign-in that signs, in every workspace of its member: also where it was never opened, so that
+    /// whoever else has the key cannot open it there. Returns the workspaces where it was open.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn sign_out(&self) -> Result<Vec<WorkspaceName>, ClientError> {
+        let Some(key) = self.signer().consent().map(|consent| consent.key) else {
+            return Ok(Vec::new());
+        };
+        let workspaces = match self.workspaces().await {
+            Ok(rows) => rows,
+            // It is open nowhere.
+            Err(error) if error.code() == Code::Denied => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut closed = Vec::new();
+        for row in workspaces {
+            match self.close_own(&row.workspace, key).await {
+                Ok(()) => closed.push(row.workspace),
+                // It was closed there, or can never be opened there.
+                Err(error) if matches!(error.code(), Code::Conflict | Code::Denied) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(closed)
+    }
+
+    async fn close_own(&self, workspace: &WorkspaceName, key: Identity) -> Result<(), ClientError> {
+        let close = Action::SignInClose(SignInClose { key, member: None });
+        self.execute(workspace, close).await.map(drop)
     }
 
     /// The workspaces where this client has opened its sign-in, or found it open.

@@ -4,7 +4,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
     audit, block, command, completions, config, console, delegation, dev, export, identity, import,
-    init, key, member, projection, recover, root_key, run, secret, serve, status, workspace,
+    init, key, login, member, projection, recover, root_key, run, secret, serve, signin, status,
+    workspace,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -65,6 +66,21 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll workspace list\n  keyroll workspace create billing"
     )]
     Workspace(workspace::WorkspaceCommand),
+    /// Sign in: a fresh key of this machine acts for you for a while. Your identity file is used once
+    #[command(
+        after_help = "Examples:\n  keyroll login --identity /media/usb/ana.pem\n  keyroll login --expires 2h"
+    )]
+    Login(login::LoginArgs),
+    /// Close the sign-in of this machine, and delete its key
+    #[command(after_help = "Example:\n  keyroll logout")]
+    Logout,
+    /// List and close sign-ins
+    #[command(
+        subcommand,
+        name = "signin",
+        after_help = "Examples:\n  keyroll signin list\n  keyroll signin close --all"
+    )]
+    SignIn(signin::SignInCommand),
     /// Delegate to a temporary key that acts for you
     #[command(
         subcommand,
@@ -168,6 +184,9 @@ impl Command {
             Self::Identity(command) => identity::run(context, &command),
             Self::Signed(command) => command::run(context, command).await,
             Self::Workspace(command) => workspace::run(context, command).await,
+            Self::Login(args) => login::login(context, args).await,
+            Self::Logout => login::logout(context).await,
+            Self::SignIn(command) => signin::run(context, command).await,
             Self::Delegation(command) => delegation::run(context, command).await,
             Self::Member(command) => member::run(context, command).await,
             Self::RootKey(command) => root_key::run(context, &command),

@@ -82,10 +82,27 @@ impl Context {
         PassphraseSource::for_identity(self.may_ask())
     }
 
+    /// The signer of the settings: the identity file or, where there is none in its usual place, the sign-in
+    /// of this machine.
+    pub(crate) fn signer_of(&self, settings: &Settings) -> Result<Signer, Failure> {
+        self.signer(&signing_file(settings))
+    }
+
     /// The signer in an identity file.
     pub(crate) fn signer(&self, path: &Path) -> Result<Signer, Failure> {
         identity_file::signer(path, self.passphrase_source())
     }
+}
+
+/// The file whose key signs.
+pub(crate) fn signing_file(settings: &Settings) -> PathBuf {
+    let sign_in = identity_file::sign_in_path(&settings.home.value);
+    let identity = &settings.identity;
+    let own = identity.origin != Origin::Default || identity.value.exists();
+    if own || !sign_in.exists() {
+        return identity.value.clone();
+    }
+    sign_in
 }
 
 impl Settings {

@@ -4,15 +4,14 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, KeypairBytes};
-use keyroll_client::Signer;
-use keyroll_client::random;
-use keyroll_core::Identity;
+use keyroll_client::{SignInConsent, Signer, random};
+use keyroll_core::{Identity, cbor};
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{LineEnding, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
@@ -30,6 +29,12 @@ const PBKDF2_ITERATIONS: u32 = 600_000;
 const PLAIN: &str = "PRIVATE KEY";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 const DELEGATION: &str = "KEYROLL DELEGATION";
+const SIGN_IN: &str = "KEYROLL SIGN-IN";
+
+/// The file of the sign-in of a home directory.
+pub(crate) fn sign_in_path(home: &Path) -> PathBuf {
+    home.join("sign-in.pem")
+}
 
 /// The public half of a key.
 pub(crate) fn identity(key: &SigningKey) -> Identity {
@@ -39,39 +44,48 @@ pub(crate) fn identity(key: &SigningKey) -> Identity {
 /// Reads the key of an identity file that only its owner can read.
 pub(crate) fn load(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     let text = read(path)?;
-    if block(&text, DELEGATION).is_some() {
+    if block(&text, DELEGATION).is_some() || block(&text, SIGN_IN).is_some() {
         return Err(Failure::usage(format!(
-            "{} is a delegated key, and this command needs an identity's own key",
+            "{} is a temporary key, and this command needs an identity's own key",
             path.display()
         )));
     }
     key(path, &text, source)
 }
 
-/// Reads an identity file: an identity's own key, or a delegated one.
+/// Reads an identity file: an identity's own key, a sign-in's, or a delegated one.
 pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Failure> {
     let text = read(path)?;
     let key = key(path, &text, source)?;
+    let within = |failure: Failure| failure.within(&path.display().to_string());
+    let not_base64 = || {
+        within(Failure::usage(
+            "what follows the key is not Base64. Create a new one with `keyroll login`",
+        ))
+    };
+    if let Some(consent) = block(&text, SIGN_IN) {
+        let consent = decoded(consent).ok_or_else(not_base64)?;
+        let consent = cbor::decode(&consent).map_err(|error| within(error.into()))?;
+        return Signer::signed_in(key, consent).map_err(|error| within(error.into()));
+    }
     let Some(statement) = block(&text, DELEGATION) else {
         return Ok(key.into());
     };
-    let body: String = statement
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
-    let within = |failure: Failure| failure.within(&path.display().to_string());
-    let statement = STANDARD.decode(body.trim()).map_err(|_| {
-        within(Failure::usage(
-            "the delegation is not Base64. Create a new one with `keyroll delegation new`",
-        ))
-    })?;
+    let statement = decoded(statement).ok_or_else(not_base64)?;
     Signer::delegated(key, statement).map_err(|error| within(error.into()))
+}
+
+/// The content of a PEM block.
+fn decoded(block: &str) -> Option<Vec<u8>> {
+    let lines = block.lines().filter(|line| !line.starts_with("-----"));
+    let body: String = lines.collect();
+    STANDARD.decode(body.trim()).ok()
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let mut file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Failure::local(format!(
-            "{} does not exist. Create an identity with `keyroll identity new`, or name one with --identity",
+            "{} does not exist. Create an identity with `keyroll identity new`, name one with --identity, or sign in with `keyroll login`",
             path.display()
         )),
         _ => Failure::file(path, &error),
@@ -155,15 +169,19 @@ pub(crate) fn create(path: &Path, passphrase: Option<&str>) -> Result<SigningKey
     Ok(key)
 }
 
-/// Makes a key, delegates to it, and writes both into a new file.
-pub(crate) fn create_delegated(
-    path: &Path,
-    delegate: impl FnOnce(Identity) -> Vec<u8>,
-) -> Result<Signer, Failure> {
+/// Makes the key of a sign-in, for which a member consents, and the text of its file.
+pub(crate) fn signed_in(
+    consent: impl FnOnce(Identity) -> SignInConsent,
+) -> Result<(Signer, Zeroizing<String>), Failure> {
     let key = new_key()?;
-    let statement = delegate(identity(&key));
-    let pem = pem(&key, None)?;
-    let encoded = STANDARD.encode(&statement);
+    let consent = consent(identity(&key));
+    let text = with_block(&pem(&key, None)?, SIGN_IN, &cbor::encode(&consent));
+    Ok((Signer::signed_in(key, consent)?, text))
+}
+
+/// A key with a second PEM block.
+fn with_block(pem: &str, label: &str, content: &[u8]) -> Zeroizing<String> {
+    let encoded = STANDARD.encode(content);
     // Base64 is ASCII.
     let lines: Vec<&str> = (0..encoded.len())
         .step_by(64)
@@ -172,12 +190,23 @@ pub(crate) fn create_delegated(
     let body = lines.join("\n");
     // Room for both: a string that grows leaves a copy of the key behind.
     let mut text = Zeroizing::new(String::with_capacity(pem.len() + body.len() + 128));
-    for part in [pem.as_str(), "-----BEGIN ", DELEGATION, "-----\n", &body] {
+    for part in [pem, "-----BEGIN ", label, "-----\n", &body] {
         text.push_str(part);
     }
-    for part in ["\n-----END ", DELEGATION, "-----\n"] {
+    for part in ["\n-----END ", label, "-----\n"] {
         text.push_str(part);
     }
+    text
+}
+
+/// Makes a key, delegates to it, and writes both into a new file.
+pub(crate) fn create_delegated(
+    path: &Path,
+    delegate: impl FnOnce(Identity) -> Vec<u8>,
+) -> Result<Signer, Failure> {
+    let key = new_key()?;
+    let statement = delegate(identity(&key));
+    let text = with_block(&pem(&key, None)?, DELEGATION, &statement);
     private_file::create(path, text.as_bytes())?;
     Ok(Signer::delegated(key, statement)?)
 }

@@ -29,6 +29,11 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     private_files::replace(path, bytes).map_err(|error| Failure::file(path, &error))
 }
 
+/// Removes a file, if there is one.
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
+    private_files::remove(path).map_err(|error| Failure::file(path, &error))
+}
+
 /// Fails where no file can be written at a path. It leaves no file behind.
 pub(crate) fn try_out(path: &Path) -> Result<(), Failure> {
     private_files::try_out(path).map_err(|error| Failure::file(path, &error))

@@ -1,6 +1,6 @@
 //! A connection to the ledger, as one identity and mostly in one workspace.
 
-use keyroll_client::{Client, ClientError, Settings as ClientSettings};
+use keyroll_client::{Client, ClientError, Settings as ClientSettings, Signer};
 use keyroll_client::{Executed, RequestedValue, RevealedValue, RevealedValues, VerifiedAnswer};
 use keyroll_core::command::Purpose;
 use keyroll_core::names::Text;
@@ -45,11 +45,17 @@ pub(crate) use answer;
 impl Context {
     /// Connects, and pins the ledger's id at first use: from then on keyroll refuses any other ledger.
     pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        let signer = self.signer_of(&self.settings()?)?;
+        self.connect(signer).await
+    }
+
+    /// As [`Context::client`], for a signer of the caller's choice.
+    pub(crate) async fn connect(&self, signer: Signer) -> Result<Client, Failure> {
         let settings = self.settings()?;
         let home = settings.home.value;
         let client = Client::connect(ClientSettings {
             nats_url: settings.nats_url.value,
-            identity: self.signer(&settings.identity.value)?,
+            identity: signer,
             ledger: settings.ledger.as_ref().map(|ledger| ledger.value),
             home: Some(home.clone()),
         })

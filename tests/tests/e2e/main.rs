@@ -44,6 +44,7 @@ mod root_key;
 mod rotation;
 mod run;
 mod set_back;
+mod sign_ins;
 mod streams;
 mod uses;
 mod values;

@@ -63,11 +63,15 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
     let action = read_action(action, &standard_input(limits::COMMAND_BYTES)?)?;
-    let (signer, ledger): (Signer, LedgerId) = if let Some(ledger) = settings.ledger {
-        (context.signer(&settings.identity.value)?, ledger.value)
-    } else {
-        let client = context.client().await?;
-        (client.signer().clone(), client.ledger())
+    let signer = context.signer_of(&settings)?;
+    let (signer, ledger): (Signer, LedgerId) = match settings.ledger {
+        // A sign-in has to be opened in the workspace first.
+        Some(ledger) if signer.consent().is_none() => (signer, ledger.value),
+        _ => {
+            let client = context.client().await?;
+            client.sign_in(&workspace).await?;
+            (client.signer().clone(), client.ledger())
+        }
     };
     let id = new_command_id();
     let command = Command {

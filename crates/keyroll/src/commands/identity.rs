@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::context::Context;
+use crate::context::{Context, signing_file};
 use crate::error::Failure;
 use crate::identity_file;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, command: &IdentityCommand) -> Result<(), Fa
             show(context, identity_file::identity(&key).into(), &path)
         }
         IdentityCommand::Show => {
-            let path = of_settings()?;
+            let path = signing_file(&context.settings()?);
             show(context, context.signer(&path)?.member(), &path)
         }
     }

@@ -9,8 +9,8 @@ use redb::{Database, ReadableDatabase as _, WriteTransaction};
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
     EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, META, NODES, PROBLEMS,
-    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, TIMES, USES, USES_SINCE,
-    VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    RECEIPTS, REVOKED, SCHEMA, SECRET_NAMES, SECRETS, SECRETS_SINCE, SIGN_IN_COUNTS, SIGN_INS,
+    TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -139,6 +139,8 @@ fn open_all(tx: &WriteTransaction) -> Result<(), ProjectionError> {
     tx.open_table(DENIALS)?;
     tx.open_table(REVOKED)?;
     tx.open_table(DELEGATIONS)?;
+    tx.open_table(SIGN_INS)?;
+    tx.open_table(SIGN_IN_COUNTS)?;
     tx.open_table(RECEIPTS)?;
     tx.open_table(BY_SECRET)?;
     tx.open_table(BY_ACTOR)?;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use keyroll_core::command::{
     BlockRun, BlockUse, COMMAND_V, Command, MemberRecord, MemberRemove, NewSecret, Nothing,
     Purpose, RevealItem, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretRef,
-    SecretRename, SecretReveal, SecretRollback, SessionRef, WorkflowRemove, WorkflowSave,
+    SecretRename, SecretReveal, SecretRollback, SessionRef, SignInClose, SignInOpen,
+    WorkflowRemove, WorkflowSave,
 };
 use keyroll_core::crypto::sealed_size;
 use keyroll_core::event::WorkspaceCreated;
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::roles::Role;
+use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
 use keyroll_core::{
-    Action, Authority, Blob, Commit, Digest, Entry, LedgerId, Millis, Recorded, Rules, SecretId,
-    Sequence, SignedCommand, State, Version, cbor, cose, decide,
+    Action, Authority, Blob, Commit, Digest, Entry, Identity, LedgerId, Millis, Recorded, Rules,
+    SecretId, Sequence, SignedCommand, State, Version, cbor, cose, decide,
 };
 use keyroll_ledger::follower::Fold;
 use keyroll_ledger::health::Health;
@@ -43,6 +45,36 @@ impl History {
     }
 
     fn try_act(&mut self, actor: u8, action: Action) {
+        self.try_act_as(None, actor, action);
+    }
+
+    /// Opens or closes a sign-in of a member, which ends soon, or acts through it.
+    fn sign_in_step(&mut self, which: u8, action: impl FnOnce(Identity) -> Action) {
+        let (member, key) = (10 + 10 * (which % 2), 40 + which % 24);
+        let action = action(identity(&signing_key(key)));
+        self.try_act_as(Some(member), key, action);
+    }
+
+    fn opening(&self, which: u8, key: Identity) -> Action {
+        let terms = SignInTerms {
+            key,
+            from: Millis(self.at),
+            until: Millis(self.at + 20_000 * u64::from(1 + which % 64)),
+            origin: "a laptop".parse().expect("an origin"),
+        };
+        let binding = terms.binding(&LEDGER);
+        let by = signing_key(10 + 10 * (which % 2));
+        let statement = cose::sign(&SignInStatement { v: 1, binding }, &by);
+        Action::SignInOpen(SignInOpen {
+            key,
+            from: terms.from,
+            proof: SignInProof::Key(statement.into()),
+            until: terms.until,
+            origin: terms.origin,
+        })
+    }
+
+    fn try_act_as(&mut self, member: Option<u8>, actor: u8, action: Action) {
         let command = Command {
             v: COMMAND_V,
             at: Millis(self.at),
@@ -50,7 +82,7 @@ impl History {
             action,
             ledger: LEDGER,
             workspace: demo(),
-            member: None,
+            member: member.map(|seed| identity(&signing_key(seed)).into()),
             approval: None,
             delegation: None,
         };
@@ -105,7 +137,14 @@ impl History {
             .state
             .secret(&secret)
             .map_or(Version(2), |known| known.current().next());
-        let action = match what % 17 {
+        if (17..20).contains(&(what % 20)) {
+            let opening = self.opening(which, identity(&signing_key(40 + which % 24)));
+            return self.sign_in_step(which, |key| match what % 20 {
+                17 | 18 => opening,
+                _ => Action::SignInClose(SignInClose { key, member: None }),
+            });
+        }
+        let action = match what % 20 {
             0 | 1 => Action::SecretCreate(SecretCreate {
                 secret: NewSecret {
                     id: SecretId([which; 16]),

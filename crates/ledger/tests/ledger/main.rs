@@ -16,6 +16,7 @@ mod pages;
 mod refusals;
 mod replay;
 mod rules;
+mod sign_ins;
 mod support;
 mod time;
 mod verification;

@@ -446,7 +446,7 @@ fn no_more_than_256_keys_of_a_member_are_remembered() {
     given.opens(BOB, LAPTOP);
     // They are forgotten when nothing that anybody has could still open them.
     let given = given
-        .later(limits::SIGN_IN_MS + limits::FRESH_MS)
+        .later(limits::SIGN_IN_MS + limits::FRESH_MS + 1)
         .signed_in(ANA, LAPTOP);
     assert_eq!(given.state.sign_ins_of(id(ANA)).count(), 1);
 }
