@@ -24,6 +24,9 @@ use crate::writer::{CommandOutcome, Committed, Submission, TreeHead, Writers, un
 /// How often values are stored again because a new wrapping key came into force meanwhile.
 const STORE_ATTEMPTS: usize = 4;
 
+/// Largest request with an acceptance: a command, its proof and their signatures take half of that.
+pub(crate) const ACCEPT_BYTES: usize = 2 * 1_024;
+
 /// Carries commands out.
 pub(crate) struct Commands {
     context: Arc<Context>,
@@ -78,6 +81,21 @@ pub(crate) fn refuse_command(context: &Context, request: &[u8], rejection: Rejec
         |request| Digest::of(&request.command.0),
     );
     refused(context, command, rejection, ProvenHead::default())
+}
+
+/// The workspace that an acceptance of an invitation names.
+pub(crate) fn accepted_workspace(request: &[u8]) -> Result<WorkspaceName, Rejection> {
+    if request.len() > ACCEPT_BYTES {
+        let message = format!("an acceptance has at most {ACCEPT_BYTES} bytes");
+        return Err(Rejection::new(Code::TooLarge, message));
+    }
+    let request: CommandRequest = cbor::decode(request)?;
+    let signed = SignedCommand::decode(&request.command.0)?;
+    if let Action::MemberAccept(_) = signed.command().action {
+        return Ok(signed.command().workspace.clone());
+    }
+    let message = "only member.accept is taken on this subject";
+    Err(Rejection::new(Code::InvalidField, message))
 }
 
 fn refused(context: &Context, command: Digest, rejection: Rejection, head: ProvenHead) -> Response {

@@ -149,6 +149,7 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
         ("info", None) => ledger.info().await,
+        ("accept", None) => ledger.accept(payload).await,
         _ => refuse(
             ledger,
             request,
@@ -162,7 +163,7 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
 fn refuse(ledger: &Ledger, request: &Request, code: Code, why: &str) -> Response {
     let (payload, rejection) = (&request.message.payload, Rejection::new(code, why));
     match addressed(request).0 {
-        "command" => ledger.refuse_command(payload, rejection),
+        "command" | "accept" => ledger.refuse_command(payload, rejection),
         _ => ledger.refuse_query(payload, rejection),
     }
 }

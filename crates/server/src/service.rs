@@ -242,6 +242,7 @@ async fn serve(
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
+        ("accept", subjects::ACCEPT),
     ] {
         let endpoint = micro
             .endpoint_builder()
