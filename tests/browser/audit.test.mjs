@@ -12,7 +12,7 @@ before(async () => {
   await ledger.create("Other_Key", CANARY);
   await ledger.ok(["secret", "reveal", "API_Key", "--reason", "because of “that”"]);
   const viewer = await ledger.member("vera", "viewer");
-  const refused = await ledger.run(["secret", "reveal", "API_Key", "--nats", ledger.dev.info.nats_url, "-w", "demo"], "", viewer.home);
+  const refused = await ledger.run(["secret", "reveal", "API_Key", "--nats", ledger.dev.info.nats_url, "--nats-creds", ledger.dev.info.nats_creds, "-w", "demo"], "", viewer.home);
   assert.equal(refused.code, 4, refused.stderr);
 });
 after(closeAll);

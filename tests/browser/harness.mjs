@@ -152,7 +152,7 @@ export class Ledger {
     return person;
   }
   async login(person, ...more) {
-    const words = ["console", "login", this.url, "--json", "--nats", this.dev.info.nats_url, "-w", "demo", ...more];
+    const words = ["console", "login", this.url, "--json", "--nats", this.dev.info.nats_url, "--nats-creds", this.dev.info.nats_creds, "-w", "demo", ...more];
     return JSON.parse(await this.ok(words, "", person.home)).url;
   }
   async link() {

@@ -129,7 +129,7 @@ test("a value hides by itself, and when nobody looks", async () => {
 test("what to know of a value stands above it, once", async () => {
   await ledger.create("Anew_One", "first");
   const edna = await ledger.member("edna", "editor");
-  const edna_s = (words, input) => ledger.ok([...words, "--nats", ledger.dev.info.nats_url, "-w", "demo"], input, edna.home);
+  const edna_s = (words, input) => ledger.ok([...words, "--nats", ledger.dev.info.nats_url, "--nats-creds", ledger.dev.info.nats_creds, "-w", "demo"], input, edna.home);
   const renew = async () => {
     await edna_s(["secret", "delete", "Anew_One", "--yes"]);
     await edna_s(["secret", "create", "Anew_One", "--stdin"], CANARY);

@@ -1,7 +1,7 @@
 // Failures: no nats-server, a damaged log.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { CANARY, Ledger, Window, accessible, closeAll, picture } from "./harness.mjs";
@@ -93,7 +93,8 @@ test("a tampered log shows Failed and turns writes off", async () => {
   const ledger = await Ledger.start();
   for (const number of [0, 1, 2, 3, 4, 5]) await ledger.create(`S${number}`, CANARY);
   await ledger.dev.stop();
-  const block = join(ledger.home, "jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk");
+  const [account] = readdirSync(join(ledger.home, "jetstream"));
+  const block = join(ledger.home, "jetstream", account, "streams/KEYROLL_LOG/msgs/1.blk");
   const bytes = readFileSync(block);
   bytes[bytes.length - 100] ^= 0x10;
   writeFileSync(block, bytes);

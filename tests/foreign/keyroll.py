@@ -4,6 +4,7 @@ The client checks everything that a ledger sends.
 """
 
 import asyncio
+import base64
 import json
 import os
 import time
@@ -255,10 +256,21 @@ class Client:
         return sign("delegation", encode(delegation), self.key)
 
 
-async def connect(url):
-    """A connection with the inbox prefix of the URL's user."""
-    user = url.split("://", 1)[1].split("@", 1)[0].split(":", 1)[0]
-    return await nats.connect(url, inbox_prefix=f"_INBOX_client.{user}".encode(), max_reconnect_attempts=3)
+async def connect(url, creds):
+    """A connection with the credentials in a file, and the inbox prefix of the user whom their JWT names."""
+    lines = [line for line in Path(creds).read_text().splitlines() if line and not line.startswith(("-", "*", "N"))]
+    jwt, seed = lines[0], lines[1]
+    claims = jwt.split(".")[1]
+    user = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["name"]
+    # Two bytes of prefix, the seed, two bytes of checksum.
+    key = signing_key(base64.b32decode(seed + "=" * (-len(seed) % 8))[2:34])
+    return await nats.connect(
+        url,
+        user_jwt_cb=lambda: bytearray(jwt.encode()),
+        signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode())),
+        inbox_prefix=f"_INBOX_client.{user}".encode(),
+        max_reconnect_attempts=3,
+    )
 
 
 def signing_key(seed):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Use a running ledger through the foreign client: everything it can do, and all that it must reject.
 
-    run.py URL LEDGER WORKSPACE IDENTITY.pem HOME   with {"name": value of a secret made elsewhere} on standard input
+    run.py URL NATS.creds LEDGER WORKSPACE IDENTITY.pem HOME   with {"name": value of a secret made elsewhere} on standard input
 
 Prints {"made": {name: value}} for others to look up, or the first failure, and then exits 1.
 """
@@ -213,9 +213,9 @@ async def later(do, *arguments):
     return do(*arguments)
 
 
-async def main(url, ledger, workspace, identity, home):
+async def main(url, creds, ledger, workspace, identity, home):
     key = load_pem_private_key(Path(identity).read_bytes(), None)
-    connection = await connect(url)
+    connection = await connect(url, creds)
     must(text_of(key_of(ledger)) == ledger, "the ledger's id as text")
     client = await Client(connection, key_of(ledger), workspace, key, home).meet()
     tour = Tour(client, Path(home))

@@ -26,6 +26,7 @@ pub mod home;
 pub mod http;
 pub mod nats;
 pub mod node;
+pub mod plain;
 pub mod process;
 pub mod programs;
 pub mod python;

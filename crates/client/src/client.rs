@@ -1,7 +1,7 @@
 //! The connection to a ledger: its keys, the sessions, and the checkpoints verified over it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use keyroll_core::origin::verifier;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{Code, CommandId, LedgerId, MemberId, SecretId, WorkspaceName, cbor, cose};
 use keyroll_merkle::{Checkpoint, VerifierKey};
-use keyroll_nats::Addresses;
+use keyroll_nats::{Addresses, Creds, CredsError};
 use keyroll_wire::time::now;
 use rand::TryRng as _;
 use rand::rand_core::UnwrapErr;
@@ -33,8 +33,10 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The address of a ledger, and the signer to connect as.
 pub struct Settings {
-    /// `nats://user:password@host:port`.
+    /// `nats://host:port`.
     pub nats_url: String,
+    /// The `.creds` file of the NATS user. It is read again at every attempt to connect.
+    pub nats_creds: Option<PathBuf>,
     /// The signer: a member's own key (`key.into()`), or a sign-in's.
     pub identity: Signer,
     /// The pinned ledger id: any other ledger is refused. Without one the first answer is trusted,
@@ -110,14 +112,28 @@ pub fn new_secret_id() -> Result<SecretId, ClientError> {
 /// How long a connection to one nats-server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connects to NATS, at [`Addresses`], with the inbox prefix that the server's permissions give
-/// their user.
+/// Connects to NATS, at [`Addresses`], with the credentials in a file, and with the inbox prefix that the
+/// server's permissions give their user.
 ///
 /// # Errors
-/// [`Code::InvalidField`] when they do not parse, [`Code::Unreachable`].
-pub async fn connect_nats(addresses: &str) -> Result<async_nats::Client, ClientError> {
+/// [`Code::InvalidField`] when they do not parse or the credentials cannot be used, [`Code::Unreachable`].
+pub async fn connect_nats(
+    addresses: &str,
+    creds: Option<&Path>,
+) -> Result<async_nats::Client, ClientError> {
     let addresses: Addresses = addresses.parse()?;
-    let mut options = async_nats::ConnectOptions::new()
+    let mut options = match creds {
+        None => async_nats::ConnectOptions::new(),
+        Some(path) => {
+            let unusable =
+                |error: CredsError| ClientError::failed(Code::InvalidField, error.to_string());
+            let name = Creds::load(path).map_err(unusable)?.name().to_owned();
+            keyroll_nats::creds::connect_options(path)
+                .map_err(unusable)?
+                .custom_inbox_prefix(format!("_INBOX_client.{name}"))
+        }
+    };
+    options = options
         .name("keyroll client")
         .request_timeout(Some(REQUEST_TIMEOUT));
     if let Some(user) = addresses.user() {
@@ -138,7 +154,7 @@ impl Client {
     /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger than the pinned one
     /// answers.
     pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
-        let nats = connect_nats(&settings.nats_url).await?;
+        let nats = connect_nats(&settings.nats_url, settings.nats_creds.as_deref()).await?;
         let info = fetch_info(&nats).await?;
         let ledger = match settings.ledger {
             Some(pinned) => pinned,

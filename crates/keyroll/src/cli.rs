@@ -39,9 +39,9 @@ pub(crate) enum Command {
     Dev(dev::DevArgs),
     /// Set up a ledger on your own nats-server: create its keys and streams (operators)
     #[command(
-        after_help = "Examples:\n  keyroll init --print-nats-config --client app > nats.conf\n  keyroll init --operator-nats nats://operator:PASSWORD@HOST:4222 --ledger-nats nats://service:PASSWORD@HOST:4222 --responder-nats nats://responder:PASSWORD@HOST:4222 --monitoring http://HOST:8222"
+        after_help = "Examples:\n  keyroll init --print-nats-config --out nats\n  keyroll init --nats nats://127.0.0.1:4222 --credentials nats --monitoring http://127.0.0.1:8222"
     )]
-    Init(init::InitArgs),
+    Init(Box<init::InitArgs>),
     /// Run the service (operators)
     #[command(
         after_help = "Examples:\n  keyroll --home /var/lib/keyroll serve\n  keyroll serve --metrics 127.0.0.1:9090 --console 127.0.0.1:8443"
@@ -148,7 +148,7 @@ pub(crate) enum Command {
     RootKey(root_key::RootKeyCommand),
     /// Repair a damaged or rolled-back log, after showing the plan (operators)
     #[command(
-        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-nats nats://operator:PASSWORD@HOST:4222"
+        after_help = "Examples:\n  keyroll recover --dry-run\n  keyroll recover --operator-creds operator.creds"
     )]
     Recover(recover::RecoverArgs),
     /// Show the service's status. The exit status is 6 while there are problems
@@ -173,13 +173,13 @@ impl Command {
     /// Runs the subcommand.
     pub(crate) async fn run(self, context: &Context) -> Result<Status, Failure> {
         let done = match self {
-            Self::Dev(args) => return dev::run(context, args).await,
+            Self::Dev(args) => return Box::pin(dev::run(context, args)).await,
             Self::Audit(command) => return audit::run(context, command).await,
             Self::Block(command) => return block::run(context, command).await,
             Self::Run(args) => return run::run(context, args).await,
             Self::Import(args) => import::run(context, args).await,
             Self::Export(args) => export::run(context, args).await,
-            Self::Init(args) => init::run(context, args).await,
+            Self::Init(args) => init::run(context, *args).await,
             Self::Serve(args) => serve::run(context, args).await,
             Self::Identity(command) => identity::run(context, &command),
             Self::Signed(command) => command::run(context, command).await,

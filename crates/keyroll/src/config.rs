@@ -20,6 +20,9 @@ pub(crate) struct Config {
     /// The NATS URL of the ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nats_url: Option<String>,
+    /// The file of NATS credentials; a relative path starts in the home directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nats_creds: Option<PathBuf>,
     /// The default workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,

@@ -55,6 +55,7 @@ impl fmt::Display for Origin {
 pub(crate) struct Settings {
     pub(crate) home: Setting<PathBuf>,
     pub(crate) nats_url: Setting<String>,
+    pub(crate) nats_creds: Option<Setting<PathBuf>>,
     pub(crate) workspace: Option<Setting<String>>,
     pub(crate) identity: Setting<PathBuf>,
     pub(crate) ledger: Option<Setting<LedgerId>>,
@@ -183,6 +184,14 @@ fn resolve(
         (text("KEYROLL_NATS_URL")?, "KEYROLL_NATS_URL"),
         config.nats_url,
     );
+    let nats_creds = pick(
+        (global.nats_creds.clone(), "--nats-creds"),
+        (
+            environment("KEYROLL_NATS_CREDS").map(PathBuf::from),
+            "KEYROLL_NATS_CREDS",
+        ),
+        config.nats_creds.map(|path| home.value.join(path)),
+    );
     let workspace = pick(
         (global.workspace.clone(), "--workspace"),
         (text("KEYROLL_WORKSPACE")?, "KEYROLL_WORKSPACE"),
@@ -201,6 +210,7 @@ fn resolve(
             value: NATS_URL.to_owned(),
             origin: Origin::Default,
         }),
+        nats_creds,
         workspace,
         identity: identity.unwrap_or_else(|| Setting {
             value: home.value.join("identity.pem"),
@@ -231,6 +241,7 @@ mod tests {
     fn a_flag_beats_the_environment_which_beats_the_file() {
         let config = Config {
             nats_url: Some("nats://file".to_owned()),
+            nats_creds: Some("file.creds".into()),
             workspace: Some("file".to_owned()),
             identity: Some("file.pem".into()),
             ledger: None,
@@ -256,11 +267,12 @@ mod tests {
             origin,
         };
         assert_eq!(settings.workspace, Some(environment));
-        let file = Setting {
-            value: "/home/file.pem".into(),
+        let file = |path: &str| Setting {
+            value: path.into(),
             origin: Origin::ConfigFile,
         };
-        assert_eq!(settings.identity, file);
+        assert_eq!(settings.identity, file("/home/file.pem"));
+        assert_eq!(settings.nats_creds, Some(file("/home/file.creds")));
     }
 
     #[test]

@@ -13,10 +13,14 @@ pub(crate) struct Global {
     /// $KEYROLL_HOME, else $XDG_DATA_HOME/keyroll, else ~/.local/share/keyroll]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
-    /// NATS URL of the ledger: nats://USER:PASSWORD@HOST:PORT[,HOST:PORT…] [default:
-    /// $KEYROLL_NATS_URL, else `nats_url` in config.toml, else nats://127.0.0.1:4222]
+    /// NATS URL of the ledger: nats://HOST:PORT[,HOST:PORT…] [default: $KEYROLL_NATS_URL, else
+    /// `nats_url` in config.toml, else nats://127.0.0.1:4222]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) nats: Option<String>,
+    /// File of NATS credentials (.creds) [default: $KEYROLL_NATS_CREDS, else `nats_creds` in
+    /// config.toml, else none]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) nats_creds: Option<PathBuf>,
     /// Workspace to use [default: $KEYROLL_WORKSPACE, else `workspace` in config.toml]
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) workspace: Option<String>,

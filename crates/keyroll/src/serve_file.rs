@@ -4,20 +4,32 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyroll_core::Identity;
+use keyroll_nats::Creds;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::private_file;
 use crate::root_key_place::RootKeyPlace;
 
-/// The settings of the service. The file holds passwords.
+/// Where the home directory of a service keeps its NATS credentials.
+pub(crate) const NATS: &str = "nats";
+
+/// The settings of the service. Paths are relative to its home directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServeFile {
-    /// NATS URL with the user `service`.
-    pub(crate) ledger_url: String,
-    /// NATS URL with the user `responder`.
-    pub(crate) client_account_url: String,
+    /// URL of the nats-servers.
+    pub(crate) nats_url: String,
+    /// NATS credentials of the user `service`.
+    pub(crate) service_creds: PathBuf,
+    /// NATS credentials of the user `responder`.
+    pub(crate) responder_creds: PathBuf,
+    /// Seed of the scoped key with which the service issues credentials to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clients_seed: Option<PathBuf>,
+    /// NATS credentials of a console beside the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) console_creds: Option<PathBuf>,
     /// Monitoring addresses.
     pub(crate) monitoring: Vec<String>,
     /// The operators: they may create workspaces and maintain the read model.
@@ -49,15 +61,43 @@ impl ServeFile {
         };
         private_file::check_mode(&path, &fs::metadata(&path).map_err(failed)?)?;
         let text = fs::read_to_string(&path).map_err(failed)?;
-        // The parser would quote the line, which may hold a password.
-        toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {}", path.display(), error.message())))
+        // The parser would quote the line, which may hold a password of an earlier version.
+        toml::from_str(&text).map_err(|error| {
+            let mut words = format!("{}: {}", path.display(), error.message());
+            if text.contains("ledger_url") {
+                words += ". An earlier version of keyroll wrote it: NATS users now have credentials in files. \
+                          docs/operations.md says how to move";
+            }
+            Failure::usage(words)
+        })
     }
 }
 
 /// The keys of the ledger in a home.
 pub(crate) fn keys(home: &Path) -> PathBuf {
     home.join("keys")
+}
+
+/// The most bytes of a seed's file.
+const SEED_MAX: u64 = 1024;
+
+/// Reads a seed from a file that only its owner may read.
+pub(crate) fn read_seed(path: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::file(path, &error);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    private_file::check_mode(path, &metadata)?;
+    if metadata.len() > SEED_MAX {
+        return Err(Failure::usage(format!("{} holds no seed", path.display())));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    Ok(text.trim().to_owned())
+}
+
+/// The account of a user, by its public key.
+pub(crate) fn account_of(creds: &Creds) -> String {
+    let claims = creds.claims();
+    let account = claims.nats.issuer_account.as_ref();
+    account.unwrap_or(&claims.iss).clone()
 }
 
 #[cfg(test)]
@@ -74,8 +114,11 @@ mod tests {
                 .contains("keyroll init")
         );
         let file = ServeFile {
-            ledger_url: "nats://service:x@h".to_owned(),
-            client_account_url: "nats://responder:x@h".to_owned(),
+            nats_url: "nats://h".to_owned(),
+            service_creds: "nats/service.creds".into(),
+            responder_creds: "nats/responder.creds".into(),
+            clients_seed: Some("nats/clients.nk".into()),
+            console_creds: None,
             monitoring: vec!["http://h:8222".to_owned()],
             operators: vec![Identity([7; 32])],
             root_key: RootKeyPlace::Passphrase,

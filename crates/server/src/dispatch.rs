@@ -13,7 +13,7 @@ use keyroll_ledger::{Ledger, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
-use crate::nats::permissions::is_client_inbox;
+use crate::nats::permissions::may_answer;
 
 /// KiB of requests in work at once, each counted as at least [`LEAST_KIB`]: 32,768 small ones, or 36 of
 /// the largest. Others are refused as busy.
@@ -77,7 +77,7 @@ impl Dispatcher {
             let reply = request.message.reply.as_deref();
             // The caller chooses the reply subject, so answers go to inboxes only. A command without a
             // reply subject is carried out all the same.
-            if reply.is_some_and(|reply| !is_client_inbox(reply)) {
+            if reply.is_some_and(|reply| !may_answer(&request.message.subject, reply)) {
                 tracing::debug!("dropped a request whose reply subject is not an inbox");
                 self.metrics.dropped();
                 continue;

@@ -9,7 +9,7 @@ use async_nats::service::ServiceExt as _;
 use keyroll_core::{Identity, Rejection};
 use keyroll_ledger::follower::Notice;
 use keyroll_ledger::{Environment, Ledger, OpenError, Options};
-use keyroll_nats::Addresses;
+use keyroll_nats::{Addresses, ClientIssuer, Creds};
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use keyroll_wire::subjects;
@@ -38,10 +38,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// The options of a service.
 pub struct ServeOptions {
-    /// URL with the service's own NATS user, for the streams.
-    pub ledger_url: String,
-    /// URL with the responder's NATS user, for requests and answers.
-    pub client_account_url: String,
+    /// URL of the nats-servers.
+    pub nats_url: String,
+    /// The service's own NATS user, for the streams.
+    pub service: Creds,
+    /// The NATS user for requests and answers.
+    pub responder: Creds,
+    /// Issues the credentials of clients; without one, somebody else does.
+    pub issuer: Option<ClientIssuer>,
     /// Monitoring addresses of all nats-servers, to check that each syncs always.
     pub monitoring: Vec<String>,
     /// The directory of `ledger.redb`.
@@ -102,6 +106,7 @@ pub struct Service {
 
 async fn connect(
     url: &str,
+    creds: &Creds,
     user: &'static str,
     inbox: Option<&str>,
 ) -> Result<async_nats::Client, ServeError> {
@@ -109,7 +114,8 @@ async fn connect(
         user,
         why: why.message,
     })?;
-    let mut options = async_nats::ConnectOptions::new()
+    let mut options = creds
+        .connect_options()
         .name(format!("keyroll {user}"))
         .subscription_capacity(BUFFERED_REQUESTS)
         .client_capacity(BUFFERED_REQUESTS);
@@ -126,13 +132,18 @@ async fn connect(
 /// # Errors
 /// [`ServeError`].
 pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
-    let client = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
-    let erasing = connect(&options.ledger_url, "service", Some(SERVICE_INBOX)).await?;
-    let responder = connect(&options.client_account_url, "responder", None).await?;
+    let (url, inbox) = (&*options.nats_url, Some(SERVICE_INBOX));
+    let client = connect(url, &options.service, "service", inbox).await?;
+    let erasing = connect(url, &options.service, "service", inbox).await?;
+    let responder = connect(url, &options.responder, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream the service only answers what an operator needs for recovery.
     let damage = match check_streams(&client).await {
         Ok(_) => None,
+        // A ledger from before, which only has to be completed.
+        Err(error) if error.only_tokens_missing() => {
+            return Err(ServeError::Unfit(error.to_string()));
+        }
         Err(error) if error.only_missing() => Some(error.to_string()),
         Err(error) => return Err(ServeError::Unfit(error.to_string())),
     };

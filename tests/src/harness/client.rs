@@ -30,6 +30,7 @@ impl Dev {
     async fn client_with(&self, identity: SigningKey) -> Client {
         let settings = Settings {
             nats_url: self.nats_url().to_owned(),
+            nats_creds: Some(self.nats_creds()),
             identity: identity.into(),
             ledger: Some(self.ledger()),
             home: None,

@@ -1,41 +1,39 @@
 //! nats-servers with fixed addresses and any number of services on them, as an operator runs them.
 
 mod disks;
+mod doors;
 mod server;
 mod service;
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
 use keyroll_client::{Client, Settings};
 use keyroll_core::{Identity, LedgerId};
-use keyroll_server::nats::{ClientUser, Credential, Users, Workspaces};
+use keyroll_nats::Creds;
+use keyroll_server::nats::OperatorKeys;
 use nix::sys::signal::Signal;
 
+use self::doors::Doors;
 use self::server::{NatsServer, free_addresses};
 pub use self::service::Service;
+use super::plain::plain_connection;
 use super::wait::{until, within};
 use super::wires::{Wire, Wires};
 use super::{Home, Run, programs, raw, skipped};
 
-/// The client user; at the second door `tester2`, and so on.
-const TESTER: &str = "tester";
-
 /// Some nats-servers and a ledger on them, all killed on drop.
 pub struct Cluster {
     home: Home,
-    users: Users,
+    doors: Doors,
     servers: Vec<NatsServer>,
     ledger: LedgerId,
     /// The wires between the servers.
     wires: Wires,
     /// Whether fsync can be made to fail.
     breakable: bool,
-}
-
-fn user(name: &str) -> Credential {
-    Credential::generate(name).expect("a user")
 }
 
 impl Cluster {
@@ -64,26 +62,18 @@ impl Cluster {
 
     fn begin_start(servers: usize, doors: usize, breakable: bool) -> Self {
         let home = Home::new();
-        let users = Users {
-            service: user("service"),
-            operator: user("operator"),
-            responder: user("responder"),
-            clients: vec![ClientUser {
-                credential: user(TESTER),
-                workspaces: Workspaces::All,
-            }],
-        };
+        let doors = Doors::new(&home, doors);
         let routes: Vec<SocketAddr> = (0..servers).map(|_| free_addresses::<1>()[0]).collect();
         let wires = Wires::between(&routes);
         let started = (0..servers).map(|number| {
             let others = wires.of(number);
             let route = (routes[number], &others[..]);
-            NatsServer::new(number, (&home, &users, doors), route, breakable)
+            NatsServer::new(number, (&home, &doors.trust), route, breakable)
         });
         let mut cluster = Self {
             servers: started.collect(),
             home,
-            users,
+            doors,
             ledger: LedgerId([0; 32]),
             wires,
             breakable,
@@ -98,16 +88,20 @@ impl Cluster {
     /// Makes streams and keys, once the servers have found each other.
     fn init(&self) -> LedgerId {
         let replicas = self.servers.len().to_string();
-        let urls = |user: &Credential| self.url(user, 0);
+        let creds = |name: &str| self.doors.file(name).display().to_string();
         let mut words = vec![
             "--json".to_owned(),
             "init".to_owned(),
-            "--operator-nats".to_owned(),
-            urls(&self.users.operator),
-            "--ledger-nats".to_owned(),
-            urls(&self.users.service),
-            "--responder-nats".to_owned(),
-            urls(&self.users.responder),
+            "--operator-creds".to_owned(),
+            creds("operator"),
+            "--service-creds".to_owned(),
+            creds("service"),
+            "--responder-creds".to_owned(),
+            creds("responder"),
+            "--console-creds".to_owned(),
+            creds("console"),
+            "--clients-seed".to_owned(),
+            self.doors.seed().display().to_string(),
             "--replicas".to_owned(),
             replicas,
         ];
@@ -145,32 +139,45 @@ impl Cluster {
         Identity(self.owner().verifying_key().to_bytes())
     }
 
-    fn url(&self, user: &Credential, server: usize) -> String {
-        let (name, password) = (user.user(), user.expose_password());
-        format!("nats://{name}:{password}@{}", self.servers[server].listen)
+    /// The URL of one of the servers.
+    pub fn nats_url(&self, server: usize) -> String {
+        format!("nats://{}", self.servers[server].listen)
     }
 
-    fn urls(&self, user: &Credential, servers: &[usize]) -> String {
-        let urls: Vec<String> = servers.iter().map(|at| self.url(user, *at)).collect();
+    /// The URL of some of the servers.
+    pub fn nats_urls(&self, servers: &[usize]) -> String {
+        let urls: Vec<String> = servers.iter().map(|at| self.nats_url(*at)).collect();
         urls.join(",")
     }
 
-    /// The URL of clients at a door, through one of the servers.
-    pub fn client_url(&self, door: usize, server: usize) -> String {
-        let tester = &self.users.clients[0].credential;
-        self.url(tester, server)
-            .replacen(TESTER, &at_door(TESTER, door), 1)
+    /// The file with the NATS credentials of clients at a door.
+    pub fn client_creds(&self, door: usize) -> PathBuf {
+        self.doors.tester(door)
     }
 
-    /// The URL of the service's own user, through one of the servers.
-    pub fn service_url(&self, server: usize) -> String {
-        self.url(&self.users.service, server)
+    /// The file with the NATS credentials of a service at a door.
+    pub fn responder_creds(&self, door: usize) -> PathBuf {
+        self.doors.responder(door)
     }
 
-    /// The URL of a service at a door, through one of the servers.
-    pub fn responder_url(&self, door: usize, server: usize) -> String {
-        let responder = self.url(&self.users.responder, server);
-        responder.replacen("responder", &at_door("responder", door), 1)
+    /// The file with the NATS credentials of `service`, `operator` or `console`.
+    pub fn creds(&self, user: &str) -> PathBuf {
+        self.doors.file(user)
+    }
+
+    /// The keys of all NATS accounts and users.
+    pub fn nats_operator(&self) -> &OperatorKeys {
+        &self.doors.operator_keys
+    }
+
+    /// A connection without any library as the client at the first door, and its user.
+    ///
+    /// # Panics
+    /// When it cannot connect.
+    pub fn plain_connection(&self) -> (TcpStream, String) {
+        let creds = Creds::load(&self.client_creds(0)).expect("credentials");
+        let connection = plain_connection(&self.nats_url(0), &creds);
+        (connection, creds.name().to_owned())
     }
 
     /// A client as the owner. It remembers checkpoints in memory only.
@@ -187,7 +194,8 @@ impl Cluster {
     /// When it cannot connect.
     pub async fn client_as(&self, identity: SigningKey, door: usize, server: usize) -> Client {
         let settings = Settings {
-            nats_url: self.client_url(door, server),
+            nats_url: self.nats_url(server),
+            nats_creds: Some(self.client_creds(door)),
             identity: identity.into(),
             ledger: Some(self.ledger),
             home: None,
@@ -201,7 +209,8 @@ impl Cluster {
     pub fn keyroll<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Run {
         Run::keyroll(words)
             .env("KEYROLL_HOME", self.home.data())
-            .env("KEYROLL_NATS_URL", self.client_url(0, 0))
+            .env("KEYROLL_NATS_URL", self.nats_url(0))
+            .env("KEYROLL_NATS_CREDS", self.client_creds(0))
             .env("KEYROLL_WORKSPACE", "demo")
             .in_directory(self.home.scratch())
     }
@@ -216,21 +225,12 @@ impl Cluster {
         format!("http://{}", self.servers[server].monitoring)
     }
 
-    /// The URL of the operator, through one of the servers.
-    pub fn operator_url(&self, server: usize) -> String {
-        self.url(&self.users.operator, server)
-    }
-
     /// A connection to the streams' account as the operator.
     pub async fn operator(&self, server: usize) -> async_nats::Client {
-        let operator = &self.users.operator;
-        let options = async_nats::ConnectOptions::with_user_and_password(
-            operator.user().to_owned(),
-            operator.expose_password().to_owned(),
-        );
-        let address = format!("nats://{}", self.servers[server].listen);
+        let options = self.doors.users.operator.connect_options();
+        let address = self.nats_url(server);
         let options = options.custom_inbox_prefix("_INBOX_operator");
-        within("a connection", options.connect(address))
+        within("a connection", Box::pin(options.connect(address)))
             .await
             .expect("connected")
     }
@@ -241,14 +241,6 @@ impl Cluster {
         let mut stream = context.get_stream("KEYROLL_LOG").await.ok()?;
         let leader = stream.info().await.ok()?.cluster.clone()?.leader?;
         self.servers.iter().position(|server| server.name == leader)
-    }
-}
-
-/// The name of a user or an account at a door; at the first door it is unchanged.
-fn at_door(name: &str, door: usize) -> String {
-    match door {
-        0 => name.to_owned(),
-        _ => format!("{name}{}", door + 1),
     }
 }
 

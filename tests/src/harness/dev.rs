@@ -102,9 +102,15 @@ impl Dev {
         self.home.as_ref().expect("there until it is stopped")
     }
 
-    /// `nats://user:password@host:port` of a client.
+    /// `nats://host:port`.
     pub fn nats_url(&self) -> &str {
         self.ready["nats_url"].as_str().expect("an address")
+    }
+
+    /// The file with a client's NATS credentials.
+    pub fn nats_creds(&self) -> PathBuf {
+        let path = self.ready["nats_creds"].as_str();
+        PathBuf::from(path.expect("a file of credentials"))
     }
 
     /// A command of the owner.
@@ -156,6 +162,7 @@ impl Dev {
         Run::keyroll(words)
             .env("KEYROLL_HOME", &who.home)
             .env("KEYROLL_NATS_URL", self.nats_url())
+            .env("KEYROLL_NATS_CREDS", self.nats_creds())
             .env("KEYROLL_WORKSPACE", "demo")
             .in_directory(self.home().scratch())
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_nats::{Client, ConnectOptions, HeaderMap, Message};
+use async_nats::{Client, HeaderMap, Message};
 use ed25519_dalek::SigningKey;
 use futures::StreamExt as _;
 use keyroll_client::random;
@@ -22,6 +22,7 @@ use keyroll_core::{
     cose, decide,
 };
 use keyroll_ledger::{Ledger, Options, Response};
+use keyroll_nats::Creds;
 use keyroll_server::keys::{plain_root, read_signing_key};
 use keyroll_server::root_key::{PlainFile, RootKeySource as _};
 use keyroll_store::keyring::Keyring;
@@ -82,7 +83,7 @@ impl Dishonest {
         let read_model = tempfile::tempdir().expect("a directory");
         let parts = runtime.block_on(Box::pin(Parts::open(cluster, read_model.path())));
         let parts = Arc::new(parts);
-        let responder = runtime.block_on(connect(&cluster.responder_url(0, 0), None));
+        let responder = runtime.block_on(connect(cluster, &cluster.responder_creds(0), None));
         runtime.spawn(serve(Arc::clone(&parts), responder));
         until("it answers", || {
             let status = cluster.keyroll(["status"]).run();
@@ -169,16 +170,16 @@ pub fn truth(state: &State, name: &str, version: u32) -> Revealed {
     }
 }
 
-async fn connect(url: &str, inbox: Option<&str>) -> Client {
-    let address: async_nats::ServerAddr = url.parse().expect("a NATS URL");
-    let user = address.username().expect("a user").to_owned();
-    let password = address.password().expect("a password").to_owned();
-    let mut options = ConnectOptions::with_user_and_password(user, password);
+async fn connect(cluster: &Cluster, creds: &Path, inbox: Option<&str>) -> Client {
+    let creds = Creds::load(creds).expect("credentials");
+    let mut options = creds.connect_options();
     if let Some(inbox) = inbox {
         options = options.custom_inbox_prefix(inbox);
     }
-    let (_, host) = url.rsplit_once('@').expect("a host");
-    let connected = within("a connection", options.connect(format!("nats://{host}")));
+    let connected = within(
+        "a connection",
+        Box::pin(options.connect(cluster.nats_url(0))),
+    );
     connected.await.expect("connected")
 }
 
@@ -223,7 +224,7 @@ impl Parts {
                 .root_key()
                 .expect("the root key")
         };
-        let client = connect(&cluster.service_url(0), Some("_INBOX_service")).await;
+        let client = connect(cluster, &cluster.creds("service"), Some("_INBOX_service")).await;
         let log = JetStreamLog::open(client.clone()).await.expect("the log");
         let objects = |stream| JetStreamObjects::open(client.clone(), stream);
         let vault: Arc<dyn Objects> = Arc::new(objects("KEYROLL_VAULT").await.expect("the vault"));

@@ -63,10 +63,31 @@ impl Home {
         copy(&self.scratch().join(saved), &to);
     }
 
+    /// The directory of a stream, relative to the data directory.
+    pub fn stream(&self, name: &str) -> String {
+        let found = stream_below(&self.data(), name);
+        let found = found.strip_prefix(self.data()).expect("below it");
+        found.to_str().expect("a path in UTF-8").to_owned()
+    }
+
     /// Removes a file or directory from the data directory.
     pub fn remove(&self, name: &str) {
         remove(&self.data().join(name));
     }
+}
+
+/// The directory of a stream below the directory of a nats-server. It lies below the key of an account.
+///
+/// # Panics
+/// When there is none.
+pub fn stream_below(data: &Path, name: &str) -> PathBuf {
+    let accounts = fs::read_dir(data.join("jetstream"))
+        .expect("streams")
+        .flatten();
+    let mut streams = accounts.map(|account| account.path().join("streams").join(name));
+    streams
+        .find(|path| path.is_dir())
+        .unwrap_or_else(|| panic!("no stream {name}"))
 }
 
 fn remove(path: &Path) {

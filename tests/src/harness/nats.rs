@@ -3,8 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use async_nats::{Client, Event, Message, Subscriber};
 use futures::StreamExt as _;
+use keyroll_nats::Creds;
+use keyroll_nats::jwt::{self, Template, User};
+use keyroll_nats::nkeys::KeyPair;
+use keyroll_server::nats::{AccountName, OperatorKeys};
 use tokio::sync::mpsc;
 
 use super::dev::Dev;
@@ -22,54 +26,62 @@ pub struct Nats {
 impl Dev {
     /// A connection as the client user that the ready line names.
     pub async fn nats(&self) -> Nats {
-        let address: async_nats::ServerAddr = self.nats_url().parse().expect("a NATS URL");
-        let user = address.username().expect("a user").to_owned();
-        let password = address.password().expect("a password").to_owned();
-        let inbox = format!("_INBOX_client.{user}");
-        Nats::connect(
-            &self.nats_address(),
-            (&user, &password, &inbox),
-            "keyroll.v1._ledger.info",
-        )
-        .await
+        let creds = Creds::load(&self.nats_creds()).expect("credentials");
+        let inbox = format!("_INBOX_client.{}", creds.name());
+        Nats::connect(self.nats_url(), (&creds, &inbox), "keyroll.v1._ledger.info").await
     }
 
-    /// A connection as `operator` or `service` of the streams' account, with the password of the
-    /// nats-server's configuration.
+    /// The keys of all NATS accounts and users.
+    pub fn nats_operator(&self) -> OperatorKeys {
+        let path = self.home().data().join("nats-keys.toml");
+        let text = fs::read_to_string(&path).expect("the keys of NATS users");
+        OperatorKeys::parse(&text).expect("the keys of NATS users")
+    }
+
+    /// A connection as `operator` or `service`.
     pub async fn nats_as(&self, user: &str) -> Nats {
-        let path = self.home().data().join("run/nats-server.conf");
-        let text = fs::read_to_string(&path).expect("the nats-server's configuration");
-        let named = format!("user: \"{user}\", password: \"");
-        let (_, rest) = text
-            .split_once(&named)
-            .unwrap_or_else(|| panic!("no user {user} in {}", path.display()));
-        let (password, _) = rest.split_once('"').expect("a password");
+        let users = self.nats_operator().users().expect("users");
+        let creds = match user {
+            "operator" => users.operator,
+            "service" => users.service,
+            "responder" => users.responder,
+            "console" => users.console,
+            _ => panic!("no user {user}"),
+        };
         let inbox = format!("_INBOX_{user}");
-        Nats::connect(
-            &self.nats_address(),
-            (user, password, &inbox),
-            "$JS.API.INFO",
-        )
-        .await
+        Nats::connect(self.nats_url(), (&creds, &inbox), "$JS.API.INFO").await
     }
+}
 
-    fn nats_address(&self) -> String {
-        let (_, address) = self
-            .nats_url()
-            .rsplit_once('@')
-            .expect("an address after the user");
-        format!("nats://{address}")
+impl Dev {
+    /// A connection that may ask services all that the NATS service protocol has.
+    pub async fn nats_discovery(&self) -> Nats {
+        let keys = self.nats_operator();
+        let (name, inbox) = ("discovery", "_INBOX_client.discovery");
+        let publish = vec!["$SRV.>".to_owned()];
+        let permissions = Template::new(publish, vec![format!("{inbox}.>")]);
+        let user = KeyPair::new_user();
+        let about = (&*user.public_key(), name);
+        let account = keys.account(AccountName::Clients);
+        let jwt = jwt::sign(account, about, (0, None), User::own(permissions));
+        let creds = Creds::new(jwt.expect("signed"), user).expect("credentials");
+        Nats::connect(self.nats_url(), (&creds, inbox), "$SRV.PING").await
     }
 }
 
 impl Nats {
-    async fn connect(
+    /// Connects with credentials.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn connect(
         address: &str,
-        (user, password, inbox): (&str, &str, &str),
+        (creds, inbox): (&Creds, &str),
         asked: &'static str,
     ) -> Self {
         let (sender, errors) = mpsc::unbounded_channel();
-        let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        let options = creds
+            .connect_options()
             .custom_inbox_prefix(inbox)
             .request_timeout(Some(Duration::from_secs(30)))
             .event_callback(move |event| {
@@ -79,7 +91,7 @@ impl Nats {
                 }
                 async {}
             });
-        let client = within("a connection", options.connect(address)).await;
+        let client = within("a connection", Box::pin(options.connect(address))).await;
         Self {
             client: client.expect("connected"),
             errors,

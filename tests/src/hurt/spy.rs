@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use keyroll_core::{Digest, Index, cbor};
+use keyroll_nats::Creds;
 use keyroll_wire::CommandReply;
 
 use crate::harness::Cluster;
@@ -21,13 +22,11 @@ impl Spy {
     /// # Panics
     /// When it cannot.
     pub async fn at(cluster: &Cluster, door: usize, server: usize) -> Self {
-        let url = cluster.client_url(door, server);
-        let client = within("a connection", keyroll_client::connect_nats(&url)).await;
-        let client = client.expect("connected");
-        let user = url
-            .split(['/', ':'])
-            .find(|part| part.starts_with("tester"));
-        let inboxes = format!("_INBOX_client.{}.>", user.expect("a user"));
+        let (url, path) = (cluster.nats_url(server), cluster.client_creds(door));
+        let connected = keyroll_client::connect_nats(&url, Some(&path));
+        let client = within("a connection", connected).await.expect("connected");
+        let creds = Creds::load(&path).expect("credentials");
+        let inboxes = format!("_INBOX_client.{}.>", creds.name());
         let mut answers = client.subscribe(inboxes).await.expect("subscribed");
         client.flush().await.expect("sent");
         let released = Arc::<Mutex<Vec<_>>>::default();

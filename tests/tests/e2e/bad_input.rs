@@ -308,8 +308,8 @@ fn without_a_ledger_there_is_no_long_wait() {
     without.run().code(1).stderr_has("keyroll identity new");
     // A ledger other than the pinned one is not trusted.
     let other = Dev::start();
-    let run = dev
-        .keyroll(["--nats", other.nats_url(), "secret", "list"])
-        .run();
+    let creds = other.nats_creds().display().to_string();
+    let nats = ["--nats", other.nats_url(), "--nats-creds", &creds];
+    let run = dev.keyroll(nats).args(["secret", "list"]).run();
     run.code(6).error_code("wrong_ledger");
 }

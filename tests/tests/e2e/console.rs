@@ -26,8 +26,7 @@ fn login(dev: &Dev) -> Browse {
 #[test]
 fn a_service_serves_a_console_to_members_who_delegate() {
     let cluster = Cluster::start(1, 1);
-    let nats = cluster.client_url(0, 0);
-    let more = ["--console", "127.0.0.1:0", "--console-nats", &nats];
+    let more = ["--console", "127.0.0.1:0"];
     let service = cluster.service(0).args(more).ready();
     let ready = service.ready_line();
     let url = ready["console_url"].as_str().expect("a URL").to_owned();

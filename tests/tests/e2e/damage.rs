@@ -17,8 +17,8 @@ fn stopped() -> (Home, String) {
 }
 
 pub(crate) fn block(home: &Home) -> PathBuf {
-    home.data()
-        .join("jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk")
+    let log = home.data().join(home.stream("KEYROLL_LOG"));
+    log.join("msgs/1.blk")
 }
 
 /// Changes one byte on disk, at a place that depends on the size.

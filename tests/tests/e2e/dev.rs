@@ -30,10 +30,9 @@ fn it_says_one_line_when_it_is_ready() {
     let home = fs::canonicalize(dev.home().data()).expect("there");
     assert_eq!(ready["home"].as_str().map(Path::new), Some(home.as_path()));
     let url = dev.nats_url();
-    assert!(
-        url.starts_with("nats://dev:") && url.contains("@127.0.0.1:"),
-        "{url}"
-    );
+    assert!(url.starts_with("nats://127.0.0.1:"), "{url}");
+    let creds = ready["nats_creds"].as_str().map(Path::new);
+    assert_eq!(creds, Some(home.join("nats.creds").as_path()));
     // The home alone is enough to work with it.
     dev.keyroll(["status"]).run().code(0).stdout_has("verified");
     let origins = dev.keyroll(["config", "show", "--origin"]).run().code(0);
@@ -56,13 +55,14 @@ fn a_command_gets_the_ledger_and_gives_its_status() {
         .expect("a path in UTF-8");
     let run = dev_with(&home, &["--", "sh", "-c", script, program]).run();
     run.code(7).stdout("value");
-    let script = "printf '%s %s ' \"$KEYROLL_WORKSPACE\" \"$KEYROLL_HOME\"; printf %s \"$KEYROLL_NATS_URL\" | cut -c1-9";
+    let script = "printf '%s %s ' \"$KEYROLL_WORKSPACE\" \"$KEYROLL_HOME\"; printf '%s ' \"$KEYROLL_NATS_CREDS\"; printf %s \"$KEYROLL_NATS_URL\" | cut -c1-9";
     let data = fs::canonicalize(home.data()).expect("there");
     let run = dev_with(&home, &["--", "sh", "-c", script])
         .run()
         .code(0)
         .quiet();
-    run.stdout(format!("demo {} nats://de\n", data.display()));
+    let data = data.display();
+    run.stdout(format!("demo {data} {data}/nats.creds nats://12\n"));
     dev_with(&home, &["--", "cat"])
         .stdin("from outside")
         .run()
@@ -138,11 +138,7 @@ fn a_restart_keeps_everything() {
         (dev.audit(), dev.digest(), dev.ledger()),
         (rows, digest, ledger)
     );
-    assert_ne!(
-        dev.nats_url(),
-        old_url,
-        "the credentials are those of one run"
-    );
+    assert_ne!(dev.nats_url(), old_url, "the port is that of one run");
     dev.keyroll(["secret", "reveal", "A"])
         .run()
         .code(0)

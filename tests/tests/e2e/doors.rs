@@ -26,8 +26,7 @@ struct Served {
 impl Served {
     fn start(more: &[&str]) -> Self {
         let cluster = Cluster::start(1, 1);
-        let nats = cluster.client_url(0, 0);
-        let mut words = vec!["--console", "127.0.0.1:0", "--console-nats", &nats];
+        let mut words = vec!["--console", "127.0.0.1:0"];
         words.extend(more);
         let service = cluster.service(0).descriptors(DESCRIPTORS);
         let service = service.args(words).with_metrics().ready();

@@ -83,7 +83,7 @@ fn a_service_starts_while_one_server_of_three_is_away() {
         let mut service = cluster.service(0).servers(&[2, 0]).start();
         service.is_ready().then_some(service)
     });
-    let any = [2, 0].map(|server| cluster.client_url(0, server)).join(",");
+    let any = cluster.nats_urls(&[2, 0]);
     let list = ["--nats", &any, "secret", "list", "--json"];
     assert_eq!(cluster.keyroll(list).run().code(0).rows()[0]["name"], "A");
     let revealed = until("commands to be taken", || {

@@ -16,6 +16,7 @@ fn a_client_from_the_documents_alone_can_do_it_all() {
         .arg("-B")
         .arg(script)
         .arg(dev.nats_url())
+        .arg(dev.nats_creds())
         .arg(dev.ledger().to_string())
         .arg("demo")
         .arg(dev.home().data().join("identity.pem"))

@@ -99,7 +99,7 @@ fn a_full_disk_under_the_read_model_stops_and_does_not_end_the_service() {
 fn a_disk_that_is_nearly_full_under_a_stream_is_a_warning() {
     let dev = Dev::start();
     let home = dev.stop();
-    let vault = home.data().join("jetstream/LEDGER/streams/KEYROLL_VAULT");
+    let vault = home.data().join(home.stream("KEYROLL_VAULT"));
     let aside = home.scratch().join("vault");
     copy_all(&vault, &aside);
     let Some(small) = Small::mount(vault) else {
@@ -141,7 +141,7 @@ fn a_full_disk_under_the_log_releases_nothing_and_loses_nothing() {
     let dev = Dev::start();
     dev.create("A", "the value");
     let home = dev.stop();
-    let log = home.data().join("jetstream/LEDGER/streams/KEYROLL_LOG");
+    let log = home.data().join(home.stream("KEYROLL_LOG"));
     let aside = home.scratch().join("log");
     copy_all(&log, &aside);
     let Some(small) = Small::mount(log) else {

@@ -15,6 +15,7 @@ fn without_room(dev: &Dev, words: &str) -> Done {
     let run = Run::program("/bin/sh", "keyroll without room").args(["-c", &line]);
     run.env("KEYROLL_HOME", dev.home().data())
         .env("KEYROLL_NATS_URL", dev.nats_url())
+        .env("KEYROLL_NATS_CREDS", dev.nats_creds())
         .env("KEYROLL_WORKSPACE", "demo")
         .run()
 }

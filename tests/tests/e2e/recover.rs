@@ -74,7 +74,7 @@ fn truncations(dev: &Dev) -> usize {
 fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
     for stream in ["KEYROLL_LOG", "KEYROLL_VAULT", "KEYROLL_KEYS"] {
         let home = filled().stop();
-        home.remove(&format!("jetstream/LEDGER/streams/{stream}/meta.inf"));
+        home.remove(&format!("{}/meta.inf", home.stream(stream)));
         let dev = Dev::start_in(home);
         refused(&dev, "corrupt");
         let recover = dev.keyroll(["recover", "--yes"]).run().code(0);
@@ -88,10 +88,11 @@ fn a_stream_that_lost_its_description_alone_comes_back_with_all_that_it_held() {
 
 /// To the copy `earlier`. Only the log is set back: the vault still holds the later values.
 fn set_log_back(home: &Home) {
-    let log = "LEDGER/streams/KEYROLL_LOG";
-    let to = home.data().join("jetstream").join(log);
+    let log = home.stream("KEYROLL_LOG");
+    let to = home.data().join(&log);
     fs::remove_dir_all(&to).expect("removed");
-    fs::rename(home.scratch().join("earlier").join(log), to).expect("put back");
+    let below = log.strip_prefix("jetstream/").expect("a stream");
+    fs::rename(home.scratch().join("earlier").join(below), to).expect("put back");
 }
 
 #[test]
@@ -201,7 +202,7 @@ async fn a_stream_deleted_and_made_anew_is_recovered() {
 #[test]
 fn a_lost_stream_is_recovered_and_its_service_starts_meanwhile() {
     let home = filled().stop();
-    let log = "jetstream/LEDGER/streams/KEYROLL_LOG";
+    let log = home.stream("KEYROLL_LOG");
     fs::remove_dir_all(home.data().join(log)).expect("removed");
     let dev = Dev::start_in(home);
     refused(&dev, "corrupt");

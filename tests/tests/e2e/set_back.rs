@@ -267,10 +267,11 @@ fn a_lost_vault_loses_values_and_nothing_else() {
         .run()
         .code(0);
     let home = dev.stop();
-    let vault = "LEDGER/streams/KEYROLL_VAULT";
-    fs::remove_dir_all(home.data().join("jetstream").join(vault)).expect("removed");
-    let from = home.scratch().join("earlier").join(vault);
-    fs::rename(from, home.data().join("jetstream").join(vault)).expect("put back");
+    let vault = home.stream("KEYROLL_VAULT");
+    let to = home.data().join(&vault);
+    fs::remove_dir_all(&to).expect("removed");
+    let below = vault.strip_prefix("jetstream/").expect("a stream");
+    fs::rename(home.scratch().join("earlier").join(below), to).expect("put back");
     let dev = Dev::start_in(home);
     dev.keyroll(["secret", "reveal", "B"])
         .run()
@@ -306,12 +307,11 @@ fn rollback(dev: &Dev, words: &[&str]) {
 /// Log and read model are lost together: to such a ledger everybody is a stranger.
 #[test]
 fn a_ledger_that_has_lost_everything_is_a_rollback_to_who_has_seen_it() {
-    const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
     let dev = Dev::start();
     dev.create("A", "the value");
     let entries = dev.audit().len();
     let home = dev.stop();
-    home.remove(LOG);
+    home.remove(&home.stream("KEYROLL_LOG"));
     home.remove("ledger.redb");
     let dev = Dev::start_in(home);
     let looks = |dev: &Dev| {

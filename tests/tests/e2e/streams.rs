@@ -79,8 +79,8 @@ async fn is_missed_and_made_anew(stream: &str) {
     let shown = cluster.keyroll(["recover", "--dry-run"]).run().code(0);
     shown.stderr_has("backup").stderr_has(&missing);
 
-    let operator = cluster.operator_url(0);
-    let recover = ["recover", "--yes", "--operator-nats", &operator];
+    let operator = cluster.creds("operator").display().to_string();
+    let recover = ["recover", "--yes", "--operator-creds", &operator];
     let other = cluster.serve(1, 0, 0);
     let refused = cluster.keyroll(recover).run().code(5);
     refused.error_code("conflict").stderr_has("2 services");
@@ -145,16 +145,16 @@ fn while_too_few_servers_are_there_nobody_is_told_that_commands_are_taken() {
 fn where_a_ledger_is_none_is_set_up() {
     let cluster = Cluster::start(1, 1);
     let service = serving(&cluster);
-    let operator = cluster.operator_url(0);
-    let url = cluster.client_url(0, 0);
+    let operator = cluster.creds("operator").display().to_string();
+    let client = cluster.client_creds(0).display().to_string();
     let init = [
         "init",
-        "--operator-nats",
+        "--operator-creds",
         &operator,
-        "--ledger-nats",
-        &url,
-        "--responder-nats",
-        &url,
+        "--service-creds",
+        &client,
+        "--responder-creds",
+        &client,
     ];
     let again = cluster.keyroll(init).run().code(5);
     again.error_code("conflict").stderr_has("never replaces");

@@ -69,6 +69,12 @@ fn rows(settings: &Settings) -> Vec<SettingRow> {
     ];
     rows.extend(
         settings
+            .nats_creds
+            .as_ref()
+            .map(|setting| row("nats_creds", setting, |path| path.display().to_string())),
+    );
+    rows.extend(
+        settings
             .workspace
             .as_ref()
             .map(|setting| row("workspace", setting, Clone::clone)),

@@ -2,6 +2,7 @@
 
 mod child;
 mod home;
+mod nats;
 mod stack;
 
 use std::ffi::OsString;
@@ -55,7 +56,7 @@ pub(crate) async fn run(context: &Context, args: DevArgs) -> Result<Status, Fail
         (None, Some(named), _) | (None, None, Some(named)) => named.clone(),
         (None, None, None) => PathBuf::from(DATA_DIR),
     };
-    let stack = Stack::start(&home, args.nats_bin.as_deref()).await?;
+    let stack = Box::pin(Stack::start(&home, args.nats_bin.as_deref())).await?;
     let mut stop = ShutdownSignals::listen()?;
     for warning in stack.warnings() {
         context.out.note(&format!("warning: {warning}"));
@@ -104,7 +105,8 @@ fn ready(
     if context.out.json {
         return context.out.document(&json!({
             "ready": true,
-            "nats_url": stack.client_url(),
+            "nats_url": stack.nats_url(),
+            "nats_creds": stack.nats_creds().display().to_string(),
             "home": stack.home().display().to_string(),
             "workspace": home::WORKSPACE,
             "console_url": link,

@@ -27,17 +27,17 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, Args)]
 pub(crate) struct RecoverArgs {
-    /// NATS URL with the user `operator`, who may delete and create streams [default: the URL that
+    /// NATS credentials of the user `operator`, who may delete and create streams [default: the file that
     /// `keyroll dev` keeps in the home directory]
-    #[arg(long, value_name = "URL")]
-    operator_nats: Option<String>,
+    #[arg(long, value_name = "FILE")]
+    operator_creds: Option<PathBuf>,
     #[command(flatten)]
     dry: DryRun,
 }
 
-/// The file in which `keyroll dev` keeps the operator's NATS URL while it runs.
+/// The file in which `keyroll dev` keeps the operator's NATS credentials.
 pub(crate) fn operator_file(home: &Path) -> PathBuf {
-    home.join("run").join("operator.url")
+    home.join("run").join("operator.creds")
 }
 
 pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Failure> {
@@ -60,9 +60,9 @@ pub(crate) async fn run(context: &Context, args: RecoverArgs) -> Result<(), Fail
     // Before the question: the operator must not confirm a plan that cannot be carried out.
     let operator = if plan.remake {
         check_single_service(&client).await?;
-        let operator = connect(context, args.operator_nats.as_deref()).await?;
+        let operator = connect(context, args.operator_creds.as_deref()).await?;
         let may = may_recreate(&operator).await;
-        may.map_err(|error| Failure::local(error.to_string()).within("--operator-nats"))?;
+        may.map_err(|error| Failure::local(error.to_string()).within("--operator-creds"))?;
         Some(operator)
     } else {
         None
@@ -168,19 +168,18 @@ fn trusted_sizes(client: &Client) -> Result<Vec<TrustedSize>, Failure> {
     Ok(found)
 }
 
-async fn connect(context: &Context, named: Option<&str>) -> Result<NatsClient, Failure> {
-    let url = if let Some(url) = named {
-        url.to_owned()
-    } else {
-        let path = operator_file(&context.settings()?.home.value);
-        std::fs::read_to_string(&path).map_err(|_| {
-            Failure::usage(
-                "no NATS URL for the operator. Add --operator-nats with a user who may delete and create streams",
-            )
-        })?
-    };
-    let connected = keyroll_client::connect_nats(url.trim()).await;
-    connected.map_err(|error| Failure::from(error).within("--operator-nats"))
+async fn connect(context: &Context, named: Option<&Path>) -> Result<NatsClient, Failure> {
+    let settings = context.settings()?;
+    let kept = operator_file(&settings.home.value);
+    let path = named.unwrap_or(&kept);
+    if !path.exists() {
+        let words = "no NATS credentials of the operator. Add --operator-creds with a user who may delete and create \
+                     streams";
+        return Err(Failure::usage(words));
+    }
+    let url = settings.nats_url.value;
+    let connected = keyroll_client::connect_nats(&url, Some(path)).await;
+    connected.map_err(|error| Failure::from(error).within("--operator-creds"))
 }
 
 fn changes(row: &RecoveryRow) -> bool {

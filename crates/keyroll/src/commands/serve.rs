@@ -1,7 +1,7 @@
 //! `keyroll serve`: the service on the operator's own nats-server.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,6 +11,7 @@ use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, SignInPolicy};
 use keyroll_core::{Code, LedgerId};
 use keyroll_http::Server;
+use keyroll_nats::{ClientIssuer, Creds};
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeError, ServeOptions, Service};
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::console::{self, ConsoleAddress};
-use crate::context::Context;
+use crate::context::{Context, Origin};
 use crate::error::Failure;
 use crate::root_key_place::RootKeyPlace;
 use crate::serve_file::{self, ServeFile};
@@ -26,13 +27,17 @@ use crate::shutdown::ShutdownSignals;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// NATS URL with the user `service`; separate the servers of a cluster with commas [default: the
-    /// URL in serve.toml]
-    #[arg(long, value_name = "URL")]
-    ledger_nats: Option<String>,
-    /// NATS URL with the user `responder`, in the account of the clients [default: the URL in serve.toml]
-    #[arg(long, value_name = "URL")]
-    responder_nats: Option<String>,
+    /// NATS credentials of the user `service` [default: the file in serve.toml]
+    #[arg(long, value_name = "FILE")]
+    service_creds: Option<PathBuf>,
+    /// NATS credentials of the user `responder`, in the account of the clients [default: the file in
+    /// serve.toml]
+    #[arg(long, value_name = "FILE")]
+    responder_creds: Option<PathBuf>,
+    /// Seed of the scoped key with which the service issues credentials to clients [default: the file in
+    /// serve.toml]
+    #[arg(long, value_name = "FILE")]
+    clients_seed: Option<PathBuf>,
     /// Monitoring address of a nats-server, http://HOST:PORT; repeat it for every server [default:
     /// the addresses in serve.toml]
     #[arg(long, value_name = "URL")]
@@ -55,9 +60,9 @@ pub(crate) struct ServeArgs {
     /// none, and ADDR must be loopback]
     #[arg(long, value_name = "URL", requires = "console")]
     console_url: Option<String>,
-    /// NATS URL of the console, with a user for clients [default: the URL of --nats]
-    #[arg(long, value_name = "URL", requires = "console")]
-    console_nats: Option<String>,
+    /// NATS credentials of the console [default: the file in serve.toml]
+    #[arg(long, value_name = "FILE", requires = "console")]
+    console_creds: Option<PathBuf>,
     /// Address of your proxy or load balancer for the console or the metrics; repeat it for more. It may
     /// use any share of the connections, every other address a small one [default: none]
     #[arg(long, value_name = "IP")]
@@ -80,6 +85,12 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let settings = context.settings()?;
     let home = settings.home.value;
     let file = ServeFile::load(&home)?;
+    // The config.toml of the home belongs to its clients.
+    let nats_url = match settings.nats_url.origin {
+        Origin::Flag(_) | Origin::Environment(_) => settings.nats_url.value,
+        Origin::ConfigFile | Origin::Default => file.nats_url,
+    };
+    let in_home = |path: PathBuf| home.join(path);
     if !args.trusted_proxy.is_empty() && args.console.is_none() && args.metrics.is_none() {
         let words = "--trusted-proxy needs --console or --metrics";
         return Err(Failure::usage(words));
@@ -90,7 +101,10 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
             url: args.console_url,
             proxies: args.trusted_proxy.clone(),
         },
-        nats_url: args.console_nats.unwrap_or(settings.nats_url.value),
+        nats_url: nats_url.clone(),
+        nats_creds: args
+            .console_creds
+            .or_else(|| file.console_creds.map(in_home)),
         home: home.clone(),
     });
     log_to_stderr();
@@ -102,9 +116,19 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     );
     let keys = KeyFiles::load_with(&dir, root.as_ref()).map_err(|error| local(&error))?;
     let ledger = keys.ledger();
+    let creds = |named: Option<PathBuf>, path: PathBuf| {
+        let path = named.unwrap_or_else(|| in_home(path));
+        Creds::load(&path).map_err(|error| Failure::usage(error.to_string()))
+    };
+    let service = creds(args.service_creds, file.service_creds)?;
+    let responder = creds(args.responder_creds, file.responder_creds)?;
+    let seed = args.clients_seed.or_else(|| file.clients_seed.map(in_home));
+    let issuer = seed.map(|path| issuer(&responder, &path)).transpose()?;
     let options = ServeOptions {
-        ledger_url: args.ledger_nats.unwrap_or(file.ledger_url),
-        client_account_url: args.responder_nats.unwrap_or(file.client_account_url),
+        nats_url,
+        service,
+        responder,
+        issuer,
         monitoring: if args.monitoring.is_empty() {
             file.monitoring
         } else {
@@ -149,10 +173,18 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     ended
 }
 
+/// The issuer of clients' credentials, for the account of the responder.
+fn issuer(responder: &Creds, seed: &Path) -> Result<ClientIssuer, Failure> {
+    let text = serve_file::read_seed(seed)?;
+    ClientIssuer::new(&serve_file::account_of(responder), &text)
+        .map_err(|error| Failure::usage(format!("{}: {error}", seed.display())))
+}
+
 /// A shared console beside the service.
 struct SharedConsole {
     front: ConsoleAddress,
     nats_url: String,
+    nats_creds: Option<PathBuf>,
     home: PathBuf,
 }
 
@@ -162,6 +194,7 @@ impl SharedConsole {
         let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
         let client = Client::connect(ClientSettings {
             nats_url: self.nats_url,
+            nats_creds: self.nats_creds,
             identity: key.into(),
             ledger: Some(ledger),
             home: Some(self.home),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use keyroll_nats::Creds;
 use serde::Deserialize;
 
 use super::launcher::Launcher;
@@ -68,7 +69,8 @@ pub struct DevServer {
 }
 
 impl DevServer {
-    /// Starts nats-server on free loopback ports and waits until it answers under the name in `config`.
+    /// Starts nats-server on free loopback ports and waits until it answers `operator` under the name in
+    /// `config`.
     /// Without a launcher the server outlives a killed parent, which only tests may want.
     ///
     /// # Errors
@@ -78,6 +80,7 @@ impl DevServer {
         nats_bin: &Path,
         launcher: Option<&Launcher>,
         config: &ServerConfig,
+        operator: &Creds,
     ) -> Result<Self, DevError> {
         let Endpoint::Private { run_dir } = &config.endpoint else {
             return Err(DevError::NotPrivate);
@@ -93,7 +96,10 @@ impl DevServer {
                     .into(),
                 source,
             })?;
-        let ready = tokio::time::timeout(READY_TIMEOUT, until_ready(&run, &supervisor, config));
+        let ready = tokio::time::timeout(
+            READY_TIMEOUT,
+            until_ready(&run, &supervisor, (config, operator)),
+        );
         let ports = ready.await.map_err(|_elapsed| DevError::NotReady {
             reason: "it neither failed nor answered".to_owned(),
             log: run.log_tail(),
@@ -246,7 +252,7 @@ impl RunDir {
 async fn until_ready(
     run: &RunDir,
     supervisor: &Supervisor,
-    config: &ServerConfig,
+    (config, operator): (&ServerConfig, &Creds),
 ) -> Result<Ports, DevError> {
     // Bounded by the caller's timeout.
     let ports = loop {
@@ -261,10 +267,9 @@ async fn until_ready(
         }
         tokio::time::sleep(READY_POLL).await;
     };
-    let client = config
-        .users
-        .operator
-        .connect_options(OPERATOR_INBOX)
+    let client = operator
+        .connect_options()
+        .custom_inbox_prefix(OPERATOR_INBOX)
         .name("keyroll dev readiness check")
         .connect(&ports.nats)
         .await

@@ -1,37 +1,32 @@
 //! The nats-server configuration for keyroll, from one template.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::credential::Credential;
-use super::permissions::{self, Permissions, ServiceExport, Workspaces};
+use super::operator::{Trust, TrustedAccount};
 
 /// The largest NATS message, headers included: the log's limit of 1 MiB and room for headers.
 pub const MAX_PAYLOAD: usize = 1024 * 1024 + 64 * 1024;
 /// A private server's log is rotated at this size, one old file is kept.
 const LOG_BYTES: usize = 1024 * 1024;
-/// Client users of a configuration, which are listed by hand.
-const CLIENTS_MAX: usize = 1_000;
+/// The largest line of a client's protocol: a JWT for 256 workspaces passes the usual 4 KiB.
+const CONTROL_LINE: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("the server name {0:?} is invalid: use 1 to 64 of a-z, A-Z, 0-9, '_' and '-'")]
     ServerName(String),
-    #[error("{0:?} is not a workspace name: use at most 63 of a-z, 0-9 and '-', not '-' first")]
-    Workspace(String),
     #[error(
         "the path {0:?} cannot appear in a configuration: use UTF-8 without control characters"
     )]
     Path(PathBuf),
-    #[error("the NATS user {0} appears twice: give every user its own name")]
-    Twice(String),
-    #[error("{0} client users are too many for one configuration: at most {CLIENTS_MAX}")]
-    TooManyClients(usize),
     #[error(
         "a server that listens on {0} needs TLS: add a certificate and key, or listen on loopback"
     )]
     PlainText(SocketAddr),
+    #[error("{0:?} is not a host: use a name or an IP address")]
+    Host(String),
 }
 
 /// The configuration of a nats-server for keyroll.
@@ -42,7 +37,23 @@ pub struct ServerConfig {
     /// The directory of the streams' `jetstream/`.
     pub data_dir: PathBuf,
     pub endpoint: Endpoint,
-    pub users: Users,
+    /// The other servers, if there are any.
+    pub cluster: Option<Cluster>,
+    pub trust: Trust,
+}
+
+/// The servers that a server forms a cluster with.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Where the others reach this one.
+    pub listen: SocketAddr,
+    /// `HOST:PORT` of each of the others.
+    pub others: Vec<String>,
+    /// `HOST:PORT` that this server tells the others, if it is not its own address.
+    pub advertise: Option<String>,
+    /// The same on all of them.
+    pub credential: Credential,
+    pub tls: Option<TlsFiles>,
 }
 
 /// Where the server listens.
@@ -62,24 +73,12 @@ pub enum Endpoint {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
-}
-
-#[derive(Debug, Clone)]
-pub struct Users {
-    pub service: Credential,
-    pub operator: Credential,
-    pub responder: Credential,
-    pub clients: Vec<ClientUser>,
-}
-
-#[derive(Debug, Clone)]
-pub struct ClientUser {
-    pub credential: Credential,
-    pub workspaces: Workspaces,
+    /// The authorities of the other servers' certificates; those of the system where there is none.
+    pub ca: Option<PathBuf>,
 }
 
 impl ServerConfig {
-    /// The text of the configuration file. It contains passwords.
+    /// The text of the configuration file. With a cluster it holds the password of its routes.
     ///
     /// # Errors
     ///
@@ -88,56 +87,111 @@ impl ServerConfig {
         if !is_server_name(&self.server_name) {
             return Err(ConfigError::ServerName(self.server_name.clone()));
         }
-        self.users.validate()?;
-        let operator = &self.users.operator;
-        let clients: String = self.users.clients.iter().map(client_block).collect();
-        let exports = permissions::service_exports();
+        let cluster = self.cluster.as_ref().map(Cluster::render).transpose()?;
         Ok(format!(
             r#"server_name: "{server_name}"
 {endpoint}
 max_payload: {MAX_PAYLOAD}
+max_control_line: {CONTROL_LINE}
 
 jetstream {{
   store_dir: {store_dir}
   sync_interval: always
 }}
-
-system_account: SYS
-
-accounts {{
-  SYS {{}}
-
-  LEDGER {{
-    jetstream: enabled
-    users: [
-      {{ user: "{operator_user}", password: "{operator_password}" }}
-    ]
-    exports: [
-{exports}    ]
-  }}
-
-  SERVICE {{
-    users: [
-{service}    ]
-    imports: [
-{imports}    ]
-  }}
-
-  CLIENTS {{
-    users: [
-{responder}{clients}    ]
-  }}
-}}
-"#,
+{cluster}
+{trust}"#,
             server_name = self.server_name,
             endpoint = self.endpoint.render()?,
             store_dir = quote(&self.data_dir)?,
-            exports = exports.iter().map(export).collect::<String>(),
-            imports = exports.iter().map(import).collect::<String>(),
-            service = user_block(&self.users.service, &permissions::service()),
-            operator_user = operator.user(),
-            operator_password = operator.expose_password(),
-            responder = user_block(&self.users.responder, &permissions::responder()),
+            cluster = cluster.unwrap_or_default(),
+            trust = self.trust.render(),
+        ))
+    }
+}
+
+impl Trust {
+    /// JWTs have no character that would have to be quoted.
+    fn render(&self) -> String {
+        let Self {
+            operator,
+            system_account,
+            accounts,
+            sentinel,
+        } = self;
+        let accounts = accounts.iter().fold(String::new(), |text, account| {
+            let TrustedAccount {
+                name,
+                public_key,
+                jwt,
+            } = account;
+            format!("{text}  # {name}\n  {public_key}: \"{jwt}\"\n")
+        });
+        format!(
+            r#"operator: "{operator}"
+system_account: {system_account}
+# Whoever connects without credentials is a guest.
+default_sentinel: "{sentinel}"
+resolver: MEMORY
+resolver_preload: {{
+{accounts}}}
+"#
+        )
+    }
+}
+
+impl Cluster {
+    fn render(&self) -> Result<String, ConfigError> {
+        let (user, password) = (self.credential.user(), self.credential.expose_password());
+        let mut routes = String::new();
+        for other in &self.others {
+            if !is_host(other) {
+                return Err(ConfigError::Host(other.clone()));
+            }
+            routes = format!("{routes}    \"nats-route://{user}:{password}@{other}\"\n");
+        }
+        let mut more = match &self.tls {
+            Some(tls) => tls.render_for_routes()?,
+            None if self.listen.ip().is_loopback() => String::new(),
+            None => return Err(ConfigError::PlainText(self.listen)),
+        };
+        if let Some(advertise) = &self.advertise {
+            if !is_host(advertise) {
+                return Err(ConfigError::Host(advertise.clone()));
+            }
+            more = format!("{more}  advertise: \"{advertise}\"\n");
+        }
+        Ok(format!(
+            r#"
+cluster {{
+  name: "keyroll"
+  listen: "{listen}"
+{more}  authorization {{ user: "{user}", password: "{password}" }}
+  routes: [
+{routes}  ]
+}}
+"#,
+            listen = self.listen
+        ))
+    }
+}
+
+impl TlsFiles {
+    fn render(&self) -> Result<String, ConfigError> {
+        Ok(format!(
+            "tls {{\n  cert_file: {}\n  key_file: {}\n}}",
+            quote(&self.certificate)?,
+            quote(&self.key)?,
+        ))
+    }
+
+    /// Servers show each other their certificates, in both directions.
+    fn render_for_routes(&self) -> Result<String, ConfigError> {
+        let ca = self.ca.as_deref().map(quote).transpose()?;
+        let ca = ca.map_or_else(String::new, |ca| format!("    ca_file: {ca}\n"));
+        Ok(format!(
+            "  tls {{\n    cert_file: {}\n    key_file: {}\n{ca}  }}\n",
+            quote(&self.certificate)?,
+            quote(&self.key)?,
         ))
     }
 }
@@ -162,101 +216,13 @@ logfile_max_num: 2"#,
             } => {
                 let addresses = format!("listen: \"{listen}\"\nhttp: \"{monitoring}\"");
                 match tls {
-                    Some(TlsFiles { certificate, key }) => Ok(format!(
-                        "{addresses}\ntls {{\n  cert_file: {}\n  key_file: {}\n}}",
-                        quote(certificate)?,
-                        quote(key)?,
-                    )),
+                    Some(tls) => Ok(format!("{addresses}\n{}", tls.render()?)),
                     None if listen.ip().is_loopback() => Ok(addresses),
                     None => Err(ConfigError::PlainText(*listen)),
                 }
             }
         }
     }
-}
-
-impl Users {
-    fn validate(&self) -> Result<(), ConfigError> {
-        if self.clients.len() > CLIENTS_MAX {
-            return Err(ConfigError::TooManyClients(self.clients.len()));
-        }
-        let own = [&self.service, &self.operator, &self.responder];
-        let mut seen = BTreeSet::new();
-        for credential in own
-            .into_iter()
-            .chain(self.clients.iter().map(|client| &client.credential))
-        {
-            // nats-server has one name space for the users of all accounts.
-            if !seen.insert(credential.user()) {
-                return Err(ConfigError::Twice(credential.user().to_owned()));
-            }
-        }
-        self.clients
-            .iter()
-            .try_for_each(|client| client.workspaces.validate())
-    }
-}
-
-impl Workspaces {
-    fn validate(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::All => Ok(()),
-            Self::Named(names) => match names.iter().find(|name| !is_workspace(name)) {
-                Some(name) => Err(ConfigError::Workspace(name.clone())),
-                None => Ok(()),
-            },
-        }
-    }
-}
-
-/// Without `stream`, nats-server forwards only the first answer.
-fn export(service: &ServiceExport) -> String {
-    let response = if service.streams_answers {
-        "stream"
-    } else {
-        "single"
-    };
-    format!(
-        "      {{ service: \"{}\", response: {response}, accounts: [SERVICE] }}\n",
-        service.subject
-    )
-}
-
-fn import(service: &ServiceExport) -> String {
-    format!(
-        "      {{ service: {{ account: LEDGER, subject: \"{}\" }} }}\n",
-        service.subject
-    )
-}
-
-fn client_block(client: &ClientUser) -> String {
-    let permissions = permissions::client(client.credential.user(), &client.workspaces);
-    user_block(&client.credential, &permissions)
-}
-
-fn user_block(credential: &Credential, permissions: &Permissions) -> String {
-    format!(
-        r#"      {{
-        user: "{}", password: "{}"
-        permissions {{
-          publish {{ allow: [
-{}          ] }}
-          subscribe {{ allow: [
-{}          ] }}
-        }}
-      }}
-"#,
-        credential.user(),
-        credential.expose_password(),
-        subjects(&permissions.publish),
-        subjects(&permissions.subscribe),
-    )
-}
-
-fn subjects(subjects: &[String]) -> String {
-    subjects.iter().fold(String::new(), |text, subject| {
-        text + "            \"" + subject + "\"\n"
-    })
 }
 
 /// A path as a double-quoted string, in which only `\` and `"` are special.
@@ -277,35 +243,27 @@ fn is_server_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
-fn is_workspace(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && !name.starts_with('-')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+/// `HOST:PORT` without anything that would end the string or add to the URL.
+fn is_host(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+    (1..=300).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nats::OperatorKeys;
 
     fn config() -> ServerConfig {
-        let user = |name| Credential::new(name, "0123456789abcdef").unwrap();
+        let operator_keys = OperatorKeys::generate().unwrap();
         ServerConfig {
             server_name: "one".to_owned(),
             data_dir: PathBuf::from("/data"),
             endpoint: Endpoint::Private {
                 run_dir: PathBuf::from("/run"),
             },
-            users: Users {
-                service: user("service"),
-                operator: user("operator"),
-                responder: user("responder"),
-                clients: vec![ClientUser {
-                    credential: user("alice"),
-                    workspaces: Workspaces::Named(vec!["demo".to_owned()]),
-                }],
-            },
+            cluster: None,
+            trust: operator_keys.trust().unwrap(),
         }
     }
 
@@ -325,25 +283,6 @@ mod tests {
         bad_name.server_name = "one\"\nlisten: \"0.0.0.0:1".to_owned();
         assert!(matches!(bad_name.render(), Err(ConfigError::ServerName(_))));
 
-        let mut bad_workspace = config();
-        for name in [
-            "",
-            ">",
-            "*",
-            "a.b",
-            "A",
-            "-a",
-            "a\"",
-            "_ledger",
-            &"a".repeat(64),
-        ] {
-            bad_workspace.users.clients[0].workspaces = Workspaces::Named(vec![name.to_owned()]);
-            assert!(
-                matches!(bad_workspace.render(), Err(ConfigError::Workspace(_))),
-                "{name}"
-            );
-        }
-
         let mut path = config();
         path.data_dir = PathBuf::from("/da\"ta\\x");
         assert!(
@@ -353,13 +292,6 @@ mod tests {
         );
         path.data_dir = PathBuf::from("/data\nlisten: x");
         assert!(matches!(path.render(), Err(ConfigError::Path(_))));
-    }
-
-    #[test]
-    fn two_users_of_one_name_are_refused() {
-        let mut twice = config();
-        twice.users.clients[0].credential = twice.users.service.clone();
-        assert!(matches!(twice.render(), Err(ConfigError::Twice(name)) if name == "service"));
     }
 
     #[test]
@@ -379,6 +311,7 @@ mod tests {
             Some(TlsFiles {
                 certificate: "/tls/cert.pem".into(),
                 key: "/tls/key.pem".into(),
+                ca: None,
             }),
         );
         assert!(

@@ -1,8 +1,7 @@
-//! A user of the nats-server and its password.
+//! The user and password by which the servers of a cluster know each other.
 
 use std::fmt::{self, Write as _};
 
-use async_nats::ConnectOptions;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
@@ -90,19 +89,6 @@ impl Credential {
     pub fn expose_password(&self) -> &str {
         &self.password
     }
-
-    /// Options that log in with this credential and receive replies below `inbox_prefix`. The user may
-    /// subscribe nowhere else (see [`permissions`](super::permissions)).
-    pub fn connect_options(&self, inbox_prefix: &str) -> ConnectOptions {
-        ConnectOptions::with_user_and_password(self.user.clone(), self.password.clone())
-            .custom_inbox_prefix(inbox_prefix)
-    }
-
-    /// `nats://user:password@…` for a server's URL; `None` if `url` is not `scheme://host`.
-    pub fn in_url(&self, url: &str) -> Option<String> {
-        let (scheme, rest) = url.split_once("://")?;
-        Some(format!("{scheme}://{}:{}@{rest}", self.user, self.password))
-    }
 }
 
 impl fmt::Debug for Credential {
@@ -167,9 +153,5 @@ mod tests {
     fn debug_hides_the_password() {
         let credential = Credential::new("alice", GOOD).unwrap();
         assert!(!format!("{credential:?}").contains(GOOD));
-        assert_eq!(
-            credential.in_url("nats://127.0.0.1:4222").unwrap(),
-            "nats://alice:0123456789abcdef@127.0.0.1:4222"
-        );
     }
 }

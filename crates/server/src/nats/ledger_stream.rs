@@ -1,4 +1,4 @@
-//! The three streams of a ledger: their names, subjects and settings.
+//! The four streams of a ledger: their names, subjects and settings.
 
 use std::fmt;
 
@@ -17,16 +17,19 @@ pub enum LedgerStream {
     Vault,
     /// Wrapped workspace keys and sealing keys, one subject and message per key.
     Keys,
+    /// The tokens of sign-ins, one subject and message per token.
+    Tokens,
 }
 
 impl LedgerStream {
-    pub const ALL: [Self; 3] = [Self::Log, Self::Vault, Self::Keys];
+    pub const ALL: [Self; 4] = [Self::Log, Self::Vault, Self::Keys, Self::Tokens];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Log => "KEYROLL_LOG",
             Self::Vault => "KEYROLL_VAULT",
             Self::Keys => "KEYROLL_KEYS",
+            Self::Tokens => "KEYROLL_TOKENS",
         }
     }
 
@@ -37,6 +40,17 @@ impl LedgerStream {
             Self::Vault => "keyroll.vault.*.*.*",
             // <workspace>.<epoch>, _sealing.<period>
             Self::Keys => "keyroll.keys.*.*",
+            Self::Tokens => "keyroll.tokens.>",
+        }
+    }
+
+    /// All subjects that a writer may need, the present ones and later ones.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Log => "keyroll.log.>",
+            Self::Vault => "keyroll.vault.>",
+            Self::Keys => "keyroll.keys.>",
+            Self::Tokens => "keyroll.tokens.>",
         }
     }
 

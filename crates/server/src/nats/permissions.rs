@@ -2,30 +2,43 @@
 //!
 //! nats-server checks no permission on a *reply* subject: the answer to a request goes to a subject that
 //! the caller chose. So the user that answers callers (`responder`) is in an account without JetStream,
-//! and may publish only notices and to the callers' inboxes. No user has `allow_responses`. The user that
-//! reads and writes the streams (`service`) answers no requests. It is in a third account, which imports
+//! and may publish only notices and to the callers' inboxes. No user has `allow_responses`. The users that
+//! read and write the streams answer no requests. Each is in an account of its own, which imports
 //! single subjects of the streams' account.
+
+use keyroll_nats::WORKSPACE_TAG;
 
 use super::ledger_stream::LedgerStream;
 
 /// Inbox prefix of the user that reads and writes the streams.
 pub const SERVICE_INBOX: &str = "_INBOX_service";
+/// Inbox prefix of the user that reads log, vault and tokens for a backup.
+pub const BACKUP_INBOX: &str = "_INBOX_backup";
+/// Inbox prefix of the user that reads the keys for a backup.
+pub const BACKUP_KEYS_INBOX: &str = "_INBOX_backup-keys";
+/// Inbox prefix of the user that purges what is archived.
+pub const PURGE_INBOX: &str = "_INBOX_purge";
+/// Inbox prefix of guests, who have no credentials. They share it: what they are sent is sealed.
+pub const GUEST_INBOX: &str = "_INBOX_guest";
 /// Inbox prefix of the user that creates and changes streams.
 pub const OPERATOR_INBOX: &str = "_INBOX_operator";
 /// All inboxes of client users lie below this token, one further token per user.
 pub const CLIENT_INBOXES: &str = "_INBOX_client";
 
+/// Where nats-server expects the answer to a request from another account: below this, at a random subject.
+const CROSSING: &str = "_R_";
+/// What guests may ask. They sign in, accept an invitation, or get credentials.
+pub const GUEST_REQUESTS: [&str; 4] = [
+    "keyroll.v1._ledger.info",
+    "keyroll.v1._ledger.signin",
+    "keyroll.v1._ledger.accept",
+    "keyroll.v1._ledger.credential",
+];
+
 /// Requests of clients.
 pub const REQUESTS: &str = "keyroll.v1";
 /// Notices to clients.
 pub const NOTICES: &str = "keyroll.events";
-
-/// The workspaces that a client user may reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Workspaces {
-    All,
-    Named(Vec<String>),
-}
 
 /// Subjects that a user may publish and subscribe to. All others are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +55,24 @@ pub fn client_inbox(user: &str) -> String {
 /// Whether a request's reply subject is a client's inbox. Other requests are dropped without an answer:
 /// the server would refuse the answer, and this check spares computing it.
 pub fn is_client_inbox(reply: &str) -> bool {
-    let mut tokens = reply.split('.');
-    tokens.next() == Some(CLIENT_INBOXES)
-        && tokens.clone().count() >= 2
+    is_below(reply, CLIENT_INBOXES, 2)
+}
+
+/// Whether a request is answered at its reply subject: a client's inbox, or for what guests may ask the
+/// subject that nats-server has put in place of a guest's.
+pub fn may_answer(subject: &str, reply: &str) -> bool {
+    is_client_inbox(reply) || (GUEST_REQUESTS.contains(&subject) && is_below(reply, CROSSING, 1))
+}
+
+/// Whether a subject has this first token, and at least so many more without a wildcard.
+fn is_below(subject: &str, first: &str, least: usize) -> bool {
+    let mut tokens = subject.split('.');
+    tokens.next() == Some(first)
+        && tokens.clone().count() >= least
         && tokens.all(|token| !token.is_empty() && !token.contains(['*', '>', ' ', '\t']))
 }
 
-/// A subject that account LEDGER exports to account SERVICE.
+/// A subject of account LEDGER that another account may import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceExport {
     pub subject: String,
@@ -56,75 +80,121 @@ pub struct ServiceExport {
     pub streams_answers: bool,
 }
 
-/// All that the service may do in account LEDGER: append, read, and erase from vault and keys. No request
-/// changes, empties or deletes a stream. JetStream publishes its answers with the rights of the streams'
-/// account, to any reply subject. Across accounts, the server chooses the reply subject, so an answer
-/// cannot become a request there: docs/adr/0005-service-account.md.
-pub fn service_exports() -> Vec<ServiceExport> {
-    let once = |subject: String| ServiceExport {
-        subject,
+fn once(subject: impl Into<String>) -> ServiceExport {
+    ServiceExport {
+        subject: subject.into(),
         streams_answers: false,
-    };
-    let mut exports = ["keyroll.log.>", "keyroll.vault.>", "keyroll.keys.>"]
-        .map(|subject| once(subject.to_owned()))
+    }
+}
+
+/// What it takes to read a stream.
+fn reads(stream: LedgerStream) -> Vec<ServiceExport> {
+    let name = stream.name();
+    vec![
+        once(format!("$JS.API.STREAM.INFO.{name}")),
+        once(format!("$JS.API.STREAM.MSG.GET.{name}")),
+        once(format!("$JS.API.CONSUMER.CREATE.{name}")),
+        once(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
+        once(format!("$JS.API.CONSUMER.INFO.{name}.*")),
+        ServiceExport {
+            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{name}.*"),
+            streams_answers: true,
+        },
+        once(format!("$JS.API.CONSUMER.DELETE.{name}.*")),
+    ]
+}
+
+/// All that the service may do in account LEDGER: append, read, and erase from all streams but the log. No
+/// request changes, empties or deletes a stream. JetStream publishes its answers with the rights of the
+/// streams' account, to any reply subject. Across accounts, the server chooses the reply subject, so an
+/// answer cannot become a request there: docs/adr/0005-service-account.md.
+pub fn service_exports() -> Vec<ServiceExport> {
+    let mut exports: Vec<ServiceExport> = LedgerStream::ALL
+        .map(|stream| once(stream.prefix()))
         .to_vec();
-    exports.push(once("$JS.API.INFO".to_owned()));
+    exports.push(once("$JS.API.INFO"));
     for stream in LedgerStream::ALL {
-        let name = stream.name();
-        exports.extend([
-            once(format!("$JS.API.STREAM.INFO.{name}")),
-            once(format!("$JS.API.STREAM.MSG.GET.{name}")),
-            once(format!("$JS.API.CONSUMER.CREATE.{name}")),
-            once(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
-            once(format!("$JS.API.CONSUMER.INFO.{name}.*")),
-            ServiceExport {
-                subject: format!("$JS.API.CONSUMER.MSG.NEXT.{name}.*"),
-                streams_answers: true,
-            },
-            once(format!("$JS.API.CONSUMER.DELETE.{name}.*")),
-        ]);
+        exports.extend(reads(stream));
         if stream.may_erase() {
-            exports.push(once(format!("$JS.API.STREAM.MSG.DELETE.{name}")));
+            exports.push(once(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name())));
         }
     }
     exports
 }
 
-/// The service's connection to its streams. Its account has only the exports. The user's own list repeats
-/// them, so that the server names what it refuses.
-pub fn service() -> Permissions {
+/// What a backup reads: everything but the keys, or the keys alone.
+pub fn backup_exports(keys: bool) -> Vec<ServiceExport> {
+    let streams = LedgerStream::ALL.into_iter();
+    let streams = streams.filter(|stream| (*stream == LedgerStream::Keys) == keys);
+    [once("$JS.API.INFO")]
+        .into_iter()
+        .chain(streams.flat_map(reads))
+        .collect()
+}
+
+/// What it takes to purge the log's front once it is archived.
+pub fn purge_exports() -> Vec<ServiceExport> {
+    let name = LedgerStream::Log.name();
+    let mut exports = vec![once("$JS.API.INFO")];
+    exports.extend(reads(LedgerStream::Log));
+    exports.push(once(format!("$JS.API.STREAM.PURGE.{name}")));
+    exports
+}
+
+/// The user of an account with imports. The user's own list repeats them, so that the server names what it
+/// refuses.
+pub fn borrower(exports: Vec<ServiceExport>, inbox: &str) -> Permissions {
     Permissions {
-        publish: service_exports()
-            .into_iter()
-            .map(|export| export.subject)
-            .collect(),
-        subscribe: vec![format!("{SERVICE_INBOX}.>")],
+        publish: exports.into_iter().map(|export| export.subject).collect(),
+        subscribe: vec![format!("{inbox}.>")],
     }
 }
 
 /// The service's connection to its callers.
 pub fn responder() -> Permissions {
     Permissions {
-        publish: vec![format!("{CLIENT_INBOXES}.*.>"), format!("{NOTICES}.>")],
+        publish: vec![
+            format!("{CLIENT_INBOXES}.*.>"),
+            format!("{NOTICES}.>"),
+            format!("{CROSSING}.>"),
+        ],
         subscribe: vec![format!("{REQUESTS}.>"), "$SRV.>".to_owned()],
     }
 }
 
-/// The connection of a person or program.
-pub fn client(user: &str, workspaces: &Workspaces) -> Permissions {
-    let mut publish = vec![format!("{REQUESTS}._ledger.>"), "$SRV.>".to_owned()];
-    let mut subscribe = vec![format!("{}.>", client_inbox(user))];
-    match workspaces {
-        Workspaces::All => {
-            publish = vec![format!("{REQUESTS}.>"), "$SRV.>".to_owned()];
-            subscribe.push(format!("{NOTICES}.>"));
-        }
-        Workspaces::Named(names) => {
-            publish.extend(names.iter().map(|name| format!("{REQUESTS}.{name}.>")));
-            subscribe.extend(names.iter().map(|name| format!("{NOTICES}.{name}.>")));
-        }
+/// Discovery of services by a client.
+const PING: &str = "$SRV.PING.keyroll";
+
+/// The template of issued clients: a person or program, by its workspaces' tags and its name.
+pub fn issued_client() -> Permissions {
+    let tag = format!("{{{{tag({WORKSPACE_TAG})}}}}");
+    Permissions {
+        publish: vec![
+            format!("{REQUESTS}._ledger.>"),
+            format!("{REQUESTS}.{tag}.>"),
+            PING.to_owned(),
+        ],
+        subscribe: vec![
+            format!("{}.>", client_inbox("{{name()}}")),
+            format!("{NOTICES}.{tag}.>"),
+        ],
     }
-    Permissions { publish, subscribe }
+}
+
+/// A client of all workspaces, under a name of its own: a console for many people.
+pub fn client_of_all(name: &str) -> Permissions {
+    Permissions {
+        publish: vec![format!("{REQUESTS}.>"), PING.to_owned()],
+        subscribe: vec![format!("{}.>", client_inbox(name)), format!("{NOTICES}.>")],
+    }
+}
+
+/// Whoever connects without credentials.
+pub fn guest() -> Permissions {
+    Permissions {
+        publish: GUEST_REQUESTS.map(str::to_owned).to_vec(),
+        subscribe: vec![format!("{GUEST_INBOX}.>")],
+    }
 }
 
 #[cfg(test)]
@@ -148,6 +218,24 @@ mod tests {
             "keyroll.log.demo",
         ] {
             assert!(!is_client_inbox(reply), "{reply}");
+        }
+    }
+
+    #[test]
+    fn only_what_guests_may_ask_is_answered_across_accounts() {
+        assert!(may_answer("keyroll.v1._ledger.info", "_R_.a1B2"));
+        assert!(may_answer(
+            "keyroll.v1.demo.command",
+            "_INBOX_client.alice.x"
+        ));
+        for (subject, reply) in [
+            ("keyroll.v1._ledger.query", "_R_.a1B2"),
+            ("keyroll.v1.demo.command", "_R_.a1B2"),
+            ("keyroll.v1._ledger.info", "_R_"),
+            ("keyroll.v1._ledger.info", "_R_.>"),
+            ("keyroll.v1._ledger.info", "_INBOX_guest.x"),
+        ] {
+            assert!(!may_answer(subject, reply), "{subject} {reply}");
         }
     }
 }

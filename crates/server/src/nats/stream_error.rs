@@ -66,6 +66,11 @@ impl StreamError {
     pub fn only_missing(&self) -> bool {
         matches!(self, Self::Unfit(problems) if all_missing(problems))
     }
+
+    /// Whether the stream of tokens is missing and nothing else is wrong: an earlier program made the ledger.
+    pub fn only_tokens_missing(&self) -> bool {
+        matches!(self, Self::Unfit(problems) if tokens_missing(problems))
+    }
 }
 
 fn all_missing(problems: &[Problem]) -> bool {
@@ -74,8 +79,15 @@ fn all_missing(problems: &[Problem]) -> bool {
         .all(|problem| matches!(problem, Problem::Missing(_)))
 }
 
+fn tokens_missing(problems: &[Problem]) -> bool {
+    problems == [Problem::Missing(LedgerStream::Tokens)]
+}
+
 fn advice(problems: &[Problem]) -> &'static str {
-    if all_missing(problems) {
+    if tokens_missing(problems) {
+        "if an earlier version of keyroll made this ledger, add it: run `keyroll init --operator-creds FILE` in the \
+         home directory of the service"
+    } else if all_missing(problems) {
         "restore it from its backup, or see `keyroll recover`; for a new ledger run `keyroll init`"
     } else {
         "keyroll does not change existing streams: correct them with an operator's \

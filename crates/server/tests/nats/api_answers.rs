@@ -7,11 +7,13 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Config;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
-use keyroll_server::nats::{LedgerStream, check_streams};
+use keyroll_nats::jwt::{Template, User};
+use keyroll_server::nats::permissions::{Permissions, SERVICE_INBOX, borrower, service_exports};
+use keyroll_server::nats::{AccountName, LedgerStream, check_streams};
 use serde_json::{Value, json};
 
 use crate::permissions::{DELETE_VAULT, publish};
-use crate::support::{Connection, Harness, SOON, next};
+use crate::support::{Connection, Harness, SOON, next, user_of};
 
 const UPDATE_LOG: &str = "$JS.API.STREAM.UPDATE.KEYROLL_LOG";
 const DIRECT_GET: &str = "$JS.API.DIRECT.GET.KEYROLL_VAULT";
@@ -78,8 +80,7 @@ async fn until_streams_are(service: &Connection, wanted: &str) {
         .unwrap_or_else(|_elapsed| panic!("the streams never became so: {wanted}"));
 }
 
-/// Configures the server as before the service had an account of its own, and allows the service direct
-/// gets of the vault. Returns a connection with both.
+/// A user with the service's permissions in the streams' own account, and with direct gets of the vault.
 async fn in_the_streams_account(nats: &Harness) -> Connection {
     let vault = Config {
         allow_direct: true,
@@ -87,40 +88,15 @@ async fn in_the_streams_account(nats: &Harness) -> Connection {
     };
     let operator = nats.operator().await;
     operator.jetstream().update_stream(vault).await.unwrap();
-
-    let rendered = nats.config.render().unwrap();
-    let start = rendered.find("      {\n        user: \"service\"").unwrap();
-    let end = "\n      }\n";
-    let end = start + rendered[start..].find(end).unwrap() + end.len();
-    let service = &rendered[start..end];
-    let (before, operator) = (&rendered[..start], "      { user: \"operator\"");
-    let moved = before.replace(operator, &format!("{service}{operator}")) + &rendered[end..];
-    let permission = format!("  \"{MSG_GET}\"\n");
-    let allowed = moved.replace(&permission, &format!("{permission}\"{DIRECT_GET}\"\n"));
-    assert_eq!(allowed.len(), rendered.len() + DIRECT_GET.len() + 3);
-    nats.reload(&allowed);
-
-    let permitted = async {
-        loop {
-            let mut service = nats.service().await;
-            let client = service.client.clone();
-            tokio::select! {
-                // While the server changes accounts, a request may get no answer.
-                answer = tokio::time::timeout(
-                    Duration::from_secs(1),
-                    client.request(DIRECT_GET, "{\"seq\":1}".into()),
-                ) => {
-                    if let Ok(Ok(_)) = answer {
-                        return service;
-                    }
-                }
-                () = service.refused("publish", DIRECT_GET) => {}
-            }
-        }
-    };
-    tokio::time::timeout(SOON, permitted)
-        .await
-        .expect("the server did not take the permission")
+    let Permissions {
+        mut publish,
+        subscribe,
+    } = borrower(service_exports(), SERVICE_INBOX);
+    publish.push(DIRECT_GET.to_owned());
+    let user = User::own(Template::new(publish, subscribe));
+    let account = nats.keys.account(AccountName::Ledger);
+    let creds = user_of(account, "service", user, (0, None));
+    nats.connect(&creds, SERVICE_INBOX).await
 }
 
 #[tokio::test]
@@ -197,7 +173,7 @@ async fn no_answer_to_the_service_becomes_a_request() {
     }
     let found = check_streams(&service.client).await.unwrap();
     let messages: Vec<u64> = found.iter().map(|found| found.messages).collect();
-    assert_eq!(messages, [0, 3, 0]);
+    assert_eq!(messages, [0, 3, 0, 0]);
 }
 
 /// The control of the test above: a user of the streams' account stores a request and gets it back.

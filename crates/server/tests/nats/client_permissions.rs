@@ -9,7 +9,7 @@ use crate::support::{Harness, next};
 #[tokio::test]
 async fn a_client_reaches_its_workspace_and_nothing_else() {
     let nats = Harness::new().await;
-    let mut alice = nats.client("alice").await;
+    let mut alice = nats.client(&["demo"]).await;
     for subject in [
         ">",
         "keyroll.>",
@@ -58,23 +58,23 @@ async fn a_client_reaches_its_workspace_and_nothing_else() {
             .await
             .unwrap()
             .len(),
-        3
+        4
     );
 }
 
 #[tokio::test]
 async fn a_client_is_answered_and_notified() {
     let nats = Harness::new().await;
-    let (mut alice, mut responder) = (nats.client("alice").await, nats.responder().await);
+    let (mut alice, mut responder) = (nats.client(&["demo"]).await, nats.responder().await);
     let mut notices = alice.subscribed("keyroll.events.demo.>").await;
     let mut requests = responder.subscribed("keyroll.v1.>").await;
-    let mut pings = responder.subscribed("$SRV.PING").await;
+    let mut pings = responder.subscribed("$SRV.PING.keyroll").await;
     for subject in [
         "keyroll.v1.demo.command",
         "keyroll.v1._ledger.info",
-        "$SRV.PING",
+        "$SRV.PING.keyroll",
     ] {
-        let incoming = if subject == "$SRV.PING" {
+        let incoming = if subject == "$SRV.PING.keyroll" {
             &mut pings
         } else {
             &mut requests

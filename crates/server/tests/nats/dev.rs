@@ -27,16 +27,22 @@ async fn it_is_the_named_server_and_syncs_always() {
 #[tokio::test]
 async fn it_stops_when_asked_and_its_data_can_be_opened_again() {
     let directory = tempfile::tempdir().unwrap();
-    let (config, bin) = (config(directory.path()), nats_bin().await);
-    let server = DevServer::start(&bin, None, &config).await.unwrap();
-    let second = DevServer::start(&bin, None, &config).await.err().unwrap();
+    let ((config, keys), bin) = (config(directory.path()), nats_bin().await);
+    let operator = keys.users().unwrap().operator;
+    let server = DevServer::start(&bin, None, &config, &operator)
+        .await
+        .unwrap();
+    let second = DevServer::start(&bin, None, &config, &operator)
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(second, DevError::InUse { .. }), "{second}");
     let status = server.stop().await;
     assert!(
         status == "exit status: 0" || status == "exit status: 1",
         "{status}"
     );
-    DevServer::start(&bin, None, &config)
+    DevServer::start(&bin, None, &config, &operator)
         .await
         .unwrap()
         .stop()
@@ -46,12 +52,13 @@ async fn it_stops_when_asked_and_its_data_can_be_opened_again() {
 #[tokio::test]
 async fn one_that_is_still_on_its_way_out_is_waited_for() {
     let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (config, keys) = config(directory.path());
+    let operator = keys.users().unwrap().operator;
     std::fs::create_dir_all(&config.data_dir).unwrap();
     let leaving = std::fs::File::create(config.data_dir.join("nats-server.lock")).unwrap();
     leaving.lock().unwrap();
     let bin = nats_bin().await;
-    let start = DevServer::start(&bin, None, &config);
+    let start = DevServer::start(&bin, None, &config, &operator);
     let (started, ()) = tokio::join!(start, async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         drop(leaving);
@@ -62,8 +69,9 @@ async fn one_that_is_still_on_its_way_out_is_waited_for() {
 #[tokio::test]
 async fn its_passwords_are_for_its_owner_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
-    let _server = DevServer::start(&nats_bin().await, None, &config)
+    let (config, keys) = config(directory.path());
+    let operator = keys.users().unwrap().operator;
+    let _server = DevServer::start(&nats_bin().await, None, &config, &operator)
         .await
         .unwrap();
     for (path, mode) in [
@@ -79,11 +87,12 @@ async fn its_passwords_are_for_its_owner_alone() {
 #[tokio::test]
 async fn a_failed_start_quotes_what_the_server_said() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = config(directory.path());
+    let (mut config, keys) = config(directory.path());
+    let operator = keys.users().unwrap().operator;
     config.data_dir = directory.path().join("data");
     std::fs::create_dir(&config.data_dir).unwrap();
     std::fs::write(config.data_dir.join("jetstream"), "in the way").unwrap();
-    let error = DevServer::start(&nats_bin().await, None, &config)
+    let error = DevServer::start(&nats_bin().await, None, &config, &operator)
         .await
         .err()
         .unwrap();
@@ -96,14 +105,15 @@ async fn a_failed_start_quotes_what_the_server_said() {
 #[tokio::test]
 async fn a_launcher_is_given_parent_program_and_configuration() {
     let directory = tempfile::tempdir().unwrap();
-    let config = config(directory.path());
+    let (config, keys) = config(directory.path());
+    let operator = keys.users().unwrap().operator;
     let launcher = Launcher {
         program: "/bin/sh".into(),
         args_prefix: ["-c", "echo \"got $0 $1 $2\" >&2; exit 9"]
             .map(Into::into)
             .to_vec(),
     };
-    let error = DevServer::start(&nats_bin().await, Some(&launcher), &config)
+    let error = DevServer::start(&nats_bin().await, Some(&launcher), &config, &operator)
         .await
         .err()
         .unwrap();

@@ -22,7 +22,7 @@ async fn they_are_made_once_and_then_left_alone() {
         LedgerStream::ALL
     );
     assert_eq!(create_streams(&operator, 1).await.unwrap(), []);
-    assert_eq!(check_streams(&operator).await.unwrap().len(), 3);
+    assert_eq!(check_streams(&operator).await.unwrap().len(), 4);
     let error = create_streams(&operator, 2).await.unwrap_err();
     assert!(matches!(error, StreamError::Replicas(2)), "{error}");
 }
@@ -69,7 +69,7 @@ async fn a_creation_cut_short_goes_on_but_damage_does_not() {
         .unwrap();
     assert_eq!(
         create_streams(&operator, 1).await.unwrap(),
-        [LedgerStream::Vault]
+        [LedgerStream::Vault, LedgerStream::Tokens]
     );
 
     operator
@@ -98,7 +98,7 @@ async fn a_creation_cut_short_goes_on_but_damage_does_not() {
 #[tokio::test]
 async fn a_user_that_may_not_ask_learns_why_there_is_no_answer() {
     let nats = Harness::new().await;
-    let alice = nats.client("alice").await.client;
+    let alice = nats.client(&["demo"]).await.client;
     let error = check_streams(&alice).await.unwrap_err().to_string();
     assert!(error.contains("lacks the permission"), "{error}");
 }

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, Event, RequestErrorKind, Subscriber};
+use async_nats::{Client, ConnectError, ConnectOptions, Event, RequestErrorKind, Subscriber};
 use futures::StreamExt as _;
+use keyroll_nats::Creds;
+use keyroll_nats::creds::seconds;
+use keyroll_nats::jwt::{self, User};
+use keyroll_nats::nkeys::KeyPair;
 use keyroll_server::dev::{DevServer, find_nats_server};
 use keyroll_server::nats::permissions::{OPERATOR_INBOX, SERVICE_INBOX, client_inbox};
 use keyroll_server::nats::{
-    ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces, create_streams,
+    Credential, Endpoint, OperatorKeys, ServerConfig, Users, create_streams,
 };
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -32,6 +34,8 @@ pub(super) async fn nats_bin() -> PathBuf {
 pub(super) struct Harness {
     pub(super) server: DevServer,
     pub(super) config: ServerConfig,
+    pub(super) keys: OperatorKeys,
+    pub(super) users: Users,
     _directory: TempDir,
 }
 
@@ -41,44 +45,54 @@ pub(super) struct Connection {
     errors: mpsc::UnboundedReceiver<String>,
 }
 
-/// Users as `keyroll dev` has them, and client users alice (demo) and bob (other).
-pub(super) fn config(directory: &Path) -> ServerConfig {
-    let user = |name| Credential::generate(name).unwrap();
-    let client = |name, workspace: &str| ClientUser {
-        credential: user(name),
-        workspaces: Workspaces::Named(vec![workspace.to_owned()]),
-    };
-    ServerConfig {
-        server_name: format!("test-{}", user("x").expose_password()),
+/// A private server, and its operator's keys.
+pub(super) fn config(directory: &Path) -> (ServerConfig, OperatorKeys) {
+    let keys = OperatorKeys::generate().unwrap();
+    let unique = Credential::generate("x").unwrap();
+    let config = ServerConfig {
+        server_name: format!("test-{}", unique.expose_password()),
         data_dir: directory.join("data"),
         endpoint: Endpoint::Private {
             run_dir: directory.join("run"),
         },
-        users: Users {
-            service: user("service"),
-            operator: user("operator"),
-            responder: user("responder"),
-            clients: vec![client("alice", "demo"), client("bob", "other")],
-        },
-    }
+        cluster: None,
+        trust: keys.trust().unwrap(),
+    };
+    (config, keys)
+}
+
+/// A JWT of a user with permissions, signed by any key.
+pub(super) fn user_of(
+    signer: &KeyPair,
+    name: &str,
+    user: User,
+    (from, until): (u64, Option<u64>),
+) -> Creds {
+    let key = KeyPair::new_user();
+    let about = (&*key.public_key(), name);
+    let jwt = jwt::sign(signer, about, (from, until), user).unwrap();
+    Creds::new(jwt, key).unwrap()
 }
 
 impl Harness {
     /// A server without streams.
     pub(super) async fn bare() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = config(directory.path());
-        let server = DevServer::start(&nats_bin().await, None, &config)
+        let (config, keys) = config(directory.path());
+        let users = keys.users().unwrap();
+        let server = DevServer::start(&nats_bin().await, None, &config, &users.operator)
             .await
             .unwrap();
         Self {
             server,
             config,
+            keys,
+            users,
             _directory: directory,
         }
     }
 
-    /// A server with the three streams.
+    /// A server with the streams.
     pub(super) async fn new() -> Self {
         let harness = Self::bare().await;
         let operator = harness.operator().await;
@@ -86,64 +100,58 @@ impl Harness {
         harness
     }
 
-    /// Reloads the server with another configuration, which takes a moment.
-    pub(super) fn reload(&self, config: &str) {
-        let Endpoint::Private { run_dir } = &self.config.endpoint else {
-            panic!("the harness runs private servers");
-        };
-        std::fs::write(run_dir.join("nats-server.conf"), config).unwrap();
-        let server = Pid::from_raw(self.server.pid().try_into().unwrap());
-        kill(server, Signal::SIGHUP).unwrap();
-    }
-
     pub(super) async fn service(&self) -> Connection {
-        self.connect(&self.config.users.service, SERVICE_INBOX)
-            .await
+        self.connect(&self.users.service, SERVICE_INBOX).await
     }
 
     pub(super) async fn operator(&self) -> Connection {
-        self.connect(&self.config.users.operator, OPERATOR_INBOX)
-            .await
+        self.connect(&self.users.operator, OPERATOR_INBOX).await
     }
 
     /// The responder has no inbox: it sends no requests.
     pub(super) async fn responder(&self) -> Connection {
-        self.connect(&self.config.users.responder, "_INBOX_responder")
+        self.connect(&self.users.responder, "_INBOX_responder")
             .await
     }
 
-    pub(super) async fn client(&self, name: &str) -> Connection {
-        let user = self
-            .config
-            .users
-            .clients
-            .iter()
-            .find(|user| user.credential.user() == name)
-            .unwrap();
-        self.connect(&user.credential, &client_inbox(name)).await
+    /// The credentials of a client of some workspaces, as the service issues them.
+    pub(super) fn issued(&self, workspaces: &[&str]) -> Creds {
+        let key = KeyPair::new_user();
+        let workspaces: Vec<_> = workspaces.iter().map(|one| one.parse().unwrap()).collect();
+        let issuer = self.keys.issuer().unwrap();
+        let jwt = issuer.issue(&key.public_key(), &workspaces, (seconds(), 3_600));
+        Creds::new(jwt.unwrap(), key).unwrap()
     }
 
-    /// Connects. A server refuses connections while it reloads its configuration, and does not report the
-    /// end, so this retries.
-    async fn connect(&self, credential: &Credential, inbox: &str) -> Connection {
-        let end = std::time::Instant::now() + SOON;
-        loop {
-            let (sender, errors) = mpsc::unbounded_channel();
-            let connecting = credential
-                .connect_options(inbox)
-                .event_callback(move |event| {
-                    if let Event::ServerError(error) = event {
-                        let _ = sender.send(error.to_string());
-                    }
-                    async {}
-                })
-                .connect(self.server.nats_url());
-            match connecting.await {
-                Ok(client) => return Connection { client, errors },
-                Err(error) => assert!(std::time::Instant::now() < end, "{error}"),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+    pub(super) async fn client(&self, workspaces: &[&str]) -> Connection {
+        let creds = self.issued(workspaces);
+        self.connect(&creds, &client_inbox(creds.name())).await
+    }
+
+    /// Connects, which must work.
+    pub(super) async fn connect(&self, creds: &Creds, inbox: &str) -> Connection {
+        self.try_connect(creds.connect_options(), inbox)
+            .await
+            .unwrap()
+    }
+
+    pub(super) async fn try_connect(
+        &self,
+        options: ConnectOptions,
+        inbox: &str,
+    ) -> Result<Connection, ConnectError> {
+        let (sender, errors) = mpsc::unbounded_channel();
+        let client = options
+            .custom_inbox_prefix(inbox)
+            .event_callback(move |event| {
+                if let Event::ServerError(error) = event {
+                    let _ = sender.send(error.to_string());
+                }
+                async {}
+            })
+            .connect(self.server.nats_url())
+            .await?;
+        Ok(Connection { client, errors })
     }
 }
 

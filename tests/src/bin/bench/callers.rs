@@ -145,6 +145,7 @@ pub(crate) async fn run() -> Result<(), Failed> {
     let identity = service::owner(&data)?;
     let client = Client::connect(Settings {
         nats_url: url,
+        nats_creds: Some(service::creds(&data)),
         identity: identity.into(),
         ledger: None,
         home: None,

@@ -53,6 +53,8 @@ impl Console {
     fn start(service: &Service) -> Result<(Self, Browse), Failed> {
         let mut child = Command::new(service::keyroll()?)
             .args(["--json", "-w", WORKSPACE, "--nats", service.url()])
+            .arg("--nats-creds")
+            .arg(service::creds(service.data()))
             .arg("--home")
             .arg(service.data())
             .arg("console")

@@ -28,7 +28,7 @@ use keyroll_server::dev::launcher::CHILD_COMMAND;
 use keyroll_server::dev::{DevServer, Launcher};
 use keyroll_server::keys::read_signing_key;
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
-use keyroll_server::nats::{Credential, Endpoint, ServerConfig, Users};
+use keyroll_server::nats::{Endpoint, OperatorKeys, ServerConfig};
 use keyroll_tests::harness::programs;
 use keyroll_wire::time::now;
 use tokio::sync::mpsc;
@@ -165,32 +165,40 @@ pub(crate) async fn fill(
 
 /// The nats-server of a data directory, alone, tied to this process; and its operator.
 async fn start_nats(data: &Path) -> Result<(DevServer, async_nats::Client), Failed> {
-    let user = Credential::generate;
+    let keys = operator_keys(data)?;
     let config = ServerConfig {
         server_name: "keyroll-bench".to_owned(),
         data_dir: data.to_owned(),
         endpoint: Endpoint::Private {
             run_dir: data.join("run"),
         },
-        users: Users {
-            service: user("service")?,
-            operator: user("operator")?,
-            responder: user("responder")?,
-            clients: Vec::new(),
-        },
+        cluster: None,
+        trust: keys.trust()?,
     };
     let launcher: Launcher = Launcher {
         program: service::keyroll()?,
         args_prefix: vec![CHILD_COMMAND.into()],
     };
-    let server = DevServer::start(programs::nats_server(), Some(&launcher), &config).await?;
-    let operator = config
-        .users
-        .operator
-        .connect_options(OPERATOR_INBOX)
+    let operator = keys.users()?.operator;
+    let nats = programs::nats_server();
+    let server = DevServer::start(nats, Some(&launcher), &config, &operator).await?;
+    let operator = operator
+        .connect_options()
+        .custom_inbox_prefix(OPERATOR_INBOX)
         .connect(server.nats_url())
         .await?;
     Ok((server, operator))
+}
+
+/// The keys that `keyroll dev` will find in the directory: the streams lie under one of them.
+fn operator_keys(data: &Path) -> Result<OperatorKeys, Failed> {
+    let path = data.join("nats-keys.toml");
+    if path.exists() {
+        return Ok(OperatorKeys::parse(&std::fs::read_to_string(path)?)?);
+    }
+    let keys = OperatorKeys::generate()?;
+    std::fs::write(path, keys.render()?)?;
+    Ok(keys)
 }
 
 impl World {

@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use async_nats::ConnectOptions;
 use ed25519_dalek::SigningKey;
 use keyroll_client::{Client, Settings};
 use keyroll_server::keys::read_signing_key;
+use keyroll_server::nats::OperatorKeys;
 use keyroll_server::nats::permissions::OPERATOR_INBOX;
 use keyroll_tests::harness::process::Process;
 use keyroll_tests::harness::programs;
@@ -39,6 +39,11 @@ pub(crate) fn keyroll() -> Result<PathBuf, Failed> {
         path.display()
     )
     .into())
+}
+
+/// The NATS credentials of the callers of a ledger in this directory.
+pub(crate) fn creds(data: &Path) -> PathBuf {
+    data.join("nats.creds")
 }
 
 /// A running ledger. When dropped, it is killed with its nats-server.
@@ -134,7 +139,7 @@ impl Service {
         &self.data
     }
 
-    /// `nats://user:password@…` of its callers.
+    /// `nats://HOST:PORT`.
     pub(crate) fn url(&self) -> &str {
         self.ready["nats_url"].as_str().unwrap_or_default()
     }
@@ -148,6 +153,7 @@ impl Service {
     pub(crate) async fn client(&self) -> Result<Client, Failed> {
         let settings = Settings {
             nats_url: self.url().to_owned(),
+            nats_creds: Some(creds(&self.data)),
             identity: self.owner()?.into(),
             ledger: None,
             home: None,
@@ -155,24 +161,14 @@ impl Service {
         Ok(Client::connect(settings).await?)
     }
 
-    /// A connection to the streams' account, with the operator's password of this run.
+    /// A connection to the streams' account.
     pub(crate) async fn operator(&self) -> Result<async_nats::Client, Failed> {
-        let text = fs::read_to_string(self.data.join("run/nats-server.conf"))?;
-        let (_, rest) = text
-            .split_once("user: \"operator\", password: \"")
-            .ok_or("no operator in nats-server.conf")?;
-        let (password, _) = rest
-            .split_once('"')
-            .ok_or("no password in nats-server.conf")?;
-        let (_, address) = self
-            .url()
-            .rsplit_once('@')
-            .ok_or("no address of nats-server")?;
-        let options =
-            ConnectOptions::with_user_and_password("operator".to_owned(), password.to_owned());
-        Ok(options
+        let keys = fs::read_to_string(self.data.join("nats-keys.toml"))?;
+        let operator = OperatorKeys::parse(&keys)?.users()?.operator;
+        Ok(operator
+            .connect_options()
             .custom_inbox_prefix(OPERATOR_INBOX)
-            .connect(format!("nats://{address}"))
+            .connect(self.url())
             .await?)
     }
 

@@ -33,8 +33,8 @@ async fn lose_first_value(dev: &Dev) {
 
 /// Changes a byte of an entry in the middle.
 fn damage(home: &Home) {
-    let block = "jetstream/LEDGER/streams/KEYROLL_LOG/msgs/1.blk";
-    let path = home.data().join(block);
+    let log = home.data().join(home.stream("KEYROLL_LOG"));
+    let path = log.join("msgs/1.blk");
     let mut bytes = fs::read(&path).expect("the log's only block");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;

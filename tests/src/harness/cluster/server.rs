@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use keyroll_server::nats::{Endpoint, ServerConfig, Users};
+use keyroll_server::nats::{Endpoint, ServerConfig, Trust};
 
-use super::{Cluster, TESTER, at_door};
+use super::Cluster;
 use crate::harness::process::Process;
 use crate::harness::wait::until;
 use crate::harness::{Home, programs, tied};
@@ -40,7 +40,7 @@ impl NatsServer {
     /// The other servers reach it at `route`, and it reaches them at `others`.
     pub(super) fn new(
         number: usize,
-        (home, users, doors): (&Home, &Users, usize),
+        (home, trust): (&Home, &Trust),
         (route, others): (SocketAddr, &[SocketAddr]),
         breakable: bool,
     ) -> Self {
@@ -53,7 +53,7 @@ impl NatsServer {
             config: home.scratch().join(format!("server-{number}.conf")),
             child: None,
         };
-        let text = server.config_text(home, users, doors);
+        let text = server.config_text(home, trust);
         fs::write(&server.config, clustered(text, route, others)).expect("written");
         server
     }
@@ -72,7 +72,7 @@ impl NatsServer {
         self.child.is_some()
     }
 
-    fn config_text(&self, home: &Home, users: &Users, doors: usize) -> String {
+    fn config_text(&self, home: &Home, trust: &Trust) -> String {
         let config = ServerConfig {
             server_name: self.name.clone(),
             data_dir: home.scratch().join(&self.name),
@@ -81,20 +81,10 @@ impl NatsServer {
                 monitoring: self.monitoring,
                 tls: None,
             },
-            users: users.clone(),
+            cluster: None,
+            trust: trust.clone(),
         };
-        let text = config.render().expect("a configuration");
-        let from = text.find("  CLIENTS {").expect("the clients' account");
-        let (before, account) = text.split_at(from);
-        let account = account.strip_suffix("}\n").expect("the end of accounts");
-        let accounts = (0..doors).map(|door| {
-            let door = |name: &str| at_door(name, door);
-            account
-                .replace("CLIENTS", &door("CLIENTS"))
-                .replace("\"responder\"", &format!("\"{}\"", door("responder")))
-                .replace(TESTER, &door(TESTER))
-        });
-        format!("{before}{}}}\n", accounts.collect::<String>())
+        config.render().expect("a configuration")
     }
 
     pub(super) fn start(&mut self) {

@@ -47,8 +47,13 @@ impl Cluster {
         let home = self.home.scratch().join(format!("replica-{replica}"));
         if !home.exists() {
             fs::create_dir_all(home.join("keys")).expect("a directory");
+            fs::create_dir_all(home.join("nats")).expect("a directory");
             let files = [
                 "serve.toml",
+                "nats/service.creds",
+                "nats/responder.creds",
+                "nats/clients.nk",
+                "nats/console.creds",
                 "keys/online.pem",
                 "keys/ledger-key.cose",
                 "keys/root.key",
@@ -124,18 +129,16 @@ impl Service<'_> {
         } else {
             Vec::new()
         };
-        let responders = self.servers.iter();
-        let responders = responders.map(|server| cluster.responder_url(self.door, *server));
         words.extend([
             self.program().into(),
             "--json".into(),
             "--home".into(),
             cluster.replica_home(self.replica).into(),
+            "--nats".into(),
+            cluster.nats_urls(&self.servers).into(),
             "serve".into(),
-            "--ledger-nats".into(),
-            cluster.urls(&cluster.users.service, &self.servers).into(),
-            "--responder-nats".into(),
-            responders.collect::<Vec<_>>().join(",").into(),
+            "--responder-creds".into(),
+            cluster.responder_creds(self.door).into(),
         ]);
         words.extend(self.words.iter().map(Into::into));
         let stderr = cluster.home.scratch().join(format!("{name}.stderr"));

@@ -5,7 +5,6 @@ mod floods;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -259,19 +258,11 @@ fn page(client: &Client, cluster: &Cluster) -> Vec<u8> {
 async fn who_does_not_read_holds_up_nobody() {
     let (cluster, service, clients) = ledger().await;
     fill(&clients).await;
-    let url = cluster.client_url(0, 0);
-    let (user, rest) = url
-        .strip_prefix("nats://")
-        .and_then(|rest| rest.split_once(':'))
-        .expect("a user");
-    let (password, address) = rest.split_once('@').expect("a password");
     let scales = Scales::under(&service);
-    let mut deaf = TcpStream::connect(address).expect("connected");
+    let (mut deaf, user) = cluster.plain_connection();
     deaf.set_write_timeout(Some(Duration::from_secs(20)))
         .expect("a bound");
-    let hello = format!(
-        "CONNECT {{\"verbose\":false,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\nSUB _INBOX_client.{user}.deaf.* 1\r\n"
-    );
+    let hello = format!("SUB _INBOX_client.{user}.deaf.* 1\r\n");
     deaf.write_all(hello.as_bytes()).expect("said");
     let (query, mut asked) = (page(&clients[0], &cluster), 0);
     for number in 0..scale(1_000, 3_000, 3_000) {

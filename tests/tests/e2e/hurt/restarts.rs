@@ -123,8 +123,8 @@ async fn delete_log(cluster: &Cluster) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_ends_and_can_be_begun_again() {
     let (mut cluster, _service) = filled();
-    let operator = cluster.operator_url(0);
-    let recover = ["recover", "--yes", "--operator-nats", &operator];
+    let operator = cluster.creds("operator").display().to_string();
+    let recover = ["recover", "--yes", "--operator-creds", &operator];
     for moment in moments() {
         delete_log(&cluster).await;
         until("the loss is seen", || {

@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyroll_tests::harness::home::stream_below;
 use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Cluster, Replica, Run};
 use keyroll_tests::hurt::{Crowd, Seeded, Spy, check, rounds, scale, seed};
@@ -15,11 +16,8 @@ const CALLERS: usize = 8;
 
 /// Files of messages, with their sizes.
 fn blocks(cluster: &Cluster, stream: &str) -> Vec<(PathBuf, u64)> {
-    let streams = cluster
-        .home()
-        .scratch()
-        .join("server-0/jetstream/LEDGER/streams");
-    let messages = streams.join(stream).join("msgs");
+    let server = cluster.home().scratch().join("server-0");
+    let messages = stream_below(&server, stream).join("msgs");
     let files = fs::read_dir(&messages).unwrap_or_else(|_| panic!("{}", messages.display()));
     let files = files.map(|file| file.expect("a file").path());
     let blocks = files.filter(|path| path.extension().is_some_and(|end| end == "blk"));

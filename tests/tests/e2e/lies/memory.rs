@@ -18,6 +18,7 @@ fn under(dev: &Dev, umask: &str, home: &Path, words: &[&str]) -> Run {
         .args(words)
         .env("KEYROLL_HOME", home)
         .env("KEYROLL_NATS_URL", dev.nats_url())
+        .env("KEYROLL_NATS_CREDS", dev.nats_creds())
         .env("KEYROLL_WORKSPACE", "demo")
         .in_directory(dev.home().scratch())
 }

@@ -6,8 +6,6 @@ use serde_json::Value;
 
 use super::{filled, flip, recovers, truncations, whole_again};
 
-const LOG: &str = "jetstream/LEDGER/streams/KEYROLL_LOG";
-
 /// A log with an unreadable message, whose entries no client has seen.
 fn with_a_hole(at: impl FnOnce(usize) -> usize) -> Home {
     let home = filled().stop();
@@ -41,7 +39,7 @@ fn between_the_end_of_the_old_log_and_the_new_one_nothing_is_forgotten() {
         "{before}"
     );
     let home = give_up(dev);
-    home.remove(LOG);
+    home.remove(&home.stream("KEYROLL_LOG"));
     let dev = Dev::start_in(home);
     let after = recovery_plan(&dev);
     for field in ["entries", "known"] {
@@ -111,10 +109,11 @@ fn killed_on_its_way_a_recovery_is_asked_for_until_it_is_finished() {
 #[test]
 fn with_another_nats_user_nothing_is_begun() {
     let dev = Dev::start_in(with_a_hole(|length| length / 2));
-    let mut words = vec!["recover", "--yes", "--operator-nats"];
-    words.push(dev.nats_url());
+    let mut words = vec!["recover", "--yes", "--operator-creds"];
+    let creds = dev.nats_creds().display().to_string();
+    words.push(&creds);
     let refused = dev.keyroll(words).run().code(1);
-    refused.stderr_has("--operator-nats");
+    refused.stderr_has("--operator-creds");
     let status = dev.keyroll(["status"]).run().code(6).text();
     assert!(!status.contains("recovery of the log"), "{status}");
     assert!(recovery_plan(&dev)["loses"].as_bool().expect("said"));

@@ -70,7 +70,7 @@ fn of_two_histories_the_longer_one_is_taken() {
     fs::rename(left.expect("it is kept"), beside.join("left.redb")).expect("renamed");
     fs::remove_file(beside.join("other.redb")).expect("removed");
     home.remove("ledger.redb");
-    home.remove("jetstream/LEDGER/streams/KEYROLL_LOG");
+    home.remove(&home.stream("KEYROLL_LOG"));
     home.remove("seen");
     let dev = Dev::start_in(home);
     recovers(&dev);
@@ -189,7 +189,7 @@ fn kept(plan: &Value) -> &Value {
 fn a_history_is_put_together_from_its_parts() {
     let home = two_histories(4);
     home.put_back("seven.redb", "ledger.redb");
-    home.remove("jetstream/LEDGER/streams/KEYROLL_LOG");
+    home.remove(&home.stream("KEYROLL_LOG"));
     save_from(7, &commits(&home.scratch().join("ten.bundle")), &home);
     lay_beside(&home, "other.redb");
     let dev = Dev::start_in(home);
@@ -238,7 +238,7 @@ fn the_end_of_another_history_says_nothing_of_a_whole_log() {
 fn of_two_files_that_are_longer_the_longest_is_taken() {
     let home = two_histories(7);
     home.put_back("seven.redb", "ledger.redb");
-    home.remove("jetstream/LEDGER/streams/KEYROLL_LOG");
+    home.remove(&home.stream("KEYROLL_LOG"));
     lay_beside(&home, "other.redb");
     lay_beside(&home, "ten.bundle");
     let dev = Dev::start_in(home);

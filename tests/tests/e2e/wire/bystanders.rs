@@ -140,7 +140,7 @@ fn some_member() -> MemberRecord {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_introduces_itself() {
     let dev = Dev::start();
-    let nats = dev.nats().await;
+    let nats = dev.nats_discovery().await;
     let ask = async |subject: &str| -> Value {
         serde_json::from_slice(&nats.request(subject, Vec::new()).await.payload).expect("JSON")
     };

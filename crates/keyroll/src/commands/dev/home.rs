@@ -35,7 +35,10 @@ pub(super) fn identity(home: &Path) -> PathBuf {
     home.join("identity.pem")
 }
 
-/// Writes the address of the ledger for clients. Port and password are new at every start.
+/// The NATS credentials of the owner, which `keyroll dev` renews while it runs.
+pub(super) const CREDS: &str = "nats.creds";
+
+/// Writes the address of the ledger for clients. The port is new at every start.
 pub(super) fn write_config(home: &Path, nats_url: &str, ledger: LedgerId) -> Result<(), Failure> {
     // Keep the other settings.
     let config = Config::load(home)?;
@@ -43,6 +46,7 @@ pub(super) fn write_config(home: &Path, nats_url: &str, ledger: LedgerId) -> Res
     let config = Config {
         ledger: Some(ledger),
         nats_url: Some(nats_url.to_owned()),
+        nats_creds: Some(CREDS.into()),
         workspace,
         ..config
     };
@@ -59,6 +63,7 @@ pub(super) async fn ensure_workspace(
 ) -> Result<Option<String>, Failure> {
     let settings = ClientSettings {
         nats_url: nats_url.to_owned(),
+        nats_creds: Some(home.join(CREDS)),
         identity: identity.into(),
         ledger: Some(ledger),
         home: Some(home.to_owned()),

@@ -6,28 +6,25 @@ use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, SignInPolicy};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
 use keyroll_server::keys::{KeyFiles, create_keys};
-use keyroll_server::nats::permissions::OPERATOR_INBOX;
-use keyroll_server::nats::{
-    ClientUser, Credential, Endpoint, ServerConfig, Users, Workspaces, create_streams,
-};
+use keyroll_server::nats::{NatsClient, check_streams, create_missing, create_streams};
 use keyroll_server::service::{self, ServeOptions, Service};
 use keyroll_wire::time::now;
 
 use super::home;
+use super::nats::DevNats;
 use crate::commands::console;
-use crate::commands::recover;
 use crate::error::Failure;
 use crate::identity_file;
 use crate::passphrase::PassphraseSource;
-use crate::private_file;
 
 /// Everything that runs.
 pub(super) struct Stack {
     home: PathBuf,
-    client_url: String,
+    nats_url: String,
     warnings: Vec<String>,
     service: Service,
     nats: DevServer,
+    renewal: tokio::task::JoinHandle<()>,
 }
 
 impl Stack {
@@ -35,18 +32,22 @@ impl Stack {
     pub(super) async fn start(home: &Path, nats_bin: Option<&Path>) -> Result<Self, Failure> {
         let home = home::prepare(home)?;
         let nats_bin = find_nats_server(nats_bin).await.map_err(local)?.path;
-        let config = server_config(&home)?;
+        let dev = DevNats::of(&home)?;
+        dev.move_streams()?;
+        dev.write_files()?;
         let launcher = Launcher::this_program().map_err(local)?;
-        let nats = DevServer::start(&nats_bin, Some(&launcher), &config)
+        let config = dev.config()?;
+        let nats = DevServer::start(&nats_bin, Some(&launcher), &config, &dev.users.operator)
             .await
             .map_err(not_started)?;
-        match Self::start_service(&home, &config, &nats).await {
-            Ok((service, client_url, warnings)) => Ok(Self {
+        match Self::start_service(&home, &dev, &nats).await {
+            Ok((service, warnings)) => Ok(Self {
                 home,
-                client_url,
+                nats_url: nats.nats_url().to_owned(),
                 warnings,
                 service,
                 nats,
+                renewal: tokio::spawn(dev.renew()),
             }),
             Err(failure) => {
                 nats.stop().await;
@@ -57,12 +58,16 @@ impl Stack {
 
     async fn start_service(
         home: &Path,
-        config: &ServerConfig,
+        dev: &DevNats,
         nats: &DevServer,
-    ) -> Result<(Service, String, Vec<String>), Failure> {
+    ) -> Result<(Service, Vec<String>), Failure> {
+        let operator = dev.operator(nats.nats_url()).await?;
         if home::is_new(home) {
-            make_streams(config, nats).await?;
+            // Before the keys are created: an interrupted start leaves none, so the next one starts over.
+            create_streams(&operator, 1).await.map_err(local)?;
             create_keys(&home::keys(home), now()).map_err(local)?;
+        } else {
+            complete_streams(&operator).await?;
         }
         let keys = KeyFiles::load(&home::keys(home)).map_err(local)?;
         let ledger = keys.ledger();
@@ -70,32 +75,22 @@ impl Stack {
             &home::identity(home),
             PassphraseSource::for_identity(false),
         )?;
-        let url = |credential: &Credential| {
-            let url = credential.in_url(nats.nats_url());
-            url.ok_or_else(|| Failure::local("nats-server reports no address"))
-        };
-        let [client] = config.users.clients.as_slice() else {
-            return Err(Failure::local(
-                "the private nats-server must have one client user",
-            ));
-        };
-        let client_url = url(&client.credential)?;
         let options = ServeOptions {
-            ledger_url: url(&config.users.service)?,
-            client_account_url: url(&config.users.responder)?,
+            nats_url: nats.nats_url().to_owned(),
+            service: dev.users.service.clone(),
+            responder: dev.users.responder.clone(),
+            issuer: Some(dev.issuer()?),
             monitoring: vec![nats.monitoring_url().to_owned()],
             data_dir: home.to_owned(),
             keys,
             operators: vec![identity_file::identity(&identity)],
             allow_unsynced: false,
         };
-        let operator = url(&config.users.operator)?;
-        private_file::replace(&recover::operator_file(home), operator.as_bytes())?;
         let service = service::start(options).await.map_err(local)?;
-        home::write_config(home, &client_url, ledger)?;
-        let made = home::ensure_workspace(home, &client_url, identity, ledger).await;
+        home::write_config(home, nats.nats_url(), ledger)?;
+        let made = home::ensure_workspace(home, nats.nats_url(), identity, ledger).await;
         match made {
-            Ok(warning) => Ok((service, client_url, warning.into_iter().collect())),
+            Ok(warning) => Ok((service, warning.into_iter().collect())),
             Err(failure) => {
                 service.stop().await;
                 Err(failure)
@@ -111,7 +106,8 @@ impl Stack {
     pub(super) async fn console(&self) -> Result<Console, Failure> {
         let config = crate::config::Config::load(&self.home)?;
         let client = Client::connect(ClientSettings {
-            nats_url: self.client_url.clone(),
+            nats_url: self.nats_url.clone(),
+            nats_creds: Some(self.nats_creds()),
             identity: identity_file::load(
                 &home::identity(&self.home),
                 PassphraseSource::for_identity(false),
@@ -127,9 +123,14 @@ impl Stack {
         console::serve(client, workspace, sign_in, front).await
     }
 
-    /// `nats://user:password@…` for clients.
-    pub(super) fn client_url(&self) -> &str {
-        &self.client_url
+    /// `nats://HOST:PORT` for clients.
+    pub(super) fn nats_url(&self) -> &str {
+        &self.nats_url
+    }
+
+    /// The file with the credentials of the owner.
+    pub(super) fn nats_creds(&self) -> PathBuf {
+        self.home.join(home::CREDS)
     }
 
     pub(super) fn warnings(&self) -> &[String] {
@@ -150,6 +151,7 @@ impl Stack {
 
     /// Stops all parts, in reverse order.
     pub(super) async fn stop(self) {
+        self.renewal.abort();
         self.service.stop().await;
         self.nats.stop().await;
     }
@@ -163,32 +165,14 @@ fn not_started(error: DevError) -> Failure {
     local(error)
 }
 
-/// Makes credentials for this run only, so that no other program can reach this server.
-fn server_config(home: &Path) -> Result<ServerConfig, Failure> {
-    let user = |name: &str| Credential::generate(name).map_err(local);
-    let run = uuid::Uuid::now_v7();
-    Ok(ServerConfig {
-        server_name: format!("keyroll-dev-{run}"),
-        data_dir: home.to_owned(),
-        endpoint: Endpoint::Private {
-            run_dir: home.join("run"),
-        },
-        users: Users {
-            service: user("service")?,
-            operator: user("operator")?,
-            responder: user("responder")?,
-            clients: vec![ClientUser {
-                credential: user("dev")?,
-                workspaces: Workspaces::All,
-            }],
-        },
-    })
-}
-
-/// Runs before the keys are created: an interrupted start leaves no keys, so the next one starts over.
-async fn make_streams(config: &ServerConfig, nats: &DevServer) -> Result<(), Failure> {
-    let options = config.users.operator.connect_options(OPERATOR_INBOX);
-    let operator = options.connect(nats.nats_url()).await.map_err(local)?;
-    create_streams(&operator, 1).await.map_err(local)?;
-    Ok(())
+/// Adds the stream that an earlier program did not make. Other missing streams are damage, which the service
+/// reports.
+async fn complete_streams(operator: &NatsClient) -> Result<(), Failure> {
+    match check_streams(operator).await {
+        Err(error) if error.only_tokens_missing() => {
+            create_missing(operator).await.map_err(local)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Instant;
 
 use keyroll_client::Client;
@@ -10,8 +9,8 @@ use keyroll_client::{new_command_id, new_secret_id};
 use keyroll_core::command::{NewSecret, SecretImport};
 use keyroll_core::crypto::{Direction, Key, SealContext, seal_value};
 use keyroll_core::{Action, Code, Digest, Version, cose};
+use keyroll_tests::harness::raw;
 use keyroll_tests::harness::wait::until;
-use keyroll_tests::harness::{Cluster, raw};
 use keyroll_tests::hurt::scale;
 use keyroll_wire::reply::{ReplyBody, SealedValue};
 use keyroll_wire::{Reply, subjects};
@@ -24,22 +23,6 @@ const FLOODED_MIB: u64 = 256;
 /// 0.8 MB each: beyond 64 MB waiting for one connection, nats-server closes it.
 const IMPORTS: usize = 60;
 
-/// Authenticates, and returns the connection and its user.
-fn plain_connection(cluster: &Cluster) -> (TcpStream, String) {
-    let url = cluster.client_url(0, 0);
-    let (user, rest) = url
-        .strip_prefix("nats://")
-        .and_then(|rest| rest.split_once(':'))
-        .expect("a user");
-    let (password, address) = rest.split_once('@').expect("a password");
-    let mut connection = TcpStream::connect(address).expect("connected");
-    let hello = format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"user\":\"{user}\",\"pass\":\"{password}\"}}\r\n"
-    );
-    connection.write_all(hello.as_bytes()).expect("said");
-    (connection, user.to_owned())
-}
-
 /// Requests as fast as nats-server takes them, faster than they can be refused. Not all are
 /// answered, but none stays in memory.
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +32,7 @@ async fn a_flood_of_requests_does_not_stay_in_memory() {
     let begun = Instant::now();
     let (floods, each) = (4, scale(5_000, 20_000, 20_000));
     let started = (0..floods).map(|number| {
-        let (mut connection, user) = plain_connection(&cluster);
+        let (mut connection, user) = cluster.plain_connection();
         std::thread::spawn(move || {
             let mut answers = connection.try_clone().expect("a handle");
             let heard = std::thread::spawn(move || {
