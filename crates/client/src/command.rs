@@ -171,11 +171,13 @@ impl Client {
             ));
         }
         let end = Instant::now() + CALL_TIMEOUT;
+        let subject = subject(workspace, &signed.0.action);
         let mut unknown = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let limits = (end, unknown);
-            let attempt = self.attempt((workspace, trusted), &digest, bytes.clone(), limits);
+            let sent = (subject.as_str(), bytes.clone());
+            let attempt = self.attempt((workspace, trusted), &digest, sent, limits);
             let error = match attempt.await {
                 Attempt::Committed(done) => {
                     let command = (signed, request.command.0.as_slice());
@@ -200,14 +202,14 @@ impl Client {
         &self,
         (workspace, trusted): (&WorkspaceName, Option<&TrustedCheckpoint>),
         digest: &Digest,
-        bytes: Vec<u8>,
+        (subject, bytes): (&str, Vec<u8>),
         (end, unknown): (Instant, bool),
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
         let sent = self
             .connection
             .nats
-            .request(subjects::command(workspace), bytes.into());
+            .request(subject.to_owned(), bytes.into());
         let reply = match tokio::time::timeout(left, sent).await {
             Err(_) => return Attempt::Retry(outcome_unknown()),
             Ok(Err(error)) => return failed_request(&error, unknown),
@@ -236,6 +238,15 @@ impl Client {
                 _ => Attempt::Final(rejection.into()),
             },
         }
+    }
+}
+
+/// Whoever accepts an invitation is no member yet, and reaches only the ledger's own subjects.
+fn subject(workspace: &WorkspaceName, action: &Action) -> String {
+    if let Action::MemberAccept(_) = action {
+        subjects::ACCEPT.to_owned()
+    } else {
+        subjects::command(workspace)
     }
 }
 

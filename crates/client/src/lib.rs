@@ -44,6 +44,7 @@ mod discovery;
 mod dry_run;
 mod error;
 mod import_split;
+mod invitation;
 pub mod private_files;
 mod query;
 mod receipt;
@@ -60,6 +61,7 @@ pub use client::{Client, Settings, connect_nats, new_command_id, new_secret_id, 
 pub use command::Executed;
 pub use error::ClientError;
 pub use import_split::split_import;
+pub use invitation::{Accepted, InvitationLink, LinkTls};
 pub use query::{VerifiedAnswer, unexpected};
 pub use receipt::ProvedEntry;
 pub use reveal::{RequestedValue, Reveal, RevealedValue, RevealedValues};
