@@ -12,7 +12,9 @@ import struct
 import time
 
 import cbor2
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt as xchacha_open,
@@ -213,6 +215,38 @@ def hkdf(secret, info, length):
     return expand(extract(b"", secret), info, length)
 
 
+SUITE = b"HPKE\x00\x20\x00\x01\x00\x03"
+
+
+def labeled_expand(suite, secret, label, context, length=32):
+    return expand(secret, struct.pack(">H", length) + b"HPKE-v1" + suite + label + context, length)
+
+
+def key_schedule(shared, kem_context, info):
+    """The secret and the context of one HPKE exchange (RFC 9180 §4.1, §5.1): base mode."""
+    kem = b"KEM\x00\x20"
+
+    def labeled_extract(suite, salt, label, secret):
+        return extract(salt, b"HPKE-v1" + suite + label + secret)
+
+    eae = labeled_extract(kem, b"", b"eae_prk", shared)
+    secret = labeled_expand(kem, eae, b"shared_secret", kem_context)
+    context = b"\x00" + labeled_extract(SUITE, b"", b"psk_id_hash", b"") + labeled_extract(SUITE, b"", b"info_hash", info)
+    return labeled_extract(SUITE, secret, b"secret", b""), context
+
+
+def open_answer(key, answer, request):
+    """What the ledger sealed to the key of a guest's request (RFC 9180 §6.1)."""
+    info = encode(["keyroll/answer/v1", [sha256(request)]])
+    shared = key.exchange(X25519PublicKey.from_public_bytes(answer["enc"]))
+    secret, context = key_schedule(shared, answer["enc"] + public(key), info)
+    cipher = ChaCha20Poly1305(labeled_expand(SUITE, secret, b"key", context))
+    try:
+        return cipher.decrypt(labeled_expand(SUITE, secret, b"base_nonce", context, 12), answer["sealed"], None)
+    except InvalidTag as error:
+        raise Refused("corrupt", "the answer does not open", own=True) from error
+
+
 class Session:
     """The sender's side of one HPKE exchange, used for its exports only (RFC 9180 §4.1, §5.1, §5.3)."""
 
@@ -220,20 +254,10 @@ class Session:
         ephemeral = ephemeral or X25519PrivateKey.generate()
         enc = public(ephemeral)
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(sealing["key"]))
-        kem, suite = b"KEM\x00\x20", b"HPKE\x00\x20\x00\x01\x00\x03"
-
-        def labeled_extract(suite_id, salt, label, secret):
-            return extract(salt, b"HPKE-v1" + suite_id + label + secret)
-
-        def labeled_expand(suite_id, secret, label, context):
-            return expand(secret, struct.pack(">H", 32) + b"HPKE-v1" + suite_id + label + context, 32)
-
-        eae = labeled_extract(kem, b"", b"eae_prk", shared)
-        secret = labeled_expand(kem, eae, b"shared_secret", enc + sealing["key"])
-        context = b"\x00" + labeled_extract(suite, b"", b"psk_id_hash", b"") + labeled_extract(suite, b"", b"info_hash", info)
-        exporter = labeled_expand(suite, labeled_extract(suite, secret, b"secret", b""), b"exp", context)
+        secret, context = key_schedule(shared, enc + sealing["key"], info)
+        exporter = labeled_expand(SUITE, secret, b"exp", context)
         self.reference = {"enc": enc, "period": sealing["period"]}
-        self.secrets = {way: labeled_expand(suite, exporter, b"sec", way.encode()) for way in ("keyroll/to-ledger/v1", "keyroll/to-client/v1")}
+        self.secrets = {way: labeled_expand(SUITE, exporter, b"sec", way.encode()) for way in ("keyroll/to-ledger/v1", "keyroll/to-client/v1")}
 
     def _journey(self, way, command, item):
         context = encode([way, [command, item]])

@@ -5,6 +5,7 @@ The client checks everything that a ledger sends.
 
 import asyncio
 import base64
+import binascii
 import json
 import os
 import time
@@ -13,8 +14,9 @@ from pathlib import Path
 import nats
 import nats.errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from forms import (
-    believe, decode, EMPTY_ROOT, encode, extends, included, leaf_hash, now, open_value, public, read_checkpoint,
+    believe, decode, EMPTY_ROOT, encode, extends, included, leaf_hash, now, open_answer, open_value, public, read_checkpoint,
     Refused, seal_value, Session, sha256, sign, text_of, uuid7, verify,
 )
 
@@ -270,6 +272,42 @@ async def connect(url, creds):
         signature_cb=lambda nonce: base64.b64encode(key.sign(nonce.encode())),
         inbox_prefix=f"_INBOX_client.{user}".encode(),
         max_reconnect_attempts=3,
+    )
+
+
+def nkey(key):
+    """The text of a connection key: the public half as NATS writes it."""
+    data = bytes([20 << 3]) + public(key)
+    return base64.b32encode(data + binascii.crc_hqx(data, 0).to_bytes(2, "little")).decode().rstrip("=")
+
+
+async def ask_as_guest(guest, subject, body):
+    """A request in its envelope, and the answer that was sealed to its key."""
+    key = X25519PrivateKey.generate()
+    request = encode({"key": public(key), "body": body})
+    reply = decode((await guest.request(subject, request, timeout=5)).data)
+    return open_answer(key, reply, request)
+
+
+async def issued(url, ledger, workspaces, key):
+    """A connection with credentials that the ledger issues to the holder of `key`."""
+    guest = await nats.connect(url, inbox_prefix=b"_INBOX_guest", max_reconnect_attempts=0)
+    info = decode(await ask_as_guest(guest, "keyroll.v1._ledger.info", b""))
+    said, _ = verify("ledger-key", info["ledger_key"], ledger)
+    connection = Ed25519PrivateKey.generate()
+    ask = {"ledger.credential": {"connection": public(connection), "workspaces": workspaces}}
+    query = sign("query", encode({"v": 1, "at": now(), "ask": ask, "seen": 0, "ledger": ledger}), key)
+    data = await ask_as_guest(guest, "keyroll.v1._ledger.credential", query)
+    await guest.close()
+    reply, _ = verify("reply", data, said["key"])
+    believe(reply["request"] == sha256(query), "corrupt", "the reply answers another request")
+    if "error" in reply["body"]:
+        raise Refused(reply["body"]["error"]["code"], reply["body"]["error"]["message"])
+    jwt = reply["body"]["answer"]["ledger.credential"]["jwt"].encode()
+    inbox = f"_INBOX_client.{nkey(connection)}".encode()
+    signature = lambda nonce: base64.urlsafe_b64encode(connection.sign(nonce.encode())).rstrip(b"=")
+    return await nats.connect(
+        url, user_jwt_cb=lambda: jwt, signature_cb=signature, inbox_prefix=inbox, max_reconnect_attempts=0
     )
 
 

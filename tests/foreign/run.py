@@ -18,7 +18,7 @@ from forms import (
     Refused, decode, encode, included, key_of, leaf_hash, public, read_checkpoint, sha256, sign, text_of,
     tree_root, verify,
 )
-from keyroll import Client, connect
+from keyroll import Client, connect, issued
 
 
 def must(good, what):
@@ -36,8 +36,8 @@ async def refused(code, doing, own=False):
 
 
 class Tour:
-    def __init__(self, client, home):
-        self.client, self.home, self.made = client, home, {}
+    def __init__(self, client, home, url):
+        self.client, self.home, self.url, self.made = client, home, url, {}
 
     def as_another(self, key, home, delegation=None):
         client, place = self.client, self.home / home
@@ -194,6 +194,18 @@ class Tour:
         await refused("denied", page.ask("secret.list", limit=1, deleted=False))
         self.made["Py_Page"] = "by the page"
 
+    async def guest(self):
+        """Credentials by the protocol alone, and their limits."""
+        client, key = self.client, Ed25519PrivateKey.generate()
+        own = await issued(self.url, client.ledger, [client.workspace], client.key)
+        there = await Client(own, client.ledger, client.workspace, client.key, self.home).meet()
+        must(await there.reveal("Py_First") == {"Py_First": b"one"}, "a reveal with issued credentials")
+        await own.close()
+        for names in ([client.workspace], ["nowhere"], []):
+            await refused("denied", issued(self.url, client.ledger, names, key))
+        many = [f"w{number}" for number in range(257)]
+        await refused("too_large", issued(self.url, client.ledger, many, client.key))
+
     async def wrong(self):
         """Invalid requests get the documented code."""
         client = self.client
@@ -218,10 +230,10 @@ async def main(url, creds, ledger, workspace, identity, home):
     connection = await connect(url, creds)
     must(text_of(key_of(ledger)) == ledger, "the ledger's id as text")
     client = await Client(connection, key_of(ledger), workspace, key, home).meet()
-    tour = Tour(client, Path(home))
+    tour = Tour(client, Path(home), url)
     found = json.load(sys.stdin)
     await tour.life(found)
-    for step in (tour.many, tour.repetition, tour.members, tour.delegation, tour.wrong, tour.disbelief, tour.proofs):
+    for step in (tour.many, tour.repetition, tour.members, tour.delegation, tour.guest, tour.wrong, tour.disbelief, tour.proofs):
         await step()
         print(f"{step.__name__}: as the protocol says", file=sys.stderr)
     await connection.close()

@@ -240,6 +240,7 @@ class Checker:
             raw = unhex(one, "command", "digest", "place")
             must(object_id(self.alice, raw["command"], one["item"], raw["digest"]) == raw["place"], f"place {self.one('place')}")
         self.session(document["session"], workspace)
+        self.answer(document["answer"])
 
     def session(self, one, workspace):
         raw = unhex(one, "sealing_private", "sealing_public", "info", "ephemeral_ikm", "enc")
@@ -257,6 +258,18 @@ class Checker:
                 must(context == given["info_and_aad"], "session: item's context")
                 must(seal(key, given["nonce"], given["data_key"], context) == given["sealed"], "session: sealed key")
             self.one("item")
+
+    def answer(self, one):
+        raw = unhex(one, "key_ikm", "key", "ephemeral_ikm", "request", "info", "answer", "enc", "sealed")
+        info = encode(["keyroll/answer/v1", [hashlib.sha256(raw["request"]).digest()]])
+        self.schema.validate("answer-context", decode(info))
+        must(info == raw["info"], "answer: info")
+        must(decode(raw["request"]) == {"key": raw["key"], "body": b""}, "answer: request")
+        here, enc = Session.client(raw["ephemeral_ikm"], raw["key"], info)
+        must(enc == raw["enc"] and here.seal(raw["answer"]) == raw["sealed"], "answer: sealed")
+        there, public = Session.ledger(Session.derived(raw["key_ikm"]), raw["enc"], info)
+        must(public == raw["key"] and there.open(raw["sealed"]) == raw["answer"], "answer: opened")
+        self.one("answer")
 
     def wire(self):
         document = self.documents["wire"]

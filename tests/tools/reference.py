@@ -17,6 +17,7 @@ import cbor2
 from cddl import Mismatch
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.bindings import (
@@ -417,7 +418,7 @@ def open_value(data_key, sealed, aad):
 
 
 class Session:
-    """HPKE (RFC 9180), base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305; exports only."""
+    """HPKE (RFC 9180), base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305; exports and one message."""
 
     KEM = b"KEM\x00\x20"
     SUITE = b"HPKE\x00\x20\x00\x01\x00\x03"
@@ -428,7 +429,17 @@ class Session:
         psk_id_hash = self.labeled_extract(self.SUITE, b"", b"psk_id_hash", b"")
         info_hash = self.labeled_extract(self.SUITE, b"", b"info_hash", info)
         secret = self.labeled_extract(self.SUITE, secret, b"secret", b"")
-        self.exporter = self.labeled_expand(self.SUITE, secret, b"exp", b"\x00" + psk_id_hash + info_hash, 32)
+        context = b"\x00" + psk_id_hash + info_hash
+        self.exporter = self.labeled_expand(self.SUITE, secret, b"exp", context, 32)
+        self.first_nonce = self.labeled_expand(self.SUITE, secret, b"base_nonce", context, 12)
+        self.cipher = ChaCha20Poly1305(self.labeled_expand(self.SUITE, secret, b"key", context, 32))
+
+    def seal(self, plain):
+        """The first message of the context."""
+        return self.cipher.encrypt(self.first_nonce, plain, b"")
+
+    def open(self, sealed):
+        return self.cipher.decrypt(self.first_nonce, sealed, b"")
 
     @staticmethod
     def labeled_extract(suite, salt, name, ikm):
@@ -439,10 +450,13 @@ class Session:
         return expand(prk, length.to_bytes(2, "big") + b"HPKE-v1" + suite + name + info, length)
 
     @classmethod
+    def derived(cls, ikm):
+        return cls.labeled_expand(cls.KEM, cls.labeled_extract(cls.KEM, b"", b"dkp_prk", ikm), b"sk", b"", 32)
+
+    @classmethod
     def client(cls, ikm, public, info):
         """The actor's end from keying material of the ephemeral key (§7.1.3), and `enc`."""
-        prk = cls.labeled_extract(cls.KEM, b"", b"dkp_prk", ikm)
-        ephemeral = X25519PrivateKey.from_private_bytes(cls.labeled_expand(cls.KEM, prk, b"sk", b"", 32))
+        ephemeral = X25519PrivateKey.from_private_bytes(cls.derived(ikm))
         enc = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
         return cls(shared, enc + public, info), enc

@@ -8,8 +8,9 @@ use std::time::Duration;
 use keyroll_core::crypto::{ClientSession, SessionContext};
 use keyroll_core::origin::verifier;
 use keyroll_core::statement::{LedgerKey, SealingKey};
-use keyroll_core::{Code, CommandId, LedgerId, MemberId, SecretId, WorkspaceName, cbor, cose};
+use keyroll_core::{Code, CommandId, LedgerId, MemberId, SecretId, WorkspaceName, cose};
 use keyroll_merkle::{Checkpoint, VerifierKey};
+use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{Addresses, Creds, CredsError};
 use keyroll_wire::time::now;
 use rand::TryRng as _;
@@ -19,12 +20,11 @@ use rand::rngs::SysRng;
 use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
+use crate::link::Link;
 use crate::sign_in::OpenedIn;
 use crate::signer::Signer;
 use crate::sync::lock;
-use keyroll_wire::reply::{Reply, ReplyBody, ServiceInfo};
-
-use keyroll_wire::subjects;
+use keyroll_wire::reply::ServiceInfo;
 
 /// How long one call takes at most, with all its retries.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -33,9 +33,10 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The address of a ledger, and the signer to connect as.
 pub struct Settings {
-    /// `nats://host:port`.
+    /// `nats://host:port`, or with a NATS user of one's own `nats://user:password@host:port`.
     pub nats_url: String,
-    /// The `.creds` file of the NATS user. It is read again at every attempt to connect.
+    /// The `.creds` file of a NATS user of one's own. Without one, and without a user in the address, the
+    /// ledger issues credentials.
     pub nats_creds: Option<PathBuf>,
     /// The signer: a member's own key (`key.into()`), or a sign-in's.
     pub identity: Signer,
@@ -53,9 +54,16 @@ pub struct Client {
     pub(crate) actor: Arc<Actor>,
 }
 
+/// The keys of a ledger, once they are verified.
+#[derive(Clone)]
+pub(crate) struct LedgerKeys {
+    pub(crate) ledger: LedgerId,
+    pub(crate) online: LedgerKey,
+}
+
 /// The state that all clients over one connection share.
 pub(crate) struct Connection {
-    pub(crate) nats: async_nats::Client,
+    pub(crate) link: Arc<Link>,
     pub(crate) ledger: LedgerId,
     pub(crate) key: LedgerKey,
     /// The signed statement of `key`, as received.
@@ -154,8 +162,10 @@ impl Client {
     /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger than the pinned one
     /// answers.
     pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
-        let nats = connect_nats(&settings.nats_url, settings.nats_creds.as_deref()).await?;
-        let info = fetch_info(&nats).await?;
+        let addresses: Addresses = settings.nats_url.parse()?;
+        let (creds, signer) = (settings.nats_creds, settings.identity.clone());
+        let link = Link::new(addresses, creds, signer, settings.home.clone());
+        let info = Box::pin(link.meet(settings.ledger.as_ref())).await?;
         let ledger = match settings.ledger {
             Some(pinned) => pinned,
             None => cose::open::<LedgerKey>(&info.ledger_key.0)?.payload.ledger,
@@ -167,8 +177,12 @@ impl Client {
             Some(home) => CheckpointStore::in_home(home, &ledger),
             None => CheckpointStore::memory(),
         };
+        link.trust(LedgerKeys {
+            ledger,
+            online: key.clone(),
+        });
         let connection = Arc::new(Connection {
-            nats,
+            link,
             ledger,
             key,
             statement: info.ledger_key.0,
@@ -227,9 +241,31 @@ impl Client {
         &self.connection.checkpoints
     }
 
-    /// The underlying NATS connection.
-    pub fn nats(&self) -> &async_nats::Client {
-        &self.connection.nats
+    /// The underlying NATS connection, as it is now: it is replaced before its credentials end.
+    ///
+    /// # Errors
+    /// The ledger's refusal to issue credentials; [`Code::Unreachable`].
+    pub async fn nats(
+        &self,
+        workspace: Option<&WorkspaceName>,
+    ) -> Result<async_nats::Client, ClientError> {
+        Ok(self.connection.link.live(workspace).await?.nats.clone())
+    }
+
+    /// The text of a `.creds` file for other NATS clients: a user that reaches these workspaces for about an
+    /// hour, under a fresh connection key.
+    ///
+    /// # Errors
+    /// The ledger's refusal; [`Code::Unreachable`].
+    pub async fn issue_creds(&self, workspaces: Vec<WorkspaceName>) -> Result<String, ClientError> {
+        let key = KeyPair::new_user();
+        let creds = self
+            .connection
+            .link
+            .credential_for(&key, workspaces)
+            .await?;
+        let text = creds.render();
+        text.map_err(|error| ClientError::failed(Code::Internal, error.to_string()))
     }
 
     /// The key that verifies a workspace's checkpoints.
@@ -269,7 +305,7 @@ impl Client {
 
     /// Forgets all sessions and fetches the current sealing key.
     pub(crate) async fn renew_sessions(&self) -> Result<(), ClientError> {
-        let info = fetch_info(&self.connection.nats).await?;
+        let info = self.connection.link.info().await?;
         let sealing = open_sealing_key(&info, &self.connection.ledger, &self.connection.key)?;
         *lock(&self.connection.sealing) = sealing;
         lock(&self.actor.sessions).clear();
@@ -321,49 +357,4 @@ fn open_sealing_key(
             "the ledger shows a sealing key of another day: check the clocks of both machines";
         ClientError::failed(Code::Stale, message)
     }))
-}
-
-/// How often the keys are requested while there are no responders, and the pause between: a service
-/// that just started has subscribed, but its nats-server may not have registered that yet.
-const INFO_ATTEMPTS: u32 = 5;
-const INFO_PAUSE: Duration = Duration::from_millis(60);
-
-async fn request_info(
-    nats: &async_nats::Client,
-) -> Result<async_nats::Message, async_nats::RequestError> {
-    for _ in 1..INFO_ATTEMPTS {
-        match nats.request(subjects::INFO, Vec::new().into()).await {
-            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
-                tokio::time::sleep(INFO_PAUSE).await;
-            }
-            reply => return reply,
-        }
-    }
-    nats.request(subjects::INFO, Vec::new().into()).await
-}
-
-async fn fetch_info(nats: &async_nats::Client) -> Result<ServiceInfo, ClientError> {
-    let reply = request_info(nats).await.map_err(|error| {
-        use async_nats::RequestErrorKind as Kind;
-        let why = match error.kind() {
-            Kind::NoResponders => {
-                "no keyroll service answers there: start `keyroll serve` or `keyroll dev`"
-            }
-            Kind::TimedOut => "the keyroll service does not answer",
-            Kind::Other | Kind::InvalidSubject | Kind::MaxPayloadExceeded => {
-                "the keyroll service cannot be reached: check the permissions of this NATS user"
-            }
-        };
-        ClientError::failed(Code::Unreachable, why)
-    })?;
-    let refused = reply
-        .headers
-        .as_ref()
-        .and_then(|headers| headers.get("Nats-Service-Error"));
-    if refused.is_some()
-        && let ReplyBody::Error(rejection) = cose::open::<Reply>(&reply.payload)?.payload.body
-    {
-        return Err(rejection.into());
-    }
-    Ok(cbor::decode(&reply.payload)?)
 }

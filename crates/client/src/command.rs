@@ -11,6 +11,7 @@ use keyroll_core::{
 
 use crate::checkpoints::TrustedCheckpoint;
 use crate::client::CALL_TIMEOUT;
+use crate::link::RequestFailed;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::{
     CommandReply, CommandRequest, CommittedCommand, Receipt, ReleasedValue, ReplyBody, SealedValue,
@@ -171,12 +172,12 @@ impl Client {
             ));
         }
         let end = Instant::now() + CALL_TIMEOUT;
-        let subject = subject(workspace, &signed.0.action);
+        let accepts = matches!(signed.0.action, Action::MemberAccept(_));
         let mut unknown = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let limits = (end, unknown);
-            let sent = (subject.as_str(), bytes.clone());
+            let sent = (accepts, bytes.clone());
             let attempt = self.attempt((workspace, trusted), &digest, sent, limits);
             let error = match attempt.await {
                 Attempt::Committed(done) => {
@@ -198,24 +199,56 @@ impl Client {
         }
     }
 
+    /// Sends a request once, and returns the reply. Whoever accepts an invitation is no member yet: the
+    /// request goes where guests may send it, and the reply comes sealed.
+    async fn transmit(
+        &self,
+        workspace: &WorkspaceName,
+        accepts: bool,
+        bytes: Vec<u8>,
+        (left, unknown): (Duration, bool),
+    ) -> Result<Vec<u8>, Attempt> {
+        let link = &self.connection.link;
+        if accepts {
+            let sent = link.send_sealed(subjects::ACCEPT, bytes);
+            return match tokio::time::timeout(left, sent).await {
+                Err(_) => Err(Attempt::Retry(outcome_unknown())),
+                Ok(Err(error)) if error.code() == Code::Unreachable => Err(Attempt::Retry(error)),
+                Ok(Err(error)) => Err(Attempt::Final(error)),
+                Ok(Ok(reply)) => Ok(reply),
+            };
+        }
+        let live = match link.live(Some(workspace)).await {
+            Ok(live) => live,
+            Err(error) if unknown => return Err(Attempt::Retry(error)),
+            Err(error) => return Err(Attempt::Final(error)),
+        };
+        let subject = subjects::command(workspace);
+        let sent = live.request(&subject, bytes);
+        match tokio::time::timeout(left, sent).await {
+            Err(_) => Err(Attempt::Retry(outcome_unknown())),
+            // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
+            Ok(Err(RequestFailed::Forbidden(error))) if unknown => Err(Attempt::Retry(error)),
+            Ok(Err(RequestFailed::Forbidden(error))) => Err(Attempt::Final(error)),
+            Ok(Err(RequestFailed::Nats(error))) => Err(failed_request(&error, unknown)),
+            Ok(Ok(reply)) => Ok(reply.payload.into()),
+        }
+    }
+
     async fn attempt(
         &self,
         (workspace, trusted): (&WorkspaceName, Option<&TrustedCheckpoint>),
         digest: &Digest,
-        (subject, bytes): (&str, Vec<u8>),
+        (accepts, bytes): (bool, Vec<u8>),
         (end, unknown): (Instant, bool),
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
-        let sent = self
-            .connection
-            .nats
-            .request(subject.to_owned(), bytes.into());
-        let reply = match tokio::time::timeout(left, sent).await {
-            Err(_) => return Attempt::Retry(outcome_unknown()),
-            Ok(Err(error)) => return failed_request(&error, unknown),
-            Ok(Ok(reply)) => reply,
+        let sent = self.transmit(workspace, accepts, bytes, (left, unknown));
+        let reply = match Box::pin(sent).await {
+            Ok(reply) => reply,
+            Err(attempt) => return attempt,
         };
-        let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
+        let refusal = match cbor::decode::<CommandReply>(&reply) {
             Err(rejection) => return Attempt::Final(ClientError::broken_reply(rejection)),
             Ok(CommandReply::Committed(done)) => return Attempt::Committed(Box::new(done)),
             Ok(CommandReply::Refused(signed)) => self.open_reply(&signed.0, digest),
@@ -238,15 +271,6 @@ impl Client {
                 _ => Attempt::Final(rejection.into()),
             },
         }
-    }
-}
-
-/// Whoever accepts an invitation is no member yet, and reaches only the ledger's own subjects.
-fn subject(workspace: &WorkspaceName, action: &Action) -> String {
-    if let Action::MemberAccept(_) = action {
-        subjects::ACCEPT.to_owned()
-    } else {
-        subjects::command(workspace)
     }
 }
 

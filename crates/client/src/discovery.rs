@@ -25,7 +25,7 @@ impl Client {
     /// [`Code::Unreachable`].
     pub async fn services(&self) -> Result<usize, ClientError> {
         let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
-        let nats = &self.connection.nats;
+        let nats = self.nats(None).await?;
         let inbox = nats.new_inbox();
         let answers = nats.subscribe(inbox.clone()).await;
         let mut answers = answers.map_err(|error| unreachable(error.to_string()))?;
@@ -47,7 +47,9 @@ impl Client {
         let mut last_running = Instant::now();
         while last_running.elapsed() < ABSENCE {
             tokio::time::sleep(CHECK_INTERVAL).await;
-            let nats = &self.connection.nats;
+            let Ok(nats) = self.nats(None).await else {
+                continue;
+            };
             if nats.connection_state() != State::Connected {
                 continue;
             }

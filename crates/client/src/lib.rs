@@ -45,6 +45,7 @@ mod dry_run;
 mod error;
 mod import_split;
 mod invitation;
+mod link;
 pub mod private_files;
 mod query;
 mod receipt;

@@ -153,11 +153,19 @@ impl Client {
         let bytes = cose::sign(&query, self.signer().key());
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);
         let request = Digest::of(&bytes);
-        let Response { message, attempts } = tokio::select! {
-            answer = self.request_reply(&subject, bytes, deadline) => answer?,
-            () = self.no_service(), if matches!(deadline, Deadline::Within(_)) => return Err(service_lost()),
+        // Whoever is refused credentials for a workspace still has to find out whether its log was lost.
+        let as_guest = matches!(query.ask, Question::AuditExtends(_))
+            && !self.connection.link.is_open_for(workspace);
+        let (payload, attempts) = if as_guest {
+            (self.connection.link.ask_sealed(bytes).await?.into(), 1)
+        } else {
+            let Response { message, attempts } = tokio::select! {
+                answer = self.request_reply(workspace, (&subject, bytes), deadline) => answer?,
+                () = self.no_service(), if matches!(deadline, Deadline::Within(_)) => return Err(service_lost()),
+            };
+            (message.payload, attempts)
         };
-        let reply = self.open_reply(&message.payload, &request)?.payload;
+        let reply = self.open_reply(&payload, &request)?.payload;
         if let Some(workspace) = workspace {
             self.check_tree_head(workspace, trusted.as_ref(), &reply)?;
         }
@@ -188,16 +196,7 @@ impl Client {
         bytes: &[u8],
         request: &Digest,
     ) -> Result<Unverified<Reply>, ClientError> {
-        let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
-        let opened = cose::open::<Reply>(bytes).map_err(ClientError::broken_reply)?;
-        opened.verify().map_err(ClientError::broken_reply)?;
-        if opened.signer != self.connection.key.key {
-            return Err(corrupt("the reply is not signed by the ledger's key"));
-        }
-        if opened.payload.request != *request {
-            return Err(corrupt("the reply answers another request"));
-        }
-        Ok(opened)
+        check_reply(bytes, request, &self.connection.key.key)
     }
 
     /// The ledger's checkpoint of a workspace, verified: the note and its contents.
@@ -228,6 +227,24 @@ impl Client {
     pub fn ledger_signer(&self) -> Identity {
         self.connection.key.key
     }
+}
+
+/// Opens a signed reply, and checks that the ledger's online key signed it and which request it answers.
+pub(crate) fn check_reply(
+    bytes: &[u8],
+    request: &Digest,
+    online: &Identity,
+) -> Result<Unverified<Reply>, ClientError> {
+    let corrupt = |why: &str| ClientError::failed(Code::Corrupt, why);
+    let opened = cose::open::<Reply>(bytes).map_err(ClientError::broken_reply)?;
+    opened.verify().map_err(ClientError::broken_reply)?;
+    if opened.signer != *online {
+        return Err(corrupt("the reply is not signed by the ledger's key"));
+    }
+    if opened.payload.request != *request {
+        return Err(corrupt("the reply answers another request"));
+    }
+    Ok(opened)
 }
 
 /// The error for a service that restarted meanwhile: it no longer knows the query.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Message, StatusCode};
 use futures::StreamExt as _;
-use keyroll_core::{Backoff, Code, Digest};
+use keyroll_core::{Backoff, Code, Digest, WorkspaceName};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{CALL_TIMEOUT, REQUEST_TIMEOUT};
@@ -49,11 +49,13 @@ fn unreachable(why: impl std::fmt::Display) -> ClientError {
 impl Client {
     pub(crate) async fn request_reply(
         &self,
-        subject: &str,
-        bytes: Vec<u8>,
+        workspace: Option<&WorkspaceName>,
+        (subject, bytes): (&str, Vec<u8>),
         deadline: Deadline,
     ) -> Result<Response, ClientError> {
-        let (nats, request) = (&self.connection.nats, Digest::of(&bytes));
+        let live = self.connection.link.live(workspace).await?;
+        let (nats, request) = (&live.nats, Digest::of(&bytes));
+        let mut refusals = live.refusals(subject);
         let statistics = nats.statistics();
         let connects = || statistics.connects.load(Ordering::Relaxed);
         let is_connected = || nats.connection_state() == State::Connected;
@@ -86,7 +88,12 @@ impl Client {
             let pause = resend.next_pause();
             let mut send_again = Instant::now() + pause;
             loop {
-                match timeout(CHECK_INTERVAL, answers.next()).await {
+                let answer = tokio::select! {
+                    biased;
+                    error = refusals.next() => return Err(error),
+                    answer = timeout(CHECK_INTERVAL, answers.next()) => answer,
+                };
+                match answer {
                     Ok(None) => return Err(unreachable("the connection is closed")),
                     Ok(Some(message)) if message.status == Some(StatusCode::NO_RESPONDERS) => {
                         // After a reconnect the service may need a moment longer than its server.

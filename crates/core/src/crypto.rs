@@ -3,10 +3,12 @@
 //! Randomness comes in as arguments. Types that hold secrets have no `Debug`, `Display` or
 //! `Serialize`, and are wiped when dropped.
 
+mod answer;
 mod keys;
 mod seal;
 mod session;
 
+pub use answer::{AnswerKey, seal_answer};
 pub use keys::{Key, RootContext, WrapContext, unwrap_key, unwrap_root, wrap_key, wrap_root};
 pub use seal::{SealContext, check_sealed, is_sealed_size, open_value, seal_value, sealed_size};
 pub use session::{

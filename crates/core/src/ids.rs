@@ -140,6 +140,16 @@ fixed_bytes!(
     Encapsulated, 32, "encapsulated key", "expected 64 hex digits", hex_text, from_hex
 );
 
+fixed_bytes!(
+    /// The X25519 public key that an answer is sealed to; a fresh one for each request.
+    AnswerPublic, 32, "answer key", "expected 64 hex digits", hex_text, from_hex
+);
+fixed_bytes!(
+    /// The Ed25519 public key of a NATS connection (an nkey): it answers a nats-server's challenge, and
+    /// signs nothing of the ledger's.
+    ConnectionKey, 32, "connection key", "expected ed25519: and 43 characters of base64url", key_text, from_key_text
+);
+
 impl From<Identity> for MemberId {
     fn from(key: Identity) -> Self {
         Self(key.0)

@@ -37,8 +37,8 @@ pub use decide::{Authority, decide};
 pub use entry::{Entry, Recorded};
 pub use event::Event;
 pub use ids::{
-    Blob, CommandId, Digest, Epoch, Identity, Index, LedgerId, MemberId, Millis, ObjectId,
-    SecretId, Sequence, TreeSize, Version,
+    AnswerPublic, Blob, CommandId, ConnectionKey, Digest, Encapsulated, Epoch, Identity, Index,
+    LedgerId, MemberId, Millis, ObjectId, SecretId, Sequence, TreeSize, Version,
 };
 pub use names::{Glob, MemberName, SecretName, WorkspaceName};
 pub use rejection::{Code, Rejection};

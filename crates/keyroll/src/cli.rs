@@ -3,9 +3,9 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    accept, audit, block, command, completions, config, console, delegation, dev, export, identity, import,
-    init, key, login, member, projection, recover, root_key, run, secret, serve, signin, status,
-    workspace,
+    accept, audit, block, command, completions, config, console, delegation, dev, export, identity,
+    import, init, key, login, member, nats, projection, recover, root_key, run, secret, serve,
+    signin, status, workspace,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -139,6 +139,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll console\n  keyroll console login https://keyroll.example.com"
     )]
     Console(console::ConsoleArgs),
+    /// Get NATS credentials for other NATS clients
+    #[command(
+        subcommand,
+        after_help = "Example:\n  keyroll nats creds --out app.creds"
+    )]
+    Nats(nats::NatsCommand),
     /// Inspect or rebuild the read model (operators)
     #[command(
         subcommand,
@@ -199,6 +205,7 @@ impl Command {
             Self::Secret(command) => secret::run(context, command).await,
             Self::Console(args) => console::run(context, args).await,
             Self::Key(command) => key::run(context, command).await,
+            Self::Nats(command) => nats::run(context, command).await,
             Self::Projection(command) => projection::run(context, command).await,
             Self::Recover(args) => recover::run(context, args).await,
             Self::Status => return status::run(context).await,

@@ -16,6 +16,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod login;
 pub(crate) mod member;
+pub(crate) mod nats;
 pub(crate) mod projection;
 pub(crate) mod recover;
 pub(crate) mod root_key;

@@ -27,6 +27,9 @@ pub(crate) struct ServeFile {
     /// Seed of the scoped key with which the service issues credentials to clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) clients_seed: Option<PathBuf>,
+    /// Seconds that issued credentials last [default: 3600].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credential_seconds: Option<u64>,
     /// NATS credentials of a console beside the service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) console_creds: Option<PathBuf>,
@@ -118,6 +121,7 @@ mod tests {
             service_creds: "nats/service.creds".into(),
             responder_creds: "nats/responder.creds".into(),
             clients_seed: Some("nats/clients.nk".into()),
+            credential_seconds: Some(60),
             console_creds: None,
             monitoring: vec!["http://h:8222".to_owned()],
             operators: vec![Identity([7; 32])],

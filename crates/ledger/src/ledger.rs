@@ -13,6 +13,7 @@ use keyroll_wire::reply::ServiceInfo;
 
 use crate::commands::{self, Commands};
 use crate::context::{AWAIT_PROJECTION, Context};
+use crate::credentials::Credentials;
 use crate::erasure::Eraser;
 use crate::follower::{FollowerHandle, Progress};
 use crate::health::Health;
@@ -37,6 +38,7 @@ pub struct Ledger {
     follower: FollowerHandle,
     commands: Commands,
     queries: Queries,
+    credentials: Credentials,
     eraser: Eraser,
     status: StatusReport,
     rebuilder: Rebuilder,

@@ -8,9 +8,11 @@
 
 mod commands;
 mod context;
+mod credentials;
 mod durable;
 mod erasure;
 pub mod follower;
+mod guests;
 pub mod health;
 mod ledger;
 mod long_requests;
@@ -28,7 +30,9 @@ mod value_check;
 pub mod writer;
 
 pub use context::Context;
+pub use credentials::CredentialIssuer;
 pub use erasure::Eraser;
+pub use guests::GuestSubject;
 pub use ledger::{Ledger, OpenError, Options};
 pub use memory::MemoryPermit;
 pub use response::Response;

@@ -21,7 +21,7 @@ use keyroll_core::state::Member;
 use keyroll_core::statement::Delegation;
 use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
-use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus};
+use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus, WorkspaceRow};
 
 use crate::context::Context;
 use crate::erasure::ErasureProgress;
@@ -30,16 +30,24 @@ use crate::proofs;
 use crate::response::ProvenHead;
 
 pub(crate) use extends::extends;
-pub(crate) use signed_query::{QUERY_BYTES, SignedQuery, open};
-pub(crate) use workspaces::{member_of_ledger, workspaces_of, workspaces_page};
+pub(crate) use signed_query::{CREDENTIAL_BYTES, QUERY_BYTES, SignedQuery, open};
+pub(crate) use workspaces::{current_member, member_of_ledger, workspaces_of, workspaces_page};
 
 /// The member that a query names, and the sign-in key that signed for it.
-struct Claim {
+pub(crate) struct Claim {
     member: MemberId,
     sign_in_key: Option<Identity>,
 }
 
 impl Claim {
+    /// The claim of a query.
+    pub(crate) fn of(query: &SignedQuery) -> Self {
+        Self {
+            member: query.member(),
+            sign_in_key: query.sign_in_key(),
+        }
+    }
+
     /// The membership; none for a stranger, and for a key that never signed in as the member here.
     fn membership(&self, view: &WorkspaceView<'_>) -> Result<Option<Member>, Rejection> {
         if let Some(key) = &self.sign_in_key
@@ -110,10 +118,7 @@ impl Queries {
         head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
         let asked = &query.opened.payload;
-        let asker = Claim {
-            member: query.member(),
-            sign_in_key: query.sign_in_key(),
-        };
+        let asker = Claim::of(query);
         self.check_member(workspace, &asker).await?;
         self.context.await_size(workspace, asked.seen).await?;
         let view = self.context.view()?;
@@ -138,7 +143,7 @@ impl Queries {
 
     /// Strangers are refused before anything else is checked: neither the size that they claim to
     /// have seen nor whether the workspace exists changes their answer.
-    async fn check_member(
+    pub(crate) async fn check_member(
         &self,
         workspace: &WorkspaceName,
         asker: &Claim,
@@ -157,6 +162,11 @@ impl Queries {
         // member.
         self.context.health.ledger()?;
         Err(not_a_member(workspace))
+    }
+
+    /// The workspaces that somebody is a member of.
+    pub(crate) fn workspaces(&self, member: MemberId) -> Result<Vec<WorkspaceRow>, Rejection> {
+        workspaces_of(&self.context, member)
     }
 
     fn is_member(&self, workspace: &WorkspaceName, asker: &Claim) -> Result<bool, Rejection> {
@@ -256,6 +266,7 @@ impl Queries {
             // The writer answers dry runs.
             Question::CommandDryRun(_)
             | Question::WorkspaceList(_)
+            | Question::LedgerCredential(_)
             | Question::Status(_)
             | Question::ProjectionStatus(_)
             | Question::ProjectionDigest(_)

@@ -163,6 +163,11 @@ impl Creds {
         &self.claims.sub
     }
 
+    /// The user's key.
+    pub fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
     /// What the JWT says.
     pub fn claims(&self) -> &Claims<User> {
         &self.claims

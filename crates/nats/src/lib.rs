@@ -5,6 +5,7 @@
 //! one reading of credentials. Neither of the two may depend on the other, so these are here.
 
 mod addresses;
+pub mod connection_key;
 pub mod creds;
 mod issuer;
 pub mod jwt;

@@ -9,11 +9,11 @@ use async_nats::service::endpoint::Endpoint;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use keyroll_core::{Code, Rejection, WorkspaceName};
-use keyroll_ledger::{Ledger, Response};
+use keyroll_ledger::{GuestSubject, Ledger, Response};
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
-use crate::nats::permissions::may_answer;
+use crate::nats::permissions::is_client_inbox;
 
 /// KiB of requests in work at once, each counted as at least [`LEAST_KIB`]: 32,768 small ones, or 36 of
 /// the largest. Others are refused as busy.
@@ -77,7 +77,7 @@ impl Dispatcher {
             let reply = request.message.reply.as_deref();
             // The caller chooses the reply subject, so answers go to inboxes only. A command without a
             // reply subject is carried out all the same.
-            if reply.is_some_and(|reply| !may_answer(&request.message.subject, reply)) {
+            if reply.is_some_and(|reply| !is_client_inbox(reply)) {
                 tracing::debug!("dropped a request whose reply subject is not an inbox");
                 self.metrics.dropped();
                 continue;
@@ -120,7 +120,7 @@ impl Dispatcher {
     /// Answers a request. Its permits are released once the answer is sent.
     async fn answer(&self, kind: &'static str, request: &Request, arrived: Instant) {
         let turn = match addressed(request) {
-            ("query", Some(_)) => self.queries.acquire().await.ok(),
+            ("query", Some(_)) | ("credential", None) => self.queries.acquire().await.ok(),
             _ => None,
         };
         let response = answer(&self.ledger, request).await;
@@ -148,8 +148,11 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
     match addressed(request) {
         ("command", Some(workspace)) => ledger.command(&workspace, payload).await,
         ("query", workspace) => ledger.query(workspace.as_ref(), payload).await,
-        ("info", None) => ledger.info().await,
-        ("accept", None) => ledger.accept(payload).await,
+        // Members may ask without an envelope: nobody else reads their inboxes.
+        ("info", None) if payload.is_empty() => ledger.info().await,
+        ("info", None) => ledger.guest(GuestSubject::Info, payload).await,
+        ("credential", None) => ledger.guest(GuestSubject::Credential, payload).await,
+        ("accept", None) => ledger.guest(GuestSubject::Accept, payload).await,
         _ => refuse(
             ledger,
             request,
@@ -163,7 +166,7 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
 fn refuse(ledger: &Ledger, request: &Request, code: Code, why: &str) -> Response {
     let (payload, rejection) = (&request.message.payload, Rejection::new(code, why));
     match addressed(request).0 {
-        "command" | "accept" => ledger.refuse_command(payload, rejection),
+        "command" => ledger.refuse_command(payload, rejection),
         _ => ledger.refuse_query(payload, rejection),
     }
 }
@@ -173,7 +176,13 @@ async fn respond(request: &Request, response: Response) {
         return;
     }
     let mut headers = HeaderMap::new();
-    if let Some(refusal) = &response.refusal {
+    // What a sealed answer says is for its reader alone.
+    let sealed = match addressed(request) {
+        ("credential" | "accept", None) => true,
+        ("info", None) => !request.message.payload.is_empty(),
+        _ => false,
+    };
+    if let Some(refusal) = response.refusal.as_ref().filter(|_| !sealed) {
         // async-nats' own errors have no body. Ours is in the body, signed.
         headers.insert("Nats-Service-Error", refusal.code.as_str());
         headers.insert("Nats-Service-Error-Code", "400");

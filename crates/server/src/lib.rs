@@ -6,6 +6,9 @@
 
 pub mod dev;
 mod dispatch;
+mod guest_room;
+mod guests;
+pub mod issuing;
 mod key_file;
 pub mod keys;
 pub mod metrics;

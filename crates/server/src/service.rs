@@ -16,6 +16,8 @@ use keyroll_wire::subjects;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::Dispatcher;
+use crate::guests::Guests;
+use crate::issuing::{CredentialLifetime, issuer};
 use crate::keys::KeyFiles;
 use crate::metrics::Metrics;
 use crate::monitors::durability::{Durability, DurabilityReport};
@@ -28,6 +30,8 @@ use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
 /// Requests that the connection buffers before it drops them. The dispatcher empties the buffer at once,
 /// so it fills only when the process gets no processor time.
 const BUFFERED_REQUESTS: usize = 16_384;
+/// The services of one ledger share the requests of guests.
+const GUEST_QUEUE: &str = "keyroll";
 /// Time between two passes of erasure, and after a failed one.
 const ERASE_INTERVAL: Duration = Duration::from_millis(200);
 const ERASE_RETRY: Duration = Duration::from_secs(2);
@@ -46,6 +50,8 @@ pub struct ServeOptions {
     pub responder: Creds,
     /// Issues the credentials of clients; without one, somebody else does.
     pub issuer: Option<ClientIssuer>,
+    /// How long those last.
+    pub credential_lifetime: CredentialLifetime,
     /// Monitoring addresses of all nats-servers, to check that each syncs always.
     pub monitoring: Vec<String>,
     /// The directory of `ledger.redb`.
@@ -136,6 +142,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let client = connect(url, &options.service, "service", inbox).await?;
     let erasing = connect(url, &options.service, "service", inbox).await?;
     let responder = connect(url, &options.responder, "responder", None).await?;
+    let to_guests = connect(url, &options.responder, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream the service only answers what an operator needs for recovery.
     let damage = match check_streams(&client).await {
@@ -153,6 +160,8 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let first = replicas_of.borrow().clone();
     let report = check_durability(&mut durability, &client, &first).await?;
     let writes = open_streams(&client, erasing).await?;
+    let lifetime = options.credential_lifetime;
+    let credentials = options.issuer.map(|clients| issuer(clients, lifetime));
     let opened = Ledger::open(Options {
         statement: options.keys.statement,
         key: options.keys.online,
@@ -164,6 +173,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         keys: Arc::new(writes.keys.clone()),
         clock: clock::now,
         damage,
+        credentials,
         idle: keyroll_ledger::follower::IDLE,
     });
     let (ledger, notices) = opened.await?;
@@ -180,7 +190,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
         tracing::error!(%wrong, "the ledger starts out of service");
     }
     let ledger = Arc::new(ledger);
-    let service = serve(Arc::clone(&ledger), responder, notices).await?;
+    let service = serve(Arc::clone(&ledger), (responder, to_guests), notices).await?;
     let stopped = || service.stopped.clone();
     let storage = writes.storage.clone();
     tokio::spawn(storage.run(monitoring, Arc::clone(&ledger), stopped()));
@@ -237,7 +247,7 @@ async fn open_streams(
 
 async fn serve(
     ledger: Arc<Ledger>,
-    responder: async_nats::Client,
+    (responder, to_guests): (async_nats::Client, async_nats::Client),
     notices: mpsc::Receiver<Notice>,
 ) -> Result<Service, ServeError> {
     let announce = |error: async_nats::Error| ServeError::Announce(error.to_string());
@@ -253,6 +263,7 @@ async fn serve(
         ("command", subjects::COMMANDS),
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
+        ("credential", subjects::CREDENTIAL),
         ("accept", subjects::ACCEPT),
     ] {
         let endpoint = micro
@@ -265,14 +276,20 @@ async fn serve(
         tokio::spawn(tokio::task::unconstrained(run));
     }
     let metrics = Arc::clone(dispatcher.metrics());
+    let requests = to_guests
+        .queue_subscribe(subjects::GUESTS, GUEST_QUEUE.to_owned())
+        .await;
+    let requests = requests.map_err(|error| ServeError::Announce(error.to_string()))?;
+    let guests = Guests::new(Arc::clone(&ledger), Arc::clone(&metrics), to_guests.clone());
+    tokio::spawn(tokio::task::unconstrained(guests.run(requests)));
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(housekeeping(Arc::clone(&ledger), stopped.clone()));
     tokio::spawn(erase(Arc::clone(&ledger), stopped.clone()));
     // Requests arrive once the server has the subscriptions.
-    responder
-        .flush()
-        .await
-        .map_err(|error| ServeError::Announce(error.to_string()))?;
+    for client in [&responder, &to_guests] {
+        let flushed = client.flush().await;
+        flushed.map_err(|error| ServeError::Announce(error.to_string()))?;
+    }
     Ok(Service {
         ledger,
         metrics,

@@ -30,6 +30,7 @@
 //! ```
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod guest;
 pub mod query;
 pub mod reply;
 pub mod subjects;

@@ -3,8 +3,8 @@
 use keyroll_core::command::Nothing;
 use keyroll_core::cose::Form;
 use keyroll_core::{
-    Blob, CommandId, Digest, Identity, Index, LedgerId, MemberId, Millis, SecretName, TreeSize,
-    Version, WorkspaceName,
+    Blob, CommandId, ConnectionKey, Digest, Identity, Index, LedgerId, MemberId, Millis,
+    SecretName, TreeSize, Version, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,9 @@ pub enum Question {
     /// Workspaces that the caller is a member of; about the ledger.
     #[serde(rename = "workspace.list")]
     WorkspaceList(WorkspaceList),
+    /// A NATS user for the caller's connection; about the ledger, on a subject of its own.
+    #[serde(rename = "ledger.credential")]
+    LedgerCredential(LedgerCredential),
     /// The service's status; about the ledger, for operators and members.
     #[serde(rename = "status")]
     Status(Nothing),
@@ -331,6 +334,19 @@ pub struct ReceiptQuery {
 pub struct CommandDryRun {
     /// The command, signed by the caller as for execution. Its values are not sent.
     pub command: Blob,
+}
+
+/// Most workspaces that one NATS user may reach: its JWT stays below what a nats-server takes in one line.
+pub const CREDENTIAL_WORKSPACES: usize = 256;
+
+/// Fields of `ledger.credential`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerCredential {
+    /// The key of the connection that the NATS user is for.
+    pub connection: ConnectionKey,
+    /// The workspaces that it shall reach, [`CREDENTIAL_WORKSPACES`] at most.
+    pub workspaces: Vec<WorkspaceName>,
 }
 
 /// Fields of `audit.storage`.

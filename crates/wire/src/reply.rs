@@ -15,8 +15,8 @@ pub use secrets::{
     READER_ROWS, SecretReader, SecretRow, SecretRows, UsedBy, VersionRow, VersionRows,
 };
 pub use service::{
-    ProjectionDigest, ProjectionRebuild, ProjectionStatus, Recovered, RecoveryPlan, RecoveryRow,
-    Status, StorageProblem, StorageReport,
+    IssuedCredential, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Recovered,
+    RecoveryPlan, RecoveryRow, Status, StorageProblem, StorageReport,
 };
 pub use workspace::{
     AcceptedRow, InvitationRow, InvitationRows, KeyStatus, MemberRow, MemberRows, SignInRow,
@@ -175,6 +175,8 @@ pub enum Answer {
     CommandDryRun(DryRunEvents),
     #[serde(rename = "workspace.list")]
     WorkspaceList(WorkspaceRows),
+    #[serde(rename = "ledger.credential")]
+    LedgerCredential(IssuedCredential),
     #[serde(rename = "status")]
     Status(Box<Status>),
     #[serde(rename = "projection.status")]

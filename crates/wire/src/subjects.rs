@@ -13,6 +13,11 @@ pub const INFO: &str = "keyroll.v1._ledger.info";
 pub const ACCEPT: &str = "keyroll.v1._ledger.accept";
 /// Queries about the ledger as a whole.
 pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";
+/// Queries for NATS credentials.
+pub const CREDENTIAL: &str = "keyroll.v1._ledger.credential";
+
+/// Requests of guests, as they arrive in the clients' account.
+pub const GUESTS: &str = "keyroll.v1._guest.*";
 
 /// Pings every service, as the NATS service protocol defines it.
 pub const SERVICES: &str = "$SRV.PING.keyroll";

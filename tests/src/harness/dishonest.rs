@@ -241,6 +241,7 @@ impl Parts {
             keys: Arc::clone(&keys),
             clock: now,
             damage: None,
+            credentials: None,
             idle: keyroll_ledger::follower::IDLE,
         });
         let (ledger, _) = opened.await.expect("opened");

@@ -10,6 +10,7 @@ mod block_service;
 mod canary;
 mod console;
 mod credential_scan;
+mod credentials;
 mod damage;
 mod delegation;
 mod destroy;

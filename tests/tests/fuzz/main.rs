@@ -17,6 +17,7 @@ use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
 use keyroll_files::Format;
 use keyroll_merkle::{Note, SignedCheckpoint, TlogProof, VerifierKey};
 use keyroll_resolver::{Cidr, HostPattern, Template, find_credentials, parse_json};
+use keyroll_wire::guest::GuestRequest;
 use keyroll_wire::reply::ServiceInfo;
 use keyroll_wire::{CommandReply, CommandRequest, Query, Reply};
 use serde::Serialize;
@@ -67,6 +68,8 @@ mod target {
         command_request: plain::<CommandRequest>;
         command_reply: plain::<CommandReply>;
         info: plain::<ServiceInfo>;
+        guest_request: plain::<GuestRequest>;
+        sealed_answer: values::sealed_answer;
         command: |bytes| {
             if let Ok(command) = SignedCommand::decode(bytes) {
                 let _ = command.verify();

@@ -4,19 +4,24 @@ use std::sync::LazyLock;
 
 use keyroll_core::command::SessionRef;
 use keyroll_core::crypto::{
-    Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret, SessionContext,
-    WrapContext, open_value, seal_value, unwrap_key, unwrap_root, wrap_key, wrap_root,
+    AnswerKey, Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret,
+    SessionContext, WrapContext, open_value, seal_answer, seal_value, unwrap_key, unwrap_root,
+    wrap_key, wrap_root,
 };
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::names::{Label, MemberName, Text};
 use keyroll_core::{
-    CommandId, Digest, Epoch, Glob, Identity, LedgerId, MemberId, ObjectId, SecretId, SecretName,
-    Version, WorkspaceName,
+    AnswerPublic, CommandId, Digest, Epoch, Glob, Identity, LedgerId, MemberId, ObjectId, SecretId,
+    SecretName, Version, WorkspaceName, cbor,
 };
 use keyroll_files::{Empty, Format};
 use keyroll_resolver::{
     Block, BlockFile, Redactor, SecretValue, SecretValues, prepare, references,
 };
+
+use keyroll_wire::guest::SealedAnswer;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 
 use crate::text;
 
@@ -73,6 +78,26 @@ pub(crate) fn sealed_value(bytes: &[u8]) {
     sealed[at] ^= 1;
     assert!(open(&sealed).is_err(), "changed at {at}");
     assert!(open(&sealed[..at]).is_err(), "cut at {at}");
+}
+
+/// Any bytes as an answer to a guest, and any key in a guest's request.
+pub(crate) fn sealed_answer(bytes: &[u8]) {
+    let mut rng = UnwrapErr(SysRng);
+    let (key, request) = (AnswerKey::generate(&mut rng), Digest([3; 32]));
+    if let Ok(answer) = cbor::decode::<SealedAnswer>(bytes) {
+        assert_eq!(cbor::encode(&answer), bytes, "the one encoding");
+        assert!(key.open(&answer.enc, &answer.sealed.0, &request).is_err());
+    }
+    let mut public = [0; 32];
+    for (to, from) in public.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    if let Ok((enc, sealed)) = seal_answer(&AnswerPublic(public), bytes, &request, &mut rng) {
+        assert!(
+            key.open(&enc, &sealed, &request).is_err(),
+            "another's answer"
+        );
+    }
 }
 
 pub(crate) fn wrapped_keys_and_sessions(bytes: &[u8]) {

@@ -73,6 +73,7 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
         service_creds: kept.service,
         responder_creds: kept.responder,
         clients_seed: kept.clients_seed,
+        credential_seconds: None,
         console_creds: kept.console,
         monitoring: args.monitoring,
         operators,

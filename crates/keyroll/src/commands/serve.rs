@@ -12,6 +12,7 @@ use keyroll_console::{Console, SignInPolicy};
 use keyroll_core::{Code, LedgerId};
 use keyroll_http::Server;
 use keyroll_nats::{ClientIssuer, Creds};
+use keyroll_server::issuing::CredentialLifetime;
 use keyroll_server::keys::KeyFiles;
 use keyroll_server::metrics;
 use keyroll_server::service::{self, ServeError, ServeOptions, Service};
@@ -124,11 +125,16 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
     let responder = creds(args.responder_creds, file.responder_creds)?;
     let seed = args.clients_seed.or_else(|| file.clients_seed.map(in_home));
     let issuer = seed.map(|path| issuer(&responder, &path)).transpose()?;
+    let lifetime = file.credential_seconds.map(CredentialLifetime::new);
+    let lifetime = lifetime.transpose();
+    let lifetime =
+        lifetime.map_err(|why| Failure::usage(format!("serve.toml: credential_seconds: {why}")))?;
     let options = ServeOptions {
         nats_url,
         service,
         responder,
         issuer,
+        credential_lifetime: lifetime.unwrap_or_default(),
         monitoring: if args.monitoring.is_empty() {
             file.monitoring
         } else {

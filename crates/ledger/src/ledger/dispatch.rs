@@ -101,6 +101,10 @@ impl Ledger {
                 let member = queries::member_of_ledger(&self.context, query)?;
                 queries::workspaces_page(&self.context, member, list).map(Answer::WorkspaceList)
             }
+            Question::LedgerCredential(asked) => {
+                let issued = self.credentials.issue(&self.queries, query, asked).await?;
+                Ok(Answer::LedgerCredential(issued))
+            }
             Question::Status(_) => {
                 let member = queries::member_of_ledger(&self.context, query)?;
                 // A sign-in is no operator, whoever signed in.

@@ -20,6 +20,7 @@ use super::Ledger;
 use super::log_head::check_head;
 use crate::commands::Commands;
 use crate::context::Context;
+use crate::credentials::{CredentialIssuer, Credentials};
 use crate::erasure::{Eraser, ErasureProgress};
 use crate::follower::{self, FollowerHandle, Notice, ProgressReader, scrub};
 use crate::health::Health;
@@ -52,6 +53,8 @@ pub struct Options {
     pub keys: Arc<dyn Objects>,
     /// The wall clock.
     pub clock: fn() -> Millis,
+    /// What issues NATS credentials to members, if this ledger does.
+    pub credentials: Option<CredentialIssuer>,
     /// A known problem of the streams. The ledger is then out of service until a recovery.
     pub damage: Option<String>,
     /// How long an unused workspace stays in memory: [`IDLE`](crate::follower::IDLE), except in
@@ -157,7 +160,7 @@ impl Ledger {
             context,
             options.statement,
             Arc::new(keyring),
-            writers,
+            (writers, options.credentials),
             started.handle,
         );
         Ok((ledger, started.notices))
@@ -167,7 +170,7 @@ impl Ledger {
         context: Arc<Context>,
         statement: Blob,
         keyring: Arc<Keyring>,
-        writers: Arc<Writers>,
+        (writers, issuer): (Arc<Writers>, Option<CredentialIssuer>),
         follower: FollowerHandle,
     ) -> Self {
         let shared = || Arc::clone(&context);
@@ -176,6 +179,7 @@ impl Ledger {
         Self {
             commands: Commands::new(shared(), keys(), Arc::clone(&writers)),
             queries: Queries::new(shared(), Arc::clone(&erasure)),
+            credentials: Credentials::new(shared(), issuer),
             status: StatusReport::new(shared(), Arc::clone(&erasure)),
             eraser: Eraser::new(
                 shared(),

@@ -42,6 +42,9 @@ pub(super) const VERSIONS: TableDefinition<'_, (u32, u32, u32), &[u8]> =
 /// (workspace, public key) → member.
 pub(super) const MEMBERS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("members");
+/// (member, workspace) of every membership that was not removed. It may have expired.
+pub(super) const MEMBERSHIPS: TableDefinition<'_, (&[u8; 32], u32), ()> =
+    TableDefinition::new("memberships");
 /// (workspace, public key) → refusals.
 pub(super) const DENIALS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("denials");

@@ -11,8 +11,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _}
 use super::ProjectionError;
 use super::rows::decode;
 use super::schema::{
-    DELEGATIONS, DENIALS, MEMBERS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS, REVOKED,
-    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
+    DELEGATIONS, DENIALS, MEMBERS, MEMBERSHIPS, META, MemberRecord, PROBLEMS, Problem, RECEIPTS,
+    REVOKED, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord, WorkspaceHead,
 };
 
 /// The read model at one moment.
@@ -146,16 +146,36 @@ impl View {
         let Some(number) = self.number_of(name)? else {
             return Ok(None);
         };
+        self.numbered(number).map(Some)
+    }
+
+    fn numbered(&self, number: u32) -> Result<WorkspaceView<'_>, ProjectionError> {
         let rows = self.tx.open_table(WORKSPACES)?;
         let head = rows
             .get(number)?
             .ok_or_else(|| damaged("a workspace's row is missing"))?;
         let head = decode(head.value())?;
-        Ok(Some(WorkspaceView {
+        Ok(WorkspaceView {
             view: self,
             number,
             head,
-        }))
+        })
+    }
+
+    /// The workspaces that a member was not removed from. Memberships may have expired.
+    ///
+    /// # Errors
+    /// [`ProjectionError`].
+    pub fn memberships(
+        &self,
+        member: &MemberId,
+    ) -> Result<Vec<WorkspaceView<'_>>, ProjectionError> {
+        let (mut found, memberships) = (Vec::new(), self.tx.open_table(MEMBERSHIPS)?);
+        for row in memberships.range((&member.0, 0)..=(&member.0, u32::MAX))? {
+            let (key, _) = row?;
+            found.push(self.numbered(key.value().1)?);
+        }
+        Ok(found)
     }
 }
 

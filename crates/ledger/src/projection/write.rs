@@ -7,9 +7,9 @@ use redb::{Database, Durability, ReadableTable as _, WriteTransaction};
 use super::rows::put;
 use super::schema::{
     BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, INVITATIONS,
-    MEMBERS, META, MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS,
-    SIGN_IN_COUNTS, SIGN_INS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS,
-    WORKSPACES, WorkflowRecord,
+    MEMBERS, MEMBERSHIPS, META, MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED,
+    SECRET_NAMES, SECRETS, SIGN_IN_COUNTS, SIGN_INS, SecretRecord, TIMES, USES, VERSIONS,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
 };
 use super::write_batch::{EntryFacts, WorkspaceBatch, WriteBatch};
 use super::{ProjectionError, commits, past, rows, tree, windows};
@@ -141,13 +141,7 @@ fn write_rows(
             }
         }
     }
-    for (identity, member) in &batch.members {
-        let record = MemberRecord {
-            identity: *identity,
-            member: member.clone(),
-        };
-        put(&mut tx.open_table(MEMBERS)?, (number, &identity.0), &record)?;
-    }
+    write_members(tx, number, batch)?;
     for (identity, denials) in &batch.denials {
         put(&mut tx.open_table(DENIALS)?, (number, &identity.0), denials)?;
     }
@@ -189,6 +183,30 @@ fn write_access(
     for (member, count) in &batch.sign_in_counts {
         let mut counts = tx.open_table(SIGN_IN_COUNTS)?;
         put(&mut counts, (number, &member.0), count)?;
+    }
+    Ok(())
+}
+
+fn write_members(
+    tx: &WriteTransaction,
+    number: u32,
+    batch: &WorkspaceBatch,
+) -> Result<(), ProjectionError> {
+    if batch.members.is_empty() {
+        return Ok(());
+    }
+    let (mut members, mut memberships) = (tx.open_table(MEMBERS)?, tx.open_table(MEMBERSHIPS)?);
+    for (identity, member) in &batch.members {
+        let record = MemberRecord {
+            identity: *identity,
+            member: member.clone(),
+        };
+        put(&mut members, (number, &identity.0), &record)?;
+        if member.removed {
+            memberships.remove((&identity.0, number))?;
+        } else {
+            memberships.insert((&identity.0, number), ())?;
+        }
     }
     Ok(())
 }

@@ -11,6 +11,9 @@ use crate::context::Context;
 /// Largest query, except for the command of a dry run: a query has names and filters only.
 pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
+/// Largest query for credentials: it names up to 256 workspaces.
+pub(crate) const CREDENTIAL_BYTES: usize = 20 * 1024;
+
 /// A query whose signatures are verified.
 pub(crate) struct SignedQuery {
     pub(crate) opened: Unverified<Query>,
@@ -32,7 +35,9 @@ fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
 pub(crate) fn open(bytes: &[u8]) -> Result<Unverified<Query>, Rejection> {
     check_size(bytes.len(), QUERY_BYTES + limits::COMMAND_BYTES)?;
     let opened = cose::open::<Query>(bytes)?;
-    if !matches!(opened.payload.ask, Question::CommandDryRun(_)) {
+    if matches!(opened.payload.ask, Question::LedgerCredential(_)) {
+        check_size(bytes.len(), CREDENTIAL_BYTES)?;
+    } else if !matches!(opened.payload.ask, Question::CommandDryRun(_)) {
         check_size(bytes.len(), QUERY_BYTES)?;
     }
     opened.verify()?;

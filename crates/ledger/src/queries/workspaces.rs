@@ -1,13 +1,14 @@
 //! The workspaces that somebody is a member of.
 
 use keyroll_core::state::Member;
-use keyroll_core::{Code, MemberId, Millis, Rejection};
+use keyroll_core::{Code, MemberId, Rejection};
 use keyroll_wire::query::{PAGE_ROWS, WorkspaceList};
 use keyroll_wire::reply::{WorkspaceRow, WorkspaceRows};
 
 use super::SignedQuery;
 use crate::context::Context;
 use crate::page::Page;
+use crate::projection::{ProjectionError, WorkspaceView};
 
 /// The member who asks about the ledger as a whole. A sign-in key speaks for it where it is open in
 /// any workspace: a proof is for the whole ledger, and each was opened with one.
@@ -41,17 +42,12 @@ pub(crate) fn workspaces_of(
 ) -> Result<Vec<WorkspaceRow>, Rejection> {
     let view = context.view()?;
     let mut rows = Vec::new();
-    for (_, head) in view.workspaces()? {
-        let Some(found) = view.workspace(&head.name)? else {
-            continue;
-        };
-        let now = head.row.time_at(context.now());
-        let member = found.member(&id)?;
-        if let Some(member) = member.filter(|member| is_current(member, now)) {
+    for found in view.memberships(&id)? {
+        if let Some(member) = current_member(context, &found, &id)? {
             rows.push(WorkspaceRow {
                 role: member.role,
-                size: head.size,
-                workspace: head.name,
+                size: found.size(),
+                workspace: found.head().name.clone(),
             });
         }
     }
@@ -81,7 +77,14 @@ pub(crate) fn workspaces_page(
     Ok(WorkspaceRows { next, rows })
 }
 
-/// Whether a membership is in force.
-fn is_current(member: &Member, now: Millis) -> bool {
-    !member.removed && member.expires.is_none_or(|end| now < end)
+/// The member, if the membership is in force.
+pub(crate) fn current_member(
+    context: &Context,
+    workspace: &WorkspaceView<'_>,
+    member: &MemberId,
+) -> Result<Option<Member>, ProjectionError> {
+    let now = workspace.row().time_at(context.now());
+    let member = workspace.member(member)?;
+    let in_force = |member: &Member| !member.removed && member.expires.is_none_or(|end| now < end);
+    Ok(member.filter(in_force))
 }

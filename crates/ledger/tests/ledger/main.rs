@@ -3,6 +3,7 @@
 mod appends;
 mod asked_again;
 mod commits;
+mod credentials;
 mod damage;
 mod disk;
 mod dry_runs;

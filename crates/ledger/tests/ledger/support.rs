@@ -8,15 +8,16 @@ use keyroll_core::crypto::Key;
 use keyroll_core::roles::Role;
 use keyroll_core::statement::LedgerKey;
 use keyroll_core::{
-    Action, Code, CommandId, Digest, Entry, Event, Glob, Identity, LedgerId, Millis, Rejection,
-    SecretName, TreeSize, WorkspaceName, cbor, cose,
+    Action, Code, CommandId, ConnectionKey, Digest, Entry, Event, Glob, Identity, LedgerId, Millis,
+    Rejection, SecretName, TreeSize, WorkspaceName, cbor, cose,
 };
 use keyroll_ledger::{Ledger, Options};
 use keyroll_store::log::{Log as _, MemoryLog};
 use keyroll_store::objects::MemoryObjects;
 use keyroll_wire::query::{QUERY_V, Query, Question};
 use keyroll_wire::reply::{
-    Answer, CommandReply, CommandRequest, CommittedCommand, Reply, ReplyBody, SealedValue,
+    Answer, CommandReply, CommandRequest, CommittedCommand, IssuedCredential, Reply, ReplyBody,
+    SealedValue,
 };
 use std::cell::Cell;
 use std::sync::Arc;
@@ -51,6 +52,20 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) id: SigningKey,
     pub(crate) online: SigningKey,
+}
+
+/// A stand-in for a JWT: the workspaces' names.
+#[expect(clippy::unnecessary_wraps, reason = "issuing may fail")]
+fn issue(
+    _: ConnectionKey,
+    workspaces: &[WorkspaceName],
+    now: Millis,
+) -> Result<IssuedCredential, Rejection> {
+    let names: Vec<&str> = workspaces.iter().map(WorkspaceName::as_str).collect();
+    Ok(IssuedCredential {
+        jwt: names.join(" "),
+        not_after: Millis(now.0 + 1_000),
+    })
 }
 
 pub(crate) fn signing_key(seed: u8) -> SigningKey {
@@ -171,6 +186,7 @@ impl World {
             keys: Arc::new(keys.clone()),
             clock: now,
             damage: None,
+            credentials: Some(Arc::new(issue)),
             idle,
         });
         let (ledger, _) = opened.await.expect("opens");

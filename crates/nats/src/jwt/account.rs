@@ -136,6 +136,9 @@ pub struct Import {
     /// The exporting account's public key.
     pub account: String,
     pub subject: String,
+    /// The subject in the importing account, if it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_subject: Option<String>,
     /// The activation.
     pub token: String,
     /// `service`.
@@ -148,8 +151,18 @@ impl Import {
         Self {
             account: account.to_owned(),
             subject: subject.to_owned(),
+            local_subject: None,
             token: activation,
             kind: SERVICE.to_owned(),
+        }
+    }
+
+    /// The import under another subject.
+    #[must_use]
+    pub fn under(self, local: &str) -> Self {
+        Self {
+            local_subject: Some(local.to_owned()),
+            ..self
         }
     }
 }

@@ -16,8 +16,6 @@ use super::permissions::{self, Permissions};
 
 /// Subscriptions of a guest: one inbox, and room for a second request.
 const GUEST_SUBSCRIPTIONS: i64 = 5;
-/// Largest request of a guest: a sign-in brings a token, a request for credentials names workspaces.
-const GUEST_PAYLOAD: i64 = 64 * 1024;
 
 /// What every server of the operator has to know. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +157,7 @@ impl OperatorKeys {
     fn sentinel(&self) -> Result<String, JwtError> {
         let guest = Template {
             subs: GUEST_SUBSCRIPTIONS,
-            payload: GUEST_PAYLOAD,
+            payload: i64::try_from(permissions::GUEST_PAYLOAD).unwrap_or(i64::MAX),
             bearer_token: true,
             ..template(permissions::guest())
         };

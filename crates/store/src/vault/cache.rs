@@ -42,7 +42,8 @@ impl Cache {
             self.kept.clear();
         }
         self.bytes += bytes.len();
-        self.kept.insert(name, bytes);
+        // A copy: the bytes are a part of what came from the network at once, and would keep all of it.
+        self.kept.insert(name, Bytes::copy_from_slice(&bytes));
     }
 
     /// Forgets one value. Returns the generation, for the read that follows.

@@ -1,9 +1,19 @@
 //! Replies for operators: the service, its read model and its streams.
 
-use keyroll_core::{Digest, Sequence, TreeSize, WorkspaceName};
+use keyroll_core::{Digest, Millis, Sequence, TreeSize, WorkspaceName};
 use serde::{Deserialize, Serialize};
 
 use super::SecretVersion;
+
+/// A NATS user for one connection key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuedCredential {
+    /// The user's JWT, as a nats-server takes it.
+    pub jwt: String,
+    /// When it ends, by the ledger's clock.
+    pub not_after: Millis,
+}
 
 /// The status of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

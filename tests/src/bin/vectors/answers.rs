@@ -9,11 +9,11 @@ use keyroll_core::{
 };
 use keyroll_wire::query::{AuditOutcome, SignInName};
 use keyroll_wire::reply::{
-    Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, KeyStatus, LogProblem,
-    MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild, ProjectionStatus, Receipt,
-    Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretReader, SecretRow, SecretRows,
-    SecretVersion, SignInRow, SignInRows, Status, StorageProblem, StorageReport, UsedBy,
-    VersionRow, VersionRows, WorkspaceAt, WorkspaceRow, WorkspaceRows,
+    Answer, AuditRow, AuditRows, CheckpointNote, Commits, DryRunEvents, IssuedCredential,
+    KeyStatus, LogProblem, MemberRow, MemberRows, ProjectionDigest, ProjectionRebuild,
+    ProjectionStatus, Receipt, Recovered, RecoveryPlan, RecoveryRow, RunRow, SecretReader,
+    SecretRow, SecretRows, SecretVersion, SignInRow, SignInRows, Status, StorageProblem,
+    StorageReport, UsedBy, VersionRow, VersionRows, WorkspaceAt, WorkspaceRow, WorkspaceRows,
 };
 
 use crate::log::Log;
@@ -280,6 +280,13 @@ fn status(entries: u64) -> Status {
     }
 }
 
+fn credential() -> Answer {
+    Answer::LedgerCredential(IssuedCredential {
+        jwt: "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.e30.AA".to_owned(),
+        not_after: Millis(START + 3_600_000),
+    })
+}
+
 pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
     let size = log.entries.len();
     let commits = log
@@ -373,6 +380,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
             next: Some(row.workspace.clone()),
             rows: vec![row],
         }),
+        credential(),
         Answer::Status(Box::new(status(size as u64))),
         Answer::ProjectionStatus(at),
         Answer::ProjectionDigest(digest),

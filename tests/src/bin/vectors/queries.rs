@@ -1,12 +1,14 @@
 //! Every query and every answer.
 
 use keyroll_core::command::Nothing;
-use keyroll_core::{Action, Blob, Code, Digest, Index, Millis, Rejection, TreeSize, Version, cose};
+use keyroll_core::{
+    Action, Blob, Code, ConnectionKey, Digest, Index, Millis, Rejection, TreeSize, Version, cose,
+};
 use keyroll_wire::query::{
     AsOf, AuditCommits, AuditExtends, AuditLog, AuditOutcome, AuditProve, AuditStorage,
-    CommandDryRun, MemberList, PointInTime, QUERY_V, ReceiptQuery, RecoverBegin, RecoverFinish,
-    RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList, SignInName, TrustedSize,
-    WorkspaceList,
+    CommandDryRun, LedgerCredential, MemberList, PointInTime, QUERY_V, ReceiptQuery, RecoverBegin,
+    RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList, SignInName,
+    TrustedSize, WorkspaceList,
 };
 use keyroll_wire::reply::{Answer, ReplyBody};
 use keyroll_wire::{Query, Question, Reply};
@@ -211,6 +213,18 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
     ]
 }
 
+fn credential(world: &World) -> Question {
+    Question::LedgerCredential(LedgerCredential {
+        connection: ConnectionKey(fixed("connection key")),
+        workspaces: vec![world.workspace.clone()],
+    })
+}
+
+/// The signed query for NATS credentials.
+pub(crate) fn credential_query(world: &World) -> Vec<u8> {
+    cose::sign(&query(world, credential(world), false), &world.alice)
+}
+
 /// Queries of the whole ledger.
 fn of_the_ledger(world: &World) -> Vec<(&'static str, Question, bool)> {
     let none = Nothing {};
@@ -227,6 +241,7 @@ fn of_the_ledger(world: &World) -> Vec<(&'static str, Question, bool)> {
             }),
             false,
         ),
+        ("ledger.credential", credential(world), false),
         ("status", Question::Status(none), false),
         ("projection.status", Question::ProjectionStatus(none), false),
         ("projection.digest", Question::ProjectionDigest(none), false),

@@ -1,15 +1,17 @@
 //! Values and keys: sealed, wrapped, and on their way through a session.
 
 use keyroll_core::crypto::{
-    Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret, SessionContext,
-    WrapContext, open_value, seal_value, unwrap_key, unwrap_root, wrap_key, wrap_root,
+    AnswerKey, Direction, Key, LedgerSession, RootContext, SealContext, SealingSecret,
+    SessionContext, WrapContext, open_value, seal_answer, seal_value, unwrap_key, unwrap_root,
+    wrap_key, wrap_root,
 };
 use keyroll_core::ids::Encapsulated;
 use keyroll_core::{CommandId, Digest, Epoch, ObjectId, SecretId, Version, cbor};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::world::{PERIOD, World, fixed, member};
+use crate::wire::guest;
+use crate::world::{Fixed, PERIOD, World, fixed, member};
 
 /// A purpose and the values that it is bound to, as the associated data of a seal.
 fn context<T: Serialize>(purpose: &str, parts: &T) -> String {
@@ -172,6 +174,27 @@ fn session(world: &World) -> Value {
     })
 }
 
+/// The sealed answer to a guest's request of `info`.
+fn answer() -> Value {
+    let key = AnswerKey::generate(&mut Fixed(fixed("answer key")));
+    let (request, answer) = (cbor::encode(&guest(Vec::new())), b"an answer".to_vec());
+    let digest = Digest::of(&request);
+    let mut ephemeral = Fixed(fixed("ephemeral key of an answer"));
+    let (enc, sealed) =
+        seal_answer(&key.public(), &answer, &digest, &mut ephemeral).expect("a usable key");
+    assert_eq!(key.open(&enc, &sealed, &digest).as_ref(), Ok(&answer));
+    json!({
+        "key_ikm": hex::encode(fixed::<32>("answer key")),
+        "key": key.public(),
+        "ephemeral_ikm": hex::encode(fixed::<32>("ephemeral key of an answer")),
+        "request": hex::encode(&request),
+        "info": context("keyroll/answer/v1", &(digest,)),
+        "answer": hex::encode(answer),
+        "enc": enc,
+        "sealed": hex::encode(sealed),
+    })
+}
+
 /// Sealed bytes that must not open, each being the first sealed value with one change.
 fn refused(world: &World) -> Vec<Value> {
     let good = sealed(world, "a short value", 1, b"hunter2");
@@ -228,5 +251,6 @@ pub(crate) fn document(world: &World) -> Value {
         ],
         "places": places(world),
         "session": session(world),
+        "answer": answer(),
     })
 }

@@ -2,9 +2,11 @@
 
 use keyroll_audit::bundle::{Header, write_commit, write_header};
 use keyroll_core::crypto::{
-    Direction, Key, RootContext, SealingSecret, WrapContext, wrap_key, wrap_root,
+    AnswerKey, Direction, Key, RootContext, SealingSecret, WrapContext, seal_answer, wrap_key,
+    wrap_root,
 };
-use keyroll_core::{Blob, Digest, Epoch, Index, Millis, Recorded, TreeSize, cose};
+use keyroll_core::{Blob, Digest, Epoch, Index, Millis, Recorded, TreeSize, cbor, cose};
+use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::reply::{
     CommandReply, CommandRequest, CommittedCommand, ReleasedValue, SealedValue, ServiceInfo,
 };
@@ -13,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::answers::{digests, receipt};
 use crate::log::Log;
-use crate::queries::{refusal, second_create};
-use crate::world::{PERIOD, START, World, fixed};
+use crate::queries::{credential_query, refusal, second_create};
+use crate::world::{Fixed, PERIOD, START, World, fixed};
 use crate::{actions, forms, tree};
 
 #[derive(Serialize)]
@@ -83,6 +85,27 @@ fn done(world: &World, log: &Log) -> CommandReply {
         released: vec![released],
         consistency: digests(&tree::consistency_hashes(log, 7, log.entries.len())),
     })
+}
+
+pub(crate) fn guest(body: Vec<u8>) -> GuestRequest {
+    let key = AnswerKey::generate(&mut Fixed(fixed("answer key")));
+    GuestRequest {
+        key: key.public(),
+        body: body.into(),
+    }
+}
+
+/// The answer that `values.json` shows too.
+fn sealed_answer() -> SealedAnswer {
+    let request = guest(Vec::new());
+    let digest = Digest::of(&cbor::encode(&request));
+    let mut ephemeral = Fixed(fixed("ephemeral key of an answer"));
+    let (enc, sealed) =
+        seal_answer(&request.key, b"an answer", &digest, &mut ephemeral).expect("a usable key");
+    SealedAnswer {
+        enc,
+        sealed: sealed.into(),
+    }
 }
 
 fn vault_message(world: &World, workspace_key: &Key) -> VaultMessage {
@@ -170,6 +193,9 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
             forms::plain("reply: done, with a released value", "command-reply", &done(world, log)),
             forms::plain("reply: refused", "command-reply", &refused),
             forms::plain("info", "info", &info),
+            forms::plain("guest request: info", "guest-request", &guest(Vec::new())),
+            forms::plain("guest request: ledger.credential", "guest-request", &guest(credential_query(world))),
+            forms::plain("sealed answer", "sealed-answer", &sealed_answer()),
             forms::plain("vault message", "vault-message", &vault_message(world, &workspace_key)),
             forms::plain("workspace key message", "workspace-key-message", &of_workspace),
             forms::plain("sealing key message", "sealing-key-message", &sealing),

@@ -102,7 +102,8 @@ async fn answered(client: &Client, subject: String, bytes: Vec<u8>) -> async_nat
         let request = async_nats::Request::new()
             .payload(bytes.clone())
             .timeout(Some(AGAIN));
-        match client.nats().send_request(subject.clone(), request).await {
+        let nats = client.nats(Some(&demo())).await.expect("a connection");
+        match nats.send_request(subject.clone(), request).await {
             Ok(reply) => return reply,
             Err(error) => assert!(Instant::now() < end, "no answer: {error}"),
         }

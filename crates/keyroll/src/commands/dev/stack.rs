@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_client::{Client, Settings as ClientSettings};
 use keyroll_console::{Console, SignInPolicy};
 use keyroll_server::dev::{DevError, DevServer, Launcher, find_nats_server};
+use keyroll_server::issuing::CredentialLifetime;
 use keyroll_server::keys::{KeyFiles, create_keys};
 use keyroll_server::nats::{NatsClient, check_streams, create_missing, create_streams};
 use keyroll_server::service::{self, ServeOptions, Service};
@@ -80,6 +81,7 @@ impl Stack {
             service: dev.users.service.clone(),
             responder: dev.users.responder.clone(),
             issuer: Some(dev.issuer()?),
+            credential_lifetime: CredentialLifetime::default(),
             monitoring: vec![nats.monitoring_url().to_owned()],
             data_dir: home.to_owned(),
             keys,

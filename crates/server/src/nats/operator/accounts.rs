@@ -7,7 +7,7 @@ use keyroll_nats::jwt::{
 };
 
 use super::keys::OperatorKeys;
-use crate::nats::permissions::{self, GUEST_REQUESTS, Permissions, ServiceExport};
+use crate::nats::permissions::{self, GUEST_REQUESTS, Permissions, ServiceExport, guest_arrival};
 
 /// Connections of guests at once. Each needs one for a second or two.
 const GUESTS_MAX: i64 = 64;
@@ -83,7 +83,7 @@ impl OperatorKeys {
             },
             AccountName::Clients => self.clients_account(),
             AccountName::Guests => Account {
-                imports: self.imports(name, AccountName::Clients, &GUEST_REQUESTS)?,
+                imports: self.guest_imports()?,
                 limits: Limits {
                     conn: GUESTS_MAX,
                     disallow_bearer: false,
@@ -114,11 +114,22 @@ impl OperatorKeys {
         let scoped = ScopedKey::new(&self.clients_key().public_key(), "client", template);
         Account {
             exports: GUEST_REQUESTS
-                .map(|subject| Export::private(subject, false))
+                .map(|request| Export::private(&guest_arrival(request), false))
                 .to_vec(),
             signing_keys: vec![SigningKey::Scoped(scoped)],
             ..plain()
         }
+    }
+
+    /// What guests may ask, under the subjects that everybody uses for it.
+    fn guest_imports(&self) -> Result<Vec<Import>, JwtError> {
+        let arrivals = GUEST_REQUESTS.map(guest_arrival);
+        let arrivals: Vec<&str> = arrivals.iter().map(String::as_str).collect();
+        let imports = self.imports(AccountName::Guests, AccountName::Clients, &arrivals)?;
+        let named = imports.into_iter().zip(GUEST_REQUESTS);
+        Ok(named
+            .map(|(import, request)| import.under(request))
+            .collect())
     }
 
     /// Imports, each with the exporting account's activation for this subject and this account alone.
