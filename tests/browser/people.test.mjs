@@ -1,4 +1,4 @@
-// Roles, delegated sessions and their end; and requests that no page of the console made.
+// Roles, sessions of sign-ins and their end; and requests that no page of the console made.
 
 import assert from "node:assert/strict";
 import http from "node:http";
@@ -28,15 +28,14 @@ test("members of different rights see different controls", async () => {
   const denied = await ledger.audit("--outcome", "denied");
   assert.equal(denied.length, 1);
   assert.equal(denied[0].actor_name, "vera");
-  assert.ok(denied[0].delegate_key, "the entry says that a delegated key signed it");
+  assert.ok(denied[0].sign_in_key, "the entry says that a sign-in signed it");
   await window.close();
   const owner = await Window.open(await ledger.link());
   await owner.page.goto(`${ledger.base}/audit?outcome=denied`);
-  await owner.page.waitForSelector(".audit tbody tr >> text=delegated");
+  await owner.page.waitForSelector(".audit tbody tr >> text=signed in");
   await owner.page.click("[data-open]");
-  await owner.page.waitForSelector(`dialog >> text=${ledger.url}`);
-  assert.ok(await owner.page.locator(`dialog >> text=${denied[0].delegate_key}`).isVisible());
-  await accessible(owner.page, "an entry that was delegated");
+  await owner.page.waitForSelector(`dialog >> text=${denied[0].sign_in_key}`);
+  await accessible(owner.page, "an entry through a sign-in");
   await owner.close();
   const other = await Window.open(await ledger.login(editor));
   assert.equal(await other.page.locator("#s-API_Key").count(), 0, "a name outside the scope is not listed");

@@ -6,6 +6,7 @@ The client checks everything that a ledger sends.
 import asyncio
 import base64
 import binascii
+import hashlib
 import json
 import os
 import time
@@ -26,12 +27,12 @@ NOT_THE_LAST_WORD = {"audit_unavailable", "unreachable", "internal", "stale"}
 
 
 class Client:
-    """One identity, or a delegated key of it, in one workspace."""
+    """One member, with its own key or with that of a sign-in, in one workspace."""
 
-    def __init__(self, connection, ledger, workspace, key, home, delegation=None):
+    def __init__(self, connection, ledger, workspace, key, home, member=None):
         self.nats, self.ledger, self.workspace, self.key = connection, ledger, workspace, key
-        self.delegation = delegation
-        self.actor = verify("delegation", delegation)[0]["identity"] if delegation else public(key)
+        self.member = member
+        self.actor = member or public(key)
         self.origin = f"keyroll/{text_of(ledger)}/{workspace}"
         self.file = Path(home) / f"{workspace}.json"
         self.serial = Path(home) / "serial"
@@ -94,9 +95,8 @@ class Client:
     async def ask(self, name, /, **fields):
         """Answer, size and root."""
         asked = self.trusted_checkpoint()
-        query = {"v": 1, "at": now(), "ask": {name: fields}, "seen": asked[0], "ledger": self.ledger, "workspace": self.workspace}
-        if self.delegation:
-            query["delegation"] = self.delegation
+        query = {"v": 1, "at": now(), "ask": {name: fields}, "seen": asked[0], "ledger": self.ledger}
+        query |= self.claim() | {"workspace": self.workspace}
         signed = sign("query", encode(query), self.key)
         reply = await self.nats.request(f"keyroll.v1.{self.workspace}.query", signed, timeout=5)
         answer, size, root = self.check_reply(reply.data, signed, asked)
@@ -118,9 +118,8 @@ class Client:
     def command(self, action, fields, id=None):
         """Id and signed bytes."""
         id = id or uuid7()
-        command = {"v": 1, "at": now(), "id": id, "action": {action: fields}, "ledger": self.ledger, "workspace": self.workspace}
-        if self.delegation:
-            command["delegation"] = self.delegation
+        command = {"v": 1, "at": now(), "id": id, "action": {action: fields}, "ledger": self.ledger}
+        command |= self.claim() | {"workspace": self.workspace}
         return id, sign("command", encode(command), self.key)
 
     async def send(self, signed, values=()):
@@ -248,14 +247,19 @@ class Client:
             values[one["name"]] = open_value(got["sealed"], one["digest"], data_key, context)
         return values
 
-    # Delegation.
+    # Sign-ins.
 
-    def delegate(self, key, place, minutes):
-        """A signed statement that `key` may act for this identity."""
+    def claim(self):
+        """The field that names the member where another key signs."""
+        return {"member": self.member} if self.member else {}
+
+    def consent(self, key, where, minutes):
+        """The fields of `signin.open` with which `key` acts for this member, whose own key signs."""
         begin = now()
-        delegation = {"v": 1, "key": public(key), "where": place, "ledger": self.ledger, "identity": self.actor}
-        delegation |= {"not_after": begin + minutes * 60_000, "workspace": self.workspace, "not_before": begin}
-        return sign("delegation", encode(delegation), self.key)
+        terms = [self.ledger, public(key), begin, begin + minutes * 60_000, where]
+        binding = hashlib.sha256(encode(["keyroll/sign-in/v1", terms])).digest()
+        proof = {"key": sign("sign-in", encode({"v": 1, "binding": binding}), self.key)}
+        return {"key": terms[1], "from": terms[2], "proof": proof, "until": terms[3], "where": where}
 
 
 async def connect(url, creds):

@@ -39,10 +39,10 @@ class Tour:
     def __init__(self, client, home, url):
         self.client, self.home, self.url, self.made = client, home, url, {}
 
-    def as_another(self, key, home, delegation=None):
+    def as_another(self, key, home, member=None):
         client, place = self.client, self.home / home
         place.mkdir(exist_ok=True)
-        return Client(client.nats, client.ledger, client.workspace, key, place, delegation)
+        return Client(client.nats, client.ledger, client.workspace, key, place, member)
 
     async def life(self, found):
         client = self.client
@@ -175,21 +175,28 @@ class Tour:
         await client.act("member.remove", {"member": public(key)})
         await refused("denied", vera.ask("member.list", limit=100))
 
-    async def delegation(self):
+    async def sign_in(self):
         client, key = self.client, Ed25519PrivateKey.generate()
-        page = await self.as_another(key, "page", client.delegate(key, "a page in Python", 60)).meet()
-        must(await page.reveal("Py_First") == {"Py_First": b"one"}, "a delegated key reveals for its identity")
+        page = await self.as_another(key, "page", public(client.key)).meet()
+        await refused("denied", page.ask("secret.list", limit=1, deleted=False))
+        consent = client.consent(key, "a page in Python", 60)
+        await page.act("signin.open", consent)
+        await refused("conflict", page.act("signin.open", consent))
+        must(await page.reveal("Py_First") == {"Py_First": b"one"}, "a sign-in reveals for its member")
         await page.create({"Py_Page": b"by the page"})
         log, _, _ = await page.ask("audit.log", limit=1)
         row = log["rows"][0]
-        must((row["actor"], row.get("delegate_key")) == (public(client.key), public(key)), f"who, and through what: {row}")
+        must((row["actor"], row.get("sign_in_key")) == (public(client.key), public(key)), f"who, and through what: {row}")
+        open_now, _, _ = await client.ask("signin.list", limit=1000)
+        must(public(key) in [row["key"] for row in open_now["rows"]], "it is listed")
         record = {"name": "py-mallory", "role": "owner", "member": public(key), "secrets": ["*"]}
         await refused("denied", page.act("member.add", record))
-        revoke = {"key": public(key), "identity": public(client.key)}
-        await refused("denied", page.act("delegation.revoke", revoke))
-        long = self.as_another(key, "page", client.delegate(key, "too long", 12 * 60 + 1))
-        await refused("denied", (await long.meet()).reveal("Py_First"))
-        await client.act("delegation.revoke", revoke)
+        other = Ed25519PrivateKey.generate()
+        thief = await self.as_another(other, "thief", public(client.key)).meet()
+        await refused("bad_signature", thief.act("signin.open", consent))
+        long = client.consent(other, "too long", 12 * 60 + 1)
+        await refused("invalid_field", thief.act("signin.open", long))
+        await client.act("signin.close", {"key": public(key)})
         await refused("denied", page.reveal("Py_First"))
         await refused("denied", page.ask("secret.list", limit=1, deleted=False))
         self.made["Py_Page"] = "by the page"
@@ -233,7 +240,7 @@ async def main(url, creds, ledger, workspace, identity, home):
     tour = Tour(client, Path(home), url)
     found = json.load(sys.stdin)
     await tour.life(found)
-    for step in (tour.many, tour.repetition, tour.members, tour.delegation, tour.guest, tour.wrong, tour.disbelief, tour.proofs):
+    for step in (tour.many, tour.repetition, tour.members, tour.sign_in, tour.guest, tour.wrong, tour.disbelief, tour.proofs):
         await step()
         print(f"{step.__name__}: as the protocol says", file=sys.stderr)
     await connection.close()

@@ -179,7 +179,8 @@ def open_signed(schema, rule, data):
         raise Refused("malformed", "another length of key or signature")
     if isinstance(inner, dict) and inner.get("v", 1) != 1:
         raise Refused("upgrade_needed", "another version")
-    refuse_unknown(inner)
+    if form == "command":
+        refuse_unknown(inner)
     check(schema, form, inner)
     aad = f"keyroll/{form}/v1".encode()
     verify(kid, signature, encode(["Signature1", protected, aad, payload]))
@@ -189,23 +190,22 @@ def open_signed(schema, rule, data):
             raise Refused("bad_signature", "a delegation for another key or by another")
     if inner.get("member") == kid or {"member", "delegation"} <= inner.keys():
         raise Refused("malformed", "a member named by its own key, or beside a delegation")
-    if opened := inner.get("action", {}).get("signin.open"):
+    if form == "command" and (opened := inner["action"].get("signin.open")):
         check_sign_in(schema, kid, inner["ledger"], opened)
-    if accepted := inner.get("action", {}).get("member.accept"):
+    if form == "command" and (accepted := inner["action"].get("member.accept")):
         check_acceptance(schema, kid, inner, accepted)
     return kid, inner
 
 
 def refuse_unknown(inner):
     """Kinds of proofs, principals and approvals that a later program may know."""
-    action = inner.get("action", {})
+    action = inner.get("action") if isinstance(inner, dict) else None
     action = action if isinstance(action, dict) else {}
-    unions = [
-        action.get(name, {}).get(field, {})
-        for name in ("signin.open", "member.accept", "member.invite")
-        for field in ("proof", "principal")
-    ]
-    if "approval" in inner or any(set(union) - {"key"} for union in unions):
+    acts = [action.get(name) for name in ("signin.open", "member.accept", "member.invite")]
+    acts = [act for act in acts if isinstance(act, dict)]
+    unions = [act.get(field) for act in acts for field in ("proof", "principal")]
+    unknown = any(isinstance(union, dict) and set(union) - {"key"} for union in unions)
+    if isinstance(inner, dict) and "approval" in inner or unknown:
         raise Refused("upgrade_needed", "an unknown kind of proof, principal or approval")
 
 

@@ -121,7 +121,7 @@ impl Client {
             workspace: workspace.clone(),
             member: self.signer().claim(),
             approval: None,
-            delegation: self.signer().statement(),
+            delegation: None,
         }
     }
 

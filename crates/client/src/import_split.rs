@@ -13,7 +13,7 @@ const NEW_BYTES: usize = 192;
 const EVENT_BYTES: usize = 96;
 /// Most bytes that its value takes in the request besides the sealed value: data key and lengths.
 const VALUE_BYTES: usize = 128;
-/// Most bytes of signatures, a delegation and the rest of a command.
+/// Most bytes of the signature and the rest of a command.
 const AROUND_BYTES: usize = 8 * 1024;
 
 fn command_bytes(spec: &NewSecretSpec) -> usize {

@@ -67,5 +67,5 @@ pub use query::{VerifiedAnswer, unexpected};
 pub use receipt::ProvedEntry;
 pub use reveal::{RequestedValue, Reveal, RevealedValue, RevealedValues};
 pub use sign_in::SignInConsent;
-pub use signer::{Signer, delegate, public};
+pub use signer::{Signer, public};
 pub use values::NewSecretSpec;

@@ -148,7 +148,7 @@ impl Client {
             ledger: self.connection.ledger,
             workspace: workspace.cloned(),
             member: self.signer().claim(),
-            delegation: self.signer().statement(),
+            delegation: None,
         };
         let bytes = cose::sign(&query, self.signer().key());
         let subject = workspace.map_or_else(|| subjects::LEDGER_QUERY.to_owned(), subjects::query);

@@ -11,17 +11,17 @@ pub(crate) struct Access {
     pub(crate) role: Role,
     globs: Vec<Glob>,
     expires: Option<Millis>,
-    delegated: bool,
+    signed_in: bool,
 }
 
 impl Access {
-    pub(crate) fn of(row: &MemberRow, delegated: bool) -> Self {
+    pub(crate) fn of(row: &MemberRow, signed_in: bool) -> Self {
         Self {
             name: row.name.to_string(),
             role: row.role,
             globs: row.secrets.clone(),
             expires: row.expires,
-            delegated,
+            signed_in,
         }
     }
 
@@ -52,7 +52,7 @@ impl Access {
     /// Whether it may change members: an owner without bounds, with the identity's own key.
     pub(crate) fn manages(&self) -> bool {
         allows(self.role, Permission::Manage)
-            && !self.delegated
+            && !self.signed_in
             && self.expires.is_none()
             && self.globs.iter().any(|glob| *glob == Glob::any())
     }

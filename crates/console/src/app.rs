@@ -20,7 +20,7 @@ pub(crate) struct App {
     /// The workspace to open first.
     pub(crate) workspace: Option<WorkspaceName>,
     pub(crate) sessions: Sessions,
-    /// Present where members sign in by delegation.
+    /// Present where members sign in.
     pub(crate) login_keys: Option<LoginKeys>,
     pub(crate) imports: PendingImports,
     pub(crate) verification: Arc<Verification>,
@@ -49,6 +49,16 @@ impl App {
     pub(crate) fn end(&self, session: &Session) {
         self.sessions.end(session, now());
         self.imports.remove_session(&session.key);
+    }
+
+    /// Ends a session and closes its sign-in, so that its key is of no use to anybody. The session has
+    /// ended also where the ledger could not be told.
+    ///
+    /// # Errors
+    /// As [`Client::sign_out`].
+    pub(crate) async fn sign_out(&self, session: &Session) -> Result<(), ClientError> {
+        self.end(session);
+        session.client.sign_out().await.map(drop)
     }
 
     /// The failure for a client's error. An error that says that the log is wrong turns writes off.

@@ -1,5 +1,5 @@
-//! Signing in from a command line: the console makes a key, an identity delegates to it, and the
-//! console answers with a one-time link. No long-lived key lies on the console's machine.
+//! Signing in from a command line: the console makes a key, a member consents to it, and the console
+//! answers with a one-time link. No long-lived key lies on the console's machine.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use ed25519_dalek::SigningKey;
-use keyroll_client::{ClientError, Signer};
-use keyroll_core::{Blob, Identity, LedgerId};
+use keyroll_client::{ClientError, SignInConsent, Signer};
+use keyroll_core::{Identity, LedgerId, WorkspaceName};
 use keyroll_wire::query::{MemberList, Question};
 use keyroll_wire::time::now;
 use serde::{Deserialize, Serialize};
@@ -22,26 +22,26 @@ use crate::session::PendingSession;
 /// The console's answer to a request to sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginChallenge {
-    /// The key to delegate to.
+    /// The key of the sign-in.
     pub key: Identity,
     /// The ledger that the console talks to.
     pub ledger: LedgerId,
-    /// The address that the delegation must name.
+    /// The address that the sign-in must name.
     #[serde(rename = "where")]
     pub origin: String,
-    /// Opaque; sent back with the delegation.
+    /// Opaque; sent back with the consent.
     pub state: String,
 }
 
 /// The command line's response to a [`LoginChallenge`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginResponse {
-    /// The key of the challenge.
-    pub key: Identity,
-    /// The signed delegation.
-    pub delegation: Blob,
+    /// The member's consent to the key of the challenge.
+    pub consent: SignInConsent,
     /// The state of the challenge.
     pub state: String,
+    /// The workspace to open first.
+    pub workspace: WorkspaceName,
 }
 
 /// The console's answer to a [`LoginResponse`].
@@ -63,7 +63,7 @@ pub(crate) async fn begin(State(app): State<Arc<App>>) -> Result<Json<LoginChall
     }))
 }
 
-/// Exchanges a delegation for a one-time link.
+/// Exchanges a consent for a one-time link.
 pub(crate) async fn finish(
     State(app): State<Arc<App>>,
     Json(response): Json<LoginResponse>,
@@ -73,13 +73,14 @@ pub(crate) async fn finish(
         let message = "This sign-in took too long, or was finished before: begin again.";
         answer(&Failure::signed_out(message))
     };
-    let found = keys.find(&response.key, &response.state, now());
+    let key = response.consent.key;
+    let found = keys.find(&key, &response.state, now());
     let (secret, until) = found.ok_or_else(expired)?;
-    let pending = accept(&app, secret, response.delegation.0)
+    let pending = accept(&app, secret, response)
         .await
         .map_err(|failure| answer(&failure))?;
     // Only members get this far, so strangers cannot fill the map.
-    if !keys.use_once(response.key, until, now()) {
+    if !keys.use_once(key, until, now()) {
         return Err(expired());
     }
     let token = app.sessions.link(pending, now()).map_err(refused)?;
@@ -88,45 +89,37 @@ pub(crate) async fn finish(
     }))
 }
 
-/// Checks a delegation, and that the ledger accepts it.
+/// Checks a consent, and that the ledger opens the sign-in.
 async fn accept(
     app: &App,
     secret: SigningKey,
-    statement: Vec<u8>,
+    response: LoginResponse,
 ) -> Result<PendingSession, Failure> {
-    let signer = Signer::delegated(secret, statement)
-        .map_err(|rejection| Failure::from(ClientError::from(rejection)))?;
-    let Some(delegation) = signer.delegation().cloned() else {
-        return Err(Failure::denied("No delegation was sent."));
-    };
-    if !delegation.covers(&app.client.ledger(), &delegation.workspace, now()) {
+    let LoginResponse {
+        consent, workspace, ..
+    } = response;
+    let (until, origin) = (consent.until, consent.origin.clone());
+    if consent.ledger != app.client.ledger() || until <= now() {
         return Err(Failure::denied(
-            "The delegation is not in force now, or for another ledger: check the clocks.",
+            "The sign-in is not in force now, or for another ledger: check the clocks.",
         ));
     }
-    // A delegation to one console is not valid on another.
-    if delegation.place.as_str() != app.origin.as_str() {
+    // A sign-in at one console is not valid on another.
+    if origin.as_str() != app.origin.as_str() {
         return Err(Failure::denied(format!(
-            "The delegation is for {}, this is {}.",
-            delegation.place,
+            "The sign-in is for {origin}, this is {}.",
             app.origin.as_str()
         )));
     }
+    let signer = Signer::signed_in(secret, consent)
+        .map_err(|rejection| Failure::from(ClientError::from(rejection)))?;
     let client = app.client.with_signer(signer);
-    client
-        .query(
-            Some(&delegation.workspace),
-            Question::MemberList(MemberList {
-                limit: 1,
-                ..MemberList::default()
-            }),
-        )
-        .await?;
-    Ok(PendingSession::new(
-        client,
-        Some(delegation.workspace),
-        delegation.not_after,
-    ))
+    let ask = Question::MemberList(MemberList {
+        limit: 1,
+        ..MemberList::default()
+    });
+    client.query(Some(&workspace), ask).await?;
+    Ok(PendingSession::new(client, Some(workspace), until))
 }
 
 fn no_logins() -> Response {

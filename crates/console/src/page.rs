@@ -66,9 +66,6 @@ impl WorkspaceRequest {
 
     /// The workspaces to switch to; none when the ledger does not answer.
     async fn workspaces(&self) -> Vec<WorkspaceRow> {
-        if self.session.only.is_some() {
-            return Vec::new();
-        }
         self.session.client.workspaces().await.unwrap_or_default()
     }
 
@@ -100,8 +97,8 @@ impl WorkspaceRequest {
                     ul {
                         li.fact { span.dim { "Public key" } code { (self.session.client.member()) } }
                         li.fact {
-                            @if let Some(delegation) = self.session.client.signer().delegation() {
-                                span.dim { "Signing through" } code { (delegation.place) }
+                            @if let Some(consent) = self.session.client.signer().consent() {
+                                span.dim { "Signed in at" } code { (consent.origin) }
                             } @else {
                                 span.dim { "Signing with" } span { "your own key, on this machine" }
                             }

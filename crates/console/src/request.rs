@@ -105,17 +105,10 @@ async fn resolve(
     responder: Responder,
 ) -> Result<WorkspaceRequest, Failure> {
     let workspace = workspace_of(parts, app).await?;
-    if session.only.as_ref().is_some_and(|only| *only != workspace) {
-        let message = format!(
-            "This session is for one workspace only. Sign in to {workspace} with `keyroll -w {workspace} console login {}`.",
-            app.origin.as_str()
-        );
-        return Err(Failure::denied(message));
-    }
     let (members, size) = match session.client.members(&workspace, None).await {
         Ok(found) => found,
-        Err(error) if error.code() == Code::Denied && session.delegated() => {
-            // The member was removed or has expired, or the delegation was revoked.
+        // The member was removed or has expired, or the sign-in was closed; or it is only no member here.
+        Err(error) if error.code() == Code::Denied && has_ended(&session).await => {
             app.end(&session);
             let message = format!(
                 "{} This session has ended. {}",
@@ -131,7 +124,7 @@ async fn resolve(
         .iter()
         .find(|row| row.member == identity && !row.removed);
     let access = own
-        .map(|row| Access::of(row, session.delegated()))
+        .map(|row| Access::of(row, session.signed_in()))
         .ok_or_else(|| Failure::denied(format!("You are not a member of {workspace}.")))?;
     Ok(WorkspaceRequest {
         app: Arc::clone(app),
@@ -143,6 +136,18 @@ async fn resolve(
         responder,
         now: now(),
     })
+}
+
+/// Whether the sign-in of a session that was refused in a workspace has ended: it is open in none, or its
+/// member is a member of none.
+async fn has_ended(session: &Session) -> bool {
+    if !session.signed_in() {
+        return false;
+    }
+    match session.client.workspaces().await {
+        Ok(rows) => rows.is_empty(),
+        Err(error) => error.code() == Code::Denied,
+    }
 }
 
 async fn workspace_of(parts: &mut Parts, app: &Arc<App>) -> Result<WorkspaceName, Failure> {

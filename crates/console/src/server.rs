@@ -28,7 +28,7 @@ use crate::{assets, audit, guard, login, members, secrets, sign_in};
 
 /// The largest request: an import of a megabyte, escaped in a form.
 const BODY_BYTES: usize = 3 * 1024 * 1024;
-/// The largest request without a session: a delegation.
+/// The largest request without a session: a consent to a sign-in.
 const ANONYMOUS_BODY_BYTES: usize = 16 * 1024;
 /// Connections at a time. Idle ones are closed when others come, so this bounds requests rather than
 /// people.
@@ -41,7 +41,7 @@ const PER_CLIENT: usize = 64;
 pub enum SignInPolicy {
     /// The owner: the identity that the client signs with. It signs in through [`Console::link`].
     Owner,
-    /// Members, who delegate to the console with `keyroll console login`.
+    /// Members, who sign in with `keyroll console login`.
     Members,
     /// Both.
     OwnerAndMembers,

@@ -27,8 +27,8 @@ pub(crate) const SESSION_MS: u64 = 12 * 60 * 60 * 1_000;
 #[derive(Clone)]
 pub(crate) struct PendingSession {
     pub(crate) client: Client,
-    /// The only workspace of a delegated session.
-    pub(crate) only: Option<WorkspaceName>,
+    /// The workspace to open first.
+    pub(crate) first: Option<WorkspaceName>,
     /// When the session ends.
     pub(crate) until: Millis,
     /// Whether another page may once have led to the link. It then asks for confirmation, however
@@ -37,10 +37,10 @@ pub(crate) struct PendingSession {
 }
 
 impl PendingSession {
-    pub(crate) fn new(client: Client, only: Option<WorkspaceName>, until: Millis) -> Self {
+    pub(crate) fn new(client: Client, first: Option<WorkspaceName>, until: Millis) -> Self {
         Self {
             client,
-            only,
+            first,
             until,
             ask_first: Arc::default(),
         }
@@ -65,7 +65,7 @@ pub(crate) struct Flash {
 pub(crate) struct Session {
     pub(crate) key: Digest,
     pub(crate) client: Client,
-    pub(crate) only: Option<WorkspaceName>,
+    pub(crate) first: Option<WorkspaceName>,
     pub(crate) until: Millis,
     /// For the next page, the last [`MAX_FLASHES`] of them.
     flashes: Mutex<VecDeque<Flash>>,
@@ -115,9 +115,9 @@ impl Session {
         here.map_or_else(Listing::default, |(_, listing)| listing.clone())
     }
 
-    /// Whether another identity's key signs for it.
-    pub(crate) fn delegated(&self) -> bool {
-        self.client.signer().delegation().is_some()
+    /// Whether the key of a sign-in signs for it, not the member's own.
+    pub(crate) fn signed_in(&self) -> bool {
+        self.client.signer().consent().is_some()
     }
 }
 
@@ -157,7 +157,7 @@ impl Sessions {
         let session = Arc::new(Session {
             key,
             client: pending.client,
-            only: pending.only,
+            first: pending.first,
             until: pending.until,
             flashes: Mutex::default(),
             list: Mutex::new(None),

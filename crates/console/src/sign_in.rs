@@ -8,7 +8,6 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use keyroll_client::Client;
-use keyroll_core::WorkspaceName;
 use keyroll_wire::time::now;
 use maud::html;
 use serde::Deserialize;
@@ -103,8 +102,9 @@ pub(crate) async fn sign_in(
         Err(error) => return responder.failure(&error.into(), None),
     };
     if let Some(session) = session {
-        // The browser replaces its cookie now, so nobody could end the old session later.
-        app.end(&session);
+        // The browser replaces its cookie now, so nobody could end the old session later. Its sign-in
+        // ends by itself where the ledger cannot be told.
+        drop(app.sign_out(&session).await);
     }
     let life = opened.until.0.saturating_sub(now().0) / 1_000;
     let cookie = set_cookie(&app, &cookie, life);
@@ -121,17 +121,12 @@ fn other_session(session: Option<Arc<Session>>, pending: &PendingSession) -> Opt
 }
 
 fn confirmation(token: &str, pending: &PendingSession, other: Option<&Session>) -> Response {
-    let who = |client: &Client, only: Option<&WorkspaceName>| {
-        html! {
-            code { (client.member()) }
-            @if let Some(workspace) = only { ", for the workspace " strong { (workspace) } }
-        }
-    };
+    let who = |client: &Client| html! { code { (client.member()) } };
     let body = html! {
         h1 { @if other.is_some() { "Sign in as somebody else?" } @else { "Sign in to this console?" } }
-        p { "This link signs you in as " (who(&pending.client, pending.only.as_ref())) "." }
+        p { "This link signs you in as " (who(&pending.client)) "." }
         @if let Some(other) = other {
-            p { "You are signed in as " (who(&other.client, other.only.as_ref())) ". That session ends." }
+            p { "You are signed in as " (who(&other.client)) ". That session ends." }
         }
         @if pending.needs_confirmation() {
             p {
@@ -179,8 +174,8 @@ pub(crate) async fn home(
     responder: Responder,
     SignedIn(session): SignedIn,
 ) -> Response {
-    if let Some(only) = &session.only {
-        return responder.redirect(&format!("/w/{only}/secrets"));
+    if let Some(first) = &session.first {
+        return responder.redirect(&format!("/w/{first}/secrets"));
     }
     let rows = match session.client.workspaces().await {
         Ok(rows) => rows,
@@ -201,9 +196,15 @@ pub(crate) async fn home(
 
 /// Ends the session.
 pub(crate) async fn sign_out(State(app): State<Arc<App>>, SignedIn(session): SignedIn) -> Response {
-    app.end(&session);
+    let closed = app.sign_out(&session).await;
     let body = html! {
         h1 { "You are signed out" }
+        @if let (Err(error), Some(consent)) = (&closed, session.client.signer().consent()) {
+            p {
+                "The ledger could not be told (" (error.to_string()) "). The console has forgotten the key of your sign-in. "
+                "To close it at once, run " code { "keyroll signin close " (consent.key) } "."
+            }
+        }
         p { (prose(&app.how_to_sign_in())) }
     };
     let mut response = standalone("Signed out", &body).into_response();

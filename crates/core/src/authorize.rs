@@ -91,16 +91,16 @@ pub fn authorize(
     };
     let member = state.member(&actor).ok_or(Refusal::Stranger)?;
     match state.signing(signed, now) {
-        Signing::OwnKey => {}
-        Signing::Delegated if delegation_holds(state, signed, permission, now) => {}
-        Signing::Delegated => return Err(Refusal::Member(DenialReason::Delegation)),
+        Signing::Delegated if !delegation_holds(state, signed, permission, now) => {
+            return Err(Refusal::Member(DenialReason::Delegation));
+        }
         // On a shared console a sign-in that manages would make the console an owner.
         Signing::SignIn if permission == Permission::Manage => {
             return Err(Refusal::Member(DenialReason::OwnKey));
         }
-        Signing::SignIn => {}
         Signing::Ended => return Err(Refusal::Member(DenialReason::SignIn)),
         Signing::Unknown => return Err(Refusal::Stranger),
+        Signing::OwnKey | Signing::Delegated | Signing::SignIn => {}
     }
     may(member, permission, &action.names(), now).map_err(Refusal::Member)
 }

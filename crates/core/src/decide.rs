@@ -178,12 +178,17 @@ fn fresh(command: &Verified, now: Millis) -> Result<(), Rejection> {
 }
 
 /// Refuses forms that later rules brought, as programs of these rules did: such a program could not
-/// read them.
+/// read them. Rules 4 have no delegations: members sign in.
 fn known_by(rules: Rules, command: &Command) -> Result<(), Rejection> {
-    if rules >= Rules::V4 {
-        return Ok(());
-    }
     let action = &command.action;
+    if rules >= Rules::V4 {
+        let revokes = matches!(action, Action::DelegationRevoke(_));
+        return if command.delegation.is_some() || revokes {
+            Err(delegations_ended())
+        } else {
+            Ok(())
+        };
+    }
     let signs_in = matches!(action, Action::SignInOpen(_) | Action::SignInClose(_));
     let invites = matches!(
         action,
@@ -201,12 +206,20 @@ fn known_by(rules: Rules, command: &Command) -> Result<(), Rejection> {
     } else if let Action::SecretReveal(reveal) = action {
         matches!(reveal.purpose, Purpose::Agent(_)).then_some("purpose agent")
     } else {
-        None
+        matches!(action, Action::SignInOpen(_) | Action::SignInClose(_)).then_some("sign-ins")
     };
+    let later = later.or_else(|| command.member.map(|_| "sign-ins"));
     later.map_or(Ok(()), |later| {
         let message = format!("rules before 4 have no {later}");
         Err(Rejection::new(Code::Malformed, message))
     })
+}
+
+/// The refusal of everything that belongs to delegations.
+pub fn delegations_ended() -> Rejection {
+    let message = "delegations have ended: sign in with `keyroll login`, or with `keyroll console login` for a \
+                   console, both of this version of keyroll";
+    Rejection::new(Code::Denied, message)
 }
 
 fn create_workspace(

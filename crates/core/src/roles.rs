@@ -69,7 +69,7 @@ pub enum Permission {
     UseRestricted,
     /// Create, edit, describe, rename, roll back, delete, restore, save workflows.
     Write,
-    /// Destroy, rotate keys, manage members, revoke others' delegations.
+    /// Destroy, rotate keys, manage members, close others' sign-ins.
     Manage,
     /// Audit log, proofs, export of the log.
     Audit,

@@ -13,13 +13,13 @@ use crate::union::{self, union};
 /// The first element of what a binding covers, and the name of the statement over it.
 const NAME: &str = "keyroll/sign-in/v1";
 
-union! {
+union!(
     /// Who a member is: how it proves itself.
     Principal, "principal" {
         /// A public key, which signs.
         Key(Identity) = "key",
     }
-}
+);
 
 impl Principal {
     /// The principal of a member. Every member is its key.
@@ -34,13 +34,13 @@ impl Principal {
     }
 }
 
-union! {
+union!(
     /// What shows that a member wants a sign-in.
     SignInProof, "proof of a sign-in" {
         /// A signed [`SignInStatement`], by the member's own key.
         Key(Blob) = "key",
     }
-}
+);
 
 /// Approves a sensitive act that a sign-in key signs. The place of the field is reserved: this
 /// program knows no approval.

@@ -3,9 +3,9 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    accept, audit, block, command, completions, config, console, delegation, dev, export, identity,
-    import, init, key, login, member, nats, projection, recover, root_key, run, secret, serve,
-    signin, status, workspace,
+    accept, audit, block, command, completions, config, console, dev, export, identity, import,
+    init, key, login, member, nats, projection, recover, root_key, run, secret, serve, signin,
+    status, workspace,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -86,12 +86,6 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll signin list\n  keyroll signin close --all"
     )]
     SignIn(signin::SignInCommand),
-    /// Delegate to a temporary key that acts for you
-    #[command(
-        subcommand,
-        after_help = "Examples:\n  keyroll delegation new --out ci.pem --expires 2h\n  keyroll delegation revoke ed25519:KEY"
-    )]
-    Delegation(delegation::DelegationCommand),
     /// Add, change, remove and list the members of a workspace
     #[command(
         subcommand,
@@ -199,7 +193,6 @@ impl Command {
             Self::Login(args) => login::login(context, args).await,
             Self::Logout => login::logout(context).await,
             Self::SignIn(command) => signin::run(context, command).await,
-            Self::Delegation(command) => delegation::run(context, command).await,
             Self::Member(command) => member::run(context, command).await,
             Self::RootKey(command) => root_key::run(context, &command),
             Self::Secret(command) => secret::run(context, command).await,

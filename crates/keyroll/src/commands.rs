@@ -7,7 +7,6 @@ pub(crate) mod command;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod console;
-pub(crate) mod delegation;
 pub(crate) mod dev;
 pub(crate) mod export;
 pub(crate) mod identity;

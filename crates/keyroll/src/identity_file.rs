@@ -1,6 +1,6 @@
 //! The identity file: an Ed25519 key as PKCS#8 PEM (RFC 8410), as `openssl genpkey -algorithm
-//! ed25519` makes it, with a passphrase when wanted (PBES2, RFC 8018). The file of a delegated key
-//! has the identity's statement as a second PEM block.
+//! ed25519` makes it, with a passphrase when wanted (PBES2, RFC 8018). The file of a sign-in's
+//! key has the member's consent as a second PEM block.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -28,6 +28,7 @@ const PBKDF2_ITERATIONS: u32 = 600_000;
 
 const PLAIN: &str = "PRIVATE KEY";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+/// The second block that earlier programs wrote.
 const DELEGATION: &str = "KEYROLL DELEGATION";
 const SIGN_IN: &str = "KEYROLL SIGN-IN";
 
@@ -53,7 +54,7 @@ pub(crate) fn load(path: &Path, source: PassphraseSource) -> Result<SigningKey, 
     key(path, &text, source)
 }
 
-/// Reads an identity file: an identity's own key, a sign-in's, or a delegated one.
+/// Reads an identity file: an identity's own key, or a sign-in's.
 pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Failure> {
     let text = read(path)?;
     let key = key(path, &text, source)?;
@@ -68,11 +69,11 @@ pub(crate) fn signer(path: &Path, source: PassphraseSource) -> Result<Signer, Fa
         let consent = cbor::decode(&consent).map_err(|error| within(error.into()))?;
         return Signer::signed_in(key, consent).map_err(|error| within(error.into()));
     }
-    let Some(statement) = block(&text, DELEGATION) else {
-        return Ok(key.into());
-    };
-    let statement = decoded(statement).ok_or_else(not_base64)?;
-    Signer::delegated(key, statement).map_err(|error| within(error.into()))
+    if block(&text, DELEGATION).is_some() {
+        let ended = Failure::usage("delegated keys have ended: sign in with `keyroll login`");
+        return Err(within(ended));
+    }
+    Ok(key.into())
 }
 
 /// The content of a PEM block.
@@ -199,18 +200,6 @@ fn with_block(pem: &str, label: &str, content: &[u8]) -> Zeroizing<String> {
     text
 }
 
-/// Makes a key, delegates to it, and writes both into a new file.
-pub(crate) fn create_delegated(
-    path: &Path,
-    delegate: impl FnOnce(Identity) -> Vec<u8>,
-) -> Result<Signer, Failure> {
-    let key = new_key()?;
-    let statement = delegate(identity(&key));
-    let text = with_block(&pem(&key, None)?, DELEGATION, &statement);
-    private_file::create(path, text.as_bytes())?;
-    Ok(Signer::delegated(key, statement)?)
-}
-
 /// The key of a file; creates the file if it does not exist.
 pub(crate) fn load_or_create(path: &Path, source: PassphraseSource) -> Result<SigningKey, Failure> {
     if path.exists() {
@@ -289,26 +278,41 @@ mod tests {
     }
 
     #[test]
-    fn a_delegated_key_keeps_its_statement_beside_it() {
+    fn a_sign_in_keeps_its_consent_beside_it() {
+        use keyroll_core::sign_in::SignInTerms;
         use keyroll_core::{LedgerId, Millis};
-        let home = tempfile::tempdir().expect("a directory");
-        let path = home.path().join("page.pem");
         let owner = SigningKey::from_bytes(&[7; 32]);
-        let workspace = "demo".parse().expect("a name");
-        let made = create_delegated(&path, |key| {
-            let (place, times) = ("page".parse().expect("a label"), (Millis(1), Millis(2)));
-            keyroll_client::delegate(&owner, key, (LedgerId([1; 32]), &workspace), times, place)
-        });
-        let made = made.expect("made");
+        let (made, text) = signed_in(|key| {
+            let terms = SignInTerms {
+                key,
+                from: Millis(1),
+                until: Millis(2),
+                origin: "a laptop".parse().expect("an origin"),
+            };
+            SignInConsent::by_key(&owner, LedgerId([1; 32]), terms)
+        })
+        .expect("made");
+        let (_home, path) = written(&text, 0o600);
         let read = signer(&path, NOBODY).expect("read");
         assert_eq!(read.member(), identity(&owner).into());
         assert_eq!(identity(read.key()), identity(made.key()));
-        assert_eq!(read.delegation(), made.delegation());
+        assert_eq!(read.consent(), made.consent());
         // Where an identity's own key is needed, this one will not do.
         assert_eq!(load(&path, NOBODY).expect_err("refused").code(), "usage");
-        let text = fs::read_to_string(&path).expect("read");
         fs::write(&path, text.replace(&text[170..180], "AAAAAAAAAA")).expect("written");
         assert!(signer(&path, NOBODY).is_err());
+    }
+
+    #[test]
+    fn a_delegated_key_of_earlier_programs_is_named() {
+        let block = "-----BEGIN KEYROLL DELEGATION-----\nAAAA\n-----END KEYROLL DELEGATION-----\n";
+        let (_home, path) = written(&format!("{EXAMPLE}{block}"), 0o600);
+        let refused = signer(&path, NOBODY).map(|_| ()).expect_err("refused");
+        assert!(
+            refused.message().contains("keyroll login"),
+            "{}",
+            refused.message()
+        );
     }
 
     #[test]

@@ -18,7 +18,6 @@ use keyroll_core::decide::{denial_message, not_a_member};
 use keyroll_core::event::DenialReason;
 use keyroll_core::roles::Permission;
 use keyroll_core::state::Member;
-use keyroll_core::statement::Delegation;
 use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, SecretName, WorkspaceName};
 use keyroll_wire::query::Question;
 use keyroll_wire::reply::{Answer, CheckpointNote, KeyStatus, WorkspaceRow};
@@ -129,9 +128,6 @@ impl Queries {
         *head = proofs::head_of(&found, asked.seen)?;
         // A membership that has ended for a command has ended for a query.
         let now = found.row().time_at(now);
-        if let Some(delegation) = &query.delegation {
-            self.check_delegation(&found, delegation, now)?;
-        }
         asker.check_open(&found, now)?;
         let asker = Asker {
             id: asker.member,
@@ -175,22 +171,6 @@ impl Queries {
             return Ok(false);
         };
         Ok(asker.membership(&found)?.is_some())
-    }
-
-    fn check_delegation(
-        &self,
-        view: &WorkspaceView<'_>,
-        delegation: &Delegation,
-        now: Millis,
-    ) -> Result<(), Rejection> {
-        if !delegation.covers(&self.context.ledger, &view.head().name, now) {
-            let message = "the delegation is over or for another workspace";
-            return Err(Rejection::new(Code::Denied, message));
-        }
-        if view.is_revoked(&delegation.identity.into(), &delegation.key)? {
-            return Err(Rejection::new(Code::Denied, "the delegation was revoked"));
-        }
-        Ok(())
     }
 
     /// The wrapping keys of a workspace, and how far a rotation is.

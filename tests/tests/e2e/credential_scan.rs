@@ -148,7 +148,14 @@ fn json_has_the_documented_shapes() {
         "digest",
     ];
     for row in &audit {
-        let others = ["delegate_key", "attempted", "reason", "purpose", "agent"];
+        let others = [
+            "sign_in_key",
+            "delegate_key",
+            "attempted",
+            "reason",
+            "purpose",
+            "agent",
+        ];
         shape(row, &documented, &others);
     }
     shape(&audit[1]["secrets"][0], &["name", "version"], &[]);

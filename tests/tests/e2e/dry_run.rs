@@ -23,7 +23,7 @@ fn what_would_be_refused_is_refused_with_its_code_and_leaves_no_entry() {
     );
     let x = dev.person("x").key;
     let hour_ago = "2020-01-01T00:00:00Z";
-    let cases: [(Option<&Person>, &[&str], i32, &str); 18] = [
+    let cases: [(Option<&Person>, &[&str], i32, &str); 17] = [
         (
             None,
             &["secret", "create", "db_MAIN", "--stdin"],
@@ -83,7 +83,6 @@ fn what_would_be_refused_is_refused_with_its_code_and_leaves_no_entry() {
             5,
             "conflict",
         ),
-        (None, &["delegation", "revoke", &x], 3, "not_found"),
         (None, &["workspace", "create", "demo"], 5, "conflict"),
         (None, &["block", "remove", "billing"], 3, "not_found"),
         (Some(&vera), &["workspace", "create", "other"], 4, "denied"),

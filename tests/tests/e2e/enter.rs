@@ -1,6 +1,7 @@
 //! Signing in: following another person's link signs no one in or out.
 
-use keyroll_client::delegate;
+use keyroll_client::SignInConsent;
+use keyroll_core::sign_in::SignInTerms;
 use keyroll_core::{Identity, Millis};
 use keyroll_tests::harness::browse::{Browse, Page};
 use keyroll_tests::harness::{Dev, Person};
@@ -152,15 +153,17 @@ impl Login {
         serde_json::from_str(&page.body).expect("what the console says first")
     }
 
-    fn delegation(&self, begun: &Value) -> Value {
+    fn consent(&self, begun: &Value) -> Value {
         let key: Identity = serde_json::from_value(begun["key"].clone()).expect("a key");
-        let (begins, workspace) = (now(), "demo".parse().expect("a name"));
-        let ends = Millis(begins.0 + 60_000);
-        let place = origin(&self.dev).parse().expect("a label");
-        let to = (self.dev.ledger(), &workspace);
-        let statement = delegate(&self.dev.owner(), key, to, (begins, ends), place);
-        let blob = keyroll_core::Blob(statement);
-        json!({"key": key, "delegation": blob, "state": begun["state"]})
+        let from = now();
+        let terms = SignInTerms {
+            key,
+            from,
+            until: Millis(from.0 + 60_000),
+            origin: origin(&self.dev).parse().expect("an origin"),
+        };
+        let consent = SignInConsent::by_key(&self.dev.owner(), self.dev.ledger(), terms);
+        json!({"consent": consent, "state": begun["state"], "workspace": "demo"})
     }
 }
 
@@ -173,7 +176,7 @@ fn nobody_takes_a_sign_in_away_by_beginning_many() {
     };
     let begun = login.begin();
     let others: Vec<_> = (0..1_100).map(|_| login.begin()).collect();
-    let finish = login.delegation(&begun);
+    let finish = login.consent(&begun);
     // The state of one key does not fit another.
     let mut mixed = finish.clone();
     mixed["state"] = others[0]["state"].clone();
@@ -188,8 +191,8 @@ fn nobody_takes_a_sign_in_away_by_beginning_many() {
         "{}",
         again.body
     );
-    // No delegation needs more.
-    let long = json!({"key": finish["key"], "delegation": "x".repeat(20_000), "state": ""});
+    // No consent needs more.
+    let long = json!({"consent": finish["consent"], "workspace": "x".repeat(20_000), "state": ""});
     assert_eq!(login.window.post_json("/login/finish", &long).status, 413);
 }
 
@@ -207,7 +210,7 @@ fn nobody_ends_the_sessions_of_others_by_signing_in_often() {
     let mut windows = Vec::new();
     for _ in 0..20 {
         let begun = login.begin();
-        let finish = login.delegation(&begun);
+        let finish = login.consent(&begun);
         let done = login.window.post_json("/login/finish", &finish);
         let done: Value = serde_json::from_str(&done.body).expect("a link");
         windows.push(Browse::open(done["url"].as_str().expect("a link")));

@@ -12,7 +12,6 @@ mod console;
 mod credential_scan;
 mod credentials;
 mod damage;
-mod delegation;
 mod destroy;
 mod dev;
 mod doors;

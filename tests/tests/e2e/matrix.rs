@@ -4,9 +4,9 @@ mod purposes;
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
-    AgentUse, BlockRun, BlockUse, DelegationRevoke, MemberConfirm, MemberInvite, MemberRecord,
-    MemberRemove, MemberRevoke, Nothing, Purpose, RevealItem, SecretDescribe, SecretDestroy,
-    SecretRef, SecretRename, SecretReveal, SessionRef, SignInClose, WorkflowSave,
+    AgentUse, BlockRun, BlockUse, MemberConfirm, MemberInvite, MemberRecord, MemberRemove,
+    MemberRevoke, Nothing, Purpose, RevealItem, SecretDescribe, SecretDestroy, SecretRef,
+    SecretRename, SecretReveal, SessionRef, SignInClose, WorkflowSave,
 };
 use keyroll_core::names::Label;
 use keyroll_core::roles::{Permission, Role, allows};
@@ -156,13 +156,6 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
             Action::SignInClose(SignInClose {
                 key: Identity([5; 32]),
                 member: Some(keyroll_core::MemberId([6; 32])),
-            }),
-            Permission::Manage,
-        ),
-        (
-            Action::DelegationRevoke(DelegationRevoke {
-                key: Identity([5; 32]),
-                identity: Some(keyroll_core::MemberId([6; 32])),
             }),
             Permission::Manage,
         ),

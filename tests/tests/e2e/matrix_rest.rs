@@ -114,8 +114,7 @@ const fn is_tried(action: &Action) -> &'static str {
         | Action::MemberInvite(_)
         | Action::MemberConfirm(_)
         | Action::MemberRevoke(_)
-        | Action::SignInClose(_)
-        | Action::DelegationRevoke(_) => "matrix",
+        | Action::SignInClose(_) => "matrix",
         Action::SecretCreate(_)
         | Action::SecretImport(_)
         | Action::SecretEdit(_)
@@ -124,6 +123,7 @@ const fn is_tried(action: &Action) -> &'static str {
         Action::SignInOpen(_) => "sign_ins",
         // It needs a code, not a role.
         Action::MemberAccept(_) => "invitations",
+        Action::DelegationRevoke(_) => "refused by rules 4",
         Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)

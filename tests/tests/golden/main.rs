@@ -88,6 +88,8 @@ fn there_is_a_golden_log_of_every_kind_of_event_and_reason() {
         DenialReason::Scope,
         DenialReason::Restricted,
         DenialReason::Delegation,
+        DenialReason::SignIn,
+        DenialReason::OwnKey,
     ];
     assert!(
         all.iter().all(|reason| reasons.contains(reason.as_str())),

@@ -175,7 +175,7 @@ async fn credential_once(
         ledger: asked.keys.ledger,
         workspace: None,
         member: asked.signer.claim(),
-        delegation: asked.signer.statement(),
+        delegation: None,
     };
     let bytes = cose::sign(&query, asked.signer.key());
     let request = Digest::of(&bytes);

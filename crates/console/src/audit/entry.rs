@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use keyroll_client::ProvedEntry;
 use keyroll_core::statement::Delegation;
-use keyroll_core::{Digest, Entry, Index, SignedCommand, cose};
+use keyroll_core::{Digest, Entry, Identity, Index, SignedCommand, cose};
 use keyroll_merkle::{Hash, TlogProof, leaf_hash};
 use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::{Answer, AuditRow};
@@ -60,6 +60,7 @@ async fn details(
     let receipt = &proved.receipt;
     let body = html! {
         @for row in &rows { (facts(row)) }
+        @if let Some(key) = sign_in_key(&proved.entry) { (sign_in_facts(&key)) }
         @if let Some(delegation) = delegation(&proved.entry) { (delegation_facts(&delegation)) }
         h3 { "Proof" }
         p.proof {
@@ -104,6 +105,20 @@ fn facts(row: &AuditRow) -> Markup {
             @if !row.secrets.is_empty() { dt { "Secrets" } dd { (secrets(row)) } }
             dt { "Outcome" } dd { (outcome(row)) }
         }
+    }
+}
+
+/// The key of the sign-in that signed. The ledger checked that it was open.
+fn sign_in_key(entry: &Entry) -> Option<Identity> {
+    let signed = SignedCommand::decode(&entry.command.0).ok()?;
+    signed.command().member.map(|_| signed.signer())
+}
+
+fn sign_in_facts(key: &Identity) -> Markup {
+    html! {
+        h3 { "Signed in" }
+        p.proof { "The actor did not sign this itself, but through a sign-in." }
+        dl.facts { dt { "Key" } dd { code.long { (key) } } }
     }
 }
 

@@ -50,7 +50,7 @@ fn body(request: &WorkspaceRequest) -> Markup {
             h1 { "Members" }
             p.note {
                 @if request.access.manages() { "Members and their roles. Every change is recorded." }
-                @else if request.session.delegated() { "Changing members needs your own key: use `keyroll member`, or your own console." }
+                @else if request.session.signed_in() { "Changing members needs your own key: in a terminal, use " code { "keyroll -w " (request.workspace) " member" } "." }
                 @else { "Owners add and change members." }
             }
             span.fill {}

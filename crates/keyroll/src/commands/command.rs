@@ -83,7 +83,7 @@ async fn sign(context: &Context, action: &str) -> Result<(), Failure> {
         member: signer.claim(),
         approval: None,
         workspace,
-        delegation: signer.statement(),
+        delegation: None,
     };
     let command = Blob(cose::sign(&command, signer.key()));
     let request = cbor::encode(&CommandRequest {

@@ -8,7 +8,7 @@ use keyroll_client::{SignInConsent, Signer};
 use keyroll_core::limits::SIGN_IN_MS;
 use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::sign_in::SignInTerms;
-use keyroll_core::{Identity, LedgerId, Millis};
+use keyroll_core::{Identity, LedgerId, Millis, WorkspaceName};
 use keyroll_wire::time::now;
 use serde_json::json;
 
@@ -140,7 +140,7 @@ pub(crate) async fn logout(context: &Context) -> Result<(), Failure> {
             time::short(until)
         ))
     })?;
-    let names: Vec<&str> = closed.iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = closed.iter().map(WorkspaceName::as_str).collect();
     let document = json!({"key": key, "closed": names});
     let words = if names.is_empty() {
         "signed out".to_owned()
@@ -150,9 +150,6 @@ pub(crate) async fn logout(context: &Context) -> Result<(), Failure> {
     context.out.done(&document, &words)
 }
 
-async fn close(
-    context: &Context,
-    signer: Signer,
-) -> Result<Vec<keyroll_core::WorkspaceName>, Failure> {
+async fn close(context: &Context, signer: Signer) -> Result<Vec<WorkspaceName>, Failure> {
     Ok(context.connect(signer).await?.sign_out().await?)
 }

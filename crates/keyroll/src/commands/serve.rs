@@ -195,7 +195,7 @@ struct SharedConsole {
 }
 
 impl SharedConsole {
-    /// The key made here signs nothing: each browser session has a key that a member delegated to.
+    /// The key made here signs nothing: each browser session has the key of a sign-in.
     async fn serve(self, ledger: LedgerId) -> Result<Console, Failure> {
         let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
         let client = Client::connect(ClientSettings {

@@ -55,8 +55,9 @@ pub(super) const REVOKED: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), ()> =
 pub(super) const DELEGATIONS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), u64> =
     TableDefinition::new("delegations");
 /// (workspace, member, key) of a sign-in that is remembered → sign-in.
-pub(super) const SIGN_INS: TableDefinition<'_, (u32, &[u8; 32], &[u8; 32]), &[u8]> =
+pub(super) const SIGN_INS: TableDefinition<'_, SignInKey<'_>, &[u8]> =
     TableDefinition::new("sign_ins");
+type SignInKey<'a> = (u32, &'a [u8; 32], &'a [u8; 32]);
 /// (workspace, member) → sign-ins opened and closed.
 pub(super) const SIGN_IN_COUNTS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("sign_in_counts");

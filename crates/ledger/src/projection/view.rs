@@ -297,15 +297,6 @@ impl WorkspaceView<'_> {
         Ok(found)
     }
 
-    /// Whether the delegation of an identity to a key was revoked.
-    ///
-    /// # Errors
-    /// [`ProjectionError`].
-    pub fn is_revoked(&self, identity: &MemberId, key: &Identity) -> Result<bool, ProjectionError> {
-        let revoked = self.view.tx.open_table(REVOKED)?;
-        Ok(revoked.get((self.number, &identity.0, &key.0))?.is_some())
-    }
-
     fn denials(&self) -> Result<Vec<(MemberId, Denials)>, ProjectionError> {
         let mut found = Vec::new();
         for row in self.view.tx.open_table(DENIALS)?.range(self.keys())? {

@@ -1,8 +1,8 @@
 //! A query as it came: its size, its signature and its address are checked before anything is read.
 
 use keyroll_core::cose::Unverified;
+use keyroll_core::decide::delegations_ended;
 use keyroll_core::sign_in;
-use keyroll_core::statement::Delegation;
 use keyroll_core::{Code, Identity, MemberId, Millis, Rejection, WorkspaceName, cose, limits};
 use keyroll_wire::query::{Query, Question};
 
@@ -14,10 +14,9 @@ pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 /// Largest query for credentials: it names up to 256 workspaces.
 pub(crate) const CREDENTIAL_BYTES: usize = 20 * 1024;
 
-/// A query whose signatures are verified.
+/// A query whose signature is verified.
 pub(crate) struct SignedQuery {
     pub(crate) opened: Unverified<Query>,
-    pub(crate) delegation: Option<Delegation>,
 }
 
 fn check_size(bytes: usize, most: usize) -> Result<(), Rejection> {
@@ -45,8 +44,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Unverified<Query>, Rejection> {
 }
 
 impl SignedQuery {
-    /// Checks that a query is for this ledger and this workspace, is fresh, and that its
-    /// delegation, if any, is for its signer.
+    /// Checks that a query is for this ledger and this workspace, is fresh, and names a member only
+    /// where a sign-in key signed.
     pub(crate) fn check(
         opened: Unverified<Query>,
         context: &Context,
@@ -54,29 +53,18 @@ impl SignedQuery {
         now: Millis,
     ) -> Result<Self, Rejection> {
         check_address(&opened.payload, context, workspace, now)?;
-        let Query {
-            member, delegation, ..
-        } = &opened.payload;
-        sign_in::check_claim(opened.signer, *member, delegation.is_some())?;
-        let delegation = opened.payload.delegation.as_ref();
-        let delegation = delegation.map(|bytes| cose::open::<Delegation>(&bytes.0));
-        let delegation = delegation.transpose()?;
-        if let Some(delegation) = &delegation {
-            delegation.verify_for(&opened.signer)?;
+        if opened.payload.delegation.is_some() {
+            return Err(delegations_ended());
         }
-        let delegation = delegation.map(|opened| opened.payload);
-        Ok(Self { opened, delegation })
+        sign_in::check_claim(opened.signer, opened.payload.member, false)?;
+        Ok(Self { opened })
     }
 
-    /// The member who asks, directly, through a sign-in or through a delegated key. Whoever signs
-    /// with a sign-in key may name any member: the read model knows whether the key acts for it.
+    /// The member who asks, directly or through a sign-in. Whoever signs with a sign-in key may name
+    /// any member: the read model knows whether the key acts for it.
     pub(crate) fn member(&self) -> MemberId {
-        if let Some(member) = self.opened.payload.member {
-            return member;
-        }
-        let delegation = self.delegation.as_ref();
-        let key = delegation.map_or(self.opened.signer, |delegation| delegation.identity);
-        key.into()
+        let claimed = self.opened.payload.member;
+        claimed.unwrap_or_else(|| self.opened.signer.into())
     }
 
     /// The key of the sign-in that signed, if one did.

@@ -6,11 +6,10 @@ use keyroll_store::log::SimulatedAppend;
 
 use crate::support::{World, code, fresh, identity, now, owner, signing_key};
 
-pub(crate) fn revoke() -> keyroll_core::command::DelegationRevoke {
-    keyroll_core::command::DelegationRevoke {
-        key: identity(&signing_key(50)),
-        identity: Some(identity(&owner()).into()),
-    }
+/// A command without conditions, of everybody who is a member.
+pub(crate) fn close() -> Action {
+    let key = identity(&signing_key(50));
+    Action::SignInClose(keyroll_core::command::SignInClose { key, member: None })
 }
 
 /// A reveal of `Key`, signed and not sent.
@@ -274,7 +273,7 @@ async fn commands_that_wait_share_a_commit() {
 async fn what_is_in_the_log_is_never_told_as_if_it_were_not() {
     let world = World::with_demo().await;
     world.log.hold(true);
-    let command = world.command_bytes(&owner(), fresh(), now(), Action::DelegationRevoke(revoke()));
+    let command = world.command_bytes(&owner(), fresh(), now(), close());
     let first = world.send(command.clone(), vec![]).await.expect("done");
     // Its receipt comes from the read model, which is behind.
     assert_eq!(

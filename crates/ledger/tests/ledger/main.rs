@@ -32,7 +32,7 @@ use keyroll_merkle::{Hash, SignedCheckpoint, leaf_hash, verify_inclusion};
 use keyroll_wire::query::{AuditLog, Question};
 use keyroll_wire::reply::Answer;
 
-use appends::revoke;
+use appends::close;
 use support::{World, code, demo, fresh, identity, name, now, owner, signing_key};
 
 #[tokio::test]
@@ -144,14 +144,9 @@ async fn a_command_takes_effect_once() {
     assert_eq!((first.released.len(), again.released.len()), (1, 0));
 
     // Another command under the same id is a conflict, unless it is another actor's.
-    let other = world.command_bytes(&owner(), id, now(), Action::DelegationRevoke(revoke()));
+    let other = world.command_bytes(&owner(), id, now(), close());
     assert_eq!(code(world.send(other, vec![]).await), Some(Code::Conflict));
-    let stranger = world.command_bytes(
-        &signing_key(99),
-        id,
-        now(),
-        Action::DelegationRevoke(revoke()),
-    );
+    let stranger = world.command_bytes(&signing_key(99), id, now(), close());
     assert_eq!(code(world.send(stranger, vec![]).await), Some(Code::Denied));
 }
 

@@ -411,3 +411,45 @@ async fn a_flipped_bit_in_a_proof_is_found_by_full_verification() {
     let verified: Result<Verified, Rejection> = recorded.expect("an entry").command.verify();
     assert!(verified.is_ok());
 }
+
+/// Programs from before sign-ins send delegations.
+#[tokio::test]
+async fn a_delegation_is_refused_and_the_answer_says_what_to_do() {
+    let world = team().await;
+    let delegation = keyroll_core::statement::Delegation {
+        v: 1,
+        key: identity(&laptop()),
+        place: "a page".parse().expect("a label"),
+        ledger: world.id(),
+        identity: identity(&ana()),
+        not_after: Millis(now().0 + HOUR),
+        workspace: demo(),
+        not_before: now(),
+    };
+    let delegation: Blob = cose::sign(&delegation, &ana()).into();
+    let query = Query {
+        v: QUERY_V,
+        at: now(),
+        ask: list(),
+        seen: TreeSize(0),
+        ledger: world.id(),
+        member: None,
+        workspace: Some(demo()),
+        delegation: Some(delegation.clone()),
+    };
+    let asked = world
+        .ask_bytes(Some(&demo()), &cose::sign(&query, &laptop()))
+        .await;
+    let size = world.log.bytes().len();
+    let acted = Command {
+        member: None,
+        delegation: Some(delegation),
+        ..command(&world, &ana(), Action::KeyRotate(Nothing {}))
+    };
+    let acted = world.send(cose::sign(&acted, &laptop()), vec![]).await;
+    for refused in [asked.expect_err("refused"), acted.expect_err("refused")] {
+        assert_eq!(refused.code, Code::Denied);
+        assert!(refused.message.contains("keyroll login"), "{refused}");
+    }
+    assert_eq!(world.log.bytes().len(), size);
+}

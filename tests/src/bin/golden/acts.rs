@@ -9,7 +9,7 @@ use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::Code;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_tests::harness::http::Echo;
-use keyroll_tests::harness::{Dev, Person, demo};
+use keyroll_tests::harness::{Dev, demo};
 use serde_json::{Value, json};
 
 /// A stored value is an orphan after five minutes by the clock.
@@ -110,7 +110,7 @@ pub(crate) fn go_on(dev: &Dev) {
     members(dev);
     values_change(dev);
     workflows(dev);
-    delegations(dev);
+    sign_ins(dev);
     let run = ["run", "--only", "Plain,STRIPE_Live", "--", "true"];
     ok(dev, &run);
     let out = dev.home().path("exported.env");
@@ -228,45 +228,31 @@ fn block(dev: &Dev, server: &Echo, secrets: &[&str]) -> String {
         .write(&format!("{}.json", secrets.join("-")), text)
 }
 
-/// A new delegated key: its file, and the key.
-fn delegate(dev: &Dev, who: Option<&Person>, file: &str) -> (String, String) {
-    let path = dev.home().path(file);
-    let words = [
-        "--json",
-        "delegation",
-        "new",
-        "--out",
-        &path,
-        "--where",
-        "a page",
-    ];
-    let new = who.map_or_else(|| dev.keyroll(words), |who| dev.keyroll_as(who, words));
-    let made = new.run().code(0).json();
-    (path, made["key"].as_str().expect("a key").to_owned())
-}
-
-fn delegations(dev: &Dev) {
-    let (page, key) = delegate(dev, None, "page.pem");
-    let through = |words: &[&str]| dev.keyroll(["--identity", &page]).args(words);
+fn sign_ins(dev: &Dev) {
+    let dora = dev.member("dora", "editor", "*");
+    let made = dev.keyroll_as(&dora, ["--json", "login", "--where", "a page"]);
+    let made = made.run().code(0).json();
+    let (page, key) = (made["file"].as_str(), made["key"].as_str());
+    let (page, key) = (page.expect("a file"), key.expect("a key"));
+    let through = |words: &[&str]| dev.keyroll_as(&dora, ["--identity", page]).args(words);
     through(&["secret", "reveal", "Plain"])
         .run()
         .code(0)
         .stdout("plain value");
-    set(
-        dev,
-        &["--identity", &page, "secret", "edit", "First"],
-        "through a key",
-    );
-    // An action that a delegated key may not do, and then any action at all.
+    through(&["secret", "edit", "First", "--stdin"])
+        .stdin("through a key")
+        .run()
+        .code(0);
+    // An action that a sign-in may not do, and then any action at all.
     through(&["key", "rotate"]).run().code(4);
-    ok(dev, &["delegation", "revoke", &key]);
+    ok(dev, &["signin", "close", key]);
     through(&["secret", "reveal", "Plain"]).run().code(4);
-    // A delegation of another member.
-    let dora = dev.member("dora", "editor", "*");
-    let (page, key) = delegate(dev, Some(&dora), "doras.pem");
-    let words = ["--identity", &page, "secret", "reveal", "STRIPE_Live"];
-    dev.keyroll_as(&dora, words).run().code(0);
-    ok(dev, &["delegation", "revoke", &key, "--of", "dora"]);
+    // Closed by the member itself, open here or not; the last one stays open.
+    dev.keyroll_as(&dora, ["login"]).run().code(0);
+    dev.keyroll_as(&dora, ["signin", "close", "--all"])
+        .run()
+        .code(0);
+    dev.keyroll_as(&dora, ["login"]).run().code(0);
 }
 
 fn has(dev: &Dev, kind: &str) -> bool {

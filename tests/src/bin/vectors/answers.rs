@@ -260,7 +260,7 @@ fn of_a_recovery(world: &World) -> Vec<Answer> {
             added: 2,
             digest: Digest([7; 32]),
             erased: 1,
-            entries: 13,
+            entries: 14,
         }),
     ]
 }
@@ -300,21 +300,21 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         workspace: world.workspace.clone(),
     };
     let at = ProjectionStatus {
-        entries: 13,
+        entries: 14,
         projected: Sequence(4),
         workspaces: 1,
         log_sequence: Sequence(4),
     };
     let digest = ProjectionDigest {
         digest: Digest(fixed("read model")),
-        entries: 13,
+        entries: 14,
         projected: Sequence(4),
     };
     let rebuilt = ProjectionRebuild {
         root: Digest(fixed("roots")),
         digest: Digest(fixed("read model")),
         millis: 7,
-        entries: 13,
+        entries: 14,
         identical: true,
     };
     let mut answers = vec![
@@ -359,7 +359,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         }),
         Answer::AuditLog(audit_rows(world, log)),
         Answer::AuditCommits(Commits {
-            next: Some(Index(13)),
+            next: Some(Index(14)),
             commits,
             problems: vec![LogProblem {
                 kind: "stale".to_owned(),
@@ -367,7 +367,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
                 sequence: Sequence(9),
             }],
         }),
-        Answer::AuditProve(receipt(world, log, 9)),
+        Answer::AuditProve(receipt(world, log, 10)),
         Answer::AuditCheckpoint(CheckpointNote {
             checkpoint: tree::note(world, log, size),
         }),

@@ -14,7 +14,7 @@ use crate::world::{START, World, member};
 use crate::{actions, forms};
 
 /// Sizes of the log after each commit.
-const COMMITS: [usize; 4] = [1, 3, 7, 13];
+const COMMITS: [usize; 4] = [1, 3, 7, 14];
 
 pub(crate) struct Log {
     pub(crate) entries: Vec<Vec<u8>>,
@@ -50,14 +50,15 @@ fn commands(world: &World) -> Vec<Vec<u8>> {
             7,
             actions::reveal(world, actions::block_purpose()),
         ),
-        actions::delegated(world, 8, actions::edit(world)),
-        alice(9, actions::rollback(world)),
-        alice(10, actions::reveal(world, Purpose::Run(Nothing {}))),
-        alice(11, actions::describe(world)),
-        alice(12, actions::rename(world)),
+        world.signed_in(8, Action::SignInOpen(world.sign_in())),
+        world.signed_in(9, actions::edit(world)),
+        alice(10, actions::rollback(world)),
+        alice(11, actions::reveal(world, Purpose::Run(Nothing {}))),
+        alice(12, actions::describe(world)),
+        alice(13, actions::rename(world)),
         by(
             &world.online,
-            13,
+            14,
             Action::DenialsSummarize(DenialsSummarize {
                 denials: vec![DenialCount {
                     count: 3,
@@ -132,7 +133,7 @@ impl Log {
 
     /// The index and bytes of the last reveal that alice made.
     pub(crate) fn reveal(&self) -> (u64, &Vec<u8>) {
-        (9, &self.entries[9])
+        (10, &self.entries[10])
     }
 
     /// The actor of an entry.

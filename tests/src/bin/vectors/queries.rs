@@ -182,7 +182,7 @@ fn of_the_log(world: &World) -> Vec<(&'static str, Question, bool)> {
         ),
         (
             "audit.prove",
-            Question::AuditProve(AuditProve { index: Index(9) }),
+            Question::AuditProve(AuditProve { index: Index(10) }),
             true,
         ),
         ("key.status", Question::KeyStatus(none), true),
@@ -402,7 +402,7 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
     let message = "the name STRIPE_KEY is taken (by STRIPE_KEY)";
     let rejection = Rejection::new(Code::Conflict, message);
     cose::sign(
-        &reply_to(log, command, ReplyBody::Error(rejection), 13, SEEN),
+        &reply_to(log, command, ReplyBody::Error(rejection), 14, SEEN),
         &world.online,
     )
 }
@@ -410,5 +410,5 @@ pub(crate) fn refusal(world: &World, log: &Log, command: &[u8]) -> Vec<u8> {
 /// A second command that creates the same secret.
 pub(crate) fn second_create(world: &World) -> Vec<u8> {
     let action: Action = actions::create(world);
-    cose::sign(&world.command(14, action), &world.alice)
+    cose::sign(&world.command(15, action), &world.alice)
 }

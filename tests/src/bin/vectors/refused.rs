@@ -1,21 +1,19 @@
 //! Bytes that must be refused, each with its code, as far as the form alone decides it.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::command::{Nothing, SignInOpen};
-use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
+use keyroll_core::command::Nothing;
 use keyroll_core::statement::{LedgerKey, SealingKey};
 use keyroll_core::{
-    Action, Blob, Code, Command, Index, Millis, Recorded, Rejection, SignedCommand, cbor, cose,
+    Action, Blob, Code, Command, Index, Recorded, Rejection, SignedCommand, cbor, cose,
 };
 use keyroll_wire::{CommandRequest, Query};
 use serde_json::{Value, json};
 
-use crate::invitations::{accept, bound, code_key, statement};
 use crate::log::Log;
 use crate::raw::{ALG, ALG_EDDSA, Fields, Parts, bstr, head, header, map, tstr, uint};
 use crate::refused_bundles::bundles;
 use crate::refused_proofs::proofs;
-use crate::world::{START, World, member, public};
+use crate::world::{World, public};
 
 const AAD: &str = "keyroll/command/v1";
 const TYP: &str = "application/vnd.keyroll.command";
@@ -27,7 +25,7 @@ const L: [u8; 32] = [
 ];
 
 /// The fields of a valid `workspace.create`.
-fn fields(world: &World) -> Fields {
+pub(crate) fn fields(world: &World) -> Fields {
     let command = world.command(1, Action::WorkspaceCreate(Nothing {}));
     let action = vec![(tstr("workspace.create"), head(5, 0))];
     vec![
@@ -40,13 +38,13 @@ fn fields(world: &World) -> Fields {
     ]
 }
 
-struct Cases<'a> {
-    world: &'a World,
+pub(crate) struct Cases<'a> {
+    pub(crate) world: &'a World,
     list: Vec<Value>,
 }
 
 impl<'a> Cases<'a> {
-    fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
+    pub(crate) fn parts(&self, payload: Vec<u8>) -> Parts<'a> {
         let key = &self.world.alice;
         let protected = map(&header(ALG, &public(key).0, TYP));
         Parts {
@@ -80,7 +78,7 @@ impl<'a> Cases<'a> {
             .push(json!({ "name": name, "rule": rule, "bytes": hex::encode(bytes), "code": code }));
     }
 
-    fn command(&mut self, name: &str, bytes: &[u8], code: Code) {
+    pub(crate) fn command(&mut self, name: &str, bytes: &[u8], code: Code) {
         let said = SignedCommand::decode(bytes)
             .and_then(SignedCommand::verify)
             .map(drop);
@@ -390,150 +388,6 @@ impl<'a> Cases<'a> {
         );
     }
 
-    fn sign_ins(&mut self) {
-        let world = self.world;
-        let open = |open: SignInOpen| world.signed_in(1, Action::SignInOpen(open));
-        let by_bob = world.sign_in_statement(&world.bob, &world.sign_in_terms());
-        let other = SignInTerms {
-            until: Millis(START + 1),
-            ..world.sign_in_terms()
-        };
-        let other = world.sign_in_statement(&world.alice, &other);
-        let proof = |statement: Vec<u8>| SignInOpen {
-            proof: SignInProof::Key(statement.into()),
-            ..world.sign_in()
-        };
-        let mut flipped = world.sign_in_statement(&world.alice, &world.sign_in_terms());
-        *flipped.last_mut().expect("bytes") ^= 1;
-        let cases = [
-            (
-                "a proof of a sign-in for another time",
-                open(proof(other)),
-                Code::BadSignature,
-            ),
-            (
-                "a proof of a sign-in with a flipped bit",
-                open(proof(flipped)),
-                Code::BadSignature,
-            ),
-            (
-                "a delegation for a proof of a sign-in",
-                open(proof(world.delegation())),
-                Code::Malformed,
-            ),
-        ];
-        for (called, bytes, code) in cases {
-            self.command(called, &bytes, code);
-        }
-        // Bob's proof is a proof, but the state knows that alice is another member.
-        let statement = cose::open::<SignInStatement>(&by_bob).and_then(|opened| opened.verify());
-        assert!(statement.is_ok(), "bob signed it");
-        let other_key = Command {
-            member: Some(member(&world.alice)),
-            ..world.command(1, Action::SignInOpen(world.sign_in()))
-        };
-        let bytes = cose::sign(&other_key, &world.nightly);
-        self.command("a sign-in sent by another key", &bytes, Code::BadSignature);
-        self.unknown_variants();
-        let itself = Command {
-            member: Some(member(&world.alice)),
-            ..world.command(1, Action::KeyRotate(Nothing {}))
-        };
-        let bytes = cose::sign(&itself, &world.alice);
-        self.command("a member named by its own key", &bytes, Code::Malformed);
-    }
-
-    fn acceptances(&mut self) {
-        let world = self.world;
-        let code = code_key(world);
-        let signed = |proof| cose::sign(&world.command(1, accept(world, proof)), &code);
-        let own = bound(world, &world.bob);
-        let mut flipped = statement(&world.bob, own);
-        *flipped.last_mut().expect("bytes") ^= 1;
-        let cases = [
-            (
-                "an acceptance for another new member",
-                signed(statement(&world.bob, bound(world, &world.nightly))),
-                Code::BadSignature,
-            ),
-            (
-                "an acceptance with a proof by another key",
-                signed(statement(&world.nightly, own)),
-                Code::BadSignature,
-            ),
-            (
-                "an acceptance with a flipped bit in its proof",
-                signed(flipped),
-                Code::BadSignature,
-            ),
-            (
-                "a sign-in for a proof of an acceptance",
-                signed(world.sign_in_statement(&world.bob, &world.sign_in_terms())),
-                Code::Malformed,
-            ),
-        ];
-        for (called, bytes, code) in cases {
-            self.command(called, &bytes, code);
-        }
-        let proof = || statement(&world.bob, own);
-        let command = world.command(1, accept(world, proof()));
-        let bytes = cose::sign(&command, &world.nightly);
-        self.command("an acceptance by another code", &bytes, Code::BadSignature);
-        let claimed = Command {
-            member: Some(member(&world.alice)),
-            ..command.clone()
-        };
-        let bytes = cose::sign(&claimed, &code);
-        self.command("an acceptance for a member", &bytes, Code::Malformed);
-        let bytes = cose::sign(&command, &world.bob);
-        self.command(
-            "an acceptance by the new member's key",
-            &bytes,
-            Code::Malformed,
-        );
-        let kind = map(&vec![(tstr("made-up"), bstr(&[0]))]);
-        let key = map(&vec![(tstr("key"), bstr(&public(&world.bob).0))]);
-        let known = map(&vec![(tstr("key"), bstr(&proof()))]);
-        for (called, proof, principal) in [
-            ("a made-up proof of an acceptance", kind.clone(), key),
-            ("a made-up principal", known, kind),
-        ] {
-            let action = vec![(tstr("proof"), proof), (tstr("principal"), principal)];
-            let mut fields = fields(world);
-            fields[3].1 = map(&vec![(tstr("member.accept"), map(&action))]);
-            let bytes = self.parts(map(&fields)).sign1();
-            self.command(called, &bytes, Code::UpgradeNeeded);
-        }
-    }
-
-    /// Kinds of proofs and approvals that a later program may know.
-    fn unknown_variants(&mut self) {
-        let world = self.world;
-        let open = world.sign_in();
-        let made_up = map(&vec![(tstr("made-up"), bstr(&[0]))]);
-        let action = vec![
-            (tstr("key"), bstr(&open.key.0)),
-            (tstr("from"), uint(open.from.0)),
-            (tstr("proof"), made_up.clone()),
-            (tstr("until"), uint(open.until.0)),
-            (tstr("where"), tstr(open.origin.as_str())),
-        ];
-        let claim = (tstr("member"), bstr(&member(&world.alice).0));
-        let mut proof = fields(world);
-        proof[3].1 = map(&vec![(tstr("signin.open"), map(&action))]);
-        proof.insert(5, claim.clone());
-        let mut approval = fields(world);
-        approval.insert(5, (tstr("approval"), made_up));
-        approval.insert(5, claim);
-        for (called, fields) in [
-            ("a made-up proof of a sign-in", proof),
-            ("a made-up approval", approval),
-        ] {
-            let bytes = self.parts(map(&fields)).sign1();
-            self.command(called, &bytes, Code::UpgradeNeeded);
-        }
-    }
-
     fn other_forms(&mut self, log: &Log) {
         let world = self.world;
         let command = self.good().sign1();
@@ -600,8 +454,8 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     cases.contents();
     cases.signatures();
     cases.delegations();
-    cases.sign_ins();
-    cases.acceptances();
+    crate::refused_sign_ins::add(&mut cases);
+    crate::refused_invitations::add(&mut cases);
     cases.other_forms(log);
     json!({
         "about": "Bytes that must be refused, each with its code; proofs that prove nothing, and bundles that do not verify.",

@@ -83,10 +83,10 @@ pub(crate) fn proofs(world: &World, log: &Log) -> Vec<Value> {
         SignedCheckpoint::open(&text, &key).expect_err(name);
         list.push(json!({ "kind": "checkpoint", "name": name, "text": text }));
     };
-    checkpoint("another size", note.replacen("\n13\n", "\n14\n", 1));
+    checkpoint("another size", note.replacen("\n14\n", "\n15\n", 1));
     checkpoint(
         "a size with a leading zero",
-        note.replacen("\n13\n", "\n013\n", 1),
+        note.replacen("\n14\n", "\n014\n", 1),
     );
     checkpoint(
         "no signature",

@@ -2,6 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{Command, NewSecret, SessionRef, SignInOpen};
+use keyroll_core::cose::Form as _;
 use keyroll_core::crypto::{
     ClientSession, Key, SealContext, SealingSecret, SessionContext, seal_value,
 };
@@ -200,8 +201,8 @@ impl World {
     pub(crate) fn sign_in_terms(&self) -> SignInTerms {
         SignInTerms {
             key: public(&self.console),
-            from: Millis(START),
-            until: Millis(START + 28_800_000),
+            from: Millis(START + 480_000),
+            until: Millis(START + 480_000 + 28_800_000),
             origin: "https://console.example".parse().expect("an origin"),
         }
     }
@@ -234,6 +235,14 @@ impl World {
     }
 
     pub(crate) fn statements(&self) -> Value {
+        let terms = self.sign_in_terms();
+        let covered = (
+            self.ledger,
+            terms.key,
+            terms.from,
+            terms.until,
+            &terms.origin,
+        );
         json!({
             "about": "Signed statements about keys.",
             "forms": [
@@ -243,7 +252,12 @@ impl World {
                 forms::signed::<SignInStatement>(
                     "sign-in",
                     "signed-sign-in",
-                    &self.sign_in_statement(&self.alice, &self.sign_in_terms()),
+                    &self.sign_in_statement(&self.alice, &terms),
+                ),
+                forms::plain(
+                    "what the binding of the sign-in is the SHA-256 of",
+                    "sign-in-terms",
+                    &(SignInStatement::NAME, covered),
                 ),
                 crate::invitations::form(self),
             ],

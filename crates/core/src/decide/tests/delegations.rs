@@ -10,7 +10,7 @@ fn ended_delegations_are_kept_once_and_not_without_end() {
             identity: Some(id(OWNER)),
         })
     };
-    let mut given = Given::workspace().and(OWNER, revoke(0));
+    let mut given = Given::workspace().by(Rules::V3).and(OWNER, revoke(0));
     given.when(OWNER, revoke(0)).rejected(Code::Conflict);
     for key in 1..=255 {
         given = given.and(OWNER, revoke(key));
@@ -26,7 +26,9 @@ fn ended_delegations_are_kept_once_and_not_without_end() {
 
 #[test]
 fn delegated_keys_act_for_their_identity_within_limits() {
-    let given = Given::workspace().and(OWNER, create(1, "Key"));
+    let given = Given::workspace()
+        .by(Rules::V3)
+        .and(OWNER, create(1, "Key"));
     let delegation = |change: &dyn Fn(&mut Delegation)| {
         let mut delegation = Delegation {
             v: 1,
@@ -79,6 +81,7 @@ fn delegated_keys_act_for_their_identity_within_limits() {
 #[test]
 fn nobody_else_ends_a_delegation() {
     let given = Given::workspace()
+        .by(Rules::V3)
         .and(OWNER, create(1, "Key"))
         .and(OWNER, add(21, "vera", Role::Viewer, &["*"]));
     // A viewer may revoke its own delegation; the owner's delegation stays in force.
@@ -98,7 +101,7 @@ fn nobody_else_ends_a_delegation() {
 
 #[test]
 fn a_delegation_is_for_the_key_and_by_the_identity_it_names() {
-    let given = Given::workspace();
+    let given = Given::workspace().by(Rules::V3);
     let mut command = given.command(reveal("Key"));
     let delegation = Delegation {
         v: 1,
@@ -159,6 +162,7 @@ fn end(to: u8) -> Action {
 /// An owner, two editors and a secret.
 fn team() -> Given {
     Given::workspace()
+        .by(Rules::V3)
         .and(OWNER, create(1, "Key"))
         .and(OWNER, add(20, "ana", Role::Editor, &["*"]))
         .and(OWNER, add(21, "bob", Role::Editor, &["*"]))
@@ -307,4 +311,19 @@ fn who_can_end_no_more_keeps_nobody_elses_delegation_going() {
     assert_eq!(ended(given.when(OWNER, end(40))), [id(20)]);
     // For this identity alone, the limit is reported.
     given.when(21, end(40)).rejected(Code::TooLarge);
+}
+
+#[test]
+fn rules_4_refuse_delegations_and_say_what_to_do() {
+    let given = team().by(Rules::V4);
+    let mut command = given.command(reveal("Key"));
+    command.delegation = Some(delegated(20, 40, START + 3_600_000));
+    let command = Given::sign(&command, 40);
+    let (at, authority) = (Millis(given.at), authority(true));
+    let decided = decide(given.rules, &given.state, &command, at, &authority);
+    for refused in [decided, given.when(OWNER, end(40)).0] {
+        let refused = refused.expect_err("refused");
+        assert_eq!(refused.code, Code::Denied);
+        assert!(refused.message.contains("keyroll login"), "{refused}");
+    }
 }

@@ -21,7 +21,8 @@ fn each_role_may_what_the_table_says() {
         .and(OWNER, add(21, "viewer", Role::Viewer, &["*"]))
         .and(OWNER, add(22, "auditor", Role::Auditor, &["*"]))
         .and(OWNER, add(23, "runner", Role::Runner, &["*"]))
-        .and(OWNER, add(24, "reader", Role::Reader, &["*"]));
+        .and(OWNER, add(24, "reader", Role::Reader, &["*"]))
+        .and(OWNER, add(25, "other", Role::Viewer, &["*"]));
     // Columns: owner, editor, reader, viewer, auditor, runner.
     let actions: [(Action, &str); 13] = [
         (reveal("Key"), "+++---"),
@@ -40,9 +41,9 @@ fn each_role_may_what_the_table_says() {
             "+-----",
         ),
         (
-            Action::DelegationRevoke(DelegationRevoke {
+            Action::SignInClose(SignInClose {
                 key: public(40),
-                identity: Some(id(41)),
+                member: Some(id(25)),
             }),
             "+-----",
         ),

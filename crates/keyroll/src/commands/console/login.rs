@@ -1,18 +1,18 @@
-//! `keyroll console login`: delegates to the key that a console shows.
+//! `keyroll console login`: signs in with the key that a console shows.
 
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_client::delegate;
+use keyroll_client::SignInConsent;
 use keyroll_console::{LoginChallenge, LoginLink, LoginResponse, PublicOrigin};
-use keyroll_core::limits::DELEGATION_MS;
-use keyroll_core::{Code, Millis};
-use keyroll_wire::time::now;
+use keyroll_core::Code;
+use keyroll_core::sign_in::SignInTerms;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::open_browser;
+use crate::commands::login::times;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::identity_file;
@@ -34,15 +34,12 @@ pub(super) struct LoginArgs {
 
 pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failure> {
     let origin = PublicOrigin::public(&args.url).map_err(|bad| Failure::usage(bad.0))?;
-    let lasts = time::duration(&args.expires)?;
-    if lasts.is_zero() || lasts > Duration::from_millis(DELEGATION_MS) {
-        return Err(Failure::usage("a session lasts at most 12h"));
-    }
+    let (from, until) = times(&args.expires)?;
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
     let identity = identity_file::load(&settings.identity.value, context.passphrase_source())?;
     // This also pins the ledger's id, so that keyroll refuses the console of another ledger.
-    let client = context.client().await?;
+    let client = context.connect(identity.clone().into()).await?;
     let http = Http::new(&origin)?;
     let challenge: LoginChallenge = http.post("/login/begin", &json!({})).await?;
     if challenge.ledger != client.ledger() {
@@ -54,33 +51,30 @@ pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failur
         );
         return Err(Failure::coded(Code::WrongLedger, message));
     }
-    let begins = now();
-    let ends = Millis(begins.0 + u64::try_from(lasts.as_millis()).unwrap_or(DELEGATION_MS));
-    let delegation = delegate(
-        &identity,
-        challenge.key,
-        (client.ledger(), &workspace),
-        (begins, ends),
+    let terms = SignInTerms {
+        key: challenge.key,
+        from,
+        until,
         // The address that the caller typed, not the one that the console sends: a console in between
         // gets nothing.
-        origin.as_str().parse()?,
-    );
+        origin: origin.as_str().parse()?,
+    };
     let response = LoginResponse {
-        key: challenge.key,
-        delegation: delegation.into(),
+        consent: SignInConsent::by_key(&identity, client.ledger(), terms),
         state: challenge.state,
+        workspace: workspace.clone(),
     };
     let link: LoginLink = http.post("/login/finish", &response).await?;
     let document = json!({
         "url": link.url,
         "key": challenge.key,
         "workspace": workspace,
-        "expires": time::rfc3339(ends),
+        "expires": time::rfc3339(until),
     });
     let words = format!(
-        "{}\n\nThis link works once, within a minute. The session in {workspace} ends at {}.",
+        "{}\n\nThis link works once, within a minute. The session ends at {}.",
         link.url,
-        time::short(ends)
+        time::short(until)
     );
     context.out.done(&document, &words)?;
     if !context.out.json {
