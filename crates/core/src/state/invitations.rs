@@ -1,7 +1,7 @@
 //! Invitations that nobody has used up: sent, or accepted and waiting for an owner.
 
 use super::{Acceptance, Changes, Invitation, State};
-use crate::command::{MemberInvite, SignedCommand};
+use crate::command::{Action, MemberInvite, SignedCommand};
 use crate::event::{MemberAccepted, MemberInvited};
 use crate::ids::{Identity, MemberId, Millis};
 
@@ -9,6 +9,16 @@ impl State {
     /// The invitation of a code's key, as long as it is remembered.
     pub fn invitation(&self, key: &Identity) -> Option<&Invitation> {
         self.invitations.get(key)
+    }
+
+    /// Whether a command is by the code and the key that accepted an invitation, which waits for an
+    /// owner.
+    pub fn has_accepted(&self, signed: &SignedCommand) -> bool {
+        let accepted = self
+            .invitation(&signed.signer())
+            .and_then(|known| known.accepted);
+        let accepts = matches!(signed.command().action, Action::MemberAccept(_));
+        accepts && accepted.is_some_and(|accepted| accepted.member == signed.actor())
     }
 
     /// All invitations that are remembered, by the key of the code.

@@ -18,16 +18,6 @@ struct Outcome {
     refused: Option<Failure>,
 }
 
-impl Outcome {
-    fn words(&self, dry: DryRun) -> String {
-        match &self.refused {
-            Some(why) => format!("still a member: {}", why.message()),
-            None if dry.dry_run => "would be removed".to_owned(),
-            None => "removed".to_owned(),
-        }
-    }
-}
-
 /// Removes a person from each of the caller's workspaces where the person is a member. A refusal in one
 /// does not prevent the removal from the others.
 pub(super) async fn remove(context: &Context, member: &str, dry: DryRun) -> Result<(), Failure> {
@@ -118,41 +108,46 @@ fn report(
         let message = format!("{named} is in none of your workspaces");
         return Err(Failure::coded(Code::NotFound, message));
     }
-    let json = |outcome: &Outcome| -> Value {
-        let refused = outcome.refused.as_ref();
-        json!({
-            "workspace": outcome.workspace,
-            "removed": refused.is_none() && !dry.dry_run,
-            "dry_run": dry.dry_run,
-            "error": refused.map(|why| json!({"code": why.code(), "message": why.message()})),
-        })
+    let of = |refused: bool| -> Vec<&Outcome> {
+        let all = outcomes.iter();
+        all.filter(|outcome| outcome.refused.is_some() == refused)
+            .collect()
     };
-    let rows: Vec<(String, String, Value)> = outcomes
-        .iter()
-        .map(|outcome| {
-            (
-                outcome.workspace.to_string(),
-                outcome.words(dry),
-                json(outcome),
-            )
-        })
-        .collect();
-    let table = Table::<(String, String, Value)>(vec![
-        ("WORKSPACE", |row| row.0.clone()),
-        ("OUTCOME", |row| row.1.clone()),
-    ]);
-    context.out.items(&rows, |row| row.2.clone(), &table)?;
-    let left: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.refused.is_some())
-        .map(|outcome| outcome.workspace.as_str())
-        .collect();
-    if left.is_empty() {
-        return Ok(());
+    let (left, removed) = (of(true), of(false));
+    // A command that fails prints no data: all that happened stands in its message.
+    if let Some(first) = left.first().and_then(|outcome| outcome.refused.as_ref()) {
+        let gone: Vec<&str> = removed
+            .iter()
+            .map(|outcome| outcome.workspace.as_str())
+            .collect();
+        let gone = if gone.is_empty() {
+            "nowhere".to_owned()
+        } else {
+            gone.join(", ")
+        };
+        let left: Vec<&str> = left
+            .iter()
+            .map(|outcome| outcome.workspace.as_str())
+            .collect();
+        let message = format!(
+            "{named} is still a member of {}: {}. Removed from: {gone}",
+            left.join(", "),
+            first.message()
+        );
+        return Err(Failure::coded(Code::Denied, message));
     }
-    let message = format!(
-        "{named} is still a member of {}: an owner there has to do it",
-        left.join(", ")
-    );
-    Err(Failure::coded(Code::Denied, message))
+    let json = |outcome: &Outcome| -> Value {
+        json!({"workspace": outcome.workspace, "removed": !dry.dry_run, "dry_run": dry.dry_run})
+    };
+    let rows: Vec<(String, Value)> = removed
+        .iter()
+        .map(|outcome| (outcome.workspace.to_string(), json(outcome)))
+        .collect();
+    let verb = if dry.dry_run {
+        "WOULD BE REMOVED FROM"
+    } else {
+        "REMOVED FROM"
+    };
+    let table = Table::<(String, Value)>(vec![(verb, |row| row.0.clone())]);
+    context.out.items(&rows, |row| row.1.clone(), &table)
 }
