@@ -13,6 +13,7 @@
 //! let client = Client::connect(Settings {
 //!     nats_url: "tls://nats.example:4222".to_owned(),
 //!     nats_creds: Some("/etc/keyroll/client.creds".into()),
+//!     nats_ca: None,
 //!     identity: ed25519_dalek::SigningKey::from_bytes(&[7; 32]).into(),
 //!     ledger: None,
 //!     home: Some("/var/lib/example/keyroll".into()),

@@ -23,6 +23,9 @@ pub(crate) struct Config {
     /// The file of NATS credentials; a relative path starts in the home directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nats_creds: Option<PathBuf>,
+    /// The certificate that signs those of the nats-servers; a relative path starts in the home directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nats_ca: Option<PathBuf>,
     /// The default workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
@@ -97,6 +100,7 @@ pub(crate) fn add_missing(home: &Path, wanted: &Config) -> Result<(), Failure> {
     let added = Config {
         ledger: wanted.ledger.filter(|_| known.ledger.is_none()),
         nats_url: wanted.nats_url.clone().filter(|_| known.nats_url.is_none()),
+        nats_ca: wanted.nats_ca.clone().filter(|_| known.nats_ca.is_none()),
         workspace: wanted
             .workspace
             .clone()

@@ -1,10 +1,13 @@
 //! `keyroll accept`: joins a workspace by an invitation.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_client::{Accepted, Client, ClientError, InvitationLink, Settings as ClientSettings};
+use keyroll_client::{
+    Accepted, Client, ClientError, InvitationLink, LinkTls, Settings as ClientSettings,
+};
 use keyroll_core::invitation::fingerprint;
 use keyroll_core::{Code, MemberId};
 use keyroll_wire::query::{MemberList, Question};
@@ -12,11 +15,11 @@ use keyroll_wire::reply::MemberRow;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::certificate;
 use crate::config::{self, Config};
 use crate::context::{Context, Origin, Settings};
 use crate::error::Failure;
-use crate::identity_file;
-use crate::time;
+use crate::{identity_file, private_file, time};
 
 /// How often a person who waits asks whether an owner has confirmed.
 const POLL: Duration = Duration::from_secs(2);
@@ -101,9 +104,11 @@ async fn connect(
     } else {
         link.nats_url()
     };
+    let ca = certificate(settings, link)?;
     let client = Client::connect(ClientSettings {
         nats_url: servers.clone(),
         nats_creds: settings.nats_creds.as_ref().map(|file| file.value.clone()),
+        nats_ca: ca.clone(),
         identity: key.into(),
         ledger: Some(link.ledger),
         home: Some(home.clone()),
@@ -112,11 +117,26 @@ async fn connect(
     let wanted = Config {
         ledger: Some(link.ledger),
         nats_url: Some(servers),
+        nats_ca: ca,
         workspace: Some(link.workspace.to_string()),
         ..Config::default()
     };
     config::add_missing(home, &wanted)?;
     Ok(client)
+}
+
+/// The file with the certificate that signs those of the servers: one of the settings, or the link's, which
+/// is written into the home directory.
+fn certificate(settings: &Settings, link: &InvitationLink) -> Result<Option<PathBuf>, Failure> {
+    if let Some(file) = &settings.nats_ca {
+        return Ok(Some(file.value.clone()));
+    }
+    let LinkTls::Ca(der) = &link.tls else {
+        return Ok(None);
+    };
+    let path = settings.home.value.join("nats-ca.pem");
+    private_file::replace(&path, certificate::pem(der).as_bytes())?;
+    Ok(Some(path))
 }
 
 /// The own membership, if there is one by now.

@@ -12,6 +12,7 @@ use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
 use super::{RoleArg, globs, join, note_unbound};
+use crate::certificate;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::input::{Confirmation, can_confirm, confirm as ask_to_confirm};
@@ -160,7 +161,8 @@ fn link(
     session: &Session,
     code: InvitationCode,
 ) -> Result<InvitationLink, Failure> {
-    let url = context.settings()?.nats_url.value;
+    let settings = context.settings()?;
+    let url = settings.nats_url.value;
     let mut tls = LinkTls::Off;
     let servers = url.split(',').map(str::trim).map(|server| {
         let (scheme, rest) = server.split_once("://").unwrap_or(("", server));
@@ -172,6 +174,9 @@ fn link(
         host.trim_end_matches('/').to_owned()
     });
     let servers = servers.collect();
+    if let (LinkTls::System, Some(ca)) = (&tls, &settings.nats_ca) {
+        tls = LinkTls::Ca(certificate::read(&ca.value)?);
+    }
     let link = InvitationLink {
         servers,
         tls,
