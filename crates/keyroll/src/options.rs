@@ -17,8 +17,8 @@ pub(crate) struct Global {
     /// `nats_url` in config.toml, else nats://127.0.0.1:4222]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) nats: Option<String>,
-    /// File of NATS credentials (.creds) [default: $KEYROLL_NATS_CREDS, else `nats_creds` in
-    /// config.toml, else none]
+    /// File of NATS credentials (.creds) of your own [default: $KEYROLL_NATS_CREDS, else `nats_creds` in
+    /// config.toml, else the ledger issues them]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) nats_creds: Option<PathBuf>,
     /// File of the certificate that signs those of the nats-servers (PEM) [default: $KEYROLL_NATS_CA, else

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests of guests that wait for their turn, or are in work. There is no room for more, so those get no
 /// answer, and their senders ask again.
-const WAITING: usize = 512;
+const WAITING: u32 = 128;
 /// Requests of guests in work at once.
 const AT_ONCE: usize = 2;
 /// After its work a turn rests so many times as long. So guests get 2 fifths of one processor at most.
@@ -25,7 +25,7 @@ pub(crate) struct GuestRoom {
 impl Default for GuestRoom {
     fn default() -> Self {
         Self {
-            waiting: Arc::new(Semaphore::new(WAITING)),
+            waiting: Arc::new(Semaphore::new(WAITING as usize)),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -35,6 +35,16 @@ impl GuestRoom {
     /// Room for one request; `None` when there is none.
     pub(crate) fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.waiting).try_acquire_owned().ok()
+    }
+
+    /// Whether no request waits or is in work.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.available_permits() == WAITING as usize
+    }
+
+    /// Waits until no request waits or is in work.
+    pub(crate) async fn emptied(&self) {
+        drop(self.waiting.acquire_many(WAITING).await);
     }
 
     /// Works in turn, and rests after it.
@@ -56,13 +66,16 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_room_is_bounded() {
+    #[tokio::test]
+    async fn the_room_is_bounded() {
         let room = GuestRoom::default();
+        assert!(room.is_empty());
         let all: Vec<_> = (0..=WAITING).map(|_| room.enter()).collect();
-        assert_eq!(all.iter().flatten().count(), WAITING);
+        assert_eq!(all.iter().flatten().count(), WAITING as usize);
+        assert!(!room.is_empty());
         drop(all);
-        assert!(room.enter().is_some());
+        room.emptied().await;
+        assert!(room.is_empty() && room.enter().is_some());
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use keyroll_ledger::{GuestSubject, Ledger};
+use keyroll_wire::subjects;
 
 use crate::guest_room::GuestRoom;
 use crate::metrics::Metrics;
@@ -15,6 +16,11 @@ use crate::nats::permissions::{GUEST_PAYLOAD, is_crossing};
 
 /// Their label in the metrics.
 const KIND: &str = "guest";
+
+/// The services of one ledger share the requests of guests.
+const QUEUE: &str = "keyroll";
+/// Requests of one subscription. The room holds those of two.
+const WINDOW: u64 = 64;
 
 /// Answers the requests of guests.
 #[derive(Clone)]
@@ -35,12 +41,40 @@ impl Guests {
         }
     }
 
-    /// Answers until the subscription ends. What finds no room is dropped at once, so that no request stays in
-    /// memory that no bound counts.
-    pub(crate) async fn run(self, mut requests: Subscriber) {
-        while let Some(request) = requests.next().await {
-            self.clone().admit(request);
+    /// Answers until the connection is closed.
+    ///
+    /// It subscribes to a few requests at a time. In a flood nats-server then drops the others itself: it tells
+    /// their senders that nobody answers, and this process need not even read them.
+    pub(crate) async fn run(self, first: Subscriber) {
+        let mut requests = first;
+        loop {
+            let mut heard = 0;
+            while let Some(request) = requests.next().await {
+                self.clone().admit(request);
+                heard += 1;
+                // Without a flood the next subscription begins before this one ends.
+                if heard >= WINDOW / 2 && self.room.is_empty() {
+                    break;
+                }
+            }
+            if heard >= WINDOW {
+                self.room.emptied().await;
+            }
+            match Self::subscribe(&self.client).await {
+                Ok(next) => requests = next,
+                Err(why) => return tracing::debug!(%why, "guests are no longer answered"),
+            }
         }
+    }
+
+    /// Subscribes to the next few requests.
+    pub(crate) async fn subscribe(client: &Client) -> Result<Subscriber, String> {
+        let subscribed = client.queue_subscribe(subjects::GUESTS, QUEUE.to_owned());
+        let mut requests = subscribed.await.map_err(|error| error.to_string())?;
+        let bounded = requests.unsubscribe_after(WINDOW).await;
+        bounded.map_err(|error| error.to_string())?;
+        client.flush().await.map_err(|error| error.to_string())?;
+        Ok(requests)
     }
 
     fn admit(self, mut request: Message) {

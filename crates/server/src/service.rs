@@ -30,8 +30,6 @@ use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
 /// Requests that the connection buffers before it drops them. The dispatcher empties the buffer at once,
 /// so it fills only when the process gets no processor time.
 const BUFFERED_REQUESTS: usize = 16_384;
-/// The services of one ledger share the requests of guests.
-const GUEST_QUEUE: &str = "keyroll";
 /// Time between two passes of erasure, and after a failed one.
 const ERASE_INTERVAL: Duration = Duration::from_millis(200);
 const ERASE_RETRY: Duration = Duration::from_secs(2);
@@ -276,12 +274,11 @@ async fn serve(
         tokio::spawn(tokio::task::unconstrained(run));
     }
     let metrics = Arc::clone(dispatcher.metrics());
-    let requests = to_guests
-        .queue_subscribe(subjects::GUESTS, GUEST_QUEUE.to_owned())
-        .await;
-    let requests = requests.map_err(|error| ServeError::Announce(error.to_string()))?;
+    let requests = Guests::subscribe(&to_guests)
+        .await
+        .map_err(ServeError::Announce)?;
     let guests = Guests::new(Arc::clone(&ledger), Arc::clone(&metrics), to_guests.clone());
-    tokio::spawn(tokio::task::unconstrained(guests.run(requests)));
+    tokio::spawn(guests.run(requests));
     tokio::spawn(send_notices(responder.clone(), notices));
     tokio::spawn(housekeeping(Arc::clone(&ledger), stopped.clone()));
     tokio::spawn(erase(Arc::clone(&ledger), stopped.clone()));

@@ -140,7 +140,7 @@ impl Vault {
         let read = self.read_bytes(context.workspace, name).await?;
         let (_, bytes) = read.ok_or_else(|| missing(context))?;
         let value = open(&bytes, workspace_key, context)?;
-        self.lock().keep(name, bytes, generation);
+        self.lock().keep(name, &bytes, generation);
         Ok(value)
     }
 
@@ -218,7 +218,7 @@ impl Vault {
         tokio::spawn(async move {
             let uncached = futures::stream::iter(uncached);
             let read = async |name| match vault.read_bytes(&workspace, name).await {
-                Ok(Some((_, bytes))) => vault.lock().keep(name, bytes, generation),
+                Ok(Some((_, bytes))) => vault.lock().keep(name, &bytes, generation),
                 Ok(None) => {}
                 Err(problem) => tracing::debug!(%problem, "a value was not read ahead"),
             };

@@ -94,3 +94,71 @@ pub(super) fn read(file: &Path) -> Result<Timed, ClientError> {
     let left = left(&creds);
     Ok(Timed::new(creds, Instant::now(), left, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use keyroll_nats::jwt::{self, User};
+    use keyroll_nats::nkeys::KeyPair;
+
+    use super::*;
+
+    fn creds((from, until): (u64, u64), tags: &[&str]) -> Creds {
+        let (account, user) = (KeyPair::new_account(), KeyPair::new_user());
+        let key = user.public_key();
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let grants = User::scoped(&account.public_key(), tags);
+        let jwt = jwt::sign(&account, (&key, &key), (from, Some(until)), grants);
+        Creds::new(jwt.expect("signed"), user).expect("they fit")
+    }
+
+    /// Their times count from the question, by the length of the life: this machine's date does not matter.
+    #[test]
+    fn issued_credentials_are_renewed_before_they_end_whatever_the_date_is() {
+        let asked = Instant::now();
+        for date in [0, seconds(), seconds() * 2] {
+            let timed = Timed::issued(creds((date, date + 101), &[]), asked);
+            let after = |at: Option<Instant>| at.expect("a time") - asked;
+            assert_eq!(after(timed.ends), Duration::from_secs(100));
+            assert_eq!(after(timed.renew), Duration::from_secs(80));
+        }
+        let short = Timed::issued(creds((7, 7), &[]), asked);
+        assert_eq!(short.ends, Some(asked), "a life of nothing has ended");
+    }
+
+    #[test]
+    fn stored_credentials_last_as_long_as_the_wall_clock_says() {
+        let now = seconds();
+        let timed = Timed::stored(creds((now, now + 1_000), &[]));
+        let left = timed.ends.expect("an end") - Instant::now();
+        assert!(left <= Duration::from_secs(1_000) && left > Duration::from_secs(900));
+        let past = Timed::stored(creds((1, 2), &[]));
+        assert!(past.ends.is_some_and(|end| end <= Instant::now()));
+    }
+
+    #[test]
+    fn only_tags_of_workspaces_are_workspaces() {
+        let tags = ["ws:demo", "ws:*", "other:demo", "wsdemo", "ws:a-1", "ws:"];
+        let names: Vec<String> = Timed::stored(creds((1, 2), &tags))
+            .workspaces()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(names, ["demo", "a-1"]);
+    }
+
+    #[test]
+    fn an_expired_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.creds");
+        fs::write(&path, creds((1, 2), &[]).render().expect("a text")).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
+        let expired = read(&path).err().expect("expired");
+        assert_eq!(expired.code(), Code::Denied);
+        assert!(expired.to_string().contains("a.creds"), "{expired}");
+        let none = read(&dir.path().join("none")).err().expect("no file");
+        assert_eq!(none.code(), Code::InvalidField);
+    }
+}

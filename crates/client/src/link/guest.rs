@@ -29,6 +29,10 @@ const INBOX: &str = "_INBOX_guest";
 /// started has subscribed, but its nats-server may not have registered that yet.
 const NO_RESPONDERS_ATTEMPTS: u32 = 5;
 const NO_RESPONDERS_PAUSE: Duration = Duration::from_millis(60);
+/// How long there may be no responders: while a service starts, and while so many guests ask that nats-server
+/// drops their requests.
+const START: Duration = Duration::from_millis(300);
+const CROWD: Duration = Duration::from_secs(3);
 /// Pauses after which a busy ledger is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -182,7 +186,7 @@ async fn credential_once(
     let reply = if as_guest {
         sealed(nats, subjects::CREDENTIAL, bytes).await?
     } else {
-        send(nats, subjects::LEDGER_QUERY, bytes)
+        send(nats, subjects::LEDGER_QUERY, bytes, START)
             .await?
             .payload
             .to_vec()
@@ -209,7 +213,7 @@ pub(super) async fn sealed(
         body: Blob(body),
     });
     let digest = Digest::of(&request);
-    let reply = send(nats, subject, request).await?;
+    let reply = send(nats, subject, request, CROWD).await?;
     let Ok(answer) = cbor::decode::<SealedAnswer>(&reply.payload) else {
         return match cose::open::<Reply>(&reply.payload)?.payload.body {
             ReplyBody::Error(rejection) => Err(rejection.into()),
@@ -220,14 +224,15 @@ pub(super) async fn sealed(
     opened.map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
 }
 
-/// Sends a request that makes no entry: again while there are no responders, and once more without an answer,
-/// since a ledger drops requests while many guests ask.
+/// Sends a request that makes no entry: again while there are no responders, and once more without an answer.
 async fn send(
     nats: &async_nats::Client,
     subject: &str,
     request: Vec<u8>,
+    patience: Duration,
 ) -> Result<async_nats::Message, ClientError> {
-    let (mut attempts, begun) = (NO_RESPONDERS_ATTEMPTS, Instant::now());
+    let begun = Instant::now();
+    let mut backoff = Backoff::new(NO_RESPONDERS_PAUSE, LONGEST_PAUSE);
     loop {
         let sent = nats.request(subject.to_owned(), request.clone().into());
         let error = match sent.await {
@@ -235,9 +240,8 @@ async fn send(
             Err(error) => error,
         };
         match error.kind() {
-            RequestErrorKind::NoResponders if attempts > 1 => {
-                attempts -= 1;
-                tokio::time::sleep(NO_RESPONDERS_PAUSE).await;
+            RequestErrorKind::NoResponders if begun.elapsed() < patience => {
+                tokio::time::sleep(backoff.next_pause()).await;
             }
             RequestErrorKind::TimedOut if begun.elapsed() + REQUEST_TIMEOUT / 2 < CALL_TIMEOUT => {}
             _ => return Err(unreachable(&error)),

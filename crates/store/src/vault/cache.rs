@@ -32,7 +32,7 @@ impl Cache {
     }
 
     /// Caches the result of a read that began in this generation.
-    pub(super) fn keep(&mut self, name: Name, bytes: Bytes, generation: u64) {
+    pub(super) fn keep(&mut self, name: Name, bytes: &[u8], generation: u64) {
         if self.generation != generation {
             return;
         }
@@ -43,7 +43,7 @@ impl Cache {
         }
         self.bytes += bytes.len();
         // A copy: the bytes are a part of what came from the network at once, and would keep all of it.
-        self.kept.insert(name, Bytes::copy_from_slice(&bytes));
+        self.kept.insert(name, Bytes::copy_from_slice(bytes));
     }
 
     /// Forgets one value. Returns the generation, for the read that follows.

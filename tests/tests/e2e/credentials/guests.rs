@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
 use futures::StreamExt as _;
+use keyroll_client::{Client, RequestedValue, Settings};
+use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::crypto::AnswerKey;
 use keyroll_core::{ConnectionKey, Digest, TreeSize, cbor, cose};
 use keyroll_tests::harness::wait::{until, within};
-use keyroll_tests::harness::{Dev, raw};
+use keyroll_tests::harness::{Dev, demo, raw};
+use keyroll_tests::hurt::scale;
 use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::query::{LedgerCredential, QUERY_V, Query, Question, WorkspaceList};
 use keyroll_wire::reply::{Answer, Reply, ReplyBody, ServiceInfo};
@@ -125,41 +128,102 @@ async fn a_guest_gets_sealed_answers_on_its_subjects_and_none_on_others() {
     assert!(cbor::decode::<ServiceInfo>(&plain.payload).is_err());
 }
 
+/// Guests that ask for credentials until this is dropped: as fast as they can, or 2,000 times a second each. What
+/// floods as fast as it can takes the processors of this machine for itself.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Flood {
+    async fn start(dev: &Dev, guests: usize, paced: bool) -> Self {
+        let flood = Self {
+            stop: Arc::default(),
+            sent: Arc::default(),
+        };
+        for number in 0..guests {
+            let (guest, body) = (guest(dev).await, for_demo(dev));
+            let (stop, sent) = (Arc::clone(&flood.stop), Arc::clone(&flood.sent));
+            tokio::spawn(async move {
+                let request = envelope(body).1;
+                let (inbox, mut count) = (format!("_INBOX_guest.flood{number}"), 0_u64);
+                while !stop.load(Ordering::Relaxed) {
+                    let (inbox, request) = (inbox.clone(), request.clone().into());
+                    let sending = guest.publish_with_reply(subjects::CREDENTIAL, inbox, request);
+                    if sending.await.is_ok() {
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                    count += 1;
+                    if paced && count.is_multiple_of(20) {
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        flood
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Median and 99th percentile of reveals, one after the other.
+async fn reveals(client: &Client, count: usize) -> [Duration; 2] {
+    let (mut times, wanted) = (Vec::new(), [wanted("Key")]);
+    for _ in 0..count {
+        let begun = Instant::now();
+        let purpose = Purpose::Run(Nothing {});
+        let reveal = Box::pin(client.reveal(&demo(), &wanted, &purpose, None)).await;
+        drop(reveal.expect("revealed").warn(|_| {}));
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    [500, 990].map(|permille| times[(times.len() - 1) * permille / 1_000])
+}
+
+fn wanted(name: &str) -> RequestedValue {
+    RequestedValue {
+        name: name.parse().expect("a name"),
+        version: None,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_guests_stops_no_member() {
     let dev = Dev::start();
     dev.create("Key", "value");
     let ann = owner(&dev, "ann");
     bare(&dev, &ann, ["secret", "list"]).run().code(0);
-    let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-    let mut floods = Vec::new();
-    for number in 0..4 {
-        let (guest, body) = (guest(&dev).await, for_demo(&dev));
-        let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
-        floods.push(tokio::spawn(async move {
-            let request = envelope(body).1;
-            while !stop.load(Ordering::Relaxed) {
-                let inbox = format!("_INBOX_guest.flood{number}");
-                let sending =
-                    guest.publish_with_reply(subjects::CREDENTIAL, inbox, request.clone().into());
-                if sending.await.is_ok() {
-                    sent.fetch_add(1, Ordering::Relaxed);
-                }
-                tokio::task::yield_now().await;
-            }
-        }));
-    }
-    for _ in 0..20 {
+    let settings = Settings {
+        nats_url: dev.nats_url().to_owned(),
+        nats_creds: None,
+        identity: raw::identity(&ann.home.join("identity.pem")).into(),
+        ledger: Some(dev.ledger()),
+        home: None,
+    };
+    let client = within("a client", Box::pin(Client::connect(settings))).await;
+    let client = client.expect("connected");
+    let count = scale(100, 1_000, 1_000);
+    let calm = reveals(&client, count).await;
+    let flood = Flood::start(&dev, 4, true).await;
+    let flooded = reveals(&client, count).await;
+    let sent = flood.sent.load(Ordering::Relaxed);
+    println!("reveals, median and p99: {calm:?}; with {sent} requests of guests: {flooded:?}");
+    drop(flood);
+    let flood = Flood::start(&dev, 4, false).await;
+    for _ in 0..5 {
         bare(&dev, &ann, ["secret", "reveal", "Key"])
             .run()
             .code(0)
             .stdout("value");
     }
-    assert!(sent.load(Ordering::Relaxed) > 1_000, "a flood");
-    stop.store(true, Ordering::Relaxed);
-    for flood in floods {
-        within("the flood to end", flood).await.expect("no panic");
-    }
+    let sent = flood.sent.load(Ordering::Relaxed);
+    assert!(sent > 1_000, "no flood: {sent}");
+    drop(flood);
     // Whoever has no credentials gets them again once the flood is over.
     let vera = dev.member("vera", "viewer", "*");
     until("credentials for a new member", || {
