@@ -163,6 +163,13 @@ impl Client {
             Err(error) if error.code() == Code::Denied => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
+        // It has to be open to reach the next workspace: so it is closed only after it was opened in all.
+        for row in &workspaces {
+            match self.sign_in(&row.workspace).await {
+                Err(error) if error.code() != Code::Denied => return Err(error),
+                _ => {}
+            }
+        }
         let mut closed = Vec::new();
         for row in workspaces {
             match self.close_own(&row.workspace, key).await {

@@ -8,7 +8,7 @@ use keyroll_wire::query::{CREDENTIAL_WORKSPACES, LedgerCredential};
 use keyroll_wire::reply::IssuedCredential;
 
 use crate::context::Context;
-use crate::queries::{Claim, Queries, SignedQuery, current_member};
+use crate::queries::{Claim, Queries, SignedQuery, current_member, member_of_ledger};
 
 /// Makes a NATS user for a connection key that reaches these workspaces, from now on.
 pub type CredentialIssuer = Arc<
@@ -28,8 +28,8 @@ impl Credentials {
         Self { context, issuer }
     }
 
-    /// Issues a credential to whoever asks, for workspaces of which it is a member. An operator may name any:
-    /// whoever creates a workspace needs to reach it first.
+    /// Issues a credential to a member, for workspaces of which it is one. An operator may name any: whoever
+    /// creates a workspace needs to reach it first. A sign-in is none, and has to be open in some workspace.
     pub(crate) async fn issue(
         &self,
         queries: &Queries,
@@ -51,12 +51,12 @@ impl Credentials {
         let mut workspaces = asked.workspaces.clone();
         workspaces.sort_unstable();
         workspaces.dedup();
-        let is_operator =
+        let operator =
             query.sign_in_key().is_none() && self.context.is_operator(&query.opened.signer);
-        if !is_operator {
-            let claim = Claim::of(query);
-            self.check_membership(queries, (&claim, query.member()), &workspaces)
-                .await?;
+        if !operator {
+            let member = member_of_ledger(&self.context, query).await?;
+            self.check_membership(queries, member, &workspaces).await?;
+            self.check_sign_in(query, &workspaces)?;
         }
         issuer(asked.connection, &workspaces, self.context.now())
     }
@@ -64,12 +64,17 @@ impl Credentials {
     async fn check_membership(
         &self,
         queries: &Queries,
-        (claim, member): (&Claim, MemberId),
+        member: MemberId,
         workspaces: &[WorkspaceName],
     ) -> Result<(), Rejection> {
+        // Before it is opened in a workspace, a sign-in has to reach it.
+        let asker = Claim {
+            member,
+            sign_in_key: None,
+        };
         for workspace in workspaces {
             // The first refusal ends it: a stranger's query reads the log once at most.
-            queries.check_member(workspace, claim).await?;
+            queries.check_member(workspace, &asker).await?;
             let in_force = self.context.with_workspace(workspace, |view| {
                 current_member(&self.context, view, &member)
             })?;
@@ -80,6 +85,29 @@ impl Credentials {
         if workspaces.is_empty() && queries.workspaces(member)?.is_empty() {
             let message = "NATS credentials are for operators and members: this key is a member of no workspace";
             return Err(Rejection::new(Code::Denied, message));
+        }
+        Ok(())
+    }
+
+    /// A sign-in that was closed in a workspace does not reach it.
+    fn check_sign_in(
+        &self,
+        query: &SignedQuery,
+        workspaces: &[WorkspaceName],
+    ) -> Result<(), Rejection> {
+        let Some(key) = query.sign_in_key() else {
+            return Ok(());
+        };
+        for workspace in workspaces {
+            let known = self
+                .context
+                .with_workspace(workspace, |view| view.sign_in(&query.member(), &key))?;
+            if known.is_some_and(|known| known.closed.is_some()) {
+                let message = format!(
+                    "the sign-in was closed in {workspace}: sign in again with `keyroll login`"
+                );
+                return Err(Rejection::new(Code::Denied, message));
+            }
         }
         Ok(())
     }

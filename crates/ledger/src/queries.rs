@@ -34,8 +34,8 @@ pub(crate) use workspaces::{current_member, member_of_ledger, workspaces_of, wor
 
 /// The member that a query names, and the sign-in key that signed for it.
 pub(crate) struct Claim {
-    member: MemberId,
-    sign_in_key: Option<Identity>,
+    pub(crate) member: MemberId,
+    pub(crate) sign_in_key: Option<Identity>,
 }
 
 impl Claim {
@@ -161,8 +161,8 @@ impl Queries {
     }
 
     /// The workspaces that somebody is a member of.
-    pub(crate) fn workspaces(&self, member: MemberId) -> Result<Vec<WorkspaceRow>, Rejection> {
-        workspaces_of(&self.context, member)
+    pub(crate) fn workspaces(&self, id: MemberId) -> Result<Vec<WorkspaceRow>, Rejection> {
+        workspaces_of(&self.context, id)
     }
 
     fn is_member(&self, workspace: &WorkspaceName, asker: &Claim) -> Result<bool, Rejection> {

@@ -252,3 +252,27 @@ fn sign_ins_outlast_a_restart_and_a_rebuild() {
         .run()
         .code(0);
 }
+
+/// An open sign-in gets its NATS credentials from the ledger, like a member's own key.
+#[test]
+fn a_sign_in_needs_no_nats_user_of_its_own() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let ana = Traveller::new(&dev, "ana", "editor");
+    let alone = |run: Run| run.env("KEYROLL_NATS_CREDS", "");
+    alone(ana.with(&dev, &ana.stick, &["login"])).run().code(0);
+    alone(ana.run(&dev, &REVEAL))
+        .run()
+        .code(0)
+        .stdout("the value");
+    let stolen = dev.home().scratch().join("stolen.pem");
+    fs::copy(ana.sign_in_file(), &stolen).expect("copied");
+    alone(ana.run(&dev, &["logout"])).run().code(0);
+    // Elsewhere, so that no credentials of before are there.
+    let home = dev.home().scratch().join("home-thief");
+    alone(ana.with(&dev, &stolen, &REVEAL))
+        .env("KEYROLL_HOME", &home)
+        .run()
+        .code(4)
+        .stderr_has("sign-in has ended");
+}

@@ -177,8 +177,8 @@ async fn credential_once(
         }),
         seen: TreeSize(0),
         ledger: asked.keys.ledger,
-        workspace: None,
         member: asked.signer.claim(),
+        workspace: None,
         delegation: None,
     };
     let bytes = cose::sign(&query, asked.signer.key());

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_client::{SignInConsent, Signer};
+use keyroll_client::{Client, SignInConsent, Signer};
 use keyroll_core::limits::SIGN_IN_MS;
 use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::sign_in::SignInTerms;
-use keyroll_core::{Identity, LedgerId, Millis, WorkspaceName};
+use keyroll_core::{Code, Identity, LedgerId, Millis, WorkspaceName};
 use keyroll_wire::time::now;
 use serde_json::json;
 
@@ -48,18 +48,20 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Fail
     };
     let settings = context.settings()?;
     let own = identity_file::load(&settings.identity.value, context.passphrase_source())?;
-    let ledger = match &settings.ledger {
-        Some(ledger) => ledger.value,
-        // This pins the ledger's id.
-        None => context.connect(own.clone().into()).await?.ledger(),
-    };
+    // This also pins the ledger's id.
+    let client = context.connect(own.clone().into()).await?;
+    let ledger = client.ledger();
     let consent = |key: Identity| consent(&own, ledger, (key, from, until, origin));
     let (signer, text) = identity_file::signed_in(consent)?;
-    let client = context.connect(signer.clone()).await?;
-    let workspace = settings.workspace.is_some().then(|| settings.workspace());
-    if let Some(workspace) = workspace.transpose()? {
-        client.sign_in(&workspace).await?;
-    }
+    // An open sign-in gets credentials for NATS itself: this first time it uses the connection of the own key.
+    let workspace = match &settings.workspace {
+        Some(_) => settings.workspace()?,
+        None => first_workspace(&client).await?,
+    };
+    client
+        .with_signer(signer.clone())
+        .sign_in(&workspace)
+        .await?;
     let path = identity_file::sign_in_path(&settings.home.value);
     private_file::replace(&path, text.as_bytes())?;
     report(context, &signer, &path.display().to_string())?;
@@ -70,6 +72,18 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Fail
         ));
     }
     Ok(())
+}
+
+/// A workspace of the member: the sign-in has to be open somewhere.
+async fn first_workspace(client: &Client) -> Result<WorkspaceName, Failure> {
+    let first = client.workspaces().await?.into_iter().next();
+    first.map(|row| row.workspace).ok_or_else(|| {
+        let message = format!(
+            "{} is a member of no workspace. Ask an owner to add you",
+            client.member()
+        );
+        Failure::coded(Code::Denied, message)
+    })
 }
 
 fn consent(

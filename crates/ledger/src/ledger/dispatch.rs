@@ -94,7 +94,7 @@ impl Ledger {
         let identity = query.opened.signer;
         match ask {
             Question::WorkspaceList(list) => {
-                let member = queries::member_of_ledger(&self.context, query)?;
+                let member = queries::member_of_ledger(&self.context, query).await?;
                 queries::workspaces_page(&self.context, member, list).map(Answer::WorkspaceList)
             }
             Question::LedgerCredential(asked) => {
@@ -102,7 +102,7 @@ impl Ledger {
                 Ok(Answer::LedgerCredential(issued))
             }
             Question::Status(_) => {
-                let member = queries::member_of_ledger(&self.context, query)?;
+                let member = queries::member_of_ledger(&self.context, query).await?;
                 // A sign-in is no operator, whoever signed in.
                 let operator = query.sign_in_key().is_none() && self.context.is_operator(&identity);
                 let status = self.status.status(member, operator).await?;

@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 9;
+pub const SCHEMA: u32 = 11;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");

@@ -12,15 +12,8 @@ use crate::follower::Progress;
 use crate::proofs;
 use crate::response::ProvenHead;
 
-/// Answers anybody who knows the root of a workspace at some size, member or not. Everybody else
-/// gets the answer of a stranger. `trusted_size` is the size that the asker has seen by now.
-pub(crate) async fn extends(
-    context: &Context,
-    workspace: &WorkspaceName,
-    known: AuditExtends,
-    trusted_size: TreeSize,
-    head: &mut ProvenHead,
-) -> Result<Answer, Rejection> {
+/// Waits, for a while, until the read model has all that the log has by now.
+pub(super) async fn await_log_end(context: &Context) -> Result<(), Rejection> {
     let last = context.log_end().await?;
     let lags = |progress: &Progress| progress.sequence < last;
     if context.progress.read(lags) {
@@ -32,6 +25,19 @@ pub(crate) async fn extends(
             return Err(behind());
         }
     }
+    Ok(())
+}
+
+/// Answers anybody who knows the root of a workspace at some size, member or not. Everybody else
+/// gets the answer of a stranger. `trusted_size` is the size that the asker has seen by now.
+pub(crate) async fn extends(
+    context: &Context,
+    workspace: &WorkspaceName,
+    known: AuditExtends,
+    trusted_size: TreeSize,
+    head: &mut ProvenHead,
+) -> Result<Answer, Rejection> {
+    await_log_end(context).await?;
     let view = context.view()?;
     let found = view.workspace(workspace)?;
     let found = found.filter(|found| known.size > TreeSize(0) && found.size() >= known.size);

@@ -1,18 +1,19 @@
 //! The workspaces that somebody is a member of.
 
 use keyroll_core::state::Member;
-use keyroll_core::{Code, MemberId, Rejection};
+use keyroll_core::{Code, Identity, MemberId, Rejection};
 use keyroll_wire::query::{PAGE_ROWS, WorkspaceList};
 use keyroll_wire::reply::{WorkspaceRow, WorkspaceRows};
 
 use super::SignedQuery;
+use super::extends::await_log_end;
 use crate::context::Context;
 use crate::page::Page;
 use crate::projection::{ProjectionError, WorkspaceView};
 
 /// The member who asks about the ledger as a whole. A sign-in key speaks for it where it is open in
 /// any workspace: a proof is for the whole ledger, and each was opened with one.
-pub(crate) fn member_of_ledger(
+pub(crate) async fn member_of_ledger(
     context: &Context,
     query: &SignedQuery,
 ) -> Result<MemberId, Rejection> {
@@ -20,19 +21,33 @@ pub(crate) fn member_of_ledger(
     let Some(key) = query.sign_in_key() else {
         return Ok(member);
     };
+    if is_open_anywhere(context, &member, &key)? {
+        return Ok(member);
+    }
+    // Another replica may just have opened it.
+    await_log_end(context).await?;
+    if is_open_anywhere(context, &member, &key)? {
+        return Ok(member);
+    }
+    let message =
+        "your sign-in has ended, or was not opened yet: sign in again with `keyroll login`";
+    Err(Rejection::new(Code::Denied, message))
+}
+
+fn is_open_anywhere(
+    context: &Context,
+    member: &MemberId,
+    key: &Identity,
+) -> Result<bool, Rejection> {
     let view = context.view()?;
-    for (_, head) in view.workspaces()? {
-        let Some(workspace) = view.workspace(&head.name)? else {
-            continue;
-        };
-        let now = head.row.time_at(context.now());
-        let known = workspace.sign_in(&member, &key)?;
+    for workspace in view.memberships(member)? {
+        let now = workspace.row().time_at(context.now());
+        let known = workspace.sign_in(member, key)?;
         if known.is_some_and(|known| known.is_open(now)) {
-            return Ok(member);
+            return Ok(true);
         }
     }
-    let message = "this key has no open sign-in of the member that it names";
-    Err(Rejection::new(Code::Denied, message))
+    Ok(false)
 }
 
 /// The workspaces that somebody is a member of, by name.

@@ -1,9 +1,11 @@
 //! NATS credentials: who gets which, and that guests read nothing of each other.
 
-use keyroll_core::command::{MemberRecord, MemberRemove, Nothing};
+use keyroll_core::command::{MemberRecord, MemberRemove, Nothing, SignInClose};
 use keyroll_core::crypto::AnswerKey;
 use keyroll_core::roles::Role;
-use keyroll_core::{Action, Code, ConnectionKey, Digest, Millis, Rejection, TreeSize, cbor, cose};
+use keyroll_core::{
+    Action, Code, ConnectionKey, Digest, MemberId, Millis, Rejection, TreeSize, cbor, cose,
+};
 use keyroll_ledger::GuestSubject;
 use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::query::{
@@ -24,8 +26,8 @@ fn query(world: &World, ask: Question) -> Query {
         ask,
         seen: TreeSize(0),
         ledger: world.id(),
-        workspace: None,
         member: None,
+        workspace: None,
         delegation: None,
     }
 }
@@ -48,12 +50,26 @@ async fn asked(
     signer: &ed25519_dalek::SigningKey,
     workspaces: &[&str],
 ) -> Result<IssuedCredential, Rejection> {
+    asked_as(world, None, signer, workspaces).await
+}
+
+/// As [`asked`], for the member that a sign-in key names.
+async fn asked_as(
+    world: &World,
+    member: Option<MemberId>,
+    signer: &ed25519_dalek::SigningKey,
+    workspaces: &[&str],
+) -> Result<IssuedCredential, Rejection> {
     let parse = |name: &&str| name.parse().expect("a workspace's name");
     let ask = Question::LedgerCredential(LedgerCredential {
         connection: CONNECTION,
         workspaces: workspaces.iter().map(parse).collect(),
     });
-    let body = cose::sign(&query(world, ask), signer);
+    let query = Query {
+        member,
+        ..query(world, ask)
+    };
+    let body = cose::sign(&query, signer);
     let (opened, _) = as_guest(world, GuestSubject::Credential, body.clone()).await;
     let reply = cose::open::<Reply>(&opened).expect("a signed reply");
     reply.verify().expect("signed by the ledger");
@@ -85,6 +101,41 @@ async fn a_member_gets_credentials_for_the_own_workspaces_alone() {
         .expect_err("refused");
     assert_eq!(refused.code, Code::Denied);
     assert!(refused.message.contains("other"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn an_open_sign_in_gets_credentials_and_a_claim_gets_none() {
+    let (world, viewer) = World::with_viewer().await;
+    let (laptop, thief) = (signing_key(40), signing_key(41));
+    let (vera, boss) = (identity(&viewer).into(), identity(&owner()).into());
+    let ask = |member: MemberId, key: &ed25519_dalek::SigningKey, names: &'static [&str]| {
+        let (world, key) = (&world, key.clone());
+        async move {
+            world.projected().await;
+            let asked = asked_as(world, Some(member), &key, names).await;
+            asked.map(|issued| issued.jwt).map_err(|why| why.code)
+        }
+    };
+    let denied = Err(Code::Denied);
+    assert_eq!(ask(vera, &laptop, &["demo"]).await, denied, "not open yet");
+    world.open_sign_in(&viewer, &laptop).await;
+    assert_eq!(ask(vera, &laptop, &["demo"]).await, Ok("demo".to_owned()));
+    assert_eq!(ask(vera, &laptop, &[]).await, Ok(String::new()));
+    assert_eq!(ask(vera, &laptop, &["other"]).await, denied);
+    assert_eq!(ask(vera, &thief, &["demo"]).await, denied);
+    assert_eq!(ask(boss, &laptop, &["demo"]).await, denied);
+    // An operator's sign-in is no operator.
+    world.open_sign_in(&owner(), &thief).await;
+    assert_eq!(ask(boss, &thief, &["demo"]).await, Ok("demo".to_owned()));
+    assert_eq!(ask(boss, &thief, &["not-there-yet"]).await, denied);
+    let close = SignInClose {
+        key: identity(&laptop),
+        member: None,
+    };
+    let closed = world.act(&viewer, Action::SignInClose(close)).await;
+    closed.expect("closed");
+    assert_eq!(ask(vera, &laptop, &["demo"]).await, denied);
+    assert_eq!(ask(vera, &laptop, &[]).await, denied);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Commands that are only decided: nothing is written, and refusals are those of the command
 //! itself.
 
-use keyroll_core::command::{MemberRemove, Nothing, SecretRef};
+use keyroll_core::command::{MemberRemove, Nothing, SecretRef, SignInClose};
 use keyroll_core::roles::Role;
 use keyroll_core::{
     Action, Blob, Code, Event, Millis, Rejection, SecretId, TreeSize, cbor, cose, limits,
@@ -88,9 +88,9 @@ async fn whatever_would_be_refused_is_refused_and_nothing_is_written() {
         other => other,
     };
     let (stranger, unseen) = (signing_key(99), signing_key(50));
-    let revoke = Action::DelegationRevoke(keyroll_core::command::DelegationRevoke {
+    let close = Action::SignInClose(SignInClose {
         key: identity(&unseen),
-        identity: None,
+        member: Some(identity(&stranger).into()),
     });
     for (actor, asked, refused) in [
         (&viewer, delete(secret), Code::Denied),
@@ -105,7 +105,7 @@ async fn whatever_would_be_refused_is_refused_and_nothing_is_written() {
             Action::WorkspaceCreate(Nothing {}),
             Code::Conflict,
         ),
-        (&owner(), revoke, Code::Denied),
+        (&owner(), close, Code::NotFound),
     ] {
         let words = format!("{} by {:?}", asked.name(), identity(actor));
         let before = world.log.bytes();

@@ -72,7 +72,7 @@ impl World {
         self.send(cose::sign(&command, key), vec![]).await
     }
 
-    async fn open_sign_in(&self, member: &SigningKey, key: &SigningKey) {
+    pub(crate) async fn open_sign_in(&self, member: &SigningKey, key: &SigningKey) {
         let open = opening(self, member, key);
         let opened = self.act_signed_in(member, key, open).await;
         assert_eq!(denied(&opened.expect("opened")), None);
