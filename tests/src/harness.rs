@@ -40,7 +40,7 @@ pub mod wait;
 pub mod wires;
 
 pub use client::demo;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_addresses};
 pub use dev::{Dev, Person};
 pub use dishonest::Dishonest;
 pub use done::Done;

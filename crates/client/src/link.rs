@@ -23,7 +23,7 @@ use keyroll_wire::reply::ServiceInfo;
 use keyroll_wire::subjects;
 
 use crate::ClientError;
-use crate::client::LedgerKeys;
+use crate::client::{CALL_TIMEOUT, LedgerKeys};
 use crate::signer::Signer;
 use crate::sync::lock;
 
@@ -135,12 +135,12 @@ impl Link {
         if let Some(live) = self.usable(need) {
             return Ok(live);
         }
-        let _turn = self.turn.lock().await;
-        if let Some(live) = self.usable(need) {
-            return Ok(live);
-        }
         // Rare, and large: it connects twice.
-        Box::pin(self.replace(need)).await?;
+        let replaced = tokio::time::timeout(CALL_TIMEOUT, Box::pin(self.replace_in_turn(need)));
+        replaced.await.unwrap_or_else(|_| {
+            let words = "no NATS credentials came in time: nats-server or the ledger is overloaded";
+            Err(ClientError::failed(Code::Unreachable, words))
+        })?;
         self.usable(need).ok_or_else(|| {
             let words =
                 "the new NATS credentials have ended already: check the clocks of both machines";
@@ -179,6 +179,18 @@ impl Link {
     fn usable(&self, need: Option<&WorkspaceName>) -> Option<Arc<Live>> {
         let live = self.current()?;
         (live.reaches(need) && !live.is_over()).then_some(live)
+    }
+
+    /// As [`Link::replace`], unless another caller has just done so.
+    async fn replace_in_turn(
+        self: &Arc<Self>,
+        need: Option<&WorkspaceName>,
+    ) -> Result<(), ClientError> {
+        let _turn = self.turn.lock().await;
+        match self.usable(need) {
+            Some(_) => Ok(()),
+            None => self.replace(need).await,
+        }
     }
 
     /// Gets new credentials, connects with them, and swaps that connection in. Needs the turn.

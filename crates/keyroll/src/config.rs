@@ -69,6 +69,7 @@ impl Config {
 /// Adds the ledger's id to the file, and leaves the rest as its owner wrote it.
 pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     let path = path(home);
+    private_file::make_directory(home)?;
     // Several programs may meet the ledger for the first time at once.
     let lock = home.join(".config.lock");
     let _locked =

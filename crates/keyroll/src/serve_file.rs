@@ -76,6 +76,29 @@ impl ServeFile {
     }
 }
 
+/// What is left to know from the `serve.toml` of an earlier version, which held passwords in URLs.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EarlierServeFile {
+    #[expect(dead_code, reason = "only earlier files have it")]
+    ledger_url: String,
+    pub(crate) monitoring: Vec<String>,
+    pub(crate) operators: Vec<Identity>,
+    #[serde(default)]
+    pub(crate) root_key: RootKeyPlace,
+}
+
+impl EarlierServeFile {
+    /// `None` for a file of this version, or none at all.
+    pub(crate) fn load(home: &Path) -> Result<Option<Self>, Failure> {
+        let path = ServeFile::path(home);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(toml::from_str(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::file(&path, &error)),
+        }
+    }
+}
+
 /// The keys of the ledger in a home.
 pub(crate) fn keys(home: &Path) -> PathBuf {
     home.join("keys")

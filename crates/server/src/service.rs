@@ -1,20 +1,23 @@
 //! The NATS service (ADR-32 of NATS). Requests arrive on a connection of the clients' account, which has
 //! no JetStream. The streams are read and written on another connection.
 
+mod connection;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::service::ServiceExt as _;
-use keyroll_core::{Identity, Rejection};
+use keyroll_core::Identity;
 use keyroll_ledger::follower::Notice;
 use keyroll_ledger::{Environment, Ledger, OpenError, Options};
-use keyroll_nats::{Addresses, ClientIssuer, Creds};
+use keyroll_nats::{ClientIssuer, Creds};
 use keyroll_store::log::JetStreamLog;
 use keyroll_store::objects::JetStreamObjects;
 use keyroll_wire::subjects;
 use tokio::sync::{mpsc, watch};
 
+use self::connection::{CONNECT, connect};
 use crate::dispatch::Dispatcher;
 use crate::guests::Guests;
 use crate::issuing::{CredentialLifetime, issuer};
@@ -27,17 +30,11 @@ use crate::monitors::{Replicas, clock, streams};
 use crate::nats::permissions::SERVICE_INBOX;
 use crate::nats::{LedgerStream, check_streams, check_version, probe_streams};
 
-/// Requests that the connection buffers before it drops them. The dispatcher empties the buffer at once,
-/// so it fills only when the process gets no processor time.
-const BUFFERED_REQUESTS: usize = 16_384;
 /// Time between two passes of erasure, and after a failed one.
 const ERASE_INTERVAL: Duration = Duration::from_millis(200);
 const ERASE_RETRY: Duration = Duration::from_secs(2);
 /// How often expired sealing keys are erased, and the vault is swept.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(600);
-/// How long connecting, and draining a connection, may take.
-const CONNECT: Duration = Duration::from_secs(5);
-
 /// The options of a service.
 pub struct ServeOptions {
     /// URL of the nats-servers.
@@ -108,39 +105,16 @@ pub struct Service {
     stopped: watch::Receiver<bool>,
 }
 
-async fn connect(
-    url: &str,
-    creds: &Creds,
-    user: &'static str,
-    inbox: Option<&str>,
-) -> Result<async_nats::Client, ServeError> {
-    let addresses: Addresses = url.parse().map_err(|why: Rejection| ServeError::Address {
-        user,
-        why: why.message,
-    })?;
-    let mut options = creds
-        .connect_options()
-        .name(format!("keyroll {user}"))
-        .subscription_capacity(BUFFERED_REQUESTS)
-        .client_capacity(BUFFERED_REQUESTS);
-    if let Some(inbox) = inbox {
-        options = options.custom_inbox_prefix(inbox);
-    }
-    let hosts = addresses.hosts();
-    let connected = addresses.connect(options, CONNECT).await;
-    connected.map_err(|why| ServeError::Connect { user, hosts, why })
-}
-
 /// Starts the service. Returns when it answers requests.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
     let (url, inbox) = (&*options.nats_url, Some(SERVICE_INBOX));
-    let client = connect(url, &options.service, "service", inbox).await?;
-    let erasing = connect(url, &options.service, "service", inbox).await?;
-    let responder = connect(url, &options.responder, "responder", None).await?;
-    let to_guests = connect(url, &options.responder, "responder", None).await?;
+    let (client, refusals) = connect(url, &options.service, "service", inbox).await?;
+    let (erasing, _) = connect(url, &options.service, "service", inbox).await?;
+    let (responder, _) = connect(url, &options.responder, "responder", None).await?;
+    let (to_guests, _) = connect(url, &options.responder, "responder", None).await?;
     check_version(&client.server_info()).map_err(|error| ServeError::Unfit(error.to_string()))?;
     // Without a stream the service only answers what an operator needs for recovery.
     let damage = match check_streams(&client).await {
@@ -150,7 +124,7 @@ pub async fn start(options: ServeOptions) -> Result<Service, ServeError> {
             return Err(ServeError::Unfit(error.to_string()));
         }
         Err(error) if error.only_missing() => Some(error.to_string()),
-        Err(error) => return Err(ServeError::Unfit(error.to_string())),
+        Err(error) => return Err(ServeError::Unfit(refusals.explain(&error.to_string()))),
     };
     let monitoring = options.monitoring.clone();
     let mut durability = Durability::new(options.monitoring, options.allow_unsynced);

@@ -17,7 +17,8 @@ use keyroll_server::nats::OperatorKeys;
 use nix::sys::signal::Signal;
 
 use self::doors::Doors;
-use self::server::{NatsServer, free_addresses};
+use self::server::NatsServer;
+pub use self::server::free_addresses;
 pub use self::service::Service;
 use super::plain::plain_connection;
 use super::wait::{until, within};

@@ -402,12 +402,11 @@ impl Parts {
         before: &State,
         seen: TreeSize,
     ) -> CommittedCommand {
+        let index = Index(before.size().0);
         let query = Query {
             v: QUERY_V,
             at: now(),
-            ask: Question::AuditProve(AuditProve {
-                index: Index(before.size().0),
-            }),
+            ask: Question::AuditProve(AuditProve { index }),
             seen: seen.max(TreeSize(before.size().0 + 1)),
             ledger: self.id,
             workspace: Some(workspace.clone()),

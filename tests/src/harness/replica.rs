@@ -27,7 +27,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub(super) fn start(
+    pub fn start(
         mut command: Command,
         environment: &[(&'static str, String)],
         stderr: PathBuf,

@@ -104,6 +104,35 @@ fn new_workspaces_and_members_need_no_edit_and_no_reload() {
 }
 
 #[test]
+fn a_lost_membership_does_not_bar_the_others() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let owner = |workspace: &str, words: &[&str]| {
+        let words = ["-w", workspace].into_iter().chain(words.iter().copied());
+        dev.keyroll(words).run().code(0);
+    };
+    for workspace in ["billing", "third"] {
+        dev.keyroll(["workspace", "create", workspace])
+            .run()
+            .code(0);
+        owner(
+            workspace,
+            &["member", "add", "vera", &vera.key, "--role", "viewer"],
+        );
+    }
+    let list = |workspace: &str| bare(&dev, &vera, ["-w", workspace, "secret", "list"]).run();
+    list("demo").code(0);
+    list("billing").code(0);
+    owner("billing", &["member", "remove", "vera", "--yes"]);
+    // The credentials name billing, and new ones for all three are refused.
+    list("third").code(0);
+    let creds = Creds::load(&stored(&vera.home)).expect("credentials");
+    assert_eq!(creds.claims().nats.tags, ["ws:third"]);
+    list("demo").code(0);
+    list("billing").code(4);
+}
+
+#[test]
 fn a_stranger_gets_no_credentials() {
     let dev = Dev::start();
     let eve = dev.person("eve");

@@ -36,6 +36,7 @@ mod matrix_rest;
 mod mended;
 mod pages;
 mod permissions;
+mod printed;
 mod projection;
 mod python;
 mod python_sandbox;

@@ -32,8 +32,9 @@ pub(crate) struct Timed {
     pub(crate) creds: Creds,
     pub(crate) renew: Option<Instant>,
     pub(crate) ends: Option<Instant>,
-    /// Whether they reach only the workspaces of their tags.
-    pub(crate) issued: bool,
+    /// The file that they came from. Without one the ledger issued them, and they reach only the workspaces of
+    /// their tags.
+    pub(crate) file: Option<Arc<Path>>,
 }
 
 /// The newest credentials of a client.
@@ -46,22 +47,32 @@ impl Timed {
             let life = Duration::from_secs(end.saturating_sub(creds.claims().iat));
             life.saturating_sub(ROUNDING)
         });
-        Self::new(creds, asked, life, true)
+        Self::new(creds, asked, life, None)
     }
 
     /// Credentials that were kept: only the wall clock tells how much of their life is left.
     pub(crate) fn stored(creds: Creds) -> Self {
         let left = left(&creds);
-        Self::new(creds, Instant::now(), left, true)
+        Self::new(creds, Instant::now(), left, None)
     }
 
-    fn new(creds: Creds, begun: Instant, life: Option<Duration>, issued: bool) -> Self {
+    fn new(creds: Creds, begun: Instant, life: Option<Duration>, file: Option<Arc<Path>>) -> Self {
         Self {
             creds,
             renew: life.map(|life| begun + life * RENEW_NUMERATOR / RENEW_DENOMINATOR),
             ends: life.map(|life| begun + life),
-            issued,
+            file,
         }
+    }
+
+    /// These, or what their file has by now: somebody else renews it.
+    pub(crate) fn present(&self) -> Option<Self> {
+        let now = match &self.file {
+            Some(file) => read(file).ok()?,
+            None => self.clone(),
+        };
+        let in_force = now.ends.is_none_or(|end| Instant::now() < end);
+        in_force.then_some(now)
     }
 
     /// The workspaces of the tags.
@@ -92,7 +103,7 @@ pub(super) fn read(file: &Path) -> Result<Timed, ClientError> {
         return Err(ClientError::failed(Code::Denied, words));
     }
     let left = left(&creds);
-    Ok(Timed::new(creds, Instant::now(), left, false))
+    Ok(Timed::new(creds, Instant::now(), left, Some(file.into())))
 }
 
 #[cfg(test)]
@@ -136,6 +147,28 @@ mod tests {
         assert!(left <= Duration::from_secs(1_000) && left > Duration::from_secs(900));
         let past = Timed::stored(creds((1, 2), &[]));
         assert!(past.ends.is_some_and(|end| end <= Instant::now()));
+    }
+
+    #[test]
+    fn a_file_that_somebody_renews_is_read_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.creds");
+        let write = |creds: &Creds| {
+            fs::write(&path, creds.render().expect("a text")).expect("written");
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
+        };
+        let now = seconds();
+        let [first, second] = [100, 200].map(|life| creds((now, now + life), &[]));
+        write(&first);
+        let timed = read(&path).expect("credentials");
+        write(&second);
+        let present = timed.present().expect("in force");
+        assert_eq!(present.creds.jwt(), second.jwt());
+        write(&creds((1, 2), &[]));
+        assert!(
+            timed.present().is_none(),
+            "an expired JWT is never shown to a server"
+        );
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Live {
             let words = format!("cannot connect to nats-server at {hosts}: {why}");
             ClientError::failed(Code::Unreachable, words)
         })?;
-        let reach = timed.filter(|timed| timed.issued);
+        let reach = timed.filter(|timed| timed.file.is_none());
         Ok(Self {
             nats,
             user,
@@ -143,12 +143,11 @@ fn with_newest(newest: Newest) -> ConnectOptions {
     ConnectOptions::with_auth_callback(move |nonce| {
         let timed = lock(&newest).clone();
         async move {
-            let in_force = |timed: &Timed| timed.ends.is_none_or(|end| Instant::now() < end);
-            match timed {
-                // A server closes the connection of an expired JWT at once, and the NATS client comes back
-                // without a pause.
-                Some(timed) if in_force(&timed) => timed.creds.answer(&nonce),
-                _ => Err(AuthError::new("the NATS credentials have ended")),
+            // A server closes the connection of an expired JWT at once, and the NATS client comes back without
+            // a pause.
+            match timed.and_then(|timed| timed.present()) {
+                Some(timed) => timed.creds.answer(&nonce),
+                None => Err(AuthError::new("the NATS credentials have ended")),
             }
         }
     })

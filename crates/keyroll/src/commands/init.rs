@@ -1,15 +1,14 @@
 //! `keyroll init`: sets a ledger up, once, before `keyroll serve`.
 
 mod credentials;
+mod earlier;
 mod nats_files;
 
 use clap::Args;
 use keyroll_core::crypto::Key;
 use keyroll_core::{Code, Identity, LedgerId};
 use keyroll_server::keys::{self, create_keys_with};
-use keyroll_server::nats::{
-    LedgerStream, NatsClient, check_streams, create_missing, create_streams,
-};
+use keyroll_server::nats::{NatsClient, check_streams, create_streams};
 use keyroll_wire::time::now;
 use serde_json::json;
 
@@ -52,8 +51,11 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
     let operator_creds = args.credentials.operator()?;
     let operator = keyroll_client::connect_nats(&nats_url, Some(&operator_creds));
     if let Some(file) = keys::found_in(&serve_file::keys(&home)) {
-        let operator = operator.await?;
-        return complete(context, &operator, &file.display().to_string()).await;
+        let operator = operator
+            .await
+            .map_err(|error| Failure::from(error).within("--operator-creds"))?;
+        let given = || args.credentials.read();
+        return earlier::complete(context, &home, (&operator, &nats_url), given, &file).await;
     }
     root_key_place::writable(args.root_key)?;
     let operators = operators(context, &args.operator)?;
@@ -101,25 +103,6 @@ fn done(
         url = file.nats_url,
     );
     context.out.done(&json, &words)
-}
-
-/// Adds the stream that an earlier program did not make. Nothing else of an existing ledger is touched.
-async fn complete(context: &Context, operator: &NatsClient, file: &str) -> Result<(), Failure> {
-    match check_streams(operator).await {
-        Err(error) if error.only_tokens_missing() => {
-            create_missing(operator).await.map_err(local)?;
-            let added = LedgerStream::Tokens.name();
-            let words =
-                format!("added the stream {added} to the ledger. Start `keyroll serve` again");
-            context.out.done(&json!({"added": [added]}), &words)
-        }
-        _ => {
-            let words = format!(
-                "{file} exists already, and keyroll never replaces a ledger's keys. Choose another directory with --home"
-            );
-            Err(Failure::coded(Code::Conflict, words))
-        }
-    }
 }
 
 fn local(error: impl std::fmt::Display) -> Failure {

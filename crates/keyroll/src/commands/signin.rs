@@ -36,7 +36,7 @@ pub(crate) enum SignInCommand {
 pub(crate) struct CloseArgs {
     /// Keys of sign-ins, as `signin list` and the audit log show them; required without --all or --where
     #[arg(value_name = "ID")]
-    keys: Vec<Identity>,
+    keys: Vec<String>,
     /// Close all of your own
     #[arg(long)]
     all: bool,
@@ -113,7 +113,10 @@ async fn close(context: &Context, session: &Session, args: CloseArgs) -> Result<
     let mut mine = BTreeSet::new();
     if !args.keys.is_empty() {
         let here = open_in(session, &session.workspace, None).await?;
-        for key in args.keys {
+        for text in &args.keys {
+            let key: Identity = text
+                .parse()
+                .map_err(|error| Failure::usage(format!("{text}: {error}")))?;
             let others = here.iter().find(|row| row.key == key && row.member != own);
             if let Some(row) = others {
                 let member = Some(row.member);

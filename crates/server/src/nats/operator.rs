@@ -6,7 +6,7 @@
 mod accounts;
 mod keys;
 
-use keyroll_nats::jwt::{self, JwtError, Operator, Template, User};
+use keyroll_nats::jwt::{self, JwtError, Operator, Template, TimeRange, User};
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{ClientIssuer, Creds};
 
@@ -16,6 +16,11 @@ use super::permissions::{self, Permissions};
 
 /// Subscriptions of a guest: one inbox, and room for a second request.
 const GUEST_SUBSCRIPTIONS: i64 = 5;
+
+/// A guest's connection lasts between so many minutes and twice as long. Each step is a range in a JWT that the
+/// server reads for every guest: steps of a minute double the cost of a guest's connection.
+const GUEST_MINUTES: u32 = 5;
+const MINUTES: u32 = 24 * 60;
 
 /// What every server of the operator has to know. It holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +164,8 @@ impl OperatorKeys {
             subs: GUEST_SUBSCRIPTIONS,
             payload: i64::try_from(permissions::GUEST_PAYLOAD).unwrap_or(i64::MAX),
             bearer_token: true,
+            times: guest_times(),
+            times_location: "UTC".to_owned(),
             ..template(permissions::guest())
         };
         let key = self.user(UserName::Guest);
@@ -166,6 +173,22 @@ impl OperatorKeys {
         let account = self.account(AccountName::Guests);
         jwt::sign(account, about, (self.made(), None), User::own(guest))
     }
+}
+
+/// Ranges of the day that overlap. nats-server ends a guest's connection when the first range that holds its
+/// beginning ends. The later range stands first, so that is one to two steps later: a JWT that everybody shares
+/// cannot say "a minute from now".
+fn guest_times() -> Vec<TimeRange> {
+    let time = |minute: u32| {
+        let minute = minute % MINUTES;
+        format!("{:02}:{:02}:00", minute / 60, minute % 60)
+    };
+    let range = |begin: u32| TimeRange {
+        start: time(begin),
+        end: time(begin + 2 * GUEST_MINUTES),
+    };
+    let steps = (0..MINUTES / GUEST_MINUTES).rev();
+    steps.map(|step| range(step * GUEST_MINUTES)).collect()
 }
 
 const fn account_of(user: UserName) -> AccountName {

@@ -1,9 +1,11 @@
-//! nats-server accepts configurations with fixed addresses, for one server and for a cluster.
+//! nats-server accepts configurations with fixed addresses, for one server and for a cluster; and the script for
+//! others' servers has the same imports.
 
 use std::path::Path;
 use std::process::Command;
 
-use keyroll_server::nats::{Cluster, Endpoint, OperatorKeys, ServerConfig};
+use keyroll_server::nats::permissions::GUEST_REQUESTS;
+use keyroll_server::nats::{AccountName, Cluster, Endpoint, OperatorKeys, ServerConfig};
 
 use crate::support::nats_bin;
 
@@ -57,4 +59,26 @@ async fn nats_server_takes_a_configuration_with_fixed_addresses() {
         ..one
     };
     accepts(&of_three, directory.path()).await;
+}
+
+#[test]
+fn the_script_for_a_nats_of_others_has_the_same_imports() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/nsc-accounts.sh");
+    let directory = tempfile::tempdir().unwrap();
+    for account in AccountName::ALL {
+        let wanted: Vec<String> = match account.borrows() {
+            Some(exports) => exports.into_iter().map(|one| one.subject).collect(),
+            None if account == AccountName::Guests => GUEST_REQUESTS.map(str::to_owned).to_vec(),
+            None => Vec::new(),
+        };
+        let listed = Command::new("sh")
+            .arg(&script)
+            .arg(directory.path().join("out"))
+            .args(["--list", account.as_str()])
+            .output()
+            .unwrap();
+        assert!(listed.status.success(), "{listed:?}");
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert_eq!(listed.lines().collect::<Vec<_>>(), wanted, "{account:?}");
+    }
 }

@@ -173,6 +173,18 @@ impl Connection {
         assert!(seen.await.is_ok(), "{action} to {subject} was not refused");
     }
 
+    /// Waits until the server has ended the connection for this reason.
+    pub(super) async fn ended(&mut self, why: &str) {
+        let seen = tokio::time::timeout(SOON, async {
+            while let Some(error) = self.errors.recv().await {
+                if error.to_lowercase().contains(why) {
+                    return;
+                }
+            }
+        });
+        assert!(seen.await.is_ok(), "the connection did not end: {why}");
+    }
+
     pub(super) async fn cannot_publish(&mut self, subject: &str, payload: &str) {
         let reply = self.client.new_inbox();
         self.client

@@ -157,7 +157,7 @@ const FIRST_PORT: u16 = 10_000;
 const PORTS: u16 = 20_000;
 
 /// Addresses that no other test of this process uses and that are free.
-pub(super) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     static CHOSEN: AtomicU32 = AtomicU32::new(0);
     [(); N].map(|()| {
         loop {

@@ -167,6 +167,24 @@ async fn no_reveal_is_lost_when_one_of_three_servers_dies_meanwhile() {
     assert!(entries >= count, "{entries} entries, {count} reveals");
 }
 
+/// nats-server runs, and the service does not.
+#[test]
+fn a_guest_without_a_service_is_told_so() {
+    let cluster = Cluster::start(1, 1);
+    let home = cluster.home().scratch().join("ann");
+    Run::keyroll(["identity", "new"])
+        .env("KEYROLL_HOME", &home)
+        .run()
+        .code(0);
+    Run::keyroll(["secret", "list"])
+        .env("KEYROLL_HOME", &home)
+        .env("KEYROLL_NATS_URL", cluster.nats_url(0))
+        .env("KEYROLL_WORKSPACE", "demo")
+        .run()
+        .code(7)
+        .stderr_has("no keyroll service answers there");
+}
+
 /// A client that does nothing for longer than its credentials last.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_client_stays_connected() {

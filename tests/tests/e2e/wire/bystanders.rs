@@ -167,6 +167,7 @@ async fn the_service_introduces_itself() {
         endpoints,
         [
             ("command", "keyroll.v1.*.command"),
+            ("credential", "keyroll.v1._ledger.credential"),
             ("info", "keyroll.v1._ledger.info"),
             ("query", "keyroll.v1.*.query")
         ]
