@@ -232,10 +232,10 @@ impl Commands {
         if head.map_err(|why| unavailable(why.0))? > Sequence(0) {
             return Ok(());
         }
-        Err(match command.command().action {
-            Action::MemberAccept(_) => no_such_invitation(),
-            _ => not_a_member(workspace),
-        })
+        if let Action::MemberAccept(_) = command.command().action {
+            return Err(no_such_invitation());
+        }
+        Err(not_a_member(workspace))
     }
 
     async fn submit(

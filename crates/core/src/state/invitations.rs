@@ -29,7 +29,7 @@ impl State {
     pub(super) fn invite(
         &mut self,
         invite: &MemberInvite,
-        invited: &MemberInvited,
+        invited: MemberInvited,
         (at, by): (Millis, MemberId),
         changes: &mut Changes,
     ) {

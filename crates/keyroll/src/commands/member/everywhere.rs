@@ -12,7 +12,7 @@ use crate::output::Table;
 use crate::session::Session;
 
 /// What became of a person in one workspace.
-struct Outcome {
+struct Removal {
     workspace: WorkspaceName,
     /// The refusal, if the person is still a member.
     refused: Option<Failure>,
@@ -80,7 +80,7 @@ async fn remove_from(
     session: &Session,
     member: MemberId,
     dry: DryRun,
-) -> Result<Option<Outcome>, Failure> {
+) -> Result<Option<Removal>, Failure> {
     let rows = session.members().await?;
     if !rows.iter().any(|row| row.member == member && !row.removed) {
         return Ok(None);
@@ -92,7 +92,7 @@ async fn remove_from(
         Err(failure) if failure.code() == Code::Unreachable.as_str() => return Err(failure),
         Err(failure) => Some(failure),
     };
-    Ok(Some(Outcome {
+    Ok(Some(Removal {
         workspace: session.workspace.clone(),
         refused,
     }))
@@ -101,14 +101,14 @@ async fn remove_from(
 fn report(
     context: &Context,
     named: &str,
-    outcomes: &[Outcome],
+    outcomes: &[Removal],
     dry: DryRun,
 ) -> Result<(), Failure> {
     if outcomes.is_empty() {
         let message = format!("{named} is in none of your workspaces");
         return Err(Failure::coded(Code::NotFound, message));
     }
-    let of = |refused: bool| -> Vec<&Outcome> {
+    let of = |refused: bool| -> Vec<&Removal> {
         let all = outcomes.iter();
         all.filter(|outcome| outcome.refused.is_some() == refused)
             .collect()
@@ -136,7 +136,7 @@ fn report(
         );
         return Err(Failure::coded(Code::Denied, message));
     }
-    let json = |outcome: &Outcome| -> Value {
+    let json = |outcome: &Removal| -> Value {
         json!({"workspace": outcome.workspace, "removed": !dry.dry_run, "dry_run": dry.dry_run})
     };
     let rows: Vec<(String, Value)> = removed

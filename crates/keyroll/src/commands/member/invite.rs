@@ -74,9 +74,10 @@ async fn fields(
 ) -> Result<(MemberInvite, InvitationCode), Failure> {
     let code = InvitationCode::new(random()?);
     let key = public(&code.key(&session.client.ledger(), &session.workspace));
-    let old = match args.renew {
-        true => Some(find(session, &args.name).await?),
-        false => None,
+    let old = if args.renew {
+        Some(find(session, &args.name).await?)
+    } else {
+        None
     };
     let name: MemberName = match &old {
         Some(old) => old.name.clone(),
