@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyroll_core::crypto::{ClientSession, SessionContext};
 use keyroll_core::origin::verifier;
 use keyroll_core::statement::{LedgerKey, SealingKey};
-use keyroll_core::{Code, CommandId, LedgerId, MemberId, SecretId, WorkspaceName, cose};
+use keyroll_core::{Code, CommandId, LedgerId, MemberId, Millis, SecretId, WorkspaceName, cose};
 use keyroll_merkle::{Checkpoint, VerifierKey};
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{Addresses, Creds, CredsError};
@@ -256,12 +256,15 @@ impl Client {
         Ok(self.connection.link.live(workspace).await?.nats.clone())
     }
 
-    /// The text of a `.creds` file for other NATS clients: a user that reaches these workspaces for about an
-    /// hour, under a fresh connection key.
+    /// The text of a `.creds` file for other NATS clients, and when it ends: a user that reaches these
+    /// workspaces for about an hour, under a fresh connection key.
     ///
     /// # Errors
     /// The ledger's refusal; [`Code::Unreachable`].
-    pub async fn issue_creds(&self, workspaces: Vec<WorkspaceName>) -> Result<String, ClientError> {
+    pub async fn issue_creds(
+        &self,
+        workspaces: Vec<WorkspaceName>,
+    ) -> Result<(String, Millis), ClientError> {
         let key = KeyPair::new_user();
         let creds = self
             .connection
@@ -269,7 +272,9 @@ impl Client {
             .credential_for(&key, workspaces)
             .await?;
         let text = creds.render();
-        text.map_err(|error| ClientError::failed(Code::Internal, error.to_string()))
+        let text = text.map_err(|error| ClientError::failed(Code::Internal, error.to_string()))?;
+        let ends = creds.claims().exp.unwrap_or_default();
+        Ok((text, Millis(ends * 1_000)))
     }
 
     /// The key that verifies a workspace's checkpoints.

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::private_file;
+use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NatsCommand {
@@ -43,7 +44,7 @@ async fn creds(context: &Context, out: Option<&Path>) -> Result<(), Failure> {
     let own = own.into_iter().map(|row| row.workspace);
     let mut names: BTreeSet<WorkspaceName> = own.take(CREDENTIAL_WORKSPACES - 1).collect();
     names.extend(named);
-    let text = client.issue_creds(names.iter().cloned().collect()).await?;
+    let (text, ends) = client.issue_creds(names.iter().cloned().collect()).await?;
     let Some(out) = out else {
         return context.out.bytes(text.as_bytes());
     };
@@ -51,10 +52,9 @@ async fn creds(context: &Context, out: Option<&Path>) -> Result<(), Failure> {
     let json = json!({
         "file": out.display().to_string(),
         "workspaces": names,
+        "expires": time::rfc3339(ends),
     });
-    let words = format!(
-        "wrote NATS credentials to {}, for about an hour",
-        out.display()
-    );
+    let (file, until) = (out.display(), time::short(ends));
+    let words = format!("wrote NATS credentials to {file}, in force until {until}");
     context.out.done(&json, &words)
 }
