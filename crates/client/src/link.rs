@@ -155,11 +155,20 @@ impl Link {
 
     /// Sends a query that guests may ask, and returns the signed reply.
     pub(crate) async fn ask_sealed(&self, query: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        self.send_sealed(subjects::CREDENTIAL, query).await
+    }
+
+    /// Sends a request that guests may send, and returns the reply that came sealed.
+    pub(crate) async fn send_sealed(
+        &self,
+        subject: &str,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, ClientError> {
         if let Some(live) = self.usable(None) {
-            return guest::sealed(&live.nats, subjects::CREDENTIAL, query).await;
+            return guest::sealed(&live.nats, subject, request).await;
         }
         let guest = Box::pin(Guest::connect(&self.addresses)).await?;
-        guest.ask(query).await
+        guest.send(subject, request).await
     }
 
     /// The present connection, whatever it reaches.

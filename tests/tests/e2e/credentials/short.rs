@@ -34,6 +34,7 @@ async fn client(cluster: &Cluster, servers: &[usize]) -> Client {
     let settings = Settings {
         nats_url: cluster.nats_urls(servers),
         nats_creds: None,
+        nats_ca: None,
         identity: cluster.owner().into(),
         ledger: Some(cluster.ledger()),
         home: None,
