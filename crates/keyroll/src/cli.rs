@@ -66,7 +66,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll workspace list\n  keyroll workspace create billing"
     )]
     Workspace(workspace::WorkspaceCommand),
-    /// Sign in: a fresh key of this machine acts for you for a while. Your identity file is used once
+    /// Sign in this machine: a fresh key acts for you for a while, and your identity file is used once. `keyroll console
+    /// login` signs in a shared console
     #[command(
         after_help = "Examples:\n  keyroll login --identity /media/usb/ana.pem\n  keyroll login --expires 2h"
     )]

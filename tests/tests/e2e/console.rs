@@ -255,3 +255,66 @@ fn the_first_page_stays_small_with_five_thousand_secrets() {
             .contains("s-KEY_04999")
     );
 }
+
+/// A shared console holds the key of the sign-in. It must not become an owner by that.
+#[test]
+fn a_console_with_an_owners_sign_in_manages_nothing() {
+    let dev = Dev::start();
+    dev.create("Kept", "x");
+    let mallory = dev.person("mallory").key;
+    let mut window = login(&dev);
+    let page = window.get("/w/demo/members");
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(
+        page.body.contains("keyroll -w demo member"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("members/add"), "{}", page.body);
+    let fields = [
+        ("name", "mallory"),
+        ("key", mallory.as_str()),
+        ("role", "owner"),
+        ("secrets", "*"),
+    ];
+    let added = window.post("/w/demo/members/add", &fields);
+    assert_eq!(added.status, 403, "{}", added.body);
+    let rows = dev
+        .keyroll(["member", "list", "--json"])
+        .run()
+        .code(0)
+        .rows();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    dev.verifies();
+}
+
+#[test]
+fn signing_out_closes_the_sign_in_of_the_session() {
+    let dev = Dev::start();
+    dev.keyroll(["workspace", "create", "other"]).run().code(0);
+    let open = || {
+        let list = dev.keyroll(["signin", "list", "--json"]);
+        list.run().code(0).rows()
+    };
+    let mut window = login(&dev);
+    assert_eq!(window.get("/w/demo/secrets").status, 200);
+    assert_eq!(open().len(), 1);
+    // One sign-in serves all workspaces of its member.
+    assert_eq!(window.get("/w/other/secrets").status, 200);
+    let done = window.post("/sign-out", &[]);
+    assert!(done.body.contains("You are signed out"), "{}", done.body);
+    assert!(!done.body.contains("could not be told"), "{}", done.body);
+    assert!(open().is_empty());
+    for place in ["demo", "other"] {
+        let log = [
+            "-w",
+            place,
+            "audit",
+            "log",
+            "--json",
+            "--action",
+            "signin.closed",
+        ];
+        assert_eq!(dev.keyroll(log).run().code(0).rows().len(), 1, "{place}");
+    }
+}

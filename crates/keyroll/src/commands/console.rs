@@ -36,7 +36,7 @@ pub(crate) struct ConsoleArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConsoleCommand {
-    /// Sign in to a shared console: consent to its key and print a one-time link
+    /// Sign in to a shared console and print a one-time link to it. `keyroll login` signs in this machine
     #[command(
         after_help = "Example:\n  keyroll console login https://keyroll.example.com --expires 2h"
     )]

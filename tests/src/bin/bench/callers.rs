@@ -9,10 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyroll_client::{Client, Settings};
+use ed25519_dalek::SigningKey;
+use keyroll_client::{Client, Settings, SignInConsent, Signer};
 use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::command::{Nothing, Purpose};
-use keyroll_core::{Action, SecretId, SecretName, Version, WorkspaceName};
+use keyroll_core::limits::SIGN_IN_MS;
+use keyroll_core::sign_in::SignInTerms;
+use keyroll_core::{Action, LedgerId, Millis, SecretId, SecretName, Version, WorkspaceName};
+use keyroll_wire::time::now;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Times;
@@ -43,6 +47,8 @@ enum Line {
 pub(crate) enum What {
     /// Reveal a secret, check the receipt, open the value and compare it.
     Reveal,
+    /// The same through a sign-in of the owner.
+    SignedInReveal,
     /// Create a secret.
     Create,
     /// Give the caller's own secret a new value.
@@ -146,18 +152,23 @@ pub(crate) async fn run() -> Result<(), Failed> {
     let client = Client::connect(Settings {
         nats_url: url,
         nats_creds: Some(service::creds(&data)),
-        identity: identity.into(),
+        identity: identity.clone().into(),
         ledger: None,
         home: None,
     })
     .await?;
-    let crowd = Crowd {
+    let mut crowd = Crowd {
+        signed_in: client.clone(),
         client,
         workspace,
         created: Arc::default(),
         editors: Arc::default(),
     };
-    answer(&crowd.prepare().await?)?;
+    let prepared = crowd.prepare().await?;
+    // A sign-in is not older than the membership.
+    let signer = sign_in(&identity, crowd.client.ledger())?;
+    crowd.signed_in = crowd.client.with_signer(signer);
+    answer(&prepared)?;
     for line in lines {
         let Line::Do {
             what,
@@ -176,6 +187,22 @@ pub(crate) async fn run() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A fresh key, to which the owner consents for some hours.
+fn sign_in(owner: &SigningKey, ledger: LedgerId) -> Result<Signer, Failed> {
+    let key = SigningKey::from_bytes(&keyroll_client::random()?);
+    let from = now();
+    let terms = SignInTerms {
+        key: keyroll_client::public(&key),
+        from,
+        until: Millis(from.0 + SIGN_IN_MS),
+        origin: "the bench".parse()?,
+    };
+    Ok(Signer::signed_in(
+        key,
+        SignInConsent::by_key(owner, ledger, terms),
+    )?)
+}
+
 fn answer(done: &Done) -> Result<(), Failed> {
     println!("{}", serde_json::to_string(done)?);
     Ok(())
@@ -184,6 +211,8 @@ fn answer(done: &Done) -> Result<(), Failed> {
 #[derive(Clone)]
 struct Crowd {
     client: Client,
+    /// A sign-in of the same member, over the same connection.
+    signed_in: Client,
     workspace: WorkspaceName,
     created: Arc<AtomicU64>,
     editors: Arc<AtomicU64>,
@@ -253,7 +282,8 @@ impl Crowd {
                 let crowd = self.clone();
                 tokio::spawn(async move {
                     match what {
-                        What::Reveal => crowd.reveals(end).await,
+                        What::Reveal => crowd.reveals(&crowd.client, end).await,
+                        What::SignedInReveal => crowd.reveals(&crowd.signed_in, end).await,
                         What::Create => crowd.creates(end).await,
                         What::Edit => crowd.edits(end).await,
                     }
@@ -288,7 +318,7 @@ impl Crowd {
         }
     }
 
-    async fn reveals(&self, end: Instant) -> Result<Share, Failed> {
+    async fn reveals(&self, client: &Client, end: Instant) -> Result<Share, Failed> {
         let mut share = Share::default();
         let purpose = Purpose::Run(Nothing {});
         let mut indexes = BTreeSet::new();
@@ -299,8 +329,7 @@ impl Crowd {
                 version: None,
             }];
             let begun = Instant::now();
-            let reveal = self
-                .client
+            let reveal = client
                 .reveal(&self.workspace, &wanted, &purpose, None)
                 .await?;
             share.times.add(begun.elapsed());

@@ -76,6 +76,7 @@ struct Measured {
     request_p50: Vec<f64>,
     many: Rounds,
     some: Rounds,
+    some_signed_in: Rounds,
     one: Rounds,
     create: Rounds,
     edit: Rounds,
@@ -93,6 +94,8 @@ impl Measured {
             .run(service, callers, (What::Reveal, MANY, plan.long))?;
         self.some
             .run(service, callers, (What::Reveal, SOME, plan.long))?;
+        self.some_signed_in
+            .run(service, callers, (What::SignedInReveal, SOME, plan.long))?;
         self.publish_p50
             .push(publisher.awaited(plan.short).await?.permille(500));
         self.request_p50
@@ -119,6 +122,10 @@ impl Measured {
             "reveal_1_p50_over_publish_p50",
             median_ratio(&self.one.p50, &self.publish_p50),
         );
+        report.ratio(
+            "reveal_64_signed_in_over_key",
+            median_ratio(&self.some_signed_in.rate, &self.some.rate),
+        );
         report.figure(
             "publish_per_second",
             median(&self.publish),
@@ -143,6 +150,7 @@ impl Measured {
         );
         self.many.tell(report, "reveal_256");
         self.some.tell(report, "reveal_64");
+        self.some_signed_in.tell(report, "reveal_64_signed_in");
         self.one.tell(report, "reveal_1");
         self.create.tell(report, "create_256");
         self.edit.tell(report, "edit_256");
@@ -169,6 +177,15 @@ pub(crate) async fn measure(
         "entry_bytes",
         float(entry.len() as u64),
         "bytes of a reveal's entry",
+    );
+    let signed_in = callers.act(What::SignedInReveal, SOME, Duration::from_millis(500))?;
+    let more = hex::decode(&signed_in.entry)?
+        .len()
+        .saturating_sub(entry.len());
+    report.figure(
+        "entry_bytes_signed_in_more",
+        float(more as u64),
+        "bytes more through a sign-in (goal: at most 48)",
     );
     let two = (service.operator().await?, service.operator().await?);
     let echo = Echo::new(two, entry.clone()).await?;

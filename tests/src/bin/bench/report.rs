@@ -15,10 +15,11 @@ enum Goal {
 }
 
 /// Every ratio that is measured, with its goal.
-const GOALS: [(&str, Goal); 6] = [
+const GOALS: [(&str, Goal); 7] = [
     ("reveal_256_over_publish", Goal::AtLeast(4.0)),
     ("reveal_64_over_publish", Goal::AtLeast(3.0)),
     ("reveal_1_p50_over_publish_p50", Goal::AtMost(1.6)),
+    ("reveal_64_signed_in_over_key", Goal::AtLeast(0.95)),
     ("rebuild_over_drain", Goal::AtLeast(0.3)),
     ("verify_over_strict", Goal::AtLeast(0.9)),
     ("audit_query_1e6_over_1e4", Goal::AtMost(1.5)),

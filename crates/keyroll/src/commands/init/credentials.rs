@@ -13,16 +13,16 @@ use crate::serve_file;
 /// Files of NATS credentials.
 #[derive(Debug, Args)]
 pub(super) struct CredentialArgs {
-    /// Directory that `--print-nats-config` wrote; the options below name single files instead
+    /// Directory that `--print-nats-config` wrote; the options below name single files instead [default: none]
     #[arg(long, value_name = "DIR")]
     credentials: Option<PathBuf>,
-    /// NATS credentials of the user `operator`, who may create streams; they are not kept
+    /// NATS credentials of the user `operator`, who may create streams; they are not kept [default: in DIR]
     #[arg(long, value_name = "FILE")]
     operator_creds: Option<PathBuf>,
-    /// NATS credentials of the user `service`, for `keyroll serve`
+    /// NATS credentials of the user `service`, for `keyroll serve` [default: in DIR]
     #[arg(long, value_name = "FILE")]
     service_creds: Option<PathBuf>,
-    /// NATS credentials of the user `responder`, for `keyroll serve`
+    /// NATS credentials of the user `responder`, for `keyroll serve` [default: in DIR]
     #[arg(long, value_name = "FILE")]
     responder_creds: Option<PathBuf>,
     /// Seed of the scoped key with which the service issues credentials to clients [default: it issues none]

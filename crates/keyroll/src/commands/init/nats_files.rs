@@ -32,7 +32,7 @@ pub(super) struct NatsArgs {
     /// Only write the files of nats-servers and the credentials of their users into --out
     #[arg(long, requires = "out")]
     pub(super) print_nats_config: bool,
-    /// Directory for the files; another run with the same options writes the same
+    /// Directory for the files; another run with the same options writes the same; required with `--print-nats-config`
     #[arg(long, requires = "print_nats_config", value_name = "DIR")]
     out: Option<PathBuf>,
     /// Number of nats-servers
