@@ -2,10 +2,12 @@
 
 use keyroll_nats::Creds;
 use keyroll_nats::creds::seconds;
-use keyroll_nats::jwt::{self, Template, User};
+use keyroll_nats::jwt::{self, Account, Activation, Import, Limits, Template, User};
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_server::nats::permissions::client_inbox;
-use keyroll_server::nats::{AccountName, OperatorKeys, check_streams};
+use keyroll_server::nats::{
+    AccountName, OperatorKeys, TrustedAccount, check_streams, create_streams,
+};
 
 use crate::permissions::DELETE_VAULT;
 use crate::support::{Connection, Harness, next, user_of};
@@ -196,4 +198,73 @@ async fn an_issued_client_hears_its_own_answers_and_workspaces_alone() {
     drop(stolen);
     one.subscribed("keyroll.events.billing.>").await;
     reaches_no_stream(&mut one).await;
+}
+
+/// Another account of the same operator, which imports the way into a stream with some activation.
+async fn tenant(activation: impl FnOnce(&OperatorKeys, &str, &str) -> String) -> (Harness, Creds) {
+    const TOKENS: &str = "keyroll.tokens.>";
+    let account = KeyPair::new_account();
+    let key = account.public_key();
+    let nats = Harness::with(|config, keys| {
+        let ledger = keys.account(AccountName::Ledger).public_key();
+        let tenant = Account {
+            exports: Vec::new(),
+            imports: vec![Import::service(
+                &ledger,
+                TOKENS,
+                activation(keys, &key, TOKENS),
+            )],
+            limits: Limits::plain(),
+            signing_keys: Vec::new(),
+        };
+        let about = (&*key, "TENANT");
+        let jwt = jwt::sign(keys.operator_key(), about, (0, None), tenant).unwrap();
+        config.trust.accounts.push(TrustedAccount {
+            name: "TENANT".to_owned(),
+            public_key: key.clone(),
+            jwt,
+        });
+    })
+    .await;
+    let creds = user_of(&account, "tenant", User::unrestricted(), (0, None));
+    (nats, creds)
+}
+
+/// Whether a tenant gets something into the stream.
+async fn reaches_the_tokens(nats: &Harness, creds: &Creds) -> bool {
+    let operator = nats.operator().await.client;
+    create_streams(&operator, 1).await.unwrap();
+    let tried = nats.try_connect(creds.connect_options(), "_INBOX_tenant");
+    // nats-server does not take an account with another account's activation at all.
+    let Ok(tenant) = tried.await else {
+        return false;
+    };
+    let sent = tenant.client.request("keyroll.tokens.x", "x".into()).await;
+    let found = check_streams(&operator).await.unwrap();
+    assert_eq!(sent.is_ok(), found[3].messages == 1, "{sent:?}");
+    sent.is_ok()
+}
+
+/// Exports are private: in a NATS that others operate, there are other accounts.
+#[tokio::test]
+async fn another_account_of_the_operator_cannot_import_without_its_own_activation() {
+    let (nats, creds) = Box::pin(tenant(|_, _, _| String::new())).await;
+    assert!(!reaches_the_tokens(&nats, &creds).await);
+    // The activation of account SERVICE, which stands in every server's file.
+    let (nats, creds) = Box::pin(tenant(|keys, _, subject| {
+        let service = keys.account(AccountName::Service).public_key();
+        let ledger = keys.account(AccountName::Ledger);
+        let activation = Activation::of_service(subject);
+        jwt::sign(ledger, (&service, subject), (0, None), activation).unwrap()
+    }))
+    .await;
+    assert!(!reaches_the_tokens(&nats, &creds).await);
+    // The control: its own one works.
+    let (nats, creds) = Box::pin(tenant(|keys, tenant, subject| {
+        let ledger = keys.account(AccountName::Ledger);
+        let activation = Activation::of_service(subject);
+        jwt::sign(ledger, (tenant, subject), (0, None), activation).unwrap()
+    }))
+    .await;
+    assert!(reaches_the_tokens(&nats, &creds).await);
 }

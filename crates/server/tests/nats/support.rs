@@ -77,8 +77,14 @@ pub(super) fn user_of(
 impl Harness {
     /// A server without streams.
     pub(super) async fn bare() -> Self {
+        Self::with(|_, _| ()).await
+    }
+
+    /// A server without streams, with another configuration.
+    pub(super) async fn with(change: impl FnOnce(&mut ServerConfig, &OperatorKeys)) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (config, keys) = config(directory.path());
+        let (mut config, keys) = config(directory.path());
+        change(&mut config, &keys);
         let users = keys.users().unwrap();
         let server = DevServer::start(&nats_bin().await, None, &config, &users.operator)
             .await
