@@ -243,7 +243,8 @@ async fn send(
             RequestErrorKind::NoResponders if begun.elapsed() < patience => {
                 tokio::time::sleep(backoff.next_pause()).await;
             }
-            RequestErrorKind::TimedOut if begun.elapsed() + REQUEST_TIMEOUT / 2 < CALL_TIMEOUT => {}
+            RequestErrorKind::TimedOut
+                if patience == CROWD && begun.elapsed() + REQUEST_TIMEOUT / 2 < CALL_TIMEOUT => {}
             _ => return Err(unreachable(&error)),
         }
     }
