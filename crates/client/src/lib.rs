@@ -13,6 +13,7 @@
 //! let client = Client::connect(Settings {
 //!     nats_url: "tls://nats.example:4222".to_owned(),
 //!     nats_creds: Some("/etc/keyroll/client.creds".into()),
+//!     nats_ca: None,
 //!     identity: ed25519_dalek::SigningKey::from_bytes(&[7; 32]).into(),
 //!     ledger: None,
 //!     home: Some("/var/lib/example/keyroll".into()),
@@ -44,6 +45,7 @@ mod discovery;
 mod dry_run;
 mod error;
 mod import_split;
+mod invitation;
 mod link;
 pub mod private_files;
 mod query;
@@ -61,6 +63,7 @@ pub use client::{Client, Settings, connect_nats, new_command_id, new_secret_id, 
 pub use command::Executed;
 pub use error::ClientError;
 pub use import_split::split_import;
+pub use invitation::{Accepted, InvitationLink, LinkTls};
 pub use query::{VerifiedAnswer, unexpected};
 pub use receipt::ProvedEntry;
 pub use reveal::{RequestedValue, Reveal, RevealedValue, RevealedValues};

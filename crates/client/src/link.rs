@@ -21,7 +21,7 @@ use keyroll_core::{Code, LedgerId, WorkspaceName};
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{Addresses, Creds, connection_key};
 use keyroll_wire::query::CREDENTIAL_WORKSPACES;
-use keyroll_wire::reply::ServiceInfo;
+use keyroll_wire::reply::{IssuedCredential, ServiceInfo};
 use keyroll_wire::subjects;
 
 use crate::ClientError;
@@ -157,12 +157,21 @@ impl Link {
 
     /// Sends a query that guests may ask, and returns the signed reply.
     pub(crate) async fn ask_sealed(&self, query: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        self.send_sealed(subjects::CREDENTIAL, query).await
+    }
+
+    /// Sends a request that guests may send, and returns the reply that came sealed.
+    pub(crate) async fn send_sealed(
+        &self,
+        subject: &str,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, ClientError> {
         let keys = self.keys.get();
         if let Some(live) = self.usable(None) {
-            return guest::sealed(Way::Member(&live), subjects::CREDENTIAL, query, keys).await;
+            return guest::sealed(Way::Member(&live), subject, request, keys).await;
         }
         let guest = Box::pin(Guest::connect(&self.addresses)).await?;
-        guest.ask(query, keys).await
+        guest.send(subject, request, keys).await
     }
 
     /// The present connection, whatever it reaches.
@@ -340,21 +349,35 @@ impl Link {
             workspaces,
         };
         // A connection that is in force is quicker than a new one, and no flood of guests delays it.
-        let issued = if let Some(live) = self.usable(None) {
-            live.ask_credential(&asked).await?
-        } else {
-            let mut guest = self.guest.lock().await;
-            let connected = match guest.take() {
-                Some(connected) if connected.is_connected() => connected,
-                _ => Guest::connect(&self.addresses).await?,
-            };
-            let issued = connected.ask_credential(&asked).await;
-            // It may be asked again, for other workspaces.
-            *guest = issued.is_err().then_some(connected);
-            issued?
+        let over_live = match self.usable(None).filter(|live| live.is_connected()) {
+            Some(live) => match live.ask_credential(&asked).await {
+                // Its server may have died: a guest tries them all.
+                Err(error) if error.code() == Code::Unreachable => None,
+                answer => Some(answer?),
+            },
+            None => None,
+        };
+        let issued = match over_live {
+            Some(issued) => issued,
+            None => self.ask_as_guest(&asked).await?,
         };
         Creds::new(issued.jwt, key.clone())
             .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
+    }
+
+    async fn ask_as_guest(
+        &self,
+        asked: &guest::Asked<'_>,
+    ) -> Result<IssuedCredential, ClientError> {
+        let mut guest = self.guest.lock().await;
+        let connected = match guest.take() {
+            Some(connected) if connected.is_connected() => connected,
+            _ => Guest::connect(&self.addresses).await?,
+        };
+        let issued = connected.ask_credential(asked).await;
+        // It may be asked again, for other workspaces.
+        *guest = issued.is_err().then_some(connected);
+        issued
     }
 
     /// The key of this home's connections to the ledger. It is made once.

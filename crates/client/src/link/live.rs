@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{
     AuthError, ConnectOptions, Message, PublishError, PublishErrorKind, RequestErrorKind,
     StatusCode,
@@ -144,6 +145,10 @@ impl Live {
             (Some(reach), Some(need)) => reach.contains(need),
             (None, _) | (_, None) => true,
         }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.nats.connection_state() == State::Connected
     }
 
     /// Whether the credentials have ended, or another connection has to take its place.
