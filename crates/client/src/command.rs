@@ -228,12 +228,11 @@ impl Client {
         let sent = live.request(&subject, bytes);
         // A new connection took some of the time.
         match tokio::time::timeout(left(), sent).await {
-            Err(_) => Err(Attempt::Retry(outcome_unknown())),
             // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
             Ok(Err(RequestFailed::Forbidden(error))) if unknown => Err(Attempt::Retry(error)),
             Ok(Err(RequestFailed::Forbidden(error))) => Err(Attempt::Final(error)),
             // It may have been carried out: the same bytes over another connection bring the outcome.
-            Ok(Err(RequestFailed::Unheard(_))) => Err(Attempt::Retry(outcome_unknown())),
+            Err(_) | Ok(Err(RequestFailed::Unheard(_))) => Err(Attempt::Retry(outcome_unknown())),
             Ok(Err(RequestFailed::Nats(kind))) => Err(failed_request(kind, unknown)),
             Ok(Ok(reply)) => Ok(reply.payload.into()),
         }
