@@ -79,18 +79,15 @@ impl Guests {
         let (mut requests, mut window) = (SelectAll::new(), Window::default());
         requests.push(first);
         loop {
-            let is_more = match requests.next().await {
-                Some(request) => {
-                    // Before this request takes room itself.
-                    let is_more = window.hears(self.room.is_empty());
-                    self.clone().admit(request);
-                    is_more
-                }
-                None => {
-                    self.room.emptied().await;
-                    window.ends();
-                    true
-                }
+            let is_more = if let Some(request) = requests.next().await {
+                // Before this request takes room itself.
+                let is_more = window.hears(self.room.is_empty());
+                self.clone().admit(request);
+                is_more
+            } else {
+                self.room.emptied().await;
+                window.ends();
+                true
             };
             if !is_more {
                 continue;

@@ -16,8 +16,11 @@ pub(super) fn differences(out: &Path, files: &Files) -> Result<Vec<String>, Fail
             continue;
         }
         let lines: Vec<&str> = text.lines().collect();
+        let is_config = Path::new(name)
+            .extension()
+            .is_some_and(|kind| kind == "conf");
         let mut gone = have.lines().filter(|line| !lines.contains(line));
-        let example = gone.find(|line| name.ends_with(".conf") && is_public(line));
+        let example = gone.find(|line| is_config && is_public(line));
         found.push(match example {
             Some(line) => format!("{name} differs; for example it has: {}", line.trim()),
             None => format!("{name} differs"),
