@@ -257,15 +257,18 @@ impl Client {
     }
 
     /// The text of a `.creds` file for other NATS clients, and when it ends: a user that reaches these
-    /// workspaces for about an hour, under a fresh connection key.
+    /// workspaces for about an hour. It keeps the connection key of a `.creds` file that it will `replace`, and with
+    /// that its name; else the key is fresh.
     ///
     /// # Errors
     /// The ledger's refusal; [`Code::Unreachable`].
     pub async fn issue_creds(
         &self,
         workspaces: Vec<WorkspaceName>,
+        replace: Option<&Path>,
     ) -> Result<(String, Millis), ClientError> {
-        let key = KeyPair::new_user();
+        let kept = replace.and_then(|file| Creds::load(file).ok());
+        let key = kept.map_or_else(KeyPair::new_user, |creds| creds.key().clone());
         let creds = self
             .connection
             .link

@@ -206,12 +206,13 @@ impl Client {
         workspace: &WorkspaceName,
         accepts: bool,
         bytes: Vec<u8>,
-        (left, unknown): (Duration, bool),
+        (end, unknown): (Instant, bool),
     ) -> Result<Vec<u8>, Attempt> {
         let link = &self.connection.link;
+        let left = || end.saturating_duration_since(Instant::now());
         if accepts {
             let sent = link.send_sealed(subjects::ACCEPT, bytes);
-            return match tokio::time::timeout(left, sent).await {
+            return match tokio::time::timeout(left(), sent).await {
                 Err(_) => Err(Attempt::Retry(outcome_unknown())),
                 Ok(Err(error)) if error.code() == Code::Unreachable => Err(Attempt::Retry(error)),
                 Ok(Err(error)) => Err(Attempt::Final(error)),
@@ -225,12 +226,14 @@ impl Client {
         };
         let subject = subjects::command(workspace);
         let sent = live.request(&subject, bytes);
-        match tokio::time::timeout(left, sent).await {
-            Err(_) => Err(Attempt::Retry(outcome_unknown())),
+        // A new connection took some of the time.
+        match tokio::time::timeout(left(), sent).await {
             // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
             Ok(Err(RequestFailed::Forbidden(error))) if unknown => Err(Attempt::Retry(error)),
             Ok(Err(RequestFailed::Forbidden(error))) => Err(Attempt::Final(error)),
-            Ok(Err(RequestFailed::Nats(error))) => Err(failed_request(&error, unknown)),
+            // It may have been carried out: the same bytes over another connection bring the outcome.
+            Err(_) | Ok(Err(RequestFailed::Unheard(_))) => Err(Attempt::Retry(outcome_unknown())),
+            Ok(Err(RequestFailed::Nats(kind))) => Err(failed_request(kind, unknown)),
             Ok(Ok(reply)) => Ok(reply.payload.into()),
         }
     }
@@ -242,8 +245,7 @@ impl Client {
         (accepts, bytes): (bool, Vec<u8>),
         (end, unknown): (Instant, bool),
     ) -> Attempt {
-        let left = end.saturating_duration_since(Instant::now());
-        let sent = self.transmit(workspace, accepts, bytes, (left, unknown));
+        let sent = self.transmit(workspace, accepts, bytes, (end, unknown));
         let reply = match Box::pin(sent).await {
             Ok(reply) => reply,
             Err(attempt) => return attempt,
@@ -281,8 +283,8 @@ pub(crate) fn outcome_unknown() -> ClientError {
     )
 }
 
-fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
-    match error.kind() {
+fn failed_request(kind: RequestErrorKind, unknown: bool) -> Attempt {
+    match kind {
         RequestErrorKind::NoResponders if !unknown => Attempt::Final(ClientError::failed(
             Code::Unreachable,
             "no keyroll service answers there: start `keyroll serve` or `keyroll dev`",
@@ -292,7 +294,7 @@ fn failed_request(error: &async_nats::RequestError, unknown: bool) -> Attempt {
             Attempt::Retry(outcome_unknown())
         }
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            let message = format!("the command was not sent: {error}");
+            let message = format!("the command was not sent: {kind}");
             Attempt::Retry(ClientError::failed(Code::Unreachable, message))
         }
     }

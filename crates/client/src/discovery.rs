@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use async_nats::RequestErrorKind;
 use async_nats::connection::State;
-use futures::StreamExt as _;
 use keyroll_core::Code;
 use keyroll_wire::subjects;
 
+use crate::link::RequestFailed;
 use crate::{Client, ClientError};
 
 /// How long services have to answer a ping.
@@ -25,12 +25,9 @@ impl Client {
     /// [`Code::Unreachable`].
     pub async fn services(&self) -> Result<usize, ClientError> {
         let unreachable = |why: String| ClientError::failed(Code::Unreachable, why);
-        let nats = self.nats(None).await?;
-        let inbox = nats.new_inbox();
-        let answers = nats.subscribe(inbox.clone()).await;
-        let mut answers = answers.map_err(|error| unreachable(error.to_string()))?;
-        let ping = subjects::SERVICES.to_owned();
-        let sent = nats.publish_with_reply(ping, inbox, Vec::new().into());
+        let live = self.connection.link.live(None).await?;
+        let mut answers = live.answers();
+        let sent = live.publish(subjects::SERVICES, &answers, Vec::new());
         sent.await.map_err(|error| unreachable(error.to_string()))?;
         let mut count = 0;
         let end = tokio::time::Instant::now() + PING_TIMEOUT;
@@ -47,14 +44,16 @@ impl Client {
         let mut last_running = Instant::now();
         while last_running.elapsed() < ABSENCE {
             tokio::time::sleep(CHECK_INTERVAL).await;
-            let Ok(nats) = self.nats(None).await else {
+            let Ok(live) = self.connection.link.live(None).await else {
                 continue;
             };
-            if nats.connection_state() != State::Connected {
+            if live.nats.connection_state() != State::Connected {
                 continue;
             }
-            let info = nats.request(subjects::INFO, Vec::new().into()).await;
-            if !info.is_err_and(|error| error.kind() == RequestErrorKind::NoResponders) {
+            let info = live.request(subjects::INFO, Vec::new()).await;
+            let is_absent =
+                |failed| matches!(failed, RequestFailed::Nats(RequestErrorKind::NoResponders));
+            if !info.is_err_and(is_absent) {
                 last_running = Instant::now();
             }
         }

@@ -6,14 +6,16 @@
 
 mod access;
 mod guest;
+mod inbox;
 mod live;
+mod moment;
+mod refusal;
 mod renewal;
 mod store;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
 
 use keyroll_core::{Code, LedgerId, WorkspaceName};
 use keyroll_nats::nkeys::KeyPair;
@@ -30,7 +32,8 @@ use crate::sync::lock;
 pub(crate) use access::{Access, Newest, Timed};
 pub(crate) use live::{Live, RequestFailed};
 
-use guest::Guest;
+use guest::{Guest, Way};
+use moment::Moment;
 use store::CredentialStore;
 
 /// The connections of one client, one after the other.
@@ -87,8 +90,7 @@ impl Link {
         let _turn = self.turn.lock().await;
         match &self.access {
             Access::Url => {
-                let live = Live::open(&self.addresses, None, &self.newest).await?;
-                self.swap(live);
+                self.open_plain().await?;
             }
             Access::File(file) => self.open_with(access::read(file)?).await?,
             Access::Issued => {
@@ -101,8 +103,8 @@ impl Link {
                     *lock(&self.wanted) = self.reached();
                 } else {
                     let guest = Guest::connect(&self.addresses).await?;
-                    let info = guest.info().await;
-                    *self.guest.lock().await = Some(guest);
+                    let info = guest.info(None).await;
+                    self.keep_a_while(guest).await;
                     return info;
                 }
             }
@@ -119,7 +121,7 @@ impl Link {
     pub(crate) async fn info(&self) -> Result<ServiceInfo, ClientError> {
         let Some(live) = self.current() else {
             let guest = Box::pin(Guest::connect(&self.addresses)).await?;
-            return guest.info().await;
+            return guest.info(self.keys.get()).await;
         };
         guest::plain_info(&live).await
     }
@@ -164,11 +166,12 @@ impl Link {
         subject: &str,
         request: Vec<u8>,
     ) -> Result<Vec<u8>, ClientError> {
+        let keys = self.keys.get();
         if let Some(live) = self.usable(None) {
-            return guest::sealed(&live.nats, subject, request).await;
+            return guest::sealed(Way::Member(&live), subject, request, keys).await;
         }
         let guest = Box::pin(Guest::connect(&self.addresses)).await?;
-        guest.send(subject, request).await
+        guest.send(subject, request, keys).await
     }
 
     /// The present connection, whatever it reaches.
@@ -197,11 +200,28 @@ impl Link {
     async fn replace(self: &Arc<Self>, need: Option<&WorkspaceName>) -> Result<(), ClientError> {
         let timed = match &self.access {
             // A user with a password has no end and no list of workspaces.
-            Access::Url => return Ok(()),
+            Access::Url => return self.open_plain().await,
             Access::File(file) => access::read(file)?,
-            Access::Issued => self.issued(need).await?,
+            Access::Issued => match self.unspent(need) {
+                Some(timed) => timed,
+                None => self.issued(need).await?,
+            },
         };
         self.open_with(timed).await
+    }
+
+    /// Credentials that are good for another connection, in place of one that hears no answers.
+    fn unspent(&self, need: Option<&WorkspaceName>) -> Option<Timed> {
+        self.current().filter(|live| live.is_spent())?;
+        let newest = lock(&self.newest).clone()?.present()?;
+        let reaches = need.is_none_or(|need| newest.workspaces().contains(need));
+        reaches.then_some(newest)
+    }
+
+    async fn open_plain(&self) -> Result<(), ClientError> {
+        let live = Live::open(&self.addresses, None, &self.newest).await?;
+        self.swap(live);
+        Ok(())
     }
 
     async fn open_with(self: &Arc<Self>, timed: Timed) -> Result<(), ClientError> {
@@ -225,7 +245,7 @@ impl Link {
         *lock(&self.current) = Some(Arc::new(live));
     }
 
-    fn spawn_renewal(self: &Arc<Self>, at: Option<Instant>) {
+    fn spawn_renewal(self: &Arc<Self>, at: Option<Moment>) {
         if let Some(at) = at {
             tokio::spawn(renewal::run(Arc::downgrade(self), at));
         }
@@ -258,14 +278,34 @@ impl Link {
         };
         let one: VecDeque<WorkspaceName> = need.cloned().into_iter().collect();
         let key = self.connection_key();
-        match self.ask_credential(&key, &all).await {
+        let issued = match self.ask_credential(&key, &all).await {
             Err(error) if error.code() == Code::Denied && all != one => {
-                let timed = self.ask_credential(&key, &one).await?;
-                *lock(&self.wanted) = one;
-                Ok(timed)
+                let issued = self.ask_credential(&key, &one).await;
+                if issued.is_ok() {
+                    *lock(&self.wanted) = one;
+                }
+                issued
             }
             other => other,
-        }
+        };
+        self.leave_as_guest().await;
+        issued
+    }
+
+    /// The ledger admits few guests at once: one that asks nothing more makes room soon.
+    async fn keep_a_while(self: &Arc<Self>, guest: Guest) {
+        *self.guest.lock().await = Some(guest);
+        let link = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(CALL_TIMEOUT).await;
+            if let Some(link) = link.upgrade() {
+                link.leave_as_guest().await;
+            }
+        });
+    }
+
+    async fn leave_as_guest(&self) {
+        *self.guest.lock().await = None;
     }
 
     async fn ask_credential(
@@ -273,9 +313,9 @@ impl Link {
         key: &KeyPair,
         workspaces: &VecDeque<WorkspaceName>,
     ) -> Result<Timed, ClientError> {
-        let begun = Instant::now();
+        let begun = Moment::now();
         let workspaces = workspaces.iter().cloned().collect();
-        let creds = self.credential_for(key, workspaces).await?;
+        let creds = self.ask_for(key, workspaces).await?;
         if let Some(keys) = self.keys.get()
             && let Some(store) = self.store(&keys.ledger)
         {
@@ -286,6 +326,16 @@ impl Link {
 
     /// Credentials for any connection key.
     pub(crate) async fn credential_for(
+        &self,
+        key: &KeyPair,
+        workspaces: Vec<WorkspaceName>,
+    ) -> Result<Creds, ClientError> {
+        let issued = self.ask_for(key, workspaces).await;
+        self.leave_as_guest().await;
+        issued
+    }
+
+    async fn ask_for(
         &self,
         key: &KeyPair,
         workspaces: Vec<WorkspaceName>,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Message, StatusCode};
-use futures::StreamExt as _;
 use keyroll_core::{Backoff, Code, Digest, WorkspaceName};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{CALL_TIMEOUT, REQUEST_TIMEOUT};
+use crate::link::Live;
 use crate::{Client, ClientError};
 use keyroll_wire::reply::ReplyBody;
 
@@ -54,6 +54,22 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Response, ClientError> {
         let live = self.connection.link.live(workspace).await?;
+        let asked = (subject, bytes.clone());
+        let answer = self.request_over(&live, asked, deadline).await;
+        if answer.is_ok() || !live.is_spent() {
+            return answer;
+        }
+        // The answer was lost with the inbox: once more, over another connection.
+        let live = self.connection.link.live(workspace).await?;
+        self.request_over(&live, (subject, bytes), deadline).await
+    }
+
+    async fn request_over(
+        &self,
+        live: &Live,
+        (subject, bytes): (&str, Vec<u8>),
+        deadline: Deadline,
+    ) -> Result<Response, ClientError> {
         let (nats, request) = (&live.nats, Digest::of(&bytes));
         let mut refusals = live.refusals(subject);
         let statistics = nats.statistics();
@@ -68,9 +84,7 @@ impl Client {
             };
             begun.elapsed() >= most
         };
-        let inbox = nats.new_inbox();
-        let answers = nats.subscribe(inbox.clone()).await;
-        let mut answers = answers.map_err(unreachable)?;
+        let mut answers = live.answers();
         let (mut attempts, mut resend) = (0, Backoff::new(FIRST_RESEND, LONGEST_RESEND));
         loop {
             // Without a connection the NATS client would buffer the request and send it twice.
@@ -81,8 +95,7 @@ impl Client {
                 return Err(unreachable("timed out"));
             }
             let connection = connects();
-            let sent =
-                nats.publish_with_reply(subject.to_owned(), inbox.clone(), bytes.clone().into());
+            let sent = live.publish(subject, &answers, bytes.clone());
             sent.await.map_err(unreachable)?;
             attempts += 1;
             let pause = resend.next_pause();
@@ -90,7 +103,7 @@ impl Client {
             loop {
                 let answer = tokio::select! {
                     biased;
-                    error = refusals.next() => return Err(error),
+                    failed = refusals.next() => return Err(failed.into()),
                     answer = timeout(CHECK_INTERVAL, answers.next()) => answer,
                 };
                 match answer {

@@ -1,6 +1,7 @@
 //! NATS credentials that the ledger issues: nobody edits a nats-server's file for a person or a workspace.
 
 mod guests;
+mod inbox;
 mod short;
 
 use std::fs;
@@ -188,6 +189,25 @@ fn credentials_for_one_workspace_do_not_reach_another() {
     }
     let first = ["-w", "demo", "--nats-creds", &file, "secret", "list"];
     bare(&dev, &vera, first).run().code(0);
+}
+
+/// Whoever uses the file goes on under the same NATS name, and hears below the same inbox.
+#[test]
+fn a_renewed_file_keeps_its_key() {
+    let dev = Dev::start();
+    let vera = dev.member("vera", "viewer", "*");
+    let file = dev.home().path("vera.creds");
+    let write = || {
+        bare(&dev, &vera, ["nats", "creds", "--out", &file])
+            .run()
+            .code(0);
+        let creds = Creds::load(Path::new(&file)).expect("credentials");
+        creds.public_key().to_owned()
+    };
+    let first = write();
+    assert_eq!(write(), first);
+    fs::write(&file, "no credentials").expect("written");
+    assert_ne!(write(), first, "a fresh key");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyroll_core::{Code, WorkspaceName};
 use keyroll_nats::creds::seconds;
 use keyroll_nats::{Creds, WORKSPACE_TAG};
 
+use super::moment::Moment;
 use crate::ClientError;
 
 /// Where the NATS user comes from.
@@ -26,12 +27,12 @@ const RENEW_DENOMINATOR: u32 = 5;
 /// A JWT counts in whole seconds, so the server may end it so much earlier.
 const ROUNDING: Duration = Duration::from_secs(1);
 
-/// Credentials, and their times by this machine's monotonic clock.
+/// Credentials, and their times by this machine's clocks.
 #[derive(Clone)]
 pub(crate) struct Timed {
     pub(crate) creds: Creds,
-    pub(crate) renew: Option<Instant>,
-    pub(crate) ends: Option<Instant>,
+    pub(crate) renew: Option<Moment>,
+    pub(crate) ends: Option<Moment>,
     /// The file that they came from. Without one the ledger issued them, and they reach only the workspaces of
     /// their tags.
     pub(crate) file: Option<Arc<Path>>,
@@ -42,7 +43,7 @@ pub(crate) type Newest = Arc<Mutex<Option<Timed>>>;
 
 impl Timed {
     /// Credentials that the ledger issued after `asked`: their life began no earlier.
-    pub(crate) fn issued(creds: Creds, asked: Instant) -> Self {
+    pub(crate) fn issued(creds: Creds, asked: Moment) -> Self {
         let life = creds.claims().exp.map(|end| {
             let life = Duration::from_secs(end.saturating_sub(creds.claims().iat));
             life.saturating_sub(ROUNDING)
@@ -53,13 +54,13 @@ impl Timed {
     /// Credentials that were kept: only the wall clock tells how much of their life is left.
     pub(crate) fn stored(creds: Creds) -> Self {
         let left = left(&creds);
-        Self::new(creds, Instant::now(), left, None)
+        Self::new(creds, Moment::now(), left, None)
     }
 
-    fn new(creds: Creds, begun: Instant, life: Option<Duration>, file: Option<Arc<Path>>) -> Self {
+    fn new(creds: Creds, begun: Moment, life: Option<Duration>, file: Option<Arc<Path>>) -> Self {
         Self {
             creds,
-            renew: life.map(|life| begun + life * RENEW_NUMERATOR / RENEW_DENOMINATOR),
+            renew: life.map(|life| begun + life / RENEW_DENOMINATOR * RENEW_NUMERATOR),
             ends: life.map(|life| begun + life),
             file,
         }
@@ -71,7 +72,7 @@ impl Timed {
             Some(file) => read(file).ok()?,
             None => self.clone(),
         };
-        let in_force = now.ends.is_none_or(|end| Instant::now() < end);
+        let in_force = now.ends.is_none_or(|end| !end.is_past());
         in_force.then_some(now)
     }
 
@@ -91,19 +92,20 @@ fn left(creds: &Creds) -> Option<Duration> {
 /// Reads a `.creds` file.
 ///
 /// # Errors
-/// [`Code::InvalidField`] when it is none; [`Code::Denied`] when it has expired.
+/// [`Code::InvalidField`] when it is none; [`Code::Unreachable`] when it has expired: whoever renews it is away.
 pub(super) fn read(file: &Path) -> Result<Timed, ClientError> {
     let creds = Creds::load(file)
         .map_err(|error| ClientError::failed(Code::InvalidField, error.to_string()))?;
     if creds.is_expired() {
         let words = format!(
-            "the NATS credentials in {} have expired: get new ones",
-            file.display()
+            "the NATS credentials in {file} have ended. Run what renews them: `keyroll dev` renews its own while it \
+             runs, and `keyroll nats creds --out {file}` writes new ones when it is run without these",
+            file = file.display()
         );
-        return Err(ClientError::failed(Code::Denied, words));
+        return Err(ClientError::failed(Code::Unreachable, words));
     }
     let left = left(&creds);
-    Ok(Timed::new(creds, Instant::now(), left, Some(file.into())))
+    Ok(Timed::new(creds, Moment::now(), left, Some(file.into())))
 }
 
 #[cfg(test)]
@@ -128,25 +130,41 @@ mod tests {
     /// Their times count from the question, by the length of the life: this machine's date does not matter.
     #[test]
     fn issued_credentials_are_renewed_before_they_end_whatever_the_date_is() {
-        let asked = Instant::now();
+        let asked = Moment::now();
         for date in [0, seconds(), seconds() * 2] {
             let timed = Timed::issued(creds((date, date + 101), &[]), asked);
-            let after = |at: Option<Instant>| at.expect("a time") - asked;
+            let after = |then: Option<Moment>| then.expect("a time").at - asked.at;
             assert_eq!(after(timed.ends), Duration::from_secs(100));
             assert_eq!(after(timed.renew), Duration::from_secs(80));
         }
         let short = Timed::issued(creds((7, 7), &[]), asked);
-        assert_eq!(short.ends, Some(asked), "a life of nothing has ended");
+        assert!(
+            short.ends.is_some_and(|end| end.is_past()),
+            "a life of nothing has ended"
+        );
+    }
+
+    /// The monotonic clock stands still meanwhile, and nats-server's does not.
+    #[test]
+    fn credentials_end_while_the_machine_sleeps() {
+        let now = Moment::now();
+        let before_the_sleep = Moment {
+            wall: now.wall - Duration::from_secs(200),
+            ..now
+        };
+        let timed = Timed::issued(creds((0, 101), &[]), before_the_sleep);
+        assert!(timed.ends.is_some_and(|end| end.is_past()));
+        assert!(timed.present().is_none(), "it is never shown to a server");
     }
 
     #[test]
     fn stored_credentials_last_as_long_as_the_wall_clock_says() {
         let now = seconds();
         let timed = Timed::stored(creds((now, now + 1_000), &[]));
-        let left = timed.ends.expect("an end") - Instant::now();
+        let left = timed.ends.expect("an end").left();
         assert!(left <= Duration::from_secs(1_000) && left > Duration::from_secs(900));
         let past = Timed::stored(creds((1, 2), &[]));
-        assert!(past.ends.is_some_and(|end| end <= Instant::now()));
+        assert!(past.ends.is_some_and(|end| end.is_past()));
     }
 
     #[test]
@@ -189,8 +207,11 @@ mod tests {
         fs::write(&path, creds((1, 2), &[]).render().expect("a text")).expect("written");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
         let expired = read(&path).err().expect("expired");
-        assert_eq!(expired.code(), Code::Denied);
-        assert!(expired.to_string().contains("a.creds"), "{expired}");
+        assert_eq!(expired.code(), Code::Unreachable);
+        let words = expired.to_string();
+        for word in ["a.creds have ended", "`keyroll dev`", "`keyroll nats creds"] {
+            assert!(words.contains(word), "{words}");
+        }
         let none = read(&dir.path().join("none")).err().expect("no file");
         assert_eq!(none.code(), Code::InvalidField);
     }

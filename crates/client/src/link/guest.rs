@@ -55,7 +55,9 @@ impl Guest {
         let options = ConnectOptions::new()
             .name("keyroll guest")
             .request_timeout(Some(REQUEST_TIMEOUT))
-            .custom_inbox_prefix(INBOX);
+            .custom_inbox_prefix(INBOX)
+            // Once to each server. A guest that is sent away need not come back.
+            .max_reconnects(addresses.hosts().split(',').count());
         let hosts = addresses.hosts();
         let connected = addresses.clone().connect(options, CONNECT_TIMEOUT).await;
         let nats = connected.map_err(|why| {
@@ -74,23 +76,50 @@ impl Guest {
         self.nats.connection_state() == State::Connected
     }
 
-    pub(super) async fn info(&self) -> Result<ServiceInfo, ClientError> {
-        read_info(&sealed(&self.nats, subjects::INFO, Vec::new()).await?)
+    pub(super) async fn info(&self, keys: Option<&LedgerKeys>) -> Result<ServiceInfo, ClientError> {
+        let sealed = sealed(Way::Guest(&self.nats), subjects::INFO, Vec::new(), keys);
+        read_info(&sealed.await?)
     }
 
     pub(super) async fn send(
         &self,
         subject: &str,
         request: Vec<u8>,
+        keys: Option<&LedgerKeys>,
     ) -> Result<Vec<u8>, ClientError> {
-        sealed(&self.nats, subject, request).await
+        sealed(Way::Guest(&self.nats), subject, request, keys).await
     }
 
     pub(super) async fn ask_credential(
         &self,
         asked: &Asked<'_>,
     ) -> Result<IssuedCredential, ClientError> {
-        credential(&self.nats, true, asked).await
+        credential(Way::Guest(&self.nats), asked).await
+    }
+}
+
+/// The way of a request that may be sealed.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// A guest's connection. It sends one request after the other, so its first one subscribes for all.
+    Guest(&'a async_nats::Client),
+    /// A connection with credentials.
+    Member(&'a Live),
+}
+
+impl Way<'_> {
+    async fn request(
+        self,
+        subject: &str,
+        bytes: Vec<u8>,
+    ) -> Result<async_nats::Message, RequestFailed> {
+        match self {
+            Self::Guest(nats) => {
+                let reply = nats.request(subject.to_owned(), bytes.into()).await;
+                reply.map_err(|error| RequestFailed::Nats(error.kind()))
+            }
+            Self::Member(live) => live.request(subject, bytes).await,
+        }
     }
 }
 
@@ -99,14 +128,12 @@ pub(super) async fn plain_info(live: &Live) -> Result<ServiceInfo, ClientError> 
     for attempt in 1.. {
         match live.request(subjects::INFO, Vec::new()).await {
             Ok(reply) => return read_info(&reply.payload),
-            Err(RequestFailed::Forbidden(error)) => return Err(error),
-            Err(RequestFailed::Nats(error))
-                if error.kind() == RequestErrorKind::NoResponders
-                    && attempt < NO_RESPONDERS_ATTEMPTS =>
+            Err(RequestFailed::Nats(RequestErrorKind::NoResponders))
+                if attempt < NO_RESPONDERS_ATTEMPTS =>
             {
                 tokio::time::sleep(NO_RESPONDERS_PAUSE).await;
             }
-            Err(RequestFailed::Nats(error)) => return Err(unreachable(&error)),
+            Err(failed) => return Err(failed.into()),
         }
     }
     Err(no_keys())
@@ -124,8 +151,18 @@ fn read_info(bytes: &[u8]) -> Result<ServiceInfo, ClientError> {
     })
 }
 
-fn unreachable(error: &async_nats::RequestError) -> ClientError {
-    let why = match error.kind() {
+/// For requests that make no entry: it does not matter whether they arrived.
+impl From<RequestFailed> for ClientError {
+    fn from(failed: RequestFailed) -> Self {
+        match failed {
+            RequestFailed::Nats(kind) => unreachable(kind),
+            RequestFailed::Forbidden(error) | RequestFailed::Unheard(error) => error,
+        }
+    }
+}
+
+fn unreachable(kind: RequestErrorKind) -> ClientError {
+    let why = match kind {
         RequestErrorKind::NoResponders => {
             "no keyroll service answers there: start `keyroll serve` or `keyroll dev`"
         }
@@ -144,14 +181,13 @@ pub(super) fn no_keys() -> ClientError {
 /// Asks for credentials, again while the ledger is busy. Members ask as for anything else, where no flood of
 /// guests delays them.
 pub(super) async fn credential(
-    nats: &async_nats::Client,
-    as_guest: bool,
+    way: Way<'_>,
     asked: &Asked<'_>,
 ) -> Result<IssuedCredential, ClientError> {
     let end = Instant::now() + CALL_TIMEOUT;
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let error = match credential_once(nats, as_guest, asked).await {
+        let error = match credential_once(way, asked).await {
             Err(error) if error.code() == Code::Busy => error,
             other => return other,
         };
@@ -163,11 +199,7 @@ pub(super) async fn credential(
     }
 }
 
-async fn credential_once(
-    nats: &async_nats::Client,
-    as_guest: bool,
-    asked: &Asked<'_>,
-) -> Result<IssuedCredential, ClientError> {
+async fn credential_once(way: Way<'_>, asked: &Asked<'_>) -> Result<IssuedCredential, ClientError> {
     let query = Query {
         v: QUERY_V,
         at: now(),
@@ -183,13 +215,12 @@ async fn credential_once(
     };
     let bytes = cose::sign(&query, asked.signer.key());
     let request = Digest::of(&bytes);
-    let reply = if as_guest {
-        sealed(nats, subjects::CREDENTIAL, bytes).await?
-    } else {
-        send(nats, subjects::LEDGER_QUERY, bytes, START)
-            .await?
-            .payload
-            .to_vec()
+    let reply = match way {
+        Way::Guest(_) => sealed(way, subjects::CREDENTIAL, bytes, Some(asked.keys)).await?,
+        Way::Member(_) => {
+            let reply = send(way, subjects::LEDGER_QUERY, bytes, START).await?;
+            reply.payload.to_vec()
+        }
     };
     let reply = check_reply(&reply, &request, &asked.keys.online.key)?;
     match reply.payload.body {
@@ -201,11 +232,13 @@ async fn credential_once(
     }
 }
 
-/// Sends a request in its envelope, and opens the answer. A refusal of the envelope itself comes unsealed.
+/// Sends a request in its envelope, and opens the answer. A refusal of the envelope itself comes unsealed. Once the
+/// ledger's `keys` are known it is believed only with their signature: any client can answer a guest in vain.
 pub(super) async fn sealed(
-    nats: &async_nats::Client,
+    way: Way<'_>,
     subject: &str,
     body: Vec<u8>,
+    keys: Option<&LedgerKeys>,
 ) -> Result<Vec<u8>, ClientError> {
     let key = AnswerKey::generate(&mut UnwrapErr(SysRng));
     let request = cbor::encode(&GuestRequest {
@@ -213,20 +246,29 @@ pub(super) async fn sealed(
         body: Blob(body),
     });
     let digest = Digest::of(&request);
-    let reply = send(nats, subject, request, CROWD).await?;
+    let reply = send(way, subject, request, CROWD).await?;
     let Ok(answer) = cbor::decode::<SealedAnswer>(&reply.payload) else {
-        return match cose::open::<Reply>(&reply.payload)?.payload.body {
-            ReplyBody::Error(rejection) => Err(rejection.into()),
-            ReplyBody::Answer(_) => Err(unexpected()),
-        };
+        return Err(plain_refusal(&reply.payload, &digest, keys));
     };
     let opened = key.open(&answer.enc, &answer.sealed.0, &digest);
     opened.map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
 }
 
+fn plain_refusal(bytes: &[u8], request: &Digest, keys: Option<&LedgerKeys>) -> ClientError {
+    let opened = match keys {
+        Some(keys) => check_reply(bytes, request, &keys.online.key),
+        None => cose::open::<Reply>(bytes).map_err(ClientError::broken_reply),
+    };
+    match opened.map(|opened| opened.payload.body) {
+        Ok(ReplyBody::Error(rejection)) => rejection.into(),
+        Ok(ReplyBody::Answer(_)) => unexpected(),
+        Err(error) => error,
+    }
+}
+
 /// Sends a request that makes no entry: again while there are no responders, and once more without an answer.
 async fn send(
-    nats: &async_nats::Client,
+    way: Way<'_>,
     subject: &str,
     request: Vec<u8>,
     patience: Duration,
@@ -234,18 +276,17 @@ async fn send(
     let begun = Instant::now();
     let mut backoff = Backoff::new(NO_RESPONDERS_PAUSE, LONGEST_PAUSE);
     loop {
-        let sent = nats.request(subject.to_owned(), request.clone().into());
-        let error = match sent.await {
+        let failed = match way.request(subject, request.clone()).await {
             Ok(reply) => return Ok(reply),
-            Err(error) => error,
+            Err(failed) => failed,
         };
-        match error.kind() {
-            RequestErrorKind::NoResponders if begun.elapsed() < patience => {
+        match failed {
+            RequestFailed::Nats(RequestErrorKind::NoResponders) if begun.elapsed() < patience => {
                 tokio::time::sleep(backoff.next_pause()).await;
             }
-            RequestErrorKind::TimedOut
+            RequestFailed::Nats(RequestErrorKind::TimedOut)
                 if patience == CROWD && begun.elapsed() + REQUEST_TIMEOUT / 2 < CALL_TIMEOUT => {}
-            _ => return Err(unreachable(&error)),
+            failed => return Err(failed.into()),
         }
     }
 }

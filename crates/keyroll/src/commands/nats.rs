@@ -20,7 +20,7 @@ pub(crate) enum NatsCommand {
         after_help = "Examples:\n  keyroll nats creds --out app.creds\n  keyroll -w demo nats creds --out demo.creds"
     )]
     Creds {
-        /// File to write, readable by you alone [default: standard output]
+        /// File to write, readable by you alone. The key in it is kept [default: standard output]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -49,7 +49,9 @@ async fn creds(context: &Context, out: Option<&Path>) -> Result<(), Failure> {
             list(&left_out)
         ));
     }
-    let (text, ends) = client.issue_creds(names.iter().cloned().collect()).await?;
+    // Who uses the file goes on under the same NATS name.
+    let workspaces = names.iter().cloned().collect();
+    let (text, ends) = client.issue_creds(workspaces, out).await?;
     let Some(out) = out else {
         return context.out.bytes(text.as_bytes());
     };

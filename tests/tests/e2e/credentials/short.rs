@@ -134,6 +134,32 @@ async fn no_reveal_is_lost_while_credentials_are_renewed() {
     assert_eq!(recorded(&cluster), count, "each one once");
 }
 
+/// Many more requests at once than a NATS user has subscriptions.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_query_is_lost_beside_commands_while_credentials_are_renewed() {
+    let cluster = Cluster::start(1, 1);
+    shorten(&cluster);
+    let _service = cluster.serve(0, 0, 0);
+    let client = client(&cluster, &[0]).await;
+    with_secret(&client).await;
+    let end = Instant::now() + Duration::from_secs(2 * LIFE);
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        let client = client.clone();
+        callers.push(tokio::spawn(async move {
+            while Instant::now() < end {
+                let members = Box::pin(client.members(&demo(), None)).await;
+                assert_eq!(members.expect("no query is lost").0.len(), 1);
+            }
+        }));
+    }
+    let count = reveal_until(&client, &[], move |_| Instant::now() >= end).await;
+    for caller in callers {
+        caller.await.expect("every query");
+    }
+    assert_eq!(recorded(&cluster), count, "each one once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reveal_is_lost_when_one_of_three_servers_dies_meanwhile() {
     let mut cluster = Cluster::start(3, 1);
