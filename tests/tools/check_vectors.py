@@ -7,6 +7,7 @@ Every block marked `hex` or `vector` in a DOCUMENT must be found in a vector. Pr
 thing that is wrong, and then exits 1.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -74,6 +75,24 @@ class Checker:
             rule = rule.removeprefix("signed-")
         must(same(value, form["json"]), f"{name}: JSON reading")
         self.deviations(name, rule, value)
+
+    def codes(self):
+        """The key that an invitation's code makes, and the fingerprint that two people compare."""
+        for one in self.documents["statements"]["codes"]:
+            name = self.one(one["name"])
+            code = base64.urlsafe_b64decode(one["code"] + "==")
+            terms = ["keyroll/invitation/v1", [self.ledger, one["workspace"], code]]
+            self.schema.validate("invitation-code", terms)
+            seed = hashlib.sha256(encode(terms)).digest()
+            public = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+            must(same(public.public_bytes(Encoding.Raw, PublicFormat.Raw), one["key"]), f"{name}: key")
+            publics = [bytes.fromhex(key["public"]) for key in self.documents["keys"]["keys"]]
+            member = next(public for public in publics if same(public, one["member"]))
+            digest = hashlib.sha256(encode(["keyroll/fingerprint/v1", member])).digest()
+            bits = f"{int.from_bytes(digest[:10], 'big'):080b}"
+            text = "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[int(bits[at:at + 5], 2)] for at in range(0, 80, 5))
+            text = "-".join(text[at:at + 4] for at in range(0, 16, 4))
+            must(text == one["fingerprint"], f"{name}: fingerprint")
 
     def deviations(self, name, rule, value):
         """The schema must refuse a field too many anywhere, and a leaf of another type."""
@@ -335,7 +354,7 @@ class Checker:
             must(any(wanted in text for text in self.texts), f"{file.name}: no vector holds {self.one(wanted)[:60]}…")
 
     def all(self, documents):
-        for step in (self.keys, self.forms, self.log, self.tree, self.values, self.wire, self.refusals):
+        for step in (self.keys, self.forms, self.codes, self.log, self.tree, self.values, self.wire, self.refusals):
             step()
         # The vectors have the two smallest of the five sizes of sealed values.
         left = self.schema.unmatched(exempt={"sealed-value", "sealed-size"})

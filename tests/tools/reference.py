@@ -192,23 +192,44 @@ def open_signed(schema, rule, data):
         raise Refused("malformed", "a member named by its own key, or beside a delegation")
     if form == "command" and (opened := inner["action"].get("signin.open")):
         check_sign_in(schema, kid, inner["ledger"], opened)
+    if form == "command" and (accepted := inner["action"].get("member.accept")):
+        check_acceptance(schema, kid, inner, accepted)
     return kid, inner
 
 
 def refuse_unknown(inner):
-    """Kinds of proofs and approvals that a later program may know."""
+    """Kinds of proofs, principals and approvals that a later program may know."""
     action = inner.get("action") if isinstance(inner, dict) else None
-    opened = action.get("signin.open") if isinstance(action, dict) else None
-    proof = opened.get("proof") if isinstance(opened, dict) else None
-    if isinstance(inner, dict) and "approval" in inner or isinstance(proof, dict) and set(proof) - {"key"}:
-        raise Refused("upgrade_needed", "an unknown kind of proof or approval")
+    action = action if isinstance(action, dict) else {}
+    acts = [action.get(name) for name in ("signin.open", "member.accept", "member.invite")]
+    acts = [act for act in acts if isinstance(act, dict)]
+    unions = [act.get(field) for act in acts for field in ("proof", "principal")]
+    unknown = any(isinstance(union, dict) and set(union) - {"key"} for union in unions)
+    if isinstance(inner, dict) and "approval" in inner or unknown:
+        raise Refused("upgrade_needed", "an unknown kind of proof, principal or approval")
+
+
+def check_acceptance(schema, code, command, accepted):
+    """The binding, which the new member's own key signs."""
+    who = accepted["principal"]
+    if {"member", "delegation"} & command.keys() or who["key"] == code:
+        raise Refused("malformed", "an acceptance for somebody else, or by the code's own key")
+    signer, statement = open_signed(schema, "signed-acceptance", accepted["proof"]["key"])
+    parts = [command["ledger"], command["workspace"], code, who]
+    terms = ["keyroll/acceptance/v1", parts]
+    check(schema, "acceptance-terms", terms)
+    binding = hashlib.sha256(encode(terms)).digest()
+    if statement["binding"] != binding or signer != who["key"]:
+        raise Refused("bad_signature", "a proof for another acceptance, or by another key")
 
 
 def check_sign_in(schema, kid, ledger, opened):
     """The binding, which the member's key signs: who the member is, the log alone can tell."""
     _, statement = open_signed(schema, "signed-sign-in", opened["proof"]["key"])
     terms = [ledger, opened["key"], opened["from"], opened["until"], opened["where"]]
-    binding = hashlib.sha256(encode(["keyroll/sign-in/v1", terms])).digest()
+    terms = ["keyroll/sign-in/v1", terms]
+    check(schema, "sign-in-terms", terms)
+    binding = hashlib.sha256(encode(terms)).digest()
     if statement["binding"] != binding or opened["key"] != kid:
         raise Refused("bad_signature", "a proof for another sign-in, or sent by another key")
 

@@ -38,6 +38,9 @@ pub struct Settings {
     /// The `.creds` file of a NATS user of one's own. Without one, and without a user in the address, the
     /// ledger issues credentials.
     pub nats_creds: Option<PathBuf>,
+    /// A file with the certificate that signs those of the nats-servers, besides those that the machine
+    /// trusts.
+    pub nats_ca: Option<PathBuf>,
     /// The signer: a member's own key (`key.into()`), or a sign-in's.
     pub identity: Signer,
     /// The pinned ledger id: any other ledger is refused. Without one the first answer is trusted,
@@ -162,7 +165,8 @@ impl Client {
     /// [`Code::Unreachable`], or [`Code::WrongLedger`] when another ledger than the pinned one
     /// answers.
     pub async fn connect(settings: Settings) -> Result<Self, ClientError> {
-        let addresses: Addresses = settings.nats_url.parse()?;
+        let addresses = settings.nats_url.parse::<Addresses>()?;
+        let addresses = addresses.with_ca(settings.nats_ca);
         let (creds, signer) = (settings.nats_creds, settings.identity.clone());
         let link = Link::new(addresses, creds, signer, settings.home.clone());
         let info = Box::pin(link.meet(settings.ledger.as_ref())).await?;

@@ -182,11 +182,13 @@ impl Client {
             ));
         }
         let end = Instant::now() + CALL_TIMEOUT;
+        let accepts = matches!(signed.0.action, Action::MemberAccept(_));
         let mut unknown = false;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let limits = (end, unknown);
-            let attempt = self.attempt((workspace, trusted), &digest, bytes.clone(), limits);
+            let sent = (accepts, bytes.clone());
+            let attempt = self.attempt((workspace, trusted), &digest, sent, limits);
             let error = match attempt.await {
                 Attempt::Committed(done) => {
                     let command = (signed, request.command.0.as_slice());
@@ -207,30 +209,56 @@ impl Client {
         }
     }
 
+    /// Sends a request once, and returns the reply. Whoever accepts an invitation is no member yet: the
+    /// request goes where guests may send it, and the reply comes sealed.
+    async fn transmit(
+        &self,
+        workspace: &WorkspaceName,
+        accepts: bool,
+        bytes: Vec<u8>,
+        (left, unknown): (Duration, bool),
+    ) -> Result<Vec<u8>, Attempt> {
+        let link = &self.connection.link;
+        if accepts {
+            let sent = link.send_sealed(subjects::ACCEPT, bytes);
+            return match tokio::time::timeout(left, sent).await {
+                Err(_) => Err(Attempt::Retry(outcome_unknown())),
+                Ok(Err(error)) if error.code() == Code::Unreachable => Err(Attempt::Retry(error)),
+                Ok(Err(error)) => Err(Attempt::Final(error)),
+                Ok(Ok(reply)) => Ok(reply),
+            };
+        }
+        let live = match link.live(Some(workspace)).await {
+            Ok(live) => live,
+            Err(error) if unknown => return Err(Attempt::Retry(error)),
+            Err(error) => return Err(Attempt::Final(error)),
+        };
+        let subject = subjects::command(workspace);
+        let sent = live.request(&subject, bytes);
+        match tokio::time::timeout(left, sent).await {
+            Err(_) => Err(Attempt::Retry(outcome_unknown())),
+            // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
+            Ok(Err(RequestFailed::Forbidden(error))) if unknown => Err(Attempt::Retry(error)),
+            Ok(Err(RequestFailed::Forbidden(error))) => Err(Attempt::Final(error)),
+            Ok(Err(RequestFailed::Nats(error))) => Err(failed_request(&error, unknown)),
+            Ok(Ok(reply)) => Ok(reply.payload.into()),
+        }
+    }
+
     async fn attempt(
         &self,
         (workspace, trusted): (&WorkspaceName, Option<&TrustedCheckpoint>),
         digest: &Digest,
-        bytes: Vec<u8>,
+        (accepts, bytes): (bool, Vec<u8>),
         (end, unknown): (Instant, bool),
     ) -> Attempt {
         let left = end.saturating_duration_since(Instant::now());
-        let live = match self.connection.link.live(Some(workspace)).await {
-            Ok(live) => live,
-            Err(error) if unknown => return Attempt::Retry(error),
-            Err(error) => return Attempt::Final(error),
+        let sent = self.transmit(workspace, accepts, bytes, (left, unknown));
+        let reply = match Box::pin(sent).await {
+            Ok(reply) => reply,
+            Err(attempt) => return attempt,
         };
-        let subject = subjects::command(workspace);
-        let sent = live.request(&subject, bytes);
-        let reply = match tokio::time::timeout(left, sent).await {
-            Err(_) => return Attempt::Retry(outcome_unknown()),
-            // No service has seen this attempt. An earlier one, under other permissions, may have arrived.
-            Ok(Err(RequestFailed::Forbidden(error))) if unknown => return Attempt::Retry(error),
-            Ok(Err(RequestFailed::Forbidden(error))) => return Attempt::Final(error),
-            Ok(Err(RequestFailed::Nats(error))) => return failed_request(&error, unknown),
-            Ok(Ok(reply)) => reply,
-        };
-        let refusal = match cbor::decode::<CommandReply>(&reply.payload) {
+        let refusal = match cbor::decode::<CommandReply>(&reply) {
             Err(rejection) => return Attempt::Final(ClientError::broken_reply(rejection)),
             Ok(CommandReply::Committed(done)) => return Attempt::Committed(Box::new(done)),
             Ok(CommandReply::Refused(signed)) => self.open_reply(&signed.0, digest),

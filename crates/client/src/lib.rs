@@ -13,6 +13,7 @@
 //! let client = Client::connect(Settings {
 //!     nats_url: "tls://nats.example:4222".to_owned(),
 //!     nats_creds: Some("/etc/keyroll/client.creds".into()),
+//!     nats_ca: None,
 //!     identity: ed25519_dalek::SigningKey::from_bytes(&[7; 32]).into(),
 //!     ledger: None,
 //!     home: Some("/var/lib/example/keyroll".into()),
@@ -44,17 +45,18 @@ mod discovery;
 mod dry_run;
 mod error;
 mod import_split;
+mod invitation;
 mod link;
-pub mod private_files;
 mod opened_in;
+pub mod private_files;
 mod query;
 mod receipt;
 mod request;
 mod reveal;
 mod rollback;
 mod sign_in;
-mod signing_in;
 mod signer;
+mod signing_in;
 mod sync;
 mod tree_head;
 mod values;
@@ -63,11 +65,12 @@ pub use client::{Client, Settings, connect_nats, new_command_id, new_secret_id, 
 pub use command::Executed;
 pub use error::ClientError;
 pub use import_split::split_import;
+pub use invitation::{Accepted, InvitationLink, LinkTls};
 pub use opened_in::forget_sign_ins;
 pub use query::{VerifiedAnswer, unexpected};
 pub use receipt::ProvedEntry;
 pub use reveal::{RequestedValue, Reveal, RevealedValue, RevealedValues};
 pub use sign_in::SignInConsent;
-pub use signing_in::SignedOut;
 pub use signer::{Signer, public};
+pub use signing_in::SignedOut;
 pub use values::NewSecretSpec;

@@ -19,7 +19,7 @@ use keyroll_core::{Code, LedgerId, WorkspaceName};
 use keyroll_nats::nkeys::KeyPair;
 use keyroll_nats::{Addresses, Creds, connection_key};
 use keyroll_wire::query::CREDENTIAL_WORKSPACES;
-use keyroll_wire::reply::ServiceInfo;
+use keyroll_wire::reply::{IssuedCredential, ServiceInfo};
 use keyroll_wire::subjects;
 
 use crate::ClientError;
@@ -155,11 +155,20 @@ impl Link {
 
     /// Sends a query that guests may ask, and returns the signed reply.
     pub(crate) async fn ask_sealed(&self, query: Vec<u8>) -> Result<Vec<u8>, ClientError> {
+        self.send_sealed(subjects::CREDENTIAL, query).await
+    }
+
+    /// Sends a request that guests may send, and returns the reply that came sealed.
+    pub(crate) async fn send_sealed(
+        &self,
+        subject: &str,
+        request: Vec<u8>,
+    ) -> Result<Vec<u8>, ClientError> {
         if let Some(live) = self.usable(None) {
-            return guest::sealed(&live.nats, subjects::CREDENTIAL, query).await;
+            return guest::sealed(&live.nats, subject, request).await;
         }
         let guest = Box::pin(Guest::connect(&self.addresses)).await?;
-        guest.ask(query).await
+        guest.send(subject, request).await
     }
 
     /// The present connection, whatever it reaches.
@@ -290,21 +299,35 @@ impl Link {
             workspaces,
         };
         // A connection that is in force is quicker than a new one, and no flood of guests delays it.
-        let issued = if let Some(live) = self.usable(None) {
-            live.ask_credential(&asked).await?
-        } else {
-            let mut guest = self.guest.lock().await;
-            let connected = match guest.take() {
-                Some(connected) if connected.is_connected() => connected,
-                _ => Guest::connect(&self.addresses).await?,
-            };
-            let issued = connected.ask_credential(&asked).await;
-            // It may be asked again, for other workspaces.
-            *guest = issued.is_err().then_some(connected);
-            issued?
+        let over_live = match self.usable(None).filter(|live| live.is_connected()) {
+            Some(live) => match live.ask_credential(&asked).await {
+                // Its server may have died: a guest tries them all.
+                Err(error) if error.code() == Code::Unreachable => None,
+                answer => Some(answer?),
+            },
+            None => None,
+        };
+        let issued = match over_live {
+            Some(issued) => issued,
+            None => self.ask_as_guest(&asked).await?,
         };
         Creds::new(issued.jwt, key.clone())
             .map_err(|error| ClientError::failed(Code::Corrupt, error.to_string()))
+    }
+
+    async fn ask_as_guest(
+        &self,
+        asked: &guest::Asked<'_>,
+    ) -> Result<IssuedCredential, ClientError> {
+        let mut guest = self.guest.lock().await;
+        let connected = match guest.take() {
+            Some(connected) if connected.is_connected() => connected,
+            _ => Guest::connect(&self.addresses).await?,
+        };
+        let issued = connected.ask_credential(asked).await;
+        // It may be asked again, for other workspaces.
+        *guest = issued.is_err().then_some(connected);
+        issued
     }
 
     /// The key of this home's connections to the ledger. It is made once.

@@ -228,6 +228,15 @@ pub(crate) fn can_lead_to(command: &Command, actor: MemberId, events: &[Event]) 
             _ => false,
         };
     }
+    if let [first, Event::MemberAdded(_)] = events {
+        return match (&command.action, first) {
+            (Action::MemberAccept(_), Event::MemberAccepted(accepted)) => {
+                accepted.until.is_none() && accepted.member == actor
+            }
+            (Action::MemberConfirm(_), Event::MemberConfirmed(_)) => true,
+            _ => false,
+        };
+    }
     let [event] = events else { return false };
     match (&command.action, event) {
         (Action::SecretCreate(create), Event::SecretCreated(at)) => {
@@ -248,7 +257,12 @@ pub(crate) fn can_lead_to(command: &Command, actor: MemberId, events: &[Event]) 
             revoke.identity.is_some() == revoked.identities.is_empty()
         }
         (Action::SignInClose(_), Event::SignInClosed(closed)) => closed.key.is_none(),
+        (Action::MemberAccept(_), Event::MemberAccepted(accepted)) => {
+            accepted.until.is_some() && accepted.member == actor
+        }
         (Action::WorkspaceCreate(_), Event::WorkspaceCreated(_))
+        | (Action::MemberInvite(_), Event::MemberInvited(_))
+        | (Action::MemberRevoke(_), Event::MemberRevoked(_))
         | (Action::MemberAdd(_), Event::MemberAdded(_))
         | (Action::MemberChange(_), Event::MemberChanged(_))
         | (Action::MemberRemove(_), Event::MemberRemoved(_))

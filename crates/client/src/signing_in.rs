@@ -114,7 +114,12 @@ mod tests {
             let failed = ClientError::failed(code, "NATS refuses");
             assert!(!is_over(&failed), "{code:?}");
         }
-        for code in [Code::Busy, Code::Stale, Code::AuditUnavailable, Code::Unreachable] {
+        for code in [
+            Code::Busy,
+            Code::Stale,
+            Code::AuditUnavailable,
+            Code::Unreachable,
+        ] {
             let refused = Rejection::new(code, "later").into();
             assert!(!is_over(&refused), "{code:?}");
         }

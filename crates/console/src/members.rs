@@ -1,6 +1,7 @@
 //! The Members tab.
 
 mod edit;
+mod invitations;
 mod list;
 
 use std::sync::Arc;
@@ -25,5 +26,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route(
             "/w/{workspace}/members/{key}/remove",
             post(submit::<edit::RemoveForm>),
+        )
+        .route(
+            "/w/{workspace}/members/{key}/revoke",
+            post(submit::<invitations::RevokeForm>),
         )
 }

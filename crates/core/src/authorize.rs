@@ -51,9 +51,14 @@ fn needed(rules: Rules, action: &Action, actor: MemberId) -> Option<Permission> 
         | Action::MemberAdd(_)
         | Action::MemberChange(_)
         | Action::MemberRemove(_)
+        | Action::MemberInvite(_)
+        | Action::MemberConfirm(_)
+        | Action::MemberRevoke(_)
         | Action::DelegationRevoke(_)
         | Action::SignInClose(_) => Some(Permission::Manage),
-        Action::WorkspaceCreate(_)
+        // Whoever accepts is no member yet: `decide` looks at the invitation instead.
+        Action::MemberAccept(_)
+        | Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
         | Action::ValuesSweep(_)
         | Action::ValuesLose(_)

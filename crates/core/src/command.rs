@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cose::{self, Form, Unverified};
 use crate::ids::{Blob, CommandId, Identity, LedgerId, MemberId, Millis};
+use crate::invitation::{self, AcceptanceProof, AcceptanceStatement};
 use crate::names::WorkspaceName;
 use crate::rejection::{Code, Rejection};
 use crate::sign_in::{self, Approval, SignInProof, SignInStatement};
@@ -60,6 +61,8 @@ pub struct SignedCommand {
     delegation: Option<Unverified<Delegation>>,
     /// The proof of a `signin.open`.
     proof: Option<Unverified<SignInStatement>>,
+    /// The proof of a `member.accept`.
+    acceptance: Option<Unverified<AcceptanceStatement>>,
 }
 
 /// How a form is opened: strictly, or as bytes that a verified signature of the ledger covers.
@@ -119,10 +122,26 @@ impl SignedCommand {
         } else {
             None
         };
+        let acceptance = if let Action::MemberAccept(accept) = action {
+            if member.is_some() || delegation.is_some() {
+                let message = "the code's key signs an acceptance, for nobody else";
+                return Err(Rejection::new(Code::Malformed, message));
+            }
+            if accept.principal.is_key(&inner.signer) {
+                // Whoever sent the code has this key too.
+                let message = "a new member needs a key of its own, not the code's";
+                return Err(Rejection::new(Code::Malformed, message));
+            }
+            let AcceptanceProof::Key(statement) = &accept.proof;
+            Some(opening.open(&statement.0)?)
+        } else {
+            None
+        };
         Ok(Self {
             inner,
             delegation,
             proof,
+            acceptance,
         })
     }
 
@@ -142,10 +161,14 @@ impl SignedCommand {
     }
 
     /// The member that acts, by the command's own claim: whoever signs with a sign-in key may name
-    /// any member. Only the state can tell whether the key acts for it.
+    /// any member. Only the state can tell whether the key acts for it. Whoever accepts an invitation
+    /// acts in person, by the proof, although the code's key signs.
     pub fn actor(&self) -> MemberId {
         if let Some(member) = self.inner.payload.member {
             return member;
+        }
+        if let Action::MemberAccept(accept) = &self.inner.payload.action {
+            return accept.member();
         }
         self.delegation
             .as_ref()
@@ -186,7 +209,29 @@ impl SignedCommand {
         if let Some(delegation) = &self.delegation {
             delegation.verify_for(&self.inner.signer)?;
         }
-        self.check_proof()
+        self.check_proof()?;
+        self.check_acceptance()
+    }
+
+    fn check_acceptance(&self) -> Result<(), Rejection> {
+        let command = &self.inner.payload;
+        let (Some(proof), Action::MemberAccept(accept)) = (&self.acceptance, &command.action)
+        else {
+            return Ok(());
+        };
+        proof.verify()?;
+        let binding = invitation::binding(
+            &command.ledger,
+            &command.workspace,
+            &self.inner.signer,
+            &accept.principal,
+        );
+        if proof.payload.binding == binding && accept.principal.is_key(&proof.signer) {
+            return Ok(());
+        }
+        let message =
+            "the proof is for another acceptance, or another key than the new member's signed it";
+        Err(Rejection::new(Code::BadSignature, message))
     }
 
     fn check_proof(&self) -> Result<(), Rejection> {

@@ -2,6 +2,7 @@
 //! command and time give everybody the same result.
 
 mod erasure;
+mod invitations;
 mod members;
 mod recovery;
 mod secrets;
@@ -9,6 +10,8 @@ mod sign_ins;
 #[cfg(test)]
 mod tests;
 mod workflows;
+
+pub use invitations::no_such_invitation;
 
 use crate::authorize::{Refusal, authorize};
 use crate::command::{Action, Command, Nothing, Purpose, Verified};
@@ -55,6 +58,9 @@ pub fn decide(
     if let Action::WorkspaceCreate(_) = command.command().action {
         return create_workspace(state, command, authority);
     }
+    if let Action::MemberAccept(accept) = &command.command().action {
+        return invitations::accept(state, command, accept, now);
+    }
     if state.created().is_none() {
         let message = format!("there is no workspace {}", state.workspace());
         return Err(Rejection::new(Code::NotFound, message));
@@ -96,6 +102,9 @@ fn decide_action(
         Action::MemberAdd(record) => Ok(members::add(rules, state, record, now)?),
         Action::MemberChange(record) => Ok(members::change(rules, state, record, now)?),
         Action::MemberRemove(remove) => Ok(members::remove(state, remove)?),
+        Action::MemberInvite(invite) => Ok(invitations::invite(rules, state, invite, now)?),
+        Action::MemberConfirm(confirm) => Ok(invitations::confirm(state, *confirm, now)?),
+        Action::MemberRevoke(revoke) => Ok(invitations::revoke(state, *revoke)?),
         Action::SecretCreate(create) => Ok(secrets::create(
             state,
             command,
@@ -124,7 +133,8 @@ fn decide_action(
         Action::KeyErase(erase) => Ok(erasure::erase_key(state, *erase)?),
         Action::LogTruncate(truncate) => Ok(recovery::truncate(state, *truncate)?),
         Action::DenialsSummarize(_) => one(Event::DenialsSummarized(Nothing {})),
-        // This comes before the check of permission, as nobody has any yet.
+        // Neither needs a permission, so they were decided before.
+        Action::MemberAccept(_) => Err(not_a_member(state.workspace()).into()),
         Action::WorkspaceCreate(_) => {
             let message = format!("workspace {} exists already", state.workspace());
             Err(Rejection::new(Code::Conflict, message).into())
@@ -179,7 +189,19 @@ fn known_by(rules: Rules, command: &Command) -> Result<(), Rejection> {
             Ok(())
         };
     }
-    let later = if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
+    let signs_in = matches!(action, Action::SignInOpen(_) | Action::SignInClose(_));
+    let invites = matches!(
+        action,
+        Action::MemberInvite(_)
+            | Action::MemberAccept(_)
+            | Action::MemberConfirm(_)
+            | Action::MemberRevoke(_)
+    );
+    let later = if command.member.is_some() || signs_in {
+        Some("sign-ins")
+    } else if invites {
+        Some("invitations")
+    } else if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
         (record.role == Role::Reader).then_some("role reader")
     } else if let Action::SecretReveal(reveal) = action {
         matches!(reveal.purpose, Purpose::Agent(_)).then_some("purpose agent")

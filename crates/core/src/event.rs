@@ -91,6 +91,14 @@ events! {
     SignInOpened(SignInOpened) = 24, "signin.opened";
     /// A sign-in was closed before its end.
     SignInClosed(SignInClosed) = 25, "signin.closed";
+    /// Somebody was invited.
+    MemberInvited(MemberInvited) = 26, "member.invited";
+    /// An invitation was accepted. Without `member.added` beside it, an owner has to confirm.
+    MemberAccepted(MemberAccepted) = 27, "member.accepted";
+    /// An owner confirmed who accepted.
+    MemberConfirmed(Nothing) = 28, "member.confirmed";
+    /// An invitation was ended.
+    MemberRevoked(Nothing) = 29, "member.revoked";
 }
 
 /// Facts of `workspace.created`.
@@ -164,6 +172,25 @@ pub struct DelegationRevoked {
     /// The identities whose delegations to the key were revoked, when the command named none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<MemberId>,
+}
+
+/// Facts of `member.invited`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberInvited {
+    /// When the code ends.
+    pub until: Millis,
+}
+
+/// Facts of `member.accepted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberAccepted {
+    /// Until when an owner can confirm it; absent when the member has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Millis>,
+    /// Who accepted.
+    pub member: MemberId,
 }
 
 /// Facts of `signin.opened`.

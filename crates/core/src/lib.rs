@@ -18,6 +18,7 @@ pub mod decide;
 pub mod entry;
 pub mod event;
 pub mod ids;
+pub mod invitation;
 pub mod limits;
 pub mod names;
 pub mod origin;

@@ -88,6 +88,14 @@ pub const SIGN_INS_PER_MINUTE: u32 = 60;
 /// Sign-in keys of one member that are remembered until their sign-ins end, so that none is opened
 /// twice: all that a person can use in half a day.
 pub const REMEMBERED_SIGN_INS: usize = 256;
+/// How long an invitation can be accepted, and then how long an owner can confirm the acceptance, in
+/// milliseconds: a week has a working day for everybody.
+pub const INVITATION_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How long an invitation is remembered after that, in milliseconds, so that it can be renewed: people
+/// come late.
+pub const LAPSED_INVITATION_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Invitations of one workspace that are remembered: more than a team invites in a month.
+pub const INVITATIONS: usize = 1_000;
 /// Life of one sealing key, in milliseconds.
 pub const SEALING_PERIOD_MS: u64 = 24 * 60 * 60 * 1_000;
 /// A clock that steps back by less than this counts as the last entry's time.

@@ -16,8 +16,8 @@ pub enum Rules {
     V2,
     /// `delegation.revoke` may omit the delegating identity.
     V3,
-    /// The role `reader`, the purpose `agent`, and runners that run programs. Members sign in, and
-    /// delegate no more.
+    /// The role `reader`, the purpose `agent`, and runners that run programs. Invitations. Members sign
+    /// in, and delegate no more.
     V4,
 }
 

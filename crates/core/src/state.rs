@@ -3,6 +3,7 @@
 
 mod apply;
 mod delegations;
+mod invitations;
 mod rows;
 mod sign_ins;
 
@@ -18,8 +19,8 @@ use crate::rules::Rules;
 
 pub use apply::Changes;
 pub use rows::{
-    Denials, Lifecycle, Member, Secret, SignIn, SignInCount, ValueState, VersionInfo, VersionKind,
-    Workflow, WorkspaceRow,
+    Acceptance, Denials, Invitation, Lifecycle, Member, Secret, SignIn, SignInCount, ValueState,
+    VersionInfo, VersionKind, Workflow, WorkspaceRow,
 };
 pub use sign_ins::Signing;
 
@@ -45,6 +46,8 @@ pub struct State {
     /// Sign-in keys that are remembered, by member.
     sign_ins: BTreeMap<(MemberId, Identity), SignIn>,
     sign_in_counts: BTreeMap<MemberId, SignInCount>,
+    /// Invitations, by the code's key.
+    invitations: BTreeMap<Identity, Invitation>,
     denials: BTreeMap<MemberId, Denials>,
     workflows: BTreeMap<Label, Workflow>,
 }
@@ -70,6 +73,8 @@ pub struct Parts {
     pub sign_ins: Vec<((MemberId, Identity), SignIn)>,
     /// Entries that opened and closed sign-ins, per member.
     pub sign_in_counts: Vec<(MemberId, SignInCount)>,
+    /// Invitations, by the code's key.
+    pub invitations: Vec<(Identity, Invitation)>,
     /// Refusals per member.
     pub denials: Vec<(MemberId, Denials)>,
     /// Saved workflows.
@@ -91,6 +96,7 @@ impl State {
             delegations: BTreeMap::new(),
             sign_ins: BTreeMap::new(),
             sign_in_counts: BTreeMap::new(),
+            invitations: BTreeMap::new(),
             denials: BTreeMap::new(),
             workflows: BTreeMap::new(),
         }
@@ -118,6 +124,7 @@ impl State {
             delegations: parts.delegations.into_iter().collect(),
             sign_ins: parts.sign_ins.into_iter().collect(),
             sign_in_counts: parts.sign_in_counts.into_iter().collect(),
+            invitations: parts.invitations.into_iter().collect(),
             denials: parts.denials.into_iter().collect(),
             workflows: parts.workflows.into_iter().collect(),
         })
@@ -285,6 +292,7 @@ impl PartialEq for State {
             && self.delegations == other.delegations
             && self.sign_ins == other.sign_ins
             && self.sign_in_counts == other.sign_in_counts
+            && self.invitations == other.invitations
             && self.denials == other.denials
             && self.workflows == other.workflows
     }

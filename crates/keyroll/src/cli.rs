@@ -3,9 +3,9 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::commands::{
-    audit, block, command, completions, config, console, dev, export, identity, import, init, key,
-    login, member, nats, projection, recover, root_key, run, secret, serve, signin, status,
-    workspace,
+    accept, audit, block, command, completions, config, console, dev, export, identity, import,
+    init, key, login, member, nats, projection, recover, root_key, run, secret, serve, signin,
+    status, workspace,
 };
 use crate::context::Context;
 use crate::error::Failure;
@@ -53,6 +53,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  keyroll identity new\n  keyroll identity show"
     )]
     Identity(identity::IdentityCommand),
+    /// Join a workspace by an invitation, with a key pair of your own
+    #[command(
+        after_help = "Examples:\n  keyroll accept keyroll://…\n  keyroll accept - < link.txt"
+    )]
+    Accept(accept::AcceptArgs),
     /// Sign a command for another NATS client to send, or show a signed form
     #[command(
         subcommand,
@@ -182,6 +187,7 @@ impl Command {
             Self::Export(args) => export::run(context, args).await,
             Self::Init(args) => init::run(context, *args).await,
             Self::Serve(args) => serve::run(context, args).await,
+            Self::Accept(args) => accept::run(context, args).await,
             Self::Identity(command) => identity::run(context, &command),
             Self::Signed(command) => command::run(context, command).await,
             Self::Workspace(command) => workspace::run(context, command).await,

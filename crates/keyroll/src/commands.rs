@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+pub(crate) mod accept;
 pub(crate) mod audit;
 pub(crate) mod block;
 pub(crate) mod command;

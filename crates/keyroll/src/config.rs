@@ -23,6 +23,9 @@ pub(crate) struct Config {
     /// The file of NATS credentials; a relative path starts in the home directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nats_creds: Option<PathBuf>,
+    /// The certificate that signs those of the nats-servers; a relative path starts in the home directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nats_ca: Option<PathBuf>,
     /// The default workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
@@ -89,6 +92,37 @@ pub(crate) fn pin(home: &Path, ledger: &LedgerId) -> Result<(), Failure> {
     private_file::replace(&path, format!("ledger = \"{ledger}\"\n{text}").as_bytes())
 }
 
+/// Adds settings to the file that it does not have yet, and leaves the rest as its owner wrote it.
+pub(crate) fn add_missing(home: &Path, wanted: &Config) -> Result<(), Failure> {
+    let lock = home.join(".config.lock");
+    let _locked =
+        keyroll_client::private_files::lock(&lock).map_err(|error| Failure::file(&lock, &error))?;
+    let known = Config::load(home)?;
+    let added = Config {
+        ledger: wanted.ledger.filter(|_| known.ledger.is_none()),
+        nats_url: wanted.nats_url.clone().filter(|_| known.nats_url.is_none()),
+        nats_ca: wanted.nats_ca.clone().filter(|_| known.nats_ca.is_none()),
+        workspace: wanted
+            .workspace
+            .clone()
+            .filter(|_| known.workspace.is_none()),
+        ..Config::default()
+    };
+    if added == Config::default() {
+        return Ok(());
+    }
+    let path = path(home);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::file(&path, &error)),
+    };
+    let added = toml::to_string(&added)
+        .map_err(|error| Failure::local(format!("config.toml cannot be written: {error}")))?;
+    // In front: tables of the file would take in lines behind them.
+    private_file::replace(&path, format!("{added}{text}").as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +146,26 @@ mod tests {
         );
         config.store(home.path()).expect("written");
         assert_eq!(Config::load(home.path()).ok(), Some(config));
+    }
+
+    #[test]
+    fn settings_are_added_only_where_there_are_none() {
+        let home = tempfile::tempdir().expect("a directory");
+        let wanted = Config {
+            ledger: Some(LedgerId([7; 32])),
+            nats_url: Some("nats://a:1".to_owned()),
+            workspace: Some("demo".to_owned()),
+            ..Config::default()
+        };
+        add_missing(home.path(), &wanted).expect("written");
+        assert_eq!(Config::load(home.path()).ok(), Some(wanted.clone()));
+        fs::write(path(home.path()), "# mine\nworkspace = \"own\"\n").expect("written");
+        add_missing(home.path(), &wanted).expect("written");
+        let config = Config::load(home.path()).expect("read");
+        assert_eq!(config.workspace.as_deref(), Some("own"));
+        assert_eq!(config.nats_url, wanted.nats_url);
+        let text = fs::read_to_string(path(home.path())).expect("read");
+        assert!(text.contains("# mine"), "{text}");
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) home: Setting<PathBuf>,
     pub(crate) nats_url: Setting<String>,
     pub(crate) nats_creds: Option<Setting<PathBuf>>,
+    pub(crate) nats_ca: Option<Setting<PathBuf>>,
     pub(crate) workspace: Option<Setting<String>>,
     pub(crate) identity: Setting<PathBuf>,
     pub(crate) ledger: Option<Setting<LedgerId>>,
@@ -192,6 +193,14 @@ fn resolve(
         ),
         config.nats_creds.map(|path| home.value.join(path)),
     );
+    let nats_ca = pick(
+        (global.nats_ca.clone(), "--nats-ca"),
+        (
+            environment("KEYROLL_NATS_CA").map(PathBuf::from),
+            "KEYROLL_NATS_CA",
+        ),
+        config.nats_ca.map(|path| home.value.join(path)),
+    );
     let workspace = pick(
         (global.workspace.clone(), "--workspace"),
         (text("KEYROLL_WORKSPACE")?, "KEYROLL_WORKSPACE"),
@@ -211,6 +220,7 @@ fn resolve(
             origin: Origin::Default,
         }),
         nats_creds,
+        nats_ca,
         workspace,
         identity: identity.unwrap_or_else(|| Setting {
             value: home.value.join("identity.pem"),
@@ -242,6 +252,7 @@ mod tests {
         let config = Config {
             nats_url: Some("nats://file".to_owned()),
             nats_creds: Some("file.creds".into()),
+            nats_ca: None,
             workspace: Some("file".to_owned()),
             identity: Some("file.pem".into()),
             ledger: None,

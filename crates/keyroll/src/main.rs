@@ -4,6 +4,7 @@
 //! ledger through a `session` and prints through `output`. `options` and `input` hold the arguments that several
 //! subcommands share. Rules about secrets are not here: the ledger decides every command.
 
+mod certificate;
 mod child;
 mod cli;
 mod commands;

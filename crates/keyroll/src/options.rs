@@ -21,6 +21,10 @@ pub(crate) struct Global {
     /// config.toml, else the ledger issues them]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) nats_creds: Option<PathBuf>,
+    /// File of the certificate that signs those of the nats-servers (PEM) [default: $KEYROLL_NATS_CA, else
+    /// `nats_ca` in config.toml, else those that the machine trusts]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) nats_ca: Option<PathBuf>,
     /// Workspace to use [default: $KEYROLL_WORKSPACE, else `workspace` in config.toml]
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) workspace: Option<String>,

@@ -56,6 +56,7 @@ impl Context {
         let client = Client::connect(ClientSettings {
             nats_url: settings.nats_url.value,
             nats_creds: settings.nats_creds.map(|setting| setting.value),
+            nats_ca: settings.nats_ca.map(|setting| setting.value),
             identity: signer,
             ledger: settings.ledger.as_ref().map(|ledger| ledger.value),
             home: Some(home.clone()),

@@ -7,10 +7,10 @@ mod store;
 use std::sync::Arc;
 
 use keyroll_core::crypto::SessionKeys;
-use keyroll_core::decide::not_a_member;
+use keyroll_core::decide::{no_such_invitation, not_a_member};
 use keyroll_core::{
-    Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize, Verified,
-    WorkspaceName, cbor, limits,
+    Action, Blob, Code, Digest, Event, Index, Rejection, Sequence, SignedCommand, TreeSize,
+    Verified, WorkspaceName, cbor, limits,
 };
 use keyroll_store::keyring::Keyring;
 use keyroll_wire::reply::{CommandReply, CommandRequest, CommittedCommand, Receipt, ReplyBody};
@@ -23,6 +23,9 @@ use crate::writer::{CommandOutcome, Committed, Submission, TreeHead, Writers, un
 
 /// How often values are stored again because a new wrapping key came into force meanwhile.
 const STORE_ATTEMPTS: usize = 4;
+
+/// Largest request with an acceptance: a command, its proof and their signatures take half of that.
+pub(crate) const ACCEPT_BYTES: usize = 2 * 1_024;
 
 /// Carries commands out.
 pub(crate) struct Commands {
@@ -78,6 +81,21 @@ pub(crate) fn refuse_command(context: &Context, request: &[u8], rejection: Rejec
         |request| Digest::of(&request.command.0),
     );
     refused(context, command, rejection, ProvenHead::default())
+}
+
+/// The workspace that an acceptance of an invitation names.
+pub(crate) fn accepted_workspace(request: &[u8]) -> Result<WorkspaceName, Rejection> {
+    if request.len() > ACCEPT_BYTES {
+        let message = format!("an acceptance has at most {ACCEPT_BYTES} bytes");
+        return Err(Rejection::new(Code::TooLarge, message));
+    }
+    let request: CommandRequest = cbor::decode(request)?;
+    let signed = SignedCommand::decode(&request.command.0)?;
+    if let Action::MemberAccept(_) = signed.command().action {
+        return Ok(signed.command().workspace.clone());
+    }
+    let message = "only member.accept is taken on this subject";
+    Err(Rejection::new(Code::InvalidField, message))
 }
 
 fn refused(context: &Context, command: Digest, rejection: Rejection, head: ProvenHead) -> Response {
@@ -213,6 +231,9 @@ impl Commands {
         let head = self.context.log.head(workspace).await;
         if head.map_err(|why| unavailable(why.0))? > Sequence(0) {
             return Ok(());
+        }
+        if let Action::MemberAccept(_) = command.command().action {
+            return Err(no_such_invitation());
         }
         Err(not_a_member(workspace))
     }

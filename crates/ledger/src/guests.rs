@@ -21,6 +21,8 @@ pub enum GuestSubject {
     Info,
     /// NATS credentials.
     Credential,
+    /// Acceptances of invitations.
+    Accept,
 }
 
 impl Ledger {
@@ -45,6 +47,7 @@ impl Ledger {
         let response = match subject {
             GuestSubject::Info => self.info().await,
             GuestSubject::Credential => self.credential(&request.body.0).await,
+            GuestSubject::Accept => self.accept(&request.body.0).await,
         };
         let request_digest = Digest::of(bytes);
         let (enc, sealed) = seal_answer(

@@ -54,6 +54,16 @@ impl Ledger {
         self.commands.command(workspace, request).await
     }
 
+    /// Carries out an acceptance of an invitation, in the workspace that it names: the bytes of a
+    /// [`keyroll_wire::reply::CommandReply`]. People who are no members yet send it, so nothing else
+    /// is taken here.
+    pub async fn accept(&self, request: &[u8]) -> Response {
+        match commands::accepted_workspace(request) {
+            Ok(workspace) => self.command(&workspace, request).await,
+            Err(rejection) => self.refuse_command(request, rejection),
+        }
+    }
+
     /// Refuses a command request without carrying it out.
     pub fn refuse_command(&self, request: &[u8], rejection: Rejection) -> Response {
         commands::refuse_command(&self.context, request, rejection)

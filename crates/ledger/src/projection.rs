@@ -6,6 +6,7 @@ mod building;
 mod commits;
 mod digest;
 mod follow_record;
+mod invitations;
 mod origin;
 mod past;
 mod rows;

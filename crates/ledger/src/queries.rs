@@ -4,6 +4,7 @@
 mod audit;
 mod commits;
 mod extends;
+mod invitations;
 mod past;
 mod secrets;
 mod sign_ins;
@@ -38,6 +39,14 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// The claim of a query.
+    pub(crate) fn of(query: &SignedQuery) -> Self {
+        Self {
+            member: query.member(),
+            sign_in_key: query.sign_in_key(),
+        }
+    }
+
     /// The membership; none for a stranger, and for a key that never signed in as the member here.
     fn membership(&self, view: &WorkspaceView<'_>) -> Result<Option<Member>, Rejection> {
         if let Some(key) = &self.sign_in_key
@@ -108,10 +117,7 @@ impl Queries {
         head: &mut ProvenHead,
     ) -> Result<Answer, Rejection> {
         let asked = &query.opened.payload;
-        let asker = Claim {
-            member: query.member(),
-            sign_in_key: query.sign_in_key(),
-        };
+        let asker = Claim::of(query);
         self.check_member(workspace, &asker).await?;
         self.context.await_size(workspace, asked.seen).await?;
         let view = self.context.view()?;
@@ -209,6 +215,9 @@ impl Queries {
             }
             Question::SignInList(list) => {
                 sign_ins::list(view, asker, list).map(Answer::SignInList)
+            }
+            Question::InvitationList(list) => {
+                invitations::list(view, asker, list).map(Answer::InvitationList)
             }
             Question::AuditLog(filter) => audit::log(view, asker, filter).map(Answer::AuditLog),
             Question::AuditCommits(from) => {

@@ -1,5 +1,6 @@
 //! The addresses of the nats-servers of one cluster.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use keyroll_core::{Code, Rejection};
 pub struct Addresses {
     servers: Vec<ServerAddr>,
     user: Option<(String, String)>,
+    /// A file with the certificate that signs the servers', besides those that the machine trusts.
+    ca: Option<PathBuf>,
 }
 
 fn wrong(words: impl Into<String>) -> Rejection {
@@ -65,11 +68,18 @@ impl FromStr for Addresses {
                 return Err(wrong(words));
             }
         }
-        Ok(Self { servers, user })
+        let ca = None;
+        Ok(Self { servers, user, ca })
     }
 }
 
 impl Addresses {
+    /// Trusts the certificate in a file too.
+    #[must_use]
+    pub fn with_ca(self, ca: Option<PathBuf>) -> Self {
+        Self { ca, ..self }
+    }
+
     /// The NATS user.
     pub fn user(&self) -> Option<&str> {
         self.user.as_ref().map(|(user, _)| user.as_str())
@@ -93,6 +103,9 @@ impl Addresses {
         // This holds for servers that the cluster announces later too: they come without a scheme.
         let tls = self.servers.iter().any(ServerAddr::tls_required);
         let mut options = options.connection_timeout(timeout).require_tls(tls);
+        if let Some(ca) = self.ca {
+            options = options.add_root_certificates(ca);
+        }
         if let Some((user, password)) = self.user {
             options = options.user_and_password(user, password);
         }

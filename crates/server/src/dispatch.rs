@@ -152,6 +152,7 @@ async fn answer(ledger: &Ledger, request: &Request) -> Response {
         ("info", None) if payload.is_empty() => ledger.info().await,
         ("info", None) => ledger.guest(GuestSubject::Info, payload).await,
         ("credential", None) => ledger.guest(GuestSubject::Credential, payload).await,
+        ("accept", None) => ledger.guest(GuestSubject::Accept, payload).await,
         _ => refuse(
             ledger,
             request,
@@ -177,7 +178,7 @@ async fn respond(request: &Request, response: Response) {
     let mut headers = HeaderMap::new();
     // What a sealed answer says is for its reader alone.
     let sealed = match addressed(request) {
-        ("credential", None) => true,
+        ("credential" | "accept", None) => true,
         ("info", None) => !request.message.payload.is_empty(),
         _ => false,
     };

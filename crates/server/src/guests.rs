@@ -113,6 +113,7 @@ fn subject(subject: &str) -> Option<GuestSubject> {
     match subject.rsplit('.').next()? {
         "info" => Some(GuestSubject::Info),
         "credential" => Some(GuestSubject::Credential),
+        "accept" => Some(GuestSubject::Accept),
         _ => None,
     }
 }

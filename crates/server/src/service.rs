@@ -236,6 +236,7 @@ async fn serve(
         ("query", subjects::QUERIES),
         ("info", subjects::INFO),
         ("credential", subjects::CREDENTIAL),
+        ("accept", subjects::ACCEPT),
     ] {
         let endpoint = micro
             .endpoint_builder()

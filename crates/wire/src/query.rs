@@ -68,6 +68,9 @@ pub enum Question {
     /// Open sign-ins.
     #[serde(rename = "signin.list")]
     SignInList(SignInList),
+    /// Invitations that nobody has joined by.
+    #[serde(rename = "invitation.list")]
+    InvitationList(InvitationList),
     /// The size, time and root of a point in history.
     #[serde(rename = "workspace.at")]
     WorkspaceAt(AsOf),
@@ -224,6 +227,17 @@ pub struct SignInList {
     /// Of this member alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<MemberId>,
+}
+
+/// Fields of `invitation.list`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationList {
+    /// Only invitations after this key of a code; for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Identity>,
+    /// At most this many rows, [`PAGE_ROWS`] at most.
+    pub limit: u32,
 }
 
 /// Names a sign-in in its workspace.

@@ -19,8 +19,8 @@ pub use service::{
     RecoveryPlan, RecoveryRow, Status, StorageProblem, StorageReport,
 };
 pub use workspace::{
-    KeyStatus, MemberRow, MemberRows, SignInRow, SignInRows, WorkspaceAt, WorkspaceRow,
-    WorkspaceRows,
+    AcceptedRow, InvitationRow, InvitationRows, KeyStatus, MemberRow, MemberRows, SignInRow,
+    SignInRows, WorkspaceAt, WorkspaceRow, WorkspaceRows,
 };
 
 /// A signed command with the values that belong to it.
@@ -154,6 +154,9 @@ pub enum Answer {
     /// To `signin.list`.
     #[serde(rename = "signin.list")]
     SignInList(SignInRows),
+    /// Invitations.
+    #[serde(rename = "invitation.list")]
+    InvitationList(InvitationRows),
     #[serde(rename = "workspace.at")]
     WorkspaceAt(WorkspaceAt),
     #[serde(rename = "audit.log")]

@@ -9,6 +9,8 @@ pub const QUERIES: &str = "keyroll.v1.*.query";
 /// The ledger's keys, which a client needs first. No workspace is called `_ledger`: their names
 /// start with a letter or digit.
 pub const INFO: &str = "keyroll.v1._ledger.info";
+/// Acceptances of invitations, in any workspace: by people who are no members yet.
+pub const ACCEPT: &str = "keyroll.v1._ledger.accept";
 /// Queries about the ledger as a whole.
 pub const LEDGER_QUERY: &str = "keyroll.v1._ledger.query";
 /// Queries for NATS credentials.

@@ -31,6 +31,7 @@ impl Dev {
         let settings = Settings {
             nats_url: self.nats_url().to_owned(),
             nats_creds: Some(self.nats_creds()),
+            nats_ca: None,
             identity: identity.into(),
             ledger: Some(self.ledger()),
             home: None,

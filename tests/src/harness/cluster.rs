@@ -197,6 +197,7 @@ impl Cluster {
         let settings = Settings {
             nats_url: self.nats_url(server),
             nats_creds: Some(self.client_creds(door)),
+            nats_ca: None,
             identity: identity.into(),
             ledger: Some(self.ledger),
             home: None,

@@ -124,6 +124,34 @@ fn each_role_sees_and_does_in_the_console_what_the_table_says() {
 }
 
 #[test]
+fn invitations_are_listed_and_the_owners_own_console_revokes_them() {
+    let dev = Dev::start();
+    let invite = ["member", "invite", "ana", "--role", "editor"];
+    let link = dev.keyroll(invite).run().code(0).text();
+    let code = link.trim().split_once('#').expect("a code").1.to_owned();
+    let own = dev.ready()["console_url"]
+        .as_str()
+        .expect("a link")
+        .to_owned();
+    let mut window = Browse::open(&own);
+    let page = window.get("/w/demo/members").body;
+    assert!(page.contains("Revoke the invitation of ana"), "{page}");
+    assert!(!page.contains(&code), "the code is in the link alone");
+    let listed = dev.keyroll(["member", "list", "--json"]).run().code(0);
+    let listed = listed.rows();
+    let key = listed[1]["invited"]["key"].as_str().expect("a key");
+    let path = format!("/w/demo/members/{key}/revoke");
+    // On a shared console the owner's sign-in cannot.
+    let refused = login(&dev).post(&path, &[]);
+    assert_eq!(refused.status, 403);
+    assert!(!login(&dev).get("/w/demo/members").body.contains("Revoke"));
+    assert_eq!(window.post(&path, &[]).status, 303);
+    assert!(!window.get("/w/demo/members").body.contains("Invitations"));
+    let listed = dev.keyroll(["member", "list", "--json"]).run().code(0);
+    assert_eq!(listed.rows().len(), 1);
+}
+
+#[test]
 fn a_file_is_looked_at_before_it_is_imported_and_no_page_holds_a_value() {
     let dev = Dev::start();
     dev.create("Taken", "before");

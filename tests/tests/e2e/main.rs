@@ -27,6 +27,7 @@ mod full_disk;
 mod golden;
 mod hurt;
 mod import;
+mod invitations;
 mod kept;
 mod lies;
 mod life;

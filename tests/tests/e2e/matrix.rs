@@ -4,9 +4,9 @@ mod purposes;
 
 use ed25519_dalek::SigningKey;
 use keyroll_core::command::{
-    AgentUse, BlockRun, BlockUse, MemberRecord, MemberRemove, Nothing, Purpose, RevealItem,
-    SecretDescribe, SecretDestroy, SecretRef, SecretRename, SecretReveal, SessionRef, SignInClose,
-    WorkflowSave,
+    AgentUse, BlockRun, BlockUse, MemberConfirm, MemberInvite, MemberRecord, MemberRemove,
+    MemberRevoke, Nothing, Purpose, RevealItem, SecretDescribe, SecretDestroy, SecretRef,
+    SecretRename, SecretReveal, SessionRef, SignInClose, WorkflowSave,
 };
 use keyroll_core::names::Label;
 use keyroll_core::roles::{Permission, Role, allows};
@@ -121,6 +121,31 @@ fn actions(id: SecretId, session: SessionRef) -> Vec<(Action, Permission)> {
         (Action::KeyRotate(Nothing {}), Permission::Manage),
         (Action::MemberAdd(member()), Permission::Manage),
         (Action::MemberChange(member()), Permission::Manage),
+        (
+            Action::MemberInvite(MemberInvite {
+                key: Identity([7; 32]),
+                name: "y".parse().expect("a name"),
+                role: Role::Viewer,
+                renews: None,
+                expires: None,
+                secrets: vec![Glob::any()],
+                principal: None,
+            }),
+            Permission::Manage,
+        ),
+        (
+            Action::MemberConfirm(MemberConfirm {
+                key: Identity([8; 32]),
+                member: keyroll_core::MemberId([4; 32]),
+            }),
+            Permission::Manage,
+        ),
+        (
+            Action::MemberRevoke(MemberRevoke {
+                key: Identity([8; 32]),
+            }),
+            Permission::Manage,
+        ),
         (
             Action::MemberRemove(MemberRemove {
                 member: keyroll_core::MemberId([4; 32]),

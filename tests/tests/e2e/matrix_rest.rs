@@ -15,8 +15,9 @@ use keyroll_core::{
 use keyroll_tests::harness::Dev;
 use keyroll_wire::Question;
 use keyroll_wire::query::{
-    AsOf, AuditCommits, AuditLog, AuditProve, AuditStorage, MemberList, PointInTime, ReceiptQuery,
-    RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList, SecretShow, SignInList,
+    AsOf, AuditCommits, AuditLog, AuditProve, AuditStorage, InvitationList, MemberList,
+    PointInTime, ReceiptQuery, RecoverBegin, RecoverFinish, RecoverPlan, SecretHistory, SecretList,
+    SecretShow, SignInList,
 };
 use keyroll_wire::time::now;
 
@@ -110,6 +111,9 @@ const fn is_tried(action: &Action) -> &'static str {
         | Action::MemberAdd(_)
         | Action::MemberChange(_)
         | Action::MemberRemove(_)
+        | Action::MemberInvite(_)
+        | Action::MemberConfirm(_)
+        | Action::MemberRevoke(_)
         | Action::SignInClose(_) => "matrix",
         Action::SecretCreate(_)
         | Action::SecretImport(_)
@@ -117,6 +121,8 @@ const fn is_tried(action: &Action) -> &'static str {
         | Action::SecretRollback(_) => "brought",
         Action::WorkflowRemove(_) => "below",
         Action::SignInOpen(_) => "sign_ins",
+        // It needs a code, not a role.
+        Action::MemberAccept(_) => "invitations",
         Action::DelegationRevoke(_) => "refused by rules 4",
         Action::WorkspaceCreate(_)
         | Action::ValueErase(_)
@@ -150,6 +156,10 @@ fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
         limit: 10,
         ..SignInList::default()
     };
+    let invitations = InvitationList {
+        limit: 10,
+        ..InvitationList::default()
+    };
     let log = AuditLog {
         limit: 10,
         ..AuditLog::default()
@@ -174,6 +184,7 @@ fn questions(then: PointInTime) -> Vec<(Question, Permission, bool)> {
         (Question::MemberList(members(Some(then))), Read, false),
         (Question::KeyStatus(Nothing {}), Read, false),
         (Question::SignInList(sign_ins), Read, false),
+        (Question::InvitationList(invitations), Read, false),
         (Question::WorkspaceAt(AsOf::Size(TreeSize(1))), Read, false),
         (Question::WorkspaceAt(AsOf::Time(now())), Read, false),
         (Question::AuditCheckpoint(Nothing {}), Read, false),

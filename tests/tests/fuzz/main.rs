@@ -10,7 +10,9 @@ mod model;
 mod stored;
 mod values;
 
+use keyroll_client::InvitationLink;
 use keyroll_core::cose::{self, Form};
+use keyroll_core::invitation::AcceptanceStatement;
 use keyroll_core::sign_in::SignInStatement;
 use keyroll_core::statement::{Delegation, LedgerKey, SealingKey};
 use keyroll_core::{Commit, Entry, Index, Recorded, SignedCommand, cbor};
@@ -84,6 +86,12 @@ mod target {
         };
         delegation: signed::<Delegation>;
         sign_in: signed::<SignInStatement>;
+        acceptance: signed::<AcceptanceStatement>;
+        invitation_link: |bytes: &[u8]| {
+            if let Ok(link) = text(bytes).parse::<InvitationLink>() {
+                assert_eq!(link.to_text().as_str(), text(bytes), "one spelling");
+            }
+        };
         ledger_key: signed::<LedgerKey>;
         sealing_key: signed::<SealingKey>;
         bundle: |bytes| {

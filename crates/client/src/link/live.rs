@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use async_nats::connection::State;
 use async_nats::{AuthError, ConnectOptions, Event, Message, RequestError, ServerError};
 use keyroll_core::{Code, WorkspaceName};
 use keyroll_nats::Addresses;
@@ -96,6 +97,10 @@ impl Live {
             (Some(reach), Some(need)) => reach.contains(need),
             (None, _) | (_, None) => true,
         }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.nats.connection_state() == State::Connected
     }
 
     /// Whether the credentials have ended.

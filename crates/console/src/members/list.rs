@@ -2,9 +2,10 @@
 
 use axum::response::Response;
 use keyroll_core::{Glob, Millis};
-use keyroll_wire::reply::MemberRow;
+use keyroll_wire::reply::{InvitationRow, MemberRow};
 use maud::{Markup, html};
 
+use super::invitations;
 use crate::failure::Failure;
 use crate::format::{ago, rfc3339, short_id, until};
 use crate::layout::icon;
@@ -19,11 +20,15 @@ pub(super) async fn show(request: WorkspaceRequest) -> Response {
 }
 
 async fn page(request: &WorkspaceRequest, over: Option<Markup>) -> Response {
+    let invited = match invitations::rows(request).await {
+        Ok(invited) => invited,
+        Err(failure) => return request.responder.failure(&failure, None),
+    };
     request
         .page(Page {
             tab: Tab::Members,
             title: "Members".to_owned(),
-            body: body(request),
+            body: body(request, &invited),
             over,
         })
         .await
@@ -42,7 +47,7 @@ pub(super) async fn with_sheet(
     }
 }
 
-fn body(request: &WorkspaceRequest) -> Markup {
+fn body(request: &WorkspaceRequest, invited: &[InvitationRow]) -> Markup {
     let present: Vec<&MemberRow> = request.members.iter().filter(|row| !row.removed).collect();
     let former: Vec<&MemberRow> = request.members.iter().filter(|row| row.removed).collect();
     html! {
@@ -57,6 +62,7 @@ fn body(request: &WorkspaceRequest) -> Markup {
             @if request.access.manages() { a.button.main href=[request.form_path("members/add")] aria-disabled=[request.aria_disabled()] data-key="n" { "Add member" } }
         }
         (table(request, &present, "Members"))
+        (invitations::table(request, invited))
         @if !former.is_empty() {
             details.fold { summary { "Former members, " (former.len()) } (table(request, &former, "Former members")) }
         }

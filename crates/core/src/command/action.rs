@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::{
-    BlockRun, DelegationRevoke, DenialsSummarize, KeyErase, LogTruncate, MemberRecord,
-    MemberRemove, NewSecret, Nothing, Purpose, SecretCreate, SecretDescribe, SecretDestroy,
-    SecretEdit, SecretImport, SecretRef, SecretRename, SecretReveal, SecretRollback, SessionRef,
-    SignInClose, SignInOpen, ValueErase, ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
+    BlockRun, DelegationRevoke, DenialsSummarize, KeyErase, LogTruncate, MemberAccept,
+    MemberConfirm, MemberInvite, MemberRecord, MemberRemove, MemberRevoke, NewSecret, Nothing,
+    Purpose, SecretCreate, SecretDescribe, SecretDestroy, SecretEdit, SecretImport, SecretRef,
+    SecretRename, SecretReveal, SecretRollback, SessionRef, SignInClose, SignInOpen, ValueErase,
+    ValuesLose, ValuesSweep, WorkflowRemove, WorkflowSave,
 };
 use crate::ids::{Digest, SecretId, Version};
 use crate::names::SecretName;
@@ -42,6 +43,14 @@ actions! {
     MemberChange(MemberRecord) = "member.change";
     /// Remove a member.
     MemberRemove(MemberRemove) = "member.remove";
+    /// Invite somebody who joins with a code.
+    MemberInvite(MemberInvite) = "member.invite";
+    /// Accept an invitation; the code's key signs.
+    MemberAccept(MemberAccept) = "member.accept";
+    /// Confirm who accepted an invitation.
+    MemberConfirm(MemberConfirm) = "member.confirm";
+    /// End an invitation that nobody has joined by.
+    MemberRevoke(MemberRevoke) = "member.revoke";
     /// Create a secret with its first value.
     SecretCreate(SecretCreate) = "secret.create";
     /// Create several secrets, all or none.
@@ -128,6 +137,10 @@ impl Action {
             | Self::MemberAdd(_)
             | Self::MemberChange(_)
             | Self::MemberRemove(_)
+            | Self::MemberInvite(_)
+            | Self::MemberAccept(_)
+            | Self::MemberConfirm(_)
+            | Self::MemberRevoke(_)
             | Self::WorkflowRemove(_)
             | Self::KeyRotate(_)
             | Self::DelegationRevoke(_)
@@ -155,6 +168,10 @@ impl Action {
             | Self::MemberAdd(_)
             | Self::MemberChange(_)
             | Self::MemberRemove(_)
+            | Self::MemberInvite(_)
+            | Self::MemberAccept(_)
+            | Self::MemberConfirm(_)
+            | Self::MemberRevoke(_)
             | Self::SecretDescribe(_)
             | Self::SecretRename(_)
             | Self::SecretReveal(_)
@@ -188,6 +205,10 @@ impl Action {
             | Self::MemberAdd(_)
             | Self::MemberChange(_)
             | Self::MemberRemove(_)
+            | Self::MemberInvite(_)
+            | Self::MemberAccept(_)
+            | Self::MemberConfirm(_)
+            | Self::MemberRevoke(_)
             | Self::SecretDescribe(_)
             | Self::SecretRename(_)
             | Self::SecretDelete(_)

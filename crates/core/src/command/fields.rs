@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{
     Digest, Encapsulated, Epoch, Identity, MemberId, Millis, ObjectId, SecretId, TreeSize, Version,
 };
+use crate::invitation::AcceptanceProof;
 use crate::names::{ClaimedOrigin, Glob, HostPattern, Label, MemberName, SecretName, Text};
 use crate::roles::Role;
-use crate::sign_in::{SignInProof, SignInTerms};
+use crate::sign_in::{Principal, SignInProof, SignInTerms};
 
 /// No fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -37,6 +38,66 @@ pub struct MemberRecord {
 pub struct MemberRemove {
     /// The member's public key.
     pub member: MemberId,
+}
+
+/// Fields of `member.invite`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberInvite {
+    /// The public half of the key that the code makes: it signs the acceptance.
+    pub key: Identity,
+    /// Name of the new member, unique among members and invitations.
+    pub name: MemberName,
+    /// What the new member may do.
+    pub role: Role,
+    /// The code's key of an invitation with the same name that this one replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<Identity>,
+    /// When the membership ends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// The names of the secrets the new member may touch.
+    pub secrets: Vec<Glob>,
+    /// Who alone may accept. Without it, whoever has the code may, and owners and editors wait until
+    /// an owner confirms them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+}
+
+/// Fields of `member.accept`. The code's key signs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberAccept {
+    /// What shows that the principal accepts.
+    pub proof: AcceptanceProof,
+    /// Who becomes a member.
+    pub principal: Principal,
+}
+
+impl MemberAccept {
+    /// The id of the new member.
+    pub const fn member(&self) -> MemberId {
+        let Principal::Key(key) = self.principal;
+        MemberId(key.0)
+    }
+}
+
+/// Fields of `member.confirm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberConfirm {
+    /// The code's key of the invitation.
+    pub key: Identity,
+    /// Who accepted it, by the fingerprint that both compared.
+    pub member: MemberId,
+}
+
+/// Fields of `member.revoke`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberRevoke {
+    /// The code's key of the invitation.
+    pub key: Identity,
 }
 
 /// Names a session: an HPKE exchange with the ledger's sealing key of one period.

@@ -5,7 +5,7 @@ use crate::command::{DelegationRevoke, MemberRecord, MemberRemove, Nothing, Veri
 use crate::event::{DelegationRevoked, Event};
 use crate::ids::{Identity, MemberId, Millis};
 use crate::limits;
-use crate::names::Glob;
+use crate::names::{Glob, MemberName};
 use crate::rejection::{Code, Rejection};
 use crate::roles::Permission;
 use crate::rules::Rules;
@@ -166,40 +166,71 @@ fn check_record(
 ) -> Result<(), Rejection> {
     let present = state.member(&record.member);
     // A name that older rules accepted stays until it is changed.
-    if rules >= Rules::V2 && present.is_none_or(|member| member.name != record.name) {
-        record.name.check_visible()?;
+    let renamed = present.is_none_or(|member| member.name != record.name);
+    let terms = Terms {
+        name: &record.name,
+        expires: record.expires,
+        secrets: &record.secrets,
+        renamed,
+    };
+    check_terms(rules, &terms, now)?;
+    check_name_is_free(state, &record.name, Some(&record.member), None, now)
+}
+
+/// What a membership and an invitation have in common.
+pub(super) struct Terms<'a> {
+    pub(super) name: &'a MemberName,
+    pub(super) expires: Option<Millis>,
+    pub(super) secrets: &'a [Glob],
+    /// Whether the name is a new one.
+    pub(super) renamed: bool,
+}
+
+pub(super) fn check_terms(rules: Rules, terms: &Terms<'_>, now: Millis) -> Result<(), Rejection> {
+    if rules >= Rules::V2 && terms.renamed {
+        terms.name.check_visible()?;
         // Lists and the audit log show names where readers expect keys.
-        if rules >= Rules::V3
-            && record
-                .name
-                .as_str()
-                .to_ascii_lowercase()
-                .contains("ed25519:")
-        {
+        let folded = terms.name.as_str().to_ascii_lowercase();
+        if rules >= Rules::V3 && folded.contains("ed25519:") {
             let message = "a member's name cannot look like a public key";
             return Err(Rejection::new(Code::InvalidName, message));
         }
     }
     let invalid = |message: String| Err(Rejection::new(Code::InvalidField, message));
-    if record.secrets.is_empty() || record.secrets.len() > limits::GLOBS {
+    if terms.secrets.is_empty() || terms.secrets.len() > limits::GLOBS {
         return invalid(format!(
             "a member has 1 to {} name patterns; * allows every name",
             limits::GLOBS
         ));
     }
-    if record.expires.is_some_and(|end| end <= now) {
+    if terms.expires.is_some_and(|end| end <= now) {
         return invalid("the membership would have ended already".to_owned());
     }
-    let other = |(identity, member): (&MemberId, &crate::state::Member)| {
-        *identity != record.member
-            && !member.removed
-            && member
-                .name
-                .as_str()
-                .eq_ignore_ascii_case(record.name.as_str())
-    };
-    if state.members().any(other) {
-        let message = format!("another member is called {} already", record.name);
+    Ok(())
+}
+
+/// Checks that a name is neither another member's nor another invitation's.
+pub(super) fn check_name_is_free(
+    state: &State,
+    name: &MemberName,
+    of: Option<&MemberId>,
+    invitation: Option<&Identity>,
+    now: Millis,
+) -> Result<(), Rejection> {
+    let same = |other: &MemberName| other.as_str().eq_ignore_ascii_case(name.as_str());
+    let mut members = state.members();
+    if members.any(|(id, other)| Some(id) != of && !other.removed && same(&other.name)) {
+        let message = format!("another member is called {name} already");
+        return Err(Rejection::new(Code::Conflict, message));
+    }
+    let mut invited = state.invitations();
+    if invited.any(|(key, other)| {
+        Some(key) != invitation && !other.is_forgotten(now) && same(&other.name)
+    }) {
+        let message = format!(
+            "{name} is invited already: renew the invitation (`keyroll member invite {name} --renew`), or end it \
+             (`keyroll member revoke {name}`)"
+        );
         return Err(Rejection::new(Code::Conflict, message));
     }
     Ok(())

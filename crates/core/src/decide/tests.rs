@@ -2,6 +2,7 @@
 
 mod delegations;
 mod erasure;
+mod invitations;
 mod members;
 mod recovery;
 mod reveals;

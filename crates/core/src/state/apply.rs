@@ -34,6 +34,8 @@ pub struct Changes {
     pub sign_ins: BTreeSet<(MemberId, Identity)>,
     /// Members whose count of sign-ins changed.
     pub sign_in_counts: BTreeSet<MemberId>,
+    /// Invitations that were made, accepted or ended, by the code's key.
+    pub invitations: BTreeSet<Identity>,
     /// Workflows that were saved or removed.
     pub workflows: BTreeSet<Label>,
     /// Values that were released.
@@ -70,20 +72,13 @@ impl State {
         let action = &recorded.command.command().action;
         match event {
             Event::WorkspaceCreated(created) => self.begin(created, by, changes),
-            Event::MemberAdded(_) | Event::MemberChanged(_) => {
-                if let Action::MemberAdd(record) | Action::MemberChange(record) = action {
-                    self.put_member(record.member, record, by.0, changes);
-                }
-            }
-            Event::MemberRemoved(_) => {
-                if let Action::MemberRemove(remove) = action
-                    && let Some(member) = self.members.get_mut(&remove.member)
-                {
-                    member.removed = true;
-                    changes.members.insert(remove.member);
-                    self.end_sign_ins(remove.member, by.0, changes);
-                }
-            }
+            Event::MemberAdded(_)
+            | Event::MemberChanged(_)
+            | Event::MemberRemoved(_)
+            | Event::MemberInvited(_)
+            | Event::MemberAccepted(_)
+            | Event::MemberConfirmed(_)
+            | Event::MemberRevoked(_) => self.apply_to_members(recorded, event, changes),
             Event::SecretCreated(stored) => self.put_created(action, stored, by, changes),
             Event::SecretEdited(stored) => self.put_edited(action, stored, by, changes),
             Event::SecretDescribed(_)
@@ -149,6 +144,44 @@ impl State {
                 self.put_workflow(action, by, changes);
             }
             Event::ValuesSwept(_) | Event::DenialsSummarized(_) => {}
+        }
+    }
+
+    fn apply_to_members(&mut self, recorded: &Recorded, event: &Event, changes: &mut Changes) {
+        let by = (recorded.at, recorded.command.actor());
+        match (event, &recorded.command.command().action) {
+            (
+                Event::MemberAdded(_) | Event::MemberChanged(_),
+                Action::MemberAdd(record) | Action::MemberChange(record),
+            ) => {
+                self.put_member(record.member, record, by.0, changes);
+                self.end_invitations_by(record.member, changes);
+            }
+            (Event::MemberAdded(_), Action::MemberAccept(_)) => {
+                self.join((&recorded.command.signer(), by.1), by.0, changes);
+            }
+            (Event::MemberAdded(_), Action::MemberConfirm(confirm)) => {
+                self.join((&confirm.key, confirm.member), by.0, changes);
+            }
+            (Event::MemberRemoved(_), Action::MemberRemove(remove)) => {
+                if let Some(member) = self.members.get_mut(&remove.member) {
+                    member.removed = true;
+                    changes.members.insert(remove.member);
+                    self.end_sign_ins(remove.member, by.0, changes);
+                    self.end_invitations_by(remove.member, changes);
+                }
+            }
+            (Event::MemberInvited(invited), Action::MemberInvite(invite)) => {
+                self.invite(invite, *invited, by, changes);
+            }
+            (Event::MemberAccepted(accepted), Action::MemberAccept(_)) => {
+                self.accept(&recorded.command, accepted, by.0, changes);
+            }
+            (Event::MemberRevoked(_), Action::MemberRevoke(revoke)) => {
+                self.forget_invitation(&revoke.key, changes);
+            }
+            // The pairs that are left do not belong together.
+            _ => {}
         }
     }
 
@@ -221,7 +254,7 @@ impl State {
         }
     }
 
-    fn put_member(
+    pub(super) fn put_member(
         &mut self,
         identity: MemberId,
         record: &MemberRecord,

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::BlockUse;
+use crate::command::{BlockUse, MemberRecord};
 use crate::event::WorkspaceCreated;
 use crate::ids::{Digest, Epoch, MemberId, Millis, ObjectId, TreeSize, Version};
 use crate::limits;
 use crate::names::{ClaimedOrigin, Glob, HostPattern, MemberName, SecretName, Text};
 use crate::roles::Role;
 use crate::rules::Rules;
+use crate::sign_in::Principal;
 
 /// The workspace itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -250,6 +251,68 @@ impl Workflow {
     /// The names it references.
     pub fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.blocks.iter().flat_map(|block| &block.secrets)
+    }
+}
+
+/// An invitation that nobody has joined by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Who invited.
+    pub by: MemberId,
+    /// Name of the new member.
+    pub name: MemberName,
+    /// The new member's role.
+    pub role: Role,
+    /// When the code ends; once it is accepted, until when an owner can confirm that.
+    pub until: Millis,
+    /// When the membership ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// Patterns for the names of the secrets that the new member may use.
+    pub secrets: Vec<Glob>,
+    /// Who accepted, if somebody did: an owner has to confirm it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
+    /// Who alone may accept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Principal>,
+}
+
+/// Who accepted an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub member: MemberId,
+}
+
+impl Invitation {
+    /// Whether it can no longer be accepted or confirmed. It can be renewed.
+    pub fn has_lapsed(&self, now: Millis) -> bool {
+        now >= self.until
+    }
+
+    /// Whether it is no longer remembered.
+    pub fn is_forgotten(&self, now: Millis) -> bool {
+        now.0 >= self.until.0.saturating_add(limits::LAPSED_INVITATION_MS)
+    }
+
+    /// Whether an owner has to confirm who accepts: a stolen link must not make anybody an owner or
+    /// editor.
+    pub const fn needs_confirmation(&self) -> bool {
+        self.principal.is_none() && matches!(self.role, Role::Owner | Role::Editor)
+    }
+
+    /// The membership that it leads to.
+    pub fn record(&self, member: MemberId) -> MemberRecord {
+        MemberRecord {
+            name: self.name.clone(),
+            role: self.role,
+            member,
+            expires: self.expires,
+            secrets: self.secrets.clone(),
+        }
     }
 }
 

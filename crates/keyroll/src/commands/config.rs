@@ -75,6 +75,12 @@ fn rows(settings: &Settings) -> Vec<SettingRow> {
     );
     rows.extend(
         settings
+            .nats_ca
+            .as_ref()
+            .map(|setting| row("nats_ca", setting, |path| path.display().to_string())),
+    );
+    rows.extend(
+        settings
             .workspace
             .as_ref()
             .map(|setting| row("workspace", setting, Clone::clone)),

@@ -1,11 +1,14 @@
 //! `keyroll member`.
 
+mod everywhere;
+mod invite;
+
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use keyroll_core::command::{MemberRecord, MemberRemove};
 use keyroll_core::roles::{Permission, Role, allows};
 use keyroll_core::{Action, Glob, Identity, Millis};
-use keyroll_wire::reply::MemberRow;
+use keyroll_wire::reply::{InvitationRow, MemberRow};
 use keyroll_wire::time::now;
 use serde_json::{Value, json};
 
@@ -23,21 +26,44 @@ pub(crate) enum MemberCommand {
         after_help = "Examples:\n  keyroll member add ana ed25519:KEY --role editor\n  keyroll member add ci ed25519:KEY --role runner --secrets 'deploy_*' --expires 90d"
     )]
     Add(AddArgs),
+    /// Invite somebody, and print the link for them. They join with a key of their own
+    #[command(
+        after_help = "Examples:\n  keyroll member invite ana --role editor\n  keyroll member invite ana --renew"
+    )]
+    Invite(invite::InviteArgs),
+    /// Confirm who accepted an invitation, once you have compared fingerprints
+    #[command(
+        after_help = "Examples:\n  keyroll member confirm ana\n  keyroll member confirm ana --fingerprint 7K2M-…"
+    )]
+    Confirm(invite::ConfirmArgs),
+    /// End an invitation that nobody has joined by. Its link is then of no use
+    #[command(after_help = "Example:\n  keyroll member revoke ana")]
+    Revoke {
+        /// Name in the invitation
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Change a member's name, role, patterns or end. The rest stays as it is
     #[command(
         after_help = "Examples:\n  keyroll member change ana --role auditor\n  keyroll member change ana --secrets 'stripe_*' --expires never"
     )]
     Change(ChangeArgs),
     /// Remove a member. The ledger refuses the member's commands from then on
-    #[command(after_help = "Example:\n  keyroll member remove ana")]
+    #[command(
+        after_help = "Examples:\n  keyroll member remove ana\n  keyroll member remove ana --all-workspaces"
+    )]
     Remove {
         /// Member: name or public key
         #[arg(value_name = "NAME|KEY")]
         member: String,
+        /// Remove the person from all of your workspaces, as far as you may
+        #[arg(long)]
+        all_workspaces: bool,
         #[command(flatten)]
         dry: DryRun,
     },
-    /// List the members of the workspace
+    /// List the members of the workspace, and who is invited
     #[command(
         after_help = "Examples:\n  keyroll member list\n  keyroll member list --removed --at 2h"
     )]
@@ -127,7 +153,15 @@ pub(crate) async fn run(context: &Context, command: MemberCommand) -> Result<(),
     match command {
         MemberCommand::Add(args) => add(context, args).await,
         MemberCommand::Change(args) => change(context, args).await,
-        MemberCommand::Remove { member, dry } => remove(context, &member, dry).await,
+        MemberCommand::Invite(args) => invite::invite(context, args).await,
+        MemberCommand::Confirm(args) => invite::confirm(context, args).await,
+        MemberCommand::Revoke { name, dry } => invite::revoke(context, &name, dry).await,
+        MemberCommand::Remove {
+            member,
+            all_workspaces: true,
+            dry,
+        } => everywhere::remove(context, &member, dry).await,
+        MemberCommand::Remove { member, dry, .. } => remove(context, &member, dry).await,
         MemberCommand::List { removed, at } => list(context, removed, at.as_deref()).await,
     }
 }
@@ -265,7 +299,64 @@ async fn list(context: &Context, removed: bool, at: Option<&str>) -> Result<(), 
     let at = session.moment(at).await?;
     let mut rows = session.members_at(at).await?;
     rows.retain(|row| removed || !row.removed);
-    context.out.items(&rows, json, &table())
+    let mut listed: Vec<Listed> = rows.into_iter().map(Listed::Member).collect();
+    // Only the present has invitations: the ledger keeps no history of them but the log.
+    if at.is_none() {
+        let invited = session.client.invitations(&session.workspace).await?;
+        listed.extend(invited.into_iter().map(Listed::Invited));
+    }
+    context.out.items(&listed, Listed::json, &Listed::table())
+}
+
+/// A row of the list of members.
+enum Listed {
+    Member(MemberRow),
+    Invited(InvitationRow),
+}
+
+impl Listed {
+    fn json(&self) -> Value {
+        match self {
+            Self::Member(row) => json(row),
+            Self::Invited(row) => invite::row_json(row),
+        }
+    }
+
+    fn table() -> Table<Self> {
+        Table(vec![
+            ("MEMBER", |row| match row {
+                Self::Member(row) => row.name.to_string(),
+                Self::Invited(row) => row.name.to_string(),
+            }),
+            ("ROLE", |row| match row {
+                Self::Member(row) => role(row),
+                Self::Invited(row) => invite::state(row),
+            }),
+            ("SECRETS", |row| match row {
+                Self::Member(row) => join(&row.secrets),
+                Self::Invited(row) => join(&row.secrets),
+            }),
+            ("EXPIRES", |row| match row {
+                Self::Member(row) => end(row.expires),
+                Self::Invited(row) => end(row.expires),
+            }),
+            ("KEY", |row| match row {
+                Self::Member(row) => row.member.to_string(),
+                Self::Invited(row) => invite::key(row),
+            }),
+        ])
+    }
+}
+
+fn role(row: &MemberRow) -> String {
+    if row.removed {
+        return "removed".to_owned();
+    }
+    row.role.as_str().to_owned()
+}
+
+fn end(expires: Option<Millis>) -> String {
+    expires.map_or_else(|| "never".to_owned(), expiry)
 }
 
 /// A member for programs.
@@ -284,17 +375,9 @@ pub(crate) fn json(row: &MemberRow) -> Value {
 pub(crate) fn table() -> Table<MemberRow> {
     Table(vec![
         ("MEMBER", |row| row.name.to_string()),
-        ("ROLE", |row| {
-            if row.removed {
-                "removed".to_owned()
-            } else {
-                row.role.as_str().to_owned()
-            }
-        }),
+        ("ROLE", role),
         ("SECRETS", |row| join(&row.secrets)),
-        ("EXPIRES", |row| {
-            row.expires.map_or_else(|| "never".to_owned(), expiry)
-        }),
+        ("EXPIRES", |row| end(row.expires)),
         ("KEY", |row| row.member.to_string()),
     ])
 }

@@ -201,6 +201,7 @@ impl SharedConsole {
         let client = Client::connect(ClientSettings {
             nats_url: self.nats_url,
             nats_creds: self.nats_creds,
+            nats_ca: None,
             identity: key.into(),
             ledger: Some(ledger),
             home: Some(self.home),

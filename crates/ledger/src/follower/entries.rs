@@ -189,5 +189,6 @@ fn merge(into: &mut keyroll_core::Changes, from: keyroll_core::Changes) {
     into.delegations.extend(from.delegations);
     into.sign_ins.extend(from.sign_ins);
     into.sign_in_counts.extend(from.sign_in_counts);
+    into.invitations.extend(from.invitations);
     into.workflows.extend(from.workflows);
 }

@@ -105,6 +105,8 @@ impl LoadedWorkspace {
             .sign_in_counts()
             .filter(|(id, _)| part.changes.sign_in_counts.contains(id));
         part.sign_in_counts = counts.map(|(id, count)| (*id, *count)).collect();
+        let invitation = |key: &Identity| (*key, state.invitation(key).cloned());
+        part.invitations = part.changes.invitations.iter().map(invitation).collect();
         part.denials = denials.map(|(id, denials)| (*id, *denials)).collect();
     }
 }

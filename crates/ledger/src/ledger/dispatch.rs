@@ -150,6 +150,7 @@ impl Ledger {
             | Question::MemberList(_)
             | Question::KeyStatus(_)
             | Question::SignInList(_)
+            | Question::InvitationList(_)
             | Question::WorkspaceAt(_)
             | Question::AuditLog(_)
             | Question::AuditCommits(_)

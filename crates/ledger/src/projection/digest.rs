@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::origin::of_rows;
 use super::schema::{
     BY_ACTOR, BY_KIND, BY_RUN, BY_SECRET, COMMITS, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING,
-    EXPOSURES, FORMER_NAMES, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, MEMBERSHIPS, META, NODES,
-    PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE, SIGN_IN_COUNTS, SIGN_INS,
-    TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
+    EXPOSURES, FORMER_NAMES, INVITATIONS, LAST_REVEALED, MEMBERS, MEMBERS_SINCE, MEMBERSHIPS, META,
+    NODES, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES, SECRETS, SECRETS_SINCE, SIGN_IN_COUNTS,
+    SIGN_INS, TIMES, USES, USES_SINCE, VERSIONS, WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES,
 };
 use super::{ProjectionError, View};
 
@@ -36,6 +36,7 @@ pub fn digest(view: &View) -> Result<Digest, ProjectionError> {
     table(view, DELEGATIONS, &mut hash)?;
     table(view, SIGN_INS, &mut hash)?;
     table(view, SIGN_IN_COUNTS, &mut hash)?;
+    table(view, INVITATIONS, &mut hash)?;
     table(view, RECEIPTS, &mut hash)?;
     table(view, BY_SECRET, &mut hash)?;
     table(view, BY_ACTOR, &mut hash)?;

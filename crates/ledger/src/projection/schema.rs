@@ -11,7 +11,7 @@ use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 
 /// Version of the tables and rows; any other is rebuilt.
-pub const SCHEMA: u32 = 10;
+pub const SCHEMA: u32 = 11;
 
 /// `schema`, `ledger`, `sequence` (last message), `digest` (SHA-256 of that message).
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -61,6 +61,9 @@ type SignInKey<'a> = (u32, &'a [u8; 32], &'a [u8; 32]);
 /// (workspace, member) → sign-ins opened and closed.
 pub(super) const SIGN_IN_COUNTS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
     TableDefinition::new("sign_in_counts");
+/// (workspace, key of the code) of an invitation that nobody has joined by → invitation.
+pub(super) const INVITATIONS: TableDefinition<'_, (u32, &[u8; 32]), &[u8]> =
+    TableDefinition::new("invitations");
 /// (workspace, member's ordinal, command id) → index.
 pub(super) const RECEIPTS: TableDefinition<'_, (u32, u32, &[u8; 16]), u64> =
     TableDefinition::new("receipts");

@@ -235,6 +235,7 @@ impl WorkspaceView<'_> {
             delegations: self.delegations()?,
             sign_ins: self.sign_ins(None, None)?,
             sign_in_counts: self.sign_in_counts()?,
+            invitations: self.invitations(None)?,
             denials: self.denials()?,
             workflows: self.workflows()?,
         };

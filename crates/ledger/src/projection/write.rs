@@ -6,10 +6,10 @@ use redb::{Database, Durability, ReadableTable as _, WriteTransaction};
 
 use super::rows::put;
 use super::schema::{
-    BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, MEMBERS,
-    MEMBERSHIPS, META, MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED, SECRET_NAMES,
-    SECRETS, SIGN_IN_COUNTS, SIGN_INS, SecretRecord, TIMES, USES, VERSIONS, WORKFLOWS,
-    WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
+    BY_RUN, BY_SECRET, DELEGATIONS, DENIALS, DENIED_NAMES, ENDING, FORMER_NAMES, INVITATIONS,
+    MEMBERS, MEMBERSHIPS, META, MemberRecord, NO_WORKSPACE, PROBLEMS, RECEIPTS, REVOKED,
+    SECRET_NAMES, SECRETS, SIGN_IN_COUNTS, SIGN_INS, SecretRecord, TIMES, USES, VERSIONS,
+    WORKFLOWS, WORKSPACE_NUMBERS, WORKSPACES, WorkflowRecord,
 };
 use super::write_batch::{EntryFacts, WorkspaceBatch, WriteBatch};
 use super::{ProjectionError, commits, past, rows, tree, windows};
@@ -157,10 +157,10 @@ fn write_rows(
             None => drop(delegations.remove(row)?),
         }
     }
-    write_sign_ins(tx, number, batch)
+    write_access(tx, number, batch)
 }
 
-fn write_sign_ins(
+fn write_access(
     tx: &WriteTransaction,
     number: u32,
     batch: &WorkspaceBatch,
@@ -171,6 +171,13 @@ fn write_sign_ins(
         match known {
             Some(known) => put(&mut sign_ins, row, known)?,
             None => drop(sign_ins.remove(row)?),
+        }
+    }
+    for (key, known) in &batch.invitations {
+        let mut invitations = tx.open_table(INVITATIONS)?;
+        match known {
+            Some(known) => put(&mut invitations, (number, &key.0), known)?,
+            None => drop(invitations.remove((number, &key.0))?),
         }
     }
     for (member, count) in &batch.sign_in_counts {

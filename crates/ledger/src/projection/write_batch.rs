@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_core::names::Label;
 use keyroll_core::state::{
-    Changes, Denials, Member, Secret, SignIn, SignInCount, VersionInfo, Workflow,
+    Changes, Denials, Invitation, Member, Secret, SignIn, SignInCount, VersionInfo, Workflow,
 };
 use keyroll_core::{
     CommandId, Digest, Identity, Index, MemberId, Millis, SecretId, SecretName, Sequence, Version,
@@ -77,6 +77,8 @@ pub struct WorkspaceBatch {
     pub sign_ins: Vec<((MemberId, Identity), Option<SignIn>)>,
     /// Changed counts of sign-ins.
     pub sign_in_counts: Vec<(MemberId, SignInCount)>,
+    /// Invitations that were made or accepted; `None` for one that has ended.
+    pub invitations: Vec<(Identity, Option<Invitation>)>,
     /// Changed workflows; `None` for a removed one.
     pub workflows: Vec<(Label, Option<Workflow>)>,
     /// Secrets as single entries left them, reveals aside.

@@ -10,6 +10,7 @@ mod dry_runs;
 mod erasure;
 mod history;
 mod idle;
+mod invitations;
 mod mended;
 mod moving;
 mod orphans;

@@ -344,7 +344,8 @@ async fn the_same_bytes_get_their_receipt_after_the_sign_in_was_forgotten() {
     // Another sign-in makes the ledger forget the one that has ended.
     world.open_sign_in(&ana(), &signing_key(41)).await;
     let list = Question::SecretList(SecretList::default());
-    let forgotten = world.ask_signed_in(Some(&demo()), &ana(), (&laptop(), list));
+    let (demo, ana, laptop) = (demo(), ana(), laptop());
+    let forgotten = world.ask_signed_in(Some(&demo), &ana, (&laptop, list));
     assert_eq!(code(forgotten.await), Some(Code::Denied));
     let again = world.send(bytes, vec![]).await.expect("the receipt");
     assert_eq!(again.receipt.index, first.receipt.index);
@@ -353,7 +354,7 @@ async fn the_same_bytes_get_their_receipt_after_the_sign_in_was_forgotten() {
         action: close(&signing_key(41)),
         ..command
     };
-    let refused = world.send(cose::sign(&other, &laptop()), vec![]).await;
+    let refused = world.send(cose::sign(&other, &laptop), vec![]).await;
     assert_eq!(code(refused), Some(Code::Denied));
 }
 

@@ -127,3 +127,50 @@ pub struct SignInRow {
     /// When it was opened in this workspace.
     pub opened: Millis,
 }
+
+/// A page of invitations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationRows {
+    /// The `after` of the next page, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Identity>,
+    /// By the key of the code.
+    pub rows: Vec<InvitationRow>,
+}
+
+/// An invitation that nobody has joined by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationRow {
+    /// Who invited.
+    pub by: MemberId,
+    /// The public half of the code's key.
+    pub key: Identity,
+    /// Name of the new member.
+    pub name: MemberName,
+    /// The new member's role.
+    pub role: Role,
+    /// When the code ends; once it is accepted, until when an owner can confirm that.
+    pub until: Millis,
+    /// The inviter's name.
+    pub by_name: MemberName,
+    /// When the membership ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
+    /// Patterns for the names of the secrets that the new member may use.
+    pub secrets: Vec<Glob>,
+    /// Who accepted, and waits for an owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedRow>,
+}
+
+/// Who accepted an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptedRow {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub member: MemberId,
+}

@@ -152,6 +152,7 @@ pub(crate) async fn run() -> Result<(), Failed> {
     let client = Client::connect(Settings {
         nats_url: url,
         nats_creds: Some(service::creds(&data)),
+        nats_ca: None,
         identity: identity.clone().into(),
         ledger: None,
         home: None,

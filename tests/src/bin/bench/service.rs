@@ -154,6 +154,7 @@ impl Service {
         let settings = Settings {
             nats_url: self.url().to_owned(),
             nats_creds: Some(creds(&self.data)),
+            nats_ca: None,
             identity: self.owner()?.into(),
             ledger: None,
             home: None,

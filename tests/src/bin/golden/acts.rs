@@ -9,7 +9,7 @@ use keyroll_client::{NewSecretSpec, RequestedValue};
 use keyroll_core::Code;
 use keyroll_core::command::{Nothing, Purpose};
 use keyroll_tests::harness::http::Echo;
-use keyroll_tests::harness::{Dev, demo};
+use keyroll_tests::harness::{Dev, Run, demo};
 use serde_json::{Value, json};
 
 /// A stored value is an orphan after five minutes by the clock.
@@ -111,6 +111,7 @@ pub(crate) fn go_on(dev: &Dev) {
     values_change(dev);
     workflows(dev);
     sign_ins(dev);
+    invitations(dev);
     let run = ["run", "--only", "Plain,STRIPE_Live", "--", "true"];
     ok(dev, &run);
     let out = dev.home().path("exported.env");
@@ -253,6 +254,29 @@ fn sign_ins(dev: &Dev) {
         .run()
         .code(0);
     dev.keyroll_as(&dora, ["login"]).run().code(0);
+}
+
+/// Somebody joins by a link, somebody after a confirmation, and two invitations end. None is left open:
+/// those are forgotten by the real clock.
+fn invitations(dev: &Dev) {
+    let invite = |words: &[&str]| {
+        let words = [&["member", "invite"], words].concat();
+        dev.keyroll(words).run().code(0).text().trim().to_owned()
+    };
+    let accept = |name: &str, link: &str| {
+        let home = dev.home().scratch().join(format!("guest-{name}"));
+        let run = Run::keyroll(["accept", link, "--no-wait"]).env("KEYROLL_HOME", home);
+        run.run().code(0);
+    };
+    let first = invite(&["greta", "--role", "reader", "--secrets", "STRIPE_*"]);
+    ok(dev, &["member", "revoke", "greta"]);
+    let second = invite(&["greta", "--role", "reader", "--secrets", "STRIPE_*"]);
+    assert_ne!(first, second);
+    let third = invite(&["greta", "--renew"]);
+    accept("greta", &third);
+    let link = invite(&["hanna", "--role", "editor", "--expires", "300d"]);
+    accept("hanna", &link);
+    ok(dev, &["member", "confirm", "hanna", "--yes"]);
 }
 
 fn has(dev: &Dev, kind: &str) -> bool {

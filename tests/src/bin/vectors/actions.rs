@@ -20,6 +20,7 @@ use keyroll_core::{
 use serde_json::{Value, json};
 
 use crate::forms;
+use crate::invitations;
 use crate::world::{World, fixed, member, public};
 
 pub(crate) const VALUE: &[u8] = b"correct horse battery staple";
@@ -378,6 +379,7 @@ fn all(world: &World) -> Vec<(Act, &SigningKey)> {
     let by = |acts: Vec<Act>, key| acts.into_iter().map(move |act| (act, key));
     by(on_workspace(world), &world.alice)
         .chain(by(on_secrets(world), &world.alice))
+        .chain(by(invitations::of_owner(world), &world.alice))
         .chain(by(of_ledger(world), &world.online))
         .collect()
 }
@@ -423,6 +425,11 @@ pub(crate) fn commands(world: &World) -> Value {
         "secret.edit under a delegation",
         &delegated(world, 2, edit(world)),
     ));
+    for (action, _) in invitations::of_code(world) {
+        let command = world.command(0, action);
+        let signed = cose::sign(&command, &invitations::code_key(world));
+        list.push(form("member.accept", &signed));
+    }
     for (action, _) in of_sign_ins(world) {
         let called = format!("{} through a sign-in", action.name());
         list.push(form(&called, &world.signed_in(0, action)));
@@ -449,6 +456,10 @@ pub(crate) fn entries(world: &World) -> Value {
             )
         })
         .collect();
+    for (action, events) in invitations::of_code(world) {
+        let command = cose::sign(&world.command(0, action), &invitations::code_key(world));
+        list.push(form("member.accepted", command, events));
+    }
     for (action, events) in of_sign_ins(world) {
         let called = format!("{} through a sign-in", events[0].kind().name);
         list.push(form(&called, world.signed_in(0, action), events));

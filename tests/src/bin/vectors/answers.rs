@@ -342,6 +342,7 @@ pub(crate) fn answers(world: &World, log: &Log) -> Vec<Answer> {
         Answer::SecretHistory(version_rows(world)),
         Answer::MemberList(member_rows(world)),
         Answer::SignInList(sign_in_rows(world)),
+        Answer::InvitationList(crate::invitations::rows(world)),
         Answer::KeyStatus(KeyStatus {
             done: 7,
             epoch: Epoch(2),

@@ -5,11 +5,13 @@
 mod actions;
 mod answers;
 mod forms;
+mod invitations;
 mod log;
 mod queries;
 mod raw;
 mod refused;
 mod refused_bundles;
+mod refused_invitations;
 mod refused_proofs;
 mod refused_sign_ins;
 mod tree;

@@ -15,6 +15,7 @@ use keyroll_wire::{Query, Question, Reply};
 use serde_json::{Value, json};
 
 use crate::answers::{answers, digests};
+use crate::invitations;
 use crate::log::Log;
 use crate::world::{PERIOD, START, World, fixed, member};
 use crate::{actions, forms, tree};
@@ -147,6 +148,12 @@ fn of_sign_ins(world: &World) -> Vec<(&'static str, Question, bool)> {
     };
     vec![
         ("signin.list", sign_ins(None), true),
+        ("invitation.list", invitations::list(None), true),
+        (
+            "invitation.list, next page",
+            invitations::list(Some(after.key)),
+            true,
+        ),
         ("signin.list, next page", sign_ins(Some(after)), true),
     ]
 }

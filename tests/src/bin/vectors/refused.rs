@@ -455,6 +455,7 @@ pub(crate) fn document(world: &World, log: &Log) -> Value {
     cases.signatures();
     cases.delegations();
     crate::refused_sign_ins::add(&mut cases);
+    crate::refused_invitations::add(&mut cases);
     cases.other_forms(log);
     json!({
         "about": "Bytes that must be refused, each with its code; proofs that prove nothing, and bundles that do not verify.",

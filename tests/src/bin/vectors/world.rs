@@ -259,7 +259,9 @@ impl World {
                     "sign-in-terms",
                     &(SignInStatement::NAME, covered),
                 ),
+                crate::invitations::form(self),
             ],
+            "codes": crate::invitations::codes(self),
         })
     }
 

@@ -201,6 +201,7 @@ async fn a_flood_of_guests_stops_no_member() {
     let settings = Settings {
         nats_url: dev.nats_url().to_owned(),
         nats_creds: None,
+        nats_ca: None,
         identity: raw::identity(&ann.home.join("identity.pem")).into(),
         ledger: Some(dev.ledger()),
         home: None,

@@ -19,7 +19,11 @@ use tokio::sync::mpsc;
 /// Seconds that credentials last.
 const LIFE: u64 = 5;
 const CALLERS: u64 = 64;
-const SPARED: &[Code] = &[Code::AuditUnavailable, Code::AuditUnknown];
+const SPARED: &[Code] = &[
+    Code::AuditUnavailable,
+    Code::AuditUnknown,
+    Code::Unreachable,
+];
 
 /// The services of a cluster issue short credentials from now on.
 fn shorten(cluster: &Cluster) {
@@ -34,6 +38,7 @@ async fn client(cluster: &Cluster, servers: &[usize]) -> Client {
     let settings = Settings {
         nats_url: cluster.nats_urls(servers),
         nats_creds: None,
+        nats_ca: None,
         identity: cluster.owner().into(),
         ledger: Some(cluster.ledger()),
         home: None,

@@ -89,6 +89,7 @@ async fn fresh_checkpoint(
     let client = Client::connect(ClientSettings {
         nats_url: settings.nats_url.value,
         nats_creds: settings.nats_creds.map(|setting| setting.value),
+        nats_ca: settings.nats_ca.map(|setting| setting.value),
         identity: session.client.signer().clone(),
         ledger: Some(session.client.ledger()),
         home: None,

@@ -64,6 +64,7 @@ pub(super) async fn ensure_workspace(
     let settings = ClientSettings {
         nats_url: nats_url.to_owned(),
         nats_creds: Some(home.join(CREDS)),
+        nats_ca: None,
         identity: identity.into(),
         ledger: Some(ledger),
         home: Some(home.to_owned()),

@@ -110,6 +110,7 @@ impl Stack {
         let client = Client::connect(ClientSettings {
             nats_url: self.nats_url.clone(),
             nats_creds: Some(self.nats_creds()),
+            nats_ca: None,
             identity: identity_file::load(
                 &home::identity(&self.home),
                 PassphraseSource::for_identity(false),

@@ -153,7 +153,10 @@ impl Task {
         let state = self.state.as_ref()?;
         let operator = self.context.operators.contains(&command.signer());
         let at = state.recorded_time((self.context.clock)());
-        let allowed = operator && command.acts_for_itself() || state.speaks_for_member(command, at);
+        let allowed = operator && command.acts_for_itself()
+            || state.speaks_for_member(command, at)
+            // Whoever has accepted an invitation has seen the entry of that.
+            || state.has_accepted(command);
         allowed
             .then(|| tree_head(state, submission.trusted_size))
             .flatten()

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use keyroll_core::decide::{denied, not_a_member};
-use keyroll_core::{Authority, MemberId, Rules, commit};
+use keyroll_core::decide::{denied, no_such_invitation, not_a_member};
+use keyroll_core::{Action, Authority, MemberId, Rules, commit};
 use keyroll_core::{
     Blob, Code, Commit, Digest, Entry, Epoch, Event, Index, Millis, Recorded, Rejection, State,
     TreeSize, Verified, cbor, cose, decide, limits,
@@ -173,7 +173,13 @@ impl Task {
         let is_own = command.signer().0 == self.context.key.verifying_key().to_bytes();
         let is_operator = self.context.operators.contains(&command.signer());
         let known = state.is_of_member(command, at);
-        if !(known || command.acts_for_itself() && (is_own || is_operator)) {
+        // Whoever accepts an invitation is a stranger so far. Without a code that is known, nothing else
+        // that is wrong with the command changes the refusal.
+        let accepts = matches!(command.command().action, Action::MemberAccept(_));
+        if accepts && !known && state.invitation(&command.signer()).is_none() {
+            return Decision::Refused(no_such_invitation());
+        }
+        if !(known || accepts || command.acts_for_itself() && (is_own || is_operator)) {
             return Decision::Refused(not_a_member(state.workspace()));
         }
         if let Some(rejection) = &submission.inadmissible {
