@@ -217,6 +217,7 @@ impl FromStr for InvitationLink {
                 Some("tls") => LinkTls::System,
                 Some(query) => {
                     let der = query.strip_prefix("ca=").and_then(bytes);
+                    let der = der.filter(|der| !der.is_empty());
                     LinkTls::Ca(der.ok_or_else(|| wrong("its certificate is damaged"))?)
                 }
             },
