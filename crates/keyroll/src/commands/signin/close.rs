@@ -32,7 +32,7 @@ pub(crate) struct CloseArgs {
 
 /// What came of closing.
 #[derive(Default)]
-struct Outcome {
+struct Closing {
     closed: Vec<(Identity, WorkspaceName)>,
     /// Keys that are none of the caller's sign-ins, and will not be.
     blocked: Vec<(Identity, WorkspaceName)>,
@@ -50,22 +50,22 @@ pub(super) async fn run(
     });
     let keys: BTreeSet<Identity> = keys.collect::<Result<_, _>>()?;
     let own = session.client.member();
-    let mut outcome = Outcome::default();
+    let mut done = Closing::default();
     let member = match &args.member {
         Some(name) => Some(session.member(name).await?.member),
         None => None,
     };
     if let Some(member) = member.filter(|member| *member != own) {
         for key in keys {
-            close_of(session, (key, member), &mut outcome).await;
+            close_of(session, (key, member), &mut done).await;
         }
-        return report(context, outcome);
+        return report(context, done);
     }
     let mut mine = BTreeSet::new();
-    let others = others(session, own, &keys, &mut outcome).await;
+    let others = others(session, own, &keys, &mut done).await;
     for key in keys {
         match others.get(&key) {
-            Some(member) => close_of(session, (key, *member), &mut outcome).await,
+            Some(member) => close_of(session, (key, *member), &mut done).await,
             None => {
                 mine.insert(key);
             }
@@ -76,9 +76,9 @@ pub(super) async fn run(
             let there = args.origin.as_deref() == Some(row.origin.as_str());
             args.all || there
         };
-        close_own(session, mine, wanted, &mut outcome).await?;
+        close_own(session, mine, wanted, &mut done).await?;
     }
-    report(context, outcome)
+    report(context, done)
 }
 
 /// The members, other than the caller, whose sign-ins in this workspace have these keys.
@@ -86,7 +86,7 @@ async fn others(
     session: &Session,
     own: MemberId,
     keys: &BTreeSet<Identity>,
-    outcome: &mut Outcome,
+    done: &mut Closing,
 ) -> BTreeMap<Identity, MemberId> {
     if keys.is_empty() {
         return BTreeMap::new();
@@ -99,22 +99,22 @@ async fn others(
         }
         Err(failure) => {
             let workspace = session.workspace.clone();
-            outcome.failed.push((None, workspace, failure));
+            done.failed.push((None, workspace, failure));
             BTreeMap::new()
         }
     }
 }
 
-async fn close_of(session: &Session, (key, member): (Identity, MemberId), outcome: &mut Outcome) {
+async fn close_of(session: &Session, (key, member): (Identity, MemberId), done: &mut Closing) {
     let close = SignInClose {
         key,
         member: Some(member),
     };
     let here = session.workspace.clone();
     match close_one(session, &here, close).await {
-        Ok(true) => outcome.closed.push((key, here)),
+        Ok(true) => done.closed.push((key, here)),
         Ok(false) => {}
-        Err(failure) => outcome.failed.push((Some(key), here, failure)),
+        Err(failure) => done.failed.push((Some(key), here, failure)),
     }
 }
 
@@ -124,7 +124,7 @@ async fn close_own(
     session: &Session,
     mut keys: BTreeSet<Identity>,
     wanted: impl Fn(&SignInRow) -> bool,
-    outcome: &mut Outcome,
+    done: &mut Closing,
 ) -> Result<(), Failure> {
     let own = session.client.member();
     let mut known: BTreeMap<WorkspaceName, Option<BTreeSet<Identity>>> = BTreeMap::new();
@@ -134,7 +134,7 @@ async fn close_own(
         Err(error) => {
             let failure = Failure::from(error).within("your workspaces cannot be listed");
             let failed = (None, session.workspace.clone(), failure);
-            outcome.failed.push(failed);
+            done.failed.push(failed);
             vec![session.workspace.clone()]
         }
     };
@@ -144,7 +144,7 @@ async fn close_own(
             Ok(rows) => Some(rows),
             Err(failure) => {
                 let failed = (None, workspace.clone(), failure);
-                outcome.failed.push(failed);
+                done.failed.push(failed);
                 None
             }
         };
@@ -169,17 +169,17 @@ async fn close_own(
                 continue;
             }
             let close = SignInClose { key, member: None };
-            let done = match close_one(session, workspace, close).await {
-                Ok(true) if is_own => &mut outcome.closed,
-                Ok(true) => &mut outcome.blocked,
+            let into = match close_one(session, workspace, close).await {
+                Ok(true) if is_own => &mut done.closed,
+                Ok(true) => &mut done.blocked,
                 Ok(false) => continue,
                 Err(failure) => {
                     let failed = (Some(key), workspace.clone(), failure);
-                    outcome.failed.push(failed);
+                    done.failed.push(failed);
                     continue;
                 }
             };
-            done.push((key, workspace.clone()));
+            into.push((key, workspace.clone()));
         }
     }
     Ok(())
@@ -201,12 +201,12 @@ async fn close_one(
     }
 }
 
-fn report(context: &Context, outcome: Outcome) -> Result<(), Failure> {
-    let Outcome {
+fn report(context: &Context, done: Closing) -> Result<(), Failure> {
+    let Closing {
         closed,
         blocked,
         failed,
-    } = outcome;
+    } = done;
     let rows = |of: &[(Identity, WorkspaceName)]| {
         let row = |(key, workspace): &(Identity, WorkspaceName)| json!({"id": key, "workspace": workspace});
         of.iter().map(row).collect::<Vec<Value>>()
