@@ -179,7 +179,7 @@ fn a_removed_members_sign_ins_end_for_good() {
     ana.run(&dev, &REVEAL)
         .run()
         .code(4)
-        .stderr_has("sign-in has ended");
+        .stderr_has("older than your membership");
     ana.login(&dev, &[]);
     ana.run(&dev, &REVEAL).run().code(0);
     dev.verifies();
