@@ -41,6 +41,20 @@ imports() {
         ;;
     esac
 }
+# Ranges of the day that overlap, the later first: nsc keeps this order, and nats-server ends a guest's connection
+# with the first range that holds its beginning, after five to ten minutes.
+guest_times() {
+    minute=1435
+    while [ "$minute" -ge 0 ]; do
+        end=$(((minute + 10) % 1440))
+        printf '%02d:%02d:00-%02d:%02d:00\n' $((minute / 60)) $((minute % 60)) $((end / 60)) $((end % 60))
+        minute=$((minute - 5))
+    done
+}
+if [ "${2:-}" = "--times" ]; then
+    guest_times
+    exit
+fi
 if [ "${2:-}" = "--list" ]; then
     imports "${3:?an account}"
     exit
@@ -101,5 +115,7 @@ rm "$out/clients.pair"
 
 # Whoever connects without credentials: `default_sentinel` of the servers.
 nsc add user --account GUESTS --name guest --bearer --allow-pub "$(imports GUESTS | comma)" --allow-sub '_INBOX_guest.>'
-nsc edit user --account GUESTS --name guest --subs 5 --payload 65536
+# The ranges have no spaces, so the shell splits them into words.
+nsc edit user --account GUESTS --name guest --subs 5 --payload 65536 --locale UTC \
+    $(guest_times | sed 's/^/--time /')
 nsc describe user --account GUESTS --name guest --raw > "$out/guest.jwt"

@@ -47,6 +47,16 @@ impl ServeFile {
         home.join("serve.toml")
     }
 
+    /// Whether it names a file of credentials.
+    pub(crate) fn names(&self, path: &Path) -> bool {
+        let optional = [&self.clients_seed, &self.console_creds];
+        let optional = optional.into_iter().flatten();
+        [&self.service_creds, &self.responder_creds]
+            .into_iter()
+            .chain(optional)
+            .any(|named| named == path)
+    }
+
     pub(crate) fn store(&self, home: &Path) -> Result<(), Failure> {
         let text = toml::to_string(self)
             .map_err(|error| Failure::local(format!("serve.toml cannot be written: {error}")))?;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::SelectAll;
 use keyroll_ledger::{GuestSubject, Ledger};
 use keyroll_wire::subjects;
 
@@ -21,6 +22,35 @@ const KIND: &str = "guest";
 const QUEUE: &str = "keyroll";
 /// Requests of one subscription. The room holds those of two.
 const WINDOW: u64 = 64;
+
+/// What the present subscriptions may still bring.
+struct Window {
+    left: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { left: WINDOW }
+    }
+}
+
+impl Window {
+    /// Counts a request. Returns whether to subscribe to more already: without a flood the next subscription begins
+    /// before the last one ends, so there is no gap. It stays beside the old ones, which end by themselves.
+    const fn hears(&mut self, is_calm: bool) -> bool {
+        self.left = self.left.saturating_sub(1);
+        let is_more = is_calm && self.left > 0 && self.left <= WINDOW / 2;
+        if is_more {
+            self.left += WINDOW;
+        }
+        is_more
+    }
+
+    /// All subscriptions have ended, and another one begins.
+    const fn ends(&mut self) {
+        self.left = WINDOW;
+    }
+}
 
 /// Answers the requests of guests.
 #[derive(Clone)]
@@ -46,22 +76,24 @@ impl Guests {
     /// It subscribes to a few requests at a time. In a flood nats-server then drops the others itself: it tells
     /// their senders that nobody answers, and this process need not even read them.
     pub(crate) async fn run(self, first: Subscriber) {
-        let mut requests = first;
+        let (mut requests, mut window) = (SelectAll::new(), Window::default());
+        requests.push(first);
         loop {
-            let mut heard = 0;
-            while let Some(request) = requests.next().await {
+            let is_more = if let Some(request) = requests.next().await {
+                // Before this request takes room itself.
+                let is_more = window.hears(self.room.is_empty());
                 self.clone().admit(request);
-                heard += 1;
-                // Without a flood the next subscription begins before this one ends.
-                if heard >= WINDOW / 2 && self.room.is_empty() {
-                    break;
-                }
-            }
-            if heard >= WINDOW {
+                is_more
+            } else {
                 self.room.emptied().await;
+                window.ends();
+                true
+            };
+            if !is_more {
+                continue;
             }
             match Self::subscribe(&self.client).await {
-                Ok(next) => requests = next,
+                Ok(next) => requests.push(next),
                 Err(why) => return tracing::debug!(%why, "guests are no longer answered"),
             }
         }
@@ -81,10 +113,10 @@ impl Guests {
         // nats-server has put a reply subject of its own in place of the guest's, who is in another account.
         let reply = request.reply.take().filter(|reply| is_crossing(reply));
         let (Some(reply), Some(subject)) = (reply, subject(&request.subject)) else {
-            return self.metrics.dropped();
+            return self.metrics.guest_dropped();
         };
         if request.payload.len() > GUEST_PAYLOAD {
-            return self.metrics.dropped();
+            return self.metrics.guest_dropped();
         }
         let Some(room) = self.room.enter() else {
             return self.metrics.unheard();
@@ -115,5 +147,30 @@ fn subject(subject: &str) -> Option<GuestSubject> {
         "credential" => Some(GuestSubject::Credential),
         "accept" => Some(GuestSubject::Accept),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_flood_there_is_always_a_subscription() {
+        let mut window = Window::default();
+        for _ in 0..10 * WINDOW {
+            window.hears(true);
+            assert!(window.left > WINDOW / 2 && window.left <= 2 * WINDOW);
+        }
+    }
+
+    #[test]
+    fn in_a_flood_no_subscription_is_added() {
+        let mut window = Window::default();
+        assert!((0..WINDOW).all(|_| !window.hears(false)));
+        assert_eq!(window.left, 0);
+        // The subscriptions are at their end: only an empty room brings the next.
+        assert!(!window.hears(true));
+        window.ends();
+        assert_eq!(window.left, WINDOW);
     }
 }

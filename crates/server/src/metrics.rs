@@ -50,6 +50,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latency: Family<LatencyLabels, Histogram, fn() -> Histogram>,
     dropped: Counter,
+    guests_dropped: Counter,
     unheard: Counter,
     in_work: Gauge,
     entries: Gauge,
@@ -70,6 +71,7 @@ impl Metrics {
             requests: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCIES)),
             dropped: Counter::default(),
+            guests_dropped: Counter::default(),
             unheard: Counter::default(),
             in_work: Gauge::default(),
             entries: Gauge::default(),
@@ -98,6 +100,12 @@ impl Metrics {
         let dropped =
             "Requests dropped without an answer because their reply subject is not an inbox";
         registry.register("requests_dropped", dropped, self.dropped.clone());
+        let guests = "Requests of guests dropped without an answer because they have no reply subject or are too large";
+        registry.register(
+            "guest_requests_dropped",
+            guests,
+            self.guests_dropped.clone(),
+        );
         let unheard =
             "Requests dropped without an answer because there was no memory even for a refusal";
         registry.register("requests_unheard", unheard, self.unheard.clone());
@@ -154,6 +162,12 @@ impl Metrics {
     /// Counts a request without a valid reply subject.
     pub(crate) fn dropped(&self) {
         self.dropped.inc();
+    }
+
+    /// Counts a guest's request that cannot be answered. Anybody can send such, so it is no sign of an attack by a
+    /// member.
+    pub(crate) fn guest_dropped(&self) {
+        self.guests_dropped.inc();
     }
 
     /// Counts a request that found no room.

@@ -13,11 +13,14 @@ use keyroll_tests::harness::wait::until;
 use keyroll_tests::harness::{Home, Run, free_addresses, programs, tied};
 use serde_json::Value;
 
+mod present;
+
 /// Printed files, the servers that run from them, and a home for the service.
 struct Printed {
     home: Home,
     servers: Vec<Child>,
     monitoring: Vec<String>,
+    options: Vec<String>,
     said: Value,
 }
 
@@ -67,6 +70,7 @@ impl Printed {
         let mut this = Self {
             servers: Vec::new(),
             monitoring,
+            options: words,
             said,
             home,
         };
@@ -90,6 +94,13 @@ impl Printed {
         let (_, rest) = text.split_once("listen: \"").expect("an address");
         let (address, _) = rest.split_once('"').expect("an address");
         until("a nats-server", || TcpStream::connect(address).ok());
+    }
+
+    fn stop_nats(&mut self) {
+        for mut server in self.servers.drain(..) {
+            server.kill().expect("killed");
+            server.wait().expect("reaped");
+        }
     }
 
     fn out(&self) -> PathBuf {
@@ -216,15 +227,19 @@ fn what_cannot_be_a_cluster_is_refused_before_anything_is_written() {
         (&["--servers", "2"] as &[&str], "an even number"),
         (&["--servers", "3", "--host", "a"], "once for each server"),
         (
+            &["--servers", "3", "--host=a", "--host=b", "--host=c"],
+            "only the services reach",
+        ),
+        (
             &[
                 "--servers",
                 "3",
-                "--host",
-                "a",
-                "--host",
-                "b",
-                "--host",
-                "c",
+                "--host=a",
+                "--host=b",
+                "--host=c",
+                "--monitoring-listen=10.0.0.1:8222",
+                "--monitoring-listen=10.0.0.2:8222",
+                "--monitoring-listen=10.0.0.3:8222",
             ],
             "needs TLS",
         ),
@@ -237,31 +252,72 @@ fn what_cannot_be_a_cluster_is_refused_before_anything_is_written() {
     }
 }
 
-/// A ledger of an earlier program has no stream for tokens.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_without_the_stream_of_tokens_is_completed_by_init() {
+/// The monitoring pages name users and workspaces, in plain HTTP.
+#[test]
+fn monitoring_is_on_loopback_unless_an_address_is_given() {
+    let home = Home::new();
+    let out = home.path("nats");
+    let print = |words: &[&str]| {
+        let tls = ["--tls-cert", "/c", "--tls-key", "/k"];
+        let run = Run::keyroll(["init", "--print-nats-config", "--yes", "--out", &out]).args(tls);
+        let run = run.args(words).env("KEYROLL_HOME", home.data()).run();
+        run.code(0)
+    };
+    let pages = || {
+        let text = fs::read_to_string(Path::new(&out).join("keyroll-1.conf")).expect("a file");
+        let page = text.lines().find(|line| line.starts_with("http:"));
+        page.expect("an address").to_owned()
+    };
+    print(&["--host=a"]).lacks("plain HTTP");
+    assert_eq!(pages(), "http: \"127.0.0.1:8222\"");
+    print(&["--host=a", "--monitoring-listen=10.0.0.1:8222"])
+        .stderr_has("10.0.0.1:8222 are plain HTTP");
+    assert_eq!(pages(), "http: \"10.0.0.1:8222\"");
+}
+
+#[test]
+fn what_differs_is_named_without_a_secret() {
+    let home = Home::new();
+    let (words, _) = words(&home, 3);
+    print(&home, &words).run().code(0);
+    let out = home.scratch().join("nats");
+    let before = all(&out);
+    // The old files have secrets of other keys, and a setting of somebody's own.
+    let keys = out.join("offline/nats-keys.toml");
+    let other = Home::new();
+    print(&other, &self::words(&other, 3).0).run().code(0);
+    let from = other.scratch().join("nats");
+    fs::copy(from.join("offline/nats-keys.toml"), &keys).expect("copied");
+    let config = out.join("keyroll-2.conf");
+    let text = fs::read_to_string(&config).expect("a file");
+    fs::write(&config, format!("token: hunter2\n{text}")).expect("written");
+    let mut refused = print(&home, &words).run().code(2);
+    for path in before.keys().filter(|path| **path != keys) {
+        let name = path.strip_prefix(&out).expect("below").display();
+        refused = refused.stderr_has(&format!("{name} differs"));
+        let text = fs::read_to_string(path).expect("text");
+        for secret in text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)) {
+            // Seeds, JWTs and passwords are long.
+            if secret.len() > 20 && !secret.contains("keyroll") {
+                refused = refused.lacks(secret);
+            }
+        }
+    }
+    refused.lacks("hunter2").lacks("password").lacks("eyJ");
+}
+
+#[test]
+fn a_console_without_credentials_is_refused_at_the_start() {
     let printed = Printed::start(1);
     printed.init();
-    let creds = printed.out().join("operator.creds");
-    let operator = keyroll_client::connect_nats(printed.url(), Some(&creds)).await;
-    let subject = "$JS.API.STREAM.DELETE.KEYROLL_TOKENS";
-    let deleted = operator
-        .expect("connected")
-        .request(subject, "".into())
-        .await;
-    deleted.expect("deleted");
-    let serve = printed.keyroll(&["serve"]).run().code(1);
-    serve
-        .stderr_has("KEYROLL_TOKENS is missing")
-        .stderr_has("keyroll init");
-    let creds = creds.display().to_string();
-    let complete = ["--json", "init", "--operator-creds", &creds];
-    let added = printed.keyroll(&complete).run().code(0).json();
-    assert_eq!(added["added"][0], "KEYROLL_TOKENS");
-    let again = printed.keyroll(&complete).run().code(5);
-    again.error_code("conflict");
-    let _service = printed.serve();
-    printed.is_usable();
+    let path = printed.home.data().join("serve.toml");
+    let text = fs::read_to_string(&path).expect("a file");
+    let kept = text.lines().filter(|line| !line.contains("console"));
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
+    fs::write(&path, kept).expect("written");
+    let serve = ["serve", "--console", "127.0.0.1:0"];
+    let refused = printed.keyroll(&serve).run().code(2);
+    refused.stderr_has("--console-creds");
 }
 
 #[test]
@@ -283,72 +339,4 @@ fn a_service_with_another_users_credentials_names_user_and_subject() {
     // No user at all is a guest, and credentials of nobody are refused.
     let nobody = ["serve", "--service-creds", "/nonexistent.creds"];
     printed.keyroll(&nobody).run().code(2);
-}
-
-/// A ledger of an earlier program: its streams lie under an account that is named LEDGER, and its service has
-/// passwords in URLs.
-fn as_before(printed: &mut Printed) {
-    for server in &mut printed.servers {
-        server.kill().expect("killed");
-        server.wait().expect("reaped");
-    }
-    printed.servers.clear();
-    let store = printed.home.scratch().join("store-0/jetstream");
-    let account = fs::read_dir(&store).expect("accounts").flatten();
-    let account = account.map(|entry| entry.path());
-    let account: Vec<_> = account
-        .filter(|path| path.join("streams").is_dir())
-        .collect();
-    fs::rename(&account[0], store.join("LEDGER")).expect("renamed");
-    let path = printed.home.data().join("serve.toml");
-    let text = fs::read_to_string(&path).expect("a file");
-    let kept = text
-        .lines()
-        .filter(|line| !line.contains("nats/") && !line.starts_with("nats_url"));
-    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-    let urls = "ledger_url = \"nats://service:hunter2@h\"\nclient_account_url = \"nats://responder:hunter2@h\"\n";
-    fs::write(&path, format!("{urls}{kept}")).expect("written");
-    fs::remove_dir_all(printed.home.data().join("nats")).expect("removed");
-}
-
-#[test]
-fn a_ledger_from_before_on_one_server_moves_as_the_page_says() {
-    let mut printed = Printed::start(1);
-    printed.init();
-    let service = printed.serve();
-    printed.is_usable();
-    drop(service);
-    as_before(&mut printed);
-
-    let out = printed.out().display().to_string();
-    let again = ["init", "--credentials", &out];
-    printed.serve_nats("keyroll-1.conf");
-    let refused = printed.keyroll(&["serve"]).run().code(2);
-    refused.stderr_has("earlier version").lacks("hunter2");
-    let refused = printed.keyroll(&again).run().code(1);
-    refused.stderr_has("move them first");
-    let mut server = printed.servers.remove(0);
-    server.kill().expect("killed");
-    server.wait().expect("reaped");
-
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
-    let page = fs::read_to_string(page).expect("the page");
-    let (_, script) = page.split_once("```sh\n# Move").expect("the script");
-    let (script, _) = script.split_once("```").expect("its end");
-    let script = format!("# Move{script}")
-        .replace("/var/lib/nats", &printed.home.path("store-0"))
-        .replace(
-            "nats/keyroll-1.conf",
-            &printed.home.path("nats/keyroll-1.conf"),
-        );
-    let moved = Run::program("/bin/sh", "the script").args(["-ec", &script]);
-    moved.env("PATH", "/usr/bin:/bin").run().code(0);
-    printed.serve_nats("keyroll-1.conf");
-    let done = printed.keyroll(&again).run().code(0);
-    done.stderr_has("credentials in place of the passwords");
-    let _service = printed.serve();
-    let reveal = printed.keyroll(&["secret", "reveal", "A"]).run().code(0);
-    reveal.stdout("the value");
-    let create = ["secret", "create", "B", "--generate"];
-    printed.keyroll(&create).run().code(0);
 }

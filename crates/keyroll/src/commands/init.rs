@@ -1,8 +1,9 @@
 //! `keyroll init`: sets a ledger up, once, before `keyroll serve`.
 
 mod credentials;
-mod earlier;
+mod differences;
 mod nats_files;
+mod present;
 
 use clap::Args;
 use keyroll_core::crypto::Key;
@@ -48,20 +49,15 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
     let settings = context.settings()?;
     let home = settings.home.value;
     let nats_url = settings.nats_url.value;
-    let operator_creds = args.credentials.operator()?;
-    let operator = keyroll_client::connect_nats(&nats_url, Some(&operator_creds));
     if let Some(file) = keys::found_in(&serve_file::keys(&home)) {
-        let operator = operator
-            .await
-            .map_err(|error| Failure::from(error).within("--operator-creds"))?;
-        let given = || args.credentials.read();
-        return earlier::complete(context, &home, (&operator, &nats_url), given, &file).await;
+        return present::complete(context, &home, &nats_url, &args.credentials, &file).await;
     }
+    let operator_creds = args.credentials.operator()?;
     root_key_place::writable(args.root_key)?;
     let operators = operators(context, &args.operator)?;
     // Check everything before anything is created.
     let credentials = args.credentials.read()?;
-    let operator = operator
+    let operator = keyroll_client::connect_nats(&nats_url, Some(&operator_creds))
         .await
         .map_err(|error| Failure::from(error).within("--operator-creds"))?;
     make_streams(&operator, args.replicas).await?;

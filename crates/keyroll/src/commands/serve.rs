@@ -96,18 +96,23 @@ pub(crate) async fn run(context: &Context, args: ServeArgs) -> Result<(), Failur
         let words = "--trusted-proxy needs --console or --metrics";
         return Err(Failure::usage(words));
     }
-    let console_at = args.console.map(|address| SharedConsole {
-        front: ConsoleAddress {
-            address,
-            url: args.console_url,
-            proxies: args.trusted_proxy.clone(),
-        },
-        nats_url: nats_url.clone(),
-        nats_creds: args
-            .console_creds
-            .or_else(|| file.console_creds.map(in_home)),
-        home: home.clone(),
-    });
+    let console_creds = args
+        .console_creds
+        .or_else(|| file.console_creds.map(in_home));
+    let console_at = match args.console {
+        None => None,
+        Some(address) => Some(SharedConsole {
+            front: ConsoleAddress {
+                address,
+                url: args.console_url,
+                proxies: args.trusted_proxy.clone(),
+            },
+            nats_url: nats_url.clone(),
+            // As a guest it would reach no workspace, and so refuse everybody.
+            nats_creds: console_creds.ok_or_else(no_console_creds)?,
+            home: home.clone(),
+        }),
+    };
     log_to_stderr();
     let local = |error: &dyn std::fmt::Display| Failure::local(error.to_string());
     let place = args.root_key.unwrap_or(file.root_key);
@@ -186,11 +191,18 @@ fn issuer(responder: &Creds, seed: &Path) -> Result<ClientIssuer, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", seed.display())))
 }
 
+fn no_console_creds() -> Failure {
+    Failure::usage(
+        "--console needs NATS credentials of the user `console`, and serve.toml names none. Add --console-creds FILE, \
+         or put them into this home with `keyroll init --credentials DIR`",
+    )
+}
+
 /// A shared console beside the service.
 struct SharedConsole {
     front: ConsoleAddress,
     nats_url: String,
-    nats_creds: Option<PathBuf>,
+    nats_creds: PathBuf,
     home: PathBuf,
 }
 
@@ -200,7 +212,7 @@ impl SharedConsole {
         let key = SigningKey::from_bytes(&Zeroizing::new(random()?));
         let client = Client::connect(ClientSettings {
             nats_url: self.nats_url,
-            nats_creds: self.nats_creds,
+            nats_creds: Some(self.nats_creds),
             nats_ca: None,
             identity: key.into(),
             ledger: Some(ledger),

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use keyroll_nats::jwt::{self, User};
 use keyroll_server::nats::permissions::GUEST_REQUESTS;
 use keyroll_server::nats::{AccountName, Cluster, Endpoint, OperatorKeys, ServerConfig};
 
@@ -81,4 +82,24 @@ fn the_script_for_a_nats_of_others_has_the_same_imports() {
         let listed = String::from_utf8(listed.stdout).unwrap();
         assert_eq!(listed.lines().collect::<Vec<_>>(), wanted, "{account:?}");
     }
+}
+
+#[test]
+fn the_script_for_a_nats_of_others_ends_guests_like_ours() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/nsc-accounts.sh");
+    let directory = tempfile::tempdir().unwrap();
+    let trust = OperatorKeys::generate().unwrap().trust().unwrap();
+    let sentinel: jwt::Claims<User> = jwt::open(&trust.sentinel).unwrap();
+    let times = sentinel.nats.times.iter();
+    let wanted: Vec<String> = times
+        .map(|range| format!("{}-{}", range.start, range.end))
+        .collect();
+    let listed = Command::new("sh")
+        .arg(&script)
+        .arg(directory.path().join("out"))
+        .arg("--times")
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), wanted);
 }

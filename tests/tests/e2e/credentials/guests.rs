@@ -11,7 +11,7 @@ use keyroll_core::command::{Nothing, Purpose};
 use keyroll_core::crypto::AnswerKey;
 use keyroll_core::{ConnectionKey, Digest, TreeSize, cbor, cose};
 use keyroll_tests::harness::wait::{until, within};
-use keyroll_tests::harness::{Dev, demo, raw};
+use keyroll_tests::harness::{Cluster, Dev, demo, raw};
 use keyroll_tests::hurt::scale;
 use keyroll_wire::guest::{GuestRequest, SealedAnswer};
 use keyroll_wire::query::{LedgerCredential, QUERY_V, Query, Question, WorkspaceList};
@@ -24,10 +24,14 @@ use rand::rngs::SysRng;
 use super::{bare, owner};
 
 async fn guest(dev: &Dev) -> async_nats::Client {
+    guest_of(dev.nats_url()).await
+}
+
+async fn guest_of(nats_url: &str) -> async_nats::Client {
     let options = ConnectOptions::new()
         .custom_inbox_prefix("_INBOX_guest")
         .request_timeout(Some(Duration::from_secs(2)));
-    within("a guest", options.connect(dev.nats_url()))
+    within("a guest", options.connect(nats_url))
         .await
         .expect("connected")
 }
@@ -231,4 +235,33 @@ async fn a_flood_of_guests_stops_no_member() {
         let list = bare(&dev, &vera, ["secret", "list"]).run();
         list.is_code(0).then_some(())
     });
+}
+
+/// Anybody can send requests without a reply subject. They count apart from the attacks of members, and the service
+/// answers guests after any number of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_guests_send_wrongly_pages_nobody() {
+    let cluster = Cluster::start(1, 1);
+    let service = cluster.service(0).with_metrics().ready();
+    let guest = guest_of(&cluster.nats_url(0)).await;
+    for _ in 0..200 {
+        let sent = guest.publish(subjects::INFO, Vec::new().into()).await;
+        sent.expect("sent");
+    }
+    guest.flush().await.expect("flushed");
+    let (_, request) = envelope(Vec::new());
+    let mut answers = 0;
+    while answers < 200 {
+        // Between two subscriptions nobody answers: then guests ask again.
+        let asked = guest.request(subjects::INFO, request.clone().into()).await;
+        answers += usize::from(asked.is_ok());
+    }
+    let page = service.monitoring().get("/metrics").body;
+    let count = |name: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(name));
+        let count = line.expect("a series").trim().parse::<u64>();
+        count.expect("a number")
+    };
+    assert!(count("keyroll_guest_requests_dropped_total ") > 0, "{page}");
+    assert_eq!(count("keyroll_requests_dropped_total "), 0, "{page}");
 }

@@ -13,7 +13,8 @@ use crate::serve_file;
 /// Files of NATS credentials.
 #[derive(Debug, Args)]
 pub(super) struct CredentialArgs {
-    /// Directory that `--print-nats-config` wrote; the options below name single files instead [default: none]
+    /// Directory that `--print-nats-config` wrote; in the home of an existing ledger they replace its copies. The
+    /// options below name single files instead [default: none]
     #[arg(long, value_name = "DIR")]
     credentials: Option<PathBuf>,
     /// NATS credentials of the user `operator`, who may create streams; they are not kept [default: in DIR]
@@ -77,6 +78,18 @@ impl CredentialArgs {
         self.needed(named, OPERATOR, "--operator-creds")
     }
 
+    /// Whether credentials of the service are given.
+    pub(super) const fn names_service(&self) -> bool {
+        self.credentials.is_some() || self.service_creds.is_some() || self.responder_creds.is_some()
+    }
+
+    /// Whether there are credentials for an existing ledger, without those of the operator: these stay offline.
+    pub(super) fn is_without_operator(&self) -> bool {
+        let operator = self.file(self.operator_creds.as_ref(), OPERATOR);
+        let is_there = self.operator_creds.is_some() || operator.is_some_and(|path| path.exists());
+        self.names_service() && !is_there
+    }
+
     /// Reads the files of the service.
     pub(super) fn read(&self) -> Result<Given, Failure> {
         let creds = |path: &Path| Creds::load(path).map_err(unusable);
@@ -111,21 +124,39 @@ const CONSOLE: &str = "console.creds";
 const CLIENTS_SEED: &str = "clients.nk";
 
 impl Given {
+    /// The files, relative to the home directory of the service, and their texts.
+    pub(super) fn files(&self) -> Result<Vec<(PathBuf, String)>, Failure> {
+        let creds = |name: &str, creds: &Creds| {
+            let text = creds.render().map_err(unusable)?;
+            Ok::<_, Failure>((kept(name), text))
+        };
+        let mut files = vec![
+            creds(SERVICE, &self.service)?,
+            creds(RESPONDER, &self.responder)?,
+        ];
+        if let Some(seed) = &self.clients_seed {
+            files.push((kept(CLIENTS_SEED), seed.clone()));
+        }
+        if let Some(console) = &self.console {
+            files.push(creds(CONSOLE, console)?);
+        }
+        Ok(files)
+    }
+
     /// Copies them into the home directory of the service, so that the others can go offline.
     pub(super) fn keep(&self, home: &Path) -> Result<Kept, Failure> {
-        let keep = |name: &str, text: &str| {
-            let path = Path::new(serve_file::NATS).join(name);
-            private_file::replace(&home.join(&path), text.as_bytes())?;
-            Ok::<_, Failure>(path)
-        };
-        let creds = |name: &str, creds: &Creds| keep(name, &creds.render().map_err(unusable)?);
-        let seed = self.clients_seed.as_deref();
-        let console = self.console.as_ref();
+        for (path, text) in self.files()? {
+            private_file::replace(&home.join(path), text.as_bytes())?;
+        }
         Ok(Kept {
-            service: creds(SERVICE, &self.service)?,
-            responder: creds(RESPONDER, &self.responder)?,
-            clients_seed: seed.map(|seed| keep(CLIENTS_SEED, seed)).transpose()?,
-            console: console.map(|console| creds(CONSOLE, console)).transpose()?,
+            service: kept(SERVICE),
+            responder: kept(RESPONDER),
+            clients_seed: self.clients_seed.as_ref().map(|_| kept(CLIENTS_SEED)),
+            console: self.console.as_ref().map(|_| kept(CONSOLE)),
         })
     }
+}
+
+fn kept(name: &str) -> PathBuf {
+    Path::new(serve_file::NATS).join(name)
 }

@@ -14,6 +14,7 @@ use keyroll_nats::Creds;
 use keyroll_server::nats::{Cluster, Endpoint, OperatorKeys, ServerConfig, TlsFiles};
 use serde_json::json;
 
+use super::differences::differences;
 use super::{local, unusable};
 use crate::context::Context;
 use crate::error::Failure;
@@ -56,7 +57,8 @@ pub(super) struct NatsArgs {
     /// Address for clients; any but loopback needs TLS [default: port 4222]
     #[arg(long, requires = "print_nats_config", value_name = "ADDRESS")]
     listen: Vec<SocketAddr>,
-    /// Address for monitoring, where the service reads how a server syncs [default: port 8222]
+    /// Address for monitoring, in plain HTTP, where the service reads how a server syncs; several servers that are
+    /// not on loopback need it [default: 127.0.0.1, port 8222]
     #[arg(long, requires = "print_nats_config", value_name = "ADDRESS")]
     monitoring_listen: Vec<SocketAddr>,
     /// Address for the other servers [default: port 6222]
@@ -74,7 +76,7 @@ pub(super) struct NatsArgs {
 }
 
 /// Files by their names in the directory.
-type Files = BTreeMap<String, String>;
+pub(super) type Files = BTreeMap<String, String>;
 
 pub(super) fn run(context: &Context, args: &NatsArgs) -> Result<(), Failure> {
     let Some(out) = &args.out else {
@@ -102,6 +104,9 @@ pub(super) fn run(context: &Context, args: &NatsArgs) -> Result<(), Failure> {
         if read(&path)?.as_ref() != Some(text) {
             private_file::replace(&path, text.as_bytes())?;
         }
+    }
+    if let Some(exposed) = exposed(&servers) {
+        context.out.note(&exposed);
     }
     let url = clients_url(args, &servers);
     let json = json!({
@@ -158,23 +163,26 @@ fn servers(args: &NatsArgs) -> Result<Vec<Server>, Failure> {
     let listen = each(&args.listen, count, "--listen")?;
     let monitoring = each(&args.monitoring_listen, count, "--monitoring-listen")?;
     let routes = each(&args.cluster_listen, count, "--cluster-listen")?;
+    // Services read the pages of every server. Whether the network between them is private is not known here.
+    let are_apart = count > 1 && !hosts.iter().all(|host| is_loopback(host));
+    if are_apart && args.monitoring_listen.is_empty() {
+        return Err(Failure::usage(
+            "services read the monitoring pages of every server, over plain HTTP. These show the names of users, \
+             addresses, and subjects with the names of workspaces. For each server, add --monitoring-listen ADDRESS \
+             with an address that only the services reach",
+        ));
+    }
     let server = |number: usize| {
         let host = &hosts[number];
         let shares_host = hosts.iter().filter(|other| *other == host).count() > 1;
         let before = hosts[..number].iter().filter(|other| *other == host);
         let before = u16::try_from(before.count()).unwrap_or_default();
         let [clients, pages, others] = PORTS.map(|port| port + before);
-        let is_loopback = host == "localhost"
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        let ip = if is_loopback {
+        let ip = if is_loopback(host) {
             Ipv4Addr::LOCALHOST
         } else {
             Ipv4Addr::UNSPECIFIED
         };
-        // Services on other machines read how each server of a cluster syncs.
-        let pages_ip = if count == 1 { Ipv4Addr::LOCALHOST } else { ip };
         let name = names[number]
             .clone()
             .unwrap_or_else(|| format!("keyroll-{}", number + 1));
@@ -188,7 +196,7 @@ fn servers(args: &NatsArgs) -> Result<Vec<Server>, Failure> {
             host: host.clone(),
             store_dir: stores[number].clone().unwrap_or(store),
             listen: listen[number].unwrap_or_else(|| (ip, clients).into()),
-            monitoring: monitoring[number].unwrap_or_else(|| (pages_ip, pages).into()),
+            monitoring: monitoring[number].unwrap_or_else(|| (Ipv4Addr::LOCALHOST, pages).into()),
             routes: routes[number].unwrap_or_else(|| (ip, others).into()),
             name,
         }
@@ -201,6 +209,27 @@ fn servers(args: &NatsArgs) -> Result<Vec<Server>, Failure> {
         }
     }
     Ok(servers)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// What has to be said about monitoring pages that other machines may reach.
+fn exposed(servers: &[Server]) -> Option<String> {
+    let pages = servers.iter().map(|server| server.monitoring);
+    let pages: Vec<String> = pages
+        .filter(|address| !address.ip().is_loopback())
+        .map(|address| address.to_string())
+        .collect();
+    (!pages.is_empty()).then(|| {
+        format!(
+            "the monitoring pages at {} are plain HTTP, and show the names of users, addresses, and subjects with \
+             the names of workspaces. Let your firewall pass only the services",
+            pages.join(", ")
+        )
+    })
 }
 
 fn server_files(
@@ -306,41 +335,10 @@ fn operator_keys(out: &Path) -> Result<OperatorKeys, Failure> {
     OperatorKeys::generate().map_err(local)
 }
 
-fn read(path: &Path) -> Result<Option<String>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, Failure> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::file(path, &error)),
     }
-}
-
-/// What differs from the files of an earlier run, in words.
-fn differences(out: &Path, files: &Files) -> Result<Vec<String>, Failure> {
-    let mut found = Vec::new();
-    for (name, text) in files {
-        let Some(have) = read(&out.join(name))? else {
-            continue;
-        };
-        if have == *text {
-            continue;
-        }
-        let (have, want) = (have.lines(), text.lines());
-        let lines: Vec<&str> = want.collect();
-        let gone = have.filter(|line| !lines.contains(line));
-        let gone: Vec<&str> = gone.map(shown).collect();
-        found.push(match gone.first() {
-            Some(line) => format!("{name} differs; for example it has: {line}"),
-            None => format!("{name} lacks lines"),
-        });
-    }
-    Ok(found)
-}
-
-/// A line without what nobody can read, and without passwords.
-fn shown(line: &str) -> &str {
-    let line = line.trim();
-    let end = line
-        .find(['@', '"'])
-        .filter(|_| line.contains("eyJ") || line.contains("password"));
-    &line[..end.unwrap_or(line.len()).min(line.len())]
 }
