@@ -21,7 +21,7 @@ use crate::checkpoints::CheckpointStore;
 use crate::clock;
 use crate::error::ClientError;
 use crate::link::Link;
-use crate::sign_in::OpenedIn;
+use crate::opened_in::OpenedIn;
 use crate::signer::Signer;
 use crate::sync::lock;
 use keyroll_wire::reply::ServiceInfo;

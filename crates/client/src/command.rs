@@ -75,6 +75,16 @@ impl Client {
         values: Vec<SealedValue>,
     ) -> Result<Executed, ClientError> {
         self.sign_in(workspace).await?;
+        let signed_in = self.signer().consent().is_some();
+        let again = signed_in.then(|| (action.clone(), values.clone()));
+        let done = self.execute_signed(workspace, id, action, values).await;
+        let (Err(error), Some((action, values))) = (&done, again) else {
+            return done;
+        };
+        if !self.forget_unknown(workspace, error) {
+            return done;
+        }
+        self.sign_in(workspace).await?;
         self.execute_signed(workspace, id, action, values).await
     }
 

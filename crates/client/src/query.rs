@@ -119,7 +119,13 @@ impl Client {
         if let Some(workspace) = workspace {
             self.sign_in(workspace).await?;
         }
-        let answer = self.query_once(workspace, question, deadline).await;
+        let mut answer = self.query_once(workspace, question.clone(), deadline).await;
+        if let (Err(error), Some(workspace)) = (&answer, workspace)
+            && self.forget_unknown(workspace, error)
+        {
+            self.sign_in(workspace).await?;
+            answer = self.query_once(Some(workspace), question, deadline).await;
+        }
         let (Err(refusal @ ClientError::Refused(_)), Some(workspace)) = (&answer, workspace) else {
             return answer;
         };

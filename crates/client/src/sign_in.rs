@@ -1,21 +1,13 @@
-//! Sign-ins: a fresh key for which a member consented, and the workspaces where the ledger knows it.
-
-use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
+//! Sign-ins: a fresh key for which a member consented.
 
 use ed25519_dalek::SigningKey;
-use keyroll_core::command::{SignInClose, SignInOpen};
+use keyroll_core::command::SignInOpen;
 use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::sign_in::{SignInProof, SignInStatement, SignInTerms};
-use keyroll_core::{
-    Action, Blob, Code, Identity, LedgerId, MemberId, Millis, Rejection, WorkspaceName, cose,
-};
+use keyroll_core::{Action, Blob, Code, Identity, LedgerId, MemberId, Millis, Rejection, cose};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use crate::signer::public;
-use crate::{Client, ClientError, private_files};
 
 /// A member's consent that a key signs for it for a while, in every workspace of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +68,7 @@ impl SignInConsent {
         Err(Rejection::new(Code::BadSignature, message))
     }
 
-    fn open(&self) -> Action {
+    pub(crate) fn open(&self) -> Action {
         Action::SignInOpen(SignInOpen {
             key: self.key,
             from: self.from,
@@ -84,113 +76,6 @@ impl SignInConsent {
             until: self.until,
             origin: self.origin.clone(),
         })
-    }
-}
-
-/// Most bytes of the file of workspaces: thousands of names.
-const FILE_BYTES: u64 = 256 * 1024;
-
-/// The workspaces where the ledger knows a sign-in, in memory and in a file when there is one.
-#[derive(Default)]
-pub(crate) struct OpenedIn {
-    file: Option<PathBuf>,
-    names: Mutex<BTreeSet<WorkspaceName>>,
-}
-
-impl OpenedIn {
-    /// Those that an earlier process opened, from the file beside the checkpoints.
-    pub(crate) fn in_directory(directory: &Path, key: &Identity) -> io::Result<Self> {
-        let name = format!("{}.workspaces", key.to_string().replace(':', "-"));
-        let file = directory.join("sign-ins").join(name);
-        let text = private_files::read(&file, FILE_BYTES)?.unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let names = text.lines().filter_map(|line| line.parse().ok()).collect();
-        Ok(Self {
-            file: Some(file),
-            names: Mutex::new(names),
-        })
-    }
-
-    fn keep(&self, names: &BTreeSet<WorkspaceName>) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let lines: Vec<&str> = names.iter().map(WorkspaceName::as_str).collect();
-        private_files::replace(file, lines.join("\n").as_bytes())
-    }
-}
-
-impl Client {
-    /// Opens the sign-in that signs, where there is one, in a workspace where the ledger does not
-    /// know it yet. This makes an entry.
-    ///
-    /// # Errors
-    /// As [`Client::execute`].
-    pub async fn sign_in(&self, workspace: &WorkspaceName) -> Result<(), ClientError> {
-        let Some(consent) = self.signer().consent() else {
-            return Ok(());
-        };
-        let opened = &self.actor.opened_in;
-        // The lock makes the first command of many wait for the entry of one.
-        let mut names = opened.names.lock().await;
-        if names.contains(workspace) {
-            return Ok(());
-        }
-        match self.execute_now(workspace, consent.open()).await {
-            Ok(_) => {}
-            // Another process opened it, or it was closed: the ledger says so to the next command.
-            Err(error) if error.code() == Code::Conflict => {}
-            Err(error) => return Err(error),
-        }
-        names.insert(workspace.clone());
-        // Without the file, the next process asks once more.
-        let _ = opened.keep(&names);
-        Ok(())
-    }
-
-    /// Closes the sign-in that signs, in every workspace of its member: also where it was never opened, so that
-    /// whoever else has the key cannot open it there. Returns the workspaces where it was open.
-    ///
-    /// # Errors
-    /// As [`Client::execute`].
-    pub async fn sign_out(&self) -> Result<Vec<WorkspaceName>, ClientError> {
-        let Some(key) = self.signer().consent().map(|consent| consent.key) else {
-            return Ok(Vec::new());
-        };
-        let workspaces = match self.workspaces().await {
-            Ok(rows) => rows,
-            // It is open nowhere.
-            Err(error) if error.code() == Code::Denied => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        // It has to be open to reach the next workspace: so it is closed only after it was opened in all.
-        for row in &workspaces {
-            match self.sign_in(&row.workspace).await {
-                Err(error) if error.code() != Code::Denied => return Err(error),
-                _ => {}
-            }
-        }
-        let mut closed = Vec::new();
-        for row in workspaces {
-            match self.close_own(&row.workspace, key).await {
-                Ok(()) => closed.push(row.workspace),
-                // It was closed there, or can never be opened there.
-                Err(error) if matches!(error.code(), Code::Conflict | Code::Denied) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(closed)
-    }
-
-    async fn close_own(&self, workspace: &WorkspaceName, key: Identity) -> Result<(), ClientError> {
-        let close = Action::SignInClose(SignInClose { key, member: None });
-        self.execute(workspace, close).await.map(drop)
-    }
-
-    /// The workspaces where this client has opened its sign-in, or found it open.
-    pub async fn signed_in_workspaces(&self) -> Vec<WorkspaceName> {
-        let names = self.actor.opened_in.names.lock().await;
-        names.iter().cloned().collect()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use keyroll_client::{Client, ClientError};
-use keyroll_core::WorkspaceName;
+use keyroll_client::{Client, ClientError, public};
+use keyroll_core::{Code, WorkspaceName};
 use keyroll_wire::time::now;
 
 use crate::failure::Failure;
@@ -52,13 +52,28 @@ impl App {
     }
 
     /// Ends a session and closes its sign-in, so that its key is of no use to anybody. The session has
-    /// ended also where the ledger could not be told.
+    /// ended also where the ledger could not be told. It finishes although the browser goes meanwhile.
     ///
     /// # Errors
-    /// As [`Client::sign_out`].
+    /// As [`Client::sign_out`], or the first place where the sign-in is left open.
     pub(crate) async fn sign_out(&self, session: &Session) -> Result<(), ClientError> {
         self.end(session);
-        session.client.sign_out().await.map(drop)
+        let client = session.client.clone();
+        let closing = tokio::spawn(async move { close(&client).await });
+        closing
+            .await
+            .unwrap_or_else(|stopped| Err(ClientError::failed(Code::Internal, stopped.to_string())))
+    }
+
+    /// Closes the sign-ins of links that nobody used, and of sessions that ended by themselves. The
+    /// console's own signer stays signed in.
+    pub(crate) async fn close_ended(&self) {
+        for client in self.sessions.take_ended(now()) {
+            if public(client.signer().key()) != public(self.client.signer().key()) {
+                // It ends by itself where the ledger cannot be told.
+                drop(close(&client).await);
+            }
+        }
     }
 
     /// The failure for a client's error. An error that says that the log is wrong turns writes off.
@@ -67,5 +82,13 @@ impl App {
             self.verification.fail(workspace, &error.to_string());
         }
         error.into()
+    }
+}
+
+async fn close(client: &Client) -> Result<(), ClientError> {
+    let done = client.sign_out().await?;
+    match done.left.into_iter().next() {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
     }
 }

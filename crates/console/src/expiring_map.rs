@@ -37,8 +37,15 @@ impl<K: Eq + Hash + Clone, V> ExpiringMap<K, V> {
         value: V,
         now: Millis,
         same_person: impl Fn(&V) -> bool,
-    ) {
-        insert(&mut self.lock(), key, (until, value), now, same_person);
+    ) -> Vec<V> {
+        insert(&mut self.lock(), key, (until, value), now, same_person)
+    }
+
+    /// Removes and returns the entries that have expired, and those that are over for other reasons.
+    pub(crate) fn take_over(&self, now: Millis, over: impl Fn(&V) -> bool) -> Vec<V> {
+        let mut entries = self.lock();
+        let taken = entries.extract_if(|_, (until, value)| *until <= now || over(value));
+        taken.map(|(_, (_, value))| value).collect()
     }
 
     /// Inserts an entry unless its key is present. Returns whether it was inserted.
@@ -46,7 +53,7 @@ impl<K: Eq + Hash + Clone, V> ExpiringMap<K, V> {
         let mut entries = self.lock();
         let is_new = entries.get(&key).is_none_or(|(until, _)| *until <= now);
         if is_new {
-            insert(&mut entries, key, (until, value), now, |_| false);
+            drop(insert(&mut entries, key, (until, value), now, |_| false));
         }
         is_new
     }
@@ -59,21 +66,18 @@ impl<K: Eq + Hash + Clone, V> ExpiringMap<K, V> {
 
     /// Removes and returns an entry.
     pub(crate) fn remove(&self, key: &K, now: Millis) -> Option<V> {
-        let (until, value) = self.lock().remove(key)?;
-        (now < until).then_some(value)
+        let mut entries = self.lock();
+        entries.get(key).filter(|(until, _)| now < *until)?;
+        entries.remove(key).map(|(_, value)| value)
     }
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> ExpiringMap<K, V> {
     /// The value of a key.
     pub(crate) fn get(&self, key: &K, now: Millis) -> Option<V> {
-        let mut entries = self.lock();
+        let entries = self.lock();
         let (until, value) = entries.get(key)?;
-        if now < *until {
-            return Some(value.clone());
-        }
-        entries.remove(key);
-        None
+        (now < *until).then(|| value.clone())
     }
 }
 
@@ -84,8 +88,9 @@ fn insert<K: Eq + Hash + Clone, V>(
     value: (Millis, V),
     now: Millis,
     same_person: impl Fn(&V) -> bool,
-) {
-    entries.retain(|_, (until, _)| now < *until);
+) -> Vec<V> {
+    let over = entries.extract_if(|_, (until, _)| *until <= now);
+    let mut removed: Vec<V> = over.map(|(_, (_, value))| value).collect();
     let is_own = |(_, (_, value)): &(&K, &(Millis, V))| same_person(value);
     let own = entries.iter().filter(is_own).count();
     if own >= MAX_PER_PERSON || entries.len() >= MAX_ENTRIES {
@@ -94,10 +99,11 @@ fn insert<K: Eq + Hash + Clone, V>(
             .filter(|entry| own < MAX_PER_PERSON || is_own(entry))
             .min_by_key(|(_, (until, _))| *until);
         if let Some(first) = first.map(|(key, _)| key.clone()) {
-            entries.remove(&first);
+            removed.extend(entries.remove(&first).map(|(_, value)| value));
         }
     }
-    entries.insert(key, value);
+    removed.extend(entries.insert(key, value).map(|(_, value)| value));
+    removed
 }
 
 #[cfg(test)]
@@ -115,6 +121,24 @@ mod tests {
         assert_eq!(map.get(&2, Millis(60)), None);
         map.insert(3, Millis(60), "c", Millis(0), |_| false);
         assert_eq!(map.remove(&3, Millis(60)), None);
+    }
+
+    #[test]
+    fn whatever_leaves_the_map_is_handed_back() {
+        let map = ExpiringMap::<usize, usize>::default();
+        for key in 0..MAX_PER_PERSON {
+            let until = Millis(60 + key as u64);
+            assert!(map.insert(key, until, key, Millis(0), |_| true).is_empty());
+        }
+        let key = MAX_PER_PERSON;
+        assert_eq!(map.insert(key, Millis(90), key, Millis(0), |_| true), [0]);
+        // An expired entry is nobody's, and still handed back.
+        assert_eq!(
+            (map.get(&1, Millis(61)), map.remove(&1, Millis(61))),
+            (None, None)
+        );
+        assert_eq!(map.take_over(Millis(61), |value| *value == key).len(), 2);
+        assert!(map.get(&2, Millis(61)).is_some());
     }
 
     #[test]

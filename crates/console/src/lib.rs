@@ -33,4 +33,5 @@ mod verification;
 pub use login::{LoginChallenge, LoginLink, LoginResponse};
 pub use public_origin::{InvalidOrigin, PublicOrigin};
 pub use server::{Console, Options, SignInPolicy};
+pub use session::SESSION_MS;
 pub use verification::{VerificationFailure, Verified, VerifyLog};

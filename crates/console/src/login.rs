@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::response::Responder;
-use crate::session::PendingSession;
+use crate::session::{PendingSession, SESSION_MS};
 
 /// The console's answer to a request to sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,11 @@ async fn accept(
     if consent.ledger != app.client.ledger() || until <= now() {
         return Err(Failure::denied(
             "The sign-in is not in force now, or for another ledger: check the clocks.",
+        ));
+    }
+    if until.0.saturating_sub(consent.from.0) > SESSION_MS {
+        return Err(Failure::denied(
+            "A sign-in at a console lasts at most 8 h: ask for less with --expires.",
         ));
     }
     // A sign-in at one console is not valid on another.

@@ -53,13 +53,19 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         let session = app
             .sessions
             .find(&parts.headers, app.origin.cookie(), now());
+        let responder = Responder::of(parts);
+        if let Some(session) = &session
+            && !(responder.is_read && responder.json)
+        {
+            session.touch(now());
+        }
         session.map(Self).ok_or_else(|| {
             let message = format!(
                 "There is no session, or it has ended. {}",
                 app.how_to_sign_in()
             );
             let failure = Failure::signed_out(message);
-            Responder::of(parts).failure(&failure, None)
+            responder.failure(&failure, None)
         })
     }
 }

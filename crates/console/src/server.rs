@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -14,6 +15,8 @@ use keyroll_core::{Code, Millis, WorkspaceName};
 use keyroll_http::{Limits, Server};
 use keyroll_wire::time::now;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tower_http::limit::RequestBodyLimitLayer;
 
 use crate::app::App;
@@ -35,6 +38,9 @@ const ANONYMOUS_BODY_BYTES: usize = 16 * 1024;
 const CONNECTIONS: usize = 512;
 /// Connections of one address: many browsers behind one, each with six.
 const PER_CLIENT: usize = 64;
+
+/// How often the console looks for links and sessions that have ended.
+const SWEEP: Duration = Duration::from_secs(15);
 
 /// The people who may sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +73,7 @@ pub struct Options {
 pub struct Console {
     app: Arc<App>,
     server: Server,
+    sweeper: JoinHandle<()>,
 }
 
 impl Console {
@@ -93,7 +100,12 @@ impl Console {
         let limits = Limits::new(CONNECTIONS, PER_CLIENT, &options.proxies);
         let routes = router(Arc::clone(&app));
         let server = Server::start(listener, routes, limits, guard::headers);
-        Ok(Self { app, server })
+        let sweeper = tokio::spawn(sweep(Arc::clone(&app)));
+        Ok(Self {
+            app,
+            server,
+            sweeper,
+        })
     }
 
     /// The console's origin.
@@ -119,7 +131,18 @@ impl Console {
 
     /// Stops it. Requests under way get a moment to finish.
     pub async fn stop(self) {
+        self.sweeper.abort();
         self.server.stop().await;
+    }
+}
+
+/// Closes the sign-ins of what has ended, for as long as the console runs.
+async fn sweep(app: Arc<App>) {
+    let mut due = tokio::time::interval(SWEEP);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        app.close_ended().await;
     }
 }
 

@@ -2,7 +2,7 @@
 //! that the browser holds, so a copy of these maps signs nobody in.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderMap;
@@ -20,8 +20,10 @@ use crate::listing::Listing;
 const MAX_FLASHES: usize = 8;
 /// How long a one-time link is valid.
 pub(crate) const LINK_MS: u64 = 60_000;
-/// How long a session on somebody's own console lasts: a working day.
-pub(crate) const SESSION_MS: u64 = 12 * 60 * 60 * 1_000;
+/// How long a session lasts at most: a working day.
+pub const SESSION_MS: u64 = 8 * 60 * 60 * 1_000;
+/// How long a session lasts of which nobody uses a page.
+pub(crate) const IDLE_MS: u64 = 30 * 60 * 1_000;
 
 /// The session that a one-time link opens.
 #[derive(Clone)]
@@ -61,12 +63,26 @@ pub(crate) struct Flash {
     pub(crate) warning: bool,
 }
 
+/// When a person last used a session.
+struct LastUse(AtomicU64);
+
+impl LastUse {
+    fn touch(&self, now: Millis) {
+        self.0.fetch_max(now.0, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self, now: Millis) -> bool {
+        now.0.saturating_sub(self.0.load(Ordering::Relaxed)) >= IDLE_MS
+    }
+}
+
 /// A browser session.
 pub(crate) struct Session {
     pub(crate) key: Digest,
     pub(crate) client: Client,
     pub(crate) first: Option<WorkspaceName>,
     pub(crate) until: Millis,
+    use_of: LastUse,
     /// For the next page, the last [`MAX_FLASHES`] of them.
     flashes: Mutex<VecDeque<Flash>>,
     /// The last list and its workspace: the page behind a dialog.
@@ -115,6 +131,15 @@ impl Session {
         here.map_or_else(Listing::default, |(_, listing)| listing.clone())
     }
 
+    /// Notes that a person uses it. What a page asks for by itself is no use.
+    pub(crate) fn touch(&self, now: Millis) {
+        self.use_of.touch(now);
+    }
+
+    fn is_idle(&self, now: Millis) -> bool {
+        self.use_of.is_idle(now)
+    }
+
     /// Whether the key of a sign-in signs for it, not the member's own.
     pub(crate) fn signed_in(&self) -> bool {
         self.client.signer().consent().is_some()
@@ -126,6 +151,8 @@ impl Session {
 pub(crate) struct Sessions {
     links: ExpiringMap<Digest, PendingSession>,
     open: ExpiringMap<Digest, Arc<Session>>,
+    /// The clients of links and sessions that made room for others.
+    evicted: Mutex<Vec<Client>>,
 }
 
 impl Sessions {
@@ -135,7 +162,8 @@ impl Sessions {
         let until = Millis(now.0.saturating_add(LINK_MS));
         let identity = pending.client.member();
         let same = |other: &PendingSession| other.client.member() == identity;
-        self.links.insert(digest, until, pending, now, same);
+        let evicted = self.links.insert(digest, until, pending, now, same);
+        lock(&self.evicted).extend(evicted.into_iter().map(|link| link.client));
         Ok(token)
     }
 
@@ -159,13 +187,16 @@ impl Sessions {
             client: pending.client,
             first: pending.first,
             until: pending.until,
+            use_of: LastUse(AtomicU64::new(now.0)),
             flashes: Mutex::default(),
             list: Mutex::new(None),
         });
         let identity = session.client.member();
         let same = |other: &Arc<Session>| other.client.member() == identity;
-        self.open
+        let evicted = self
+            .open
             .insert(key, pending.until, Arc::clone(&session), now, same);
+        lock(&self.evicted).extend(evicted.into_iter().map(|one| one.client.clone()));
         Ok(Some((token, session)))
     }
 
@@ -182,7 +213,19 @@ impl Sessions {
                 .filter_map(|pair| pair.trim().split_once('='))
                 .find_map(|(name, token)| (name == cookie).then_some(token))
         })?;
-        self.open.get(&Digest::of(token.as_bytes()), now)
+        let found = self.open.get(&Digest::of(token.as_bytes()), now);
+        found.filter(|session| !session.is_idle(now))
+    }
+
+    /// The clients of links and sessions that have ended otherwise than by signing out, each once.
+    pub(crate) fn take_ended(&self, now: Millis) -> Vec<Client> {
+        let mut ended = std::mem::take(&mut *lock(&self.evicted));
+        let links = self.links.take_over(now, |_| false).into_iter();
+        ended.extend(links.map(|link| link.client));
+        let idle = |session: &Arc<Session>| session.is_idle(now);
+        let sessions = self.open.take_over(now, idle).into_iter();
+        ended.extend(sessions.map(|session| session.client.clone()));
+        ended
     }
 
     /// Ends a session.
@@ -200,4 +243,21 @@ pub(crate) fn token() -> Result<(String, Digest), ClientError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_nobody_uses_for_half_an_hour_has_ended() {
+        let used = LastUse(AtomicU64::new(1_000));
+        assert!(!used.is_idle(Millis(1_000 + IDLE_MS - 1)));
+        assert!(used.is_idle(Millis(1_000 + IDLE_MS)));
+        used.touch(Millis(1_000 + IDLE_MS - 1));
+        // A clock that steps back takes nothing away.
+        used.touch(Millis(1));
+        assert!(!used.is_idle(Millis(1_000 + IDLE_MS)));
+        assert!(used.is_idle(Millis(1_000 + 2 * IDLE_MS)));
+    }
 }

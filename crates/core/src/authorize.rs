@@ -90,7 +90,8 @@ pub fn authorize(
         };
     };
     let member = state.member(&actor).ok_or(Refusal::Stranger)?;
-    match state.signing(signed, now) {
+    let signing = state.signing(signed, now);
+    match signing {
         Signing::Delegated if !delegation_holds(state, signed, permission, now) => {
             return Err(Refusal::Member(DenialReason::Delegation));
         }
@@ -101,6 +102,11 @@ pub fn authorize(
         Signing::Ended => return Err(Refusal::Member(DenialReason::SignIn)),
         Signing::Unknown => return Err(Refusal::Stranger),
         Signing::OwnKey | Signing::Delegated | Signing::SignIn => {}
+    }
+    // A membership that has ended may be extended: until then its sign-ins can be closed.
+    let closes_own = matches!(action, Action::SignInClose(_)) && permission == Permission::Read;
+    if closes_own && signing == Signing::OwnKey {
+        return Ok(());
     }
     may(member, permission, &action.names(), now).map_err(Refusal::Member)
 }
@@ -123,7 +129,7 @@ pub fn may(
     names: &[&SecretName],
     now: Millis,
 ) -> Result<(), DenialReason> {
-    if member.expires.is_some_and(|end| now >= end) {
+    if member.has_expired(now) {
         return Err(DenialReason::Expired);
     }
     if !allows(member.role, permission) {

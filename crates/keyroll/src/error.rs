@@ -93,6 +93,19 @@ impl Failure {
         }
     }
 
+    /// The same failure in other words.
+    #[must_use]
+    pub(crate) fn saying(self, message: String) -> Self {
+        match self {
+            Self::Reported { code, exit, .. } => Self::Reported {
+                code,
+                exit,
+                message,
+            },
+            Self::Pipe => Self::Pipe,
+        }
+    }
+
     /// The same failure, with the place where it arose in front of its message.
     #[must_use]
     pub(crate) fn within(self, place: &str) -> Self {

@@ -179,7 +179,7 @@ fn a_removed_members_sign_ins_end_for_good() {
     ana.run(&dev, &REVEAL)
         .run()
         .code(4)
-        .stderr_has("sign-in has ended");
+        .stderr_has("older than your membership");
     ana.login(&dev, &[]);
     ana.run(&dev, &REVEAL).run().code(0);
     dev.verifies();
@@ -233,6 +233,56 @@ fn an_owner_closes_the_sign_ins_of_others_with_its_own_key() {
         .run()
         .code(2);
     dev.verifies();
+}
+
+#[test]
+fn a_key_that_is_none_of_ones_own_is_blocked_and_a_members_is_closed_by_name() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let ana = Traveller::new(&dev, "ana", "editor");
+    let made = ana.login(&dev, &[]);
+    let key = made["key"].as_str().expect("a key");
+    let bob = Traveller::new(&dev, "bob", "viewer");
+    let close = ["signin", "close", key];
+    let blocked = bob.with(&dev, &bob.stick, &close).run().code(0);
+    blocked.stderr_has("none of your sign-ins");
+    ana.run(&dev, &REVEAL).run().code(0);
+    bob.with(&dev, &bob.stick, &close)
+        .args(["--member", "ana"])
+        .run()
+        .code(4)
+        .stderr_has("nothing was closed");
+    ana.run(&dev, &REVEAL).run().code(0);
+    dev.keyroll(close).args(["--member", "ana"]).run().code(0);
+    ana.run(&dev, &REVEAL).run().code(4);
+    dev.verifies();
+}
+
+#[test]
+fn signing_in_again_closes_the_sign_in_of_before() {
+    let dev = Dev::start();
+    dev.create("A", "the value");
+    let ana = Traveller::new(&dev, "ana", "editor");
+    ana.login(&dev, &[]);
+    let earlier = dev.home().scratch().join("earlier.pem");
+    fs::copy(ana.sign_in_file(), &earlier).expect("copied");
+    let made = ana.login(&dev, &[]);
+    ana.with(&dev, &earlier, &REVEAL)
+        .run()
+        .code(4)
+        .stderr_has("sign-in has ended");
+    ana.run(&dev, &REVEAL).run().code(0);
+    let open = ana.sign_ins(&dev);
+    assert_eq!((open.len(), &open[0]["id"]), (1, &made["key"]));
+    // Where the ledger cannot be asked, the file stays: nobody could close the sign-in without it.
+    ana.run(&dev, &["logout"])
+        .env("KEYROLL_NATS_URL", "nats://127.0.0.1:1")
+        .run()
+        .code(7)
+        .stderr_has("not signed out");
+    assert!(ana.sign_in_file().exists());
+    ana.run(&dev, &["logout"]).run().code(0);
+    assert!(!ana.sign_in_file().exists() && ana.sign_ins(&dev).is_empty());
 }
 
 #[test]

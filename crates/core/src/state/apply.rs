@@ -262,8 +262,10 @@ impl State {
         changes: &mut Changes,
     ) {
         let known = self.members.get(&identity);
-        let current = known.filter(|known| !known.removed);
-        let joined = current.map_or(at, |known| known.joined);
+        // Whoever was no member for a while joins anew, and sign-ins from before stay ended.
+        let current = known.filter(|known| known.is_in_force(at));
+        let (joined, lapsed) = (current.map(|known| known.joined), current.is_none());
+        let joined = joined.unwrap_or(at);
         let ordinal = if let Some(known) = known {
             known.ordinal
         } else {
@@ -281,6 +283,9 @@ impl State {
         };
         self.members.insert(identity, member);
         changes.members.insert(identity);
+        if lapsed {
+            self.end_sign_ins(identity, at, changes);
+        }
     }
 
     fn create(&mut self, new: &NewSecret, stored: &Stored, (at, actor): By, changes: &mut Changes) {

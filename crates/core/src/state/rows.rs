@@ -103,6 +103,16 @@ impl Member {
         self.secrets.contains(&Glob::any())
     }
 
+    /// Whether the membership has ended by itself.
+    pub fn has_expired(&self, now: Millis) -> bool {
+        self.expires.is_some_and(|end| now >= end)
+    }
+
+    /// Whether the membership was neither removed nor has expired.
+    pub fn is_in_force(&self, now: Millis) -> bool {
+        !self.removed && !self.has_expired(now)
+    }
+
     /// Whether this is a current owner whose membership has no end and covers every secret.
     pub fn is_lasting_owner(&self) -> bool {
         self.role == Role::Owner && !self.removed && self.expires.is_none() && self.covers_all()

@@ -53,6 +53,12 @@ impl State {
         self.any_member(&signed.actor()).is_some() && self.signing(signed, now) != Signing::Unknown
     }
 
+    /// Whether whoever signed may learn what the member may, such as the size of the tree. Nobody
+    /// acts under a delegation any more.
+    pub fn speaks_for_member(&self, signed: &SignedCommand, now: Millis) -> bool {
+        signed.delegation().is_none() && self.is_of_member(signed, now)
+    }
+
     /// A sign-in of a member that is remembered.
     pub fn sign_in(&self, member: &MemberId, key: &Identity) -> Option<&SignIn> {
         self.sign_ins.get(&(*member, *key))
@@ -115,11 +121,13 @@ impl State {
         }
     }
 
-    /// Ends every sign-in of a member who was removed.
+    /// Ends every sign-in of a member whose membership has ended.
     pub(super) fn end_sign_ins(&mut self, member: MemberId, at: Millis, changes: &mut Changes) {
         let open: Vec<Identity> = self
             .sign_ins_of(member)
-            .filter_map(|(key, known)| known.closed.is_none().then_some(key))
+            // Closing one forgets those that have ended: to close them too would remember them anew.
+            .filter(|(_, known)| known.closed.is_none() && !known.has_ended(at))
+            .map(|(key, _)| key)
             .collect();
         for key in open {
             self.mark_closed((member, key), at, changes);

@@ -1,10 +1,11 @@
 //! `keyroll login` and `keyroll logout`: a sign-in of this machine, whose key signs where no identity file is
 //! used.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use keyroll_client::{Client, SignInConsent, Signer};
+use keyroll_client::{Client, ClientError, SignInConsent, SignedOut, Signer};
 use keyroll_core::limits::SIGN_IN_MS;
 use keyroll_core::names::ClaimedOrigin;
 use keyroll_core::sign_in::SignInTerms;
@@ -30,10 +31,12 @@ pub(crate) struct LoginArgs {
 }
 
 /// The times of a sign-in that begins now and lasts as long as a person wants.
-pub(crate) fn times(expires: &str) -> Result<(Millis, Millis), Failure> {
+pub(crate) fn times(expires: &str, most: u64) -> Result<(Millis, Millis), Failure> {
     let lasts = time::duration(expires)?;
-    if lasts.is_zero() || lasts > Duration::from_millis(SIGN_IN_MS) {
-        return Err(Failure::usage("a sign-in lasts at most 12h"));
+    if lasts.is_zero() || lasts > Duration::from_millis(most) {
+        let hours = most / 3_600_000;
+        let message = format!("this sign-in lasts at most {hours}h");
+        return Err(Failure::usage(message));
     }
     let from = now();
     let lasts = u64::try_from(lasts.as_millis()).unwrap_or(SIGN_IN_MS);
@@ -41,7 +44,7 @@ pub(crate) fn times(expires: &str) -> Result<(Millis, Millis), Failure> {
 }
 
 pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Failure> {
-    let (from, until) = times(&args.expires)?;
+    let (from, until) = times(&args.expires, SIGN_IN_MS)?;
     let origin = match &args.origin {
         Some(label) => label.parse()?,
         None => this_host()?,
@@ -52,6 +55,8 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Fail
     let client = context.connect(own.clone().into()).await?;
     let ledger = client.ledger();
     let consent = |key: Identity| consent(&own, ledger, (key, from, until, origin));
+    let path = identity_file::sign_in_path(&settings.home.value);
+    close_earlier(context, &client, &path).await?;
     let (signer, text) = identity_file::signed_in(consent)?;
     // An open sign-in gets credentials for NATS itself: this first time it uses the connection of the own key.
     let workspace = match &settings.workspace {
@@ -62,7 +67,6 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Fail
         .with_signer(signer.clone())
         .sign_in(&workspace)
         .await?;
-    let path = identity_file::sign_in_path(&settings.home.value);
     private_file::replace(&path, text.as_bytes())?;
     report(context, &signer, &path.display().to_string())?;
     if settings.identity.origin == Origin::Default {
@@ -72,6 +76,57 @@ pub(crate) async fn login(context: &Context, args: LoginArgs) -> Result<(), Fail
         ));
     }
     Ok(())
+}
+
+/// Closes the sign-in that this one replaces: nobody could close it with its own key later.
+async fn close_earlier(context: &Context, client: &Client, path: &Path) -> Result<(), Failure> {
+    // A file that cannot be used signs nothing.
+    let Ok(earlier) = context.signer(path) else {
+        return Ok(());
+    };
+    let Some(consent) = earlier.consent().cloned() else {
+        return Ok(());
+    };
+    if consent.until >= now() {
+        if consent.ledger != client.ledger() {
+            return Err(Failure::local(format!(
+                "{} signs in to another ledger until {}: move it away first",
+                path.display(),
+                time::short(consent.until)
+            )));
+        }
+        all_closed(client.with_signer(earlier).sign_out().await)
+            .map_err(|failure| failure.within("the sign-in of before is still open"))?;
+    }
+    forget(context, consent.ledger);
+    Ok(())
+}
+
+/// Forgets where sign-ins of this machine were open. The ledger says it again to whoever needs it.
+fn forget(context: &Context, ledger: LedgerId) {
+    if let Ok(settings) = context.settings() {
+        let _ = keyroll_client::forget_sign_ins(&settings.home.value, &ledger);
+    }
+}
+
+/// The workspaces where a sign-in was closed, if it is closed in all.
+fn all_closed(done: Result<SignedOut, ClientError>) -> Result<Vec<WorkspaceName>, Failure> {
+    let SignedOut { closed, mut left } = done?;
+    if left.is_empty() {
+        return Ok(closed);
+    }
+    let places: Vec<String> = left
+        .iter()
+        .map(|(workspace, why)| format!("{workspace} ({why})"))
+        .collect();
+    let done: Vec<&str> = closed.iter().map(WorkspaceName::as_str).collect();
+    let done = match done.as_slice() {
+        [] => "it was closed nowhere".to_owned(),
+        some => format!("it was closed in {}", some.join(", ")),
+    };
+    let message = format!("{done}, and not in {}", places.join(", "));
+    let (_, first) = left.swap_remove(0);
+    Err(Failure::from(first).saying(message))
 }
 
 /// A workspace of the member: the sign-in has to be open somewhere.
@@ -138,22 +193,26 @@ pub(crate) async fn logout(context: &Context) -> Result<(), Failure> {
         )));
     }
     let signer = context.signer(&path)?;
-    let until = signer.consent().map_or(Millis(0), |consent| consent.until);
+    let consent = signer.consent().cloned();
+    let until = consent.as_ref().map_or(Millis(0), |consent| consent.until);
     let key = keyroll_client::public(signer.key());
-    // First of all, the key is of no use on this machine any more.
     let closed = if until < now() {
-        Ok(Vec::new())
+        Vec::new()
     } else {
-        close(context, signer).await
+        let closed = close(context, signer).await;
+        closed.map_err(|failure| {
+            failure.within(&format!(
+                "you are not signed out: {} stays until the sign-in is closed. Try again, or close it with \
+                 `keyroll signin close {key}` and your own key; it ends by itself at {}",
+                path.display(),
+                time::short(until)
+            ))
+        })?
     };
     private_file::remove(&path)?;
-    let closed = closed.map_err(|failure| {
-        failure.within(&format!(
-            "the key of the sign-in is deleted here, and open until {} where it was not closed: close it with \
-             `keyroll signin close {key}`",
-            time::short(until)
-        ))
-    })?;
+    if let Some(consent) = consent {
+        forget(context, consent.ledger);
+    }
     let names: Vec<&str> = closed.iter().map(WorkspaceName::as_str).collect();
     let document = json!({"key": key, "closed": names});
     let words = if names.is_empty() {
@@ -165,5 +224,5 @@ pub(crate) async fn logout(context: &Context) -> Result<(), Failure> {
 }
 
 async fn close(context: &Context, signer: Signer) -> Result<Vec<WorkspaceName>, Failure> {
-    Ok(context.connect(signer).await?.sign_out().await?)
+    all_closed(context.connect(signer).await?.sign_out().await)
 }

@@ -100,6 +100,5 @@ pub(crate) fn current_member(
 ) -> Result<Option<Member>, ProjectionError> {
     let now = workspace.row().time_at(context.now());
     let member = workspace.member(member)?;
-    let in_force = |member: &Member| !member.removed && member.expires.is_none_or(|end| now < end);
-    Ok(member.filter(in_force))
+    Ok(member.filter(|member| member.is_in_force(now)))
 }

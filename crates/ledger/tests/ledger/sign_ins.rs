@@ -16,7 +16,9 @@ use keyroll_wire::query::{
 };
 use keyroll_wire::reply::{Answer, CommittedCommand};
 
-use crate::support::{World, code, demo, denied, fresh, identity, now, owner, signing_key};
+use crate::support::{
+    World, advance, code, demo, denied, fresh, identity, now, owner, signing_key,
+};
 
 const HOUR: u64 = 3_600_000;
 
@@ -328,6 +330,32 @@ async fn a_dry_run_is_for_the_sign_in_that_signed_the_command() {
         .await;
     assert_eq!(code(as_owner), Some(Code::Denied));
     assert_eq!(code(world.ask(&ana(), ask()).await), Some(Code::Denied));
+}
+
+/// A client that got no answer sends the same bytes again, however late.
+#[tokio::test]
+async fn the_same_bytes_get_their_receipt_after_the_sign_in_was_forgotten() {
+    let world = team().await;
+    world.open_sign_in(&ana(), &laptop()).await;
+    let command = command(&world, &ana(), close(&laptop()));
+    let bytes = cose::sign(&command, &laptop());
+    let first = world.send(bytes.clone(), vec![]).await.expect("closed");
+    advance(2 * HOUR);
+    // Another sign-in makes the ledger forget the one that has ended.
+    world.open_sign_in(&ana(), &signing_key(41)).await;
+    let list = Question::SecretList(SecretList::default());
+    let (demo, ana, laptop) = (demo(), ana(), laptop());
+    let forgotten = world.ask_signed_in(Some(&demo), &ana, (&laptop, list));
+    assert_eq!(code(forgotten.await), Some(Code::Denied));
+    let again = world.send(bytes, vec![]).await.expect("the receipt");
+    assert_eq!(again.receipt.index, first.receipt.index);
+    // Whoever has another command of that id learns nothing of it.
+    let other = Command {
+        action: close(&signing_key(41)),
+        ..command
+    };
+    let refused = world.send(cose::sign(&other, &laptop), vec![]).await;
+    assert_eq!(code(refused), Some(Code::Denied));
 }
 
 /// The read model holds what a replay of the log gives.

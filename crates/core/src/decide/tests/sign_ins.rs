@@ -1,5 +1,7 @@
 //! Fresh keys that act for a member for a while.
 
+mod memberships;
+
 use super::*;
 use crate::event::SignInOpened;
 use crate::sign_in::{SignInProof, SignInStatement};
@@ -349,42 +351,6 @@ fn the_member_is_named_only_where_another_key_signs() {
     given
         .when_signed_in(ANA, ANA, reveal("Key"))
         .rejected(Code::Malformed);
-}
-
-#[test]
-fn a_removed_members_sign_ins_end_for_good() {
-    let given = team();
-    let unused = opening(&given, ANA, PHONE, HOUR);
-    let given = given.signed_in(ANA, LAPTOP);
-    let remove = Action::MemberRemove(MemberRemove { member: id(ANA) });
-    let given = given.and(OWNER, remove);
-    given
-        .when_signed_in(ANA, LAPTOP, reveal("Key"))
-        .rejected(Code::Denied);
-    let given = given
-        .later(1_000)
-        .and(OWNER, add(ANA, "ana", Role::Editor, &["*"]));
-    given
-        .when_signed_in(ANA, LAPTOP, reveal("Key"))
-        .denied(DenialReason::SignIn);
-    // Nor does a proof from before open anything.
-    given.when_opened(ANA, unused).rejected(Code::Denied);
-    given.later(1_000).opens(ANA, PHONE);
-}
-
-#[test]
-fn a_sign_in_from_before_its_member_joined_opens_nothing() {
-    let given = Given::workspace();
-    // It was opened and closed in other workspaces meanwhile.
-    let early = opening(&given, ANA, LAPTOP, HOUR);
-    let given = given
-        .later(1_000)
-        .and(OWNER, add(ANA, "ana", Role::Editor, &["*"]));
-    given.when_opened(ANA, early.clone()).rejected(Code::Denied);
-    let mut just = early;
-    just.from = Millis(given.at);
-    prove(&mut just, ANA);
-    given.when_opened(ANA, just).happens(&["signin.opened"]);
 }
 
 #[test]

@@ -27,14 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) struct LoginArgs {
     /// Address of the console, such as https://keyroll.example.com
     url: String,
-    /// Duration of the session, at most 12h
+    /// Duration of the session, at most 8h. It ends after 30 minutes in which nobody uses it
     #[arg(long, value_name = "DURATION", default_value = "8h")]
     expires: String,
 }
 
 pub(super) async fn run(context: &Context, args: LoginArgs) -> Result<(), Failure> {
     let origin = PublicOrigin::public(&args.url).map_err(|bad| Failure::usage(bad.0))?;
-    let (from, until) = times(&args.expires)?;
+    let (from, until) = times(&args.expires, keyroll_console::SESSION_MS)?;
     let settings = context.settings()?;
     let workspace = settings.workspace()?;
     let identity = identity_file::load(&settings.identity.value, context.passphrase_source())?;

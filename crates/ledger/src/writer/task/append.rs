@@ -154,7 +154,7 @@ impl Task {
         let operator = self.context.operators.contains(&command.signer());
         let at = state.recorded_time((self.context.clock)());
         let allowed = operator && command.acts_for_itself()
-            || state.is_of_member(command, at)
+            || state.speaks_for_member(command, at)
             // Whoever has accepted an invitation has seen the entry of that.
             || state.has_accepted(command);
         allowed

@@ -151,8 +151,8 @@ impl Task {
     ) -> Decision {
         let command = &submission.command;
         // Strangers learn nothing of a workspace, not even its size.
-        let known = state.is_of_member(command, at);
-        if known && submission.trusted_size > state.size() {
+        let speaks = state.speaks_for_member(command, at);
+        if speaks && submission.trusted_size > state.size() {
             let message = format!(
                 "the caller has seen {} entries, the log has {}: it was rolled back",
                 submission.trusted_size,
@@ -160,16 +160,19 @@ impl Task {
             );
             return Decision::Refused(Rejection::new(Code::Rollback, message));
         }
-        // Whoever claims to act for a member learns nothing of that member's commands.
-        if (known || command.acts_for_itself())
-            && let Some(earlier) = self.earlier(state, submission, decided)
-        {
-            return earlier;
+        match self.earlier(state, submission, decided) {
+            // Whoever has the bytes may learn their outcome, also after the key that signed them has
+            // been forgotten.
+            Some(earlier @ Decision::Duplicate(_)) => return earlier,
+            // Whoever claims to act for a member learns nothing else of that member's commands.
+            Some(earlier) if speaks || command.acts_for_itself() => return earlier,
+            Some(_) | None => {}
         }
         // A stranger cannot tell whether a workspace exists, whatever is wrong with the command.
         // Operators may know of all workspaces.
         let is_own = command.signer().0 == self.context.key.verifying_key().to_bytes();
         let is_operator = self.context.operators.contains(&command.signer());
+        let known = state.is_of_member(command, at);
         // Whoever accepts an invitation is a stranger so far. Without a code that is known, nothing else
         // that is wrong with the command changes the refusal.
         let accepts = matches!(command.command().action, Action::MemberAccept(_));

@@ -40,7 +40,7 @@ impl Task {
             let member = self.state.as_ref().is_some_and(|state| {
                 let command = &one.submission.command;
                 let at = state.recorded_time((self.context.clock)());
-                state.member(&actor).is_some() && state.is_of_member(command, at)
+                state.member(&actor).is_some() && state.speaks_for_member(command, at)
             });
             if rejection.code == Code::Denied && member {
                 if self.suppressed.counts.is_empty() {
