@@ -166,6 +166,7 @@ async fn the_service_introduces_itself() {
     assert_eq!(
         endpoints,
         [
+            ("accept", "keyroll.v1._ledger.accept"),
             ("command", "keyroll.v1.*.command"),
             ("credential", "keyroll.v1._ledger.credential"),
             ("info", "keyroll.v1._ledger.info"),
