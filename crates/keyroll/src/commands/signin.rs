@@ -25,7 +25,7 @@ pub(crate) enum SignInCommand {
     },
     /// Close sign-ins before they end: your own ones in all your workspaces, those of others in this workspace
     #[command(
-        after_help = "Examples:\n  keyroll signin close ed25519:KEY\n  keyroll signin close --where https://keyroll.example.com\n  keyroll signin close ed25519:KEY --member ana"
+        after_help = "Examples:\n  keyroll signin close --where https://keyroll.example.com\n  keyroll signin close ed25519:KEY --member ana"
     )]
     Close(close::CloseArgs),
 }
