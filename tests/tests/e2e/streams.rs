@@ -146,15 +146,16 @@ fn where_a_ledger_is_none_is_set_up() {
     let cluster = Cluster::start(1, 1);
     let service = serving(&cluster);
     let operator = cluster.creds("operator").display().to_string();
-    let client = cluster.client_creds(0).display().to_string();
+    let service_creds = cluster.creds("service").display().to_string();
+    let responder_creds = cluster.creds("responder").display().to_string();
     let init = [
         "init",
         "--operator-creds",
         &operator,
         "--service-creds",
-        &client,
+        &service_creds,
         "--responder-creds",
-        &client,
+        &responder_creds,
     ];
     let again = cluster.keyroll(init).run().code(5);
     again.error_code("conflict").stderr_has("never replaces");
