@@ -21,7 +21,7 @@ use crate::command::Executed;
 use crate::query::unexpected;
 use crate::{Client, ClientError, public};
 
-/// What became of an acceptance.
+/// The result of an acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// The signer is a member.
@@ -158,7 +158,7 @@ impl InvitationLink {
         format!("{scheme}://{}", self.servers.join(","))
     }
 
-    /// The link as text. Whoever reads it can accept the invitation.
+    /// The link as text. Its reader can accept the invitation.
     pub fn to_text(&self) -> Zeroizing<String> {
         let tls = match &self.tls {
             LinkTls::Off => String::new(),

@@ -40,7 +40,7 @@ use store::CredentialStore;
 pub(crate) struct Link {
     addresses: Addresses,
     access: Access,
-    /// Who asks for credentials.
+    /// The signer of requests for credentials.
     signer: Signer,
     home: Option<PathBuf>,
     /// Set once the ledger has shown its keys.

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use crate::sync::lock;
 
-/// Who waits for answers, by the last token of the reply subject.
+/// The requests that wait for answers, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<String, mpsc::UnboundedSender<Message>>>>;
 
 /// The one subscription for answers.
@@ -37,7 +37,7 @@ impl Inbox {
             while let Some(message) = heard.next().await {
                 let token = message.subject.strip_prefix(&*before);
                 if let Some(answers) = token.and_then(|token| lock(&waiters).get(token).cloned()) {
-                    // Nobody may be waiting any more.
+                    // The caller may have stopped waiting.
                     let _ = answers.send(message);
                 }
             }

@@ -86,7 +86,7 @@ impl Live {
                     if refusal.is_of_inbox() {
                         ends.store(true, Ordering::SeqCst);
                     }
-                    // Nobody may be waiting.
+                    // The caller may have stopped waiting.
                     let _ = report.send(refusal);
                 }
                 async {}

@@ -1,4 +1,4 @@
-//! What nats-server refuses a connection, and which requests that ends.
+//! The subjects that nats-server refuses to a connection, and the requests that a refusal ends.
 
 use async_nats::{Event, ServerError};
 use keyroll_core::Code;
@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use super::live::RequestFailed;
 use crate::ClientError;
 
-/// What every inbox begins with.
+/// Every inbox begins with this.
 const INBOX: &str = "_INBOX";
 
 /// nats-server's report of a refusal.

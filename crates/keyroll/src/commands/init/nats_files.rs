@@ -141,7 +141,7 @@ fn each<T: Clone>(given: &[T], servers: usize, option: &str) -> Result<Vec<Optio
         0 => Ok(vec![None; servers]),
         n if n == servers => Ok(given.iter().cloned().map(Some).collect()),
         n => Err(Failure::usage(format!(
-            "{option} is there {n} times for {servers} servers: repeat it once for each server"
+            "{option} is given {n} times for {servers} servers: give it once for each server"
         ))),
     }
 }
